@@ -62,6 +62,8 @@ class Settings(NamedTuple):
     blobs: str | None = None
     ca_bundle: Path | None = None
     risk_days: float = 14
+    risk_notice_days: float = 1
+    recovery_days: float = 1
     keep_days: float = 90
     waiver_notice_days: float = 7
     attestation_days: float = 30
@@ -130,6 +132,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         blobs=values.get("DOCKGATE_BLOBS"),
         ca_bundle=_path(values, "DOCKGATE_CA_BUNDLE"),
         risk_days=_number(values, "DOCKGATE_RISK_DAYS", _DEFAULTS.risk_days, is_days=True),
+        risk_notice_days=_number(values, "DOCKGATE_RISK_NOTICE_DAYS", _DEFAULTS.risk_notice_days, is_days=True),
+        recovery_days=_number(values, "DOCKGATE_RECOVERY_DAYS", _DEFAULTS.recovery_days, is_days=True),
         attestation_days=_number(values, "DOCKGATE_ATTESTATION_DAYS", _DEFAULTS.attestation_days, is_days=True),
         keep_days=_number(values, "DOCKGATE_KEEP_DAYS", _DEFAULTS.keep_days, is_days=True),
         waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),

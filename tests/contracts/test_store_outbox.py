@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.notifier import MemoryNotifier
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
@@ -247,11 +248,11 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
     entries = notice_entries(store, AT_RISK, NOW)
     for until in (LATER, LATEST):
         notice = replace(AT_RISK, key=until)
-        store.services.set_risk("web", "CVE-2026-1", until, notice_entries(store, notice, NOW))
+        reject(store, "web", "CVE-2026-1", until, notice_entries(store, notice, NOW))
     assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER]
-    store.services.set_risk("web", "", "", entries)
+    accept(store, "web", "sha256:another")
     assert len(due(store, NOTIFICATION, receiver="memory")) == 1
-    store.services.set_risk("web", "CVE-2026-2", LATEST, entries)
+    reject(store, "web", "CVE-2026-2", LATEST, entries)
     assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER, AT_RISK.key]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.risks import reject
 
 from dockgate.delivery.model import PortMapping, Rollout, RunState, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
@@ -57,7 +58,7 @@ def test_a_change_without_effect_begins_no_rollout(store: Store, change: Service
 
 def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     deployed(store)
-    store.services.set_risk("web", "CVE-1", LATER)
+    reject(store, "web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
     revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
     assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER)
@@ -71,7 +72,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
 
 def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
     deployed(store)
-    store.services.set_risk("web", "CVE-1", LATER)
+    reject(store, "web", "CVE-1", LATER)
     store.rollouts.end(begun(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, "", NOW)
     assert store.services.get("web").at_risk == "CVE-1"
 

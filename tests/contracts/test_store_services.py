@@ -1,16 +1,21 @@
 """Contract of the store: services and task definitions. Each changing call is made twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
+from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
+from dockgate.store.records import OutboxEntry
 
 SERVICE = Service("web", "podman", 0, 0)
 DEFINITION = TaskDefinition(
@@ -25,6 +30,13 @@ DEFINITION = TaskDefinition(
 )
 IMAGE = ImageReference("127.0.0.1:5000/web", "sha256:1")
 BUILT = replace(DEFINITION, image=IMAGE)
+DIGEST = IMAGE.digest
+LATEST = "2026-12-24T10:00:00.000Z"
+NOW_TIME = datetime.fromisoformat(NOW)
+
+
+def no_announcement(change: RiskChange, risk: TimeAtRisk) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
+    return (), ()
 
 
 @pytest.fixture(params=FACTORIES)
@@ -85,29 +97,71 @@ def test_causes_and_revisions_are_separate_for_each_service(store: Store) -> Non
 def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.register("web", BUILT, "deploy/1")
-    store.services.set_risk("web", "CVE-1", LATER)
+    reject(store, "web", "CVE-1", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
     assert store.services.deployed_by("web") == "web-1"
 
-    store.services.set_risk("web", "found since", LATER)
+    reject(store, "web", "found since", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
     store.services.set_revision("web", 1, "")
     assert (store.services.get("web").revision, store.services.deployed_by("web")) == (1, "")
 
 
-def test_a_service_keeps_its_deadline_while_it_stays_at_risk(store: Store) -> None:
+def test_a_service_keeps_its_earliest_deadline_while_it_is_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    for reason, until in (("CVE-1", NOW), ("CVE-1", LATER), ("CVE-1, CVE-2", LATER)):
-        store.services.set_risk("web", reason, until)
+    for reason, until, expected in (("1", LATEST, LATEST), ("1", LATER, LATER), ("1, 2", LATEST, LATER)):
+        reject(store, "web", reason, until)
         service = store.services.get("web")
-        assert (service.at_risk, service.at_risk_until) == (reason, NOW)
+        assert (service.at_risk, service.at_risk_until) == (reason, expected)
     for _ in range(2):
-        store.services.set_risk("web", "", "")
+        accept(store, "web")
         assert store.services.get("web") == replace(SERVICE, revision=1)
-    store.services.set_risk("web", "CVE-3", LATER)
+    reject(store, "web", "again", LATEST)
     assert store.services.get("web").at_risk_until == LATER
+    assert [risk.summary for risk in store.service_risks.list()] == ["again"]
+    for _ in range(2):
+        accept(store, "web", "sha256:another")
+        assert list(store.service_risks.list()) == []
+    reject(store, "web", "CVE-3", LATEST)
+    assert store.services.get("web").at_risk_until == LATEST
+
+
+def test_a_verdict_on_a_revision_that_was_replaced_is_not_recorded(store: Store) -> None:
+    store.services.put(SERVICE, DEFINITION)
+    record = store.service_risks.record
+    late = record("web", 9, RunningVerdict(DIGEST, "CVE-1", LATER), NOW_TIME, RiskTerms(), no_announcement)
+    assert not late
+    assert (store.services.get("web").at_risk, list(store.service_risks.list())) == ("", [])
+
+
+def test_what_cannot_be_judged_is_not_at_risk(store: Store) -> None:
+    store.services.put(SERVICE, DEFINITION)
+    verdict = RunningVerdict(DIGEST, cannot_judge="advisories are stale")
+    for _ in range(2):
+        assert store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)
+        service = store.services.get("web")
+        assert (service.at_risk, service.at_risk_until, service.cannot_judge) == ("", "", "advisories are stale")
+    reject(store, "web", "CVE-1", LATEST)
+    assert store.services.get("web").cannot_judge is None
+    store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)
+    service = store.services.get("web")
+    assert (service.at_risk, service.cannot_judge) == ("CVE-1", "advisories are stale")
+
+
+def test_an_announcement_is_written_with_its_time_at_risk(store: Store) -> None:
+    store.services.put(SERVICE, DEFINITION)
+    announced: list[str] = []
+
+    def announce(change: RiskChange, risk: TimeAtRisk) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
+        announced.append(change.value)
+        return [NewEvent(f"{change.value}/{risk.began_at}", "dockgate", change.value, "service web", NOW, {})], ()
+
+    bad = RunningVerdict(DIGEST, "CVE-1", LATER)
+    for _ in range(2):
+        store.service_risks.record("web", 1, bad, NOW_TIME, RiskTerms(), announce)
+    assert [event.detail_type for event in store.event_log.read()] == announced == ["service.at_risk"]
 
 
 def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
@@ -117,7 +171,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         lambda: store.services.set_revision("web", 1, ""),
         lambda: store.services.deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
-        lambda: store.services.set_risk("web", "", ""),
+        lambda: accept(store, "web"),
         lambda: store.services.definition("web", 1),
     ):
         with pytest.raises(NotFoundError, match="'web'") as caught:

@@ -75,6 +75,7 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "evidence": st.fixed_dictionaries({}, optional={"unread": words, "uncomparable": words, "uncovered": words}),
     "vex": st.just({"authors": [{"name": "Vendor"}]}),
     "malicious": st.just({}),
+    "at_risk": st.just({"HIGH": "14d"}),
     "expression": st.sampled_from(
         (
             "findings.filter(f, f.severity == 'CRITICAL').size() > 1",

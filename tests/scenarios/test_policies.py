@@ -160,13 +160,14 @@ def test_a_removed_policy_blocks(server: ServerSystem) -> None:
     server.deployed(image)
     server.apply(PIPELINE.format(name="left-behind", repository="left-behind", service="left-behind", timeout="7d"))
     assert server.client.delete("/policies/going").status_code == 200
-    until(lambda: risk(server, "left-behind"))
-    assert "removed" in risk(server, "left-behind")
+    until(lambda: server.get("/services/left-behind")["service"]["cannot_judge"])
+    assert "removed" in server.get("/services/left-behind")["service"]["cannot_judge"]
+    assert not risk(server, "left-behind")
     assert server.runs(image)
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "going")
     assert server.store.verdicts.case(record["digest"]).policy.name == "going"
     assert run(server, "left-behind")["state"] == "Succeeded"  # by the policy that the pipeline names now
-    until(lambda: not risk(server, "left-behind"))
+    until(lambda: not server.get("/services/left-behind")["service"]["cannot_judge"])
 
 
 def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem) -> None:

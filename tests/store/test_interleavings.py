@@ -22,6 +22,7 @@ from tests.store.factories import (
     started,
 )
 from tests.store.interleaving import LONGEST, Outcome, Pair, run_interleaved
+from tests.store.risks import reject
 
 from dockgate.delivery.model import (
     ActionKey,
@@ -347,20 +348,23 @@ def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
+SOON, LATE = "2026-12-24T10:00:00.000Z", "2026-12-25T10:00:00.000Z"
+
+
 def two_risks(store: Store, peer: Store, number: int) -> Pair:
     name = service(store, number)
 
     def check(*_: Outcome) -> None:
         notices = [entry for entry in store.outbox.entries(OutboxKind.NOTIFICATION) if entry.key.startswith(f"{name}/")]
         assert len(notices) == 1
-        assert store.services.get(name).at_risk_until == notices[0].payload["until"]
+        assert store.services.get(name).at_risk_until == SOON
 
     def notice(until: str) -> list[OutboxEntry]:
         return [OutboxEntry(OutboxKind.NOTIFICATION, f"{name}/{until}", "log", {"until": until}, due_since=NOW)]
 
     return Pair(
-        lambda: store.services.set_risk(name, "CVE-1", NOW, notice(NOW)),
-        lambda: peer.services.set_risk(name, "CVE-1", LATER, notice(LATER)),
+        lambda: reject(store, name, "CVE-1", SOON, notice(SOON)),
+        lambda: reject(peer, name, "CVE-1", LATE, notice(LATE)),
         check,
     )
 

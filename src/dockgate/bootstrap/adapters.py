@@ -128,6 +128,8 @@ def make_options(
         scratch=_emptied(settings.data / "scratch"),
         attestation_days=settings.attestation_days,
         risk_days=settings.risk_days,
+        risk_notice_days=settings.risk_notice_days,
+        recovery_days=settings.recovery_days,
         keep_days=settings.keep_days,
         notice_days=settings.waiver_notice_days,
         push_limit=settings.push_limit,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from dockgate.delivery.ports import (
     Target,
     VexReader,
 )
+from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget
 from dockgate.events.targets.pipeline import PipelineAdapter
@@ -120,6 +122,11 @@ class Options:
     how long before its end a waiver is announced. `feeds` are the settings by which advisories are updated, None for
     never. The reconciler pauses for `pause_seconds`. This process takes work
     from `queues` that asks for no more than its `labels`.
+    running image may stay at risk unless its policy says otherwise, `risk_notice_days` how long before that its service
+    is announced again, `recovery_days` how long it must not be rejected until its service counts as recovered.
+    `keep_days` is how long settled approvals and handled events are stored, `notice_days` how long before its end a
+    waiver is announced. The reconciler pauses for `pause_seconds`. This process takes work from `queues` that asks for
+    no more than its `labels`.
     """
 
     url: str
@@ -128,6 +135,8 @@ class Options:
     scratch: Path
     attestation_days: float = 30
     risk_days: float = 14
+    risk_notice_days: float = 1
+    recovery_days: float = 1
     keep_days: float = 90
     notice_days: float = 7
     push_limit: int = DEFAULT_PUSH_LIMIT
@@ -334,6 +343,7 @@ def make_use_cases(
             effects,
             registry,
             options.risk_days,
+            RiskTerms(timedelta(days=options.risk_notice_days), timedelta(days=options.recovery_days)),
         ),
         verdicts=verdicts,
         waiting=waiting,

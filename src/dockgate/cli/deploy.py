@@ -36,7 +36,9 @@ def list_services(output_format: str) -> None:
     for summary in services:
         service = parse_answer(Service, summary["service"])
         running = f"{summary['running']} of {service.desired_count}"
-        risk = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
+        risk: Cell = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
+        if service.cannot_judge and not risk:
+            risk = "cannot be judged", "yellow"
         rows.append(
             (service.name, running, f"revision {service.revision}", short_reference(summary["image"] or "-"), risk)
         )
@@ -61,6 +63,7 @@ def show(service: str, output_format: str) -> None:
             ("desired count", str(details.desired_count)),
             ("definition", f"revision {details.revision}"),
             ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
+            ("cannot be judged", (details.cannot_judge, "yellow") if details.cannot_judge else ""),
         ],
     )
     echo()

@@ -115,4 +115,6 @@ def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     desired = service["desired_count"]
     running: Cell = f"{summary['running']} of {desired}", "" if summary["running"] == desired else "red"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
+    if service.get("cannot_judge") and not risk:
+        risk = "cannot be judged", "yellow"
     return service["name"], running, short_reference((summary["image"] or "-").rpartition("/")[2]), risk

@@ -315,7 +315,8 @@ class Service:
     """A service that runs `desired_count` tasks of a task definition's revision.
 
     `at_risk` is why its policy would reject the running image now ("": it would not), `at_risk_until` the deadline to
-    fix that (RFC 3339).
+    fix that (RFC 3339). `cannot_judge` is why its policy cannot judge the image now, None if it can: that alone never
+    puts it at risk.
     """
 
     name: str
@@ -324,6 +325,7 @@ class Service:
     revision: int
     at_risk: str = ""
     at_risk_until: str = ""
+    cannot_judge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

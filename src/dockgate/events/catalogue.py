@@ -9,10 +9,32 @@ from collections.abc import Mapping, Sequence
 from dockgate.events.envelope import SOURCE, NewEvent
 
 
-def service_at_risk(service: str, image: str, since: str, deadline: str | None, summary: str, time: str) -> NewEvent:
-    """A running service's image is rejected now. `deadline` is when the policy wants it replaced."""
-    detail = {"service": service, "image": image, "since": since, "deadline": deadline, "summary": summary}
-    return _own("service.at_risk", f"service {service}", f"{service}/{image}/{since}", time, detail)
+def service_risk_changed(
+    kind: str,
+    service: str,
+    image: str,
+    repository: str,
+    owners: Sequence[str],
+    since: str,
+    deadline: str,
+    summary: str,
+    time: str,
+) -> NewEvent:
+    """A change of a time at risk: `service.at_risk`, `.deadline_near`, `.deadline_passed` or `service.recovered`.
+
+    The time at risk began `since`. `deadline` is when the policy wants the image replaced, `owners` are those of the
+    image's repository.
+    """
+    detail = {
+        "service": service,
+        "image": image,
+        "repository": repository,
+        "owners": list(owners),
+        "since": since,
+        "deadline": deadline,
+        "summary": summary,
+    }
+    return _own(kind, f"service {service}", f"{service}/{since}", time, detail)
 
 
 def feed_failed(

@@ -20,6 +20,8 @@ ANY = "any"
 VEX_RULE = "vex"
 # The rule whose settings list the trusted builders and their keys.
 PROVENANCE_RULE = "provenance"
+# The rule whose settings are the deadlines of running images.
+RISK_RULE = "at_risk"
 # The rule under which the summary uses the words of the reference solution.
 REFERENCE_RULE = "reference_2022"
 REFERENCE_APPROVED = "All vulnerabilities below thresholds"

@@ -1,9 +1,13 @@
-"""Running images that would no longer be approved: their services are marked at risk, with a deadline."""
+"""Running images that their policies reject: their services are at risk, with a deadline. Nothing is taken down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dockgate.delivery.model import Service
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
+from dockgate.events.catalogue import service_risk_changed
+from dockgate.events.envelope import NewEvent
 from dockgate.events.ports import Notice
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
@@ -15,7 +19,22 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
+from dockgate.store.records import OutboxEntry
+
+_KINDS = {
+    RiskChange.BEGAN: "Service At Risk",
+    RiskChange.DEADLINE_NEAR: "Service Deadline Near",
+    RiskChange.DEADLINE_PASSED: "Service Deadline Passed",
+    RiskChange.ENDED: "Service Recovered",
+}
+_TITLES = {
+    RiskChange.BEGAN: "{} runs an image that would no longer be approved",
+    RiskChange.DEADLINE_NEAR: "{} runs an image that has to be replaced soon",
+    RiskChange.DEADLINE_PASSED: "{} still runs an image that should have been replaced",
+    RiskChange.ENDED: "{} is no longer at risk",
+}
 
 
 @dataclass(slots=True)
@@ -23,8 +42,9 @@ class ServiceRisk:
     """Evaluates running images again when something that their verdicts are made from has changed.
 
     A new advisory takes nothing down, nor does a stricter policy or an expired waiver: the service is marked at risk,
-    and its next deploy is blocked. `risk_days` is how long a service may stay at risk, `registry` the address of our
-    own registry.
+    and its next deploy is blocked. An image that cannot be judged, for instance because advisories are stale, does not
+    put its service at risk. `risk_days` is how long a service may stay at risk unless its policy says otherwise,
+    `registry` the address of our own registry.
     """
 
     store: Store
@@ -37,12 +57,18 @@ class ServiceRisk:
     effects: Effects
     registry: str
     risk_days: float
+    terms: RiskTerms
     # By service: a digest of what its verdict was made from.
     _evaluated: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
-        """Evaluate the running images whose inputs changed since the last review."""
+        """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
         self._evaluated = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
+        for risk in self.store.service_risks.list():
+            service = self.store.services.get(risk.service)
+            running = running_image(self.store, service, self.registry)
+            repository = running[1].repository if running else ""
+            self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
         """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.
@@ -50,14 +76,16 @@ class ServiceRisk:
         Return the present digests.
         """
         database = self.verdicts.advisory_digest()
-        if not database:
-            return dict(evaluated)
         present = {}
         for service in self.store.services.list():
             running = running_image(self.store, service, self.registry)
             present[service.name] = self._inputs_digest(database, *running) if running else ""
             if running and evaluated.get(service.name) != present[service.name]:
-                self._mark(service, running[0], self.verdicts.review_deployed(*running))
+                image, context = running
+                verdict = self.verdicts.review_deployed(image, context, self.risk_days)
+                is_recorded = self._record(service, context.repository, verdict)
+                if not is_recorded or self.verdicts.advisory_digest() != database:
+                    present[service.name] = ""  # judged by something else than the digest says: once more
         return present
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
@@ -68,14 +96,45 @@ class ServiceRisk:
         exceptions = self.exceptions.state(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
-    def _mark(self, service: Service, image: str, objections: str) -> None:
-        """Mark the service at risk, or no longer at risk. Each time at risk has its own deadline and notice."""
-        until = self.clock.later(self.risk_days * 86400) if objections else ""
-        notice = Notice(
-            key=f"at-risk/{service.name}/{image}/{until}",
-            kind="Service At Risk",
-            title=f"{service.name} runs an image that would no longer be approved",
-            body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
-            detail={"service": service.name, "image": image, "until": until},
+    def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
+        announce = partial(self._announce, repository)
+        revision = service.revision if verdict is not None else None
+        return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
+
+    def _announce(
+        self, repository: str, change: RiskChange, risk: TimeAtRisk
+    ) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
+        owners = self._owners(repository)
+        event = service_risk_changed(
+            change.value,
+            risk.service,
+            risk.image,
+            repository,
+            owners,
+            risk.began_at,
+            risk.deadline,
+            risk.summary,
+            self.clock.now(),
         )
-        self.store.services.set_risk(service.name, objections, until, self.notifications.entries(notice))
+        notice = Notice(
+            key=f"at-risk/{risk.service}/{risk.began_at}/{change.value}",
+            kind=_KINDS[change],
+            title=_TITLES[change].format(risk.service),
+            body=_body(change, risk),
+            detail={"service": risk.service, "image": risk.image, "until": risk.deadline},
+        )
+        return [event], self.notifications.entries(notice)
+
+    def _owners(self, repository: str) -> tuple[str, ...]:
+        try:
+            return self.selection.owners_of(repository)
+        except ConflictError:
+            return ()  # two assignments match equally well: `policy_of` reports it
+
+
+def _body(change: RiskChange, risk: TimeAtRisk) -> str:
+    if change is RiskChange.ENDED:
+        return "Its image is not rejected any more, or was replaced. The next deploy is judged as usual."
+    if change is RiskChange.DEADLINE_PASSED:
+        return f"{risk.summary}\nIt keeps running. The deadline {risk.deadline} has passed; its next deploy is blocked."
+    return f"{risk.summary}\nIt keeps running. Its next deploy is blocked; replace it before {risk.deadline}."

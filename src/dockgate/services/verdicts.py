@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.ports import Advisories
+from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
+from dockgate.gate.risk_deadline import risk_deadline
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext
@@ -92,19 +94,34 @@ class Verdicts:
                 "Build it again with the upgrades that the verdict names.",
             )
 
-    def review_deployed(self, image: str, context: DeploymentContext) -> str:
-        """Return why the image would not be approved now, "" when it would. Changed verdicts are stored."""
+    def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> RunningVerdict:
+        """Return whether the image would be rejected now, or cannot be judged. Changed verdicts are stored.
+
+        A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`.
+        """
         policies = self.selection.required_policies(image, context.execution, context.repository)
-        reasons = [] if policies else ["every policy that judged it was removed since"]
+        doubts = [] if policies else ["every policy that judged it was removed since"]
+        rejections, deadlines = [], []
         for usable in policies:
             self.provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._case(image, usable, context)
-            if case is not None:
-                verdict = self._evaluate(case)
-                self._record(verdict, case)
-                if verdict.status is not Status.APPROVED:
-                    reasons.append(f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}")
-        return "; ".join(reasons)
+            if case is None:
+                doubts.append("it is being scanned")
+                continue
+            verdict = self._evaluate(case)
+            self._record(verdict, case)
+            reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
+            if verdict.status is Status.REJECTED:
+                rejections.append(reason)
+                deadlines.append(risk_deadline(verdict, usable.policy, risk_days))
+            elif verdict.status is Status.UNDETERMINED:
+                doubts.append(reason)
+        return RunningVerdict(
+            image,
+            rejection="; ".join(rejections) or None,
+            deadline=min(deadlines, default=None),
+            cannot_judge="; ".join(doubts) or None,
+        )
 
     def for_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""

@@ -44,6 +44,7 @@ from dockgate.store.rollouts import Rollouts
 from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
 from dockgate.store.schema import identity
 from dockgate.store.secret_box import SecretBox
+from dockgate.store.service_risks import ServiceRisks
 from dockgate.store.services import Services
 from dockgate.store.sessions import Sessions
 from dockgate.store.signals import Signals
@@ -87,6 +88,7 @@ class Store:
     provenance: ProvenanceStatements
     reports: Reports
     services: Services
+    service_risks: ServiceRisks
     rollouts: Rollouts
     waivers: Waivers
     vex: Vex
@@ -157,6 +159,7 @@ def open_store(
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
         services=Services(database, outbox),
+        service_risks=ServiceRisks(database, outbox),
         rollouts=Rollouts(database),
         waivers=Waivers(database),
         vex=Vex(database),

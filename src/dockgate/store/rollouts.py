@@ -93,7 +93,7 @@ class Rollouts:
                     raise changed_meanwhile(service.name)
                 changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != service.revision:
-                    changed |= {"at_risk": "", "at_risk_until": ""}
+                    changed |= {"at_risk": "", "at_risk_until": "", "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
             return True
 

@@ -330,6 +330,7 @@ services = Table(
     Column("revision", Integer, nullable=False),
     text("at_risk"),
     text("at_risk_until"),
+    Column("cannot_judge", SafeText),
     text("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )

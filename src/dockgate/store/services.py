@@ -40,7 +40,7 @@ class Services:
             lock_name(connection, services, service.name)
             if _find(connection, service.name) is None:
                 revision = _add(connection, replace(definition, family=service.name)).revision
-                first = replace(service, revision=revision, at_risk="", at_risk_until="")
+                first = replace(service, revision=revision, at_risk="", at_risk_until="", cannot_judge=None)
                 connection.execute(insert(services).values(**asdict(first), deployed_by=""))
             return require_service(connection, service.name)
 
@@ -92,7 +92,7 @@ class Services:
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
-                .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="")
+                .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="", cannot_judge=None)
             )
 
     def deployed_by(self, service: str) -> str:
@@ -100,21 +100,6 @@ class Services:
         with self._database.read() as connection:
             require_service(connection, service)
             return _deployed_by(connection, service)
-
-    def set_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
-        """Mark a service as at risk until a deadline; "" and "" clear the mark.
-
-        While it stays at risk, it keeps its first deadline. The notifications are sent only when it becomes at risk.
-        """
-        with self._database.write() as connection:
-            present = lock_service(connection, service)
-            if reason and present.at_risk:
-                until = present.at_risk_until
-            elif reason:
-                add_entries(connection, notifications)
-            change = update(services).where(services.c.name == service)
-            connection.execute(change.values(at_risk=reason, at_risk_until=until))
-        self._outbox.wake(OutboxKind.NOTIFICATION)
 
     def record_event(self, event: ServiceEvent, notifications: Sequence[OutboxEntry] = ()) -> None:
         """Store an event and send its notifications, once for each key. The service's oldest events are deleted."""

@@ -22,6 +22,7 @@ NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image
 NEEDED |= {"provenance": {"builders": [{"id": BUILDER, "keys": [KEY]}]}}
 NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
 NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
+NEEDED |= {"at_risk": {"CRITICAL": "3d"}}
 # The required settings by rule.
 
 

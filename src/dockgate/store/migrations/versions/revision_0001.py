@@ -249,8 +249,16 @@ def _services() -> None:
         *_text("name", "target"),
         *_integer("desired_count", "revision"),
         *_text("at_risk", "at_risk_until", "deployed_by"),
+        *_optional_text("cannot_judge"),
         sa.PrimaryKeyConstraint("name"),
         sa.ForeignKeyConstraint(["name", "revision"], ["task_definitions.family", "task_definitions.revision"]),
+    )
+    op.create_table(
+        "service_risks",
+        *_text("service", "image", "summary", "began_at", "deadline"),
+        *_optional_text("near_at", "passed_at", "accepted_since"),
+        sa.PrimaryKeyConstraint("service"),
+        sa.ForeignKeyConstraint(["service"], ["services.name"]),
     )
     op.create_table(
         "rollouts",

@@ -1,0 +1,101 @@
+"""The times during which services run images that their policies reject, and what is announced of them. Pure.
+
+*Judged bad* puts a service at risk, with a deadline. *Cannot be judged* changes nothing: it neither begins nor ends a
+time at risk. Each kind of announcement is made once in a time at risk, also when an advisory appears and disappears
+every hour: a time at risk ends when another image runs that is not rejected, or when the image has not been rejected
+for a while.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from dockgate.shared.timestamps import format_time
+
+
+class RiskChange(StrEnum):
+    """What is announced; the values are the events' detail types."""
+
+    BEGAN = "service.at_risk"
+    DEADLINE_NEAR = "service.deadline_near"
+    DEADLINE_PASSED = "service.deadline_passed"
+    ENDED = "service.recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskTerms:
+    """`notice` is how long before the deadline it is announced, `recovery` how long an image must not be rejected."""
+
+    notice: timedelta = timedelta(days=1)
+    recovery: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningVerdict:
+    """The verdict on the image that a service runs.
+
+    `rejection` is why its policies reject it now, with the `deadline` for replacing it; `cannot_judge` is why they
+    cannot say. None: it is not so.
+    """
+
+    image: str
+    rejection: str | None = None
+    deadline: str | None = None
+    cannot_judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeAtRisk:
+    """A time at risk of a service, since `began_at`. `summary` is why `image` is rejected, or was at last.
+
+    `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
+    any more; None: not yet.
+    """
+
+    service: str
+    image: str
+    summary: str
+    began_at: str
+    deadline: str
+    near_at: str | None = None
+    passed_at: str | None = None
+    accepted_since: str | None = None
+
+
+def advance(
+    service: str, present: TimeAtRisk | None, verdict: RunningVerdict | None, now: datetime, terms: RiskTerms
+) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
+    """Return the service's time at risk after a verdict, None for no verdict, and what is to be announced.
+
+    A deadline is never moved to a later time within one time at risk.
+    """
+    changes: list[RiskChange] = []
+    at = format_time(now)
+    if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
+        if present is None:
+            present = TimeAtRisk(service, verdict.image, verdict.rejection, at, verdict.deadline)
+            changes.append(RiskChange.BEGAN)
+        else:
+            deadline = min(present.deadline, verdict.deadline)
+            present = replace(
+                present, image=verdict.image, summary=verdict.rejection, deadline=deadline, accepted_since=None
+            )
+    elif verdict is not None and verdict.cannot_judge is None and present is not None:
+        if verdict.image != present.image:
+            return None, (RiskChange.ENDED,)
+        present = replace(present, accepted_since=present.accepted_since or at)
+    if present is None:
+        return None, ()
+    if present.accepted_since is not None:
+        if now - datetime.fromisoformat(present.accepted_since) >= terms.recovery:
+            return None, (RiskChange.ENDED,)
+        return present, tuple(changes)
+    deadline_at, began_at = datetime.fromisoformat(present.deadline), datetime.fromisoformat(present.began_at)
+    notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
+    if now >= deadline_at and present.passed_at is None:
+        present = replace(present, passed_at=at)
+        changes.append(RiskChange.DEADLINE_PASSED)
+    elif deadline_at - notice <= now < deadline_at and present.near_at is None and present.passed_at is None:
+        present = replace(present, near_at=at)
+        changes.append(RiskChange.DEADLINE_NEAR)
+    return present, tuple(changes)

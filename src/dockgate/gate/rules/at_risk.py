@@ -1,0 +1,58 @@
+"""How long a running image may stay at risk. It judges nothing: `gate.risk_deadline` reads the settings."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dockgate.gate.model import Violation
+from dockgate.gate.policy import RISK_RULE
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rules._settings import refused, require_known_keys
+from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Severity
+
+_SEVERITIES = tuple(severity.value for severity in Severity)
+_LEAST, _MOST = 3600, 365 * 86400  # seconds
+_UNITS = {"h": 3600, "d": 86400}
+
+
+class AtRisk(Rule):
+    """Settings: for each severity the time until a running image has to be replaced, such as "3d" or "12h".
+
+    The canonical form has seconds.
+    """
+
+    name = RISK_RULE
+    schema: Mapping[str, Any] = {
+        "properties": {
+            severity: {
+                "anyOf": [
+                    {"type": "string", "pattern": "^[1-9][0-9]{0,3}[hd]$"},
+                    {"type": "integer", "minimum": _LEAST, "maximum": _MOST},
+                ]
+            }
+            for severity in _SEVERITIES
+        },
+        "minProperties": 1,
+    }
+
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        require_known_keys(raw, _SEVERITIES)
+        if not raw:
+            raise DefinitionError("at_risk: no time is set; set one for a severity, such as CRITICAL: 3d")
+        return {severity: _seconds(severity, value) for severity, value in raw.items()}
+
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
+        yield from ()
+
+
+RULE: Rule = AtRisk()
+
+
+def _seconds(key: str, value: object) -> int:
+    seconds: object = value
+    if isinstance(value, str) and (match := re.fullmatch("([1-9][0-9]{0,3})([hd])", value)):
+        seconds = int(match[1]) * _UNITS[match[2]]
+    if isinstance(seconds, int) and not isinstance(seconds, bool) and _LEAST <= seconds <= _MOST:
+        return seconds
+    raise refused(key, value, "a time from 1h to 365d, such as 12h or 3d")

@@ -1,0 +1,159 @@
+"""Times at risk: what begins and ends them, and that each is announced once however often an advisory flaps."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
+from dockgate.shared.timestamps import format_time
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+TERMS = RiskTerms(notice=timedelta(days=2), recovery=timedelta(days=1))
+BEGAN, NEAR, PASSED, ENDED = RiskChange
+
+
+@dataclass
+class Story:
+    """A service over time."""
+
+    now: datetime = START
+    present: TimeAtRisk | None = None
+    changes: list[RiskChange] = field(default_factory=list)
+
+    def see(self, verdict: RunningVerdict | None, hours: float = 0) -> None:
+        self.now += timedelta(hours=hours)
+        self.present, changes = advance("web", self.present, verdict, self.now, TERMS)
+        self.changes += changes
+
+    def bad(self, days: float = 10, image: str = "a", hours: float = 0) -> None:
+        self.now += timedelta(hours=hours)
+        self.see(RunningVerdict(image, "CVE-1", format_time(self.now + timedelta(days=days))))
+
+    def good(self, image: str = "a", hours: float = 0) -> None:
+        self.see(RunningVerdict(image), hours)
+
+
+def test_each_stage_of_a_time_at_risk_is_announced_once() -> None:
+    story = Story()
+    for _ in range(24 * 20):
+        story.bad(hours=1)
+    assert story.changes == [BEGAN, NEAR, PASSED]
+    story.good("b", 1)
+    story.good("b", 1)
+    assert story.changes == [BEGAN, NEAR, PASSED, ENDED]
+
+
+def test_an_advisory_that_flaps_hourly_is_announced_once() -> None:
+    story = Story()
+    for _ in range(24 * 4 + 6):
+        story.bad(hours=1)
+        story.good(hours=1)
+    assert story.changes == [BEGAN, NEAR]
+    assert story.present is not None
+    assert story.present.deadline == format_time(START + timedelta(hours=1, days=10))
+    story.good(hours=25)
+    assert story.changes == [BEGAN, NEAR, ENDED]
+    assert story.present is None
+
+
+def test_another_image_ends_a_time_at_risk_at_once() -> None:
+    story = Story()
+    story.bad()
+    story.good("b", 1)
+    assert (story.changes, story.present) == ([BEGAN, ENDED], None)
+
+
+def test_another_rejected_image_keeps_the_deadline() -> None:
+    story = Story()
+    story.bad(10)
+    story.bad(10, "b", 24)
+    assert story.changes == [BEGAN]
+    assert story.present is not None
+    assert (story.present.image, story.present.deadline) == ("b", format_time(START + timedelta(days=10)))
+
+
+def test_a_worse_finding_moves_the_deadline_to_an_earlier_time() -> None:
+    story = Story()
+    story.bad(14)
+    story.bad(3, hours=24)
+    story.bad(14, hours=24)
+    assert story.present is not None
+    assert story.present.deadline == format_time(START + timedelta(days=4))
+
+
+def test_what_cannot_be_judged_neither_begins_nor_ends_a_time_at_risk() -> None:
+    story = Story()
+    doubt = RunningVerdict("a", cannot_judge="advisories are stale")
+    story.see(doubt, 100)
+    assert (story.changes, story.present) == ([], None)
+    story.bad(10)
+    before = story.present
+    for _ in range(50):
+        story.see(doubt, 1)
+    assert (story.changes, story.present) == ([BEGAN], before)
+
+
+def test_the_notice_of_a_short_deadline_comes_in_its_second_half() -> None:
+    story = Story()
+    story.bad(1)
+    for _ in range(11):
+        story.see(None, 1)
+    assert story.changes == [BEGAN]
+    story.see(None, 1)
+    assert story.changes == [BEGAN, NEAR]
+    story.see(None, 12)
+    story.see(None, 12)
+    assert story.changes == [BEGAN, NEAR, PASSED]
+
+
+def test_a_server_that_slept_announces_the_deadline_that_has_passed_only() -> None:
+    story = Story()
+    story.bad(1)
+    story.see(None, 24 * 30)
+    story.see(None, 1)
+    assert story.changes == [BEGAN, PASSED]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["bad", "worse", "good", "doubt", "nothing", "other good", "other bad"]),
+        st.floats(0, 60),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tuple[str, float]]) -> None:
+    story = Story()
+    for what, hours in steps:
+        story.now += timedelta(hours=hours)
+        soon, late = (format_time(story.now + timedelta(days=days)) for days in (3, 14))
+        seen = {
+            "bad": RunningVerdict("a", "CVE-1", late),
+            "worse": RunningVerdict("a", "CVE-2", soon),
+            "good": RunningVerdict("a"),
+            "doubt": RunningVerdict("a", cannot_judge="stale"),
+            "nothing": None,
+            "other good": RunningVerdict("b"),
+            "other bad": RunningVerdict("b", "CVE-3", late, "stale too"),
+        }[what]
+        before = story.present
+        story.see(seen)
+        if before is not None and story.present is not None:
+            assert story.present.deadline <= before.deadline
+    periods: list[list[RiskChange]] = []
+    for change in story.changes:
+        if change is BEGAN:
+            periods.append([])
+        periods[-1].append(change)
+    for period in periods:
+        assert max(Counter(period).values()) == 1
+        assert period[0] is BEGAN
+        assert ENDED not in period[:-1]
+        assert period == sorted(period, key=list(RiskChange).index)
+    assert all(period[-1] is ENDED for period in periods[:-1])
+    assert (story.present is None) == (not periods or periods[-1][-1] is ENDED)

@@ -1,0 +1,79 @@
+"""The deadline of a running image that its policy rejects: the worst violation counts, and CISA's due dates."""
+
+from collections.abc import Sequence
+
+import pytest
+from tests.gate.samples import package
+
+from dockgate.gate import rules
+from dockgate.gate.definitions.policy import read_policy
+from dockgate.gate.model import InputDigests, PlatformVerdict, Policy, Status, Verdict, Violation
+from dockgate.gate.risk_deadline import risk_deadline
+from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Finding, Rating, Severity
+
+NOW = "2026-11-01T00:00:00.000Z"
+RATING = Rating("advisory", Severity.LOW)
+TIMES = "at_risk: {CRITICAL: 3d, HIGH: 14d, MEDIUM: 12h}\n"
+
+
+def policy(text: str = TIMES) -> Policy:
+    return read_policy(f"kind: Policy\nname: p\nrules:\n  {text}", "p.yaml", rules.load())
+
+
+def verdict(*violations: Violation) -> Verdict:
+    platform = PlatformVerdict("i", "linux/amd64", Status.REJECTED, {}, violations, (), ())
+    return Verdict("i", "p", Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1"))
+
+
+def of(*severities: str, exploited: str = "", due: str = "") -> Violation:
+    findings: Sequence[Finding] = [
+        Finding(f"CVE-{number}", (), package("a"), Severity(severity), RATING, "1.0.1", exploited=exploited, due=due)
+        for number, severity in enumerate(severities)
+    ]
+    return Violation("max_findings", "too many", tuple(findings))
+
+
+@pytest.mark.parametrize(
+    ("violations", "expected"),
+    [
+        ([of("HIGH")], "2026-11-15"),
+        ([of("HIGH", "CRITICAL")], "2026-11-04"),
+        ([of("HIGH"), of("CRITICAL")], "2026-11-04"),
+        ([of("LOW")], "2026-12-01"),
+        ([of("UNTRIAGED")], "2026-11-15"),
+        ([Violation("runs_as_root", "root")], "2026-12-01"),
+        ([], "2026-12-01"),
+        ([of("HIGH", exploited="2026-10-01", due="2026-11-08")], "2026-11-09"),
+        ([of("CRITICAL", exploited="2026-10-01", due="2026-11-08")], "2026-11-04"),
+        ([of("HIGH", exploited="2021-12-10", due="2021-12-24")], "2026-11-15"),
+        ([of("HIGH", due="2026-11-08")], "2026-11-15"),
+    ],
+)
+def test_the_worst_violation_counts(violations: list[Violation], expected: str) -> None:
+    assert risk_deadline(verdict(*violations), policy(), 30)[:10] == expected
+
+
+def test_a_time_in_hours() -> None:
+    assert risk_deadline(verdict(of("MEDIUM")), policy(), 30) == "2026-11-01T12:00:00.000Z"
+
+
+def test_without_the_rule_the_default_counts() -> None:
+    assert risk_deadline(verdict(of("CRITICAL")), policy("exploited: {}\n"), 14)[:10] == "2026-11-15"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("at_risk: {}\n", "no time is set"),
+        ("at_risk: {SEVERE: 3d}\n", "unknown key"),
+        ("at_risk: {HIGH: 30m}\n", "a time from 1h to 365d"),
+        ("at_risk: {HIGH: 366d}\n", "a time from 1h to 365d"),
+        ("at_risk: {HIGH: 0d}\n", "a time from 1h to 365d"),
+        ("at_risk: {HIGH: 14}\n", "a time from 1h to 365d"),
+        ("at_risk: {HIGH: true}\n", "a time from 1h to 365d"),
+    ],
+)
+def test_an_invalid_time_is_refused(written: str, expected: str) -> None:
+    with pytest.raises(DefinitionError, match=expected):
+        policy(written)

@@ -1,0 +1,174 @@
+"""Services at risk and services that cannot be judged: what is announced, when, and that it is announced once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import AdvisoryDatabase, advisory
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Coverage, Severity
+
+POLICY = """\
+kind: Policy
+name: timed
+rules:
+  max_findings: {CRITICAL: 0, HIGH: 0}
+  at_risk: {CRITICAL: 3d, HIGH: 10d}
+"""
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: timed
+repositories: ["**"]
+policy: timed
+owners: ["role:security", "target:chat"]
+"""
+BEGAN, NEAR, PASSED, ENDED = (
+    "service.at_risk",
+    "service.deadline_near",
+    "service.deadline_passed",
+    "service.recovered",
+)
+
+
+@dataclass
+class UncheckedDatabase(AdvisoryDatabase):
+    """An advisory database whose feeds were checked at a time long ago."""
+
+    checked_at: str = ""
+
+    def coverage(self) -> Sequence[Coverage]:
+        return (Coverage("Debian:13", True, (), self.checked_at), Coverage("kev", True, (), self.checked_at))
+
+
+@pytest.fixture(scope="module", params=sorted(FACTORIES))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+        system.apply(POLICY)
+        system.apply(ASSIGNMENT)
+        yield system
+
+
+def service(server: ServerSystem, name: str) -> Any:
+    return server.get(f"/services/{name}")["service"]
+
+
+def announced(server: ServerSystem, name: str) -> list[str]:
+    """The kinds of the service's events, oldest first."""
+    events = [event for event in server.store.event_log.read(0, 1000) if event.subject == f"service {name}"]
+    return [event.detail_type for event in events if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)]
+
+
+def notices(server: ServerSystem, name: str) -> list[str]:
+    return sorted(key.rpartition("/")[2] for key in server.notifier.notices if key.startswith(f"at-risk/{name}/"))
+
+
+def publish(server: ServerSystem, name: str, severity: Severity) -> None:
+    server.advisories.advisories = [*server.advisories.advisories, advisory(name, severity, "2")]
+
+
+def withdraw(server: ServerSystem, name: str) -> None:
+    server.advisories.advisories = [each for each in server.advisories.advisories if each.name != name]
+
+
+def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(server: ServerSystem) -> None:
+    image = server.image("staged", PlannedFindings())
+    server.deployed(image)
+    began = server.clock()
+    publish(server, "staged", Severity.CRITICAL)
+    until(lambda: service(server, "staged")["at_risk"], seconds=40)
+    deadline = service(server, "staged")["at_risk_until"]
+    assert timedelta(days=3) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
+    assert server.runs(image)
+    assert server.redeploy(image) == "Refused"
+    (event,) = [event for event in server.store.event_log.read(0, 1000) if event.subject == "service staged"][:1]
+    detail = event.body["detail"]
+    assert (detail["image"], detail["repository"], detail["deadline"]) == (image, "staged/app", deadline)
+    assert detail["owners"] == ["role:security", "target:chat"]
+
+    server.clock.ahead += timedelta(days=2, hours=1)
+    until(lambda: announced(server, "staged") == [BEGAN, NEAR], seconds=40)
+    server.clock.ahead += timedelta(days=1)
+    until(lambda: announced(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
+    assert server.runs(image)
+    assert service(server, "staged")["at_risk_until"] == deadline
+
+    withdraw(server, "staged")
+    until(lambda: not service(server, "staged")["at_risk"], seconds=40)
+    assert server.redeploy(image) == "Deployed"
+    assert announced(server, "staged") == [BEGAN, NEAR, PASSED]
+    server.clock.ahead += timedelta(days=1, hours=1)
+    until(lambda: announced(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
+    until(lambda: len(notices(server, "staged")) == 4, seconds=40)
+    assert notices(server, "staged") == sorted([BEGAN, NEAR, PASSED, ENDED])
+
+
+def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
+    image = server.image("flapping", PlannedFindings())
+    server.deployed(image)
+    for _ in range(4):
+        publish(server, "flapping", Severity.HIGH)
+        until(lambda: service(server, "flapping")["at_risk"], seconds=40)
+        withdraw(server, "flapping")
+        until(lambda: not service(server, "flapping")["at_risk"], seconds=40)
+        server.clock.ahead += timedelta(hours=1)
+    assert announced(server, "flapping") == [BEGAN]
+    server.clock.ahead += timedelta(days=1, hours=1)
+    until(lambda: announced(server, "flapping") == [BEGAN, ENDED], seconds=40)
+
+
+def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
+    image = server.image("replaced", PlannedFindings())
+    server.deployed(image)
+    publish(server, "replaced", Severity.CRITICAL)
+    until(lambda: announced(server, "replaced") == [BEGAN], seconds=40)
+    fixed = server.foreign("replaced-fixed", PlannedFindings())
+    server.builder.digests["replaced/app"] = fixed
+    server.push("replaced")
+    server.planned[fixed] = ("replaced-fixed", PlannedFindings())
+    server.scan_may_end[fixed].set()
+    execution = server.post("/pipelines/replaced/executions")["id"]
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
+    until(lambda: announced(server, "replaced") == [BEGAN, ENDED], seconds=40)
+    assert not service(server, "replaced")["at_risk"]
+
+
+def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> None:
+    image = server.image("stale", PlannedFindings())
+    server.deployed(image)
+    fresh = server.advisories
+    try:
+        checked_at = format_time(server.clock() - timedelta(days=8))
+        server.advisories = UncheckedDatabase(
+            server.clock, [*fresh.advisories, advisory("x", Severity.LOW, "2")], checked_at
+        )
+        until(lambda: service(server, "stale")["cannot_judge"], seconds=40)
+        shown = service(server, "stale")
+        assert (shown["at_risk"], shown["at_risk_until"]) == ("", "")
+        assert "timed: " in shown["cannot_judge"]
+        assert server.runs(image)
+        assert server.redeploy(image) == "Refused"
+    finally:
+        server.advisories = fresh
+    until(lambda: not service(server, "stale")["cannot_judge"], seconds=40)
+    assert announced(server, "stale") == []
+    assert notices(server, "stale") == []
+
+
+def test_a_violation_counts_although_advisories_are_stale(server: ServerSystem) -> None:
+    image = server.image("bad-and-stale", PlannedFindings())
+    server.deployed(image)
+    fresh = server.advisories
+    try:
+        advisories = [*fresh.advisories, advisory("bad-and-stale", Severity.CRITICAL, "2")]
+        server.advisories = UncheckedDatabase(server.clock, advisories, format_time(server.clock() - timedelta(days=8)))
+        until(lambda: service(server, "bad-and-stale")["at_risk"], seconds=40)
+    finally:
+        server.advisories = fresh

@@ -1,0 +1,28 @@
+"""Services at risk, for the suites of the store."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tests.store.factories import IMAGE, NOW
+
+from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
+from dockgate.store import Store
+from dockgate.store.records import OutboxEntry
+
+
+def reject(
+    store: Store, service: str, reason: str, until: str, entries: Sequence[OutboxEntry] = (), at: str = NOW
+) -> bool:
+    """Record that the service's image is rejected; `entries` are written with every announcement."""
+    verdict = RunningVerdict(IMAGE, reason, until)
+    return store.service_risks.record(
+        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ((), entries)
+    )
+
+
+def accept(store: Store, service: str, image: str = IMAGE, at: str = NOW) -> bool:
+    """Record that the service's image is not rejected."""
+    verdict = RunningVerdict(image)
+    return store.service_risks.record(
+        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ((), ())
+    )
