@@ -34,7 +34,6 @@ from dockgate.workflows.workflows import Workflows, labels_of
 EXECUTIONS_EVERY = 5
 SERVICES_EVERY = 5
 PURGE_EVERY = 30
-FLEET_EVERY = 5
 STALE_FEEDS_EVERY = 30
 
 
@@ -186,8 +185,7 @@ def _task_groups(
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
-        index = RepeatedTask("fleet index", use_cases.fleet_index.catch_up, FLEET_EVERY)
-        groups.append(TaskGroup("fleet", [index]))
+        groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
         if updates := use_cases.feed_updates:

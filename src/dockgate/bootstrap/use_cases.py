@@ -34,11 +34,13 @@ from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.actions import Actions
+from dockgate.services.advisories import compare
 from dockgate.services.approval_decisions import ApprovalDecisions, WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.cases import Baselines, Cases
 from dockgate.services.clock import ServerClock
+from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deliveries import (
     Notifications,
@@ -53,6 +55,7 @@ from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.fleet import FleetIndex
+from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.notification_summary import NotificationSummary
@@ -157,6 +160,7 @@ class UseCases:
     fleet_index: FleetIndex
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
+    continuous: ContinuousVerdicts
     notifications: Notifications
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
@@ -209,6 +213,10 @@ def make_use_cases(
     scanner = scanner_version(all_ecosystems)
     scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock, scanner)
     fleet_index = FleetIndex(store, adapters.advisories, all_ecosystems, clock, __version__)
+    judging = FleetJudging(store, cases, exceptions, provenance, all_ecosystems, all_rules, clock)
+    continuous = ContinuousVerdicts(
+        store, fleet_index, judging, selection, watching, adapters.advisories, compare, clock, effects
+    )
     scans = ScanScheduler(
         store.images,
         scan_runner,
@@ -327,6 +335,7 @@ def make_use_cases(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),
         feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock) if options.feeds else None,
+        continuous=continuous,
         notifications=notifications,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,

@@ -57,6 +57,22 @@ def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEve
     return _own("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
+def verdict_changed(
+    image: str, repository: str, policy: str, before: str, status: str, counts: Mapping[str, int], since: str
+) -> NewEvent:
+    """The current verdict of an image by a policy has another status. `counts` are its findings by severity."""
+    detail = {
+        "image": image,
+        "repository": repository,
+        "policy": policy,
+        "previous": before,
+        "status": status,
+        "counts": dict(counts),
+        "since": since,
+    }
+    return _own("verdict.changed", f"image {image}", f"{policy}/{image}/{since}", since, detail)
+
+
 def _own(kind: str, subject: str, key: str, time: str, detail: Mapping[str, object]) -> NewEvent:
     """An event of ours. `key` identifies what happened among the events of its kind."""
     return NewEvent(f"{kind}/{key}", SOURCE, kind, subject, time, detail)

@@ -117,7 +117,7 @@ class Reads(StrEnum):
     PACKAGE_SUMS = "package sums"
     # Unread content, undetermined entries, whether there are packages, and the ecosystems of those without an owner.
     EVIDENCE = "evidence"
-    # The same, and all of the inventory but packages.
+    # Unread content, undetermined entries, and all of the inventory but packages.
     IMAGE = "image"
     # The findings without the paths of their packages, and whether the base image's layers are known.
     FINDINGS = "findings"

@@ -15,6 +15,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -281,6 +282,13 @@ class Current:
             return self._reader
 
 
+def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
+    """What differs between two databases that `Current` has opened, for these CVEs. None for other readers."""
+    if not isinstance(previous, _Shared) or not isinstance(present, _Shared):
+        return None
+    return previous.changes_to(present, cves)
+
+
 class _Shared:
     """An open database for many threads, closed when its last user is gone."""
 
@@ -305,3 +313,10 @@ class _Shared:
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:
             return self._database.coverage()
+
+    def changes_to(self, present: "_Shared", cves: Collection[str]) -> AdvisoryChanges:
+        """What differs in another database, for these CVEs."""
+        if present is self:
+            return AdvisoryChanges()
+        with self._lock, present._lock:
+            return changed_keys(self._database, present._database, cves)

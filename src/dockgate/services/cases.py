@@ -187,6 +187,11 @@ class Cases:
         except DatabaseError as error:
             return replace(case, no_scan_reason=error.full_message)
 
+    def do_waivers_apply(self, repository: str, image: str) -> bool:
+        """Return whether the waivers of a repository may count for an image."""
+        with self.store.database.read():
+            return self._waivers_apply(repository, image, self.store.images.scan(image))
+
     def _waivers_apply(self, repository: str, image: str, scan: Scan | None) -> bool:
         """Whether the repository's waivers may count for the image.
 

@@ -36,6 +36,8 @@ class EffectKind(StrEnum):
     READ_IMAGE = "read-image"
     FAIL_SCAN = "fail-scan"
     INDEX_IMAGE = "index-image"
+    REMATCH = "rematch"
+    RENEW = "renew"
     ANSWER = "answer"
     ATTEST = "attest"
     REPORT = "report"

@@ -74,10 +74,7 @@ class FleetIndex:
 
     def catch_up(self) -> None:
         """Index what was scanned and is not in the index, a few images at a time, and match what is unmatched."""
-        while self.store.tag_history.add_missing():
-            pass
-        for image in self.store.images.unindexed(IMAGES):
-            self.add(image)
+        self.add_missing()
         try:
             reader = self.advisories()
         except DatabaseError as error:
@@ -87,6 +84,13 @@ class FleetIndex:
             self.match_new()
         else:
             self.rematch_all(reader)
+
+    def add_missing(self) -> None:
+        """Index what was scanned and is not in the index, a few images at a time."""
+        while self.store.tag_history.add_missing():
+            pass
+        for image in self.store.images.unindexed(IMAGES):
+            self.add(image)
 
     def match_new(self) -> None:
         """Match the components that were never matched, if the findings are of today's advisory database.

@@ -25,6 +25,8 @@ from dockgate.gate.rule import Rule
 from dockgate.identity.model import Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError, UsageError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store
@@ -188,6 +190,13 @@ class PolicySelection:
         """Return the policy that evaluates the repository's images when a request names none."""
         assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
+
+    def revision(self) -> str:
+        """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
+        assignments = self._assignments()
+        names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
+        policies = [(usable.policy.digest, usable.unusable) for usable in map(self.read, names)]
+        return digest_of(canonical.encode([assignments, policies]))
 
     def assignment_of(self, repository: str) -> PolicyAssignment | None:
         """Return the repository's policy assignment, None without one. ConflictError as `assignment_for`."""

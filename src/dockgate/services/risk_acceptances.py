@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dockgate.delivery.ports import VexReader
 from dockgate.events.ports import Notice
 from dockgate.gate import patterns, vex_statements, waivers
+from dockgate.gate.fleet.model import FleetExceptions
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
@@ -130,6 +131,23 @@ class RiskAcceptances:
         return Waivers(
             waivers.select_waivers(present, repository, images, now),
             vex_statements.select_statements(statements, images, inventories),
+        )
+
+    def of_fleet(self, policy: Policy, now: str) -> FleetExceptions:
+        """Return all waivers and VEX statements, from which `of` selects those of an image."""
+        general: list[VexStatement] = []
+        attached: dict[str, list[VexStatement]] = {}
+        for record, listed in self.store.vex.every_active():
+            signer = record.signer or self._signer(record, policy)
+            statements = attached.setdefault(record.image, []) if record.image else general
+            statements += (
+                replace(statement, signer=signer, products=statement.products or (record.image,))
+                for statement in listed
+            )
+        return FleetExceptions(
+            tuple(record.waiver for record in self.store.waivers.active(now)),
+            tuple(general),
+            {image: tuple(statements) for image, statements in attached.items()},
         )
 
     def _signer(self, record: VexRecord, policy: Policy) -> str:

@@ -24,6 +24,7 @@ from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_findings import FleetFindings
+from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.image_uses import ImageUses
 from dockgate.store.images import Images
@@ -76,6 +77,7 @@ class Store:
     verdicts: Verdicts
     fleet: Fleet
     fleet_findings: FleetFindings
+    fleet_judging: FleetJudgingState
     fleet_verdicts: FleetVerdicts
     tag_history: TagHistory
     approvals: Approvals
@@ -147,6 +149,7 @@ def open_store(
         verdicts=Verdicts(database),
         fleet=Fleet(database),
         fleet_findings=FleetFindings(database),
+        fleet_judging=FleetJudgingState(database),
         fleet_verdicts=FleetVerdicts(database),
         tag_history=TagHistory(database),
         approvals=Approvals(database, outbox),

@@ -30,6 +30,7 @@ from dockgate.store.schema_fleet import (
     fleet_image_bundles,
     fleet_images,
     fleet_platforms,
+    fleet_verdicts,
 )
 from dockgate.vulnerabilities.model import Coverage
 
@@ -267,8 +268,11 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
     number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
     for table in (fleet_image_bundles, fleet_platforms):
         connection.execute(delete(table).where(table.c.image == number))
+    # What was judged by another scan is due at once.
+    connection.execute(update(fleet_verdicts).where(fleet_verdicts.c.image == number).values(next_at=image.scanned_at))
     for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
         row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
+        row |= {"manifest": platform.facts.image, "base_layers": platform.facts.base_layers}
         connection.execute(insert(fleet_platforms).values(image=number, position=at, packages=platform.packages, **row))
         rows = [
             {

@@ -192,16 +192,18 @@ class FleetVerdict(NamedTuple):
     """The current verdict of an image (by id) by a policy.
 
     `counts` has the findings by severity, in the order of `Severity`. `reason` is one line for people, None where the
-    counts say enough. `since` is when the status began, `next_at` when time alone can change it.
+    counts say enough. `since` is when the status began, `next_at` when time alone can change it. The status is the last
+    one that could be judged; feeds are stale or missing since `cannot_judge_since`, None while they are not.
     """
 
     policy: str
     image: int
     status: Status
-    counts: tuple[int, int, int, int, int, int]
+    counts: tuple[int, ...]
     reason: str | None
     since: str
     next_at: str | None = None
+    cannot_judge_since: str | None = None
 
 
 class VerdictChange(NamedTuple):

@@ -1,11 +1,14 @@
 """The current verdicts of the fleet. Only what differs is written: on Postgres every update leaves a dead row."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, lock_name
+from dockgate.store.event_log import append_events
+from dockgate.store.fleet_judging import set_judged_from
 from dockgate.store.fleet_records import FleetVerdict, VerdictChange
 from dockgate.store.queries import batches
 from dockgate.store.schema_fleet import fleet_verdicts
@@ -21,6 +24,7 @@ _ROW = select(
     _TABLE.reason,
     _TABLE.since,
     _TABLE.next_at,
+    _TABLE.cannot_judge_since,
 )
 _UPDATE = (
     update(fleet_verdicts)
@@ -86,6 +90,25 @@ class FleetVerdicts:
             )
         return changes
 
+    def record(
+        self,
+        policy: str,
+        verdicts: Sequence[FleetVerdict],
+        events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
+        judged_from: str | None = None,
+    ) -> Sequence[VerdictChange]:
+        """Write those of a policy's verdicts that differ, with the events that these changes make.
+
+        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState.judged_from`).
+        """
+        with self._database.write() as connection:
+            lock_name(connection, fleet_verdicts, policy)
+            changes = self.write_changed(connection, verdicts)
+            append_events(connection, events(changes))
+            if judged_from is not None:
+                set_judged_from(connection, policy, judged_from)
+        return changes
+
     def remove(self, connection: Connection, policy: str, images: Collection[int] | None = None) -> None:
         """Remove the verdicts by a policy: all of them, or those on these images."""
         query = delete(fleet_verdicts).where(_TABLE.policy == policy)
@@ -120,8 +143,8 @@ def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdi
 
 
 def _verdict(row: Sequence[object]) -> FleetVerdict:
-    policy, image, status, *counts, reason, since, next_at = row
-    return FleetVerdict(policy, image, Status(status), tuple(counts), reason, since, next_at)  # type: ignore[arg-type]
+    policy, image, status, *counts, reason, since, next_at, cannot_judge_since = row
+    return FleetVerdict(policy, image, Status(status), tuple(counts), reason, since, next_at, cannot_judge_since)  # type: ignore[arg-type]
 
 
 def _columns(verdict: FleetVerdict) -> dict[str, object]:

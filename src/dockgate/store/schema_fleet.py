@@ -166,8 +166,9 @@ fleet_images = Table(
     optional("gone_at"),
 )
 
-# The platforms of an image in the order of its scan. `facts` is its inventory without packages, as `documents` has it;
-# `image` in there is the digest of the platform's manifest.
+# The platforms of an image in the order of its scan. `facts` is its inventory without packages, as in `documents`;
+# `image` in there is the digest of the platform's manifest. `manifest` is that digest, too, and `base_layers` is one of
+# the facts: judging needs both of every image.
 fleet_platforms = Table(
     "fleet_platforms",
     metadata,
@@ -176,6 +177,8 @@ fleet_platforms = Table(
     text("platform"),
     number("unread"),
     number("packages"),
+    text("manifest"),
+    number("base_layers"),
     Column("facts", LargeBinary, nullable=False),
 )
 
@@ -212,7 +215,8 @@ Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
 
 # The current verdict of an image by a policy, written by `services.continuous` and only where it changed. No index but
 # the key: on Postgres, an update that changes no indexed column needs no new index entries if its page has room.
-# `since` is when the status began, `next_at` when time alone can change it.
+# `since` is when the status began, `next_at` when time alone can change it, `cannot_judge_since` since when the status
+# is the last one that could be judged, because feeds are stale or missing.
 fleet_verdicts = Table(
     "fleet_verdicts",
     metadata,
@@ -223,5 +227,6 @@ fleet_verdicts = Table(
     optional("reason"),
     text("since"),
     optional("next_at"),
+    optional("cannot_judge_since"),
     postgresql_with={"fillfactor": 50},
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
@@ -22,9 +22,8 @@ KIND = "Vex"
 CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
-_ACTIVE = _RECORD.where(vex_documents.c.removed_at == "", one_of(vex_documents.c.image, "images")).order_by(
-    vex_documents.c.seq
-)
+_EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at == "").order_by(vex_documents.c.seq)
+_ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
 
 
 class Vex:
@@ -61,8 +60,13 @@ class Vex:
         """The uploaded documents and those attached to these images, without removed ones, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(_ACTIVE, {"images": text_list(["", *images])}).mappings().all()
-        records = [VexRecord(**row) for row in rows]
-        return [(record, self._statements(record.document)) for record in records]
+        return self._with_statements(rows)
+
+    def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """As `active`, for all images."""
+        with self._database.read() as connection:
+            rows = connection.execute(_EVERY_ACTIVE).mappings().all()
+        return self._with_statements(rows)
 
     def remove(self, document: str, who: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
@@ -77,6 +81,10 @@ class Vex:
         query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
+
+    def _with_statements(self, rows: Sequence[RowMapping]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        records = [VexRecord(**row) for row in rows]
+        return [(record, self._statements(record.document)) for record in records]
 
     def _read(self, document: str) -> tuple[VexStatement, ...]:
         with self._database.read() as connection:

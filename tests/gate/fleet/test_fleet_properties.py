@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
-from tests.gate.samples import CHECKED, ECOSYSTEMS, NOW, RULES
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, advisory, package, policy
 from tests.gate.test_evaluate_properties import NAMES, VERSIONS
 from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, advisories, cves
 
@@ -279,8 +279,38 @@ class Fleet:
 fleets = st.builds(Fleet, items(), policies(), snapshots(), exceptions)
 
 
-@given(fleets)
-@settings(max_examples=100, deadline=None)
+@st.composite
+def dense_fleets(draw: st.DrawFn) -> Fleet:
+    """Fleets of accepted package with accepted finding, so that each exception and each place decides."""
+    versions = st.sampled_from(("1.0.0", "1.0.0", "odd"))
+    installed = st.builds(
+        lambda version, path, layer, owner: replace(package("a", version), path=path, layer=layer, owner=owner),
+        versions,
+        st.sampled_from(("app/x", "app/y")),
+        st.sampled_from((BASE, OWN)),
+        st.sampled_from(("", "", "owner")),
+    )
+    chosen = st.lists(installed, min_size=1, max_size=2, unique_by=lambda item: item.path)
+    drawn = []
+    for digest in DIGESTS[:2]:
+        content = tuple(sorted(draw(chosen), key=lambda item: item.path))
+        layers = {"layers": (BASE, OWN), "base_layers": draw(st.integers(0, 1))}
+        inventory = Inventory(digest, "linux/amd64", None, (), content, ())
+        drawn.append(FleetItem(digest, (replace(inventory, **layers),), draw(st.sampled_from(REPOSITORIES))))
+    limits = {"HIGH": draw(st.integers(0, 1)), "scope": draw(st.sampled_from(("image", "base", "own")))}
+    under = policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
+    if draw(st.integers(0, 2)) == 0:
+        under = policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
+    accepted = draw(st.builds(FleetExceptions, st.lists(waivers, max_size=1).map(tuple)))
+    stated = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
+    if draw(st.booleans()):
+        attached = {draw(st.sampled_from(DIGESTS[:2])): (draw(stated),)}
+        accepted = draw(st.sampled_from((FleetExceptions((), (draw(stated),)), FleetExceptions((), (), attached))))
+    return Fleet(drawn, under, AdvisorySnapshot((advisory("CVE-2024-0", "a"),), COVERED), accepted)
+
+
+@given(st.one_of(fleets, dense_fleets(), dense_fleets()))
+@settings(max_examples=300, deadline=None)
 def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
     for item, results in fleet.results(NOW):
         event("by sums" if results is not None else "by the gate")

@@ -92,6 +92,28 @@ class FleetJudge:
         """Whether sums can decide at all: false if a rule reads the whole package list."""
         return Reads.PACKAGES not in self._reads and not self._has_unexpected_feeds
 
+    @cached_property
+    def needs_ecosystems(self) -> bool:
+        """Whether `FleetPlatform.ecosystems` is needed: not while the rules have nothing against any feed.
+
+        Without it, the components' own doubts have to tell that a feed is missing.
+        """
+        return bool(self.objectionable_feeds)
+
+    @cached_property
+    def objectionable_feeds(self) -> tuple[str, ...]:
+        """What the rules say of the feeds, whatever the image: it changes when one becomes stale, or fresh again."""
+        every = tuple(name for name in self._coverage if name not in CATALOGUES)
+        rules = self._reading(Reads.EVIDENCE)
+        objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
+        for ecosystems in (every, ()):
+            platform = FleetPlatform("", (), ecosystems)
+            facts = self._facts(FleetImage("", (platform,)), platform, (), self._contexts.shared)
+            answers = ask_rules(facts, rules)
+            objections += [entry.subject for entry in answers.undetermined]
+            objections += [entry.rule for entries in answers.violations.values() for entry in entries]
+        return tuple(objections)
+
     def needs_inventory(self, unread: int) -> bool:
         """Whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
         return unread > 0 or any(reads in _OF_IMAGE for reads in self._reads)

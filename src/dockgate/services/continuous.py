@@ -1,0 +1,247 @@
+"""The verdicts of the whole fleet, kept current: what changes renews what it touches, and nothing else.
+
+A renewal finds out what has changed (advisories, policies and their assignments, waivers, VEX documents, images, the
+age of feeds, the time), judges the images that it can concern, and writes the verdicts that differ, each with its event
+in one transaction. It may end at any point: from what a policy has judged every image is stored last, so the next
+renewal does what is left. No documents are stored; a verdict that decides something is made by `services.verdicts`.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dockgate.delivery.ports import Advisories
+from dockgate.events.catalogue import verdict_changed
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import Status
+from dockgate.gate.policy_choice import WatchStart
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.fleet import EVERY, FleetIndex
+from dockgate.services.fleet_contents import FleetContents, FleetFacts
+from dockgate.services.fleet_judging import FleetJudging, JudgedImage
+from dockgate.services.policies import PolicySelection, UsablePolicy
+from dockgate.services.watching import Watching
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.store import Store
+from dockgate.store.fleet_records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Coverage, Severity
+from dockgate.vulnerabilities.ports import AdvisoryReader
+
+# The lock of the process that renews.
+RENEWAL = "fleet verdicts"
+# If more of the images than this are touched, judging all of them is faster.
+LARGE_PART = 0.25
+# Images that are judged together, and verdicts that are written in one transaction.
+JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
+
+_log = logging.getLogger(__name__)
+
+# What differs between two open advisory databases for these CVEs; None if they cannot be compared.
+CompareAdvisories = Callable[[AdvisoryReader, AdvisoryReader, Collection[str]], AdvisoryChanges | None]
+
+
+class Match(NamedTuple):
+    """What the findings are and were of, and the components that differ: None if that is not known."""
+
+    source: str
+    previous: str
+    touched: frozenset[int] | None
+
+
+@dataclass(slots=True)
+class ContinuousVerdicts:
+    """Renews the fleet's verdicts. One process at a time does; another one returns at once."""
+
+    store: Store
+    index: FleetIndex
+    judging: FleetJudging
+    selection: PolicySelection
+    watching: Watching
+    advisories: Advisories
+    compare: CompareAdvisories
+    clock: ServerClock
+    effects: Effects
+    # The advisories of the last renewal in this process: still open, though another file has taken their place.
+    _reader: AdvisoryReader | None = field(default=None, init=False)
+    _finished: str = field(default="", init=False)
+
+    def renew(self) -> None:
+        """Renew every verdict for which something has changed since it was judged."""
+        with self.store.locks.try_hold(RENEWAL) as is_mine:
+            if is_mine:
+                self._renew()
+
+    def _renew(self) -> None:
+        self.index.add_missing()
+        try:
+            reader = self.advisories()
+            match = self.effects.run(EffectKind.REMATCH, self._match, reader)
+            coverage = (*reader.coverage(), *reader.catalogues(()).coverage)
+        except DatabaseError as error:
+            _log.warning("The fleet is not judged: %s", error)
+            self.store.fleet_judging.mark_blind(self.clock.now())
+            self._finished = ""
+            return
+        now = self.clock.now()
+        revision = self._revision(match.source, coverage, now)
+        due: dict[str, set[int]] = {}
+        for policy, image in self.store.fleet_verdicts.due(now):
+            due.setdefault(policy, set()).add(image)
+        if revision == self._finished and not due:
+            return
+        groups = self._images_by_policy()
+        facts = FleetFacts(self.store, coverage)
+        waiting = self._unmatched_images()
+        for name in sorted(self.store.fleet_judging.policies() | groups.keys()):
+            images = [image for image in groups.get(name, ()) if image.id not in waiting]
+            _Renewal(self, name, images, waiting, facts, match, due.get(name, set())).run()
+        self._finished = "" if waiting else revision
+
+    def _match(self, reader: AdvisoryReader) -> Match:
+        """Match what is new, and what the advisories have changed."""
+        previous, self._reader = self._reader, reader
+        before = _source(self.store)
+        touched: frozenset[int] | None = frozenset()
+        if not self.index.is_current(reader):
+            rematched = None
+            changes = self.compare(previous, reader, self._cves()) if previous is not None else None
+            if previous is not None and changes is not None:
+                rematched = self.index.rematch(reader, previous.digest, changes)
+            if rematched is None:
+                self.index.rematch_all(reader)
+            touched = None if rematched is None else rematched.components
+        self.index.match_new()
+        return Match(_source(self.store), before, touched)
+
+    def _cves(self) -> set[str]:
+        """The CVEs that the fleet has."""
+        entries = self.store.fleet_findings.vulnerabilities().values()
+        return {name for entry in entries for name in (entry.name, *entry.aliases) if name.startswith("CVE-")}
+
+    def _revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
+        """A text that changes whenever a verdict may have changed, but for moments that were foreseen."""
+        feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
+        waivers = [record.waiver.id for record in self.store.waivers.active(now)]
+        state = self.store.fleet_judging.fleet_revision(), self.store.vex.revision(), self.selection.revision()
+        # Feeds become stale, and the watch of images ends, at any hour.
+        return digest_of(canonical.encode([source, feeds, waivers, *state, now[:13]]))
+
+    def _images_by_policy(self) -> dict[str, list[FleetImage]]:
+        """The watched images by the policy of their repository."""
+        groups: dict[str, list[FleetImage]] = {}
+        repositories: dict[str, tuple[str, bool]] = {}
+        for image in self.store.fleet.images():
+            if image.repository not in repositories:
+                is_always_watched = self.selection.watch_of(image.repository).start is WatchStart.FOREVER
+                repositories[image.repository] = self.selection.policy_of(image.repository), is_always_watched
+            policy, is_always_watched = repositories[image.repository]
+            if is_always_watched or self.watching.state(image.repository, image.digest).is_watched:
+                groups.setdefault(policy, []).append(image)
+        return groups
+
+    def _unmatched_images(self) -> set[int]:
+        """The images with components whose findings are not known yet: they are judged once these are."""
+        unmatched = [number for number, _ in self.store.fleet_findings.unmatched(EVERY)]
+        bundles = {bundle for _, bundle, _ in self.store.fleet.holders(unmatched)} if unmatched else set()
+        return self.store.fleet.images_with(bundles) if bundles else set()
+
+
+def _source(store: Store) -> str:
+    return digest_of(canonical.encode(store.fleet_findings.source()))
+
+
+@dataclass(slots=True)
+class _Renewal:
+    """The renewal of one policy's verdicts on `images`.
+
+    `waiting` images keep their verdicts, and `due` are those whose verdict time may have changed.
+    """
+
+    service: ContinuousVerdicts
+    policy: str
+    images: Sequence[FleetImage]
+    waiting: Collection[int]
+    facts: FleetFacts
+    match: Match
+    due: Collection[int]
+
+    def run(self) -> None:
+        """Judge the images for which something may have changed, and write the verdicts that differ."""
+        service, store = self.service, self.service.store
+        usable = service.selection.read(self.policy)
+        present = store.fleet_verdicts.of_policy(self.policy)
+        inputs = self._inputs(usable)
+        before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
+        gone = present.keys() - {image.id for image in self.images} - set(self.waiting)
+        if gone:
+            with store.database.write() as connection:
+                store.fleet_verdicts.remove(connection, self.policy, gone)
+        selected = self._select(present, source) if before == inputs else None
+        is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
+        images = [image for image in self.images if is_dense or image.id in (selected or ())]
+        now, written = service.clock.now(), f"{inputs} {self.match.source}"
+        by_id = {image.id: image for image in images}
+        verdicts: list[FleetVerdict] = []
+        for at in range(0, len(images), JUDGED_TOGETHER):
+            contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
+            for judged in service.judging.judge(usable, contents):
+                verdicts.append(self._verdict(judged, present.get(judged.image), now))
+                if len(verdicts) >= WRITTEN_TOGETHER:
+                    self._write(verdicts, by_id, None)
+                    verdicts = []
+        if verdicts or (before, source) != (inputs, self.match.source):
+            self._write(verdicts, by_id, written)
+
+    def _select(self, present: Collection[int], source: str) -> set[int] | None:
+        """The images to judge if nothing but the advisories, the images and the time has changed; None for all."""
+        selected = {*self.due, *(image.id for image in self.images if image.id not in present)}
+        if source == self.match.source:
+            return selected
+        if source != self.match.previous or self.match.touched is None:
+            return None
+        fleet = self.service.store.fleet
+        bundles = {bundle for _, bundle, _ in fleet.holders(self.match.touched)}
+        return selected | fleet.images_with(bundles)
+
+    def _inputs(self, usable: UsablePolicy) -> str:
+        """A digest of what decides beside the advisories and the images."""
+        service, store = self.service, self.service.store
+        waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
+        feeds = service.judging.feed_state(usable, self.facts.coverage)
+        parts = [usable.policy.digest, usable.unusable, waivers, store.vex.revision(), feeds]
+        return digest_of(canonical.encode(parts))
+
+    def _verdict(self, judged: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+        """The verdict to store: the last status that could be judged stays while feeds are stale."""
+        status, since = judged.status, None
+        if judged.status is not judged.status_if_fresh:
+            since = (present.cannot_judge_since if present else None) or now
+            if judged.status_if_fresh is Status.REJECTED:
+                status = Status.REJECTED
+            else:
+                status = present.status if present else Status.UNDETERMINED
+        return FleetVerdict(self.policy, judged.image, status, judged.counts, None, now, judged.next_at, since)
+
+    def _write(self, verdicts: Sequence[FleetVerdict], images: dict[int, FleetImage], judged_from: str | None) -> None:
+        def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
+            return [
+                verdict_changed(
+                    images[verdict.image].digest,
+                    images[verdict.image].repository,
+                    self.policy,
+                    previous.status,
+                    verdict.status,
+                    dict(zip(Severity, verdict.counts, strict=True)),
+                    verdict.since,
+                )
+                for verdict, previous in changes
+                if previous is not None and previous.status is not verdict.status
+            ]
+
+        record = self.service.store.fleet_verdicts.record
+        self.service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, events, judged_from)

@@ -1,0 +1,177 @@
+"""What the fleet index holds, read for judging (`gate.fleet`). Each part is read when it is needed, once."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from dockgate.gate.fleet.model import FleetComponent, Holding, Place
+from dockgate.scanner.model import Inventory
+from dockgate.store import Store
+from dockgate.store.fleet_judging import IndexedPlatform
+from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage, ImageBundle
+from dockgate.vulnerabilities.model import Coverage, Undetermined
+
+# What stands for the purl of a component: the component itself tells which it is.
+_PACKAGE = "pkg:"
+_Holdings = Mapping[int, tuple[Holding, ...]]
+
+
+@dataclass(frozen=True)
+class FleetFacts:
+    """The components of the fleet, and the bundles that hold them. `coverage` is the advisory database's."""
+
+    store: Store
+    coverage: Sequence[Coverage]
+
+    @cached_property
+    def components(self) -> Mapping[int, FleetComponent]:
+        """The components that have findings or doubts."""
+        return dict(self._components(self._findings.keys() | self._doubts.keys() | self._uncovered))
+
+    @cached_property
+    def every_component(self) -> Mapping[int, FleetComponent]:
+        """All components."""
+        return dict(self._components(None))
+
+    @cached_property
+    def bundles(self) -> _Holdings:
+        """What all bundles hold of `components`, owned ones left out."""
+        holdings: dict[int, list[Holding]] = {}
+        for component, bundle, paths in self.store.fleet.holders(self.components):
+            holdings.setdefault(bundle, []).append(Holding(component, paths))
+        return {bundle: tuple(entries) for bundle, entries in holdings.items()}
+
+    @cached_property
+    def every_holding(self) -> _Holdings:
+        """All that all bundles hold."""
+        return {bundle: holdings_of(content) for bundle, content in self.store.fleet.bundles()}
+
+    @cached_property
+    def ecosystems(self) -> Mapping[int, str]:
+        """The ecosystem of each component."""
+        return {number: component.ecosystem for number, component in self.store.fleet.components()}
+
+    @cached_property
+    def _findings(self) -> Mapping[int, Sequence[ComponentFinding]]:
+        findings: dict[int, list[ComponentFinding]] = {}
+        for row in self.store.fleet_findings.findings():
+            findings.setdefault(row.component, []).append(row)
+        return findings
+
+    @cached_property
+    def _doubts(self) -> Mapping[int, Sequence[Undetermined]]:
+        doubts: dict[int, list[Undetermined]] = {}
+        for component, doubt in self.store.fleet_findings.doubts():
+            doubts.setdefault(component, []).append(Undetermined(_PACKAGE, doubt.reason, doubt.kind, doubt.ids))
+        return doubts
+
+    @cached_property
+    def _uncovered(self) -> frozenset[int]:
+        return frozenset(self.store.fleet.uncovered(self.coverage))
+
+    def _components(self, numbers: Collection[int] | None) -> Iterable[tuple[int, FleetComponent]]:
+        vulnerabilities = self.store.fleet_findings.vulnerabilities()
+        covered = {entry.ecosystem for entry in self.coverage}
+        for number, component in self.store.fleet.components(numbers):
+            package = component.package()
+            rows = self._findings.get(number, ())
+            findings = tuple(row.finding(package, vulnerabilities[row.vulnerability]) for row in rows)
+            doubts = list(self._doubts.get(number, ()))
+            if number in self._uncovered:
+                subject = _PACKAGE if package.ecosystem in covered else package.ecosystem or "/"
+                doubts.append(Undetermined(subject, "The advisory database does not cover it.", "uncovered"))
+            yield number, FleetComponent(package, findings, tuple(doubts))
+
+
+@dataclass(frozen=True)
+class FleetContents:
+    """The index of `images`, in the order of their ids. With `is_dense`, they are most of those between their ids."""
+
+    facts: FleetFacts
+    images: Sequence[FleetImage]
+    is_dense: bool
+
+    @cached_property
+    def platforms(self) -> Mapping[int, Sequence[IndexedPlatform]]:
+        """The platforms of each image."""
+        platforms: dict[int, list[IndexedPlatform]] = {}
+        state = self.facts.store.fleet_judging
+        rows = state.platforms_between(*self._range) if self.is_dense else state.platforms(self._ids)
+        for platform in rows:
+            platforms.setdefault(platform.image, []).append(platform)
+        return platforms
+
+    @cached_property
+    def inventories(self) -> Mapping[tuple[int, int], Inventory]:
+        """The inventories of all platforms without packages, by image and position."""
+        return self._inventories(self._ids)
+
+    @cached_property
+    def unread_inventories(self) -> Mapping[tuple[int, int], Inventory]:
+        """Those of images of which something could not be read."""
+        platforms = (platform for platforms in self.platforms.values() for platform in platforms)
+        return self._inventories({platform.image for platform in platforms if platform.unread})
+
+    @cached_property
+    def placed(self) -> Mapping[tuple[int, int], Sequence[tuple[int, Place]]]:
+        """The bundles of each platform, by image and position."""
+        placed: dict[tuple[int, int], list[tuple[int, Place]]] = {}
+        for row in self._image_bundles():
+            place = Place.ANY if not row.layer else Place.BASE if row.base else Place.OWN
+            placed.setdefault((row.image, row.platform), []).append((row.bundle, place))
+        return placed
+
+    @cached_property
+    def bundles(self) -> _Holdings:
+        """What the images' bundles hold of components with findings or doubts, owned ones left out."""
+        if self.is_dense:
+            return self.facts.bundles
+        components = self.facts.components
+        return {
+            bundle: tuple(holding for holding in holdings if not holding.owned and holding.component in components)
+            for bundle, holdings in self.every_holding.items()
+        }
+
+    @cached_property
+    def every_holding(self) -> _Holdings:
+        """All that the images' bundles hold."""
+        if self.is_dense:
+            return self.facts.every_holding
+        numbers = {bundle for placed in self.placed.values() for bundle, _ in placed}
+        return {bundle: holdings_of(content) for bundle, content in self.facts.store.fleet.bundles(numbers)}
+
+    def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:
+        """The ecosystems of a platform's packages that belong to no other package, sorted."""
+        bundles = (self._ecosystems_by_bundle[bundle] for bundle, _ in self.placed.get((image, position), ()))
+        return tuple(sorted(frozenset().union(*bundles)))
+
+    @cached_property
+    def _ecosystems_by_bundle(self) -> Mapping[int, frozenset[str]]:
+        names = self.facts.ecosystems
+        return {
+            bundle: frozenset(names[holding.component] for holding in holdings if not holding.owned)
+            for bundle, holdings in self.every_holding.items()
+        }
+
+    @cached_property
+    def _ids(self) -> frozenset[int]:
+        return frozenset(image.id for image in self.images)
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        return self.images[0].id, self.images[-1].id + 1
+
+    def _inventories(self, ids: Collection[int]) -> dict[tuple[int, int], Inventory]:
+        return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
+
+    def _image_bundles(self) -> Iterable[ImageBundle]:
+        fleet = self.facts.store.fleet
+        return fleet.image_bundles(*self._range) if self.is_dense else fleet.bundles_of_images(self._ids)
+
+
+def holdings_of(content: BundleContent) -> tuple[Holding, ...]:
+    """What a bundle holds."""
+    return (
+        *(Holding(component, paths) for component, paths in content.counted.items()),
+        *(Holding(component, paths, True) for component, paths in content.owned.items()),
+    )

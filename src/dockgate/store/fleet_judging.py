@@ -1,0 +1,90 @@
+"""What judging the fleet reads and remembers, beside the index and the verdicts themselves."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select, update
+
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.queries import batches
+from dockgate.store.schema import reports
+from dockgate.store.schema_fleet import fleet_images, fleet_platforms, fleet_state, fleet_verdicts
+
+# Before the name of a policy in `fleet_state`.
+_JUDGED = "judged/"
+
+
+class IndexedPlatform(NamedTuple):
+    """A platform of an indexed image. `unread` and `packages` count; `base_layers` is 0 if they are not known."""
+
+    image: int
+    position: int
+    manifest: str
+    base_layers: int
+    unread: int
+    packages: int
+
+
+class FleetJudgingState:
+    """Facts about platforms, and from what each policy has judged the fleet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
+        """The platforms of all images, or of these, in the order of images and of their scans."""
+        table = fleet_platforms.c
+        query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
+        with self._database.read() as connection:
+            if images is None:
+                yield from (IndexedPlatform(*row) for row in connection.execute(query))
+                return
+            for part in batches(sorted(images)):
+                for row in connection.execute(query.where(table.image.in_(part))):
+                    yield IndexedPlatform(*row)
+
+    def platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
+        """The platforms of the images from id `first` to before id `end`."""
+        table = fleet_platforms.c
+        query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
+        with self._database.read() as connection:
+            for row in connection.execute(query.where(table.image >= first, table.image < end)):
+                yield IndexedPlatform(*row)
+
+    def reported_images(self) -> frozenset[str]:
+        """The images of which other scanners have reports."""
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(select(reports.c.image).distinct()))
+
+    def fleet_revision(self) -> str:
+        """A text that changes when an image is added, scanned again or gone."""
+        table = fleet_images.c
+        query = select(func.count(), func.max(table.id), func.max(table.scanned_at), func.max(table.gone_at))
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
+
+    def policies(self) -> set[str]:
+        """The policies that have verdicts."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
+
+    def judged_from(self, policy: str) -> str:
+        """From what the policy has judged every image, as `set_judged_from` stored it; "" before."""
+        with self._database.read() as connection:
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED}{policy}")
+            return connection.scalar(query) or ""
+
+    def mark_blind(self, now: str) -> None:
+        """Record of all verdicts that no image can be judged since `now`, where nothing else is recorded."""
+        with self._database.write() as connection:
+            table = fleet_verdicts.c
+            change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))
+            connection.execute(change.values(cannot_judge_since=now))
+            connection.execute(update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED)).values(value=""))
+
+
+def set_judged_from(connection: Connection, policy: str, inputs: str) -> None:
+    """Store from what the policy has judged every image, in the transaction that writes the last verdict."""
+    name = f"{_JUDGED}{policy}"
+    if not insert_if_new(connection, fleet_state, {"name": name, "value": inputs}):
+        connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=inputs))

@@ -1,0 +1,267 @@
+"""Continuous verdicts: what a change touches is judged again, from the index, and nothing else is written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Waiver
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.cases import DeploymentContext
+from dockgate.services.continuous import ContinuousVerdicts
+from dockgate.services.effects import Effects
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.shared.timestamps import format_time
+from dockgate.store.fleet_records import FleetVerdict
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Coverage, Severity
+
+NAMES = ("web", "api", "job")
+STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
+
+
+class CrashError(Exception):
+    """The process died."""
+
+
+@dataclass
+class Feeds(AdvisoryDatabase):
+    """An advisory database that can be missing, and whose feeds can be old."""
+
+    checked_at: str = ""
+    is_missing: bool = False
+
+    def coverage(self) -> Sequence[Coverage]:
+        return tuple(replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().coverage())
+
+    def __call__(self) -> "Feeds":
+        if self.is_missing:
+            raise DatabaseError("There is no advisory database.", "Run `dockgate db update`.")
+        return replace(self, advisories=list(self.advisories))
+
+
+@dataclass
+class Fleet:
+    """A server whose background is not started, with three scanned images that share a package."""
+
+    system: ServerSystem
+    feeds: Feeds
+    images: dict[str, str] = field(default_factory=dict)
+    changed: AdvisoryChanges | None = None
+
+    def __post_init__(self) -> None:
+        self.continuous = self.process()
+        for name in NAMES:
+            self.scan(name)
+
+    def process(self, observe: "list[str] | None" = None, crash_at: int = -1) -> ContinuousVerdicts:
+        """A process that renews; it dies at the moment `crash_at`, or lists its moments."""
+        moments = observe if observe is not None else []
+
+        def note(moment: str) -> None:
+            moments.append(moment)
+            if len(moments) == crash_at + 1:
+                raise CrashError(moment)
+
+        continuous = self.system.use_cases.continuous
+        index = replace(continuous.index, advisories=self.feeds)
+        judging = replace(continuous.judging, cases=replace(continuous.judging.cases, advisories=self.feeds))
+        return replace(
+            continuous,
+            index=index,
+            judging=judging,
+            advisories=self.feeds,
+            compare=lambda before, after, cves: self.changed,
+            effects=Effects(note),
+        )
+
+    def scan(self, name: str) -> str:
+        image = digest_of(name.encode())
+        self.images[name] = image
+        now = format_time(self.system.clock())
+        scan = self.system.store.images.request_scan(image, f"team/{name}", now)
+        packages = tuple(sorted((package(name), package("shared")), key=lambda entry: entry.purl))
+        inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), packages, ())
+        self.system.store.images.finish_scan(image, scan.number, [inventory], "", now)
+        return image
+
+    def publish(self, name: str, severity: Severity = Severity.CRITICAL) -> None:
+        self.feeds.advisories = [*self.feeds.advisories, advisory(name, severity, "2")]
+
+    def verdicts(self, policy: str = "default") -> dict[str, str]:
+        store = self.system.store
+        names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.images()}
+        return {names[number]: row.status.value for number, row in store.fleet_verdicts.of_policy(policy).items()}
+
+    def blind(self) -> set[str | None]:
+        return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.of_policy("default").values()}
+
+    def events(self) -> list[tuple[str, str, str]]:
+        events = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
+        return [(entry["repository"], entry["previous"], entry["status"]) for entry in events if "previous" in entry]
+
+    def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]]]:
+        """Everything that a renewal writes, without the times at which it did."""
+        verdicts = self.system.store.fleet_verdicts.of_policy("default").values()
+        return [row._replace(since="", next_at=None) for row in verdicts], self.events()
+
+    def agree(self, policy: str = "default") -> bool:
+        """Whether the gate says the same of every image."""
+        judging, present = self.continuous.judging, self.verdicts(policy)
+        under = self.continuous.selection.read(policy).policy
+        for name, image in self.images.items():
+            case = judging.cases.build(image, under, DeploymentContext())
+            assert case is not None
+            verdict = evaluate.judge(case, judging.ecosystems, judging.rules, remediations=False)
+            if present[name] != verdict.status:
+                return False
+        return True
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    system = ServerSystem(tmp_path, database=request.param)
+    try:
+        yield Fleet(system, Feeds(system.clock))
+    finally:
+        system.client.close()
+        system.store.close()
+
+
+def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fleet) -> None:
+    fleet.publish("web")
+    fleet.continuous.renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.agree()
+    assert fleet.events() == []  # nothing has changed: these are the first verdicts
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
+def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is_known: bool) -> None:
+    fleet.continuous.renew()
+    fleet.publish("web")
+    fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
+    for _ in range(3):
+        fleet.continuous.renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.events() == [("team/web", "Approved", "Rejected")]
+    assert fleet.agree()
+
+
+def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
+    fleet.continuous.renew()
+    moments: list[str] = []
+    process = fleet.process(moments)
+    process.renew()
+    moments.clear()
+    process.renew()
+    assert moments == ["before rematch", "after rematch"]
+
+
+def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
+    fleet.publish("shared")
+    fleet.continuous.renew()
+    until = format_time(fleet.system.clock() + timedelta(days=1))
+    identity = fleet.feeds.advisories[0].id
+    waiver = Waiver("w1", "ana", "It is never called.", vulnerability=identity, repository="team/web", until=until)
+    fleet.system.server.exceptions.add_waiver(waiver)
+    fleet.continuous.renew()
+    assert fleet.verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
+    assert fleet.agree()
+    fleet.system.clock.ahead += timedelta(days=1, minutes=1)
+    fleet.continuous.renew()
+    assert set(fleet.verdicts().values()) == {"Rejected"}
+    assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
+
+
+def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
+    fleet.publish("shared", Severity.LOW)
+    fleet.continuous.renew()
+    assert set(fleet.verdicts().values()) == {"Approved"}
+    now = format_time(fleet.system.clock())
+    fleet.system.server.policies.put("strict", STRICT, "ana")
+    fleet.system.store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "strict"), "ana", now)
+    fleet.continuous.renew()
+    assert fleet.verdicts("strict") == {"web": "Rejected"}
+    assert fleet.verdicts().keys() == {"api", "job"}
+
+
+def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
+    fleet.publish("new")
+    fleet.continuous.renew()
+    now = format_time(fleet.system.clock() + timedelta(seconds=1))
+    image = fleet.images["web"]
+    store = fleet.system.store
+    scan = store.images.request_new_scan(image, "team/web", 1, now)
+    inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (package("new"),), ())
+    store.images.finish_scan(image, scan.number, [inventory], "", now)
+    fleet.system.clock.ahead += timedelta(minutes=1)
+    fleet.continuous.renew()
+    assert fleet.verdicts()["web"] == "Rejected"
+
+
+def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
+    fleet.publish("web")
+    fleet.continuous.renew()
+    fleet.feeds.checked_at = format_time(fleet.system.clock())
+    fleet.system.clock.ahead += timedelta(days=8)
+    before = format_time(fleet.system.clock())
+    fleet.continuous.renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    since = max(filter(None, fleet.blind()))
+    assert since >= before
+    fleet.publish("api")  # what is continuous with old feeds still rejects
+    fleet.continuous.renew()
+    assert fleet.verdicts()["api"] == "Rejected"
+    fleet.feeds.checked_at = ""
+    fleet.continuous.renew()
+    assert fleet.blind() == {None}
+    assert fleet.events() == [("team/api", "Approved", "Rejected")]
+
+
+def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
+    fleet.continuous.renew()
+    fleet.feeds.is_missing = True
+    fleet.continuous.renew()
+    (since,) = fleet.blind()
+    assert since is not None
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.continuous.renew()
+    assert fleet.blind() == {since}
+    assert set(fleet.verdicts().values()) == {"Approved"}
+    fleet.feeds.is_missing = False
+    fleet.continuous.renew()
+    assert fleet.blind() == {None}
+    assert fleet.events() == []
+
+
+def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: Path) -> None:
+    def play(folder: Path, crash_at: int) -> tuple[object, list[str]]:
+        folder.mkdir()
+        system = ServerSystem(folder)
+        fleet = Fleet(system, Feeds(system.clock))
+        fleet.continuous.renew()
+        fleet.publish("web")
+        fleet.publish("shared", Severity.LOW)
+        moments: list[str] = []
+        try:
+            fleet.process(moments, crash_at).renew()
+        except CrashError:
+            fleet.process().renew()
+        result = fleet.rows()
+        system.client.close()
+        system.store.close()
+        return result, moments
+
+    expected, moments = play(tmp_path / "whole", -1)
+    assert {"before rematch", "after rematch", "before renew", "after renew"} <= set(moments)
+    for number in range(len(moments)):
+        assert play(tmp_path / str(number), number)[0] == expected, moments[number]
