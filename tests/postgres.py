@@ -5,6 +5,7 @@ The programs come from Debian's package. Postgres refuses to run as root: it run
 
 import atexit
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,20 @@ class Cluster:
         """End it at once, as a failing host would; committed data stays."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop all its processes, as a host does that is paused: connections stay, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """The parent first, so that it starts no process meanwhile."""
+        os.kill(self.process.pid, number)
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for child in task.read_text().split():
+            os.kill(int(child), number)
 
     def url(self, database: str) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""

@@ -1,6 +1,7 @@
 """Postgres goes away and comes back: requests are refused in time, nothing is lost, and work goes on by itself."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.store import open_store
 
 pytestmark = pytest.mark.long
-# An HTTP request is answered within this many seconds, however the database fails.
+# An HTTP request is answered within this many seconds, however the database fails; on an idle machine within 6.
 ANSWER_SECONDS = 15
 
 
@@ -38,4 +39,46 @@ def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_
             until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
             assert server.answers_sent(execution) == 1
     finally:
+        cluster.stop()
+
+
+def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
+    """Its connections stay, and nothing answers. Requests that start workflows are answered, too."""
+    cluster = Cluster()
+    try:
+        cluster.execute("CREATE DATABASE {}", "frozen")
+        with ServerSystem(tmp_path, open_store=lambda folder: open_store(folder, cluster.url("frozen"))) as server:
+            image = server.image("web", PlannedFindings())
+            execution = server.approval(image)
+            calls: list[tuple[str, str]] = [
+                ("GET", "approvals"),
+                ("GET", "workers"),
+                ("POST", "pipelines/web/executions"),
+                ("GET", f"executions/{execution}"),
+                ("POST", f"executions/{execution}/stop"),
+            ]
+
+            def ask(method: str, path: str) -> tuple[float, httpx.Response]:
+                begin = time.monotonic()
+                answer = httpx.request(method, f"{server.url}/api/v1/{path}", timeout=60)
+                return time.monotonic() - begin, answer
+
+            cluster.freeze()
+            try:
+                for number in range(2):
+                    with ThreadPoolExecutor(20) as pool:
+                        answers = list(pool.map(lambda call: ask(*call), calls * 4))
+                    for seconds, answer in answers:
+                        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
+                        assert seconds < (ANSWER_SECONDS if number == 0 else ANSWER_SECONDS / 2)
+                assert httpx.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
+            finally:
+                cluster.resume()
+            until(lambda: ask("GET", "approvals")[1].status_code == 200)
+            server.scan_may_end[image].set()
+            server.notify(image, "after the failure")
+            until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+            assert server.answers_sent(execution) == 1
+    finally:
+        cluster.resume()
         cluster.stop()

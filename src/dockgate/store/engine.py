@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import RLock, local
 from typing import Any, Generic, TypeVar, cast
@@ -60,6 +60,7 @@ from sqlalchemy.exc import (
 )
 
 from dockgate.shared.errors import StoreError, UsageError
+from dockgate.store.liveness import PROBE_SECONDS, Liveness, watched_connection
 
 # How long a transaction waits for another process's write on SQLite.
 BUSY_SECONDS = 30
@@ -114,6 +115,7 @@ class Database:
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
         self._reading = local()
+        self._liveness: Liveness | None = None
         # Of the driver: for libraries that connect by themselves, too.
         self.connect_arguments: Mapping[str, Any] = (
             {"timeout": BUSY_SECONDS} if self.is_sqlite else {**POSTGRES_SETTINGS, "application_name": self.process}
@@ -130,6 +132,8 @@ class Database:
                 max_overflow=-1,
                 pool_pre_ping=True,
             )
+            self._liveness = Liveness(self._probe)
+            event.listen(self.engine, "do_connect", partial(_connect, self._liveness))
         self._writer = self.engine.execution_options(write=True)
 
     @classmethod
@@ -157,6 +161,20 @@ class Database:
         database = cls(URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}))
         database.name = plain.render_as_string()
         return database
+
+    def _probe(self) -> None:
+        """Raise psycopg.Error unless Postgres answers a new connection in time."""
+        plain = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        settings = {**self.connect_arguments, "connect_timeout": PROBE_SECONDS}
+        psycopg.connect(plain, **settings).close()
+
+    def require_answers(self) -> None:
+        """Raise StoreError while Postgres is known not to answer. Does nothing on SQLite."""
+        if self._is_away():
+            raise StoreError(f"the database {self.name} does not answer", "Check that it runs; then retry.")
+
+    def _is_away(self) -> bool:
+        return self._liveness is not None and self._liveness.is_away
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -297,6 +315,7 @@ class Database:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
+        self.require_answers()
         try:
             yield
         except (IntegrityError, ProgrammingError):
@@ -306,6 +325,19 @@ class Database:
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error
+
+
+def _connect(
+    liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], named: Mapping[str, Any]
+) -> psycopg.Connection[Any]:
+    """A new connection to Postgres. It fails at once while the database is known to be away."""
+    if liveness.is_away:
+        raise psycopg.OperationalError("the server does not answer")
+    try:
+        return watched_connection(liveness).connect(*arguments, **named)
+    except psycopg.errors.ConnectionTimeout:
+        liveness.record_failure()
+        raise
 
 
 def _run(job: _Job[Any], connection: Connection) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -28,6 +29,8 @@ _ENDED = ["SUCCESS", "CANCELLED", *_BROKEN]
 # Workflows that are deleted at a time, and at most in one call.
 DELETE_BATCH = 500
 MOST_DELETED = 10_000
+# Calls of dbos for requests: at the same time, and seconds that each may take.
+MAX_CALLS, CALL_SECONDS = 16, 5.0
 # A worker that drains lets its builds end.
 DRAIN_SECONDS = 6 * 3600
 CLOSE_SECONDS = 5
@@ -62,6 +65,7 @@ class Engine:
         self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
         self._names = [place.name for place in dbos_queues(worker.queues, worker.labels)]
+        self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="dbos")
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
         config: DBOSConfig = {
             "name": APPLICATION,
@@ -96,6 +100,7 @@ class Engine:
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=int(patience_seconds))
+        self._calls.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, workflow: Workflow, key: str, argument: str, labels: Labels = NO_LABELS) -> None:
         """Start the workflow under this key, unless it waits, runs or has run. Only workers with `labels` run it.
@@ -104,8 +109,17 @@ class Engine:
         because of a full disk or a defect, is started again under a further key; the reconciler asks for that. The keys
         begin with the store's id: restored or new tables have nothing in common with the workflows of other tables.
         """
-        if self._lease is not None and DBOS.workflow_id is None:
-            self._lease.require()
+        start = partial(self._begin, workflow, key, argument, labels)
+        if self._lease is None or DBOS.workflow_id is not None:
+            start()
+            return
+        self._lease.require()
+        try:
+            self._call(start)
+        except StoreError as error:  # what is to be started is stored
+            _log.warning("%s starts later: %s", key, error)
+
+    def _begin(self, workflow: Workflow, key: str, argument: str, labels: Labels) -> None:
         place = Place(QUEUE_OF[workflow], labels)
         base = f"{self._store.id}/{key}"
         further, number = base, 1
@@ -119,6 +133,15 @@ class Engine:
                 DBOS.start_workflow(self._workflows[workflow], argument)
             else:
                 DBOS.enqueue_workflow(place.name, self._workflows[workflow], argument)
+
+    def _call(self, call: Callable[[], R]) -> R:
+        """Call dbos for a request. Raises StoreError if its tables do not answer: dbos itself waits without end."""
+        future = self._calls.submit(call)
+        try:
+            return future.result(CALL_SECONDS)
+        except TimeoutError:
+            future.cancel()
+            raise StoreError("the tables of workflows do not answer", "Check the database; then retry.") from None
 
     def run_step(self, name: str, effect: Callable[[], R]) -> R:
         """Run the effect as a step of the running workflow, or at once outside of one (`services.effects.RunStep`).
@@ -227,7 +250,8 @@ class Engine:
     def waiting(self) -> Mapping[str, int]:
         """How many workflows wait in each queue."""
         counts: dict[str, int] = {}
-        for status in DBOS.list_queued_workflows(status="ENQUEUED", load_input=False, load_output=False):
+        queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)
+        for status in self._call(queued):
             if status.queue_name is not None and not status.queue_name.startswith(INTERNAL_PREFIX):
                 counts[status.queue_name] = counts.get(status.queue_name, 0) + 1
         return counts

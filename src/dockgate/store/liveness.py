@@ -1,0 +1,109 @@
+"""Whether Postgres answers, so that no query waits without end for a host that is frozen.
+
+A frozen host keeps its connections: the kernel, or nothing at all, answers for it, and a query waits. A long query, or
+one that waits for a lock, looks the same. So a thread that has waited for SUSPECT_SECONDS lets a second connection be
+opened. If that fails, its own query fails, too, and further ones fail at once until the database answers again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar
+
+import psycopg
+
+# A query that takes longer is suspected to wait for a host that is gone. A probe lasts at most PROBE_SECONDS.
+SUSPECT_SECONDS, PROBE_SECONDS = 1.0, 4
+# Seconds between probes.
+PAUSE_SECONDS = 1.0
+
+_READY_NONE = 0
+
+_log = logging.getLogger(__name__)
+
+
+class Liveness:
+    """Whether one database answers. `probe` raises psycopg.Error unless it does, within PROBE_SECONDS."""
+
+    def __init__(self, probe: Callable[[], None], pause_seconds: float = PAUSE_SECONDS) -> None:
+        self._probe = probe
+        self._pause_seconds = pause_seconds
+        self._is_probing = threading.Lock()
+        self._answered_at = -pause_seconds
+        # Read without a lock, before each use of the database.
+        self.is_away = False
+
+    def suspect(self) -> None:
+        """Find out in the background whether the database answers, until it does. Returns at once."""
+        if time.monotonic() - self._answered_at > self._pause_seconds and self._is_probing.acquire(blocking=False):
+            threading.Thread(target=self._watch, name="database probe", daemon=True).start()
+
+    def record_failure(self) -> None:
+        """Regard the database as away until a probe finds it: a new connection has failed."""
+        self.is_away = True
+        self.suspect()
+
+    def _watch(self) -> None:
+        try:
+            while not self._answers():
+                time.sleep(self._pause_seconds)
+        finally:
+            self._is_probing.release()
+
+    def _answers(self) -> bool:
+        try:
+            self._probe()
+        except psycopg.Error as error:
+            if not self.is_away:
+                _log.warning("the database does not answer: %s", error)
+            self.is_away = True
+            return False
+        if self.is_away:
+            _log.warning("the database answers again")
+        self._answered_at = time.monotonic()
+        self.is_away = False
+        return True
+
+
+class WatchedConnection(psycopg.Connection[Any]):
+    """A connection whose queries fail when its database has stopped answering. Made by `watched_connection`."""
+
+    liveness: ClassVar[Liveness]
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the answer of the server, at most until it is known to be away."""
+        if timeout is not None:  # for notifications, which may come late
+            return super().wait(gen, interval, timeout)
+        return super().wait(self._watched(gen), interval)
+
+    def _watched(self, gen: Any) -> Any:
+        waits_since: float | None = None
+        try:
+            state = next(gen)
+            while True:
+                ready = yield state
+                if ready != _READY_NONE:
+                    waits_since = None
+                elif waits_since is None:
+                    waits_since = time.monotonic()
+                elif time.monotonic() - waits_since > SUSPECT_SECONDS:
+                    self.liveness.suspect()
+                    if self.liveness.is_away:
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError("the server does not answer")
+                state = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+@cache
+def watched_connection(liveness: Liveness) -> type[WatchedConnection]:
+    """The class of a database's connections."""
+
+    class Watched(WatchedConnection):
+        pass
+
+    Watched.liveness = liveness
+    return Watched
