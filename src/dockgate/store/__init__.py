@@ -16,7 +16,7 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
-from dockgate.store.engine import Database, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.event_cursor import EventCursor
 from dockgate.store.event_log import EventLog
@@ -49,6 +49,7 @@ from dockgate.store.service_risks import ServiceRisks
 from dockgate.store.services import Services
 from dockgate.store.sessions import Sessions
 from dockgate.store.signals import Signals
+from dockgate.store.statements import lock_name
 from dockgate.store.tag_history import TagHistory
 from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex

@@ -10,7 +10,7 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, delete_unlocked, insert_if_new, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
 from dockgate.store.people import require_principal
@@ -18,6 +18,7 @@ from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
 from dockgate.store.schema_people import votes
+from dockgate.store.statements import delete_unlocked, insert_if_new, lock_rows
 
 _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from sqlalchemy import select, update
 
 from dockgate.identity.model import AuditEntry
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema_people import audit
+from dockgate.store.statements import insert_if_new
 
 _ENTRY = select_as(AuditEntry, audit)
 

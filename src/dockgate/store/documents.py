@@ -13,9 +13,9 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import insert_all_new
 from dockgate.store.queries import one_of, text_list
 from dockgate.store.schema import documents
+from dockgate.store.statements import insert_all_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 # What a case is made of, each of them a document.

@@ -1,4 +1,4 @@
-"""The database behind the tables: SQLite or Postgres, and the only module that knows which.
+"""The database behind the tables: SQLite or Postgres, its connections and transactions.
 
 On SQLite, write transactions run one at a time. On Postgres they overlap (READ COMMITTED): what a transaction has read
 may change before it commits. So a transaction that reads before it writes does one of these:
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from threading import RLock, local
 from typing import Any, Generic, TypeVar, cast
@@ -34,21 +34,14 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import (
     URL,
-    ColumnElement,
     Connection,
-    Executable,
-    Select,
-    Table,
     create_engine,
-    delete,
     event,
     func,
     make_url,
     select,
     text,
-    tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -80,13 +73,10 @@ POSTGRES_SETTINGS = {
     "options": "-c idle_in_transaction_session_timeout=20s",
 }
 
-# The lock of migrations in Postgres: any number that no other program uses in the database.
-_MIGRATION_LOCK = 0x646F636B
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
 _CONFLICTS = ("40001", "40P01")
 _LOCK_TIMEOUT = "55P03"
 
-_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 T = TypeVar("T")
 
@@ -141,7 +131,7 @@ class Database:
         """Connect to the database of a URL. UsageError for a URL that is neither SQLite nor Postgres."""
         try:
             parsed = make_url(url)
-            if parsed.get_backend_name() not in _INSERT:
+            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
                 raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed.get_backend_name()}")
             if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
                 raise ArgumentError("a SQLite database in memory is lost when the process ends")
@@ -355,80 +345,6 @@ def _sqlstate(error: Exception) -> str | None:
     """The SQLSTATE of the error of Postgres that caused a StoreError. None for any other error."""
     cause = error.__cause__
     return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
-
-
-def lock_name(connection: Connection, table: Table, name: str, *, shared: bool = False) -> None:
-    """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
-
-    Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
-    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. `shared`
-    locks overlap with each other.
-    """
-    if connection.dialect.name == "postgresql":
-        key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
-        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-        connection.execute(select(lock(key)))
-
-
-def lock_migrations(connection: Connection) -> None:
-    """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-
-
-def lock_rows(query: Select[Any]) -> Select[Any]:
-    """The query, locking its rows until the transaction ends: it returns them as they are once they are locked.
-
-    Rows that are inserted meanwhile may refer to the locked ones. Does nothing on SQLite.
-    """
-    return query.with_for_update(key_share=True)
-
-
-def delete_unlocked(connection: Connection, table: Table, *which: ColumnElement[bool]) -> int:
-    """Delete the rows that fit, except those that another transaction changes. Returns how many.
-
-    For old rows, which several servers delete at the same time.
-    """
-    key = table.primary_key.columns
-    unlocked = select(*key).where(*which).with_for_update(skip_locked=True)
-    return connection.execute(delete(table).where(tuple_(*key).in_(unlocked))).rowcount
-
-
-def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row unless its primary or unique key exists. Returns whether it did."""
-    return connection.execute(_insert_if_new_statement(connection.dialect.name, table), values).first() is not None
-
-
-@cache
-def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
-    """The insert statement, cached because making a statement costs more than running it."""
-    insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing().returning(*table.primary_key.columns)
-    return insert
-
-
-def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose key does not exist, in the order of their primary keys. Numbered rows stay in order."""
-    if rows:
-        names = [column.name for column in table.primary_key.columns if column.name in rows[0]]
-        in_order = sorted(rows, key=lambda row: [row[name] for name in names])
-        connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
-
-
-def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose primary or unique key does not exist, in the given order."""
-    if rows:
-        connection.execute(_insert_new_statement(connection.dialect.name, table), rows)
-
-
-def has_single_writer(connection: Connection) -> bool:
-    """Whether no other transaction can write until this one ends, as on SQLite."""
-    return connection.dialect.name == "sqlite"
-
-
-@cache
-def _insert_new_statement(dialect: str, table: Table) -> Executable:
-    insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing()
-    return insert
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.outbox import add_entries
 from dockgate.store.queries import BATCH, row_of
 from dockgate.store.records import OutboxEntry
 from dockgate.store.schema_rules import event_cursors, grouped_events, notified_topics, sent_summaries
+from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
 
 CURSOR = "rules"
 _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSOR)

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, func, select, update
 
 from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, delete_unlocked, has_single_writer, insert_in_order, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema_events import event_log
+from dockgate.store.statements import delete_unlocked, has_single_writer, insert_in_order, lock_name
 
 # Events that get their number in one transaction.
 NUMBER_BATCH = 5000

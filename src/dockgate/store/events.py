@@ -7,10 +7,11 @@ from sqlalchemy import Connection, select, update
 
 from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema import events
 from dockgate.store.schema import heads as heads_table
+from dockgate.store.statements import insert_if_new, lock_name
 
 _EVENT = select_as(Event, events)
 

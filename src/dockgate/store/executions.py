@@ -8,9 +8,10 @@ from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Executi
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, require_pipeline, select_as, text_list
 from dockgate.store.schema import action_runs, approvals, executions, pipelines
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)

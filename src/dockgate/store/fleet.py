@@ -14,7 +14,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode, encode
 from dockgate.shared.digest import digest_of
 from dockgate.store import fleet_bundles as content_of_bundles
-from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.fleet_records import (
     BundleContent,
     Component,
@@ -32,6 +32,7 @@ from dockgate.store.schema_fleet import (
     fleet_platforms,
     fleet_verdicts,
 )
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
 from dockgate.vulnerabilities.model import Coverage
 
 _COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
-from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
 from dockgate.store.queries import BATCH, batches
 from dockgate.store.schema_fleet import (
@@ -17,6 +17,7 @@ from dockgate.store.schema_fleet import (
     fleet_state,
     fleet_vulnerabilities,
 )
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))

@@ -6,9 +6,10 @@ from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.schema import approvals, pushed_images
 from dockgate.store.schema_watch import image_uses
+from dockgate.store.statements import insert_if_new
 
 _PUSHES = (
     select(pushed_images.c.repository, func.max(pushed_images.c.pushed_at).label("pushed_at"))

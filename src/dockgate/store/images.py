@@ -17,11 +17,12 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode
 from dockgate.shared.digest import from_hex
 from dockgate.store.documents import Document, decompress_document, store_documents
-from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.store.schema_fleet import fleet_images
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 from dockgate.store.tag_history import record_push
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 

@@ -13,12 +13,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, fu
 
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
-from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.outbox_receivers import FAILURES_LIMIT
 from dockgate.store.queries import one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_rules import outbox_receivers
+from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
 
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"

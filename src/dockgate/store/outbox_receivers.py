@@ -8,11 +8,12 @@ from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from dockgate.shared.retry import RetrySchedule
 from dockgate.shared.timestamps import format_time
-from dockgate.store.engine import Database, insert_if_new, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_rules import outbox_receivers
+from dockgate.store.statements import insert_if_new, lock_rows
 
 # After so many failures in a row, a receiver gets one entry at a time, and pauses in between.
 FAILURES_LIMIT = 5

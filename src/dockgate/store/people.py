@@ -7,9 +7,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from dockgate.identity.model import Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_people import principals, tokens
+from dockgate.store.statements import insert_if_new, lock_name
 
 _PRINCIPAL = select_as(Principal, principals)
 _TOKEN = select_as(Token, tokens)

@@ -8,9 +8,10 @@ from sqlalchemy import bindparam, insert, select
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.shared.canonical import encode
-from dockgate.store.engine import Database, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
 from dockgate.store.schema import built_repositories, pipelines, repositories
+from dockgate.store.statements import insert_if_new, lock_name
 
 _BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
 

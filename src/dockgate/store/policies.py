@@ -10,10 +10,11 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.documents import Document, decompress_document, store_documents
-from dockgate.store.engine import Database, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
 from dockgate.store.schema_governance import policy_assignments
+from dockgate.store.statements import lock_name
 
 _VERSION = select_as(PolicyVersion, policies)
 _NEWEST = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import delete, insert, select
 
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.store.engine import Database, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.records import AssignmentRecord
 from dockgate.store.schema_governance import policy_assignments as table
+from dockgate.store.statements import lock_name
 
 
 class PolicyAssignments:

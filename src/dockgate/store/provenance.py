@@ -7,11 +7,12 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
 
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import select_as
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema import built_statements, fetched_statements
+from dockgate.store.statements import insert_if_new
 
 _BUILT = select_as(BuiltStatement, built_statements)
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
-from dockgate.store.engine import Database, insert_all_new, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.queries import batches, row_of, select_as
 from dockgate.store.schema_governance import pushed_commits, pushes
+from dockgate.store.statements import insert_all_new, insert_if_new
 
 # Rows in one transaction: a large push may not keep others from writing.
 ROWS_AT_ONCE = 5000

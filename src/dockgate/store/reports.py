@@ -8,10 +8,11 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.canonical import decode
 from dockgate.store.documents import Document, decompress_document, store_documents
-from dockgate.store.engine import Database, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord
 from dockgate.store.schema import documents, reports
+from dockgate.store.statements import insert_if_new, lock_name
 
 _RECORD = select_as(ReportRecord, reports)
 _OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(

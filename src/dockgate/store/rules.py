@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from dockgate.events.rule import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.schema_rules import (
     event_rules,
     event_targets,
@@ -17,6 +17,7 @@ from dockgate.store.schema_rules import (
     sent_summaries,
 )
 from dockgate.store.secret_box import SecretBox
+from dockgate.store.statements import insert_if_new, lock_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution, Service, ServiceEvent, TaskDefinition
 from dockgate.shared.errors import ChangedError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.outbox import Outbox, add_entries
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import executions, services, task_definitions
 from dockgate.store.schema_rollouts import service_events
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 # Of each service.
 EVENTS_KEPT = 100

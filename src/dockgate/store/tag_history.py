@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Update, select, update
 
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.fleet_records import TagPeriod
 from dockgate.store.queries import batches
 from dockgate.store.records import PushedImage
 from dockgate.store.schema import pushed_images
 from dockgate.store.schema_fleet import fleet_tags
+from dockgate.store.statements import insert_if_new
 
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
 

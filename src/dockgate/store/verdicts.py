@@ -21,10 +21,11 @@ from dockgate.store.documents import (
     store_documents,
     unknown_document,
 )
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import PUSH_CAUSE, VerdictRecord
 from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
+from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 _RECORD = select_as(VerdictRecord, verdicts)

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, RowMapping, func, select, update
 from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_if_new, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
+from dockgate.store.statements import insert_if_new, lock_rows
 
 # Of its bytes among the documents.
 KIND = "Vex"

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
 
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema import waivers
+from dockgate.store.statements import insert_if_new
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
 _ACTIVE = _RECORD.where(

@@ -8,7 +8,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dockgate.shared.errors import ConflictError
-from dockgate.store.engine import Database, lock_migrations
+from dockgate.store.engine import Database
+from dockgate.store.statements import lock_migrations
 
 
 def migrate(database: Database) -> None:

@@ -1,0 +1,87 @@
+"""Locks and inserts, whose statements differ between SQLite and Postgres. When to use which: see `store.engine`."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, delete, func, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+# The lock of migrations in Postgres: any number that no other program uses in the database.
+_MIGRATION_LOCK = 0x646F636B
+
+_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def lock_name(connection: Connection, table: Table, name: str, *, shared: bool = False) -> None:
+    """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
+
+    Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
+    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. `shared`
+    locks overlap with each other.
+    """
+    if connection.dialect.name == "postgresql":
+        key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(lock(key)))
+
+
+def lock_migrations(connection: Connection) -> None:
+    """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+
+def lock_rows(query: Select[Any]) -> Select[Any]:
+    """The query, locking its rows until the transaction ends: it returns them as they are once they are locked.
+
+    Rows that are inserted meanwhile may refer to the locked ones. Does nothing on SQLite.
+    """
+    return query.with_for_update(key_share=True)
+
+
+def delete_unlocked(connection: Connection, table: Table, *which: ColumnElement[bool]) -> int:
+    """Delete the rows that fit, except those that another transaction changes. Returns how many.
+
+    For old rows, which several servers delete at the same time.
+    """
+    key = table.primary_key.columns
+    unlocked = select(*key).where(*which).with_for_update(skip_locked=True)
+    return connection.execute(delete(table).where(tuple_(*key).in_(unlocked))).rowcount
+
+
+def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row unless its primary or unique key exists. Returns whether it did."""
+    return connection.execute(_insert_if_new_statement(connection.dialect.name, table), values).first() is not None
+
+
+@cache
+def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
+    """The insert statement, cached because making a statement costs more than running it."""
+    insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return insert
+
+
+def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose key does not exist, in the order of their primary keys. Numbered rows stay in order."""
+    if rows:
+        names = [column.name for column in table.primary_key.columns if column.name in rows[0]]
+        in_order = sorted(rows, key=lambda row: [row[name] for name in names])
+        connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
+
+
+def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose primary or unique key does not exist, in the given order."""
+    if rows:
+        connection.execute(_insert_new_statement(connection.dialect.name, table), rows)
+
+
+def has_single_writer(connection: Connection) -> bool:
+    """Whether no other transaction can write until this one ends, as on SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
+@cache
+def _insert_new_statement(dialect: str, table: Table) -> Executable:
+    insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing()
+    return insert
