@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.schema import reports
 from dockgate.store.schema_fleet import fleet_images, fleet_platforms, fleet_state, fleet_verdicts
+from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
 _JUDGED = "judged/"

@@ -6,12 +6,13 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
-from dockgate.store.engine import Database, lock_name
+from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.fleet_judging import set_judged_from
 from dockgate.store.fleet_records import FleetVerdict, VerdictChange
 from dockgate.store.queries import batches
 from dockgate.store.schema_fleet import fleet_verdicts
+from dockgate.store.statements import lock_name
 from dockgate.vulnerabilities.model import Severity
 
 _SEVERITIES = [severity.value.lower() for severity in Severity]
