@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 from tests.fakes.attestor import MemoryAttestor
 from tests.fakes.builder import MemoryBuilder
+from tests.fakes.event_target import MemoryEventTarget
 from tests.fakes.notifier import MemoryNotifier
 from tests.fakes.registry import MemoryRegistry
 from tests.fakes.repository_host import MemoryHost
@@ -36,7 +37,9 @@ from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.events.ports import Notifier, Webhooks
+from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
+from dockgate.events.rule import LOG_TARGET, TargetType
+from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
@@ -73,6 +76,7 @@ class ServerSystem:
         access: RegistryAccess | None = None,
         database: str = "sqlite",
         open_store: Callable[[Path], Store] | None = None,
+        target_adapters: Sequence[TargetAdapter] | None = None,
     ) -> None:
         """`database` is a name of `factories.FACTORIES`, unless `open_store` is given."""
         self.clock = AdjustableClock()
@@ -83,6 +87,7 @@ class ServerSystem:
         self.builder = MemoryBuilder(self.registry, self.registry.push)
         self.notifier = MemoryNotifier()
         self.webhooks = MemoryWebhooks()
+        self.log = MemoryEventTarget(TargetType.LOG)
         self.attestor = MemoryAttestor()
         self.attached: dict[str, list[bytes]] = {}
         self.registry_down = False
@@ -113,6 +118,8 @@ class ServerSystem:
             answers=answers or {},
             findings=findings,
             attestor=self.attestor,
+            target_adapters=[self.log, *(target_adapters or ())],
+            builtin_targets=[EventTarget(LOG_TARGET, TargetType.LOG, "the server's log")],
         )
         self.options = Options(
             url=self.url,

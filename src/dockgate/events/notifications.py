@@ -13,11 +13,11 @@ NOTIFIED_TYPES = (
     *("task.restarted", "verdict.changed", "waiver.expiring", "feed.stale", "feed.failed", "feed.suspect"),
     *("approval.needed", "approval.rejected", "execution.failed", "deploy.failed", "tag.moved", "fix.available"),
 )
-# What an event is about, of which a target is notified once: these fields of the detail, without times and texts.
+# What an event is about, of which a target is notified once: these fields of the detail, without times.
 _TOPIC_FIELDS = (
     *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "state"),
     *("vulnerabilities", "vulnerability", "waiver", "feed", "approval", "execution", "execution-id", "stage", "action"),
-    *("task", "digest", "phase"),
+    *("task", "digest", "phase", "summary"),
 )
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30

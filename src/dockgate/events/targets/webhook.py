@@ -8,6 +8,7 @@ from dockgate.events.message import Message
 from dockgate.events.ports import Webhooks
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.webhook_signature import key, signed_headers
+from dockgate.shared.errors import UsageError
 
 
 class WebhookAdapter:
@@ -23,7 +24,11 @@ class WebhookAdapter:
         self._clock = clock
 
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
-        self._webhooks.check(secrets["url"])
+        try:
+            self._webhooks.check(secrets["url"])
+        except UsageError as error:
+            # Its message may have the URL, and with it a secret.
+            raise UsageError(f"the URL of the target {target.name} cannot be called", error.advice) from None
         if "secret" in secrets:
             key(secrets["secret"])
 

@@ -1,0 +1,290 @@
+"""Rules and targets on a server: what arrives, once and in order; what does not, and what is shown of it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+from tests.contracts.test_event_targets import SECRET, Mailbox, Receiver
+from tests.fakes.event_target import MemoryEventTarget
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.events.envelope import NewEvent
+from dockgate.events.rule import TargetType
+from dockgate.events.targets.apprise import AppriseAdapter
+from dockgate.events.targets.webhook import WebhookAdapter
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.shared.errors import UnavailableError
+from dockgate.shared.timestamps import format_time
+
+
+class Queue(MemoryEventTarget):
+    """A target that fails while it is `down`."""
+
+    def __init__(self) -> None:
+        super().__init__(TargetType.SQS, self._fail)
+        self.down: set[str] = set()
+
+    def _fail(self, moment: str) -> None:
+        pass
+
+    def send(self, target: Any, secrets: Any, message: Any) -> None:
+        if target.name in self.down:
+            raise UnavailableError(f"{target.name} is down", "Wait.")
+        super().send(target, secrets, message)
+
+
+class System(ServerSystem):
+    """A server with a queue for tests, real webhooks, and real apprise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue = Queue()
+        webhooks = WebhookAdapter(HttpWebhooks(loopback=True, whole_seconds=2), lambda: datetime.now(UTC))
+        super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), loopback=True)])
+
+    def happens(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
+        event = NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, subject, format_time(self.clock()), detail)
+        self.store.event_log.record([event])
+
+    def add_queue(self, name: str, **settings: Any) -> None:
+        arn = f"arn:aws:sqs:eu-west-1:123456789012:{name}"
+        document = {"kind": "Target", "name": name, "type": "sqs", "arn": arn, **settings}
+        self.apply(json.dumps(document))
+
+    def add_rule(self, name: str, kind: str, *targets: Any, **settings: Any) -> None:
+        pattern = {"source": ["dockgate"], "detail-type": [kind]}
+        self.apply(json.dumps({"kind": "Rule", "name": name, "pattern": pattern, "targets": targets, **settings}))
+
+    def keys(self, target: str) -> list[str]:
+        return list(self.queue.messages(target))
+
+    def matched(self) -> None:
+        """Waits until the rules have matched everything that has happened."""
+        newest = self.store.event_log.newest()
+        until(lambda: self.store.event_cursor.position() >= newest, 20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with System(Path(tmp_path_factory.mktemp("server"))) as system:
+        yield system
+
+
+def test_an_event_arrives_once_at_each_target_of_each_rule(server: System) -> None:
+    for name in ("q1", "q2"):
+        server.add_queue(name)
+    server.add_rule("once", "kind.once", "q1", {"name": "q2", "inputPath": "$.detail.n"})
+    server.add_rule("another", "kind.once", "q1")
+    server.add_rule("off", "kind.once", "q1", state="disabled")
+    for _ in range(3):
+        server.happens("kind.once", n=7)
+    server.happens("kind.else")
+    until(lambda: len(server.keys("q1")) == 2 and server.keys("q2"), 20)
+    server.matched()
+    key = "kind.once/service web/1"
+    assert sorted(server.keys("q1")) == [f"another/{key}", f"once/{key}"]
+    assert server.queue.messages("q2")[f"once/{key}"].data == "7"
+    assert len([name for name, _ in server.queue.sent if name in ("q1", "q2")]) == 3
+
+
+def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server: System) -> None:
+    receiver, mailbox = Receiver(), Mailbox()
+    try:
+        url = f"{receiver.url}/path-secret"
+        server.apply(json.dumps({"kind": "Target", "name": "hook", "type": "webhook", "url": url, "secret": SECRET}))
+        server.apply(json.dumps({"kind": "Target", "name": "mail", "type": "apprise", "url": mailbox.url}))
+        server.add_rule("real", "kind.real", "hook", {"name": "mail", "group": "1s"})
+        for number in range(30):
+            server.happens("kind.real", key=str(number), service=f"web-{number}", status="Rejected")
+        until(lambda: len(receiver.requests) == 30, 30)
+        server.matched()
+        server.clock.ahead += timedelta(seconds=5)
+        until(lambda: mailbox.mails, 30)
+        bodies = [Webhook(SECRET).verify(body.decode(), headers) for _, headers, body in receiver.requests]
+        assert [each["data"]["detail"]["service"] for each in bodies] == [f"web-{number}" for number in range(30)]
+        (mail,) = mailbox.mails
+        assert "30 events: kind real" in mail.content.decode()
+        assert server.post("/targets/mail/test") == {"target": "mail"}
+        assert len(mailbox.mails) == 2
+    finally:
+        receiver.close()
+        mailbox.close()
+
+
+def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_and_never_a_second(
+    server: System,
+) -> None:
+    server.add_queue("team")
+    server.add_rule("owners", "verdict.changed", {"name": "owners", "group": "1s"})
+    owned = {"kind": "PolicyAssignment", "name": "team", "repositories": ["team/*"], "policy": "default"}
+    server.apply(json.dumps({**owned, "owners": ["target:team"]}))
+
+    def update(key: str) -> None:
+        for number in range(300):
+            server.happens(
+                "verdict.changed",
+                f"image {number}",
+                key,
+                repository="team/app" if number % 2 else "other/app",
+                image=f"sha256:{number:064x}",
+                policy="default",
+                status="Rejected",
+                vulnerabilities=[{"id": "CVE-2026-1", "severity": "CRITICAL"}],
+            )
+        server.matched()
+        server.clock.ahead += timedelta(seconds=5)
+
+    update("1")
+    until(lambda: server.keys("team"), 20)
+    (message,) = server.queue.messages("team").values()
+    assert message.title == "CVE-2026-1: 150 images affected"
+    assert "and 140 more" in message.text
+    assert f"{server.url}/api/v1/events?after=" in message.text
+    assert json.loads(message.data)["detail"]["count"] == 150
+    update("2")
+    server.happens("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")
+    server.matched()
+    server.clock.ahead += timedelta(seconds=5)
+    until(lambda: len(server.keys("team")) == 2, 20)
+    assert "verdict changed" in list(server.queue.messages("team").values())[1].title
+
+
+def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: System) -> None:
+    here = server.clock()
+    quiet = {"from": f"{(here - timedelta(hours=1)):%H:%M}", "to": f"{(here + timedelta(hours=1)):%H:%M}"}
+    due = f"{(here + timedelta(hours=2)):%H:%M}"
+    server.add_queue("quiet", quietHours=quiet, summary=due)
+    server.add_rule("quiet", "kind.quiet", "quiet")
+    server.add_rule("quiet-group", "kind.quiet2", {"name": "quiet", "group": "1s"})
+    server.happens("kind.quiet")
+    server.happens("kind.quiet2")
+    server.matched()
+    server.clock.ahead += timedelta(seconds=10)
+    server.use_cases.event_dispatcher.run()
+    assert server.keys("quiet") == []
+    server.clock.ahead += timedelta(hours=1, minutes=1)
+    until(lambda: len(server.keys("quiet")) == 2, 20)
+    server.clock.ahead += timedelta(hours=1)
+    until(lambda: len(server.keys("quiet")) == 3, 20)
+    assert "All is well" in list(server.queue.messages("quiet").values())[2].title
+
+
+def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_again(server: System) -> None:
+    for name in ("dead", "alive"):
+        server.add_queue(name)
+    server.add_rule("down", "kind.down", "dead", "alive")
+    server.queue.down.add("dead")
+    for number in range(8):
+        server.happens("kind.down", f"service {number}")
+    until(lambda: len(server.keys("alive")) == 8, 30)
+
+    def dead() -> Any:
+        server.clock.ahead += timedelta(minutes=20)
+        return server.get("/targets/dead")
+
+    until(lambda: dead()["is_failing"], 30)
+    status = server.get("/targets/dead")
+    assert (status["waiting"], status["paused_until"] is not None) == (8, True)
+    assert status["last_error"] == "dead is down. Wait."
+    assert server.get("/targets/alive")["waiting"] == 0
+    server.clock.ahead += timedelta(days=1)
+    server.server.event_targets.trim()
+    until(lambda: server.get("/targets/dead")["dead"] == 8, 30)
+    letters = server.get("/targets/dead/dead-letters")
+    assert [letter["rule"] for letter in letters] == ["down"] * 8
+    assert server.get(f"/targets/dead/dead-letters?limit=3&before={letters[4]['position']}")[0] == letters[5]
+    server.queue.down.clear()
+    assert server.post("/targets/dead/dead-letters/redeliver", {"keys": [letters[0]["key"]]}) == {"count": 1}
+    assert server.post("/targets/dead/dead-letters/redeliver", {}) == {"count": 7}
+    until(lambda: len(server.keys("dead")) == 8, 30)
+    until(lambda: not server.get("/targets/dead")["failures"], 10)
+
+
+def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
+    server.apply("kind: Repository\nname: looping\n")
+    server.apply(
+        "kind: Pipeline\nname: looping\nstages:\n- name: Source\n  actions:\n"
+        "  - {name: Source, type: source, repository: looping, output: source}\n"
+        "- name: Build\n  actions:\n"
+        "  - {name: Build, type: build, input: source, output: built, image: looping/app, container: web,\n"
+        "     args: {IMAGE: '#{variables.IMAGE}'}}\n"
+    )
+    server.push("looping")
+    start = {"kind": "Target", "name": "start", "type": "pipeline", "pipeline": "looping", "perHour": 3}
+    server.apply(json.dumps(start))
+    transformer = {"inputPathsMap": {"i": "$.detail.image"}, "inputTemplate": '{"IMAGE": "<i>"}'}
+    server.add_rule("loop", "kind.loop", {"name": "start", "inputTransformer": transformer})
+    server.happens("kind.loop", "x", image="sha256:1")
+    executions = until(lambda: server.get("/pipelines/looping/executions"), 20)
+    trigger = executions[0]["trigger"]
+    assert (trigger["variable.IMAGE"], trigger["cause"]) == ("sha256:1", "the rule loop")
+    server.happens("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
+    (letter,) = until(lambda: server.get("/targets/start/dead-letters"), 20)
+    assert "has started the execution that this event comes of" in letter["error"]
+    for number in range(5):
+        server.happens("kind.loop", f"y{number}", image="sha256:2")
+    letters = until(lambda: (listed := server.get("/targets/start/dead-letters")) and len(listed) == 4 and listed, 20)
+    assert "3 times within an hour" in letters[0]["error"]
+    assert len(server.get("/pipelines/looping/executions")) == 3
+
+
+def test_a_rule_is_tried_without_sending(server: System) -> None:
+    server.add_queue("tried")
+    server.add_rule("tried", "kind.tried", {"name": "tried", "inputPath": "$.detail.n"})
+    event = {"source": "dockgate", "detail-type": "kind.tried", "detail": {"n": 1}}
+    answer = server.post("/rules/tried/test", {"event": event})
+    assert answer["matches"]
+    assert answer["targets"] == [{"name": "tried", "data": "1", "error": None, "group_seconds": None}]
+    assert not server.post("/rules/tried/test", {"event": {"source": "x"}})["matches"]
+    assert server.keys("tried") == []
+
+
+def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(server: System) -> None:
+    hook = {"kind": "Target", "name": "shown", "type": "webhook", "url": "https://h.example.org/hide-me"}
+    hook["secret"] = SECRET
+    server.apply(json.dumps(hook))
+    refused = [
+        ({**hook, "url": "ftp://h.example.org/hide-me"}, 400),
+        ({**hook, "secret": "whsec_hide-me"}, 400),
+        ({"kind": "Target", "name": "x", "type": "apprise", "url": "file:///hide-me"}, 400),
+        ({"kind": "Target", "name": "x", "type": "apprise", "url": "slack://hide-me"}, 400),
+        ({"kind": "Rule", "name": "x", "pattern": {"a": ["b"]}, "targets": ["nowhere"]}, 400),
+        ({"kind": "Rule", "name": "x", "pattern": {"a": "b"}, "targets": ["shown"]}, 400),
+    ]
+    for document, status in refused:
+        answer = server.client.post("/apply", content=json.dumps(document))
+        assert answer.status_code == status, answer.text
+        assert "hide-me" not in answer.text
+        assert answer.json()["error"]
+    for path in ("/targets", "/targets/shown", "/rules", "/audit"):
+        text = server.client.get(path).text
+        assert "hide-me" not in text
+        assert SECRET not in text
+    assert server.get("/targets/shown")["address"] == "https://h.example.org/…"
+    assert server.client.delete("/targets/log").status_code == 409
+    assert server.client.delete("/rules/default").status_code == 409
+    assert server.client.delete("/targets/shown").status_code == 200
+    assert server.client.get("/targets/shown").status_code == 404
+    assert server.client.post("/targets/nowhere/test").status_code == 404
+
+
+def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
+    server.add_queue("guarded")
+    admin = server.post("/principals", {"name": "root", "roles": ["admin"]})["token"]
+    server.client.headers["Authorization"] = f"Bearer {admin}"
+    server.post("/principals", {"name": "eve", "roles": ["viewer"]})
+    viewer = server.post("/tokens", {"principal": "eve"})["text"]
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers={"Authorization": f"Bearer {viewer}"}) as client:
+        for path in ("/rules", "/rules/default", "/targets", "/targets/guarded", "/targets/guarded/dead-letters"):
+            assert client.get(path).status_code == 200
+        document = json.dumps({"kind": "Target", "name": "guarded", "type": "log"})
+        assert client.post("/apply", content=document).status_code == 403
+        assert client.post("/targets/guarded/test").status_code == 403
+        assert client.post("/targets/guarded/dead-letters/redeliver", json={}).status_code == 403
+        assert client.delete("/targets/guarded").status_code == 403
+        assert client.delete("/rules/default").status_code == 403
