@@ -66,7 +66,7 @@ class Settings(NamedTuple):
     recovery_days: float = 1
     keep_days: float = 90
     waiver_notice_days: float = 7
-    attestation_days: float = 30
+    attestation_days: float = 3
     registries: tuple[str, ...] = ()
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()

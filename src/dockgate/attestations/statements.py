@@ -27,7 +27,7 @@ class Attestation:
     """What became of one.
 
     `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and `next_at` when it is tried
-    again ("" for never).
+    again ("" for never). `renewed_at` is when the verdict was confirmed, "" for the first attestation.
     """
 
     verdict: str
@@ -39,6 +39,7 @@ class Attestation:
     attempts: int = 0
     error: str = ""
     next_at: str = ""
+    renewed_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +86,19 @@ def covered(verdict: Verdict) -> tuple[str, ...]:
     return tuple(dict.fromkeys((verdict.image, *judged)))
 
 
-def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float) -> bytes:
+def statement(
+    verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float, renewed_at: str = ""
+) -> bytes:
     """The statement that `digest`, called `name`, was approved: the image of the verdict, or a child of its index.
 
-    It is good for `days` from when it was judged. ValueError for a verdict that approves nothing, and for a digest that
-    it does not speak for.
+    It is good for `days` from when it was judged, or from `renewed_at`, when it was judged again with the same result.
+    ValueError for a verdict that approves nothing, and for a digest that it does not speak for.
     """
     if digest not in covered(verdict):
         raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
-    judged = datetime.fromisoformat(verdict.inputs.now)
+    confirmed = datetime.fromisoformat(renewed_at or verdict.inputs.now)
     sources = sorted({platform_verdict.source for platform_verdict in verdict.platform_verdicts})
     return canonical.encode(
         {
@@ -108,7 +111,8 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
                 "image": verdict.image,
                 "policy": {"name": verdict.policy, "digest": verdict.inputs.policy},
                 "judgedAt": verdict.inputs.now,
-                "expiresAt": format_time(judged + timedelta(days=days)),
+                "expiresAt": format_time(confirmed + timedelta(days=days)),
+                **({"renewedAt": renewed_at} if renewed_at else {}),
                 "engine": verdict.inputs.engine,
                 "evidence": [source or "scan" for source in sources],
                 "waived": sum(len(platform_verdict.waived) for platform_verdict in verdict.platform_verdicts),

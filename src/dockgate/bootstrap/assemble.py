@@ -12,6 +12,7 @@ from dockgate.services.deliveries import (
     AttestationHandler,
     NotificationHandler,
     ProvenanceHandler,
+    VerdictChangeHandler,
     WebhookHandler,
 )
 from dockgate.services.effects import Effects, Observer, Starter, unobserved
@@ -186,6 +187,7 @@ def _task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
+        groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
         if updates := use_cases.feed_updates:
@@ -203,6 +205,7 @@ def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets
     store = adapters.store
     handlers: list[OutboxHandler] = [
         WebhookHandler(store.approvals, adapters.webhooks, adapters.answers, adapters.clock),
+        VerdictChangeHandler(adapters.webhooks, adapters.clock),
         NotificationHandler(adapters.notifiers),
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]

@@ -56,6 +56,7 @@ from dockgate.services.executions import Executions
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
+from dockgate.services.followed_images import ApprovedImages
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.notification_summary import NotificationSummary
@@ -120,23 +121,20 @@ class Adapters:
 class Options:
     """`url` is where the API answers on this host, `public_url` what others call it by.
 
-    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a
-    running image may stay at risk, `keep_days` how long settled approvals and handled events are stored, `notice_days`
-    how long before its end a waiver is announced. `feeds` are the settings by which advisories are updated, None for
-    never. The reconciler pauses for `pause_seconds`. This process takes work
-    from `queues` that asks for no more than its `labels`.
-    running image may stay at risk unless its policy says otherwise, `risk_notice_days` how long before that its service
-    is announced again, `recovery_days` how long it must not be rejected until its service counts as recovered.
-    `keep_days` is how long settled approvals and handled events are stored, `notice_days` how long before its end a
-    waiver is announced. The reconciler pauses for `pause_seconds`. This process takes work from `queues` that asks for
-    no more than its `labels`.
+    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `attestation_days` is how
+    long an attestation is valid. `risk_days` is how long a running image may stay at risk unless its policy says
+    otherwise, `risk_notice_days` how long before that its service is announced again, `recovery_days` how long it must
+    not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
+    are stored, `notice_days` how long before its end a waiver is announced. `feeds` are the settings by which
+    advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
+    `queues` that asks for no more than its `labels`.
     """
 
     url: str
     public_url: str
     secret: str
     scratch: Path
-    attestation_days: float = 30
+    attestation_days: float = 3
     risk_days: float = 14
     risk_notice_days: float = 1
     recovery_days: float = 1
@@ -155,6 +153,7 @@ class UseCases:
     """The use cases that the server's workflows and repeated tasks need beside those of its web application."""
 
     server: WebServices
+    approved_images: ApprovedImages
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
@@ -318,6 +317,17 @@ def make_use_cases(
     )
     return UseCases(
         server=server,
+        approved_images=ApprovedImages(
+            store,
+            verdicts,
+            selection,
+            exceptions,
+            provenance,
+            watching,
+            clock,
+            effects,
+            options.attestation_days if adapters.attestor else None,
+        ),
         actions=Actions(
             store,
             source,

@@ -7,14 +7,17 @@ says ("Webhook headers", "Signature scheme": symmetric). Delivery is at least on
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from dockgate.delivery.model import Approval
 from dockgate.events.webhook_signature import SECRET_PREFIX, signed_headers
 from dockgate.shared import canonical
 
 SETTLED = "dev.dockgate.approval.settled"
+CHANGED = "dev.dockgate.verdict.changed"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
@@ -38,8 +41,32 @@ class Delivery:
 
 def delivery(approval: Approval, callback: Callback) -> Delivery:
     """The delivery of a settled approval. The same approval gives the same delivery."""
-    name = hashlib.sha256(approval.id.encode("utf-8", "backslashreplace")).hexdigest()[:32]
-    return Delivery(f"msg_{name}", callback.url, callback.secret, event(approval))
+    return Delivery(_message_id(approval.id), callback.url, callback.secret, event(approval))
+
+
+def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
+    """The delivery of a changed verdict on an approved image. `change` is its key: approval and number.
+
+    `payload` has the callback's `url` and `secret`, the time `at`, and the fields of the event's data.
+    """
+    data = {name: value for name, value in payload.items() if name not in ("url", "secret", "at")}
+    body = canonical.encode(
+        {
+            "specversion": "1.0",
+            "id": change,
+            "source": "dockgate",
+            "type": CHANGED,
+            "subject": payload["image"],
+            "time": payload["at"],
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    ).decode()
+    return Delivery(_message_id(change), payload["url"], payload["secret"], body)
+
+
+def _message_id(key: str) -> str:
+    return "msg_" + hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def event(approval: Approval) -> str:

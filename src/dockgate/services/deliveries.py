@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from dockgate.attestations.statements import Attestation, covered, statement
 from dockgate.delivery.ports import Answers, Attestor
-from dockgate.delivery.webhook_delivery import Callback, delivery, headers
+from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
 from dockgate.events.ports import Notice, Notifier, Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
@@ -87,6 +87,25 @@ class WebhookHandler:
             raise UndeliverableError(error.full_message) from error
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictChangeHandler:
+    """Posts that the verdict on an approved image changed, as a signed webhook to the approval's callback."""
+
+    kind = OutboxKind.VERDICT_CHANGE
+    step = EffectKind.DELIVER
+    receiver_limit = 4
+
+    webhooks: Webhooks
+    clock: Callable[[], datetime]
+
+    def send(self, entry: OutboxEntry) -> None:
+        webhook = change_delivery(entry.key, entry.payload)
+        try:
+            self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
+        except DeniedError as error:
+            raise UndeliverableError(error.full_message) from error
+
+
 def attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
     """The attestations of an image, pending and failed ones too: the last approved first."""
     return [
@@ -120,14 +139,16 @@ class AttestationHandler:
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
+        renewed_at = str(entry.payload.get("renewed_at", ""))
         verdict = self.verdicts.get(digest)
         if verdict.status is not Status.APPROVED:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
 
         def write(name: str, subject: str) -> bytes:
-            return statement(verdict, digest, name, subject, self.days)
+            return statement(verdict, digest, name, subject, self.days, renewed_at)
 
-        return self.attestor.attest(repository, image, digest, entry.payload["policy"], write, covered(verdict))
+        key = f"{digest}@{renewed_at}" if renewed_at else digest
+        return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered(verdict))
 
 
 class ProvenanceHandler:

@@ -131,6 +131,19 @@ class Verdicts:
         if case is not None:
             self.store.verdicts.add(self._evaluate(case), case, f"{PUSH_CAUSE}{repository}@{image}/{scan}")
 
+    def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
+        """Return the verdict on an approved image as of now, with the digest of the stored verdict that decides alike.
+
+        None while it is being scanned. It is stored if it decides something else than the newest one of its policy.
+        """
+        usable = self.selection.read(policy)
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository, keep_baselines=True))
+        if case is None:
+            return None
+        verdict = self._evaluate(case)
+        return verdict, self._record(verdict, case)
+
     def advisory_digest(self) -> str:
         """Return the digest of the present advisory database, "" where there is none."""
         try:
@@ -149,15 +162,17 @@ class Verdicts:
     def _evaluate(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)
 
-    def _record(self, verdict: Verdict, case: VerdictCase) -> None:
-        """Store the verdict after the newest of its policy, unless both say the same.
+    def _record(self, verdict: Verdict, case: VerdictCase) -> str:
+        """Store the verdict after the newest of its policy, unless both say the same. Return the digest of the newest.
 
         Running images are evaluated every hour, and most verdicts do not change.
         """
         records = self.store.verdicts.of_image(verdict.image)
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
         if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
-            self.store.verdicts.add(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
+            cause = f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}"
+            return self.store.verdicts.add(verdict, case, cause)[1]
+        return newest
 
 
 def _decision(verdict: Verdict) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_findings import FleetFindings
 from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_verdicts import FleetVerdicts
+from dockgate.store.followed_images import FollowedImages
 from dockgate.store.image_uses import ImageUses
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
@@ -75,6 +76,7 @@ class Store:
     executions: Executions
     images: Images
     image_uses: ImageUses
+    followed_images: FollowedImages
     verdicts: Verdicts
     fleet: Fleet
     fleet_findings: FleetFindings
@@ -147,6 +149,7 @@ def open_store(
         executions=Executions(database),
         images=Images(database),
         image_uses=ImageUses(database),
+        followed_images=FollowedImages(database, outbox),
         verdicts=Verdicts(database),
         fleet=Fleet(database),
         fleet_findings=FleetFindings(database),

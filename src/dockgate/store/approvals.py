@@ -12,6 +12,7 @@ from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.executions import OPEN, finish_runs
+from dockgate.store.followed_images import follow_images
 from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
 from dockgate.store.people import require_principal
 from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
@@ -251,6 +252,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
+        follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
     return ids
 
 

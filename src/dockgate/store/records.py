@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dockgate.gate.model import Waiver
+from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 
 # How the causes of verdicts on pushes begin.
@@ -192,6 +192,25 @@ class OutboxKind(StrEnum):
     ATTESTATION = "attestation"
     PROVENANCE = "provenance"
     EVENT = "event"
+    VERDICT_CHANGE = "verdict-change"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedImage:
+    """An image that a policy approved in a repository, and its verdict as it was announced last.
+
+    `changes` counts how often the status changed. `renew_at` is when its attestation is renewed next, None before the
+    first time.
+    """
+
+    image: str
+    repository: str
+    policy: str
+    status: Status
+    verdict: str
+    changed_at: str
+    changes: int = 0
+    renew_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""The tables of when images were pulled and run, on which their watch can depend, and of services at risk."""
+"""The tables of what is watched: uses of images, services at risk, and approved images that are followed."""
 
-from sqlalchemy import Column, ForeignKey, Table
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.store.columns import SafeText
+from dockgate.gate.model import Status
+from dockgate.store.columns import EnumText, SafeText
 from dockgate.store.schema import metadata, services, text
 
 image_uses = Table(
@@ -27,3 +28,30 @@ service_risks = Table(
     Column("passed_at", SafeText),
     Column("accepted_since", SafeText),
 )
+
+# Approved images and their verdicts as they were announced last (`records.FollowedImage`).
+followed_images = Table(
+    "followed_images",
+    metadata,
+    text("image", primary_key=True),
+    text("repository", primary_key=True),
+    text("policy", primary_key=True),
+    Column("status", EnumText(Status), nullable=False),
+    text("verdict"),
+    text("changed_at"),
+    Column("changes", Integer, nullable=False),
+    Column("renew_at", SafeText),
+)
+
+# Where the changes of their verdicts are sent: the callbacks of their approvals.
+followed_callbacks = Table(
+    "followed_callbacks",
+    metadata,
+    text("approval", primary_key=True),
+    text("image"),
+    text("repository"),
+    text("policy"),
+    text("url"),
+    text("secret"),
+)
+Index(None, followed_callbacks.c.image)

@@ -135,7 +135,8 @@ class Purge:
         days = self._keep_days
         self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
         before = self._clock.ago(max(days, LEAST_NOTICE_DAYS))
-        self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.NOTIFICATION, before)
+        for kind in (OutboxKind.NOTIFICATION, OutboxKind.VERDICT_CHANGE):
+            self._effects.run(EffectKind.PURGE, self._store.outbox.purge, kind, before)
         outbox, delivered = self._store.outbox, self._clock.ago(DELIVERED_DAYS)
         self._effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
         self._effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)

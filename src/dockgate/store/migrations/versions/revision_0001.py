@@ -158,6 +158,19 @@ def _images() -> None:
     _index("pushed_images", "digest")
     _index("pushed_images", "judged_at")
     op.create_table(
+        "followed_images",
+        *_text("image", "repository", "policy", "status", "verdict", "changed_at"),
+        *_integer("changes"),
+        *_optional_text("renew_at"),
+        sa.PrimaryKeyConstraint("image", "repository", "policy"),
+    )
+    op.create_table(
+        "followed_callbacks",
+        *_text("approval", "image", "repository", "policy", "url", "secret"),
+        sa.PrimaryKeyConstraint("approval"),
+    )
+    _index("followed_callbacks", "image")
+    op.create_table(
         "image_uses",
         *_text("image", "repository"),
         *_optional_text("pulled_at", "run_at"),

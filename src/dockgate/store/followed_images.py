@@ -1,0 +1,186 @@
+"""Approved images whose verdict is followed: for callbacks when it changes, and for the renewal of attestations."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database, insert_all_new, lock_rows
+from dockgate.store.outbox import Outbox, add_entries, registry_receiver
+from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
+from dockgate.store.schema import outbox
+from dockgate.store.schema_watch import followed_callbacks, followed_images
+
+# Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
+_SCHEMES = ("http", "https")
+
+_FOLLOWED = select_as(FollowedImage, followed_images)
+_CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
+    outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys")
+)
+
+
+class FollowedImages:
+    """The verdicts that approvals rely on, as they were announced last."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    def list(self) -> Sequence[FollowedImage]:
+        """All followed images, sorted."""
+        key = followed_images.primary_key.columns
+        with self._database.read() as connection:
+            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED.order_by(*key)).mappings()]
+
+    def change(self, followed: FollowedImage, status: Status, verdict: str | None, summary: str, now: str) -> bool:
+        """Record another status, and tell the callbacks of its approvals. Returns False if it was recorded before.
+
+        `verdict` is the digest of the new verdict, None if there is none.
+        """
+        with self._database.write() as connection:
+            present = _lock(connection, followed)
+            if present is None or present.status == status:
+                return False
+            changed = {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
+            connection.execute(
+                update(followed_images).where(_is(followed)).values(**changed, changes=present.changes + 1)
+            )
+            _tell(connection, present, status, verdict, summary, now)
+        self._outbox.wake(OutboxKind.VERDICT_CHANGE)
+        return True
+
+    def end(self, followed: FollowedImage, summary: str, now: str) -> None:
+        """Follow the image no more, and tell the callbacks that it is Undetermined from now on."""
+        with self._database.write() as connection:
+            present = _lock(connection, followed)
+            if present is None:
+                return
+            if present.status != Status.UNDETERMINED:
+                _tell(connection, present, Status.UNDETERMINED, None, summary, now)
+            connection.execute(delete(followed_callbacks).where(_is_callback(followed)))
+            connection.execute(delete(followed_images).where(_is(followed)))
+        self._outbox.wake(OutboxKind.VERDICT_CHANGE)
+
+    def renew(self, followed: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
+        """Make a renewed attestation due, and record when the next is. Earlier renewals that are done are deleted.
+
+        Returns False if it was renewed meanwhile, or is not approved any more.
+        """
+        prefix = f"{followed.repository}@{followed.image}/{followed.policy}/renewed/"
+        with self._database.write() as connection:
+            present = _lock(connection, followed)
+            if present is None or present.status != Status.APPROVED or present.renew_at != followed.renew_at:
+                return False
+            connection.execute(update(followed_images).where(_is(followed)).values(renew_at=renew_at, verdict=verdict))
+            done = outbox.c.kind == OutboxKind.ATTESTATION, outbox.c.image == followed.image, outbox.c.next_at.is_(None)
+            connection.execute(delete(outbox).where(*done, outbox.c.key.startswith(prefix, autoescape=True)))
+            entry = OutboxEntry(
+                OutboxKind.ATTESTATION,
+                key=f"{prefix}{now}",
+                receiver=registry_receiver(followed.repository),
+                payload={
+                    "verdict": verdict,
+                    "image": followed.image,
+                    "repository": followed.repository,
+                    "policy": followed.policy,
+                    "renewed_at": now,
+                },
+                image=followed.image,
+                due_since=now,
+                next_at=now,
+            )
+            add_entries(connection, [entry])
+        self._outbox.wake(OutboxKind.ATTESTATION)
+        return True
+
+
+def follow_images(
+    connection: Connection, approvals: Sequence[tuple[str, str, str, str]], verdict: str, now: str
+) -> None:
+    """Follow what was approved by a verdict: each approval's id, image, repository and policy.
+
+    Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
+    judged again.
+    """
+    rows = [
+        asdict(FollowedImage(image, repository, policy, Status.APPROVED, verdict, now))
+        for image, repository, policy in sorted({approval[1:] for approval in approvals})
+    ]
+    insert_all_new(connection, followed_images, rows)
+    approved = {approval[0]: approval for approval in approvals}
+    callbacks = [
+        {
+            "approval": key,
+            "image": approved[key][1],
+            "repository": approved[key][2],
+            "policy": approved[key][3],
+            "url": payload["url"],
+            "secret": payload["secret"],
+        }
+        for key, payload in connection.execute(_CALLBACKS, {"keys": text_list(list(approved))})
+        if urlsplit(payload["url"]).scheme in _SCHEMES
+    ]
+    insert_all_new(connection, followed_callbacks, callbacks)
+
+
+def _tell(
+    connection: Connection, before: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
+) -> None:
+    """Make the callbacks due. One that was asked for while the image was not approved hears of the change, too."""
+    callbacks = select(followed_callbacks).where(_is_callback(before)).order_by(followed_callbacks.c.approval)
+    number = before.changes + 1
+    entries = [
+        OutboxEntry(
+            OutboxKind.VERDICT_CHANGE,
+            key=f"{row.approval}/{number}",
+            receiver=urlsplit(row.url).netloc,
+            payload={
+                "url": row.url,
+                "secret": row.secret,
+                "approval": row.approval,
+                "image": before.image,
+                "repository": before.repository,
+                "policy": before.policy,
+                "before": before.status,
+                "status": status,
+                "summary": summary,
+                "verdict": verdict,
+                "number": number,
+                "at": now,
+            },
+            image=before.image,
+            due_since=now,
+            next_at=now,
+            subject=f"approval {row.approval}",
+            position=number,
+        )
+        for row in connection.execute(callbacks)
+    ]
+    add_entries(connection, entries)
+
+
+def _lock(connection: Connection, followed: FollowedImage) -> FollowedImage | None:
+    row = connection.execute(lock_rows(_FOLLOWED.where(_is(followed)))).mappings().first()
+    return None if row is None else FollowedImage(**row)
+
+
+def _is(followed: FollowedImage) -> ColumnElement[bool]:
+    columns = followed_images.c
+    return and_(
+        columns.image == followed.image,
+        columns.repository == followed.repository,
+        columns.policy == followed.policy,
+    )
+
+
+def _is_callback(followed: FollowedImage) -> ColumnElement[bool]:
+    columns = followed_callbacks.c
+    return and_(
+        columns.image == followed.image,
+        columns.repository == followed.repository,
+        columns.policy == followed.policy,
+    )

@@ -1,0 +1,100 @@
+"""Contract of the store: approved images that are followed. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+
+from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.gate.model import Status
+from dockgate.store import Store
+from dockgate.store.records import FollowedImage, OutboxKind
+
+VERDICT, CHANGED = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+HOOK = Callback("https://ci.example/hook", "whsec_x")
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def settle(
+    store: Store, name: str, callback: Callback | None = HOOK, state: ApprovalState = ApprovalState.APPROVED
+) -> None:
+    store.approvals.add(replace(approval(name), repository="web"), callback)
+    for _ in range(2):
+        store.approvals.settle(name, Answer(state, "as planned", VERDICT), NOW)
+
+
+def only(store: Store) -> FollowedImage:
+    (followed,) = store.followed_images.list()
+    return followed
+
+
+def test_what_a_verdict_approved_is_followed_once(store: Store) -> None:
+    settle(store, "one")
+    settle(store, "two")
+    assert only(store) == FollowedImage(IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, NOW)
+
+
+def test_what_was_rejected_is_not_followed(store: Store) -> None:
+    settle(store, "one", state=ApprovalState.REJECTED)
+    assert list(store.followed_images.list()) == []
+
+
+def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
+    settle(store, "one")
+    settle(store, "two", Callback("https://other.example/hook", "whsec_y"))
+    settle(store, "three", Callback("codepipeline:job", "whsec_z"))
+    settle(store, "four", None)
+    before = only(store)
+    assert store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
+    assert not store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
+    entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    assert [(entry.key, entry.receiver, entry.payload["status"]) for entry in entries] == [
+        ("one/1", "ci.example", "Rejected"),
+        ("two/1", "other.example", "Rejected"),
+    ]
+    after = only(store)
+    assert (after.status, after.verdict, after.changed_at, after.changes) == (Status.REJECTED, CHANGED, LATER, 1)
+    assert store.followed_images.change(after, Status.APPROVED, VERDICT, "fine", LATER)
+    assert "one/2" in [entry.key for entry in store.outbox.entries(OutboxKind.VERDICT_CHANGE)]
+
+
+def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -> None:
+    settle(store, "one", None)
+    followed = only(store)
+    assert store.followed_images.renew(followed, VERDICT, NOW, LATER)
+    assert not store.followed_images.renew(followed, VERDICT, NOW, LATER)
+    renewed = only(store)
+    assert renewed.renew_at == LATER
+    first, renewal = sorted(store.outbox.entries(OutboxKind.ATTESTATION), key=lambda entry: "renewed" in entry.key)
+    assert (renewal.payload["renewed_at"], "renewed_at" in first.payload) == (NOW, False)
+    store.outbox.complete(renewal, NOW, "key")
+    assert store.followed_images.renew(renewed, VERDICT, LATER, "2027")
+    keys = [entry.key for entry in store.outbox.entries(OutboxKind.ATTESTATION)]
+    assert renewal.key not in keys
+    assert len(keys) == 2
+
+
+def test_what_is_not_approved_is_not_renewed(store: Store) -> None:
+    settle(store, "one", None)
+    followed = only(store)
+    store.followed_images.change(followed, Status.REJECTED, CHANGED, "bad", NOW)
+    assert not store.followed_images.renew(followed, VERDICT, NOW, LATER)
+    assert not store.followed_images.renew(only(store), VERDICT, NOW, LATER)
+
+
+def test_the_end_is_sent_once(store: Store) -> None:
+    settle(store, "one")
+    followed = only(store)
+    for _ in range(2):
+        store.followed_images.end(followed, "not watched", LATER)
+    assert list(store.followed_images.list()) == []
+    (entry,) = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    assert (entry.payload["status"], entry.payload["verdict"]) == ("Undetermined", None)

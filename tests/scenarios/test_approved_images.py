@@ -1,0 +1,142 @@
+"""What was approved for outside pipelines is followed: callbacks, and attestations that end with the verdict."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.attestations.statements import Claim, believe
+from dockgate.shared.errors import DeniedError
+from dockgate.shared.timestamps import format_time
+from dockgate.store.records import OutboxKind
+from dockgate.vulnerabilities.model import Severity
+
+CHANGED, SETTLED = "dev.dockgate.verdict.changed", "dev.dockgate.approval.settled"
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+SECONDS = 40
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: short
+repositories: ["short.example/*"]
+policy: default
+watch: 2d after push
+"""
+
+
+@pytest.fixture(scope="module", params=sorted(FACTORIES))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+        system.apply(ASSIGNMENT)
+        yield system
+
+
+def approved(server: ServerSystem, name: str, host: str = "elsewhere.example", execution: str = "1") -> str:
+    """Get an image in another registry approved, with a callback. Return its digest."""
+    digest = next((each for each, (planned, _) in server.planned.items() if planned == name), None)
+    if digest is None:
+        digest = server.foreign(name, PlannedFindings())
+    server.scan_may_end[digest].set()
+    body = {
+        "image": f"{host}/app@{digest}",
+        "pipeline": "shop",
+        "stage": "gate",
+        "execution": name + execution,
+        "timeout_seconds": 600,
+        "callback": {"url": f"https://{name}{execution}.example/hook", "secret": SECRET},
+    }
+    approval = server.post("/approvals", body)["approval"]
+    assert server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"] == "Approved"
+    return digest
+
+
+def calls(server: ServerSystem, host: str, kind: str = CHANGED) -> list[dict[str, Any]]:
+    """The bodies that a callback received, in order."""
+    bodies = [json.loads(body) for url, _, body in server.webhooks.calls if f"//{host}.example/" in url]
+    return [body for body in bodies if body["type"] == kind]
+
+
+def turn(server: ServerSystem, name: str) -> None:
+    server.advisories.advisories = [*server.advisories.advisories, advisory(name, Severity.CRITICAL, "2")]
+
+
+def withdraw(server: ServerSystem, name: str) -> None:
+    server.advisories.advisories = [each for each in server.advisories.advisories if each.name != name]
+
+
+def claim(server: ServerSystem, image: str, host: str = "elsewhere.example") -> Claim:
+    """What an admission check reads from the newest attestation. DeniedError for one that does not count now."""
+    _, statement = server.attestor.attested[f"{host}/app@{image}", "default"][-1]
+    return believe(statement, image, "default", format_time(server.clock()))
+
+
+def attested(server: ServerSystem, image: str) -> int:
+    return len(server.attestor.attested.get((f"elsewhere.example/app@{image}", "default"), []))
+
+
+def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None:
+    image = approved(server, "followed")
+    assert approved(server, "followed", execution="2") == image
+    until(lambda: calls(server, "followed1", SETTLED) and calls(server, "followed2", SETTLED), seconds=SECONDS)
+    turn(server, "followed")
+    for host in ("followed1", "followed2"):
+        until(lambda host=host: calls(server, host), seconds=SECONDS)  # type: ignore[misc]
+        (body,) = calls(server, host)
+        data = body["data"]
+        assert (data["before"], data["status"], data["image"], data["number"]) == ("Approved", "Rejected", image, 1)
+        assert (data["policy"], data["repository"]) == ("default", "elsewhere.example/app")
+        assert server.get(f"/verdicts/{data['verdict']}")["status"] == "Rejected"
+        assert SECRET not in json.dumps(body)
+    server.clock.ahead += timedelta(hours=3)
+    withdraw(server, "followed")
+    until(lambda: len(calls(server, "followed1")) == 2, seconds=SECONDS)
+    assert [body["data"]["status"] for body in calls(server, "followed1")] == ["Rejected", "Approved"]
+    ids = [headers["webhook-id"] for url, headers, _ in server.webhooks.calls if "//followed1." in url]
+    assert len(set(ids)) == 3
+
+
+def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server: ServerSystem) -> None:
+    image = approved(server, "attested")
+    until(lambda: attested(server, image) == 1, seconds=SECONDS)
+    first = claim(server, image)
+    for number in range(2, 5):
+        server.clock.ahead += timedelta(days=1, hours=13)  # longer than half of the three days
+        until(lambda number=number: attested(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
+        assert claim(server, image).verdict == first.verdict
+        entries = server.store.outbox.entries(OutboxKind.ATTESTATION, image=image)
+        assert len(entries) <= 2
+    turn(server, "attested")
+    until(lambda: calls(server, "attested1"), seconds=SECONDS)
+    count = attested(server, image)
+    server.clock.ahead += timedelta(days=3)
+    until(lambda: server.use_cases.approved_images.review() is None)
+    assert attested(server, image) == count
+    with pytest.raises(DeniedError, match="expired at"):
+        claim(server, image)
+    withdraw(server, "attested")
+    until(lambda: attested(server, image) == count + 1, seconds=SECONDS)
+    assert claim(server, image).image == image
+
+
+def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSystem) -> None:
+    image = approved(server, "unwatched", "short.example")
+    server.clock.ahead += timedelta(days=2, hours=2)
+    until(lambda: calls(server, "unwatched1"), seconds=SECONDS)
+    (body,) = calls(server, "unwatched1")
+    assert body["data"]["status"] == "Undetermined"
+    assert "not watched any more since" in body["data"]["summary"]
+    assert image not in [followed.image for followed in server.store.followed_images.list()]
+    turn(server, "unwatched")
+    server.clock.ahead += timedelta(days=3)
+    server.use_cases.approved_images.review()
+    with pytest.raises(DeniedError, match="expired at"):
+        claim(server, image, "short.example")
+    assert len(calls(server, "unwatched1")) == 1
