@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from dockgate.gate.model import Status
-from dockgate.store.engine import Database, insert_all_new, lock_rows
+from dockgate.store.engine import Database
 from dockgate.store.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_watch import followed_callbacks, followed_images
+from dockgate.store.statements import insert_all_new, lock_rows
 
 # Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
 _SCHEMES = ("http", "https")
