@@ -79,6 +79,21 @@ class MemoryHost:
         """What a forced push of a commit that is there does."""
         self._repository(repository)[branch] = self._find(repository, commit)[0].id
 
+    def files(self, repository: str, revision: str) -> Mapping[str, str]:
+        """The files of a commit, by path."""
+        return self._find(repository, revision)[1]
+
+    def history(self, repository: str, revision: str) -> Sequence[Commit]:
+        """The commit and its ancestors, newest first."""
+        return [self._commits[repository, commit][0] for commit in self._reachable(repository, revision)]
+
+    def rewind(self, repository: str, branch: str, commit: str | None) -> None:
+        """Set a branch back to a commit; None deletes it."""
+        if commit:
+            self._repository(repository)[branch] = commit
+        else:
+            del self._repository(repository)[branch]
+
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         self._fault("before archive")
         _, files = self._find(repository, commit)

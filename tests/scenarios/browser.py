@@ -22,7 +22,7 @@ class Browser(httpx.Client):
             assert self.send_form("/signin", token=self.token).status_code == 303
         return self
 
-    def send_form(self, path: str, **fields: str) -> httpx.Response:
+    def send_form(self, path: str, /, **fields: str) -> httpx.Response:
         return self.post(path, data=fields, headers=FROM_PAGE)
 
 

@@ -16,6 +16,7 @@ from tests.fakes.builder import MemoryBuilder
 from tests.fakes.event_target import MemoryEventTarget
 from tests.fakes.notifier import MemoryNotifier
 from tests.fakes.registry import MemoryRegistry
+from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
 from tests.fakes.webhooks import MemoryWebhooks
@@ -35,7 +36,7 @@ from tests.store.factories import FACTORIES
 from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
+from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryFiles, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
 from dockgate.events.rule import LOG_TARGET, TargetType
@@ -72,6 +73,7 @@ class ServerSystem:
         findings: FindingsSource | None = None,
         notifiers: Sequence[Notifier] = (),
         source: RepositoryHost | None = None,
+        files: RepositoryFiles | None = None,
         git_backend: GitBackend | None = None,
         access: RegistryAccess | None = None,
         database: str = "sqlite",
@@ -98,9 +100,11 @@ class ServerSystem:
         self.pushes = 0
         scratch = folder / "scratch"
         scratch.mkdir(exist_ok=True)
+        host = source or MemoryHost()
         self.adapters = Adapters(
             store=alter(self.store),
-            source=source or MemoryHost(),
+            source=host,
+            files=files or MemoryFiles(host),  # type: ignore[arg-type]
             git_backend=git_backend or _no_git,
             builder=self.builder,
             registry=self.registry,

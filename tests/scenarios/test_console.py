@@ -336,3 +336,60 @@ def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
         assert browser.send_form("/running/web/scale", desired_count="-1").status_code == 400
         assert browser.send_form("/running/web/scale", desired_count="2").status_code == 303
     until(lambda: site.server.get("/services/web")["service"]["desired_count"] == 2)
+
+
+# --- repositories --------------------------------------------------------------------------------------------------
+
+
+def _edit(browser: Browser, path: str = "Dockerfile", **fields: str) -> httpx.Response:
+    form = browser.get(f"/repositories/web/edit/{path}?at=main").text
+    head = re.search(r'name="head" value="(\w+)"', form)
+    assert head
+    values = {"at": "main", "head": head[1], "path": path, "content": "FROM debian:13\n", "message": "Newer base"}
+    return browser.send_form("/repositories/web/edit", **{**values, "author": "ben", "email": "ben@x.org", **fields})
+
+
+def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(site: Site) -> None:
+    before = len(site.server.get("/pipelines/web/executions"))
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        assert "Dockerfile" in browser.get("/repositories/web").text
+        assert "FROM scratch" in browser.get("/repositories/web/files/Dockerfile?at=main").text
+        answer = _edit(browser)
+        assert answer.status_code == 303
+        page = browser.get(answer.headers["location"]).text
+    assert "<ins>+FROM debian:13</ins>" in page
+    assert "<del>-FROM scratch</del>" in page
+    until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
+    newest = site.server.get("/pipelines/web/executions")[0]
+    assert newest["trigger"]["by"] == "developer"
+    commit = answer.headers["location"].rpartition("/")[2]
+    assert newest["trigger"]["commit"] == commit
+    details = [entry["detail"] for entry in site.server.get("/audit?by=developer")]
+    assert any(commit in detail for detail in details)
+
+
+def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        answer = _edit(browser, head="0" * 40, content="typed text")
+    assert answer.status_code == 409
+    assert "typed text" in answer.text
+    assert "has moved" in answer.text
+
+
+@pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])
+def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        answer = _edit(browser, content="x")
+        assert answer.status_code == 303
+        form = browser.get("/repositories/web/edit/Dockerfile?at=main").text
+        head = re.search(r'name="head" value="(\w+)"', form)
+        assert head
+        values = {"at": "main", "head": head[1], "content": "x", "message": "m", "author": "b", "email": "b@x.org"}
+        assert browser.send_form("/repositories/web/edit", path=path, **values).status_code == 422
+
+
+def test_a_viewer_cannot_change_a_file(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        assert "/edit/" not in browser.get("/repositories/web/files/Dockerfile?at=main").text
+        assert browser.get("/repositories/web/edit/Dockerfile?at=main").status_code == 403
+        assert browser.send_form("/repositories/web/edit", path="x").status_code == 403

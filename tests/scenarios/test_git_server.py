@@ -20,6 +20,7 @@ from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git_files import GitFiles
 
 pytestmark = pytest.mark.real
 
@@ -127,7 +128,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     folder = tmp_path / "git"
     gate = Gate(folder)
     (tmp_path / "data").mkdir()
-    with ServerSystem(tmp_path / "data", source=GitHost(folder), git_backend=gate) as server:
+    with ServerSystem(tmp_path / "data", source=GitHost(folder), files=GitFiles(folder), git_backend=gate) as server:
         server.apply("kind: Repository\nname: web\n")
         server.apply(SERVICE.format(name="web", count=1))
         server.apply(PIPELINE.format(name="web", repository="web", service="web", timeout="7d"))

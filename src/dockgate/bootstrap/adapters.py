@@ -24,6 +24,7 @@ from dockgate.delivery.ports import Target
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
@@ -85,6 +86,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     return Adapters(
         store=store,
         source=GitHost(repositories),
+        files=GitFiles(repositories),
         git_backend=partial(http_backend, repositories, max_push=settings.push_limit),
         builder=_builder(settings, podman, registry, images, issuers),
         registry=registry,

@@ -21,6 +21,7 @@ from dockgate.delivery.ports import (
     ImageResolver,
     ProvenanceReader,
     Registry,
+    RepositoryFiles,
     RepositoryHost,
     Target,
     VexReader,
@@ -96,6 +97,7 @@ class Adapters:
 
     store: Store
     source: RepositoryHost
+    files: RepositoryFiles
     git_backend: GitBackend
     builder: Builder
     registry: Registry
@@ -268,6 +270,7 @@ def make_use_cases(
         store=store,
         clock=clock,
         source=source,
+        files=adapters.files,
         git_backend=adapters.git_backend,
         targets=adapters.targets,
         webhooks=adapters.webhooks,

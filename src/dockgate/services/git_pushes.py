@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
-from dockgate.delivery.ports import RefUpdate, RepositoryHost
+from dockgate.delivery.ports import FileEdit, RefUpdate, RepositoryFiles, RepositoryHost
 from dockgate.events.model import Event
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
@@ -60,6 +60,18 @@ class GitPushes:
             self.starter.start_event(event.id)
         moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
         return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
+
+    def commit(self, files: RepositoryFiles, repository: str, edit: FileEdit, by: str, token: str) -> str:
+        """Commit a change of one file and push it in the name of `by`. Return the commit's id.
+
+        Raises what `RepositoryFiles.prepare` and `move` raise; then no branch has moved.
+        """
+        commit = files.prepare(repository, edit, self.clock())
+        push, update = uuid.uuid4().hex, RefUpdate(f"{HEADS}{edit.branch}", edit.parent or NO_OBJECT, commit)
+        self.request(push, repository, by, token, (update,))
+        files.move(repository, edit.branch, edit.parent, commit)
+        self.accept(repository, by, (update,), push, token)
+        return commit
 
     def recover(self) -> None:
         """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""

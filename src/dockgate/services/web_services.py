@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
-from dockgate.delivery.ports import Advisories, Attestor, RepositoryHost, Target
+from dockgate.delivery.ports import Advisories, Attestor, RepositoryFiles, RepositoryHost, Target
 from dockgate.events.ports import Webhooks
 from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub
@@ -54,6 +54,7 @@ class WebServices:
     store: Store
     clock: ServerClock
     source: RepositoryHost
+    files: RepositoryFiles
     git_backend: GitBackend
     targets: Mapping[str, Target]
     webhooks: Webhooks

@@ -185,6 +185,8 @@ def _subject(request: Request) -> dict[str, str]:
     names = request.path_params
     if template.startswith("/git/"):
         return {"repository": names["repository"]}
+    if template.startswith("/repositories/{name}"):
+        return {"repository": names["name"]}
     if template.startswith("/pipelines/{name}"):
         return {"pipeline": names["name"]}
     if "execution_id" in names:
@@ -216,6 +218,13 @@ def audit_sign_in(request: Request, who: Caller) -> None:
     """Begin the audit entry of a sign-in, which no permission check begins."""
     server: WebServices = request.app.state.server
     request.scope[_AUDITED] = begin_audit_entry(server, who, "POST /signin", request.url.path)
+
+
+def describe_call(request: Request, detail: str) -> None:
+    """Add to the request's audit entry what the call changed."""
+    server: WebServices = request.app.state.server
+    if entry := audit_entry(request):
+        server.store.audit.describe(entry, detail)
 
 
 def audit_entry(request: Request) -> str:

@@ -63,19 +63,19 @@ class GitHost:
                     raise
 
     def heads(self, repository: str) -> Mapping[str, str]:
-        place = _place(self._folder, repository)
+        place = place_of(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
     def references(self, repository: str) -> Mapping[str, str]:
-        place = _place(self._folder, repository)
+        place = place_of(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     def commit(self, repository: str, revision: str) -> Commit:
         """For a commit id, `branch` is the first branch by name that contains the commit, "" if none does."""
-        place = _place(self._folder, repository)
-        commit = _resolve(place, repository, revision)
+        place = place_of(self._folder, repository)
+        commit = resolve(place, repository, revision)
         branch = revision
         if _COMMIT.fullmatch(revision):
             holders = run("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
@@ -87,8 +87,8 @@ class GitHost:
         return Commit(commit, branch, author, message.rstrip("\n"), time)
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
-        place = _place(self._folder, repository)
-        ends = [_resolve(place, repository, head), *([f"^{_resolve(place, repository, base)}"] if base else [])]
+        place = place_of(self._folder, repository)
+        ends = [resolve(place, repository, head), *([f"^{resolve(place, repository, base)}"] if base else [])]
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
         form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
@@ -98,15 +98,15 @@ class GitHost:
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        place = _place(self._folder, repository)
+        place = place_of(self._folder, repository)
         lines = "".join([*(f"{object_id}\n" for object_id in after), *(f"^{object_id}\n" for object_id in before)])
         output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
         return output.split()
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
-        place = _place(self._folder, repository)
-        commit_id = _resolve(place, repository, commit)
+        place = place_of(self._folder, repository)
+        commit_id = resolve(place, repository, commit)
         paths = ("ls-tree", "-r", "-t", "--format=.", commit_id)
         try:
             run("-C", str(place), *paths, max_output=2 * MAX_PATHS)
@@ -141,7 +141,7 @@ async def http_backend(
     on without mixing the two up. git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers
     and body; close the body. Raises NotFoundError for an unknown repository. The child process ends with the body.
     """
-    _place(folder, repository)
+    place_of(folder, repository)
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}")
     values = {name.lower(): value for name, value in headers.items()}
@@ -210,14 +210,16 @@ def _people(record: str) -> CommitPeople:
     return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))
 
 
-def _place(folder: Path, repository: str) -> Path:
+def place_of(folder: Path, repository: str) -> Path:
+    """The folder of a repository. Raises NotFoundError."""
     place = folder / f"{repository}.git"
     if not _NAME.fullmatch(repository) or not place.is_dir():
         raise NotFoundError(f"no repository {repository!r} here", "Create it with a Repository document.")
     return place
 
 
-def _resolve(place: Path, repository: str, revision: str) -> str:
+def resolve(place: Path, repository: str, revision: str) -> str:
+    """The id of a commit, given by its id or a branch. Raises NotFoundError."""
     name = revision if _COMMIT.fullmatch(revision) else f"refs/heads/{revision}"
     command = ("-C", str(place), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
     try:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from dockgate.shared.errors import TooLargeError, UnavailableError
@@ -38,11 +38,14 @@ _CONFIG = {
 def run(
     *arguments: str,
     input_text: str = "",
+    variables: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
     max_output: int = MAX_OUTPUT,
     check: Callable[[], object] = lambda: None,
 ) -> str:
-    """Run git with `input_text` as its input. Returns its output, "" if that goes to the file `output`.
+    """Run git with `input_text` as its input, and `variables` in its environment.
+
+    Returns its output, "" if that goes to the file `output`.
 
     Raises UnavailableError, caused by a CalledProcessError, if git fails, and TooLargeError if it writes more than
     `max_output` bytes. `check` is called several times a second, and ends git by raising.
@@ -56,7 +59,7 @@ def run(
             stdin=stdin,
             stdout=written,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env={**environment(), **(variables or {})},
         )
         try:
             errors = _wait(process, _verb(arguments), check)

@@ -9,6 +9,7 @@ from dockgate.web.console.pages import (
     overview,
     people,
     pipelines,
+    repositories,
     running,
     signing_in,
     verdicts,
@@ -18,6 +19,7 @@ from dockgate.web.console.pages import (
 def console_router() -> APIRouter:
     """The router of all pages. An approval's id may contain slashes, so its pages come last."""
     router = APIRouter()
-    for page in (signing_in, overview, pipelines, verdicts, images, running, governance, people, executions):
+    work = (signing_in, overview, pipelines, verdicts, images, running, repositories)
+    for page in (*work, governance, people, executions):
         router.include_router(page.router)
     return router

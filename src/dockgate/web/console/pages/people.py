@@ -1,4 +1,4 @@
-"""People and their tokens, the audit log, own settings, and the git repositories."""
+"""People and their tokens, the audit log, and own settings."""
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -8,7 +8,6 @@ from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.store.records import OutboxKind
 from dockgate.web import api
-from dockgate.web.api import pipelines as pipeline_calls
 from dockgate.web.api import principals as calls
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
@@ -171,13 +170,6 @@ def end_session(digest: str, who: api.Reader, server: api.ServerDependency) -> R
     """End one of the caller's sessions."""
     server.sessions.end_of(who, digest)
     return see_other("/settings")
-
-
-@router.get("/repositories")
-def repositories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """List git repositories with their branches."""
-    listed = pipeline_calls.repositories(who, server)
-    return render(request, who, "repositories.html", title="Repositories", repositories=listed)
 
 
 @router.get("/styleguide")

@@ -1,0 +1,169 @@
+"""Files and history of the repositories that Dockgate hosts, and commits that change one file."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from dockgate.delivery.ports import MAX_FILE, Commit, EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.sources.git import place_of, resolve
+from dockgate.delivery.sources.git_run import run
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
+
+_KINDS = {"040000": EntryKind.FOLDER, "120000": EntryKind.LINK, "160000": EntryKind.MODULE}
+# The modes of files: a new one is not executable.
+_FILES = ("100644", "100755")
+_NO_COMMIT = "0" * 40
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
+MAX_MESSAGE = 10_000
+MAX_PATH = 1000
+_COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B%x1e"
+
+
+class GitFiles:
+    """A `ports.RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
+        place, commit = self._find(repository, revision)
+        if folder and _mode(place, commit, check_path(folder)) != "040000":
+            raise NotFoundError(f"no folder {folder!r} in {revision} of {repository}", "Open the repository's root.")
+        tree = f"{commit}:{folder}" if folder else commit
+        lines = run("-C", str(place), "ls-tree", "-z", "--long", "--end-of-options", tree).split("\0")
+        entries = []
+        for about, _, name in (line.partition("\t") for line in lines if line):
+            mode, _, _, size = about.split()
+            kind = _KINDS.get(mode, EntryKind.FILE)
+            entries.append(TreeEntry(name, kind, int(size) if size != "-" else None))
+        return sorted(entries, key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))
+
+    def read(self, repository: str, revision: str, path: str) -> bytes:
+        place, commit = self._find(repository, revision)
+        if _mode(place, commit, check_path(path)) in (None, "040000", "160000"):
+            raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
+        return _output(place, "cat-file", "blob", f"{commit}:{path}")
+
+    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+        place, commit = self._find(repository, revision)
+        date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
+        options = (
+            "--no-show-signature",
+            "--encoding=UTF-8",
+            f"--max-count={limit}",
+            date,
+            f"--format={_COMMIT_FORMAT}",
+        )
+        text = run("-C", str(place), "log", *options, "--end-of-options", commit, "--")
+        commits = []
+        for record in text.split("\x1e"):
+            if record.strip("\n"):
+                identity, author, time, message = record.lstrip("\n").split("\0", 3)
+                commits.append(Commit(identity, "", author, message.rstrip("\n"), time))
+        return commits
+
+    def difference(self, repository: str, base: str | None, commit: str) -> str:
+        place, end = self._find(repository, commit)
+        options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
+        if base is None:
+            arguments = ("show", "--format=", "--first-parent", "--no-show-signature", *options)
+            return _output(place, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
+        start = resolve(place, repository, base)
+        return _output(place, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
+
+    def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
+        place = place_of(self._folder, repository)
+        path = check_edit(edit)
+        self._check_branch(place, edit.branch)
+        if _head(place, edit.branch) != edit.parent:
+            raise _changed(edit.branch)
+        mode = _mode(place, edit.parent, path) if edit.parent else None
+        if mode not in (None, *_FILES):
+            raise ConflictError(f"{path} is no file", "Choose another path.")
+        blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=edit.content).strip()
+        with tempfile.TemporaryDirectory() as scratch:
+            index = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
+            if edit.parent:
+                run("-C", str(place), "read-tree", edit.parent, variables=index)
+            try:
+                entry = f"{mode or _FILES[0]},{blob},{path}"
+                run("-C", str(place), "update-index", "--add", "--cacheinfo", entry, variables=index)
+            except UnavailableError as error:
+                raise ConflictError(f"{path} cannot be a file: {error}", "Choose another path.") from error
+            tree = run("-C", str(place), "write-tree", variables=index).strip()
+        parents = ("-p", edit.parent) if edit.parent else ()
+        name, _, mail = edit.author.rstrip(">").rpartition(" <")
+        people = {
+            f"GIT_{role}_{key}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in (("NAME", name), ("EMAIL", mail), ("DATE", f"@{int(at.timestamp())} +0000"))
+        }
+        arguments = ("commit-tree", tree, *parents, "-F", "-")
+        return run("-C", str(place), *arguments, input_text=f"{edit.message.rstrip()}\n", variables=people).strip()
+
+    def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
+        place = place_of(self._folder, repository)
+        try:
+            run("-C", str(place), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
+        except UnavailableError as error:
+            if _head(place, branch) == old:
+                raise
+            raise _changed(branch) from error
+
+    def _find(self, repository: str, revision: str) -> tuple[Path, str]:
+        place = place_of(self._folder, repository)
+        return place, resolve(place, repository, revision)
+
+    def _check_branch(self, place: Path, branch: str) -> None:
+        try:
+            run("-C", str(place), "check-ref-format", "--branch", branch)
+        except UnavailableError:
+            raise UsageError(f"{branch!r} cannot be the name of a branch", "Use letters, digits and dashes.") from None
+
+
+def check_edit(edit: FileEdit) -> str:
+    """Return the path of an edit. Raises UsageError for a path, branch, author or message that cannot be committed."""
+    if not _BRANCH.fullmatch(edit.branch) or ".." in edit.branch:
+        raise UsageError(f"{edit.branch!r} cannot be the name of a branch", "Use letters, digits and dashes.")
+    if not _AUTHOR.fullmatch(edit.author):
+        raise UsageError(f"{edit.author!r} is no author", "Give a name and an e-mail address: Ada <ada@example.org>.")
+    if not edit.message.strip() or len(edit.message) > MAX_MESSAGE or "\0" in edit.message:
+        raise UsageError("a commit needs a message", f"Say in at most {MAX_MESSAGE} characters what it changes.")
+    if len(edit.content.encode()) > MAX_FILE:
+        raise UsageError(f"{edit.path} is larger than {MAX_FILE} bytes", "Push it with git.")
+    return check_path(edit.path)
+
+
+def check_path(path: str) -> str:
+    """Return the path. Raises UsageError unless it is relative, normalised, printable, and outside .git."""
+    parts = path.split("/")
+    is_plain = path.isprintable() and "\\" not in path and ":" not in path and len(path) <= MAX_PATH
+    if not is_plain or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+        raise UsageError(f"{path!r} cannot be a path in a repository", "Use names and slashes: folder/file.txt.")
+    return path
+
+
+def _mode(place: Path, commit: str, path: str) -> str | None:
+    """The mode of a path in a commit, None if there is no such path."""
+    arguments = ("ls-tree", "-z", "--full-tree", "--format=%(objectmode)", "--end-of-options", commit, "--", path)
+    line = run("-C", str(place), "--literal-pathspecs", *arguments)
+    return line.split("\0")[0] or None
+
+
+def _output(place: Path, *arguments: str) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        run("-C", str(place), *arguments, output=file, max_output=MAX_FILE)
+        file.seek(0)
+        return file.read()
+
+
+def _head(place: Path, branch: str) -> str | None:
+    """The commit of a branch, None if it does not exist."""
+    return run("-C", str(place), "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").strip() or None
+
+
+def _changed(branch: str) -> ChangedError:
+    return ChangedError(f"the branch {branch} has moved since the file was opened", "Open it again: your text is kept.")

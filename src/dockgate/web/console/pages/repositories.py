@@ -1,0 +1,204 @@
+"""Git repositories: their files and commits, and a change of one file that starts pipelines as a push does."""
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import PlainTextResponse, Response
+
+from dockgate.delivery.ports import EntryKind, FileEdit
+from dockgate.identity.model import Caller
+from dockgate.services.git_pushes import email_of
+from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
+from dockgate.web import api
+from dockgate.web.api import pipelines as calls
+from dockgate.web.authorization import describe_call
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+COMMITS = 50
+# Lines of a difference that a page shows.
+MAX_DIFF_LINES = 2000
+
+router = page_router()
+
+
+@router.get("/repositories")
+def repositories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List git repositories with their branches."""
+    listed = calls.repositories(who, server)
+    return render(request, who, "repositories.html", title="Repositories", repositories=listed)
+
+
+@router.get("/repositories/{name}")
+def repository(name: str, request: Request, who: api.Reader, server: api.ServerDependency, at: str = "") -> Response:
+    """Show the files at the root of a branch, and the newest commits."""
+    heads = server.source.heads(name)
+    branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
+    return render(
+        request,
+        who,
+        "repository.html",
+        title=name,
+        name=name,
+        at=branch,
+        heads=heads,
+        clone_url=server.clone_url(name),
+        entries=server.files.list(name, branch, "") if branch else (),
+        commits=server.files.history(name, branch, COMMITS) if branch else (),
+    )
+
+
+@router.get("/repositories/{name}/files/{path:path}")
+def file(name: str, path: str, at: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a folder or a file of a branch or commit."""
+    common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _parents(name, path, at)}
+    kind = _kind(server, name, at, path)
+    if kind is EntryKind.FOLDER:
+        entries = server.files.list(name, at, path)
+        return render(request, who, "folder.html", title=f"{path} in {name}", entries=entries, **common)
+    text, reason = None, ""
+    try:
+        content = server.files.read(name, at, path)
+        text = content.decode("utf-8") if b"\0" not in content else None
+        reason = "" if text is not None else "This file is not text."
+    except TooLargeError as error:
+        reason = str(error)
+    except UnicodeDecodeError:
+        reason = "This file is not text in UTF-8."
+    is_branch = at in server.source.heads(name)
+    return render(
+        request, who, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
+    )
+
+
+@router.get("/repositories/{name}/raw/{path:path}")
+def raw(name: str, path: str, at: str, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Download a file."""
+    file_name = quote(path.rpartition("/")[2], safe="")
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{file_name}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+    }
+    return PlainTextResponse(server.files.read(name, at, path), headers=headers)
+
+
+@router.get("/repositories/{name}/commits/{commit}")
+def commit(name: str, commit: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show what a commit changes."""
+    lines: list[str] = []
+    reason = ""
+    try:
+        lines = server.files.difference(name, None, commit).splitlines()
+    except TooLargeError as error:
+        reason = str(error)
+    return render(
+        request,
+        who,
+        "commit.html",
+        title=f"{commit[:12]} in {name}",
+        name=name,
+        commit=server.source.commit(name, commit),
+        lines=lines[:MAX_DIFF_LINES],
+        line_count=len(lines),
+        reason=reason,
+    )
+
+
+@router.get("/repositories/{name}/edit/{path:path}")
+def edit(name: str, path: str, at: str, request: Request, who: api.Runner, server: api.ServerDependency) -> Response:
+    """Show the form to change a file of a branch."""
+    head = server.source.heads(name).get(at)
+    if head is None:
+        raise NotFoundError(f"There is no branch {at!r} in {name}.", "Only the files of a branch can be changed.")
+    values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
+    return _edit_form(request, who, server, name, path, values)
+
+
+@router.get("/repositories/{name}/new")
+def new_file(name: str, request: Request, who: api.Runner, server: api.ServerDependency, at: str = "main") -> Response:
+    """Show the form for a new file of a branch."""
+    values = {"content": "", "head": server.source.heads(name).get(at, ""), "at": at}
+    return _edit_form(request, who, server, name, "", values)
+
+
+def _edit_form(
+    request: Request,
+    who: Caller,
+    server: api.ServerDependency,
+    name: str,
+    path: str,
+    values: dict[str, str],
+    error: Exception | None = None,
+) -> Response:
+    defaults = {"author": who.name, "email": email_of(server.store, who.name), "message": "", "path": path}
+    code = 409 if isinstance(error, ConflictError) else 422 if error else 200
+    title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
+    return render(
+        request,
+        who,
+        "file_edit.html",
+        code,
+        title=title,
+        name=name,
+        values={**defaults, **values},
+        starts=_pipelines_of(server, name, values["at"]),
+        error=error,
+    )
+
+
+def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[str]:
+    """The pipelines that a commit to the branch starts."""
+    source = {"repository": name, "branch": branch}
+    return [
+        pipeline
+        for pipeline in server.store.pipelines.names()
+        if any(
+            {"branch": "main", **action.configuration}.items() >= source.items()
+            for action in server.store.pipelines.get(pipeline).stages[0].actions
+        )
+    ]
+
+
+@router.post("/repositories/{name}/edit")
+def save(name: str, request: Request, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+    """Commit a changed file to its branch, unless that has moved since the page was opened."""
+    names = ("content", "head", "at", "author", "email", "message", "path")
+    values = {field: fields.get(field, "") for field in names}
+    content = values["content"].replace("\r\n", "\n")
+    change = FileEdit(
+        branch=values["at"],
+        parent=values["head"] or None,
+        path=values["path"],
+        content=f"{content}\n" if content and not content.endswith("\n") else content,
+        author=f"{values['author']} <{values['email']}>",
+        message=values["message"],
+    )
+    by = who.name if who.token else ""
+    try:
+        commit = server.git_pushes.commit(server.files, name, change, by, who.token.id if who.token else "")
+    except (UsageError, ConflictError) as error:
+        return _edit_form(request, who, server, name, values["path"], values, error)
+    describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
+    return see_other(f"/repositories/{quote(name)}/commits/{commit}")
+
+
+def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
+    folder, _, last = path.rpartition("/")
+    for entry in server.files.list(name, at, folder):
+        if entry.name == last:
+            return entry.kind
+    raise NotFoundError(f"There is no {path!r} in {at} of {name}.", "Open the repository's root.")
+
+
+def _parents(name: str, path: str, at: str) -> list[tuple[str, str]]:
+    """The folders above a path, with their pages."""
+    parts = path.split("/")[:-1]
+    query = urlencode({"at": at})
+    folders = [
+        (part, f"/repositories/{quote(name)}/files/{quote('/'.join(parts[: number + 1]))}?{query}")
+        for number, part in enumerate(parts)
+    ]
+    return [("Repositories", "/repositories"), (name, f"/repositories/{quote(name)}?{query}"), *folders]

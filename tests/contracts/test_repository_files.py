@@ -1,0 +1,234 @@
+"""What every `RepositoryFiles` promises: reading files and history, and committing a change of one file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tests.contracts.test_sources import Git, Memory
+from tests.fakes.repository_files import MemoryFiles
+from tests.fakes.repository_host import MemoryHost
+from tests.parts import git
+
+from dockgate.delivery.ports import MAX_FILE, EntryKind, FileEdit, RepositoryFiles
+from dockgate.delivery.sources.git_files import GitFiles
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
+
+AT = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+AUTHOR = "Ada Lovelace <ada@example.org>"
+
+
+class Repository(Protocol):
+    """A repository `web` that a test can push to, and its files."""
+
+    files: RepositoryFiles
+
+    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str: ...
+    def head(self, branch: str = "main") -> str | None: ...
+
+
+class InMemory(Memory):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        assert isinstance(self.host, MemoryHost)
+        self.files = MemoryFiles(self.host)
+
+    def head(self, branch: str = "main") -> str | None:
+        return self.host.heads("web").get(branch)
+
+
+class InGit(Git):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.files = GitFiles(folder / "git")
+
+    def head(self, branch: str = "main") -> str | None:
+        return self.host.heads("web").get(branch)
+
+
+@pytest.fixture(params=[InMemory, pytest.param(InGit, marks=pytest.mark.real)])
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
+    repository: InMemory | InGit = request.param(tmp_path)
+    repository.host.create("web")
+    return repository
+
+
+def change(parent: str | None, path: str = "Dockerfile", content: str = "FROM b\n", **more: str) -> FileEdit:
+    values = {"branch": "main", "author": AUTHOR, "message": "Change the base", **more}
+    return FileEdit(parent=parent, path=path, content=content, **values)
+
+
+def commit(repository: Repository, edit: FileEdit) -> str:
+    made = repository.files.prepare("web", edit, AT)
+    repository.files.move("web", edit.branch, edit.parent, made)
+    return made
+
+
+def test_a_folder_lists_folders_first(repository: Repository) -> None:
+    repository.push({"b.txt": "12", "a/x": "1", "c d/é.txt": "1"})
+    entries = repository.files.list("web", "main", "")
+    assert [(entry.name, entry.kind) for entry in entries] == [
+        ("a", EntryKind.FOLDER),
+        ("c d", EntryKind.FOLDER),
+        ("b.txt", EntryKind.FILE),
+    ]
+    assert entries[-1].size == 2
+    assert [entry.name for entry in repository.files.list("web", "main", "c d")] == ["é.txt"]
+
+
+def test_a_file_is_read_at_a_branch_and_at_a_commit(repository: Repository) -> None:
+    first = repository.push({"a/b.txt": "one"})
+    repository.push({"a/b.txt": "two"})
+    assert repository.files.read("web", "main", "a/b.txt") == b"two"
+    assert repository.files.read("web", first, "a/b.txt") == b"one"
+
+
+@pytest.mark.parametrize("path", ["missing", "a", "a/missing/x"])
+def test_what_is_no_file_is_not_found(repository: Repository, path: str) -> None:
+    repository.push({"a/b.txt": "one"})
+    with pytest.raises(NotFoundError):
+        repository.files.read("web", "main", path)
+
+
+def test_unknown_repositories_revisions_and_folders_are_not_found(repository: Repository) -> None:
+    repository.push({"a/b.txt": "one"})
+    for name, revision, folder in (("none", "main", ""), ("web", "none", ""), ("web", "main", "none")):
+        with pytest.raises(NotFoundError):
+            repository.files.list(name, revision, folder)
+
+
+def test_a_large_file_is_refused(repository: Repository) -> None:
+    repository.push({"a": "x" * (MAX_FILE + 1)})
+    with pytest.raises(TooLargeError):
+        repository.files.read("web", "main", "a")
+
+
+def test_the_history_is_newest_first(repository: Repository) -> None:
+    first = repository.push({"a": "1"}, "First\n\nwith more")
+    second = repository.push({"a": "2"}, "Second")
+    history = repository.files.history("web", "main", 10)
+    assert [(entry.id, entry.message) for entry in history] == [(second, "Second"), (first, "First\n\nwith more")]
+    assert len(repository.files.history("web", "main", 1)) == 1
+
+
+def test_a_difference_has_both_sides(repository: Repository) -> None:
+    first = repository.push({"a": "one\n", "b": "same\n"})
+    second = repository.push({"a": "two\n", "b": "same\n"})
+    for base in (first, None):
+        difference = repository.files.difference("web", base, second)
+        assert "-one\n+two\n" in difference
+        assert "same" not in difference
+    assert "+one" in repository.files.difference("web", None, first)
+
+
+def test_an_edit_changes_one_file_of_the_branch(repository: Repository) -> None:
+    first = repository.push({"Dockerfile": "FROM a\n", "app/main.py": "pass\n"})
+    made = commit(repository, change(first))
+    assert repository.head() == made
+    assert repository.files.read("web", "main", "Dockerfile") == b"FROM b\n"
+    assert repository.files.read("web", "main", "app/main.py") == b"pass\n"
+    newest = repository.files.history("web", "main", 1)[0]
+    assert (newest.author, newest.message, newest.time) == (AUTHOR, "Change the base", "2026-11-28T12:00:00Z")
+
+
+def test_a_prepared_commit_is_on_no_branch_until_it_is_moved(repository: Repository) -> None:
+    first = repository.push({"a": "1"})
+    made = repository.files.prepare("web", change(first), AT)
+    assert repository.head() == first
+    repository.files.move("web", "main", first, made)
+    assert repository.head() == made
+
+
+def test_an_edit_adds_a_file_in_new_folders_and_in_an_empty_repository(repository: Repository) -> None:
+    first = commit(repository, change(None, "deep/er/file.txt", "x\n"))
+    assert repository.files.read("web", first, "deep/er/file.txt") == b"x\n"
+    commit(repository, change(first, "other", "y\n"))
+    assert [entry.name for entry in repository.files.list("web", "main", "")] == ["deep", "other"]
+
+
+def test_an_edit_of_a_branch_that_has_moved_changes_nothing(repository: Repository) -> None:
+    first = repository.push({"a": "1"})
+    made = repository.files.prepare("web", change(first), AT)
+    second = repository.push({"a": "2"})
+    with pytest.raises(ChangedError):
+        repository.files.move("web", "main", first, made)
+    with pytest.raises(ChangedError):
+        repository.files.prepare("web", change(first), AT)
+    with pytest.raises(ChangedError):
+        repository.files.prepare("web", change(None), AT)
+    assert repository.head() == second
+
+
+def test_a_folder_is_no_file_to_edit(repository: Repository) -> None:
+    first = repository.push({"a/b": "1"})
+    with pytest.raises(ConflictError):
+        repository.files.prepare("web", change(first, "a"), AT)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/etc/passwd", "a//b", "../x", "a/../b", ".", "a/.git/config", ".GIT/hooks/x"),
+        *("a\nb", "a\0b", "a\\b", "C:x", "x" * 2000),
+    ],
+)
+def test_a_path_outside_the_tree_is_refused(repository: Repository, path: str) -> None:
+    first = repository.push({"a": "1"})
+    with pytest.raises(UsageError):
+        repository.files.prepare("web", change(first, path), AT)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"author": "no address"},
+        {"author": "a <b> <c@d>"},
+        {"author": "a\nb <c@d>"},
+        {"author": " <c@d>x"},
+        {"message": "  "},
+        {"message": "x" * 20_000},
+        {"branch": "-x"},
+        {"branch": "a..b"},
+        {"branch": "refs/heads/x y"},
+        {"content": "x" * (MAX_FILE + 1)},
+    ],
+)
+def test_what_git_cannot_commit_is_refused(repository: Repository, fields: dict[str, str]) -> None:
+    first = repository.push({"a": "1"})
+    with pytest.raises((UsageError, ChangedError)):
+        repository.files.prepare("web", change(first, **fields), AT)
+    assert repository.head() == first
+
+
+@pytest.mark.real
+def test_git_keeps_the_mode_of_a_file_and_refuses_to_write_through_a_link(tmp_path: Path) -> None:
+    repository = InGit(tmp_path)
+    repository.host.create("web")
+    repository.push({"run.sh": "a\n"})
+    clone = tmp_path / "clone"
+    (clone / "run.sh").chmod(0o755)
+    (clone / "link").symlink_to("/etc/passwd")
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "-m", "modes")
+    git(clone, "push", "--quiet", "origin", "HEAD:main")
+    head = repository.head()
+    assert repository.files.read("web", "main", "link") == b"/etc/passwd"
+    with pytest.raises(ConflictError):
+        repository.files.prepare("web", change(head, "link", "x"), AT)
+    with pytest.raises(ConflictError):
+        repository.files.prepare("web", change(head, "link/x", "x"), AT)
+    commit(repository, change(head, "run.sh", "b\n"))
+    git(clone, "pull", "--quiet", "origin", "main")
+    assert (clone / "run.sh").stat().st_mode & 0o111
+
+
+@pytest.mark.real
+def test_a_message_and_content_cannot_be_commands_of_git(tmp_path: Path) -> None:
+    repository = InGit(tmp_path)
+    repository.host.create("web")
+    first = repository.push({"a": "1"})
+    text = "data 3\nreset refs/heads/evil\nfrom main\n"
+    commit(repository, change(first, "a", text, message=text))
+    assert repository.head("evil") is None
+    assert repository.files.read("web", "main", "a") == text.encode()

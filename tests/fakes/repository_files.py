@@ -1,0 +1,79 @@
+"""Files of a `MemoryHost`, for tests."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from difflib import unified_diff
+
+from tests.fakes.repository_host import MemoryHost
+
+from dockgate.delivery.ports import MAX_FILE, Commit, EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.sources.git_files import check_edit
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
+
+
+class MemoryFiles:
+    """A `RepositoryFiles` without links, modules and modes."""
+
+    def __init__(self, host: MemoryHost) -> None:
+        self._host = host
+
+    def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
+        files = self._host.files(repository, revision)
+        start = f"{folder}/" if folder else ""
+        entries: dict[str, TreeEntry] = {}
+        for path, text in files.items():
+            name, slash, _ = path.removeprefix(start).partition("/")
+            if path.startswith(start):
+                size = None if slash else len(text.encode())
+                entries[name] = TreeEntry(name, EntryKind.FOLDER if slash else EntryKind.FILE, size)
+        if folder and not entries:
+            raise NotFoundError(f"no folder {folder!r}", "Open the root.")
+        return sorted(entries.values(), key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))
+
+    def read(self, repository: str, revision: str, path: str) -> bytes:
+        files = self._host.files(repository, revision)
+        if path not in files:
+            raise NotFoundError(f"no file {path!r}", "Open the folder above it.")
+        if len(files[path].encode()) > MAX_FILE:
+            raise TooLargeError("the file is too large")
+        return files[path].encode()
+
+    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+        return self._host.history(repository, revision)[:limit]
+
+    def difference(self, repository: str, base: str | None, commit: str) -> str:
+        if base is None:
+            parents = self._host.history(repository, commit)[1:2]
+            base = parents[0].id if parents else None
+        before = self._host.files(repository, base) if base else {}
+        after = self._host.files(repository, commit)
+        parts = []
+        for path in sorted({*before, *after}):
+            old, new = (files.get(path, "").splitlines(keepends=True) for files in (before, after))
+            parts += unified_diff(old, new, f"a/{path}", f"b/{path}") if old != new else []
+        return "".join(parts)
+
+    def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
+        path = check_edit(edit)
+        if self._host.heads(repository).get(edit.branch) != edit.parent:
+            raise ChangedError(f"the branch {edit.branch} has moved", "Open it again.")
+        files = dict(self._host.files(repository, edit.parent)) if edit.parent else {}
+        if any(name.startswith(f"{path}/") for name in files):
+            raise ConflictError(f"{path} is no file", "Choose another path.")
+        files[path] = edit.content
+        self._host.push(
+            repository,
+            files,
+            edit.message.rstrip(),
+            edit.branch,
+            author=edit.author,
+            time=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        )
+        commit = self._host.heads(repository)[edit.branch]
+        self._host.rewind(repository, edit.branch, edit.parent)
+        return commit
+
+    def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
+        if self._host.heads(repository).get(branch) != old:
+            raise ChangedError(f"the branch {branch} has moved", "Open it again.")
+        self._host.move(repository, branch, new)
