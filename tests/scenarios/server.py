@@ -35,6 +35,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.use_cases import Adapters, Options
+from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryFiles, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -43,6 +44,7 @@ from dockgate.events.rule import LOG_TARGET, TargetType
 from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
+from dockgate.services.advisories import Current
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
@@ -79,8 +81,10 @@ class ServerSystem:
         database: str = "sqlite",
         open_store: Callable[[Path], Store] | None = None,
         target_adapters: Sequence[TargetAdapter] | None = None,
+        feeds: Settings | None = None,
     ) -> None:
-        """`database` is a name of `factories.FACTORIES`, unless `open_store` is given."""
+        """`database` is a name of `factories.FACTORIES`, unless `open_store` is given. With `feeds` the server has a
+        real advisory database instead of the planned one, and updates it by itself."""
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
@@ -117,7 +121,7 @@ class ServerSystem:
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},
             notifiers=notifiers or [self.notifier],
-            advisories=lambda: self.advisories,
+            advisories=Current(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
             answers=answers or {},
             findings=findings,
@@ -132,6 +136,7 @@ class ServerSystem:
             scratch=scratch,
             pause_seconds=sweep_seconds,
             parallel_scans=64,
+            feeds=feeds,
         )
         app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)
         self.server, self.use_cases, self.background = app.server, app.use_cases, app.background

@@ -347,7 +347,9 @@ def make_use_cases(
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),
-        feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock) if options.feeds else None,
+        feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock, continuous.renew)
+        if options.feeds
+        else None,
         continuous=continuous,
         notifications=notifications,
         push_verdicts=push_verdicts,

@@ -1,0 +1,90 @@
+"""A server updates its advisories by its own schedule; users see it by the API. Of two processes, one fetches."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.parts import until
+from tests.postgres import drop_database
+from tests.scenarios.advisories import record
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+from tests.vulnerabilities.feeds.feed_files import export, kev
+from tests.vulnerabilities.feeds.feed_site import Site, serving
+
+from dockgate.config import FeedUpdateSettings, Settings
+from dockgate.services.clock import ServerClock
+from dockgate.services.feed_updates import FeedUpdates
+from dockgate.shared.timestamps import parse_time
+from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
+
+EXPORT, KEV = "/osv/Debian/all.zip", "/kev.json"
+OFF = (("amazon", 0.0), ("cvss", 0.0), ("epss", 0.0))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    files = {EXPORT: export(record("CVE-2026-1", "unrelated", "2")), KEV: kev({"CVE-2020-1": "2024-01-01"})}
+    with serving(files | {"/osv/ecosystems.txt": b"Debian\n"}) as site:
+        yield site
+
+
+def settings(folder: Path, site: Site, period: float) -> Settings:
+    periods = (*OFF, ("kev", period), ("osv", period))
+    urls = (("kev", site.url + KEV), ("osv", f"{site.url}/osv"))
+    return Settings(folder, folder, feeds=urls, updates=FeedUpdateSettings("auto", periods))
+
+
+@pytest.mark.parametrize("database", FACTORIES)
+def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, site: Site, tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, database=database, feeds=settings(tmp_path, site, 1.0)) as server:
+        until(lambda: "coverage" in server.get("/status")["database"])
+        image = server.image("shop", PlannedFindings({}))
+        server.deployed(image)
+        assert not server.get("/services/shop")["service"]["at_risk"]
+        site.files[EXPORT] = export(record("CVE-2026-1", "unrelated", "2"), record("CVE-2026-2", "shop", "2"))
+        until(lambda: server.get("/services/shop")["service"]["at_risk"], seconds=20)
+        assert "shop 1" in server.get("/services/shop")["service"]["at_risk"]
+        assert server.answer(server.approval(image)) == "Rejected"
+
+        site.failing[KEV] = [500] * 1000
+        until(lambda: feed(server, "kev")["failures"], seconds=20)
+        assert "500" in feed(server, "kev")["reason"]
+        until(lambda: feed(server, "kev")["next_at"])  # none while an attempt runs
+        site.failing.clear()
+        until(lambda: not feed(server, "kev")["failures"], seconds=30)
+        until(lambda: kinds(server) == ["feed.failed", "feed.recovered"])
+
+
+def feed(server: ServerSystem, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = next(feed for feed in server.get("/status")["feeds"] if feed["feed"] == name)
+    return status
+
+
+def kinds(server: ServerSystem) -> list[str]:
+    events = server.store.event_log.read(limit=1000)
+    return [event.detail_type for event in events if event.subject.startswith("feed ")]
+
+
+def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
+    """Each process has its own store on one Postgres database, and both see one folder."""
+    folder = tmp_path / "shared"
+    with ExitStack() as stack:
+        stack.callback(drop_database, tmp_path / "data")
+        site.slow[KEV] = 0.002  # so that their attempts would overlap
+        for _ in range(2):
+            store = stack.enter_context(closing(FACTORIES["postgres"](tmp_path / "data")))
+            clock = ServerClock(lambda: parse_time("2026-11-24T12:00:00Z"))  # type: ignore[arg-type, return-value]
+            updates = FeedUpdates(settings(folder, site, 3600.0), store.event_log.record, clock)
+            tasks = TaskGroup("feeds", [RepeatedTask("feeds", updates.run)])
+            reconciler = Reconciler(store.locks, 0.01, [tasks])
+            stack.callback(reconciler.close)
+            reconciler.start()
+        until(lambda: (folder / "advisories.db").exists())
+        time.sleep(0.5)
+    assert [seen for seen in site.seen if seen.startswith(KEV)] == [f"{KEV} 200"]
+    assert [seen for seen in site.seen if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]
