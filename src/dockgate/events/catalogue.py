@@ -1,12 +1,46 @@
-"""Every kind of event, each with a constructor. Pure.
+"""Events of ours, whose source is "dockgate", each with a constructor. Pure.
 
-A constructor takes what happened and returns a `NewEvent`, whose id is derived from the arguments. `schemas/` holds a
-JSON Schema of each kind's envelope, named `SOURCE/DETAIL-TYPE.json`.
+Events in the shape of AWS are in `aws_events` and `delivery.execution_events`.
+
+A constructor takes what happened and returns a `NewEvent`, whose id is derived from what happened. `schemas/` holds a
+JSON Schema of each kind. A detail leaves out what is not known.
 """
 
 from collections.abc import Mapping, Sequence
 
 from dockgate.events.envelope import SOURCE, NewEvent
+
+# Characters of a text in an event.
+MAX_TEXT = 1000
+
+
+def image_judged(
+    *,
+    cause: str,
+    repository: str | None,
+    image: str,
+    tags: Sequence[str],
+    policy: str,
+    status: str,
+    counts: Mapping[str, int],
+    summary: str,
+    waived: str,
+    verdict: str,
+    time: str,
+) -> NewEvent:
+    """A verdict was made and kept under its `cause`. `verdict` is its digest, `counts` are findings by severity."""
+    detail = {
+        "repository": repository,
+        "image": image,
+        "tags": list(tags),
+        "policy": policy,
+        "status": status,
+        "counts": dict(counts),
+        "summary": summary,
+        "waived": waived or None,
+        "verdict": verdict,
+    }
+    return _event("image.judged", f"image {image}", cause, time, detail, repository=repository)
 
 
 def service_risk_changed(
@@ -34,7 +68,7 @@ def service_risk_changed(
         "deadline": deadline,
         "summary": summary,
     }
-    return _own(kind, f"service {service}", f"{service}/{since}", time, detail)
+    return _event(kind, f"service {service}", f"{service}/{since}", time, detail, repository=repository)
 
 
 def feed_failed(
@@ -43,18 +77,18 @@ def feed_failed(
     """An advisory feed cannot be updated since then. `failures` are its parts with reasons; the old data stays."""
     parts = [{"part": part, "reason": reason} for part, reason in failures]
     detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}
-    return _own("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
+    return _event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
 
 
 def feed_recovered(feed: str, since: str, time: str) -> NewEvent:
     """An advisory feed that failed since then was updated again."""
-    return _own("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
+    return _event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
 
 
 def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
     """An advisory feed was last checked then, too long ago: new verdicts that need it are Undetermined."""
     detail = {"feed": feed, "since": since, "parts": list(parts)}
-    return _own("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
+    return _event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
 def verdict_changed(
@@ -70,9 +104,101 @@ def verdict_changed(
         "counts": dict(counts),
         "since": since,
     }
-    return _own("verdict.changed", f"image {image}", f"{policy}/{image}/{since}", since, detail)
+    return _event("verdict.changed", f"image {image}", f"{policy}/{image}/{since}", since, detail, repository=repository)
 
 
-def _own(kind: str, subject: str, key: str, time: str, detail: Mapping[str, object]) -> NewEvent:
+def service_unhealthy(
+    *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
+) -> NewEvent:
+    """A task of a service was not healthy, and was restarted if that was possible. `key` identifies the restart."""
+    detail = {"service": service, "task": task, "revision": revision, "image": image, "reason": reason}
+    return _of_service("service.unhealthy", service, key, time, detail, None)
+
+
+def deploy_failed(
+    *, key: str, service: str, reason: str, time: str, execution: str | None = None, pipeline: str | None = None
+) -> NewEvent:
+    """A deploy or a rollout failed; the previous tasks run. `key` is that of the action or rollout."""
+    detail = {"service": service, "execution": execution, "pipeline": pipeline, "reason": reason}
+    return _event("deploy.failed", f"service {service}", key, time, detail, pipeline=pipeline)
+
+
+def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
+    """An execution failed, for instance because its image was rejected. `key` distinguishes its failures."""
+    detail = {"execution": execution, "pipeline": pipeline, "reason": reason}
+    return _event("execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline)
+
+
+def approval_needed(
+    *,
+    approval: str,
+    repository: str,
+    image: str,
+    pipeline: str | None,
+    execution: str | None,
+    service: str | None,
+    summary: str,
+    expires: str,
+    approvers: Mapping[str, object],
+    time: str,
+) -> NewEvent:
+    """The policy approves an image, and people have to approve it as well: `approvers` says who, and how many."""
+    detail = {
+        "approval": approval,
+        "repository": repository,
+        "image": image,
+        "pipeline": pipeline,
+        "execution": execution,
+        "service": service,
+        "summary": summary,
+        "expires": expires,
+        "approvers": dict(approvers),
+    }
+    subject = f"approval {approval}"
+    return _event("approval.needed", subject, approval, time, detail, repository=repository, pipeline=pipeline)
+
+
+def tag_moved(
+    *, push: str, repository: str, tag: str, previous: str, image: str, by: str | None, time: str
+) -> NewEvent:
+    """A tag names another image than before. `push` identifies the push, `by` is who pushed."""
+    detail = {"repository": repository, "tag": tag, "previous": previous, "image": image, "by": by}
+    return _event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
+
+
+def waiver_expiring(
+    *, waiver: str, owner: str, until: str, reason: str, repository: str | None, scope: Mapping[str, str], time: str
+) -> NewEvent:
+    """A waiver ends soon: what it accepts counts again then. `scope` is what it accepts, such as a vulnerability."""
+    detail = {"waiver": waiver, "owner": owner, "until": until, "reason": reason, "scope": dict(scope)}
+    return _event("waiver.expiring", f"waiver {waiver}", f"{waiver}/{until}", time, detail, repository=repository)
+
+
+def _of_service(
+    kind: str, service: str, key: str, time: str, detail: Mapping[str, object], repository: str | None
+) -> NewEvent:
+    return _event(kind, f"service {service}", f"{service}/{key}", time, detail, repository=repository)
+
+
+def _event(
+    kind: str,
+    subject: str,
+    key: str,
+    time: str,
+    detail: Mapping[str, object],
+    *,
+    repository: str | None = None,
+    pipeline: str | None = None,
+) -> NewEvent:
     """An event of ours. `key` identifies what happened among the events of its kind."""
-    return NewEvent(f"{kind}/{key}", SOURCE, kind, subject, time, detail)
+    values = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in detail.items()}
+    return NewEvent(
+        id=f"{kind}/{key}",
+        source=SOURCE,
+        detail_type=kind,
+        subject=subject,
+        time=time,
+        detail={name: value for name, value in values.items() if value is not None},
+        repository=repository,
+        pipeline=pipeline,
+    )

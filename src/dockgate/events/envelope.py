@@ -28,6 +28,8 @@ class NewEvent:
     resources: tuple[str, ...] = ()
     account: str = ACCOUNT
     region: str = REGION
+    repository: str | None = None
+    pipeline: str | None = None
 
     def envelope(self) -> dict[str, Any]:
         """The event as it is matched and delivered."""
@@ -54,4 +56,6 @@ class StoredEvent:
     detail_type: str
     subject: str
     at: str
+    repository: str | None
+    pipeline: str | None
     body: dict[str, Any]

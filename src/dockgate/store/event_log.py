@@ -115,6 +115,8 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
             "detail_type": event.detail_type,
             "subject": event.subject,
             "at": event.time,
+            "repository": event.repository,
+            "pipeline": event.pipeline,
             "body": event.envelope(),
         }
         for event in events

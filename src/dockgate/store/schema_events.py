@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table
 
-from dockgate.store.columns import Json
+from dockgate.store.columns import Json, SafeText
 from dockgate.store.schema import metadata, text
 
 # SQLite counts up only columns of the type INTEGER, which has 64 bits there.
@@ -22,6 +22,8 @@ event_log = Table(
     text("detail_type"),
     text("subject"),
     text("at"),
+    Column("repository", SafeText),
+    Column("pipeline", SafeText),
     Column("body", Json(dict[str, Any]), nullable=False),
 )
 Index(None, event_log.c.at)

@@ -1,0 +1,310 @@
+"""Events in the shape of Amazon ECR, Inspector and CodePipeline, so that patterns that are written for AWS match. Pure.
+
+Images in Amazon ECR have the account and region of their registry. All others have an account that no one has, and the
+region "local"; their ARNs name the repository with its registry, unless that is our own.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.delivery.model import Action, ActionRun, ActionType, Execution, RunState
+from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
+from dockgate.gate.model import PlatformVerdict
+from dockgate.shared.references import RepositoryReference
+from dockgate.vulnerabilities.model import Finding, Severity
+
+ECR, INSPECTOR, CODEPIPELINE = "aws.ecr", "aws.inspector2", "aws.codepipeline"
+# Of one image, after one scan: the worst. The event of the scan counts all of them.
+MAX_FINDINGS = 25
+# Characters of a text in an event.
+MAX_TEXT = 1000
+
+_ECR_HOST = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
+_ITEMISED = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
+_ORDER = {severity: number for number, severity in enumerate(Severity)}
+_STATES = {
+    RunState.IN_PROGRESS: "STARTED",
+    RunState.SUCCEEDED: "SUCCEEDED",
+    RunState.FAILED: "FAILED",
+    RunState.STOPPED: "STOPPED",
+}
+_CATEGORIES = {
+    ActionType.SOURCE: "Source",
+    ActionType.BUILD: "Build",
+    ActionType.APPROVAL: "Approval",
+    ActionType.DEPLOY: "Deploy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EcrRepository:
+    """An image repository as ECR names it."""
+
+    name: str
+    account: str
+    region: str
+
+    @classmethod
+    def of(cls, repository: str) -> "EcrRepository":
+        """The repository of a name with or without a registry."""
+        reference = RepositoryReference.parse(repository)
+        host = _ECR_HOST.fullmatch(reference.registry or "")
+        if host is None:
+            return cls(repository, ACCOUNT, REGION)
+        return cls(repository.partition("/")[2], host[1], host[2])
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.name}"
+
+
+def image_pushed(push: str, repository: str, image: str, tag: str, time: str) -> NewEvent:
+    """`ECR Image Action`. `push` identifies the push; `tag` is "" for a push by digest."""
+    ecr = EcrRepository.of(repository)
+    detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "PUSH"}
+    return _of_image(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+
+
+def image_scanned(
+    repository: str, image: str, tags: Sequence[str], scan: int, counts: Mapping[str, int], time: str
+) -> NewEvent:
+    """`Inspector2 Scan`. `counts` has the findings of each severity."""
+    ecr = EcrRepository.of(repository)
+    itemised = {severity.value: counts.get(severity.value, 0) for severity in _ITEMISED}
+    detail = {
+        "scan-status": "INITIAL_SCAN_COMPLETE",
+        "repository-name": ecr.arn,
+        "finding-severity-counts": {**itemised, "TOTAL": sum(counts.values())},
+        "image-digest": image,
+        "image-tags": list(tags),
+        "version": "1.0",
+    }
+    key = f"inspector/{repository}@{image}/{scan}"
+    return _of_image(key, INSPECTOR, "Inspector2 Scan", repository, image, time, detail, (ecr.arn,))
+
+
+def findings_of_image(
+    repository: str, image: str, tags: Sequence[str], verdicts: Sequence[PlatformVerdict], time: str
+) -> Iterator[NewEvent]:
+    """An `Inspector2 Finding` for each of the worst findings of a scanned image: CRITICAL, HIGH, or known exploited.
+
+    At most `MAX_FINDINGS`. A finding that several platforms share is one event, which names the first.
+    """
+    by_key: dict[tuple[str, str], tuple[PlatformVerdict, Finding]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            if finding.exploited or finding.severity in (Severity.CRITICAL, Severity.HIGH):
+                by_key.setdefault((finding.id, finding.package.purl), (verdict, finding))
+    worst = sorted(by_key.values(), key=lambda pair: (not pair[1].exploited, _ORDER[pair[1].severity], pair[1].id))
+    for verdict, finding in worst[:MAX_FINDINGS]:
+        yield _finding(repository, image, tags, verdict, finding, time)
+
+
+def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, time: str) -> NewEvent:
+    """`CodePipeline Pipeline Execution State Change`.
+
+    `state` is one of CodePipeline's: STARTED, RESUMED, SUCCEEDED, FAILED, STOPPED. `key` distinguishes the changes to
+    one state.
+    """
+    detail = {"execution-trigger": _trigger(execution)} if state == "STARTED" else {}
+    return _of_execution("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
+
+
+def stage_changed(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
+    """`CodePipeline Stage Execution State Change`; arguments as of `pipeline_changed`."""
+    detail = {"stage": stage, "state": state}
+    return _of_execution("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
+
+
+def action_changed(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
+    """`CodePipeline Action Execution State Change`: an attempt of an action that started or ended."""
+    state = "CANCELED" if run.state is RunState.STOPPED else _STATES.get(run.state, "STARTED")
+    detail: dict[str, Any] = {
+        "stage": run.key.stage,
+        "action": run.key.action,
+        "action-execution-id": str(run.key),
+        "input-artifacts": [{"name": action.input}] if action.input else [],
+        "output-artifacts": [{"name": action.output}] if action.output else [],
+        "state": state,
+        "region": REGION,
+        "type": {"owner": "Custom", "provider": "Dockgate", "category": _CATEGORIES[action.type], "version": "1"},
+    }
+    if state == "FAILED":
+        detail["execution-result"] = {
+            "external-execution-summary": run.reason[:MAX_TEXT],
+            "external-execution-id": str(run.key),
+            "error-code": "JobFailed",
+        }
+    return _of_execution("Action", execution, f"{run.key}/{state}", time, detail, run.key.attempt)
+
+
+def _of_execution(
+    kind: str, execution: Execution, key: str, time: str, detail: Mapping[str, Any], attempt: int
+) -> NewEvent:
+    """An event of an execution. `key` identifies it among those of its kind."""
+    return NewEvent(
+        id=f"codepipeline/{kind.lower()}/{execution.id}/{key}",
+        source=CODEPIPELINE,
+        detail_type=f"CodePipeline {kind} Execution State Change",
+        subject=f"execution {execution.id}",
+        time=time,
+        detail={
+            "pipeline": execution.pipeline,
+            "execution-id": execution.id,
+            "start-time": execution.started_at,
+            "version": execution.pipeline_version,
+            "pipeline-execution-attempt": attempt,
+            **detail,
+        },
+        resources=(f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:{execution.pipeline}",),
+        pipeline=execution.pipeline,
+    )
+
+
+def _trigger(execution: Execution) -> dict[str, str]:
+    """What started an execution: a push, or a person."""
+    trigger = execution.trigger
+    if "commit" in trigger:
+        place = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
+        return {"trigger-type": "Webhook", "trigger-detail": f"{place} {trigger['commit']}"[:MAX_TEXT]}
+    return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
+
+
+def _of_image(
+    event_id: str,
+    source: str,
+    detail_type: str,
+    repository: str,
+    image: str,
+    time: str,
+    detail: Mapping[str, Any],
+    resources: tuple[str, ...],
+) -> NewEvent:
+    ecr = EcrRepository.of(repository)
+    return NewEvent(
+        id=event_id,
+        source=source,
+        detail_type=detail_type,
+        subject=f"image {image}",
+        time=time,
+        detail=detail,
+        resources=resources,
+        account=ecr.account,
+        region=ecr.region,
+        repository=repository,
+    )
+
+
+def _tag(tag: str) -> dict[str, str]:
+    return {"image-tag": tag} if tag else {}
+
+
+def _finding(
+    repository: str, image: str, tags: Sequence[str], verdict: PlatformVerdict, finding: Finding, time: str
+) -> NewEvent:
+    ecr, package = EcrRepository.of(repository), finding.package
+    waived = any(
+        applied.finding and (applied.finding.id, applied.finding.package.purl) == (finding.id, package.purl)
+        for applied in verdict.waived
+    )
+    name = hashlib.sha256(f"{repository}@{image}/{finding.id}/{package.purl}".encode()).hexdigest()[:32]
+    upgrade = f"Upgrade {package.name} to {finding.fixed} or later." if finding.fixed else "None Provided"
+    detail: dict[str, Any] = {
+        "awsAccountId": ecr.account,
+        "findingArn": f"arn:aws:inspector2:{ecr.region}:{ecr.account}:finding/{name}",
+        "type": "PACKAGE_VULNERABILITY",
+        "severity": finding.severity.value,
+        "status": "SUPPRESSED" if waived else "ACTIVE",
+        "title": f"{finding.id} - {package.name}"[:MAX_TEXT],
+        "description": finding.summary[:MAX_TEXT],
+        "exploitAvailable": "YES" if finding.exploited else "NO",
+        "fixAvailable": "YES" if finding.fixed else "NO",
+        "firstObservedAt": time,
+        "lastObservedAt": time,
+        "updatedAt": time,
+        "packageVulnerabilityDetails": _details(finding),
+        "remediation": {"recommendation": {"text": upgrade[:MAX_TEXT]}},
+        "resources": [_resource(ecr, repository, image, tags, verdict)],
+    }
+    if finding.rating.score >= 0:
+        detail["inspectorScore"] = finding.rating.score
+    if finding.epss >= 0:
+        detail["epss"] = {"score": finding.epss}
+    if finding.exploited:
+        detail["exploitabilityDetails"] = {"lastKnownExploitAt": finding.exploited}
+    resources = (f"{ecr.arn}/{image}",)
+    return _of_image(
+        f"inspector/finding/{name}", INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources
+    )
+
+
+def _details(finding: Finding) -> dict[str, Any]:
+    package, rating = finding.package, finding.rating
+    vulnerable = {
+        "name": package.name,
+        "version": package.version,
+        "arch": package.arch,
+        "packageManager": _manager(package.purl),
+        "filePath": package.path,
+        "sourceLayerHash": package.layer,
+        **({"fixedInVersion": finding.fixed} if finding.fixed else {}),
+    }
+    vector = {"baseScore": rating.score, "scoringVector": rating.vector, "source": rating.source}
+    details: dict[str, Any] = {
+        "vulnerabilityId": finding.id,
+        "source": rating.source.upper(),
+        "referenceUrls": [],
+        "relatedVulnerabilities": list(finding.aliases),
+        "cvss": [{**vector, "version": _cvss_version(rating.vector)}] if rating.vector and rating.score >= 0 else [],
+        "vulnerablePackages": [{name: value[:MAX_TEXT] for name, value in vulnerable.items()}],
+    }
+    return details | ({"vendorCreatedAt": finding.published} if finding.published else {})
+
+
+def _resource(
+    ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], verdict: PlatformVerdict
+) -> dict[str, Any]:
+    reference = RepositoryReference.parse(repository)
+    return {
+        "type": "AWS_ECR_CONTAINER_IMAGE",
+        "id": f"{ecr.arn}/{image}",
+        "region": ecr.region,
+        "details": {
+            "awsEcrContainerImage": {
+                "repositoryName": ecr.name,
+                "registry": ecr.account if ecr.account != ACCOUNT else (reference.registry or ACCOUNT),
+                "imageHash": image,
+                "imageTags": list(tags),
+                "architecture": verdict.platform.partition("/")[2].partition("/")[0],
+            }
+        },
+    }
+
+
+def _cvss_version(vector: str) -> str:
+    """ "3.1" of "CVSS:3.1/AV:N/…"; a vector without a version is one of CVSS 2."""
+    return vector.removeprefix("CVSS:").partition("/")[0] if vector.startswith("CVSS:") else "2.0"
+
+
+def _manager(purl: str) -> str:
+    """Inspector's name of a package's manager."""
+    kind = purl.removeprefix("pkg:").partition("/")[0]
+    return _MANAGERS.get(kind, kind.upper())
+
+
+_MANAGERS = {
+    "deb": "OS",
+    "apk": "OS",
+    "rpm": "OS",
+    "pypi": "PYTHONPKG",
+    "npm": "NODEPKG",
+    "maven": "JAR",
+    "golang": "GOBINARY",
+    "cargo": "CARGO",
+    "composer": "COMPOSER",
+    "gem": "GEMSPEC",
+    "nuget": "NUGET",
+}
