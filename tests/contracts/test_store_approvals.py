@@ -203,7 +203,7 @@ def test_approvers_and_committers_are_stored_with_the_approval(voted: Store) -> 
     assert stored.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
     assert stored.committers == ("cid@example.org",)
     for _ in range(2):
-        voted.approvals.record_verdict(stored.id, APPROVED)
+        voted.approvals.record_verdict(stored.id, APPROVED, NOW)
     waits = voted.approvals.get(stored.id)
     assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
 
@@ -234,7 +234,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) ->
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
-    voted.approvals.record_verdict(approval_id, APPROVED)
+    voted.approvals.record_verdict(approval_id, APPROVED, NOW)
     assert voted.approvals.get(approval_id) == settled
 
 

@@ -48,7 +48,7 @@ class Table:
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
         return sum([self.settle(item, answer, now) for item in approval_ids])
 
-    def record_verdict(self, approval_id: str, answer: Answer) -> None:
+    def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
         if self.rows[approval_id].state is ApprovalState.WAITING:
             self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
 

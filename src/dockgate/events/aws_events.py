@@ -1,4 +1,4 @@
-"""Events in the shape of Amazon ECR, Inspector and CodePipeline, so that patterns that are written for AWS match. Pure.
+"""Events in the shape of Amazon ECR and Inspector, so that patterns that are written for AWS match. Pure.
 
 Images in Amazon ECR have the account and region of their registry. All others have an account that no one has, and the
 region "local"; their ARNs name the repository with its registry, unless that is our own.
@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.delivery.model import Action, ActionRun, ActionType, Execution, RunState
 from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.references import RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
-ECR, INSPECTOR, CODEPIPELINE = "aws.ecr", "aws.inspector2", "aws.codepipeline"
+ECR, INSPECTOR = "aws.ecr", "aws.inspector2"
 # Of one image, after one scan: the worst. The event of the scan counts all of them.
 MAX_FINDINGS = 25
 # Characters of a text in an event.
@@ -25,18 +24,6 @@ MAX_TEXT = 1000
 _ECR_HOST = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
 _ITEMISED = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
-_STATES = {
-    RunState.IN_PROGRESS: "STARTED",
-    RunState.SUCCEEDED: "SUCCEEDED",
-    RunState.FAILED: "FAILED",
-    RunState.STOPPED: "STOPPED",
-}
-_CATEGORIES = {
-    ActionType.SOURCE: "Source",
-    ActionType.BUILD: "Build",
-    ActionType.APPROVAL: "Approval",
-    ActionType.DEPLOY: "Deploy",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,76 +88,6 @@ def findings_of_image(
     worst = sorted(by_key.values(), key=lambda pair: (not pair[1].exploited, _ORDER[pair[1].severity], pair[1].id))
     for verdict, finding in worst[:MAX_FINDINGS]:
         yield _finding(repository, image, tags, verdict, finding, time)
-
-
-def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, time: str) -> NewEvent:
-    """`CodePipeline Pipeline Execution State Change`.
-
-    `state` is one of CodePipeline's: STARTED, RESUMED, SUCCEEDED, FAILED, STOPPED. `key` distinguishes the changes to
-    one state.
-    """
-    detail = {"execution-trigger": _trigger(execution)} if state == "STARTED" else {}
-    return _of_execution("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
-
-
-def stage_changed(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
-    """`CodePipeline Stage Execution State Change`; arguments as of `pipeline_changed`."""
-    detail = {"stage": stage, "state": state}
-    return _of_execution("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
-
-
-def action_changed(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
-    """`CodePipeline Action Execution State Change`: an attempt of an action that started or ended."""
-    state = "CANCELED" if run.state is RunState.STOPPED else _STATES.get(run.state, "STARTED")
-    detail: dict[str, Any] = {
-        "stage": run.key.stage,
-        "action": run.key.action,
-        "action-execution-id": str(run.key),
-        "input-artifacts": [{"name": action.input}] if action.input else [],
-        "output-artifacts": [{"name": action.output}] if action.output else [],
-        "state": state,
-        "region": REGION,
-        "type": {"owner": "Custom", "provider": "Dockgate", "category": _CATEGORIES[action.type], "version": "1"},
-    }
-    if state == "FAILED":
-        detail["execution-result"] = {
-            "external-execution-summary": run.reason[:MAX_TEXT],
-            "external-execution-id": str(run.key),
-            "error-code": "JobFailed",
-        }
-    return _of_execution("Action", execution, f"{run.key}/{state}", time, detail, run.key.attempt)
-
-
-def _of_execution(
-    kind: str, execution: Execution, key: str, time: str, detail: Mapping[str, Any], attempt: int
-) -> NewEvent:
-    """An event of an execution. `key` identifies it among those of its kind."""
-    return NewEvent(
-        id=f"codepipeline/{kind.lower()}/{execution.id}/{key}",
-        source=CODEPIPELINE,
-        detail_type=f"CodePipeline {kind} Execution State Change",
-        subject=f"execution {execution.id}",
-        time=time,
-        detail={
-            "pipeline": execution.pipeline,
-            "execution-id": execution.id,
-            "start-time": execution.started_at,
-            "version": execution.pipeline_version,
-            "pipeline-execution-attempt": attempt,
-            **detail,
-        },
-        resources=(f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:{execution.pipeline}",),
-        pipeline=execution.pipeline,
-    )
-
-
-def _trigger(execution: Execution) -> dict[str, str]:
-    """What started an execution: a push, or a person."""
-    trigger = execution.trigger
-    if "commit" in trigger:
-        place = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
-        return {"trigger-type": "Webhook", "trigger-detail": f"{place} {trigger['commit']}"[:MAX_TEXT]}
-    return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
 
 
 def _of_image(

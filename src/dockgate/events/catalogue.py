@@ -104,7 +104,8 @@ def verdict_changed(
         "counts": dict(counts),
         "since": since,
     }
-    return _event("verdict.changed", f"image {image}", f"{policy}/{image}/{since}", since, detail, repository=repository)
+    key = f"{policy}/{image}/{since}"
+    return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 
 def service_unhealthy(

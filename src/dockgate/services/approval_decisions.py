@@ -96,7 +96,7 @@ class WaitingApprovals:
         now = self.clock.now()
         answer = decide(approval, verdict, now, tuple(supporters))
         if answer.state is ApprovalState.WAITING:
-            self.approvals.record_verdict(approval.id, answer)
+            self.approvals.record_verdict(approval.id, answer, now)
             return True
         self.approvals.settle_all(alike, answer, now)
         return False

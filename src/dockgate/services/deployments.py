@@ -28,6 +28,7 @@ from dockgate.delivery.model import (
     TaskState,
 )
 from dockgate.delivery.ports import Target
+from dockgate.events import catalogue
 from dockgate.events.ports import Notice
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
 from dockgate.services.cases import DeploymentContext
@@ -282,7 +283,16 @@ class ServiceRepair:
             body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
             detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
         )
-        self.store.services.record_event(event, self.notifications.entries(notice))
+        unhealthy = catalogue.service_unhealthy(
+            key=event.key,
+            service=service.name,
+            task=task.id,
+            revision=task.revision,
+            image=task.digest,
+            reason=message,
+            time=now,
+        )
+        self.store.services.record_event(event, self.notifications.entries(notice), [unhealthy])
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import VexReader
+from dockgate.events import catalogue
 from dockgate.events.ports import Notice
 from dockgate.gate import patterns, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetExceptions
@@ -187,4 +188,15 @@ class RiskAcceptances:
                 detail={"waiver": waiver.id, "owner": waiver.owner, "until": waiver.until},
             )
         )
-        self.store.waivers.mark_announced(waiver.id, self.clock.now())
+        now = self.clock.now()
+        names = ("vulnerability", "package", "rule", "unread", "repository", "image")
+        event = catalogue.waiver_expiring(
+            waiver=waiver.id,
+            owner=waiver.owner,
+            until=waiver.until,
+            reason=waiver.reason,
+            repository=waiver.repository or None,
+            scope={name: value for name, value in zip(names, fields, strict=True) if value},
+            time=now,
+        )
+        self.store.waivers.mark_announced(waiver.id, now, [event])

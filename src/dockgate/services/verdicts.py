@@ -43,7 +43,7 @@ class Verdicts:
         case = self._case_of(approval)
         if case is None:
             return None
-        return self.store.verdicts.add(self._evaluate(case), case, cause)
+        return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
 
     def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
         """Return why the image would not be approved now with these waivers added, "" when it would."""
@@ -84,10 +84,11 @@ class Verdicts:
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
-                self.store.verdicts.add(verdict, case, f"{cause}/{self.advisory_digest()}/{name}")
+                name = f"{cause}/{self.advisory_digest()}/{name}"
+                self.store.verdicts.add(verdict, case, name, context.repository)
                 continue
             if case and verdict:
-                self._record(verdict, case)
+                self._record(verdict, case, context.repository)
             raise DeployError(
                 f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} as of now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
@@ -109,7 +110,7 @@ class Verdicts:
                 doubts.append("it is being scanned")
                 continue
             verdict = self._evaluate(case)
-            self._record(verdict, case)
+            self._record(verdict, case, context.repository)
             reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
@@ -129,7 +130,8 @@ class Verdicts:
         self.provenance.fetch_once(repository, image, usable.policy.name)
         case = self._case(image, usable, DeploymentContext(repository))
         if case is not None:
-            self.store.verdicts.add(self._evaluate(case), case, f"{PUSH_CAUSE}{repository}@{image}/{scan}")
+            cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
+            self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
 
     def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
         """Return the verdict on an approved image as of now, with the digest of the stored verdict that decides alike.
@@ -142,7 +144,7 @@ class Verdicts:
         if case is None:
             return None
         verdict = self._evaluate(case)
-        return verdict, self._record(verdict, case)
+        return verdict, self._record(verdict, case, repository)
 
     def advisory_digest(self) -> str:
         """Return the digest of the present advisory database, "" where there is none."""
@@ -162,7 +164,7 @@ class Verdicts:
     def _evaluate(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)
 
-    def _record(self, verdict: Verdict, case: VerdictCase) -> str:
+    def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:
         """Store the verdict after the newest of its policy, unless both say the same. Return the digest of the newest.
 
         Running images are evaluated every hour, and most verdicts do not change.
@@ -171,7 +173,7 @@ class Verdicts:
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
         if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
             cause = f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}"
-            return self.store.verdicts.add(verdict, case, cause)[1]
+            return self.store.verdicts.add(verdict, case, cause, repository)[1]
         return newest
 
 

@@ -5,13 +5,18 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, RunState, Vote
+from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
+from dockgate.events import catalogue
+from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
+from dockgate.shared.canonical import plain
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.executions import OPEN, finish_runs
+from dockgate.store.event_log import append_events
+from dockgate.store.executions import OPEN, append_ends, finish_runs
 from dockgate.store.followed_images import follow_images
 from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
 from dockgate.store.people import require_principal
@@ -140,11 +145,12 @@ class Approvals:
         self._announce(settled)
         return len(settled)
 
-    def record_verdict(self, approval_id: str, answer: Answer) -> None:
-        """Record the verdict and summary of an approval that goes on waiting for people."""
+    def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
+        """Record the verdict and summary of an approval that waits on for people, and the event that it needs them."""
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
-            connection.execute(change.values(verdict=answer.verdict, summary=answer.summary))
+            if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
+                append_events(connection, [_needed(_get(connection, approval_id), now)])
 
     def vote(self, vote: Vote) -> Vote:
         """Store a person's vote and return it; a second vote returns the first.
@@ -247,13 +253,30 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     if not ids:
         return ids
     connection.execute(_SETTLE, {"ids": text_list(ids), **asdict(answer), "settled_at": now})
-    if actions := [name for name in ids if not ApprovalId(name).is_external]:
-        finish_runs(connection, actions, state, now, reason=answer.summary)
+    actions = [name for name in ids if not ApprovalId(name).is_external]
+    over = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
         follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
+    if over:
+        append_ends(connection, over, state, now, reason=answer.summary)
     return ids
+
+
+def _needed(approval: Approval, now: str) -> NewEvent:
+    return catalogue.approval_needed(
+        approval=approval.id,
+        repository=approval.repository,
+        image=approval.image,
+        pipeline=pipeline_of(approval) or None,
+        execution=approval.action.execution if approval.action else None,
+        service=approval.service or None,
+        summary=approval.summary,
+        expires=approval.expires_at,
+        approvers=plain(approval.approvers or Approvers()),
+        time=now,
+    )
 
 
 def _get(connection: Connection, approval_id: str, *, lock: bool = False) -> Approval:

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
+from dockgate.delivery import execution_events
 from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
+from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.queries import one_of, require_pipeline, select_as, text_list
 from dockgate.store.schema import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
@@ -16,7 +19,20 @@ from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
-_FINISH_RUNS = update(action_runs).where(one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
+_FINISH_RUNS = (
+    update(action_runs)
+    .where(one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
+    .returning(action_runs.c.key)
+)
+# The executions with these ids, each with its pipeline.
+_WITH_PIPELINES = (
+    _EXECUTION.add_columns(pipelines.c.body)
+    .join(
+        pipelines,
+        (pipelines.c.name == executions.c.pipeline) & (pipelines.c.version == executions.c.pipeline_version),
+    )
+    .where(one_of(executions.c.id, "ids"))
+)
 
 
 class Executions:
@@ -49,7 +65,9 @@ class Executions:
                     finished_at="",
                 )
             )
-            return _get(connection, f"{pipeline}-{number}")
+            execution = _get(connection, f"{pipeline}-{number}")
+            append_events(connection, execution_events.started(execution, now))
+            return execution
 
     def get(self, execution_id: str) -> Execution:
         with self._database.read() as connection:
@@ -131,12 +149,17 @@ class Executions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id, lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            step = plan(pipeline, execution, _runs(connection, execution_id))
+            runs = _runs(connection, execution_id)
+            step = plan(pipeline, execution, runs)
+            state = None if step.state is execution.state else step.state
             _start_runs(connection, step.start, now)
-            if step.state is not None and step.state is not execution.state:
-                _set_state(connection, execution_id, step.state, step.reason, now)
+            if state is not None:
+                _set_state(connection, execution_id, state, step.reason, now)
             started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
-            return connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
+            keys = connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
+            events = execution_events.advanced(pipeline, execution, runs, step.start, state, step.reason, now)
+            append_events(connection, events)
+            return keys
 
     def wait(self, key: ActionKey) -> None:
         """Mark an action in progress as waiting. Does nothing when it is over."""
@@ -182,7 +205,8 @@ class Executions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id, lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            keys = plan_retry(pipeline, _runs(connection, execution_id))
+            runs = _runs(connection, execution_id)
+            keys = plan_retry(pipeline, runs)
             if not keys:
                 raise ConflictError(
                     f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
@@ -191,6 +215,7 @@ class Executions:
             _set_state(connection, execution_id, RunState.IN_PROGRESS, "", now)
             trigger = add_retrier(execution.trigger, by)
             connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
+            append_events(connection, execution_events.retried(pipeline, execution, runs, keys, now))
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:
@@ -202,6 +227,7 @@ class Executions:
             execution = _get(connection, execution_id, lock=True)
             if execution.state.is_final:
                 raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
+            runs = _runs(connection, execution_id)
             of_execution = action_runs.c.execution == execution_id
             is_waiting = (
                 approvals.c.state == ApprovalState.WAITING,
@@ -216,11 +242,13 @@ class Executions:
                 .values(state=RunState.STOPPED, reason=reason, finished_at=now)
             )
             _set_state(connection, execution_id, RunState.STOPPED, reason, now)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            append_events(connection, execution_events.stopped(pipeline, execution, runs, now))
 
 
 def finish_run(
     connection: Connection,
-    key: ActionKey | str,
+    key: ActionKey,
     state: RunState,
     now: str,
     *,
@@ -228,16 +256,38 @@ def finish_run(
     variables: Mapping[str, str] | None = None,
     artifact: str = "",
 ) -> bool:
-    """End the action with this key unless it is over. Returns whether it did."""
+    """End the action with this key unless it is over, with its events. Returns whether it did."""
     change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
     values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
-    return connection.execute(change.values(state=state, **values)).rowcount == 1
+    if connection.execute(change.values(state=state, **values)).rowcount == 0:
+        return False
+    append_ends(connection, [key], state, now, reason=reason)
+    return True
 
 
-def finish_runs(connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str) -> None:
-    """End those of these actions that exist and are not over."""
+def finish_runs(
+    connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str
+) -> Sequence[ActionKey]:
+    """End those of these actions that exist and are not over. Returns the keys of these."""
     values = {"state": state, "reason": reason, "variables": {}, "artifact": "", "finished_at": now}
-    connection.execute(_FINISH_RUNS, {"keys": text_list(keys), **values})
+    return connection.scalars(_FINISH_RUNS, {"keys": text_list(keys), **values}).all()
+
+
+def append_ends(connection: Connection, keys: Sequence[ActionKey], state: RunState, now: str, *, reason: str) -> None:
+    """Append the events of actions that ended in this transaction, after its other rows."""
+    by_id = {}
+    ids = sorted({key.execution for key in keys})
+    for row in connection.execute(_WITH_PIPELINES, {"ids": text_list(ids)}).mappings():
+        columns = dict(row)
+        pipeline = columns.pop("body")
+        by_id[columns["id"]] = pipeline, Execution(**columns)
+    events: list[NewEvent] = []
+    for key in sorted(keys, key=str):
+        pipeline, execution = by_id[key.execution]
+        run = ActionRun(key, state, reason)
+        events.append(execution_events.ended(pipeline, execution, run, now))
+        events += execution_events.failed_deploy(pipeline, execution, run, now)
+    append_events(connection, events)
 
 
 def _get(connection: Connection, execution_id: str, *, lock: bool = False) -> Execution:

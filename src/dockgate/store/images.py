@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dockgate.delivery.registry_access import SERVER
+from dockgate.events import aws_events, catalogue
+from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event
 from dockgate.gate.model import (
     BaselineExemptions,
@@ -18,6 +20,7 @@ from dockgate.shared.canonical import decode
 from dockgate.shared.digest import from_hex
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.queries import one_of, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
@@ -90,9 +93,11 @@ class Images:
             lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
-            _move(connection, event.id, image)
+            move = _move(connection, event.id, image)
             _push(connection, image)
-            return _request(connection, image.digest, image.repository, event.at)
+            scan = _request(connection, image.digest, image.repository, event.at)
+            append_events(connection, _push_events(event.id, image, move))
+            return scan
 
         return self._database.group_commit(write)
 
@@ -298,13 +303,31 @@ def _push(connection: Connection, image: PushedImage) -> None:
         connection.execute(change.values(pushed_by=image.pushed_by))
 
 
-def _move(connection: Connection, event_id: str, image: PushedImage) -> None:
-    """Records that the tag had another digest so far, as its latest push says."""
+def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
+    """Record that the tag had another digest so far, as its latest push says. Returns the move, None for none."""
     tag = {"repository": image.repository, "tag": image.tag}
     previous = connection.scalar(_TAGGED, tag) if image.tag else None
     if previous is not None and previous != image.digest:
         move = TagMove(event_id, image.repository, image.tag, previous, image.digest, image.pushed_at, image.pushed_by)
         insert_if_new(connection, tag_moves, asdict(move))
+        return move
+    return None
+
+
+def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
+    pushed = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
+    if move is None:
+        return [pushed]
+    moved = catalogue.tag_moved(
+        push=push,
+        repository=move.repository,
+        tag=move.tag,
+        previous=move.previous,
+        image=move.digest,
+        by=move.pushed_by or None,
+        time=move.moved_at,
+    )
+    return [pushed, moved]
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:

@@ -7,8 +7,10 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import Rollout, RunState, Service, ServiceChange, TaskDefinition
+from dockgate.events import catalogue
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import services
 from dockgate.store.schema_rollouts import rollouts
@@ -87,6 +89,10 @@ class Rollouts:
             if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False
             _end(connection, rollout, state, revision, reason, now)
+            if state is RunState.FAILED:
+                key = f"rollout/{rollout.id}"
+                failure = catalogue.deploy_failed(key=key, service=rollout.service, reason=reason, time=now)
+                append_events(connection, [failure])
             if state is RunState.SUCCEEDED and revision is not None:
                 present = definition_of(connection, service.name, service.revision)
                 if definition_of(connection, service.name, revision).image != present.image:

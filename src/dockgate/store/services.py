@@ -7,8 +7,10 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution, Service, ServiceEvent, TaskDefinition
+from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.outbox import Outbox, add_entries
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -102,8 +104,13 @@ class Services:
             require_service(connection, service)
             return _deployed_by(connection, service)
 
-    def record_event(self, event: ServiceEvent, notifications: Sequence[OutboxEntry] = ()) -> None:
-        """Store an event and send its notifications, once for each key. The service's oldest events are deleted."""
+    def record_event(
+        self, event: ServiceEvent, notifications: Sequence[OutboxEntry] = (), events: Sequence[NewEvent] = ()
+    ) -> None:
+        """Store an event, send its notifications and append its `events`, once for each key.
+
+        The service's oldest events are deleted.
+        """
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
@@ -113,6 +120,7 @@ class Services:
                 oldest = connection.scalars(newest).all()[-1]
                 old = service_events.c.service == event.service, service_events.c.seq < oldest
                 connection.execute(delete(service_events).where(*old))
+                append_events(connection, events)
         self._outbox.wake(OutboxKind.NOTIFICATION)
 
     def events(self, service: str) -> Sequence[ServiceEvent]:

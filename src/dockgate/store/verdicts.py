@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
+from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import input_digests
 from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
 from dockgate.gate.policy import decode_policy
@@ -22,6 +23,7 @@ from dockgate.store.documents import (
     unknown_document,
 )
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.queries import select_as
 from dockgate.store.records import PUSH_CAUSE, VerdictRecord
 from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
@@ -30,6 +32,12 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 _RECORD = select_as(VerdictRecord, verdicts)
 _OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+_TAGS = (
+    select(pushed_images.c.tag)
+    .where(pushed_images.c.digest == bindparam("image"), pushed_images.c.repository == bindparam("repository"))
+    .order_by(pushed_images.c.tag)
+    .limit(MAX_TAGS)
+)
 
 
 class Verdicts:
@@ -38,8 +46,12 @@ class Verdicts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
+    def add(
+        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None
+    ) -> tuple[Verdict, str]:
         """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
+
+        Its events name the image's `repository`. With the number of a scan, it is the verdict on a pushed image.
 
         The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
         because it could not be replayed.
@@ -73,6 +85,8 @@ class Verdicts:
                 return _verdict(connection, stored), stored
             store_documents(connection, *parts)
             if insert_if_new(connection, verdicts, row):
+                new = NewVerdict(verdict, body.digest, cause, repository, _tags(connection, verdict.image, repository))
+                append_events(connection, new.events(scan))
                 return verdict, body.digest
             stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
             return _verdict(connection, stored), stored
@@ -177,6 +191,13 @@ class Verdicts:
         )
         with self._database.read() as connection:
             return list(connection.scalars(query.distinct().order_by(table.image)))
+
+
+def _tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
+    """The tags under which the image was pushed to the repository, at most so many as an event names."""
+    if repository is None:
+        return ()
+    return [tag for tag in connection.scalars(_TAGS, {"image": image, "repository": repository}) if tag]
 
 
 def _by(policy: str) -> ColumnElement[bool]:

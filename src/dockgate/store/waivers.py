@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
 
+from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema import waivers
 from dockgate.store.statements import insert_if_new
@@ -49,14 +51,16 @@ class Waivers:
         """Revoke a waiver. An earlier revocation keeps its author and time."""
         return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
 
-    def mark_announced(self, waiver_id: str, now: str) -> None:
-        """Record that the expiry of a waiver was announced. The first time stays."""
-        self._write(waiver_id, waivers.c.announced_at, announced_at=now)
+    def mark_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
+        """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
+        self._write(waiver_id, waivers.c.announced_at, events, announced_at=now)
 
-    def _write(self, waiver_id: str, unless: Any, **values: str) -> WaiverRecord:
-        """Write the values unless the column `unless` is set."""
+    def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
+        """Write the values, and append the events, unless the column `unless` is set."""
+        change = update(waivers).where(waivers.c.id == waiver_id, unless == "")
         with self._database.write() as connection:
-            connection.execute(update(waivers).where(waivers.c.id == waiver_id, unless == "").values(**values))
+            if connection.execute(change.values(**values)).rowcount:
+                append_events(connection, events)
             return _get(connection, waiver_id)
 
 

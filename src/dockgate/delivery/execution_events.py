@@ -1,0 +1,200 @@
+"""Events of executions in the shape of AWS CodePipeline, so that patterns that are written for it match. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
+from dockgate.events import catalogue
+from dockgate.events.catalogue import MAX_TEXT
+from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
+
+SOURCE = "aws.codepipeline"
+
+_STATES = {
+    RunState.IN_PROGRESS: "STARTED",
+    RunState.SUCCEEDED: "SUCCEEDED",
+    RunState.FAILED: "FAILED",
+    RunState.STOPPED: "STOPPED",
+}
+_CATEGORIES = {
+    ActionType.SOURCE: "Source",
+    ActionType.BUILD: "Build",
+    ActionType.APPROVAL: "Approval",
+    ActionType.DEPLOY: "Deploy",
+}
+
+
+def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, time: str) -> NewEvent:
+    """`CodePipeline Pipeline Execution State Change`.
+
+    `state` is one of CodePipeline's: STARTED, RESUMED, SUCCEEDED, FAILED, STOPPED. `key` distinguishes the changes to
+    one state.
+    """
+    detail = {"execution-trigger": _trigger(execution)} if state == "STARTED" else {}
+    return _of_execution("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
+
+
+def stage_changed(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
+    """`CodePipeline Stage Execution State Change`; arguments as of `pipeline_changed`."""
+    detail = {"stage": stage, "state": state}
+    return _of_execution("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
+
+
+def action_changed(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
+    """`CodePipeline Action Execution State Change`: an attempt of an action that started or ended."""
+    state = "CANCELED" if run.state is RunState.STOPPED else _STATES.get(run.state, "STARTED")
+    detail: dict[str, Any] = {
+        "stage": run.key.stage,
+        "action": run.key.action,
+        "action-execution-id": str(run.key),
+        "input-artifacts": [{"name": action.input}] if action.input else [],
+        "output-artifacts": [{"name": action.output}] if action.output else [],
+        "state": state,
+        "region": REGION,
+        "type": {"owner": "Custom", "provider": "Dockgate", "category": _CATEGORIES[action.type], "version": "1"},
+    }
+    if state == "FAILED":
+        detail["execution-result"] = {
+            "external-execution-summary": run.reason[:MAX_TEXT],
+            "external-execution-id": str(run.key),
+            "error-code": "JobFailed",
+        }
+    return _of_execution("Action", execution, f"{run.key}/{state}", time, detail, run.key.attempt)
+
+
+def _of_execution(
+    kind: str, execution: Execution, key: str, time: str, detail: Mapping[str, Any], attempt: int
+) -> NewEvent:
+    """An event of an execution. `key` identifies it among those of its kind."""
+    return NewEvent(
+        id=f"codepipeline/{kind.lower()}/{execution.id}/{key}",
+        source=SOURCE,
+        detail_type=f"CodePipeline {kind} Execution State Change",
+        subject=f"execution {execution.id}",
+        time=time,
+        detail={
+            "pipeline": execution.pipeline,
+            "execution-id": execution.id,
+            "start-time": execution.started_at,
+            "version": execution.pipeline_version,
+            "pipeline-execution-attempt": attempt,
+            **detail,
+        },
+        resources=(f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:{execution.pipeline}",),
+        pipeline=execution.pipeline,
+    )
+
+
+def _trigger(execution: Execution) -> dict[str, str]:
+    """What started an execution: a push, or a person."""
+    trigger = execution.trigger
+    if "commit" in trigger:
+        place = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
+        return {"trigger-type": "Webhook", "trigger-detail": f"{place} {trigger['commit']}"[:MAX_TEXT]}
+    return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
+
+
+def started(execution: Execution, time: str) -> list[NewEvent]:
+    """The events of an execution that starts."""
+    return [pipeline_changed(execution, "STARTED", 1, "1", time)]
+
+
+def advanced(
+    pipeline: Pipeline,
+    execution: Execution,
+    runs: Sequence[ActionRun],
+    start: Sequence[ActionKey],
+    state: RunState | None,
+    reason: str,
+    time: str,
+) -> list[NewEvent]:
+    """The events of a step of an execution: actions that start, and its new `state` with its reason (None: unchanged).
+
+    `runs` are those before the step.
+    """
+    attempt, key = _attempt(runs), str(len(runs))
+    present = {run.key.stage for run in runs}
+    names = [stage.name for stage in pipeline.stages]
+    events: list[NewEvent] = []
+    for name in dict.fromkeys(each.stage for each in start if each.stage not in present):
+        before = names.index(name) - 1
+        if before >= 0:
+            events.append(stage_changed(execution, names[before], "SUCCEEDED", attempt, key, time))
+        events.append(stage_changed(execution, name, "STARTED", attempt, key, time))
+    events += _started_actions(pipeline, execution, start, time)
+    if state is not None and state.is_final:
+        last = next((name for name in reversed(names) if name in present), names[-1])
+        events.append(stage_changed(execution, last, _STATES[state], attempt, key, time))
+        events.append(pipeline_changed(execution, _STATES[state], attempt, key, time))
+    if state is RunState.FAILED:
+        events.append(
+            catalogue.execution_failed(
+                execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason, time=time
+            )
+        )
+    return events
+
+
+def retried(
+    pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], start: Sequence[ActionKey], time: str
+) -> list[NewEvent]:
+    """The events of an execution whose failed actions start again. `runs` are those before."""
+    attempt, key = max(each.attempt for each in start), str(len(runs))
+    return [
+        pipeline_changed(execution, "RESUMED", attempt, key, time),
+        *(
+            stage_changed(execution, stage, "RESUMED", attempt, key, time)
+            for stage in dict.fromkeys(each.stage for each in start)
+        ),
+        *_started_actions(pipeline, execution, start, time),
+    ]
+
+
+def stopped(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
+    """The events of an execution that is stopped. `runs` are those before: the open ones are cancelled."""
+    attempt, key = _attempt(runs), str(len(runs))
+    cancelled = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
+    return [
+        *(ended(pipeline, execution, run, time) for run in cancelled),
+        *(
+            stage_changed(execution, stage, "STOPPED", attempt, key, time)
+            for stage in dict.fromkeys(run.key.stage for run in cancelled)
+        ),
+        pipeline_changed(execution, "STOPPED", attempt, key, time),
+    ]
+
+
+def ended(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
+    """The event of an action that ends."""
+    return action_changed(execution, pipeline.action(run.key.stage, run.key.action), run, time)
+
+
+def failed_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> list[NewEvent]:
+    """The event of an action that ends, if it is a deploy that failed."""
+    action = pipeline.action(run.key.stage, run.key.action)
+    if action.type is not ActionType.DEPLOY or run.state is not RunState.FAILED:
+        return []
+    return [
+        catalogue.deploy_failed(
+            key=str(run.key),
+            service=str(action.configuration["service"]),
+            reason=run.reason,
+            time=time,
+            execution=execution.id,
+            pipeline=execution.pipeline,
+        )
+    ]
+
+
+def _started_actions(
+    pipeline: Pipeline, execution: Execution, start: Sequence[ActionKey], time: str
+) -> Iterator[NewEvent]:
+    for key in start:
+        run = ActionRun(key, RunState.IN_PROGRESS, started_at=time)
+        yield action_changed(execution, pipeline.action(key.stage, key.action), run, time)
+
+
+def _attempt(runs: Sequence[ActionRun]) -> int:
+    """How often the execution was tried: 1, and one more for each retry of an action."""
+    return max((run.key.attempt for run in runs), default=1)

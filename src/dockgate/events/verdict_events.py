@@ -1,0 +1,59 @@
+"""The events of a verdict that is kept. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.events import aws_events, catalogue
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import PlatformVerdict, Verdict
+from dockgate.gate.summaries import count_waived
+
+# Tags of an image that an event names.
+MAX_TAGS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class NewVerdict:
+    """A verdict with its `digest` and its `cause`, on an image that was pushed to a repository under these tags."""
+
+    verdict: Verdict
+    digest: str
+    cause: str
+    repository: str | None
+    tags: Sequence[str]
+
+    def events(self, scan: int | None) -> list[NewEvent]:
+        """The events: that it was judged, and the results of a pushed image's scan, which has this number."""
+        verdict, time = self.verdict, self.verdict.inputs.now
+        counts = count_findings(verdict.platform_verdicts)
+        events: list[NewEvent] = []
+        if scan is not None and self.repository is not None and not verdict.inputs.no_scan_reason:
+            events.append(aws_events.image_scanned(self.repository, verdict.image, self.tags, scan, counts, time))
+            events += aws_events.findings_of_image(
+                self.repository, verdict.image, self.tags, verdict.platform_verdicts, time
+            )
+        events.append(
+            catalogue.image_judged(
+                cause=self.cause,
+                repository=self.repository,
+                image=verdict.image,
+                tags=self.tags,
+                policy=verdict.policy,
+                status=verdict.status,
+                counts=counts,
+                summary=verdict.summary,
+                waived=count_waived(verdict.platform_verdicts),
+                verdict=self.digest,
+                time=time,
+            )
+        )
+        return events
+
+
+def count_findings(verdicts: Sequence[PlatformVerdict]) -> Mapping[str, int]:
+    """The findings of each severity; of several platforms, those of the platform that has the most."""
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        for severity, count in verdict.counts.items():
+            counts[severity] = max(count, counts.get(severity, 0))
+    return counts
