@@ -20,6 +20,7 @@ from dockgate.config import FeedUpdateSettings, Settings
 from dockgate.services.clock import ServerClock
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.shared.timestamps import parse_time
+from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 
 EXPORT, KEV = "/osv/Debian/all.zip", "/kev.json"
@@ -84,7 +85,7 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
             reconciler = Reconciler(store.locks, 0.01, [tasks])
             stack.callback(reconciler.close)
             reconciler.start()
-        until(lambda: (folder / "advisories.db").exists())
+        until(lambda: read_states(folder / "advisories.db").of("kev").next_at, seconds=30)
         time.sleep(0.5)
     assert [seen for seen in site.seen if seen.startswith(KEV)] == [f"{KEV} 200"]
     assert [seen for seen in site.seen if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]

@@ -183,6 +183,8 @@ def _print_status(status: "Status") -> None:
     )
     echo()
     print_feeds([plain(feed) for feed in status.feeds])
+    for part in status.suspect:
+        echo(f"{clean(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed.")
     echo()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),

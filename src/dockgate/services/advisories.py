@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
     from dockgate.attestations.dsse import Signer
-    from dockgate.services.feed_status import FeedStatus
+    from dockgate.services.feed_status import FeedStatus, SuspectPart
     from dockgate.vulnerabilities.database.parts import Part, Result
     from dockgate.vulnerabilities.database.transfer import Header, Trust
 
@@ -46,6 +46,7 @@ class Status:
     parts: "tuple[Part, ...]"
     coverage: tuple[Coverage, ...]
     feeds: "tuple[FeedStatus, ...]" = ()
+    suspect: "tuple[SuspectPart, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,12 @@ def update(
 
 def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
     """Describe the database at `path`; `urls` are those set for feeds. Raises DatabaseError when there is none."""
-    from dockgate.services.feed_status import read_feed_statuses
+    from dockgate.services.feed_status import read_feed_statuses, suspect_parts
 
     with Database.open(path) as database:
         feeds = read_feed_statuses(path, urls)
-        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds)
+        suspect = suspect_parts(database, datetime.now(UTC))
+        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds, suspect)
 
 
 def export(

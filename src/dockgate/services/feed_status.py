@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from dockgate.shared.errors import DatabaseError
@@ -10,6 +11,7 @@ from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.feed import public_url
+from dockgate.vulnerabilities.feed_age import suspect_since
 from dockgate.vulnerabilities.feed_schedule import FeedState
 
 
@@ -69,3 +71,26 @@ def read_parts(database: Path) -> Sequence[Part]:
             return reader.parts()
     except DatabaseError:
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectPart:
+    """A part whose newest record is unusually old for its own history. `newest` is a day, `since` RFC 3339."""
+
+    part: str
+    newest: str
+    since: str
+
+
+def suspect_parts(database: Database, now: datetime) -> tuple[SuspectPart, ...]:
+    """The parts that were checked, but bring no new records: their publisher, or a mirror, may have stopped.
+
+    It reads every record of the database, so it is not for each request.
+    """
+    suspect = []
+    for part in database.parts():
+        days = database.record_days(part.feed, part.name)
+        if since := suspect_since(days, now):
+            newest = max(day for day in days if day <= now.date().isoformat())
+            suspect.append(SuspectPart(part.title, newest, since))
+    return tuple(suspect)

@@ -1,5 +1,6 @@
 """How old advisory data is, and whether packages can be judged with it. Pure."""
 
+import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from dockgate.vulnerabilities.model import Coverage, is_same_ecosystem
 STALE_AFTER = timedelta(days=7)
 # A check that is further in the future was made with another clock.
 CLOCK_SKEW = timedelta(days=1)
+# Days with new records from which a feed's rhythm is read, and the least time after which it is suspect.
+HISTORY_DAYS, LEAST_QUIET = 40, timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,25 @@ def cannot_judge(
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     reason = f"The advisories of {', '.join(names[:3])}{more} were last checked more than {limit.days} days ago."
     return CannotJudge(format_time(min(ends)) if ends else None, names, reason)
+
+
+def quiet_limit(days: Iterable[str], newest_first: int = HISTORY_DAYS) -> timedelta | None:
+    """How long a feed may bring no new record before it is suspect; None if its history is too short to say.
+
+    `days` are those on which it published or changed records (YYYY-MM-DD). The limit is three times the longest pause
+    between its last `newest_first` days: a feed with a slow rhythm is suspect later.
+    """
+    dates = sorted({date for day in days if (date := parse_time(day)) is not None})[-newest_first:]
+    if len(dates) < HISTORY_DAYS // 2:
+        return None
+    longest = max(later - earlier for earlier, later in itertools.pairwise(dates))
+    return max(longest * 3, LEAST_QUIET)
+
+
+def suspect_since(days: Collection[str], now: datetime) -> str | None:
+    """When the feed became suspect, if it is: its newest record is unusually old. Days in the future do not count."""
+    past = [day for day in days if (time := parse_time(day)) is not None and time <= now + CLOCK_SKEW]
+    limit, newest = quiet_limit(past), parse_time(max(past, default=""))
+    if limit is None or newest is None or now - newest <= limit:
+        return None
+    return format_time(newest + limit)

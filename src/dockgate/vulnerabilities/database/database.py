@@ -187,6 +187,12 @@ class Database:
             )
             return dict(rows.fetchall())
 
+    def record_days(self, feed: str, name: str) -> set[str]:
+        """The days (YYYY-MM-DD) on which records of a part were published or changed, or CVEs were listed by KEV."""
+        with _database_errors(self.path):
+            rows = self._sql.execute(_RECORD_DAYS, {"feed": feed, "name": name}).fetchall()
+            return {day for (day,) in rows if day}
+
     def _advisories(self, requested_names: dict[str, set[str]]) -> tuple[Advisory, ...]:
         """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once."""
         ecosystems = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
@@ -227,6 +233,13 @@ CVE_TABLES = {
     "predicted": "SELECT cve, epss, percentile FROM predicted ORDER BY part DESC",
 }
 _PACKAGE_DIGESTS = "SELECT k.name, k.digest FROM snapshot_key k JOIN ecosystem e ON e.id = k.ecosystem WHERE e.name = ?"
+_RECORD_DAYS = """
+SELECT DISTINCT substr(r.body ->> 5, 1, 10) FROM record r JOIN part p ON p.id = r.part
+    WHERE p.feed = :feed AND p.name = :name
+UNION SELECT DISTINCT substr(r.body ->> 4, 1, 10) FROM record r JOIN part p ON p.id = r.part
+    WHERE p.feed = :feed AND p.name = :name
+UNION SELECT DISTINCT substr(e.since, 1, 10) FROM exploited e JOIN part p ON p.id = e.part
+    WHERE p.feed = :feed AND p.name = :name"""
 _OF_CVES = """
 SELECT names.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
     coalesce(percentile, -1.0)
