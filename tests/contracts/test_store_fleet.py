@@ -189,3 +189,15 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     with store.database.write() as connection:
         store.fleet_verdicts.remove(connection, "default", [image])
     assert store.fleet_verdicts.of_policy("default") == {}
+
+
+def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:
+    store.fleet.add(NEW)
+    recent = store.fleet_changes.recent_vulnerabilities
+    assert recent([IMAGE], "") == {}
+    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, LATER)
+    found_in = {IMAGE: [{"id": "CVE-1", "severity": "HIGH"}]}
+    assert recent([IMAGE, "sha256:none"], LATER) == found_in
+    assert recent([IMAGE], NOW) == found_in
+    assert recent([IMAGE], "2999") == recent([], LATER) == {}

@@ -1,7 +1,7 @@
 """From the event log to the outbox: what each rule sends to each target, exactly once for each event."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,9 @@ LONGEST_PAUSES = 30
 GROUP_LIMIT = 10_000
 # A target is not notified of the same thing again until it has not happened for so long.
 TOPIC_DAYS = 30
+# A verdict changes because of a finding that is known for so long at most.
+RECENT = timedelta(hours=1)
+VERDICT_CHANGED, APPROVED = "verdict.changed", "Approved"
 
 _log = logging.getLogger(__name__)
 
@@ -147,16 +150,32 @@ class EventDispatcher:
         store = self._store
         positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
         link = f"{self._public_url}/api/v1/events?after={positions[0] - 1}"
-        bodies = (event.body for event in store.event_log.by_seq(positions))
         if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
             entry = _message_entry(waiting.target, waiting.rule, event.body, event.seq, now, key=event.id)
         else:
-            message = group(bodies, link)
+            message = group(self._bodies(positions), link)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
             body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
             last, title, text = positions[-1], message.title, message.text
             entry = _message_entry(waiting.target, waiting.rule, body, last, now, key, title, text)
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
+
+    def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """The envelopes of events; those of changed verdicts with the vulnerabilities that are new in their images."""
+        images: set[str] = set()
+        since = None
+        for event in self._store.event_log.by_seq(positions):
+            if event.detail_type == VERDICT_CHANGED and isinstance(image := event.body["detail"].get("image"), str):
+                images.add(image)
+                since = min(since or event.at, event.at)
+        recent = {}
+        if since and (began := parse_time(since)):
+            recent = self._store.fleet_changes.recent_vulnerabilities(images, format_time(began - RECENT))
+        for event in self._store.event_log.by_seq(positions):
+            body, detail = event.body, event.body["detail"]
+            if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:
+                body = {**body, "detail": {"vulnerabilities": recent.get(detail["image"], []), **detail}}
+            yield body
 
     # --- daily summaries ------------------------------------------------------------------------------------------
 

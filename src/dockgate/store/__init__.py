@@ -23,6 +23,7 @@ from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.fleet import Fleet
+from dockgate.store.fleet_changes import FleetChanges
 from dockgate.store.fleet_findings import FleetFindings
 from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_verdicts import FleetVerdicts
@@ -88,6 +89,7 @@ class Store:
     event_rules: EventRules
     event_targets: EventTargets
     event_cursor: EventCursor
+    fleet_changes: FleetChanges
     event_receivers: OutboxReceivers
     pipeline_starts: PipelineStarts
     provenance: ProvenanceStatements
@@ -161,6 +163,7 @@ def open_store(
         event_rules=EventRules(database),
         event_targets=EventTargets(database, SecretBox(folder)),
         event_cursor=EventCursor(database),
+        fleet_changes=FleetChanges(database),
         event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
         pipeline_starts=PipelineStarts(database),
         provenance=ProvenanceStatements(database, outbox),
