@@ -19,6 +19,8 @@ MASKED = re.compile(r"(_at|_until|^until|^since|^opened|^url|^receiver|^body|^en
 NUMBERS = ("id", "image", "bundle", "component", "vulnerability")
 # How long a server may take to index what it has scanned.
 INDEX_SECONDS = 60
+# In which a change of policies or waivers has renewed the verdicts.
+RENEWAL_SECONDS = 3
 
 
 def picture(server: Live) -> dict[str, Any]:
@@ -48,14 +50,20 @@ def picture(server: Live) -> dict[str, Any]:
 
 
 def _wait_for_index(sql: sqlite3.Connection) -> None:
-    """Wait until every image is in the fleet index, and its packages are matched."""
+    """Wait until every image is in the fleet index and judged, and its packages are matched."""
     end = time.monotonic() + INDEX_SECONDS
     missing = (
         "SELECT count(*) FROM scans s LEFT JOIN fleet_images i ON i.digest = s.image AND i.scanned_at = s.finished_at"
         " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
+        " UNION ALL SELECT count(*) FROM fleet_images i LEFT JOIN fleet_verdicts v ON v.image = i.id"
+        " WHERE v.image IS NULL"
     )
     while any(count for (count,) in sql.execute(missing)) and time.monotonic() < end:
         time.sleep(0.1)
+    state = "SELECT name, value FROM fleet_state ORDER BY name"
+    before = None
+    while before != (before := sql.execute(state).fetchall()) and time.monotonic() < end:
+        time.sleep(RENEWAL_SECONDS)
 
 
 def _tables(file: Path) -> dict[str, list[str]]:
