@@ -1,0 +1,97 @@
+"""A fleet of images with real names of packages: bases that many share, layers of teams, and a long tail."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from dockgate.scanner.model import Distribution, Inventory, Package
+from dockgate.services.fleet import split_inventory
+from dockgate.shared.digest import digest_of
+from dockgate.store.fleet import NewImage
+
+NOW = "2026-11-28T10:00:00.000Z"
+BASES, TEAM_LAYERS = 300, 1_500
+# Packages of a base, of a team's layer, and of an image alone.
+BASE_SIZE, TEAM_SIZE, OWN_SIZE = (120, 220), (20, 60), (5, 25)
+# The part of the language packages that are older than every fix.
+OLD = 0.04
+
+
+class Generator:
+    """Makes images. `advisories` is the database whose names they use; equal seeds make equal fleets."""
+
+    def __init__(self, advisories: Path, seed: int = 14) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - the same fleet at each run
+        with sqlite3.connect(f"file:{advisories}?mode=ro", uri=True) as sql:
+            self._names = {
+                ecosystem: [
+                    name
+                    for (name,) in sql.execute(
+                        "SELECT DISTINCT a.name FROM affected a JOIN ecosystem e ON e.id = a.ecosystem"
+                        " WHERE e.name = ? ORDER BY a.name",
+                        (ecosystem,),
+                    )
+                ]
+                for ecosystem in ("Debian:13", "PyPI", "npm")
+            }
+        self._bases = [self._layer(f"base-{number}", self._debian(BASE_SIZE)) for number in range(BASES)]
+        self._layers = [self._layer(f"team-{number}", self._languages(TEAM_SIZE)) for number in range(TEAM_LAYERS)]
+
+    def images(self, count: int) -> Iterator[NewImage]:
+        """Yield that many images."""
+        for number in range(count):
+            base = self._bases[self._zipf(len(self._bases))]
+            layers = [base, *(self._layers[self._zipf(len(self._layers))] for _ in range(self._random.randint(2, 4)))]
+            layers.append(self._layer(f"own-{number}", self._languages(OWN_SIZE)))
+            packages = {package.path: package for layer in layers for package in layer}
+            digest = digest_of(f"image {number}".encode())
+            digests = tuple(dict.fromkeys(package.layer for layer in layers for package in layer))
+            inventory = Inventory(
+                digest,
+                "linux/amd64",
+                Distribution("debian", "13"),
+                digests,
+                tuple(packages.values()),
+                (),
+                base_layers=1,
+                created=NOW,
+                user="1000",
+            )
+            team = f"team-{number % 40}/app-{number % 700}"
+            yield NewImage(digest, team, digest, "bench", NOW, NOW, (split_inventory(inventory),))
+
+    def _debian(self, size: tuple[int, int]) -> list[Package]:
+        names = self._random.sample(self._names["Debian:13"], self._random.randint(*size))
+        return [self._package("Debian:13", name, f"99:1-{self._random.randint(1, 2)}") for name in names]
+
+    def _languages(self, size: tuple[int, int]) -> list[Package]:
+        packages = []
+        for _ in range(self._random.randint(*size)):
+            ecosystem = self._random.choice(("PyPI", "npm", "npm"))
+            names = self._names[ecosystem]
+            if self._random.random() < OLD:
+                packages.append(self._package(ecosystem, names[self._random.randrange(len(names))], "0.0.1"))
+            else:  # one of many that no advisory is about
+                name = f"package-{int(self._random.paretovariate(0.4)) % 40_000}"
+                packages.append(self._package(ecosystem, name, f"{self._random.randint(1, 3)}.0.0"))
+        return packages
+
+    def _package(self, ecosystem: str, name: str, version: str) -> Package:
+        kind = {"Debian:13": "deb/debian", "PyPI": "pypi", "npm": "npm"}[ecosystem]
+        path = "var/lib/dpkg/status" if ecosystem == "Debian:13" else f"app/{kind}/{name}/{version}"
+        return Package(name, version, f"pkg:{kind}/{name}@{version}", ecosystem, name, version, f"{path}#{name}")
+
+    def _layer(self, name: str, packages: list[Package]) -> list[Package]:
+        layer = digest_of(name.encode())
+        return [
+            Package(*(getattr(package, field) for field in _FIELDS), layer=layer)
+            for package in {package.path: package for package in packages}.values()
+        ]
+
+    def _zipf(self, length: int) -> int:
+        """A number below `length`, small ones more often."""
+        return min(int(length * self._random.random() ** 2), length - 1)
+
+
+_FIELDS = ("name", "version", "purl", "ecosystem", "source_name", "source_version", "path")

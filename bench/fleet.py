@@ -1,0 +1,216 @@
+"""The fleet at its size: what a change of advisories or policies costs, on SQLite and Postgres.
+
+    python bench/fleet.py [--images 10000] [--database sqlite|postgres]
+
+The advisories are those of DOCKGATE_FEEDS. Every figure is a whole operation by the clock: reading, matching, judging,
+writing, events included. On Postgres the cluster is that of the tests, but its commits reach the disk.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster is that of the tests
+from tests import postgres
+
+import _advisories
+import _fleets
+from dockgate.gate import rules
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.scanner import ecosystems
+from dockgate.services.advisories import Current, compare
+from dockgate.services.clock import ServerClock
+from dockgate.services.continuous import ContinuousVerdicts
+from dockgate.services.effects import Effects
+from dockgate.services.fleet import FleetIndex
+from dockgate.services.fleet_judging import FleetJudging
+from dockgate.services.policies import Policies, PolicySelection
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.watching import Watching
+from dockgate.store import Store, open_store
+from dockgate.vulnerabilities.database.keys import write_keys
+
+POLICY = "kind: Policy\nname: fleet\nrules:\n  max_findings: {{CRITICAL: 0, HIGH: {high}, only_fixable: true}}\n"
+EXPRESSION = (
+    "kind: Policy\nname: fleet\nrules:\n  expression:\n"
+    "    when: findings.filter(f, f.severity in ['CRITICAL', 'HIGH'] && f.fixed != '').size() > 3\n"
+    "    message: too many\n"
+)
+TOUCHED_IMAGES, CHANGED = 500, 100
+# Images that are added one by one.
+ALONE = 200
+
+
+class Fleet:
+    """A fleet in a new store, with everything that renews its verdicts."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.folder = folder
+        self.advisories = folder / "advisories.db"
+        shutil.copy(_advisories.folder() / "advisories.db", self.advisories)
+        self.store: Store = open_store(folder, postgres.database_url(folder) if database == "postgres" else None)
+        nothing = cast(Any, None)
+        clock, effects = ServerClock(lambda: datetime.now(UTC)), Effects(lambda _: None)
+        kinds, all_rules = ecosystems.load(), rules.load()
+        current = Current(self.advisories)
+        self.policies = Policies(self.store, all_rules, clock, effects)
+        selection = PolicySelection(self.store, self.policies, nothing)
+        exceptions = RiskAcceptances(self.store, nothing, kinds, nothing, clock, effects, 7)
+        judging = FleetJudging(self.store, nothing, exceptions, nothing, kinds, all_rules, clock)
+        self.index = FleetIndex(self.store, current, kinds, clock, "bench")
+        watching = Watching(self.store, selection, clock, "")
+        self.continuous = ContinuousVerdicts(
+            self.store, self.index, judging, selection, watching, current, compare, clock, effects
+        )
+
+    def change_advisories(self, sql: Callable[[sqlite3.Connection], None]) -> None:
+        """Put another database in the place of the present one."""
+        other = self.folder / "next.db"
+        shutil.copy(self.advisories, other)
+        with closing(sqlite3.connect(other)) as connection:
+            sql(connection)
+            connection.execute("UPDATE meta SET value = value || 'x' WHERE key = 'digest'")
+            write_keys(connection)
+            connection.commit()
+        os.replace(other, self.advisories)
+
+    def rarely_used_names(self) -> list[tuple[str, str]]:
+        """Packages with findings, whose images together are at most TOUCHED_IMAGES."""
+        components = dict(self.store.fleet.components({row.component for row in self.store.fleet_findings.findings()}))
+        by_name: dict[tuple[str, str], set[int]] = {}
+        for number, component in components.items():
+            by_name.setdefault((component.ecosystem, component.source_name), set()).add(number)
+        chosen, images = [], set[int]()
+        for key, numbers in sorted(by_name.items()):
+            here = self.store.fleet.images_with({bundle for _, bundle, _ in self.store.fleet.holders(numbers)})
+            if len(here) < 40 and len(images | here) <= TOUCHED_IMAGES:
+                chosen.append(key)
+                images |= here
+            if len(chosen) == CHANGED:
+                break
+        print(f"{len(chosen)} packages whose advisories change are in {len(images)} images")
+        return chosen
+
+
+def main(count: int, database: str) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {database}")
+    postgres.OPTIONS["fsync"] = "on"
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
+        fleet = Fleet(Path(name), database)
+        ingest(fleet, count)
+        fleet.policies.put("fleet", POLICY.format(high=9), "bench")
+        fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
+        report("all components matched, all images judged for the first time", timed(fleet.continuous.renew), None)
+        counts(fleet)
+        measure(fleet)
+        print(f"disk: {size(fleet) / count:.0f} bytes an image, without its inventory document")
+
+
+def ingest(fleet: Fleet, count: int) -> None:
+    """Add all images, the last ones alone by the clock."""
+    images = _fleets.Generator(fleet.advisories).images(count)
+    with ThreadPoolExecutor(8) as pool:  # which share a commit
+        waiting = deque[Future[object]]()
+        for image in islice(images, count - ALONE):
+            waiting.append(pool.submit(fleet.store.fleet.add, image))
+            if len(waiting) > 64:
+                waiting.popleft().result()
+        for entry in waiting:
+            entry.result()
+    times = sorted(timed(partial(fleet.store.fleet.add, image)) for image in images)
+    report("ingest of one more image, p95", times[int(len(times) * 0.95)], 0.020)
+    print(f"  median {times[len(times) // 2].seconds * 1000:.1f} ms")
+
+
+def measure(fleet: Fleet) -> None:
+    report("nothing has changed", timed(fleet.continuous.renew), None)
+    for high in (0, 1):
+        fleet.policies.put("fleet", POLICY.format(high=high), "bench")
+        report("everything judged again, a new policy", timed(fleet.continuous.renew), 1.0)
+    fleet.change_advisories(lambda sql: None)
+    report("another snapshot, nothing relevant changed", timed(fleet.continuous.renew), 0.3)
+    names = fleet.rarely_used_names()
+
+    def withdraw(sql: sqlite3.Connection) -> None:
+        for ecosystem, name in names:
+            sql.execute(
+                "DELETE FROM affected WHERE name = ? AND ecosystem IN (SELECT id FROM ecosystem WHERE name = ?)",
+                (name, ecosystem),
+            )
+
+    def epss(sql: sqlite3.Connection) -> None:
+        sql.execute("UPDATE predicted SET epss = epss * 0.9")
+        sql.execute("UPDATE part SET content = content || 'x' WHERE feed = 'epss'")
+
+    fleet.change_advisories(withdraw)
+    before = fleet.store.event_log.newest()
+    report(f"{len(names)} packages with other advisories", timed(fleet.continuous.renew), 0.5)
+    print(f"  {fleet.store.event_log.newest() - before} events")
+    fleet.change_advisories(epss)
+    report("all EPSS values moved", timed(fleet.continuous.renew), None)
+    fleet.policies.put("fleet", EXPRESSION, "bench")
+    report("everything judged again, a policy with an expression", timed(fleet.continuous.renew), 8.0)
+
+
+def counts(fleet: Fleet) -> None:
+    components = sum(1 for _ in fleet.store.fleet.components())
+    findings = list(fleet.store.fleet_findings.findings())
+    verdicts = fleet.store.fleet_verdicts.of_policy("fleet").values()
+    statuses = sorted(verdict.status.value for verdict in verdicts)
+    found = [sum(verdict.counts) for verdict in verdicts]
+    print(
+        f"  {components} components, {len({row.component for row in findings})} with {len(findings)} findings;"
+        f" {statistics.median(found):.0f} that count in the median image;"
+        f" { {status: statuses.count(status) for status in sorted(set(statuses))} }"
+    )
+
+
+def size(fleet: Fleet) -> int:
+    """The bytes of the database."""
+    if fleet.store.database.is_sqlite:
+        return sum(path.stat().st_size for path in fleet.folder.glob("dockgate.db*"))
+    from sqlalchemy import text
+
+    with fleet.store.database.read() as connection:
+        return int(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+
+
+class Used(NamedTuple):
+    """Seconds by the clock, and of this process's processor time."""
+
+    seconds: float
+    processor: float = 0.0
+
+
+def timed(run: Callable[[], object]) -> Used:
+    begin, begin_processor = time.perf_counter(), time.process_time()
+    run()
+    return Used(time.perf_counter() - begin, time.process_time() - begin_processor)
+
+
+def report(name: str, used: Used, bar: float | None) -> None:
+    judged = "" if bar is None else f"   bar {bar:.3f} s   {'pass' if used.seconds <= bar else 'MISS'}"
+    print(f"{name:62} {used.seconds:8.3f} s ({used.processor:7.3f} s of processor){judged}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    options = parser.parse_args()
+    main(options.images, options.database)
