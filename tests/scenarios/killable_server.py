@@ -75,7 +75,8 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
         story(server)
         server.moments = []
         server.insist(lambda: _has_attached_provenance(server))
-        return picture(server), server.deaths
+        # The fleet's verdicts may be renewed, and the server die of it, after the story.
+        return server.insist(lambda: picture(server)), server.deaths
     finally:
         server.purge()
 

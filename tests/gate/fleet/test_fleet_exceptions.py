@@ -1,0 +1,69 @@
+"""Exceptions that count for one image only, and those that only the inventory can decide."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.gate.fleet.fleets import FleetIndex, FleetItem
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+
+from dockgate.gate.fleet.judge import FleetJudge
+from dockgate.gate.fleet.model import FleetExceptions, PlatformResult
+from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.vulnerabilities.model import AdvisorySnapshot
+
+OTHER = "sha256:" + "9" * 64
+UNDER = policy(max_findings={"HIGH": 0}, vex={"authors": [{"name": "Vendor"}]})
+CONTENT = inventory(package("a"), package("b"))
+ITEMS = [FleetItem(IMAGE, (CONTENT,)), FleetItem(OTHER, (replace(CONTENT, image=OTHER),))]
+SNAPSHOT = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+STATEMENT = VexStatement(
+    "sha256:" + "d" * 64, "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",)
+)
+WAIVER = Waiver("w1", "ana", "Reviewed by hand.", unread="pkg:npm/a", image=IMAGE, until="2026-12-01T00:00:00Z")
+
+
+def judge(
+    exceptions: FleetExceptions, items: Sequence[FleetItem] = ITEMS, snapshot: AdvisorySnapshot = SNAPSHOT
+) -> list[Status | None]:
+    """The status of each image, None where only the inventory can decide."""
+    index = FleetIndex(items, snapshot)
+    made = FleetJudge(UNDER, RULES, ECOSYSTEMS, index.components, index.bundles, exceptions, snapshot.coverage, NOW)
+    results: list[list[PlatformResult] | None] = [made.judge(image) for image in index.images]
+    return [result[0].status if result else None for result in results]
+
+
+def test_without_exceptions_both_images_are_rejected() -> None:
+    assert judge(FleetExceptions()) == [Status.REJECTED, Status.REJECTED]
+
+
+def test_a_statement_about_a_package_counts_for_every_image() -> None:
+    assert judge(FleetExceptions((), (STATEMENT,))) == [Status.APPROVED, Status.APPROVED]
+
+
+def test_a_document_attached_to_an_image_counts_for_that_image_alone() -> None:
+    assert judge(FleetExceptions((), (), {OTHER: (STATEMENT,)})) == [Status.REJECTED, Status.APPROVED]
+
+
+def test_a_statement_about_an_image_counts_for_that_image_alone() -> None:
+    statement = replace(STATEMENT, products=(IMAGE,))
+    assert judge(FleetExceptions((), (statement,))) == [Status.APPROVED, Status.REJECTED]
+
+
+def test_a_statement_about_a_package_inside_another_one_is_for_the_gate() -> None:
+    """It excuses only in images that hold the other one, which has no findings and so is not in the index read."""
+    statement = replace(STATEMENT, products=("pkg:npm/b",), packages=("pkg:npm/a",))
+    assert judge(FleetExceptions((), (statement,))) == [None, None]
+    elsewhere = replace(statement, vulnerabilities=("CVE-2024-9",))
+    assert judge(FleetExceptions((), (elsewhere,))) == [Status.REJECTED, Status.REJECTED]
+
+
+def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
+    odd = inventory(package("a", "odd"))
+    items = [FleetItem(IMAGE, (odd,)), FleetItem(OTHER, (replace(odd, image=OTHER),))]
+    assert judge(FleetExceptions(), items) == [Status.UNDETERMINED, Status.UNDETERMINED]
+    assert judge(FleetExceptions((WAIVER,)), items) == [None, Status.UNDETERMINED]
+
+
+def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
+    waiver = replace(WAIVER, unread="", rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
+    assert judge(FleetExceptions((waiver,))) == [None, Status.REJECTED]
