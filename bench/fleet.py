@@ -80,14 +80,14 @@ class Fleet:
 
     def change_advisories(self, sql: Callable[[sqlite3.Connection], None]) -> None:
         """Put another database in the place of the present one."""
-        other = self.folder / "next.db"
-        shutil.copy(self.advisories, other)
-        with closing(sqlite3.connect(other)) as connection:
+        replacement = self.folder / "next.db"
+        shutil.copy(self.advisories, replacement)
+        with closing(sqlite3.connect(replacement)) as connection:
             sql(connection)
             connection.execute("UPDATE meta SET value = value || 'x' WHERE key = 'digest'")
             write_keys(connection)
             connection.commit()
-        os.replace(other, self.advisories)
+        os.replace(replacement, self.advisories)
 
     def rarely_used_names(self) -> list[tuple[str, str]]:
         """Packages with findings, whose images together are at most TOUCHED_IMAGES."""
@@ -159,7 +159,7 @@ def measure(fleet: Fleet) -> None:
 
     fleet.change_advisories(withdraw)
     before = fleet.store.event_log.newest()
-    report(f"{len(names)} packages with other advisories", timed(fleet.continuous.renew), 0.5)
+    report(f"{len(names)} packages with replacement advisories", timed(fleet.continuous.renew), 0.5)
     print(f"  {fleet.store.event_log.newest() - before} events")
     fleet.change_advisories(epss)
     report("all EPSS values moved", timed(fleet.continuous.renew), None)
@@ -172,10 +172,10 @@ def counts(fleet: Fleet) -> None:
     findings = list(fleet.store.fleet_findings.findings())
     verdicts = fleet.store.fleet_verdicts.of_policy("fleet").values()
     statuses = sorted(verdict.status.value for verdict in verdicts)
-    found = [sum(verdict.counts) for verdict in verdicts]
+    numbers = [sum(verdict.counts) for verdict in verdicts]
     print(
         f"  {components} components, {len({row.component for row in findings})} with {len(findings)} findings;"
-        f" {statistics.median(found):.0f} that count in the median image;"
+        f" {statistics.median(numbers):.0f} that count in the median image;"
         f" { {status: statuses.count(status) for status in sorted(set(statuses))} }"
     )
 

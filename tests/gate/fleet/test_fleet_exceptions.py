@@ -9,12 +9,13 @@ from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory,
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetExceptions, PlatformResult
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.rule import Reads
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
-OTHER = "sha256:" + "9" * 64
+SECOND = "sha256:" + "9" * 64
 UNDER = policy(max_findings={"HIGH": 0}, vex={"authors": [{"name": "Vendor"}]})
 CONTENT = inventory(package("a"), package("b"))
-ITEMS = [FleetItem(IMAGE, (CONTENT,)), FleetItem(OTHER, (replace(CONTENT, image=OTHER),))]
+ITEMS = [FleetItem(IMAGE, (CONTENT,)), FleetItem(SECOND, (replace(CONTENT, image=SECOND),))]
 SNAPSHOT = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
 STATEMENT = VexStatement(
     "sha256:" + "d" * 64, "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",)
@@ -41,7 +42,7 @@ def test_a_statement_about_a_package_counts_for_every_image() -> None:
 
 
 def test_a_document_attached_to_an_image_counts_for_that_image_alone() -> None:
-    assert judge(FleetExceptions((), (), {OTHER: (STATEMENT,)})) == [Status.REJECTED, Status.APPROVED]
+    assert judge(FleetExceptions((), (), {SECOND: (STATEMENT,)})) == [Status.REJECTED, Status.APPROVED]
 
 
 def test_a_statement_about_an_image_counts_for_that_image_alone() -> None:
@@ -59,7 +60,7 @@ def test_a_statement_about_a_package_inside_another_one_is_for_the_gate() -> Non
 
 def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
     odd = inventory(package("a", "odd"))
-    items = [FleetItem(IMAGE, (odd,)), FleetItem(OTHER, (replace(odd, image=OTHER),))]
+    items = [FleetItem(IMAGE, (odd,)), FleetItem(SECOND, (replace(odd, image=SECOND),))]
     assert judge(FleetExceptions(), items) == [Status.UNDETERMINED, Status.UNDETERMINED]
     assert judge(FleetExceptions((WAIVER,)), items) == [None, Status.UNDETERMINED]
 
@@ -67,3 +68,10 @@ def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
 def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
     waiver = replace(WAIVER, unread="", rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
     assert judge(FleetExceptions((waiver,))) == [None, Status.REJECTED]
+
+
+def test_no_rule_but_expressions_reads_every_package() -> None:
+    """One that does, or forgets to say what it reads, judges a fleet image by image."""
+    settings = {"expression": {"when": "findings.exists(f, f.exploited)", "message": "It is exploited."}}
+    reading = {rule.name: rule.reads(settings.get(rule.name, {})) for rule in RULES}
+    assert [name for name, reads in reading.items() if reads is Reads.PACKAGES] == []

@@ -1,12 +1,13 @@
 """How long a running image may stay at risk. It judges nothing: `gate.risk_deadline` reads the settings."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import RISK_RULE
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Severity
@@ -44,6 +45,12 @@ class AtRisk(Rule):
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         yield from ()
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.EVIDENCE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = AtRisk()
