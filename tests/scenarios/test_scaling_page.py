@@ -178,6 +178,8 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     assert all(name in result for name in NODES), result
     make.layout(admin.folder / "image", [{"etc/os-release": b"ID=debian\n", "large": bytes(8 << 20)}])
     require_answers(site)
+    admin.run("dockgate registry rotate")  # all servers follow
+    require_answers(site)
     site.hosts["node1"].end()
     require_answers(site)
     require_wrong_tokens_lock_out_their_host(site)

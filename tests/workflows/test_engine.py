@@ -171,6 +171,16 @@ def test_work_that_no_queue_here_takes_waits_for_a_process_that_takes_it(postgre
     assert {step.split()[1] for step in postgres.steps("build-1")} == {"builder"}
 
 
+def test_a_process_for_builds_alone_leaves_other_work_to_others(postgres: Processes) -> None:
+    postgres.go()
+    postgres.start("builder", "build-1", "web-1", queues="build")
+    until(lambda: len(postgres.steps("build-1")) == 3)
+    assert postgres.steps("web-1") == []
+    postgres.start("one", queues="control")
+    until(lambda: len(postgres.steps("web-1")) == 3)
+    assert {step.split()[1] for step in postgres.steps("web-1")} == {"one"}
+
+
 def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Processes) -> None:
     processes.start("one", "web-1", version="1")
     until(lambda: len(processes.steps("web-1")) == 2)

@@ -67,7 +67,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     registry_address, podman = programs.registry, programs.podman
     issuers = {registry_address: programs.tokens.repository_token}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
-    access = RegistryAccess(programs.tokens, settings.registry_push, programs.restart_registry)
+    access = RegistryAccess(programs.tokens, settings.registry_push, programs.trust_current_key)
     images = ImageAccess(
         registry_address,
         settings.registries,

@@ -164,7 +164,11 @@ def _task_groups(
     """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
     server, pushes = use_cases.server, use_cases.registry_pushes
     recovery = Recovery(adapters.store, server.scans, use_cases.waiting, starter)
-    groups = [TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False)]
+    key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
+    groups = [
+        TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False),
+        TaskGroup("registry key", [key], is_exclusive=False),
+    ]
     if Queue.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
     if Queue.DEPLOY in options.queues:

@@ -11,7 +11,7 @@ from dockgate.cli.listing_output import Cell, format_option, print_json, print_t
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
-QUEUES = "build,deploy,scan,deliver"
+QUEUES = "build,deploy,scan,deliver,control"
 
 
 @click.group(invoke_without_command=True)

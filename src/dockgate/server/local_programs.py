@@ -1,6 +1,7 @@
 """The programs that a server starts: its registry, and podman's service."""
 
 import os
+import threading
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -36,16 +37,18 @@ class LocalPrograms:
         self.realm = f"{inside}/registry/token"
         self._endpoint = registry_service.Endpoint("registry", LOOPBACK, settings.registry_port, self.realm)
         self._registry: ChildProcess | None = None
+        self._trusted = b""
+        self._trusting = threading.Lock()
 
     def __enter__(self) -> Self:
         settings = self._settings
         with ExitStack() as started:
             self.podman = podman_service.prepare(settings.data, self.registry)
-            notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
+            notify, self._trusted = f"{self._inside}/registry/events", self.tokens.certificate()
             storage, location = settings.shared / "registry", settings.registry_storage
             s3 = registry_service.s3_storage(location, os.environ) if location else None
             self._registry = registry_service.registry(
-                settings.data, self._endpoint, trusted, notify, self.secret, storage, s3
+                settings.data, self._endpoint, self._trusted, notify, self.secret, storage, s3
             )
             for child in (self._registry, podman_service.service(self.podman, settings.data)):
                 started.callback(child.stop)
@@ -53,11 +56,16 @@ class LocalPrograms:
             self._stack = started.pop_all()
         return self
 
-    def restart_registry(self) -> None:
-        """Restart the registry with the current certificate. Raises UnavailableError if it does not start again."""
-        registry_service.trust(self._settings.data, self._endpoint, self.tokens.certificate())
-        if self._registry is not None:
-            self._registry.restart()
+    def trust_current_key(self) -> None:
+        """Restart the registry if it does not trust the current certificate. UnavailableError if it does not start."""
+        with self._trusting:
+            certificate = self.tokens.certificate()
+            if certificate == self._trusted:
+                return
+            registry_service.trust(self._settings.data, self._endpoint, certificate)
+            if self._registry is not None:
+                self._registry.restart()
+            self._trusted = certificate
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

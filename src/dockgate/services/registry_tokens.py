@@ -42,15 +42,16 @@ class GrantedToken:
 class RegistryAccess:
     """Decides who may do what in our registry.
 
-    `patterns` open repositories for pushes by principals. `restart` makes the registry trust the present certificate.
+    `patterns` open repositories for pushes by principals. `trust` makes the registry trust the present certificate, if
+    it does not yet.
     """
 
     def __init__(
-        self, tokens: RegistryTokens, patterns: Sequence[str] = (), restart: Callable[[], None] = lambda: None
+        self, tokens: RegistryTokens, patterns: Sequence[str] = (), trust: Callable[[], None] = lambda: None
     ) -> None:
         self.tokens = tokens
         self._patterns = tuple(patterns)
-        self._restart = restart
+        self._trust = trust
 
     def grant(
         self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store
@@ -72,7 +73,11 @@ class RegistryAccess:
     def rotate(self) -> None:
         """Replace the signing key: every token and login ends at once. The registry is away for a moment."""
         self.tokens.rotate()
-        self._restart()
+        self._trust()
+
+    def follow_rotation(self) -> None:
+        """Let the registry trust the key with which another server has replaced the shared one. Called repeatedly."""
+        self._trust()
 
     def pull_login(self, repository: str) -> tuple[str, str]:
         """User name and password that pull from one repository."""

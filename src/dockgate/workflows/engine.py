@@ -258,10 +258,12 @@ class Engine:
 
     def _has_room(self, place: Place) -> bool:
         """Whether the workflow can start at once in this process."""
+        if place.name not in self._names:
+            return False
         if place.queue is Queue.CONTROL:
             return True  # a moment's work, and it must not wait behind others
         slots = self._slots[place.queue]
-        if place.name not in self._names or not slots.acquire(blocking=False):
+        if not slots.acquire(blocking=False):
             return False
         slots.release()
         return True

@@ -51,7 +51,8 @@ class _Key:
 class RegistryTokens:
     """Signs tokens with the key in `folder` (mode 0700; the file 0600), which is made when it is first needed.
 
-    May be used from several threads. All calls raise UnavailableError when the key cannot be read or written.
+    Servers that share the folder share the key: when one of them replaces it, all of them sign with the new one. May be
+    used from several threads. All calls raise UnavailableError when the key cannot be read or written.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -60,6 +61,8 @@ class RegistryTokens:
         self._clock = clock
         self._lock = threading.Lock()
         self._key: _Key | None = None
+        # Which file the key was read from: another server may have replaced it.
+        self._read_from: tuple[int, int] | None = None
 
     def token(self, subject: str, access: Iterable[Access]) -> str:
         """A token that the registry accepts for TOKEN_SECONDS."""
@@ -121,6 +124,7 @@ class RegistryTokens:
         """Replace the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
         with self._lock:
             self._key = self._write(_new_key(self._clock()))
+            self._read_from = self._file()
 
     def _sign(
         self, key: _Key, subject: str, audience: str, seconds: float, claims: dict[str, object], header: dict[str, Any]
@@ -139,9 +143,19 @@ class RegistryTokens:
 
     def _current(self) -> _Key:
         with self._lock:
-            if self._key is None:
+            file = self._file()
+            if self._key is None or (file is not None and file != self._read_from):
                 self._key = self._read() or self._create()
+                self._read_from = file or self._file()
             return self._key
+
+    def _file(self) -> tuple[int, int] | None:
+        """What tells the key's file from one that replaces it; None while it cannot be seen."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _read(self) -> _Key | None:
         try:
