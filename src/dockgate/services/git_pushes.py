@@ -2,8 +2,10 @@
 
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
 from dockgate.delivery.ports import FileEdit, RefUpdate, RepositoryFiles, RepositoryHost
@@ -31,6 +33,7 @@ class GitPushes:
     starter: Starter
     # Repositories with branches that may have moved without an event.
     _unobserved: set[str] = field(default_factory=set, init=False)
+    _locks: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
     def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
@@ -48,14 +51,16 @@ class GitPushes:
 
         Returns the events of the branches in `updates`, stored now or before; their pipelines start in the background.
         """
-        self._unobserved.add(repository)
-        if push or updates:
-            name = push or uuid.uuid4().hex
-            self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
-        heads = self.source.heads(repository)
-        observe = self.store.events.record_heads
-        events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self.clock.now(), by)
-        self._unobserved.discard(repository)
+        # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher.
+        with self._locks[repository]:
+            self._unobserved.add(repository)
+            if push or updates:
+                name = push or uuid.uuid4().hex
+                self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
+            heads = self.source.heads(repository)
+            observe = self.store.events.record_heads
+            events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self.clock.now(), by)
+            self._unobserved.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
         moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]

@@ -1,0 +1,42 @@
+"""Pushes of git: the event of a push has its pusher, whoever looks for missed pushes meanwhile."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.fakes.repository_host import MemoryHost
+
+from dockgate.delivery.contributors import NO_OBJECT
+from dockgate.delivery.ports import RefUpdate
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.git_pushes import GitPushes
+from dockgate.store import open_store
+
+
+class NoStarter:
+    """Starts nothing."""
+
+    def start_event(self, event_id: str) -> None:
+        pass
+
+
+def test_looking_for_missed_pushes_does_not_take_the_event_of_a_push_that_is_being_recorded(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    threads: list[threading.Thread] = []
+
+    def look_meanwhile(moment: str) -> None:
+        if moment == "before references" and not threads:  # while the push is recorded
+            threads.append(threading.Thread(target=pushes.observe_missed))
+            threads[0].start()
+            threads[0].join(timeout=0.5)
+
+    host = MemoryHost(look_meanwhile)
+    clock = ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
+    pushes = GitPushes(store, host, clock, Effects(), NoStarter())  # type: ignore[arg-type]
+    host.create("web")
+    commit = host.push("web", {"a": "1"})
+    events = pushes.accept("web", "ada", [RefUpdate("refs/heads/main", NO_OBJECT, commit)], "push-1", "token")
+    threads[0].join()
+    store.close()
+    assert [event.detail.get("by") for event in events] == ["ada"]
