@@ -1,5 +1,6 @@
 """The console: sessions, forms from our own pages only, every page for every role, hostile text, decisions."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -12,6 +13,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
+from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.web.authorization import FailedAuthentications
 
@@ -199,7 +201,7 @@ def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
 
-START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/advisories")
+START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/advisories", "/events")
 MORE = ("/people", "/audit", "/settings", "/styleguide", "/search?q=api", "/signin")
 
 
@@ -243,7 +245,8 @@ def test_pages_of_a_viewer_have_no_form_that_changes_anything(site: Site) -> Non
             for action in Forms(answer.text).actions
         }
     own = {action for action in actions if action.startswith("/settings/sessions/")}
-    assert actions - own == {"/signout", "/signin", "/theme"}
+    tries = {action for action in actions if action.startswith("/events/rules/") and action.endswith("/test")}
+    assert actions - own - tries == {"/signout", "/signin", "/theme"}
 
 
 def test_every_page_forbids_scripts_of_others(site: Site) -> None:
@@ -361,7 +364,7 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
     assert "<del>-FROM scratch</del>" in page
     until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
     newest = site.server.get("/pipelines/web/executions")[0]
-    assert newest["trigger"]["by"] == "developer"
+    assert newest["trigger"].get("by") == "developer", newest
     commit = answer.headers["location"].rpartition("/")[2]
     assert newest["trigger"]["commit"] == commit
     details = [entry["detail"] for entry in site.server.get("/audit?by=developer")]
@@ -393,3 +396,46 @@ def test_a_viewer_cannot_change_a_file(site: Site) -> None:
         assert "/edit/" not in browser.get("/repositories/web/files/Dockerfile?at=main").text
         assert browser.get("/repositories/web/edit/Dockerfile?at=main").status_code == 403
         assert browser.send_form("/repositories/web/edit", path="x").status_code == 403
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+def _event(service: str, summary: str) -> NewEvent:
+    detail = {"service": service, "summary": summary}
+    at = "2026-11-28T12:00:00.000Z"
+    return NewEvent(f"test/{service}", "dockgate", "service.at_risk", f"service {service}", at, detail)
+
+
+def test_events_are_filtered_by_a_pattern_and_shown_without_acting(site: Site) -> None:
+    site.server.store.event_log.record([_event("shop", HOSTILE)])
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        pattern = '{"detail": {"service": ["shop"]}}'
+        html = browser.get("/events", params={"pattern": pattern}).text
+        assert "service shop" in html
+        assert "<script>alert" not in html
+        unmatched = browser.get("/events", params={"pattern": pattern.replace("shop", "other")}).text
+        assert "None of the newest events matches" in unmatched
+
+
+@pytest.mark.parametrize("pattern", ["{", "[]", '{"a": "b"}', "[" * 5000])
+def test_a_wrong_pattern_is_refused_with_its_reason(site: Site, pattern: str) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        answer = browser.get("/events", params={"pattern": pattern})
+    assert answer.status_code == 422
+    assert "The pattern is wrong" in answer.text
+
+
+def test_a_rule_is_tried_with_an_event(site: Site) -> None:
+    target = {"kind": "Target", "name": "rebuild", "type": "pipeline", "pipeline": "web"}
+    site.server.apply(json.dumps(target))
+    rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
+    site.server.apply(json.dumps(rule))
+    event = json.dumps(_event("web", "x").envelope())
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        tried = browser.send_form("/events/rules/risky/test", event=event).text
+        assert "It matches." in tried
+        unmatched = browser.send_form("/events/rules/risky/test", event=event.replace("service.at_risk", "x")).text
+        assert "It does not match." in unmatched
+        assert browser.send_form("/events/rules/risky/test", event="{").status_code == 422
+        assert "pipeline" in browser.get("/events/targets/rebuild").text

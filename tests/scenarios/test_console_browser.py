@@ -10,14 +10,14 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.catalogue import service_at_risk
+from dockgate.events.envelope import NewEvent
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 CHROMIUM = "/usr/bin/chromium"
 START = (
     *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
-    *("/advisories", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
+    *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
 )
 # Pages of one walk: the first of each kind are reached long before.
 MAX_PAGES = 60
@@ -127,7 +127,7 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(chromium: Browser, site
     reason = page.get_by_label("Reason").last
     reason.fill("half a sentence")
     site.server.post(f"/executions/{site.waiting}/stop", {"reason": "no longer needed"})
-    event = service_at_risk("web", site.approved, "2026-11-28T12:00:00.000Z", None, "x", "2026-11-28T12:00:00.000Z")
+    event = NewEvent("test/1", "dockgate", "service.at_risk", "service web", "2026-11-28T12:00:00.000Z", {})
     site.server.store.event_log.record([event])
     expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
     expect(reason).to_be_focused()

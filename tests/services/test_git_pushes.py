@@ -1,4 +1,4 @@
-"""Pushes of git: the event of a push has its pusher, whoever looks for missed pushes meanwhile."""
+"""Pushes of git: the event of a push has its pusher, also when the reconciler looks for missed pushes meanwhile."""
 
 import threading
 from datetime import UTC, datetime

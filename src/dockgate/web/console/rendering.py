@@ -50,6 +50,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
         NavigationItem("Policies", "/policies", "scale"),
         NavigationItem("Waivers", "/waivers", "file-check"),
         NavigationItem("Advisories", "/advisories", "rss"),
+        NavigationItem("Events", "/events", "list"),
     ),
     (
         NavigationItem("People", "/people", "users", Permission.ADMINISTER),

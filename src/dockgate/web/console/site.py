@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from dockgate.web.console.pages import (
+    events,
     executions,
     governance,
     images,
@@ -20,6 +21,6 @@ def console_router() -> APIRouter:
     """The router of all pages. An approval's id may contain slashes, so its pages come last."""
     router = APIRouter()
     work = (signing_in, overview, pipelines, verdicts, images, running, repositories)
-    for page in (*work, governance, people, executions):
+    for page in (*work, events, governance, people, executions):
         router.include_router(page.router)
     return router

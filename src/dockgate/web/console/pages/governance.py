@@ -140,4 +140,5 @@ def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> R
 @router.get("/advisories")
 def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what the advisory database covers, and how old it is."""
-    return render(request, who, "advisories.html", title="Advisories", database=status(server).database)
+    state = status(server)
+    return render(request, who, "advisories.html", title="Advisories", database=state.database, feeds=state.feeds)

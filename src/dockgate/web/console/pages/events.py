@@ -1,0 +1,150 @@
+"""Events, the rules that send them on, and the targets that receive them."""
+
+import json
+from collections.abc import Sequence
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.events.envelope import StoredEvent
+from dockgate.events.pattern import compile_pattern
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import DefinitionError, DockgateError
+from dockgate.web import api
+from dockgate.web.api import rules as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Events on a page, and how many are read for it.
+PAGE_SIZE = 100
+MAX_READ = 2000
+DEAD_LETTERS = 100
+
+router = page_router()
+
+
+@router.get("/events")
+def events(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    pattern: str = "",
+    before: api.Count = 0,
+) -> Response:
+    """List the newest events, or those before a number, that match a pattern."""
+    shown: Sequence[StoredEvent] = ()
+    error = None
+    try:
+        shown = _matching(server, pattern, before)
+    except DefinitionError as problem:
+        error = problem
+    return render(
+        request,
+        who,
+        "events.html",
+        422 if error else 200,
+        live=None if pattern or before else "",
+        title="Error: events" if error else "Events",
+        events=shown,
+        bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown},
+        pattern=pattern,
+        before=before,
+        error=error,
+    )
+
+
+def _matching(server: WebServices, pattern: str, before: int) -> Sequence[StoredEvent]:
+    """The newest matching events before a number (0: all), newest first."""
+    try:
+        compiled = compile_pattern(json.loads(pattern)) if pattern else None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
+    end = before - 1 if before else server.store.event_log.newest()
+    reach = MAX_READ if compiled else PAGE_SIZE
+    read = server.store.event_log.read(max(0, end - reach), reach)
+    newest_first = reversed([event for event in read if event.seq <= end])
+    return [event for event in newest_first if compiled is None or compiled.matches(event.body)][:PAGE_SIZE]
+
+
+@router.get("/events/rules")
+def rules(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List event rules and targets."""
+    listed, targets = calls.rules(who, server), calls.targets(who, server)
+    return render(request, who, "event_rules.html", title="Event rules", rules=listed, targets=targets)
+
+
+@router.get("/events/rules/{name}")
+def rule(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show an event rule, with a tester."""
+    return _rule(request, who, server, name, "")
+
+
+def _rule(
+    request: Request,
+    who: Caller,
+    server: WebServices,
+    name: str,
+    event: str,
+    outcome: object = None,
+    error: DockgateError | None = None,
+) -> Response:
+    shown = calls.rule(name, who, server)
+    return render(
+        request,
+        who,
+        "event_rule.html",
+        422 if error else 200,
+        title=name,
+        rule=shown,
+        pattern=json.dumps(shown.pattern, indent=2, ensure_ascii=False),
+        event=event,
+        outcome=outcome,
+        error=error,
+    )
+
+
+@router.post("/events/rules/{name}/test")
+def try_rule(name: str, request: Request, who: api.Reader, server: api.ServerDependency, fields: Form) -> Response:
+    """Match an event with a rule. Nothing is sent."""
+    text = fields.get("event", "")
+    try:
+        event = json.loads(text)
+        if not isinstance(event, dict):
+            raise DefinitionError("The event is not a JSON object.", "Copy one from the page Events.")
+        outcome = calls.try_rule(name, calls.TriedEvent(event), who, server)
+    except (json.JSONDecodeError, RecursionError) as error:
+        problem = DefinitionError(f"The event is not JSON: {error}.", "Copy one from the page Events.")
+        return _rule(request, who, server, name, text, error=problem)
+    except DefinitionError as error:
+        return _rule(request, who, server, name, text, error=error)
+    return _rule(request, who, server, name, text, outcome)
+
+
+@router.get("/events/targets/{name}")
+def target(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a target with the messages that could not be sent."""
+    return render(
+        request,
+        who,
+        "target.html",
+        title=name,
+        target=calls.target(name, who, server),
+        letters=calls.dead_letters(name, who, server, DEAD_LETTERS),
+    )
+
+
+@router.post("/events/targets/{name}/test")
+def try_target(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Send a test message to a target."""
+    calls.try_target(name, who, server)
+    return see_other(f"/events/targets/{name}")
+
+
+@router.post("/events/targets/{name}/redeliver")
+def redeliver(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Send one dead letter again, or all."""
+    key = fields.get("key")
+    calls.redeliver(name, calls.Redelivery([key] if key else None), who, server)
+    return see_other(f"/events/targets/{name}")
