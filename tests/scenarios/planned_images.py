@@ -1,6 +1,6 @@
 """Images whose findings a case chooses, and the advisories that find them: a scanner that reads nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -56,6 +56,9 @@ class AdvisoryDatabase:
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {}
+
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        return {("Debian", entry.name) for entry in self.advisories if entry.id in names} or None
 
     def coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())

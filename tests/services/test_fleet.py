@@ -1,6 +1,6 @@
 """The fleet index: what scans write, how findings follow the advisory database, and what happens side by side."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -61,6 +61,13 @@ class AdvisoryDatabase:
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {name: self.known_cves[name] for name in names if name in self.known_cves}
+
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        return {
+            (entry.ecosystem.partition(":")[0], entry.name)
+            for entry in self.advisories
+            if {entry.id, *entry.aliases} & set(names)
+        } or None
 
     def coverage(self) -> Sequence[Coverage]:
         return (Coverage("PyPI", True, (), NOW),)

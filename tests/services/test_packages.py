@@ -1,7 +1,7 @@
 """Package URLs asked in batches: what a batch leaves behind."""
 
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -25,6 +25,9 @@ class Reader:
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {}
+
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        return None
 
     def coverage(self) -> tuple[Coverage, ...]:
         return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)

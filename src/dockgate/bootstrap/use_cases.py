@@ -54,6 +54,7 @@ from dockgate.services.event_dispatch import EventDispatcher
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
+from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
@@ -61,6 +62,7 @@ from dockgate.services.followed_images import ApprovedImages
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.notification_summary import NotificationSummary
+from dockgate.services.packages import Purls
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
@@ -294,6 +296,15 @@ def make_use_cases(
         ),
         approval_pubsub=pubsub,
         exceptions=exceptions,
+        exposure_search=ExposureSearch(
+            store,
+            adapters.advisories,
+            exceptions,
+            Purls(all_ecosystems),
+            lambda repository: selection.read(selection.policy_of(repository)).policy,
+            clock,
+            registry,
+        ),
         policies=policies,
         policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
         documents=Documents(

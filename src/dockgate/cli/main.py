@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
 
 # In the order of the help. Each is a module of this package with an object `command`.
 COMMANDS = (
-    *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status"),
+    *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status", "where"),
     *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
     *("waiver", "vex", "policy", "attestation", "deploy", "events", "rule", "target", "principal", "token", "audit"),
     *("worker", "store", "aws", "completion"),

@@ -312,6 +312,10 @@ class _Shared:
         with self._lock:
             return self._database.cves(names)
 
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        with self._lock:
+            return self._database.packages_of(names)
+
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:
             return self._database.coverage()

@@ -18,6 +18,7 @@ from dockgate.services.effects import UnservedQueue
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
+from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import FeedStatus, read_feed_statuses
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -72,6 +73,7 @@ class WebServices:
     approval_decisions: ApprovalDecisions
     approval_pubsub: ApprovalPubSub
     exceptions: RiskAcceptances
+    exposure_search: ExposureSearch
     policies: Policies
     policy_dry_run: PolicyDryRun
     documents: Documents

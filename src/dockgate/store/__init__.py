@@ -22,6 +22,7 @@ from dockgate.store.event_cursor import EventCursor
 from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
+from dockgate.store.exposure import Exposures
 from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_changes import FleetChanges
 from dockgate.store.fleet_findings import FleetFindings
@@ -84,6 +85,7 @@ class Store:
     fleet_judging: FleetJudgingState
     fleet_verdicts: FleetVerdicts
     tag_history: TagHistory
+    exposures: Exposures
     approvals: Approvals
     outbox: Outbox
     event_rules: EventRules
@@ -158,6 +160,7 @@ def open_store(
         fleet_judging=FleetJudgingState(database),
         fleet_verdicts=FleetVerdicts(database),
         tag_history=TagHistory(database),
+        exposures=Exposures(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
         event_rules=EventRules(database),

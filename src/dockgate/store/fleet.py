@@ -114,8 +114,10 @@ class Fleet:
             return _image(connection, digest)
 
     def images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
-        """All images that are not gone, or those with these ids, in the order of ids."""
-        query = _IMAGE.where(fleet_images.c.gone_at.is_(None)).order_by(fleet_images.c.id)
+        """All images that are not gone, or those with these ids, gone or not, in the order of ids."""
+        query = _IMAGE.order_by(fleet_images.c.id)
+        if ids is None:
+            query = query.where(fleet_images.c.gone_at.is_(None))
         for row in self._rows(query, fleet_images.c.id, ids):
             yield FleetImage(*row)
 
@@ -175,8 +177,15 @@ class Fleet:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
 
-    def uncovered(self, coverage: Sequence[Coverage]) -> Sequence[int]:
-        """The components for which the advisory database has no feed, or a partial one that does not name them."""
+    def uncovered(
+        self, coverage: Sequence[Coverage], about: Collection[tuple[str, str]] | None = None
+    ) -> Sequence[int]:
+        """The components for which the advisory database has no feed, or a partial one that does not name them.
+
+        With `about`, only those that may be packages of these (ecosystem without release, source name): of the same
+        ecosystem, of the same name in another one, or of an unknown distribution.
+        """
+        bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
         by_ecosystem = {entry.ecosystem: entry for entry in coverage}
         uncovered: list[int] = []
         table = fleet_components.c
@@ -186,6 +195,8 @@ class Fleet:
                 continue
             names = frozenset(entry.names) if entry else frozenset()
             query = select(table.id, table.source_name).where(table.ecosystem == ecosystem)
+            if about is not None and ecosystem and ecosystem.partition(":")[0] not in bases:
+                query = query.where(table.source_name.in_(sorted(package_names)))
             uncovered += [number for number, name in self._rows(query.order_by(table.id)) if name not in names]
         return sorted(uncovered)
 

@@ -1,11 +1,11 @@
 """Queries that several tables share."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Text, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, Text, bindparam, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -49,6 +49,29 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
     return column.bool_op("IN")(_Items(bindparam(parameter, type_=Text)))
+
+
+class _Numbers(FunctionElement[int]):
+    """The items of a JSON array of whole numbers, as the rows of a subquery."""
+
+    inherit_cache = True
+    type = Integer()
+
+
+@compiles(_Numbers, "sqlite")
+def _numbers_of_sqlite(items: _Numbers, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT value FROM json_each{compiler.process(items.clause_expr, **options)})"  # noqa: S608 - a parameter
+
+
+@compiles(_Numbers, "postgresql")
+def _numbers_of_postgres(items: _Numbers, compiler: SQLCompiler, **options: Any) -> str:
+    array = compiler.process(items.clause_expr, **options)
+    return f"(SELECT CAST(json_array_elements_text(CAST({array} AS json)) AS integer))"
+
+
+def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+    """Whether the column is one of the values, which are one parameter however many they are."""
+    return column.bool_op("IN")(_Numbers(literal(json.dumps(sorted(values)), Text)))
 
 
 def text_list(values: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """The interface of the advisory database. The contract suites in `tests/contracts` test each implementation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.scanner.model import Inventory
@@ -26,6 +26,13 @@ class AdvisoryReader(Protocol):
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         """The facts about those of the CVEs that the database knows, by name."""
+        ...
+
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        """The packages (ecosystem without release, source name) that records of these names are about.
+
+        None if no record has one of the names.
+        """
         ...
 
     def coverage(self) -> Sequence[Coverage]: ...

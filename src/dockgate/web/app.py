@@ -30,6 +30,7 @@ from dockgate.web.api import (
     attestations,
     deploys,
     executions,
+    exposure,
     health,
     images,
     openapi,
@@ -157,7 +158,19 @@ def _routes() -> Sequence[BaseRoute]:
     router = APIRouter()
     # Paths are matched in this order. An approval's id may contain slashes, so longer paths come first.
     first = (health, openapi, pipelines, executions, approval_requests, approvals)
-    for module in (*first, images, waivers, attestations, deploys, principals, policies, registries, rules, workers):
+    for module in (
+        *first,
+        exposure,
+        images,
+        waivers,
+        attestations,
+        deploys,
+        principals,
+        policies,
+        registries,
+        rules,
+        workers,
+    ):
         router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
     router.include_router(registry_endpoints.router)
     router.include_router(git_endpoints.router)

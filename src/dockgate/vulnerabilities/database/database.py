@@ -165,6 +165,20 @@ class Database:
         with _database_errors(self.path):
             return {cve.id: cve for cve in self._cves(names)}
 
+    def packages_of(self, names: Sequence[str]) -> frozenset[tuple[str, str]] | None:
+        """The packages (ecosystem without release, source name) that records of these names are about.
+
+        None if no record has one of the names. Records that were withdrawn do not count.
+        """
+        with _database_errors(self.path):
+            rows = self._sql.execute(
+                "SELECT packages FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))",
+                (json.dumps(sorted(names)),),
+            ).fetchall()
+            if not rows:
+                return None
+            return frozenset((ecosystem, name) for (packages,) in rows for ecosystem, name in json.loads(packages))
+
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
         """What the table `source` states of each CVE. If several parts have one, the first part counts."""
         with _database_errors(self.path):

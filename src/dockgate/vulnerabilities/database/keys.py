@@ -1,5 +1,6 @@
 """Write the digests by which two databases are compared."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -32,6 +33,24 @@ def write_keys(sql: sqlite3.Connection) -> None:
             f" WHERE id IN (SELECT DISTINCT part FROM {source}) ORDER BY id"
         ).fetchall()
         sql.execute("INSERT OR REPLACE INTO cve_key VALUES (?, ?)", (source, _digest(canonical.encode(parts))))
+
+
+def write_names(sql: sqlite3.Connection) -> None:
+    """Write by which names vulnerabilities are known, and which packages the records of a name are about."""
+    packages: dict[int, set[tuple[str, str]]] = {}
+    bases = {number: name.partition(":")[0] for number, name in sql.execute("SELECT id, name FROM ecosystem")}
+    for ecosystem, name, record in sql.execute("SELECT ecosystem, name, record FROM affected"):
+        packages.setdefault(record, set()).add((bases[ecosystem], name))
+    by_name: dict[str, set[tuple[str, str]]] = {}
+    for number, body in sql.execute("SELECT id, body FROM record"):
+        identity, aliases, upstream, _, _, _, withdrawn, _ = json.loads(body)
+        for name in () if withdrawn else (identity, *aliases, *upstream):
+            by_name.setdefault(name, set()).update(packages.get(number, ()))
+    sql.execute("DELETE FROM vulnerability")
+    sql.executemany(
+        "INSERT INTO vulnerability VALUES (?, ?)",
+        [(name, json.dumps(sorted(by_name[name]), separators=(",", ":"))) for name in sorted(by_name)],
+    )
 
 
 def _package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]]:

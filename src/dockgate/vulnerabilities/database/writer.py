@@ -19,7 +19,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
-from dockgate.vulnerabilities.database.keys import write_keys
+from dockgate.vulnerabilities.database.keys import write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import (
@@ -166,6 +166,7 @@ class Writer:
         if self._has_new_content:
             self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
             write_keys(self._sql)
+            write_names(self._sql)
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")

@@ -1,0 +1,157 @@
+"""`dockgate where`: which images hold a vulnerability or a package."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
+from dockgate.cli.output import echo
+
+UNDETERMINED = 3
+# Images of one request, where all are fetched.
+PAGE = 1000
+
+
+@click.command()
+@click.argument("question", metavar="CVE|GHSA|PURL|PACKAGE[@VERSION]")
+@click.option("--as-of", metavar="DATE", help="Answer as of this date, or time in RFC 3339.")
+@click.option("--all-tags", is_flag=True, help="Show images whose tags have all moved on, too.")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images in the table.")
+@click.option("--all", "all_images", is_flag=True, help="Show all images in the table.")
+@click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json", "csv", "html"]),
+    default="table",
+    show_default=True,
+    help="A table for people, or all images: the server's JSON, CSV for spreadsheets, or a page for a report.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    question: str,
+    as_of: str | None,
+    all_tags: bool,
+    limit: int,
+    all_images: bool,
+    output_format: str,
+) -> None:
+    """Find every image, service and pipeline that holds a vulnerability or a package.
+
+    \b
+    Name a vulnerability by any of its names, or a package:
+      dockgate where CVE-2024-3094
+      dockgate where pkg:pypi/requests@2.31.0
+      dockgate where openssl
+      dockgate where log4j-core@2.14.1
+
+    Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
+
+    Exits 0 when the answer is complete, 3 when of some images it is unknown, or when the name is not known.
+    """
+    query: dict[str, str | int] = {"q": question}
+    if as_of:
+        query["as_of"] = as_of
+    if all_tags:
+        query["include_moved"] = "true"
+    is_complete = all_images or output_format != "table"
+    exposure = fetch_all(Client(), query) if is_complete else Client().get("exposure", limit=limit, **query)
+    if output_format == "json":
+        print_json(exposure)
+    elif output_format == "csv":
+        from dockgate.reports import _exposure_csv
+
+        _exposure_csv.write(exposure, sys.stdout)
+    elif output_format == "html":
+        from dockgate.reports import _exposure_html
+
+        _exposure_html.write(exposure, sys.stdout)
+    else:
+        _print(exposure)
+    unknown = exposure["unknown"]
+    if unknown["total"] or unknown["reason"] or exposure["state"] == "UnknownName":
+        context.exit(UNDETERMINED)
+
+
+def fetch_all(client: Client, query: Mapping[str, str | int]) -> dict[str, Any]:
+    """All pages of an answer as one."""
+    exposure: dict[str, Any] = client.get("exposure", limit=PAGE, **query)
+    page = exposure
+    while page["next"] or page["unknown"]["next"]:
+        cursors: dict[str, str | int] = {
+            "after": page["next"] or 0,
+            "unknown_after": page["unknown"]["next"] or 1 << 50,
+        }
+        page = client.get("exposure", limit=PAGE, **query, **cursors)
+        exposure["images"] += page["images"]
+        exposure["unknown"]["images"] += page["unknown"]["images"]
+    return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
+
+
+def _print(exposure: Mapping[str, Any]) -> None:
+    unknown = exposure["unknown"]
+    print_fields(exposure["question"], _summary(exposure))
+    echo()
+    if exposure["images"]:
+        head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "RUNS", "WAIVED BY")
+        print_table(head, [row for image in exposure["images"] for row in _rows(image)], "")
+        shown = len(exposure["images"])
+        if exposure["next"]:
+            echo(f"{exposure['total'] - shown} more images: use --all, or -o csv or -o html for a report.")
+    if unknown["reason"]:
+        echo(f"Of all images it is unknown: {unknown['reason']}")
+    if unknown["images"]:
+        echo()
+        rows = [(display_digest(entry["digest"]), _place(entry), entry["reason"]) for entry in unknown["images"]]
+        print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
+        if unknown["next"]:
+            echo(f"{unknown['total'] - len(unknown['images'])} more images of which it is unknown: use --all.")
+
+
+def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    total, unknown = exposure["total"], exposure["unknown"]["total"]
+    answer: Cell = (f"{total} image{'s' if total != 1 else ''} hold{'s' if total == 1 else ''} it", "red")
+    if exposure["state"] == "Absent":
+        answer = ("no image is known to hold it", "" if unknown or exposure["unknown"]["reason"] else "green")
+    elif exposure["state"] == "UnknownName":
+        answer = (
+            "unknown: no advisory and no catalogue has this name. Check its spelling, or run `dockgate db update`.",
+            "yellow",
+        )
+    names = [name for name in exposure["names"] if name != exposure["question"]]
+    services = [f"{entry['task_definition']} ({entry['tasks']} tasks)" for entry in exposure["services"]]
+    return [
+        ("answer", answer),
+        ("as of", exposure["as_of"] or ""),
+        ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
+        ("other names", ", ".join(names)),
+        ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
+        ("services", ", ".join(services)),
+    ]
+
+
+def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
+    where = ", ".join(_place(place) for place in image["places"]) or "-"
+    runs = ", ".join(service["task_definition"] for service in image["services"]) or "-"
+    return [
+        (
+            display_digest(image["digest"]),
+            where,
+            f"{package['name']} {package['version']}",
+            package["severity"] or "-",
+            package["fixed"] or "-",
+            times.short(package["since"]),
+            runs,
+            ", ".join(entry["owner"] for entry in package["waived"]) or "-",
+        )
+        for package in image["packages"]
+    ]
+
+
+def _place(place: Mapping[str, Any]) -> str:
+    return f"{place['repository']}:{place['tag']}" if place["tag"] else str(place["repository"])

@@ -1,0 +1,24 @@
+"""A report on exposure as CSV (RFC 4180), for spreadsheets."""
+
+import csv
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from dockgate.reports._exposure_rows import COLUMNS, rows_of
+from dockgate.shared.escaping import clean
+
+# With one of these a spreadsheet takes a cell for a formula (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@")
+
+
+def write(exposure: Mapping[str, Any], out: TextIO) -> None:
+    """Write it. Cells that a spreadsheet would calculate begin with an apostrophe."""
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for row in rows_of(exposure):
+        writer.writerow([_cell(text) for text in row.values()])
+
+
+def _cell(text: str) -> str:
+    text = clean(text)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -1,0 +1,84 @@
+"""A report on exposure as a page of HTML that needs no network, for a notification duty."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any, TextIO
+
+from dockgate.reports import _html_page as page
+from dockgate.reports._exposure_rows import rows_of
+from dockgate.shared.escaping import clean
+
+_PRESENT = (
+    "image",
+    "repository",
+    "tag",
+    "package",
+    "version",
+    "vulnerability",
+    "severity",
+    "fixed_in",
+    "exposed_since",
+)
+_MORE = ("exposed_until", "services", "pipelines", "waived_by", "reason")
+_UNKNOWN = ("image", "repository", "tag", "reason")
+_STATES = {
+    "Present": ("rejected", "Images hold it."),
+    "Absent": ("approved", "No image is known to hold it."),
+    "UnknownName": ("undetermined", "Nothing is known of this name: neither an advisory nor a catalogue has it."),
+}
+
+
+def write(exposure: Mapping[str, Any], out: TextIO) -> None:
+    """Write it. All text is escaped, and the content security policy blocks every script but the filter."""
+    out.write(page.head(_text(f"Exposure to {exposure['question']}")))
+    for piece in _body(exposure):
+        out.write(piece + "\n")
+    out.write(page.FOOT)
+
+
+def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
+    kind, words = _STATES[exposure["state"]]
+    unknown = exposure["unknown"]
+    yield f"<header><h1>Exposure to {_text(exposure['question'])}</h1>"
+    names = [name for name in exposure["names"] if name != exposure["question"]]
+    if names:
+        yield f'<p class="quiet">Also known as {_text(", ".join(names))}</p>'
+    yield f'<p class="verdict {kind}"><b>{_text(words)}</b><br>{exposure["total"]} images hold it, '
+    yield f"{len(exposure['services'])} services run one; of {unknown['total']} images it is unknown.</p>"
+    if unknown["reason"]:
+        yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_text(unknown["reason"])}</p>'
+    yield "</header><table><tbody>"
+    for name, value in _facts(exposure):
+        yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
+    yield "</tbody></table>"
+    rows = list(rows_of(exposure))
+    yield from _table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], (*_PRESENT, *_MORE))
+    yield from _table("Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN)
+
+
+def _facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Answered at", exposure["answered_at"]
+    yield "As of", exposure["as_of"] or "the time of the answer"
+    if exposure["exploited"]:
+        yield "Known to be exploited since", exposure["exploited"]
+    if exposure["epss"] is not None:
+        yield "EPSS", f"{exposure['epss']:.3f}"
+    running = [f"{entry['task_definition']} ({entry['tasks']} tasks)" for entry in exposure["services"]]
+    if running:
+        yield "Services that run it", ", ".join(running)
+
+
+def _table(title: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> Iterator[str]:
+    yield f"<h2>{_text(title)}</h2>"
+    if not rows:
+        yield '<p class="quiet">None.</p>'
+        return
+    heads = "".join(f"<th>{_text(column.replace('_', ' '))}</th>" for column in columns)
+    yield f'<div class="wide"><table class="findings"><thead><tr>{heads}</tr></thead><tbody>'
+    for row in rows:
+        yield "<tr>" + "".join(f"<td>{_text(row[column])}</td>" for column in columns) + "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))

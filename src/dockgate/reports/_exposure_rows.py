@@ -1,0 +1,88 @@
+"""The rows of a report on exposure: one for each image, place and package, then those that are unknown."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+COLUMNS = (
+    "answer",
+    "image",
+    "repository",
+    "tag",
+    "in_place_since",
+    "in_place_until",
+    "package",
+    "version",
+    "purl",
+    "ecosystem",
+    "platform",
+    "origin",
+    "layer",
+    "vulnerability",
+    "severity",
+    "fixed_in",
+    "exposed_since",
+    "exposed_until",
+    "services",
+    "pipelines",
+    "waived_by",
+    "reason",
+)
+
+
+def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the rows of an answer of the server (`services.exposure.Exposure` as JSON)."""
+    for image in exposure["images"]:
+        about = {
+            "answer": "holds it",
+            "image": image["digest"],
+            "services": " ".join(service["task_definition"] for service in image["services"]),
+            "pipelines": " ".join(image["pipelines"]),
+        }
+        for place in image["places"] or [None]:
+            for package in image["packages"]:
+                yield _row(about | _place(place) | _package(package, place))
+    for image in exposure["unknown"]["images"]:
+        yield _row(
+            {
+                "answer": "unknown",
+                "image": image["digest"],
+                "repository": image["repository"],
+                "tag": image["tag"],
+                "reason": image["reason"],
+            }
+        )
+
+
+def _place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
+    if place is None:
+        return {}
+    return {
+        "repository": place["repository"],
+        "tag": place["tag"],
+        "in_place_since": place["since"],
+        "in_place_until": place["until"],
+    }
+
+
+def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
+    waived = [entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]]
+    return {
+        "package": package["name"],
+        "version": package["version"],
+        "purl": package["purl"],
+        "ecosystem": package["ecosystem"],
+        "platform": package["platform"],
+        "origin": package["origin"],
+        "layer": package["layer"],
+        "vulnerability": package["vulnerability"],
+        "severity": package["severity"],
+        "fixed_in": package["fixed"],
+        "exposed_since": package["since"],
+        "exposed_until": package["until"],
+        "waived_by": "; ".join(f"{entry['owner']} ({entry['kind']} {entry['by']})" for entry in waived),
+        "reason": "; ".join(entry["reason"] for entry in waived),
+    }
+
+
+def _row(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {column: values.get(column) or "" for column in COLUMNS}

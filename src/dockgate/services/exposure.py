@@ -1,0 +1,351 @@
+"""Where a vulnerability or a package is: every image that holds it, since when, where it runs, and who waived it."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dockgate.delivery.ports import Advisories
+from dockgate.gate import patterns
+from dockgate.gate.model import Policy
+from dockgate.identity.model import Caller
+from dockgate.services.clock import ServerClock
+from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
+from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, UnknownPage, ask_advisories
+from dockgate.services.packages import Purls
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+from dockgate.store.exposure import Affected, Holding, Places, RunningImage
+from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.vulnerabilities.aliases import alias_order
+from dockgate.vulnerabilities.model import Severity
+
+# Images of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+# Characters of a question.
+LONGEST_QUESTION = 1000
+EVERY = 1 << 31
+# Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
+_VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
+
+
+class ExposureState(StrEnum):
+    """The answer: some image holds it, none does, or no vulnerability of this name is known."""
+
+    PRESENT = "Present"
+    ABSENT = "Absent"
+    UNKNOWN_NAME = "UnknownName"
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedPackage:
+    """A package of an image that the question is about.
+
+    `origin` is "base" or "own", `owner` says that a distribution's package owns it and answers for it. Fields of a
+    vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
+    the later of its push and of the finding. `until` is null while it has.
+    """
+
+    name: str
+    version: str
+    purl: str
+    ecosystem: str
+    platform: str
+    layer: str
+    origin: str
+    is_owned: bool
+    paths: int
+    vulnerability: str | None
+    severity: str | None
+    fixed: str | None
+    since: str
+    until: str | None
+    waived: list[Acceptance] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """Where an image is or was. `tag` is null for one that is there by its digest alone."""
+
+    repository: str
+    tag: str | None
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it."""
+
+    service: str
+    target: str
+    task_definition: str
+    tasks: int
+    pipeline: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedImage:
+    """An image that holds it. `seen_at` is when the server first knew the image."""
+
+    digest: str
+    seen_at: str
+    places: list[ImagePlace]
+    services: list[RunningService]
+    pipelines: list[str]
+    packages: list[ExposedPackage]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The answer to where something is.
+
+    `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
+    `total` counts the images that hold it, `images` has a page of them, newest first; `next` is the cursor of the
+    following page, null for the last. `services` are all that run one of them. `unknown` are images that hold it or
+    not: they were not read, not completely, or their packages cannot be judged.
+    """
+
+    question: str
+    kind: str
+    state: ExposureState
+    names: list[str]
+    exploited: str | None
+    epss: float | None
+    as_of: str | None
+    answered_at: str
+    total: int
+    services: list[RunningService]
+    images: list[ExposedImage]
+    next: str | None
+    unknown: UnknownPage
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureRequest:
+    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer."""
+
+    question: str
+    who: Caller | None = None
+    as_of: str | None = None
+    include_moved: bool = False
+    limit: int = PAGE
+    after: int | None = None
+    unknown_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What a question is about: components, with their findings if it is about a vulnerability."""
+
+    is_vulnerability: bool
+    components: Mapping[int, Component]
+    vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
+    affected: Mapping[int, Sequence[Affected]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureSearch:
+    """Answers where something is. `policy_of` is the policy that judges a repository's images.
+
+    `registry` is the address of our own registry.
+    """
+
+    store: Store
+    advisories: Advisories
+    exceptions: RiskAcceptances
+    purls: Purls
+    policy_of: Callable[[str], Policy]
+    clock: ServerClock
+    registry: str
+
+    def find(self, request: ExposureRequest) -> Exposure:
+        """Answer a question. UsageError for an empty or too long one, or for a wrong package URL."""
+        question = request.question.strip()
+        if not question or len(question) > LONGEST_QUESTION:
+            raise UsageError(
+                f"a question has 1 to {LONGEST_QUESTION} characters",
+                "Name a vulnerability, a package or a package URL.",
+            )
+        with self.store.database.read():  # one connection, and one state of the index, for all of it
+            return self._find(question, request)
+
+    def _find(self, question: str, request: ExposureRequest) -> Exposure:
+        subject = self._subject(question, request.as_of)
+        owned, exposures = not subject.is_vulnerability, self.store.exposures
+        running = [] if request.as_of else [entry for entry in exposures.running() if self._may_see(entry, request.who)]
+        exposed_running = exposures.holding(subject.components, {entry.digest for entry in running}, owned=owned)
+        services = [_service(entry) for entry in running if entry.digest in exposed_running]
+        places = Places(request.as_of, self._repositories(request.who), exposed_running, request.include_moved)
+        ids = exposures.image_ids(subject.components, places, owned=owned)
+        names = _names(subject)
+        knowledge = AdvisoryKnowledge(True)
+        unknown = UnknownImages(self.store, places, ids)
+        unknown.add_partly_read()
+        if subject.is_vulnerability:
+            knowledge = ask_advisories(self.store, self.advisories, [question, *names])
+            unknown.add_components(knowledge.uncovered, "the advisory database does not cover packages of it")
+            unknown.add_components(exposures.doubtful([question, *names]), "versions of it cannot be compared")
+            waiting = [number for number, _ in self.store.fleet_findings.unmatched(EVERY)]
+            unknown.add_components(waiting, "packages of it are not matched yet")
+        following = [number for number in ids if request.after is None or number < request.after]
+        page = following[: request.limit]
+        entries = subject.vulnerabilities.values()
+        is_known = bool(entries) or knowledge.is_known
+        return Exposure(
+            question=question,
+            kind="vulnerability" if subject.is_vulnerability else "package",
+            state=ExposureState.PRESENT if ids else ExposureState.ABSENT if is_known else ExposureState.UNKNOWN_NAME,
+            names=names,
+            exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
+            epss=max((entry.epss for entry in entries if entry.epss >= 0), default=None),
+            as_of=request.as_of,
+            answered_at=self.clock.now(),
+            total=len(ids),
+            services=services,
+            images=self._images(page, subject, places, services, request),
+            next=str(page[-1]) if len(following) > len(page) else None,
+            unknown=unknown.page(request.unknown_after, request.limit, knowledge.reason),
+        )
+
+    def _subject(self, question: str, at: str | None) -> _Subject:
+        if question.lower().startswith("pkg:"):
+            return _Subject(False, self._of_purl(question))
+        vulnerabilities = self.store.exposures.vulnerabilities(question)
+        if vulnerabilities or _VULNERABILITY.fullmatch(question):
+            affected: dict[int, list[Affected]] = {}
+            for entry in self.store.exposures.affected(vulnerabilities, at):
+                affected.setdefault(entry.component, []).append(entry)
+            return _Subject(True, self.store.exposures.components(affected), vulnerabilities, affected)
+        name, at_sign, version = question.rpartition("@")
+        if not name or not at_sign:
+            name, version = question, ""
+        return _Subject(False, _of_version(self.store.exposures.named([name]), version))
+
+    def _of_purl(self, question: str) -> Mapping[int, Component]:
+        purl = self.purls.parse(question)
+        namespaced = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
+        components = self.store.exposures.named([purl.name, *namespaced])
+        return {
+            number: component
+            for number, component in components.items()
+            if patterns.names_package(question, component.package())
+        }
+
+    def _repositories(self, who: Caller | None) -> Collection[str] | None:
+        if who is None or not who.is_limited:
+            return None
+        return [name for name in self.store.exposures.repositories() if who.reaches(repository=name)]
+
+    def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
+        return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+
+    def _images(
+        self,
+        ids: Sequence[int],
+        subject: _Subject,
+        places: Places,
+        services: Sequence[RunningService],
+        request: ExposureRequest,
+    ) -> list[ExposedImage]:
+        images = sorted(self.store.fleet.images(ids), key=lambda image: -image.id) if ids else []
+        digests = [image.digest for image in images]
+        where: dict[str, list[TagPeriod]] = {}
+        for period in self.store.tag_history.periods(digests):
+            if places.shows(period):
+                where.setdefault(period.digest, []).append(period)
+        owned = not subject.is_vulnerability
+        holdings: dict[int, list[Holding]] = {}
+        for holding in self.store.exposures.holdings(ids, subject.components, owned=owned):
+            holdings.setdefault(holding.image, []).append(holding)
+        pipelines = self.store.exposures.pipelines(digests)
+        acceptances = AcceptanceFinder(self.store, self.exceptions, self.policy_of, request.as_of or self.clock.now())
+        return [
+            ExposedImage(
+                digest=image.digest,
+                seen_at=image.seen_at,
+                places=[
+                    ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
+                    for entry in where.get(image.digest, ())
+                ],
+                services=[service for service in services if service.digest == image.digest],
+                pipelines=[
+                    name
+                    for name in pipelines.get(image.digest, ())
+                    if request.who is None or request.who.reaches(pipeline=name)
+                ],
+                packages=_packages(
+                    image, holdings.get(image.id, ()), subject, where.get(image.digest, ()), acceptances
+                ),
+            )
+            for image in images
+        ]
+
+
+def _packages(
+    image: FleetImage,
+    holdings: Sequence[Holding],
+    subject: _Subject,
+    periods: Sequence[TagPeriod],
+    acceptances: AcceptanceFinder,
+) -> list[ExposedPackage]:
+    """The packages of an image that a question is about, each with each vulnerability; the worst first."""
+    since = min((period.since for period in periods), default=image.seen_at)
+    ends = [period.until for period in periods]
+    until = None if None in ends or not ends else max(filter(None, ends))
+    repositories = sorted({period.repository for period in periods}) or [image.repository]
+    entries: list[tuple[Holding, Affected | None]] = [
+        (holding, affected)
+        for holding in holdings
+        for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
+    ]
+    packages = []
+    for holding, affected in entries:
+        component = subject.components[holding.component]
+        vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
+        waived: list[Acceptance] = []
+        if affected and vulnerability:
+            waived = acceptances.find(image, repositories, component.package(), affected, vulnerability)
+        packages.append(
+            ExposedPackage(
+                name=component.name,
+                version=component.version,
+                purl=component.purl,
+                ecosystem=component.ecosystem,
+                platform=holding.platform,
+                layer=holding.layer,
+                origin="base" if holding.base else "own",
+                is_owned=holding.owned,
+                paths=holding.paths,
+                vulnerability=vulnerability.name if vulnerability else None,
+                severity=affected.severity.value if affected else None,
+                fixed=affected.fixed or None if affected else None,
+                since=max(since, affected.opened) if affected else since,
+                until=min(filter(None, (until, affected.closed if affected else None)), default=None),
+                waived=waived,
+            )
+        )
+    return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
+
+
+def _service(entry: RunningImage) -> RunningService:
+    pipeline = entry.execution.rpartition("-")[0] or None
+    definition = f"{entry.service}:{entry.revision}"
+    return RunningService(entry.service, entry.target, definition, entry.desired_count, pipeline, entry.digest)
+
+
+def _names(subject: _Subject) -> list[str]:
+    names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
+    return sorted(names, key=alias_order)
+
+
+def _of_version(components: Mapping[int, Component], version: str) -> Mapping[int, Component]:
+    if not version:
+        return components
+    return {
+        number: component
+        for number, component in components.items()
+        if version in (component.version, component.source_version)
+    }

@@ -1,0 +1,94 @@
+"""Who waived a vulnerability in an image, or stated that it is not affected."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate import waivers
+from dockgate.gate.model import Policy, Waivers
+from dockgate.scanner.model import Inventory, Package
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.store import Store
+from dockgate.store.exposure import Affected
+from dockgate.store.fleet_records import FleetImage, Vulnerability
+from dockgate.vulnerabilities.model import Finding, Matches, Rating
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A waiver or VEX statement because of which a finding does not count. `until` is null without a date.
+
+    It holds in images of `repository`.
+    """
+
+    kind: str
+    by: str
+    owner: str
+    reason: str
+    until: str | None
+    repository: str
+
+
+class AcceptanceFinder:
+    """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
+
+    A waiver of one platform of an index is not found, and neither is one of a repository that only its own builds may
+    use: what is named here counts for sure, and what is not named may.
+    """
+
+    def __init__(self, store: Store, exceptions: RiskAcceptances, policy_of: Callable[[str], Policy], now: str) -> None:
+        self._exceptions = exceptions
+        self._policy_of = policy_of
+        self._now = now
+        self._waivers = [
+            record.waiver
+            for record in store.waivers.list()
+            if record.waiver.created_at <= now and (not record.revoked_at or record.revoked_at > now)
+        ]
+        self._has_vex = any(not record.removed_at for record in store.vex.list())
+        self._policies: dict[str, Policy] = {}
+
+    def find(
+        self,
+        image: FleetImage,
+        repositories: Sequence[str],
+        package: Package,
+        affected: Affected,
+        vulnerability: Vulnerability,
+    ) -> list[Acceptance]:
+        """What excuses the finding, in each of the image's repositories."""
+        if not self._waivers and not self._has_vex:
+            return []
+        rating = Rating("", affected.severity)
+        finding = Finding(
+            vulnerability.name,
+            vulnerability.aliases,
+            package,
+            affected.severity,
+            rating,
+            affected.fixed,
+            affected.note,
+        )
+        inventory = Inventory(image.digest, "", None, (), (package,), ())
+        acceptances = []
+        for repository in repositories:
+            policy = self._policy(repository)
+            accepted = self._accepted(image.digest, inventory, policy, repository)
+            applied = waivers.apply_to_findings(
+                Matches((finding,), ()), accepted, policy, inventory, image.digest, self._now
+            )
+            acceptances += [
+                Acceptance(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
+                for entry in applied.waived
+            ]
+        return acceptances
+
+    def _accepted(self, image: str, inventory: Inventory, policy: Policy, repository: str) -> Waivers:
+        selected = waivers.select_waivers(self._waivers, repository, [image], self._now)
+        if not self._has_vex:
+            return Waivers(selected)
+        return Waivers(selected, self._exceptions.of(image, [inventory], policy, repository, self._now).statements)
+
+    def _policy(self, repository: str) -> Policy:
+        if repository not in self._policies:
+            self._policies[repository] = self._policy_of(repository)
+        return self._policies[repository]

@@ -1,0 +1,124 @@
+"""Images of which it is unknown whether they hold a vulnerability or a package. Unknown is never "no"."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.delivery.ports import Advisories
+from dockgate.shared.errors import DatabaseError
+from dockgate.store import Store
+from dockgate.store.exposure import Places
+from dockgate.store.records import ScanState
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownExposure:
+    """An image that holds it or not, and why that is unknown. `tag` is null for one that is there by its digest."""
+
+    digest: str
+    repository: str
+    tag: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPage:
+    """How many images it is unknown of, and a page of them. `next` is the cursor of the following one.
+
+    `reason` is why it is unknown of all images, null where it is not.
+    """
+
+    total: int
+    images: list[UnknownExposure]
+    next: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryKnowledge:
+    """What the advisory database knows of some vulnerabilities.
+
+    `is_known`: it has their names. `packages` are those that their advisories are about: (ecosystem, source name). The
+    components of `uncovered` may be such packages, and it does not cover them. `reason`: it cannot be asked.
+    """
+
+    is_known: bool
+    packages: Collection[tuple[str, str]] = ()
+    uncovered: Collection[int] = ()
+    reason: str | None = None
+
+
+def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
+    """Return what the advisory database knows of the vulnerabilities with these names."""
+    try:
+        reader = advisories()
+        packages = reader.packages_of(names)
+        is_known = packages is not None or bool(reader.cves(names))
+        uncovered = store.fleet.uncovered(reader.coverage(), packages or ())
+    except DatabaseError as error:
+        return AdvisoryKnowledge(False, reason=f"{error} {error.advice}".strip())
+    if store.fleet_findings.source() is None:
+        reason = "The packages of the images have not been matched with the advisory database yet."
+        return AdvisoryKnowledge(is_known, packages or (), uncovered, reason)
+    return AdvisoryKnowledge(is_known, packages or (), uncovered)
+
+
+class UnknownImages:
+    """Finds them, for one question. `exposed` are the images that hold it for sure."""
+
+    def __init__(self, store: Store, places: Places, exposed: Collection[int]) -> None:
+        self._store = store
+        self._places = places
+        self._exposed = frozenset(exposed)
+        # Why, by the id of the image.
+        self._reasons: dict[int, list[str]] = {}
+
+    def add_partly_read(self) -> None:
+        """Add the images with files that could not be read."""
+        for image, count in self._store.exposures.partly_read(self._places):
+            files = "1 file" if count == 1 else f"{count} files"
+            self._add(image, f"{files} of it could not be read")
+
+    def add_components(self, components: Collection[int], reason: str) -> None:
+        """Add the images that hold one of these components, for this reason."""
+        for image in self._store.exposures.image_ids(components, self._places, owned=False):
+            self._add(image, reason)
+
+    def page(self, after: int, limit: int, reason: str | None) -> UnknownPage:
+        """The page that begins after so many images; those that are in no index come first."""
+        not_indexed = [
+            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry.state, entry.reason))
+            for entry in self._store.exposures.not_indexed(self._places)
+        ]
+        ids = sorted(self._reasons, reverse=True)
+        total, end = len(not_indexed) + len(ids), after + limit
+        page = not_indexed[after:end]
+        page += self._views(ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))])
+        return UnknownPage(total, page, str(end) if end < total else None, reason)
+
+    def _add(self, image: int, reason: str) -> None:
+        if image not in self._exposed:
+            self._reasons.setdefault(image, []).append(reason)
+
+    def _views(self, ids: Sequence[int]) -> list[UnknownExposure]:
+        images = {image.id: image for image in self._store.fleet.images(ids)} if ids else {}
+        where: Mapping[str, tuple[str, str | None]] = {
+            period.digest: (period.repository, period.tag or None)
+            for period in self._store.tag_history.periods([image.digest for image in images.values()])
+            if self._places.shows(period)
+        }
+        return [
+            UnknownExposure(
+                images[number].digest,
+                *where.get(images[number].digest, (images[number].repository, None)),
+                "; ".join(self._reasons[number]),
+            )
+            for number in ids
+        ]
+
+
+def _why(state: ScanState | None, reason: str) -> str:
+    if state is None:
+        return "it was never scanned"
+    if state is ScanState.REQUESTED:
+        return "its scan has not ended yet"
+    return f"its scan failed: {reason}" if reason else "it is not in the index yet"

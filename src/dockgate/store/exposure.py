@@ -1,0 +1,328 @@
+"""Which images hold a vulnerability or a package, now or at a time in the past.
+
+What holds it is found from the components: their bundles, the images of these, and where those were.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal, or_, select, true
+
+from dockgate.delivery.model import TaskDefinition
+from dockgate.shared.references import ImageReference
+from dockgate.store.engine import Database
+from dockgate.store.fleet_records import Component, TagPeriod, Vulnerability
+from dockgate.store.queries import batches, numbers_of
+from dockgate.store.records import ScanState
+from dockgate.store.schema import approvals, scans, services, task_definitions
+from dockgate.store.schema_fleet import (
+    fleet_aliases,
+    fleet_bundle_components,
+    fleet_components,
+    fleet_doubts,
+    fleet_findings,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_past_findings,
+    fleet_platforms,
+    fleet_tags,
+    fleet_vulnerabilities,
+)
+from dockgate.vulnerabilities.model import Severity
+
+_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+
+
+class Affected(NamedTuple):
+    """A component with a finding, and the time in which it had it. `closed` is None while it still has."""
+
+    component: int
+    vulnerability: int
+    severity: Severity
+    fixed: str
+    note: str
+    opened: str
+    closed: str | None
+
+
+class Places(NamedTuple):
+    """Which images count: those that were somewhere at a time (None: now), in one of these repositories (None: any).
+
+    `running` images count wherever they are. With `moved`, images count whose tags have all moved on.
+    """
+
+    at: str | None = None
+    repositories: Collection[str] | None = None
+    running: Collection[str] = ()
+    moved: bool = False
+
+    def shows(self, period: TagPeriod) -> bool:
+        """Whether an image was there at the time, and in one of the repositories."""
+        if self.repositories is not None and period.repository not in self.repositories:
+            return False
+        if self.at is None:
+            return self.moved or period.until is None
+        return period.since <= self.at and (self.moved or period.until is None or period.until > self.at)
+
+
+class Holding(NamedTuple):
+    """A component in a platform of an image. `owned`: a distribution's package owns it, and answers for it."""
+
+    image: int
+    platform: str
+    component: int
+    paths: int
+    owned: bool
+    layer: str
+    base: bool
+
+
+class UnknownImage(NamedTuple):
+    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan."""
+
+    digest: str
+    repository: str
+    tag: str
+    state: ScanState | None
+    reason: str
+
+
+class RunningImage(NamedTuple):
+    """A service and what it runs. `execution` deployed it, "" for a person."""
+
+    service: str
+    target: str
+    desired_count: int
+    revision: int
+    execution: str
+    digest: str
+    reference: ImageReference
+
+
+class Exposures:
+    """Questions about what images hold."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def vulnerabilities(self, name: str) -> dict[int, Vulnerability]:
+        """The fleet's vulnerabilities that are known by a name, in any case of its letters, or by one of these's names.
+
+        A bulletin's name gives all vulnerabilities that it is about.
+        """
+        table = fleet_vulnerabilities.c
+        columns = select(table.id, *(table[name] for name in Vulnerability._fields))
+        by_alias = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct
+        with self._database.read() as connection:
+            rows = connection.execute(by_alias().where(fleet_aliases.c.alias.in_({name, name.upper(), name.lower()})))
+            if not (entries := {number: Vulnerability(*fields) for number, *fields in rows}):
+                rows = connection.execute(by_alias().where(func.lower(fleet_aliases.c.alias) == name.lower()))
+                entries = {number: Vulnerability(*fields) for number, *fields in rows}
+            for names in batches(sorted({entry.name for entry in entries.values()})):
+                rows = connection.execute(by_alias().where(fleet_aliases.c.alias.in_(names)))
+                entries |= {number: Vulnerability(*fields) for number, *fields in rows}
+        return entries
+
+    def affected(self, vulnerabilities: Collection[int], at: str | None = None) -> Sequence[Affected]:
+        """The components that have one of these vulnerabilities, or had it at a time."""
+        present, past = fleet_findings.c, fleet_past_findings.c
+        rows: list[Affected] = []
+        columns: list[ColumnElement[Any]]
+        with self._database.read() as connection:
+            for part in batches(sorted(vulnerabilities)):
+                columns = [present[name] for name in Affected._fields if name != "closed"]
+                query = select(*columns).where(present.vulnerability.in_(part))
+                if at is not None:
+                    query = query.where(present.opened <= at)
+                rows += [Affected._make((*row, None)) for row in connection.execute(query)]
+                if at is None:
+                    continue
+                columns = [literal("") if name == "note" else past[name] for name in Affected._fields]
+                ended = select(*columns).where(past.vulnerability.in_(part), past.opened <= at, past.closed > at)
+                rows += [Affected(*row) for row in connection.execute(ended)]
+        return rows
+
+    def components(self, ids: Collection[int]) -> dict[int, Component]:
+        """These components, by id."""
+        with self._database.read() as connection:
+            return {
+                number: Component(*fields)
+                for part in batches(sorted(ids))
+                for number, *fields in connection.execute(_COMPONENT.where(fleet_components.c.id.in_(part)))
+            }
+
+    def named(self, names: Sequence[str]) -> dict[int, Component]:
+        """The components of these names, or of source packages of that name.
+
+        In any case of their letters, if none is written like this.
+        """
+        table = fleet_components.c
+        lower = [name.lower() for name in names]
+        queries = (
+            or_(table.name.in_(names), table.source_name.in_(names)),
+            or_(func.lower(table.name).in_(lower), func.lower(table.source_name).in_(lower)),
+        )
+        with self._database.read() as connection:
+            for condition in queries:
+                rows = connection.execute(_COMPONENT.where(condition).order_by(table.id))
+                if components := {number: Component(*fields) for number, *fields in rows}:
+                    return components
+        return {}
+
+    def image_ids(self, components: Collection[int], places: Places, *, owned: bool) -> Sequence[int]:
+        """The images that hold one of these components, the newest first.
+
+        `owned`: components that a distribution's package owns count, too.
+        """
+        if not components:
+            return ()
+        query = select(fleet_images.c.id).where(fleet_images.c.id.in_(_holding(components, owned=owned)))
+        with self._database.read() as connection:
+            return connection.scalars(query.where(_is_placed(places)).order_by(fleet_images.c.id.desc())).all()
+
+    def holding(self, components: Collection[int], digests: Collection[str], *, owned: bool) -> set[str]:
+        """Those of the images that hold one of these components."""
+        if not components or not digests:
+            return set()
+        condition = fleet_images.c.id.in_(_holding(components, owned=owned))
+        with self._database.read() as connection:
+            return {
+                digest
+                for part in batches(sorted(digests))
+                for digest in connection.scalars(
+                    select(fleet_images.c.digest).where(fleet_images.c.digest.in_(part), condition)
+                )
+            }
+
+    def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
+        """Where these images hold these components."""
+        bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
+        query = (
+            select(
+                bundles.image, platforms.platform, parts.component, parts.n, parts.owned, bundles.layer, bundles.base
+            )
+            .join(fleet_bundle_components, parts.bundle == bundles.bundle)
+            .join(
+                fleet_platforms,
+                and_(platforms.image == bundles.image, platforms.position == bundles.platform),
+            )
+            .where(bundles.image.in_(sorted(images)), numbers_of(parts.component, components))
+            .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
+        )
+        if not owned:
+            query = query.where(~parts.owned)
+        with self._database.read() as connection:
+            return [Holding(*row) for row in connection.execute(query)] if images else []
+
+    def doubtful(self, names: Collection[str]) -> Sequence[int]:
+        """The components that cannot be compared with an advisory of one of these names."""
+        accepted = set(names)
+        with self._database.read() as connection:
+            rows = connection.execute(select(fleet_doubts.c.component, fleet_doubts.c.ids))
+            return sorted({component for component, ids in rows if not accepted.isdisjoint(ids)})
+
+    def partly_read(self, places: Places) -> Sequence[tuple[int, int]]:
+        """The images with files that could not be read, and how many, the newest first."""
+        platforms = fleet_platforms.c
+        query = (
+            select(fleet_images.c.id, func.sum(platforms.unread))
+            .join(fleet_platforms, platforms.image == fleet_images.c.id)
+            .where(platforms.unread > 0, _is_placed(places))
+            .group_by(fleet_images.c.id)
+            .order_by(fleet_images.c.id.desc())
+        )
+        with self._database.read() as connection:
+            return [(image, count) for image, count in connection.execute(query)]
+
+    def not_indexed(self, places: Places) -> Sequence[UnknownImage]:
+        """The images that are somewhere, and of which the index has nothing: not scanned, or not with success."""
+        tags = fleet_tags.c
+        query = (
+            select(tags.digest, tags.repository, tags.tag, scans.c.state, scans.c.reason)
+            .outerjoin(scans, scans.c.image == tags.digest)
+            .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
+            .where(
+                fleet_images.c.id.is_(None),
+                or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
+                true() if places.moved else _is_at(places.at),
+                _is_in(places.repositories),
+            )
+            .order_by(tags.pushed_at.desc(), tags.id.desc())
+        )
+        with self._database.read() as connection:
+            return [UnknownImage(*row[:4], row[4] or "") for row in connection.execute(query)]
+
+    def repositories(self) -> Sequence[str]:
+        """Every repository that has or had an image, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
+
+    def running(self) -> Sequence[RunningImage]:
+        """Every service that runs an image, by name."""
+        definitions = task_definitions.c
+        query = (
+            select(
+                services.c.name,
+                services.c.target,
+                services.c.desired_count,
+                services.c.revision,
+                services.c.deployed_by,
+                definitions.body,
+            )
+            .join(
+                task_definitions,
+                and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
+            )
+            .order_by(services.c.name)
+        )
+        entries = []
+        with self._database.read() as connection:
+            for *fields, body in connection.execute(query):
+                definition: TaskDefinition = body
+                if definition.image is not None:
+                    entries.append(RunningImage._make((*fields, definition.image.digest, definition.image)))
+        return entries
+
+    def pipelines(self, digests: Collection[str]) -> dict[str, list[str]]:
+        """The pipelines that asked to approve these images."""
+        table = approvals.c
+        pipelines: dict[str, list[str]] = {}
+        query = select(table.image, table.pipeline).distinct().order_by(table.image, table.pipeline)
+        with self._database.read() as connection:
+            for part in batches(sorted(digests)):
+                for image, pipeline in connection.execute(query.where(table.image.in_(part), table.pipeline != "")):
+                    pipelines.setdefault(image, []).append(pipeline)
+        return pipelines
+
+
+def _holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
+    """The images that hold one of the components."""
+    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+    holding = select(parts.bundle).where(numbers_of(parts.component, components))
+    if not owned:
+        holding = holding.where(~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(holding))
+
+
+def _is_placed(places: Places) -> ColumnElement[bool]:
+    """Whether an image is one of those that count."""
+    is_there = exists().where(
+        fleet_tags.c.digest == fleet_images.c.digest,
+        true() if places.moved else _is_at(places.at),
+        _is_in(places.repositories),
+    )
+    runs = fleet_images.c.digest.in_(sorted(places.running)) if places.running else false()
+    if places.at is None:
+        return and_(fleet_images.c.gone_at.is_(None), or_(is_there, runs))
+    existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
+    return and_(fleet_images.c.seen_at <= places.at, existed, or_(is_there, runs))
+
+
+def _is_at(at: str | None) -> ColumnElement[bool]:
+    if at is None:
+        return fleet_tags.c.until.is_(None)
+    return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
+
+
+def _is_in(repositories: Collection[str] | None) -> ColumnElement[bool]:
+    return true() if repositories is None else fleet_tags.c.repository.in_(sorted(repositories))

@@ -1,0 +1,51 @@
+"""Where vulnerabilities and packages are."""
+
+from datetime import UTC, datetime, time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, PAGE, Exposure, ExposureRequest
+from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.web import api
+
+router = APIRouter(route_class=api.GuardedRoute)
+
+_DATE = len("2026-01-01")
+
+
+@router.get("/exposure")
+@api.checks_token_limits
+def exposure(
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
+    as_of: str | None = None,
+    include_moved: bool = False,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    after: api.Count | None = None,
+    unknown_after: api.Count = 0,
+) -> Exposure:
+    """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
+
+    With `as_of` (a date, or a time in RFC 3339) as it was then. `include_moved` also shows images whose tags have all
+    moved on. `after` and `unknown_after` are the cursors of an answer. A limited token sees its repositories only.
+    """
+    return server.exposure_search.find(
+        ExposureRequest(
+            q, who, _time(as_of, server.clock.now()) if as_of else None, include_moved, limit, after, unknown_after
+        )
+    )
+
+
+def _time(text: str, now: str) -> str:
+    """The time that is named; of a date its last moment. UsageError for another text, or a time in the future."""
+    moment = parse_time(text)
+    if moment is None:
+        raise UsageError(f"as_of: {text[:100]!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
+    if format_time(moment) > now:
+        raise UsageError(f"as_of: {text[:100]} is in the future", "Name a time in the past, or leave it out.")
+    if len(text) == _DATE:
+        return min(format_time(datetime.combine(moment.date(), time.max, UTC)), now)
+    return format_time(moment)

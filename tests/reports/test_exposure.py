@@ -1,0 +1,83 @@
+"""Reports on exposure: what hostile images write into names reaches no spreadsheet, page or terminal as a command."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from dockgate.reports import _exposure_csv, _exposure_html
+
+HOSTILE = "=cmd|' /C calc'!A0"
+SCRIPT = "<script>alert(1)</script>"
+ESCAPE = "\x1b]0;title\x07\u202e"
+
+
+def exposure(name: str) -> dict[str, Any]:
+    package = {
+        "name": name,
+        "version": name,
+        "purl": name,
+        "ecosystem": "PyPI",
+        "platform": "linux/amd64",
+        "layer": "sha256:1",
+        "origin": "own",
+        "is_owned": False,
+        "paths": 1,
+        "vulnerability": "CVE-1",
+        "severity": "HIGH",
+        "fixed": None,
+        "since": "2026-11-01",
+        "until": None,
+        "waived": [{"kind": "waiver", "by": "w1", "owner": "ana", "reason": name, "until": None, "repository": "web"}],
+    }
+    place = {"repository": "web", "tag": None, "since": "2026-11-01", "until": None}
+    return {
+        "question": name,
+        "state": "Present",
+        "names": [name, "CVE-1"],
+        "exploited": None,
+        "epss": 0.5,
+        "as_of": None,
+        "answered_at": "2026-11-02",
+        "total": 1,
+        "services": [],
+        "images": [{"digest": "sha256:a", "places": [place], "services": [], "pipelines": [], "packages": [package]}],
+        "unknown": {
+            "total": 1,
+            "next": None,
+            "reason": name,
+            "images": [{"digest": "sha256:b", "repository": "api", "tag": "1", "reason": name}],
+        },
+    }
+
+
+def written(write: Any, name: str) -> str:
+    out = io.StringIO(newline="")
+    write(exposure(name), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\n@x"])
+def test_no_cell_begins_like_a_formula(name: str) -> None:
+    for row in csv.DictReader(io.StringIO(written(_exposure_csv.write, name))):
+        for cell in row.values():
+            assert not cell.lstrip().startswith(("=", "+", "-", "@")), cell
+
+
+def test_a_page_has_no_markup_of_names() -> None:
+    page = written(_exposure_html.write, SCRIPT)
+    assert SCRIPT not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize("write", [_exposure_csv.write, _exposure_html.write])
+def test_nothing_steers_a_terminal(write: Any) -> None:
+    text = written(write, ESCAPE)
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+
+
+def test_unknown_images_are_rows_of_their_own() -> None:
+    rows = list(csv.DictReader(io.StringIO(written(_exposure_csv.write, "idna"))))
+    assert [(row["answer"], row["image"]) for row in rows] == [("holds it", "sha256:a"), ("unknown", "sha256:b")]
+    assert rows[0]["waived_by"] == "ana (waiver w1)"

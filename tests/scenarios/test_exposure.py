@@ -1,0 +1,107 @@
+"""Where a vulnerability is, by the API and by `dockgate where`, as a user asks."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios import slow_http
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.server import ServerSystem
+
+from dockgate.vulnerabilities.model import Severity
+
+CVE = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+        for name, counts in (("web", {"CRITICAL": 1}), ("api", {"CRITICAL": 1, "LOW": 1}), ("clean", {"LOW": 1})):
+            image = system.image(name, PlannedFindings(counts))
+            system.scan_may_end[image].set()
+            system.notify(image, f"push-{name}")
+        until(lambda: len(system.get("/exposure?q=low-fixed-0")["images"]) == 2)
+        until(lambda: len(system.get(f"/exposure?q={CVE}")["images"]) == 2)
+        yield system
+
+
+Dockgate = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def dockgate(server: ServerSystem) -> Dockgate:
+    """Runs `dockgate` in a process of its own."""
+
+    def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "dockgate", *arguments]
+        environment = {**os.environ, "DOCKGATE_SERVER": server.url}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_the_api_names_every_image(server: ServerSystem) -> None:
+    exposure = server.get(f"/exposure?q={CVE}")
+    assert exposure["state"] == "Present"
+    assert sorted(place["repository"] for image in exposure["images"] for place in image["places"]) == [
+        "api/app",
+        "web/app",
+    ]
+    assert {package["fixed"] for image in exposure["images"] for package in image["packages"]} == {"2"}
+    assert server.get("/exposure?q=CVE-1999-1")["state"] == "UnknownName"
+
+
+def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockgate) -> None:
+    answer = dockgate("where", CVE)
+    assert answer.returncode == 0, answer.stderr
+    assert "2 images hold it" in answer.stdout
+    assert "web/app:latest" in answer.stdout
+    unknown = dockgate("where", "CVE-1999-1")
+    assert unknown.returncode == 3
+    assert "no advisory and no catalogue has this name" in unknown.stdout
+    absent = dockgate("where", "nowhere")
+    assert absent.returncode == 0
+    assert "no image is known to hold it" in absent.stdout
+
+
+def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
+    assert "no image is known to hold it" in dockgate("where", CVE, "--as-of", "2020-01-01").stdout
+    for arguments, message in (
+        (("--as-of", "soon"), "is not a time"),
+        (("--as-of", "2999-01-01"), "is in the future"),
+    ):
+        refused = dockgate("where", CVE, *arguments)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+    assert "package URL" in dockgate("where", "pkg:nothing").stderr
+
+
+def test_reports(dockgate: Dockgate) -> None:
+    rows = list(csv.DictReader(io.StringIO(dockgate("where", CVE, "-o", "csv").stdout)))
+    assert sorted(row["repository"] for row in rows) == ["api/app", "web/app"]
+    assert {(row["answer"], row["vulnerability"], row["fixed_in"]) for row in rows} == {("holds it", CVE, "2")}
+    page = dockgate("where", CVE, "-o", "html").stdout
+    assert page.startswith("<!doctype html>")
+    assert "web/app" in page
+    assert len(json.loads(dockgate("where", CVE, "-o", "json").stdout)["images"]) == 2
+
+
+def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> None:
+    token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+    server.client.headers["Authorization"] = f"Bearer {token}"
+    limited = server.post("/tokens", {"principal": "ada", "days": 1, "repositories": ["web/*"]})["text"]
+    url = f"{server.url}/api/v1/exposure?q={CVE}"
+    response = slow_http.get(url, headers={"Authorization": f"Bearer {limited}"})
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert [place["repository"] for image in answer["images"] for place in image["places"]] == ["web/app"]
+    assert answer["total"] == 1
+    assert slow_http.get(url).status_code == 401

@@ -1,0 +1,255 @@
+"""Where a vulnerability or a package is: images, places, times, waivers, and what is unknown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.services.test_fleet import (
+    FLASK,
+    IDNA,
+    KINDS,
+    AdvisoryDatabase,
+    advisory,
+    digest,
+    index_of,
+    inventory,
+    package,
+)
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.gate.model import Waiver
+from dockgate.gate.policy import make_policy
+from dockgate.identity.model import Caller, Principal, Role, Token
+from dockgate.scanner.model import Package, Unread
+from dockgate.services.attached_statements import RegistryVexReader
+from dockgate.services.clock import ServerClock
+from dockgate.services.deliveries import Notifications
+from dockgate.services.effects import Effects
+from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
+from dockgate.services.fleet import FleetIndex
+from dockgate.services.packages import Purls
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+from dockgate.store.records import PushedImage
+
+
+def day(number: int) -> str:
+    return f"2026-11-{number:02}T10:00:00.000Z"
+
+
+@dataclass
+class Fleet:
+    """A fleet whose clock a test sets by the day."""
+
+    store: Store
+    database: AdvisoryDatabase
+    today: int = 20
+
+    def clock(self) -> ServerClock:
+        return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
+
+    @property
+    def index(self) -> FleetIndex:
+        return replace(index_of(self.store, self.database), clock=self.clock())
+
+    def push(self, image: str, repository: str, tag: str, *packages: Package, unread: tuple[Unread, ...] = ()) -> str:
+        self.store.images.add_push(PushedImage(repository, tag, digest(image), day(self.today)))
+        scan = self.store.images.request_scan(digest(image), repository, day(self.today))
+        content = replace(inventory(digest(image), *packages), unread=unread)
+        self.store.images.finish_scan(digest(image), scan.number, [content], "", day(self.today))
+        self.index.add(digest(image))
+        return digest(image)
+
+    def where(self, question: str, as_of: int | None = None, **more: object) -> Exposure:
+        clock, effects = self.clock(), Effects()
+        exceptions = RiskAcceptances(
+            self.store,
+            RegistryVexReader(lambda repository, image: []),
+            KINDS,
+            Notifications(self.store.outbox, (), clock),
+            clock,
+            effects,
+            7,
+        )
+        search = ExposureSearch(
+            self.store,
+            self.database,
+            exceptions,
+            Purls(KINDS),
+            lambda repository: make_policy("default", {}),
+            clock,
+            "registry.example",
+        )
+        time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
+        return search.find(ExposureRequest(question, as_of=time, **more))  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened(request.param, tmp_path) as store:
+        yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
+
+
+def places(exposure: Exposure) -> list[str]:
+    return [f"{place.repository}:{place.tag}" for image in exposure.images for place in image.places]
+
+
+@pytest.mark.parametrize("question", ["CVE-2026-1", "GHSA-2026-1", "cve-2026-1", " CVE-2026-1 "])
+def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet, question: str) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"))
+    fleet.push("b", "team/api", "1", package("idna", "3.7"))
+    exposure = fleet.where(question)
+    assert (exposure.state, exposure.total, exposure.names) == (ExposureState.PRESENT, 1, ["CVE-2026-1", "GHSA-2026-1"])
+    (image,) = exposure.images
+    assert places(exposure) == ["team/web:1"]
+    (entry,) = image.packages
+    assert (entry.name, entry.version, entry.fixed, entry.severity, entry.origin) == (
+        "idna",
+        "3.6",
+        "3.7",
+        "HIGH",
+        "base",
+    )
+    assert (entry.since, entry.until, entry.waived) == (day(20), None, [])
+    assert exposure.unknown.total == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("idna", ["team/api:1", "team/web:1"]),
+        ("IDNA", ["team/api:1", "team/web:1"]),
+        ("idna@3.6", ["team/web:1"]),
+        ("idna@9", []),
+        ("pkg:pypi/idna", ["team/api:1", "team/web:1"]),
+        ("pkg:pypi/idna@3.7", ["team/api:1"]),
+        ("pkg:npm/idna", []),
+        ("pkg:npm/%40scope/idna", []),
+    ],
+)
+def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet, question: str, expected: list[str]) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("b", "team/api", "1", package("idna", "3.7"))
+    exposure = fleet.where(question)
+    assert places(exposure) == expected
+    assert exposure.kind == "package"
+    assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
+
+
+def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.7"))
+    assert fleet.where("CVE-2026-1").state is ExposureState.ABSENT
+    assert fleet.where("CVE-2026-999").state is ExposureState.UNKNOWN_NAME
+    assert fleet.where("no-such-package").state is ExposureState.ABSENT
+
+
+@pytest.mark.parametrize("question", ["", "  ", "x" * 1001, "pkg:", "pkg:nothing"])
+def test_a_wrong_question_is_refused(fleet: Fleet, question: str) -> None:
+    with pytest.raises(UsageError):
+        fleet.where(question)
+
+
+def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.database.advisories = [FLASK]
+    fleet.today = 12
+    fleet.index.catch_up()
+    fleet.database.advisories = [IDNA]
+    fleet.today = 14
+    fleet.index.catch_up()
+    fleet.today = 16
+    fleet.push("b", "team/web", "1", package("idna", "3.7"))
+    states = {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
+    assert states == {9: 0, 11: 1, 13: 0, 15: 1, 17: 0}
+    assert fleet.where("CVE-2026-1").total == 0
+    (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
+    assert (entry.since, entry.until) == (day(10), day(12))
+    (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[0].packages
+    assert (entry.since, entry.until) == (day(14), day(16))
+
+
+def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
+    debian = Package("idna", "1", "pkg:deb/debian/idna@1?distro=debian-99", "Debian:99", "idna", "1", "status", "")
+    zlib = replace(debian, name="zlib", source_name="zlib", purl="pkg:deb/debian/zlib@1?distro=debian-99")
+    fleet.push("uncovered", "team/uncovered", "1", debian)
+    fleet.push("other", "team/other", "1", zlib)
+    fleet.push("unread", "team/unread", "1", package("flask", "2"), unread=(Unread("/x", "It is encrypted."),))
+    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), day(20)))
+    failed = fleet.store.images.request_scan(digest("failed"), "team/failed", day(20))
+    fleet.store.images.add_push(PushedImage("team/failed", "1", digest("failed"), day(20)))
+    fleet.store.images.finish_scan(digest("failed"), failed.number, [], "It is broken.", day(20))
+    unknown = {entry.repository: entry.reason for entry in fleet.where("CVE-2026-1").unknown.images}
+    assert unknown == {
+        "team/uncovered": "the advisory database does not cover packages of it",
+        "team/unread": "1 file of it could not be read",
+        "team/new": "it was never scanned",
+        "team/failed": "its scan failed: It is broken.",
+    }
+    fleet.database.advisories = [advisory("CVE-2026-3", "zlib", "2", "Debian:13")]
+    fleet.index.catch_up()
+    assert {"team/uncovered", "team/other"} < {entry.repository for entry in fleet.where("CVE-2026-3").unknown.images}
+
+
+def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
+    fleet.push("odd", "team/odd", "1", package("idna", "not a version"))
+    exposure = fleet.where("CVE-2026-1")
+    assert [entry.reason for entry in exposure.unknown.images] == ["versions of it cannot be compared"]
+    assert exposure.state is ExposureState.ABSENT
+
+
+def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
+    fleet.database.fails = True
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    exposure = fleet.where("CVE-2026-1")
+    assert exposure.state is ExposureState.UNKNOWN_NAME
+    assert "There is no advisory database." in (exposure.unknown.reason or "")
+    assert fleet.where("idna").total == 1
+
+
+def test_waivers_name_their_owner(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("b", "team/api", "1", package("idna", "3.6"))
+    waiver = Waiver(
+        "w1", "ana", "No such code.", "CVE-2026-1", repository="team/web", until=day(28), created_at=day(15)
+    )
+    fleet.store.waivers.add(waiver)
+    waived = {
+        image.places[0].repository: [(entry.owner, entry.by, entry.until) for entry in image.packages[0].waived]
+        for image in fleet.where("CVE-2026-1").images
+    }
+    assert waived == {"team/web": [("ana", "w1", day(28))], "team/api": []}
+    fleet.today = 29
+    assert [image.packages[0].waived for image in fleet.where("CVE-2026-1").images] == [[], []]
+
+
+def test_pages_have_every_image_once(fleet: Fleet) -> None:
+    pushed = {fleet.push(f"image-{n}", f"team/{n}", "1", package("idna", "3.6")) for n in range(5)}
+    unread = (Unread("/x", "It is encrypted."),)
+    unknown = {fleet.push(f"unread-{n}", f"odd/{n}", "1", package("flask", "1"), unread=unread) for n in range(5)}
+    seen, unknown_seen, after, unknown_after = [], [], None, 0
+    for _ in range(3):
+        page = fleet.where("CVE-2026-1", limit=2, after=after, unknown_after=unknown_after)
+        assert (page.total, page.unknown.total) == (5, 5)
+        seen += [image.digest for image in page.images]
+        unknown_seen += [entry.digest for entry in page.unknown.images]
+        after, unknown_after = int(page.next or 0), int(page.unknown.next or 99)
+    assert (page.next, page.unknown.next) == (None, None)
+    assert sorted(seen) == sorted(pushed)
+    assert sorted(unknown_seen) == sorted(unknown)
+
+
+def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
+    image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.store.images.add_push(PushedImage("secret/web", "1", image, day(20)))
+    fleet.push("b", "secret/api", "1", package("idna", "3.6"))
+    fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), day(20)))
+    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    who = Caller(Principal("ana", (Role.VIEWER,)), token)
+    exposure = fleet.where("CVE-2026-1", who=who)
+    assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
+    everyone = fleet.where("CVE-2026-1")
+    assert (everyone.total, everyone.unknown.total) == (2, 1)
