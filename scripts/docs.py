@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from dockgate.aws.functions.settings import VARIABLES
 from dockgate.cli.main import root
+from dockgate.events import schemas
 from dockgate.web import api
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -38,9 +39,22 @@ def calls() -> Iterator[str]:
                 yield f"| `{' '.join(sorted(route.methods))} /api/v1{path}` | {_line(route.description)} |\n"
 
 
+def events() -> Iterator[str]:
+    """Every kind of event, with the fields of its detail."""
+    for name, schema in schemas.load().items():
+        detail = schema["properties"]["detail"]
+        source = schema["properties"]["source"]["const"]
+        yield f"\n## {name}\n\nSource `{source}`. {schema['description']}\n\n| field of `detail` | |\n|---|---|\n"
+        for field, value in detail["properties"].items():
+            words = [value.get("description", ""), "" if field in detail["required"] else "May be absent."]
+            words.insert(1, f"One of {', '.join(value['enum'])}." if "enum" in value else "")
+            yield f"| `{field}` | {_cell(' '.join(filter(None, words)))} |\n"
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/api.md": calls,
     "reference/commands.md": commands,
+    "reference/events.md": events,
     "reference/settings.md": settings,
 }
 

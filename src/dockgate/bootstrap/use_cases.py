@@ -53,6 +53,7 @@ from dockgate.services.event_delivery import RuleExecutions
 from dockgate.services.event_dispatch import EventDispatcher
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
+from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_updates import FeedUpdates
@@ -288,6 +289,7 @@ def make_use_cases(
             store.verdicts.approved_indexes_with, selection, verdicts, watching, adapters.registry
         ),
         executions=executions,
+        events=EventReader(store.event_log),
         scans=scans,
         finding_reports=FindingReports(store, waiting, clock, effects),
         approval_requests=approval_requests,

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import Cell, format_option, print_list
 from dockgate.cli.output import echo
 from dockgate.shared.errors import UsageError
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 NO_MATCH = 1
 # Characters that are read of a file: an event of EventBridge has 256 KB at most.
 MAX_FILE = 4_000_000
+# How long one call of `tail` waits for events.
+WAIT_SECONDS = 30
 
 
 @click.group()
@@ -44,7 +49,7 @@ def read_pattern(value: str) -> "Pattern":
     """Compile a pattern that is given as JSON, or as the name of its file. DefinitionError if it is invalid."""
     from dockgate.events.pattern import parse_pattern
 
-    return parse_pattern(read_text(value))
+    return parse_pattern(value if value.lstrip().startswith("{") else read_text(value))
 
 
 def read_text(value: str) -> str:
@@ -70,3 +75,61 @@ def _read_event(value: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise UsageError("The event is no JSON object.", 'An event looks like {"detail-type": "image.judged", …}.')
     return event
+
+
+@command.command("list")
+@click.option("--pattern", metavar="FILE|JSON", help="List the events that this event pattern matches.")
+@click.option("--after", type=click.IntRange(0), metavar="SEQ", help="List the events after this number, oldest first.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most.")
+@format_option
+def list_events(pattern: str | None, after: int | None, limit: int, output_format: str) -> None:
+    """List what happened: the newest events, or those after a number."""
+    client, query = Client(), _query(pattern, limit)
+    events: list[Any] = []
+    position = after
+    while len(events) < limit:
+        page = client.get("events", **query, **({} if position is None else {"after": position}))
+        events += page["events"]
+        position = page["after"]
+        if after is None or not page["has_more"]:
+            break
+    print_list(events[:limit], output_format, ("SEQ", "WHEN", "EVENT", "WHAT"), map(_row, events[:limit]), "No events.")
+
+
+@command.command()
+@click.option("--pattern", metavar="FILE|JSON", help="Follow the events that this event pattern matches.")
+@click.option("--after", type=click.IntRange(0), metavar="SEQ", help="Begin after this number.  [default: now]")
+@click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for people, or a line of JSON, for each event.",
+)
+def tail(pattern: str | None, after: int | None, output_format: str) -> None:
+    """Print events as they happen, until interrupted."""
+    client, query = Client(), _query(pattern, 1000)
+    position = client.get("events", limit=1)["after"] if after is None else after
+    while True:
+        page = client.get("events", **query, after=position, wait=WAIT_SECONDS)
+        position = page["after"]
+        for event in page["events"]:
+            echo(json.dumps(event) if output_format == "json" else "  ".join(map(str, _row(event))))
+
+
+def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
+    """The parameters of a call. A wrong pattern is refused before it."""
+    if pattern is None:
+        return {"limit": limit}
+    text = read_text(pattern)
+    read_pattern(text)
+    return {"limit": limit, "pattern": text}
+
+
+def _row(event: Any) -> tuple[Cell, ...]:
+    from dockgate.events.notifications import describe
+
+    title, text = describe(event)
+    return str(event["seq"]), times.short(event["time"]), event["detail-type"], text.partition("\n")[0] or title

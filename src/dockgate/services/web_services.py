@@ -17,6 +17,7 @@ from dockgate.services.documents import Documents
 from dockgate.services.effects import UnservedQueue
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
+from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import FeedStatus, read_feed_statuses
@@ -67,6 +68,7 @@ class WebServices:
     registry_access: RegistryAccess
     registry_pulls: RegistryPulls
     executions: Executions
+    events: EventReader
     scans: ScanScheduler
     finding_reports: FindingReports
     approval_requests: ApprovalRequests

@@ -29,6 +29,7 @@ from dockgate.web.api import (
     approvals,
     attestations,
     deploys,
+    events,
     executions,
     exposure,
     health,
@@ -158,19 +159,8 @@ def _routes() -> Sequence[BaseRoute]:
     router = APIRouter()
     # Paths are matched in this order. An approval's id may contain slashes, so longer paths come first.
     first = (health, openapi, pipelines, executions, approval_requests, approvals)
-    for module in (
-        *first,
-        exposure,
-        images,
-        waivers,
-        attestations,
-        deploys,
-        principals,
-        policies,
-        registries,
-        rules,
-        workers,
-    ):
+    others = (exposure, images, waivers, attestations, deploys, principals, policies, registries, rules, events, workers)
+    for module in (*first, *others):
         router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
     router.include_router(registry_endpoints.router)
     router.include_router(git_endpoints.router)

@@ -1,0 +1,15 @@
+"""JSON Schemas of all events, one file for each kind: they describe the whole envelope (JSON Schema 2020-12)."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def load() -> dict[str, Any]:
+    """The schemas by `detail-type`, sorted."""
+    documents = (
+        json.loads(file.read_text("utf-8")) for file in files(__name__).iterdir() if file.name.endswith(".json")
+    )
+    return dict(sorted((document["properties"]["detail-type"]["const"], document) for document in documents))

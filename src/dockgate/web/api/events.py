@@ -1,0 +1,50 @@
+"""The event log, and the JSON Schemas of events."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from dockgate.events import schemas
+from dockgate.events.pattern import MAX_TEXT, parse_pattern
+from dockgate.services.events import EventPage
+from dockgate.web.api import GuardedRoute, Reader, ServerDependency, ThreadsDependency, checks_token_limits
+
+# Seconds: proxies close a connection not long after.
+MAX_WAIT_SECONDS = 60
+# How often a waiting call looks for new events.
+POLL_SECONDS = 0.5
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@router.get("/events")
+@checks_token_limits
+async def events(
+    server: ServerDependency,
+    threads: ThreadsDependency,
+    who: Reader,
+    after: Annotated[int | None, Query(ge=0, le=1 << 53)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    pattern: Annotated[str, Query(max_length=MAX_TEXT)] = "",
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
+) -> EventPage:
+    """List the events after the `seq` `after`, or the newest ones; `pattern` selects, `wait` waits for the first."""
+    compiled = parse_pattern(pattern) if pattern else None
+    end = time.monotonic() + wait
+    position = after
+    while True:
+        page = await threads.run(who.name, server.events.page, who, compiled, position, limit)
+        if page.events or time.monotonic() >= end:
+            return page
+        position = page.after
+        if not page.has_more:
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@router.get("/events/schemas")
+@checks_token_limits
+def event_schemas(who: Reader) -> dict[str, Any]:
+    """Get the JSON Schema of each kind of event, by its `detail-type`."""
+    return schemas.load()

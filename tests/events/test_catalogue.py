@@ -1,0 +1,183 @@
+"""Every kind of event: its constructor, and its JSON Schema."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from dockgate.delivery import execution_events
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
+from dockgate.events import aws_events, catalogue, schemas
+from dockgate.events.envelope import NewEvent
+from dockgate.events.pattern import compile_pattern
+from dockgate.gate.external import ReadContext
+from dockgate.gate.external.inspector import FORMAT
+from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding, Rating, Severity
+
+NOW = "2026-11-28T10:00:00.000Z"
+IMAGE, PREVIOUS = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app"
+PIPELINE = Pipeline(
+    "web",
+    (
+        Stage("Source", (Action("Pull", ActionType.SOURCE, output="Code"),)),
+        Stage("Deploy", (Action("Run", ActionType.DEPLOY, configuration={"service": "shop"}),)),
+    ),
+    version=3,
+)
+EXECUTION = Execution("web-1", "web", 1, 3, RunState.IN_PROGRESS, {"started_by": "ann"}, started_at=NOW)
+
+
+def finding(name: str = "CVE-2026-1", severity: Severity = Severity.CRITICAL, **more: Any) -> Finding:
+    package = Package("openssl", "3.0", "pkg:deb/debian/openssl@3.0", "Debian:13", "openssl", "3.0", "/var/lib/dpkg")
+    vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+    return Finding(name, ("GHSA-1",), package, severity, Rating("cve", severity, 9.8, vector), "3.1", **more)
+
+
+def platform_verdict(*findings: Finding, waived: tuple[AppliedWaiver, ...] = ()) -> PlatformVerdict:
+    return PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, (), (), findings, waived=waived)
+
+
+def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
+    return ActionRun(ActionKey("web-1", stage, action, attempt), state, reason)
+
+
+PULLED, RUNNING = run("Source", "Pull", RunState.SUCCEEDED), run("Deploy", "Run", RunState.IN_PROGRESS)
+FAILED = run("Deploy", "Run", RunState.FAILED, reason="no healthy task")
+RISKS = ("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered")
+
+
+def all_events() -> list[NewEvent]:
+    start = execution_events.advanced(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW)
+    failure = execution_events.advanced(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW)
+    return [
+        aws_events.image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
+        aws_events.image_pushed("registry/2", ECR, IMAGE, "", NOW),
+        aws_events.image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
+        *aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
+        *aws_events.findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
+        *execution_events.started(EXECUTION, NOW),
+        *start,
+        *failure,
+        *execution_events.retried(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
+        *execution_events.stopped(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
+        execution_events.ended(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.failed_deploy(PIPELINE, EXECUTION, FAILED, NOW),
+        catalogue.image_judged(
+            cause="push/1",
+            repository=None,
+            image=IMAGE,
+            tags=["v1"],
+            policy="default",
+            status="Rejected",
+            counts={"CRITICAL": 1},
+            summary="1 CRITICAL",
+            waived="",
+            verdict=PREVIOUS,
+            time=NOW,
+        ),
+        catalogue.verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
+        *(
+            catalogue.service_risk_changed(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW)
+            for kind in RISKS
+        ),
+        catalogue.service_unhealthy(key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW),
+        catalogue.deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
+        catalogue.approval_needed(
+            approval="external/1",
+            repository="team/app",
+            image=IMAGE,
+            pipeline="web",
+            execution=None,
+            service=None,
+            summary="fine",
+            expires=NOW,
+            approvers={"count": 1},
+            time=NOW,
+        ),
+        catalogue.tag_moved(
+            push="1", repository="team/app", tag="v1", previous=PREVIOUS, image=IMAGE, by=None, time=NOW
+        ),
+        catalogue.waiver_expiring(
+            waiver="w", owner="ann", until=NOW, reason="x", repository=None, scope={"vulnerability": "CVE-1"}, time=NOW
+        ),
+        catalogue.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
+        catalogue.feed_recovered("osv", NOW, NOW),
+        catalogue.feed_stale("osv", NOW, ["npm"], NOW),
+    ]
+
+
+@pytest.mark.parametrize("event", all_events(), ids=lambda event: event.id)
+def test_every_event_has_the_shape_that_its_schema_says(event: NewEvent) -> None:
+    Draft202012Validator(schemas.load()[event.detail_type]).validate(event.envelope())
+
+
+def test_every_schema_is_valid_and_has_an_event() -> None:
+    for schema in schemas.load().values():
+        Draft202012Validator.check_schema(schema)
+    assert {event.detail_type for event in all_events()} == set(schemas.load())
+
+
+def test_patterns_that_are_written_for_aws_match() -> None:
+    pattern = compile_pattern(
+        {
+            "source": ["aws.inspector2"],
+            "detail-type": ["Inspector2 Scan"],
+            "detail": {
+                "scan-status": ["INITIAL_SCAN_COMPLETE"],
+                "repository-name": [{"suffix": ":repository/team/app"}],
+                "finding-severity-counts": {"CRITICAL": [{"numeric": [">", 0]}]},
+            },
+        }
+    )
+    event = aws_events.image_scanned(ECR, IMAGE, ["v1"], 1, {"CRITICAL": 2, "LOW": 3}, NOW)
+    assert pattern.matches(event.envelope())
+    assert (event.account, event.region) == ("123456789012", "eu-west-1")
+    assert event.detail["finding-severity-counts"] == {"CRITICAL": 2, "HIGH": 0, "MEDIUM": 0, "TOTAL": 5}
+
+
+def test_our_own_reader_of_inspector_reads_our_findings() -> None:
+    (event,) = aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding())], NOW)
+    (report,) = FORMAT.read(event.envelope(), ReadContext(image=IMAGE))
+    assert report.inventory.image == IMAGE
+    assert [each.id for each in report.matches.findings] == ["CVE-2026-1"]
+
+
+def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> None:
+    many = [finding(f"CVE-2026-{number}", Severity.HIGH) for number in range(40)]
+    worst, low = finding("CVE-2025-1", Severity.LOW, exploited="2026-01-01"), finding("CVE-2025-2", Severity.LOW)
+    waived = AppliedWaiver("waiver", "w", "ann", "x", finding=many[0])
+    events = [
+        *aws_events.findings_of_image("app", IMAGE, [], [platform_verdict(*many, worst, low, waived=(waived,))], NOW)
+    ]
+    assert len(events) == aws_events.MAX_FINDINGS
+    assert events[0].detail["packageVulnerabilityDetails"]["vulnerabilityId"] == "CVE-2025-1"
+    assert [event.detail["status"] for event in events[:3]] == ["ACTIVE", "SUPPRESSED", "ACTIVE"]
+    assert len({event.id for event in events}) == len(events)
+
+
+def test_each_change_of_an_execution_has_its_own_id() -> None:
+    twice = replace(RUNNING, key=replace(RUNNING.key, attempt=2))
+    events = [
+        *execution_events.started(EXECUTION, NOW),
+        *execution_events.advanced(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW),
+        *execution_events.advanced(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, "", NOW),
+        *execution_events.advanced(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "x", NOW),
+        *execution_events.retried(PIPELINE, EXECUTION, [PULLED, FAILED], [twice.key], NOW),
+        *execution_events.advanced(
+            PIPELINE, EXECUTION, [PULLED, FAILED, replace(twice, state=RunState.FAILED)], [], RunState.FAILED, "x", NOW
+        ),
+    ]
+    assert len({event.id for event in events}) == len(events)
+    stages = [(each.detail["stage"], each.detail["state"]) for each in events if "Stage" in each.detail_type]
+    assert stages[:4] == [("Source", "STARTED"), ("Source", "SUCCEEDED"), ("Deploy", "STARTED"), ("Deploy", "FAILED")]
+    assert stages[4:] == [("Deploy", "RESUMED"), ("Deploy", "FAILED")]
+    assert [each.detail_type for each in events].count("execution.failed") == 2
+
+
+def test_long_texts_are_cut() -> None:
+    event = catalogue.execution_failed(execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW)
+    assert len(event.detail["reason"]) == catalogue.MAX_TEXT
