@@ -1,0 +1,62 @@
+"""Pages of the event log: what a caller may see, patterns, and where the next page begins."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dockgate.events.envelope import NewEvent
+from dockgate.events.pattern import compile_pattern
+from dockgate.identity.model import LOCAL, Caller, Token
+from dockgate.services.events import EventReader
+from dockgate.store import Store, open_store
+
+NOW = "2026-11-28T10:00:00.000Z"
+ADMIN = Caller(LOCAL)
+LIMITED = Caller(LOCAL, Token("t", "local", "", NOW, NOW, repositories=("team/*",), pipelines=("web",)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(open_store(tmp_path)) as store:
+        yield store
+
+
+def fill(store: Store) -> EventReader:
+    subjects = [("team/app", None), ("secret/app", None), (None, "web"), (None, "secret"), (None, None)]
+    store.event_log.record(
+        [
+            NewEvent(f"e{n}", "dockgate", "image.judged", "x", NOW, {"n": n}, repository=repository, pipeline=pipeline)
+            for n, (repository, pipeline) in enumerate(subjects)
+        ]
+    )
+    return EventReader(store.event_log)
+
+
+def numbers(reader: EventReader, who: Caller, after: int | None, limit: int = 100) -> list[int]:
+    return [event["detail"]["n"] for event in reader.page(who, None, after, limit).events]
+
+
+def test_pages_follow_each_other(store: Store) -> None:
+    reader = fill(store)
+    first = reader.page(ADMIN, None, 0, 2)
+    assert [event["seq"] for event in first.events] == [1, 2]
+    assert (first.after, first.has_more) == (2, True)
+    assert numbers(reader, ADMIN, first.after) == [2, 3, 4]
+    last = reader.page(ADMIN, None, 5, 2)
+    assert (list(last.events), last.after, last.has_more) == ([], 5, False)
+    assert numbers(reader, ADMIN, None, 2) == [3, 4]
+    assert reader.page(ADMIN, None, None, 2).after == 5
+
+
+def test_a_limited_token_gets_the_events_of_its_repositories_and_pipelines(store: Store) -> None:
+    reader = fill(store)
+    assert numbers(reader, LIMITED, 0) == numbers(reader, LIMITED, None) == [0, 2]
+
+
+def test_a_pattern_selects(store: Store) -> None:
+    pattern = compile_pattern({"detail": {"n": [{"numeric": [">", 2]}]}})
+    page = fill(store).page(ADMIN, pattern, 0, 1)
+    assert [event["detail"]["n"] for event in page.events] == [3]
+    assert (page.after, page.has_more) == (4, True)
