@@ -159,7 +159,19 @@ def _routes() -> Sequence[BaseRoute]:
     router = APIRouter()
     # Paths are matched in this order. An approval's id may contain slashes, so longer paths come first.
     first = (health, openapi, pipelines, executions, approval_requests, approvals)
-    others = (exposure, images, waivers, attestations, deploys, principals, policies, registries, rules, events, workers)
+    others = (
+        exposure,
+        images,
+        waivers,
+        attestations,
+        deploys,
+        principals,
+        policies,
+        registries,
+        rules,
+        events,
+        workers,
+    )
     for module in (*first, *others):
         router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
     router.include_router(registry_endpoints.router)
