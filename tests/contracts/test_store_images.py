@@ -129,7 +129,7 @@ def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: St
     assert list(store.images.pushers("api", IMAGE)) == list(store.images.pushers("web", "sha256:b")) == []
 
 
-def test_a_tag_move_is_recorded_once_and_announced_once(store: Store) -> None:
+def test_a_tag_move_is_recorded_once(store: Store) -> None:
     push(store, "a", IMAGE)
     push(store, "again", IMAGE, at=LATER)
     push(store, "other tag", "sha256:b", tag="2")
@@ -140,11 +140,6 @@ def test_a_tag_move_is_recorded_once_and_announced_once(store: Store) -> None:
         push(store, "b", "sha256:b", "ada", at=LATEST)
     move = TagMove("b", "web", "1", IMAGE, "sha256:b", LATEST, "ada")
     assert list(store.images.tag_moves(IMAGE)) == list(store.images.tag_moves("sha256:b")) == [move]
-    assert list(store.images.unannounced_moves()) == [move]
-    for now in (LATEST, "2999-01-01T00:00:00.000Z"):
-        store.images.mark_move_announced("b", now)
-    assert list(store.images.unannounced_moves()) == []
-    assert list(store.images.tag_moves(IMAGE)) == [replace(move, announced_at=LATEST)]
     push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
     assert [move.digest for move in store.images.tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
 

@@ -1,21 +1,17 @@
-"""Contract of the store: the outbox of webhooks, notifications, attestations and provenance. Calls are made twice."""
+"""Contract of the store: the outbox of webhooks, events, attestations and provenance. Calls are made twice."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.fakes.notifier import MemoryNotifier
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.events.notifiers.log import LogNotifier
-from dockgate.events.ports import Notice, Notifier
-from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications, attestations
+from dockgate.events.envelope import NewEvent
+from dockgate.services.deliveries import attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.outbox import OWN_REGISTRY
@@ -27,10 +23,19 @@ OTHER_IMAGE = "sha256:" + "b" * 64
 VERDICT = "sha256:" + "d" * 64
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", VERDICT)
 CALLBACK = Callback("https://ci.example/", "whsec_c2VjcmV0")
-NOTICE = Notice("waiver-lapses/1", "Waiver Lapses", "it lapses", "so it is", {"until": LATER, "n": 1})
-NOTIFIERS = (LogNotifier(), MemoryNotifier())
-AT_RISK = replace(NOTICE, key="at-risk/web/1", kind="Service At Risk")
-WEBHOOK, NOTIFICATION, ATTESTATION, PROVENANCE, _EVENT = OutboxKind
+RECEIVERS = ("log", "memory")
+WEBHOOK, ATTESTATION, PROVENANCE, EVENT = (
+    OutboxKind(name) for name in ("webhook", "attestation", "provenance", "event")
+)
+
+
+@dataclass(frozen=True)
+class Notice:
+    key: str
+    body: str = "so it is"
+
+
+NOTICE = Notice("waiver.expiring/1")
 
 
 @pytest.fixture(params=FACTORIES)
@@ -39,10 +44,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def notice_entries(
-    store: Store, notice: Notice, now: str, notifiers: Sequence[Notifier] = NOTIFIERS
-) -> list[OutboxEntry]:
-    return Notifications(store.outbox, notifiers, ServerClock(lambda: datetime.fromisoformat(now))).entries(notice)
+def notice_entries(notice: Notice, now: str, receivers: Sequence[str] = RECEIVERS) -> list[OutboxEntry]:
+    payload = {"body": notice.body, "n": 1}
+    return [OutboxEntry(EVENT, notice.key, receiver, payload, due_since=now, next_at=now) for receiver in receivers]
 
 
 def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
@@ -52,7 +56,7 @@ def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None 
 
 
 def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
-    store.outbox.put(notice_entries(store, notice, now))
+    store.outbox.put(notice_entries(notice, now))
 
 
 def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
@@ -66,128 +70,124 @@ def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> Non
 def test_an_entry_is_due_to_each_receiver_once(store: Store) -> None:
     for now in (NOW, LATER):
         notify(store, replace(NOTICE, body=f"written {now}"), now)
-    for notifier in NOTIFIERS:
-        (entry,) = due(store, NOTIFICATION, NOW, notifier.name)
-        assert (entry.key, entry.payload["body"], entry.payload["detail"]) == (
-            NOTICE.key,
-            f"written {NOW}",
-            NOTICE.detail,
-        )
+    for receiver in RECEIVERS:
+        (entry,) = due(store, EVENT, NOW, receiver)
+        assert (entry.key, entry.payload) == (NOTICE.key, {"body": f"written {NOW}", "n": 1})
         assert (entry.due_since, entry.attempts) == (NOW, 0)
-    assert due(store, NOTIFICATION, receiver="another") == []
+    assert due(store, EVENT, receiver="another") == []
 
 
 def test_a_completed_entry_is_never_due_again_and_stays_due_to_other_receivers(store: Store) -> None:
     notify(store)
-    (entry,) = due(store, NOTIFICATION, receiver="memory")
+    (entry,) = due(store, EVENT, receiver="memory")
     for now, result in ((LATER, "first"), (LATEST, "second")):
         store.outbox.complete(entry, now, result)
     store.outbox.fail(entry, "too late", NOW)
     notify(store, now=LATEST)
-    assert due(store, NOTIFICATION, receiver="memory") == []
-    assert len(due(store, NOTIFICATION, receiver="log")) == 1
-    (done,) = (entry for entry in store.outbox.entries(NOTIFICATION) if entry.receiver == "memory")
+    assert due(store, EVENT, receiver="memory") == []
+    assert len(due(store, EVENT, receiver="log")) == 1
+    (done,) = (entry for entry in store.outbox.entries(EVENT) if entry.receiver == "memory")
     assert (done.done_at, done.result, done.attempts, done.last_error) == (LATER, "first", 0, None)
 
 
 def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Store) -> None:
     notify(store)
-    (entry,) = due(store, NOTIFICATION, receiver="memory")
+    (entry,) = due(store, EVENT, receiver="memory")
     store.outbox.fail(entry, "no network", LATER)
     store.outbox.fail(entry, "the same attempt, recorded twice", LATEST)
-    assert due(store, NOTIFICATION, NOW, "memory") == []
-    (again,) = due(store, NOTIFICATION, LATER, "memory")
+    assert due(store, EVENT, NOW, "memory") == []
+    (again,) = due(store, EVENT, LATER, "memory")
     assert (again.attempts, again.last_error) == (1, "no network")
     store.outbox.fail(again, "still no network", None)
-    assert due(store, NOTIFICATION, NEVER, "memory") == []
-    (given_up,) = (entry for entry in store.outbox.entries(NOTIFICATION) if entry.receiver == "memory")
+    assert due(store, EVENT, NEVER, "memory") == []
+    (given_up,) = (entry for entry in store.outbox.entries(EVENT) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
 
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
     for number, now in enumerate((LATER, NOW, LATEST)):
-        store.outbox.put(notice_entries(store, replace(NOTICE, key=str(number)), now, NOTIFIERS[:1]))
-    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, LATEST, "a", 10, 2)] == ["1", "0"]
+        store.outbox.put(notice_entries(replace(NOTICE, key=str(number)), now, RECEIVERS[:1]))
+    assert [entry.key for entry in store.outbox.claim(EVENT, LATEST, "a", 10, 2)] == ["1", "0"]
 
 
 def test_a_claimed_entry_is_given_to_no_other_worker_at_any_time(store: Store) -> None:
     notify(store)
-    (entry,) = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 1)
+    (entry,) = store.outbox.claim(EVENT, NOW, "a", 1, 1)
     assert entry.claimed_by == "a"
-    (second,) = store.outbox.claim(NOTIFICATION, NOW, "b", 1, 10)
-    assert {entry.receiver, second.receiver} == {notifier.name for notifier in NOTIFIERS}
+    (second,) = store.outbox.claim(EVENT, NOW, "b", 1, 10)
+    assert {entry.receiver, second.receiver} == set(RECEIVERS)
     for owner in ("a", "b", "c"):
-        assert store.outbox.claim(NOTIFICATION, NEVER, owner, 1, 10) == []
+        assert store.outbox.claim(EVENT, NEVER, owner, 1, 10) == []
 
 
 def test_a_claim_ends_with_the_attempt(store: Store) -> None:
     notify(store)
-    failed, sent = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 10)
+    failed, sent = store.outbox.claim(EVENT, NOW, "a", 1, 10)
     store.outbox.fail(failed, "no network", LATER)
     store.outbox.complete(sent, LATER)
-    (again,) = store.outbox.claim(NOTIFICATION, LATER, "b", 1, 10)
+    (again,) = store.outbox.claim(EVENT, LATER, "b", 1, 10)
     assert (again.receiver, again.attempts, again.claimed_by) == (failed.receiver, 1, "b")
 
 
 def test_an_owner_whose_claim_has_passed_to_another_changes_nothing(store: Store) -> None:
     notify(store, now=NOW)
-    late = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 10)
+    late = store.outbox.claim(EVENT, NOW, "a", 1, 10)
     store.outbox.release("a")
-    present = store.outbox.claim(NOTIFICATION, LATER, "b", 1, 10)
+    present = store.outbox.claim(EVENT, LATER, "b", 1, 10)
     for entry in late:
         store.outbox.complete(entry, LATEST, "of a")
         store.outbox.fail(entry, "of a", LATEST)
-    assert {entry.receiver: entry for entry in store.outbox.entries(NOTIFICATION)} == {
+    assert {entry.receiver: entry for entry in store.outbox.entries(EVENT)} == {
         entry.receiver: entry for entry in present
     }
     for entry in present:
         store.outbox.complete(entry, LATEST, "of b")
-    assert {entry.result for entry in store.outbox.entries(NOTIFICATION)} == {"of b"}
+    assert {entry.result for entry in store.outbox.entries(EVENT)} == {"of b"}
 
 
 def test_an_entry_that_is_given_back_may_be_claimed_at_once(store: Store) -> None:
     notify(store)
-    (first,) = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 1)
+    (first,) = store.outbox.claim(EVENT, NOW, "a", 1, 1)
     for _ in range(2):
         store.outbox.give_back(first)
-    assert len(store.outbox.claim(NOTIFICATION, NOW, "b", 1, 10)) == len(NOTIFIERS)
+    assert len(store.outbox.claim(EVENT, NOW, "b", 1, 10)) == len(RECEIVERS)
     store.outbox.give_back(first)
-    assert store.outbox.claim(NOTIFICATION, NOW, "c", 1, 10) == []
+    assert store.outbox.claim(EVENT, NOW, "c", 1, 10) == []
 
 
 def test_the_claims_of_an_owner_are_released(store: Store) -> None:
     notify(store)
     for owner in ("a", "b"):
-        assert len(store.outbox.claim(NOTIFICATION, NOW, owner, 1, 1)) == 1
+        assert len(store.outbox.claim(EVENT, NOW, owner, 1, 1)) == 1
     kinds: list[OutboxKind] = []
     store.outbox.watch(kinds.append)
     for _ in range(2):
         store.outbox.release("a")
-    assert kinds == [NOTIFICATION]
-    assert len(store.outbox.claim(NOTIFICATION, NOW, "c", 1, 10)) == 1
+    assert kinds == [EVENT]
+    assert len(store.outbox.claim(EVENT, NOW, "c", 1, 10)) == 1
     store.outbox.release_lost(["a", "b", "c"])
-    assert store.outbox.claim(NOTIFICATION, NOW, "d", 1, 10) == []
+    assert store.outbox.claim(EVENT, NOW, "d", 1, 10) == []
     store.outbox.release_lost(["c"])
-    assert len(store.outbox.claim(NOTIFICATION, NOW, "d", 1, 10)) == 1
+    assert len(store.outbox.claim(EVENT, NOW, "d", 1, 10)) == 1
 
 
 def test_a_receiver_has_as_many_claimed_entries_as_its_limit(store: Store) -> None:
     for key in ("1", "2", "3"):
-        store.outbox.put(notice_entries(store, replace(NOTICE, key=key), NOW, NOTIFIERS[:1]))
-    first = store.outbox.claim(NOTIFICATION, NOW, "a", 2, 1)
-    second = store.outbox.claim(NOTIFICATION, NOW, "b", 2, 10)
+        store.outbox.put(notice_entries(replace(NOTICE, key=key), NOW, RECEIVERS[:1]))
+    first = store.outbox.claim(EVENT, NOW, "a", 2, 1)
+    second = store.outbox.claim(EVENT, NOW, "b", 2, 10)
     assert ([entry.key for entry in first], [entry.key for entry in second]) == (["1"], ["2"])
-    assert store.outbox.claim(NOTIFICATION, NOW, "c", 2, 10) == []
+    assert store.outbox.claim(EVENT, NOW, "c", 2, 10) == []
     store.outbox.complete(first[0], NOW)
-    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, NOW, "c", 2, 10)] == ["3"]
+    assert [entry.key for entry in store.outbox.claim(EVENT, NOW, "c", 2, 10)] == ["3"]
 
 
 def test_old_entries_are_purged_sent_or_not(store: Store) -> None:
     for key, now in (("old", NOW), ("young", LATEST)):
         notify(store, replace(NOTICE, key=key), now)
-    store.outbox.complete(due(store, NOTIFICATION, NOW)[0], NOW)
-    assert [store.outbox.purge(NOTIFICATION, LATER) for _ in range(2)] == [2, 0]
-    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == ["young"]
+    store.outbox.complete(due(store, EVENT, NOW)[0], NOW)
+    assert [store.outbox.purge(EVENT, LATER) for _ in range(2)] == [2, 0]
+    assert [entry.key for entry in due(store, EVENT, receiver="memory")] == ["young"]
 
 
 def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
@@ -198,7 +198,7 @@ def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
     store.approvals.settle("a", APPROVED, NOW)
     notify(store)
     store.provenance.add(BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW))
-    assert kinds == [WEBHOOK, ATTESTATION, NOTIFICATION, PROVENANCE]
+    assert kinds == [WEBHOOK, ATTESTATION, EVENT, PROVENANCE]
 
 
 # --- answers by callback ---------------------------------------------------------------------------------------------
@@ -238,22 +238,27 @@ def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> Non
     assert store.approvals.callback("a") is None
 
 
-# --- notifications ---------------------------------------------------------------------------------------------------
+# --- events ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Store) -> None:
     store.services.put(
         Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", ImageReference("app", "sha256:1"))
     )
-    entries = notice_entries(store, AT_RISK, NOW)
+
+    def announced(until: str) -> list[NewEvent]:
+        return [NewEvent(f"service.at_risk/{until}", "dockgate", "service.at_risk", "service web", NOW, {})]
+
+    def ids() -> list[str]:
+        return [event.id for event in store.event_log.read() if event.detail_type == "service.at_risk"]
+
     for until in (LATER, LATEST):
-        notice = replace(AT_RISK, key=until)
-        reject(store, "web", "CVE-2026-1", until, notice_entries(store, notice, NOW))
-    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER]
+        reject(store, "web", "CVE-2026-1", until, announced(until))
+    assert ids() == [f"service.at_risk/{LATER}"]
     accept(store, "web", "sha256:another")
-    assert len(due(store, NOTIFICATION, receiver="memory")) == 1
-    reject(store, "web", "CVE-2026-2", LATEST, entries)
-    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER, AT_RISK.key]
+    assert len(ids()) == 1
+    reject(store, "web", "CVE-2026-2", LATEST, announced("again"))
+    assert ids() == [f"service.at_risk/{LATER}", "service.at_risk/again"]
 
 
 # --- attestations and provenance -------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import uvicorn
 from tests.fakes.attestor import MemoryAttestor
 from tests.fakes.builder import MemoryBuilder
 from tests.fakes.event_target import MemoryEventTarget
-from tests.fakes.notifier import MemoryNotifier
 from tests.fakes.registry import MemoryRegistry
 from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
@@ -39,7 +38,8 @@ from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryFiles, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
+from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import LOG_TARGET, TargetType
 from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
@@ -73,7 +73,6 @@ class ServerSystem:
         webhooks: Webhooks | None = None,
         answers: Mapping[str, Answers] | None = None,
         findings: FindingsSource | None = None,
-        notifiers: Sequence[Notifier] = (),
         source: RepositoryHost | None = None,
         files: RepositoryFiles | None = None,
         git_backend: GitBackend | None = None,
@@ -91,7 +90,6 @@ class ServerSystem:
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
         self.builder = MemoryBuilder(self.registry, self.registry.push)
-        self.notifier = MemoryNotifier()
         self.webhooks = MemoryWebhooks()
         self.log = MemoryEventTarget(TargetType.LOG)
         self.attestor = MemoryAttestor()
@@ -120,7 +118,6 @@ class ServerSystem:
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},
-            notifiers=notifiers or [self.notifier],
             advisories=Current(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
             answers=answers or {},
@@ -284,6 +281,12 @@ class ServerSystem:
         until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
         state = self.get(f"/executions/{execution}")["execution"]["state"]
         return "Deployed" if state == "Succeeded" else "Refused"
+
+    def notified(self, kind: str) -> dict[str, Message]:
+        """What the log got by the built-in rule of events of a kind, by their ids."""
+        prefix = "default/"
+        messages = self.log.messages(LOG_TARGET)
+        return {key.removeprefix(prefix): each for key, each in messages.items() if key.startswith(f"{prefix}{kind}/")}
 
     # --- the API -------------------------------------------------------------------------------------------------
 

@@ -344,8 +344,7 @@ def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
     for digest in (first, second):
         (move,) = site.image(digest)["moves"]
         assert (move["tag"], move["previous"], move["digest"], move["pushed_by"]) == ("stable", first, second, "admin")
-    handed = site.server.notifier.handed
-    until(lambda: [entry for entry in list(handed) if entry.kind == "Tag Moved" and entry.detail["digest"] == second])
+    until(lambda: [each for each in site.server.notified("tag.moved").values() if second in each.text])
     server = site.push("shop/app", "build", site.own("shop/app", PULL, PUSH), b'{"n": 3}')
     (push,) = until(lambda: site.image(server.headers["docker-content-digest"])["pushes"])
     assert push["pushed_by"] == SERVER

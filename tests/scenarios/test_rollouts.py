@@ -114,6 +114,7 @@ def test_a_hung_task_is_restarted_and_notified(server: ServerSystem, target: Mem
     until(lambda: server.get("/services/hung")["events"], seconds=20)
     (event,) = server.get("/services/hung")["events"]
     assert "health checks in a row failed" in event["message"]
-    notice = until(lambda: server.notifier.notices.get(event["key"]), seconds=20)
-    assert notice.kind == "Task Restarted"
+    (message,) = until(lambda: server.notified("service.unhealthy"), seconds=20).values()
+    assert message.title == "hung: an unhealthy task was restarted"
+    assert event["message"] in message.text
     assert server.runs(image)

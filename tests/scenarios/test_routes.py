@@ -115,6 +115,9 @@ ROUTES = {
     f"PUT {V}/policies/{{name}}": Row(ACCEPT),
     f"DELETE {V}/policies/{{name}}": Row(ACCEPT),
     f"GET {V}/registries/{{registry}}/hook/{{form}}": Row(ADMINISTER),
+    f"GET {V}/events": Row(READ, ALWAYS),  # of what the token may see
+    f"GET {V}/events/schemas": Row(READ, ALWAYS),
+    f"GET {V}/exposure": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/rules": Row(READ),
     f"GET {V}/rules/{{name}}": Row(READ),
     f"POST {V}/rules/{{name}}/test": Row(READ),

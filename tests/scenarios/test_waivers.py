@@ -118,14 +118,13 @@ def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: S
     )
     assert retried(server, execution) == "Succeeded"
     assert not server.get("/services/lapsing")["service"]["at_risk"]
-    key = f"waiver-lapses/{made['waiver']['id']}"
-    assert key not in server.notifier.notices
+    waiver_id = made["waiver"]["id"]
+    assert not [key for key in server.notified("waiver.expiring") if waiver_id in key]
     server.clock.ahead += timedelta(days=2)
     until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
     server.clock.ahead += timedelta(days=7)
     until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
-    until(lambda: key in server.notifier.notices)
-    assert server.notifier.notices[key].kind == "Waiver Lapses"
+    until(lambda: [key for key in server.notified("waiver.expiring") if waiver_id in key])
     assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Expired"
     assert server.runs(image)
     assert server.redeploy(image) == "Refused"

@@ -9,7 +9,6 @@ from tests.services.pipeline_steps import NOW, Steps
 from dockgate.delivery.deployments import FAILED_CHECKS
 from dockgate.delivery.model import TaskState
 from dockgate.shared.errors import DeployError
-from dockgate.store.records import OutboxKind
 
 
 @pytest.fixture
@@ -20,9 +19,9 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
     result.system.store.close()
 
 
-def notices(steps: Steps) -> list[str]:
-    entries = steps.store.outbox.entries(OutboxKind.NOTIFICATION)
-    return [entry.payload["body"] for entry in reversed(entries) if entry.payload["kind"] == "Task Restarted"]
+def reasons(steps: Steps) -> list[str]:
+    events = steps.store.event_log.read(0, 1000)
+    return [event.body["detail"]["reason"] for event in events if event.detail_type == "service.unhealthy"]
 
 
 def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -> None:
@@ -36,9 +35,7 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
     assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
-    (body,) = notices(steps)
-    assert event.message in body
-    assert "dockgate deploy show web" in body
+    assert reasons(steps) == [event.message]
 
 
 def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) -> None:
@@ -46,7 +43,7 @@ def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) 
     steps.target.end(task.id, "exited with code 7")
     steps.repair("web")
     assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
-    assert "exited with code 7" in notices(steps)[0]
+    assert "exited with code 7" in reasons(steps)[0]
 
 
 def test_healthy_tasks_are_left_alone(steps: Steps) -> None:

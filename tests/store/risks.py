@@ -6,17 +6,15 @@ from datetime import datetime
 from tests.store.factories import IMAGE, NOW
 
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
+from dockgate.events.envelope import NewEvent
 from dockgate.store import Store
-from dockgate.store.records import OutboxEntry
 
 
-def reject(
-    store: Store, service: str, reason: str, until: str, entries: Sequence[OutboxEntry] = (), at: str = NOW
-) -> bool:
-    """Record that the service's image is rejected; `entries` are written with every announcement."""
+def reject(store: Store, service: str, reason: str, until: str, events: Sequence[NewEvent] = (), at: str = NOW) -> bool:
+    """Record that the service's image is rejected; `events` are appended with every announcement."""
     verdict = RunningVerdict(IMAGE, reason, until)
     return store.service_risks.record(
-        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ((), entries)
+        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: events
     )
 
 
@@ -24,5 +22,5 @@ def accept(store: Store, service: str, image: str = IMAGE, at: str = NOW) -> boo
     """Record that the service's image is not rejected."""
     verdict = RunningVerdict(image)
     return store.service_risks.record(
-        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ((), ())
+        service, None, verdict, datetime.fromisoformat(at), RiskTerms(), lambda change, risk: ()
     )

@@ -35,6 +35,7 @@ from dockgate.delivery.model import (
     Vote,
 )
 from dockgate.delivery.pipeline import plan_next
+from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import make_policy
@@ -355,16 +356,16 @@ def two_risks(store: Store, peer: Store, number: int) -> Pair:
     name = service(store, number)
 
     def check(*_: Outcome) -> None:
-        notices = [entry for entry in store.outbox.entries(OutboxKind.NOTIFICATION) if entry.key.startswith(f"{name}/")]
-        assert len(notices) == 1
+        events = [event for event in store.event_log.read(0, 10_000) if event.subject == f"service {name}"]
+        assert len(events) == 1
         assert store.services.get(name).at_risk_until == SOON
 
-    def notice(until: str) -> list[OutboxEntry]:
-        return [OutboxEntry(OutboxKind.NOTIFICATION, f"{name}/{until}", "log", {"until": until}, due_since=NOW)]
+    def announced(until: str) -> list[NewEvent]:
+        return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", f"service {name}", NOW, {})]
 
     return Pair(
-        lambda: reject(store, name, "CVE-1", SOON, notice(SOON)),
-        lambda: reject(peer, name, "CVE-1", LATE, notice(LATE)),
+        lambda: reject(store, name, "CVE-1", SOON, announced(SOON)),
+        lambda: reject(peer, name, "CVE-1", LATE, announced(LATE)),
         check,
     )
 
@@ -516,7 +517,7 @@ def two_moves_of_one_tag(store: Store, peer: Store, number: int) -> Pair:
     push(store, "a", "2026-11-24T09:00:00.000Z")
 
     def check(*_: Outcome) -> None:
-        moves = [move for move in store.images.unannounced_moves() if move.tag == f"v{number}"]
+        moves = set(store.images.tag_moves(f"sha256:b{number}")) | set(store.images.tag_moves(f"sha256:c{number}"))
         assert len({move.previous for move in moves}) == len(moves) == 2
 
     return Pair(lambda: push(store, "b", NOW), lambda: push(peer, "c", LATER), check)
@@ -534,17 +535,17 @@ def two_looks_at_one_branch(store: Store, peer: Store, number: int) -> Pair:
 
 def two_claims(store: Store, peer: Store, number: int) -> Pair:
     receivers = (f"x{number}", f"y{number}")
-    store.outbox.purge(OutboxKind.NOTIFICATION, "9999")
+    store.outbox.purge(OutboxKind.EVENT, "9999")
     store.outbox.put(
         [
-            OutboxEntry(OutboxKind.NOTIFICATION, f"{entry}", receiver, {}, due_since=NOW, next_at=NOW)
+            OutboxEntry(OutboxKind.EVENT, f"{entry}", receiver, {}, due_since=NOW, next_at=NOW)
             for receiver in receivers
             for entry in range(3)
         ]
     )
 
     def claim(server: Store, owner: str) -> list[tuple[str, str]]:
-        entries = server.outbox.claim(OutboxKind.NOTIFICATION, NOW, owner, 2, 3)
+        entries = server.outbox.claim(OutboxKind.EVENT, NOW, owner, 2, 3)
         return [(entry.key, entry.receiver) for entry in entries]
 
     def check(first: Outcome, second: Outcome) -> None:

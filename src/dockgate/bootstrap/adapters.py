@@ -1,4 +1,4 @@
-"""Make the adapters of a server from its settings: registry, builder, targets, notifiers, queues."""
+"""Make the adapters of a server from its settings: registry, builder, targets, queues."""
 
 import os
 import re
@@ -27,10 +27,6 @@ from dockgate.delivery.sources.git import GitHost, http_backend
 from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
-from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
-from dockgate.events.notifiers.log import LogNotifier
-from dockgate.events.notifiers.sns import SnsNotifier
-from dockgate.events.ports import Notifier
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.images.auth import Issuers
@@ -51,7 +47,7 @@ from dockgate.services.image_reader import ImageAccess
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import WebServices
-from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, RegionalClients, boto3_client, parse_arn, parse_s3
+from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
 from dockgate.shared.references import ImageReference, repository_in
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
@@ -102,7 +98,6 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         targets=Targets(
             {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
         ),
-        notifiers=notifiers(settings),
         advisories=Current(settings.advisories),
         answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
@@ -151,22 +146,6 @@ def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
     bucket, prefix = parse_s3("DOCKGATE_BLOBS", settings.blobs)
     make = partial(client or boto3_client(), "s3", None)
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
-
-
-def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier]:
-    """Return the log, and the notifiers that the settings name.
-
-    Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
-    """
-    made: list[Notifier] = [LogNotifier()]
-    if settings.event_bus:
-        region = parse_arn("DOCKGATE_EVENT_BUS", settings.event_bus, BUS)["region"]
-        make = partial(client or boto3_client(), "events", region)
-        made.append(EventBridgeNotifier(make, settings.event_bus))
-    if settings.sns_topic:
-        region = parse_arn("DOCKGATE_SNS_TOPIC", settings.sns_topic, TOPIC)["region"]
-        made.append(SnsNotifier(partial(client or boto3_client(), "sns", region), settings.sns_topic))
-    return made
 
 
 def pollers(settings: Settings, server: WebServices, client: Client | None = None) -> list[Poller]:

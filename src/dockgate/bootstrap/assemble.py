@@ -10,7 +10,6 @@ from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import (
     AttestationHandler,
-    NotificationHandler,
     ProvenanceHandler,
     VerdictChangeHandler,
     WebhookHandler,
@@ -185,7 +184,6 @@ def _task_groups(
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("runs", use_cases.watching.record_runs, PURGE_EVERY),
             RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
-            RepeatedTask("moved tags", pushes.announce_moved_tags),
             RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
         ]
@@ -210,7 +208,6 @@ def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets
     handlers: list[OutboxHandler] = [
         WebhookHandler(store.approvals, adapters.webhooks, adapters.answers, adapters.clock),
         VerdictChangeHandler(adapters.webhooks, adapters.clock),
-        NotificationHandler(adapters.notifiers),
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]
     if adapters.attestor is not None:

@@ -27,7 +27,7 @@ from dockgate.delivery.ports import (
     VexReader,
 )
 from dockgate.delivery.service_risk import RiskTerms
-from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
+from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate import rules
@@ -43,9 +43,6 @@ from dockgate.services.cases import Baselines, Cases
 from dockgate.services.clock import ServerClock
 from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.deliveries import (
-    Notifications,
-)
 from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Starter
@@ -112,7 +109,6 @@ class Adapters:
     webhooks: Webhooks
     webhook_secrets: WebhookSecrets
     targets: Mapping[str, Target]
-    notifiers: Sequence[Notifier]
     advisories: Advisories
     clock: Clock
     answers: Mapping[str, Answers] = field(default_factory=dict)
@@ -165,7 +161,6 @@ class UseCases:
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
     continuous: ContinuousVerdicts
-    notifications: Notifications
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
     scan_runner: ScanRunner
@@ -189,7 +184,6 @@ def make_use_cases(
     all_rules, all_ecosystems = rules.load(), ecosystems.load()
     policies = Policies(store, all_rules, clock, effects)
     read_policy = read_policy or policies
-    notifications = Notifications(store.outbox, adapters.notifiers, clock)
     provenance = Provenance(
         store,
         adapters.provenance,
@@ -204,9 +198,7 @@ def make_use_cases(
     pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
     store.approvals.watch(pubsub.publish)
     signals.receive(Topic.APPROVALS, pubsub.wake)
-    exceptions = RiskAcceptances(
-        store, adapters.vex, all_ecosystems, notifications, clock, effects, notice_days=options.notice_days
-    )
+    exceptions = RiskAcceptances(store, adapters.vex, all_ecosystems, clock, effects, notice_days=options.notice_days)
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
@@ -247,7 +239,6 @@ def make_use_cases(
         scans,
         watching,
         waiting,
-        notifications,
         clock,
         effects,
         registry,
@@ -266,7 +257,7 @@ def make_use_cases(
         clock,
     )
     event_rules = EventRules(store, event_targets, adapters.builtin_targets, clock)
-    registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
+    registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     server = WebServices(
         url=options.url,
         registry=registry,
@@ -364,18 +355,16 @@ def make_use_cases(
         if options.feeds
         else None,
         continuous=continuous,
-        notifications=notifications,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         scan_runner=scan_runner,
-        service_repair=ServiceRepair(store, adapters.targets, notifications, clock, effects),
+        service_repair=ServiceRepair(store, adapters.targets, clock, effects),
         service_risk=ServiceRisk(
             store,
             verdicts,
             selection,
             exceptions,
             provenance,
-            notifications,
             clock,
             effects,
             registry,

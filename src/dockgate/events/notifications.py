@@ -9,10 +9,22 @@ from dockgate.events.message import one_line, shorten
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
-    *("service.at_risk", "service.recovered", "service.deadline_near", "service.deadline_passed", "service.unhealthy"),
-    *("task.restarted", "verdict.changed", "waiver.expiring", "feed.stale", "feed.failed", "feed.suspect"),
-    *("approval.needed", "approval.rejected", "execution.failed", "deploy.failed", "tag.moved", "fix.available"),
+    *("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered", "service.unhealthy"),
+    *("verdict.changed", "waiver.expiring", "feed.failed", "feed.stale", "feed.recovered", "approval.needed"),
+    *("execution.failed", "deploy.failed", "tag.moved"),
 )
+# Title and advice of kinds whose names do not say it; {} is the subject.
+_WORDS = {
+    "service.at_risk": ("{} runs an image that would no longer be approved", "Its next deploy is blocked."),
+    "service.deadline_near": ("{} runs an image that has to be replaced soon", "Its next deploy is blocked."),
+    "service.deadline_passed": ("{} still runs an image that should have been replaced", "It keeps running."),
+    "service.recovered": ("{} is no longer at risk", "The next deploy is judged as usual."),
+    "service.unhealthy": ("{}: an unhealthy task was restarted", "`dockgate deploy show {}` shows the tasks."),
+    "tag.moved": ("The tag of {} was moved to another image", "Deploys are by digest: what runs stays as it is."),
+    "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
+    "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
+    "feed.stale": ("The feed {} is stale", "New verdicts that need it are Undetermined."),
+}
 # What an event is about, of which a target is notified once: these fields of the detail, without times.
 _TOPIC_FIELDS = (
     *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "state"),
@@ -30,8 +42,9 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     kind = one_line(str(event.get("detail-type", "event")))
     subject = next((one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
     text = one_line(str(detail.get("summary") or detail.get("reason") or ""))
-    title = f"{subject}: {_words(kind)}" if subject else _words(kind)
-    lines = [text] if text else []
+    words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
+    title = words.replace("{}", subject)
+    lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
         if name not in ("summary", "reason") and value not in (None, "", [], {}):
             shown = value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)

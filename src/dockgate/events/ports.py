@@ -1,4 +1,4 @@
-"""The interfaces of events: webhooks, notifications of pushes, notifiers and queues.
+"""The interfaces of events: webhooks, notifications of pushes, targets and queues.
 
 The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation to them.
 """
@@ -54,35 +54,6 @@ class Pushes(Protocol):
         """The pushes of images in the body (decoded JSON); other events give none.
 
         Raises AttributeError, LookupError, TypeError or ValueError for a body of another format.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A notification for people.
-
-    `key` identifies what happened. After a crash a notifier may get the same notification again: receivers recognise
-    the repetition by its key.
-    """
-
-    key: str
-    kind: str
-    title: str
-    body: str
-    detail: Mapping[str, Any]
-
-
-class Notifier(Protocol):
-    """Sends notifications somewhere."""
-
-    # The same after a restart: undelivered notifications are stored under it.
-    name: str
-
-    def notify(self, notice: Notice) -> None:
-        """Send the notification. Raises UnavailableError if that failed.
-
-        After any error it is sent again, with growing pauses, for a day (`retry.DELIVERY`).
         """
         ...
 

@@ -9,7 +9,6 @@ from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
 from dockgate.delivery.ports import ImageResolver
 from dockgate.delivery.webhook_delivery import made_secret
-from dockgate.events.ports import Notice
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
@@ -17,7 +16,6 @@ from dockgate.services.actions import definition_of
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
@@ -46,7 +44,6 @@ class ApprovalRequests:
     scans: ScanScheduler
     watching: Watching
     waiting: WaitingApprovals
-    notifications: Notifications
     clock: ServerClock
     effects: Effects
     registry: str
@@ -55,7 +52,7 @@ class ApprovalRequests:
     # --- by our own pipelines -------------------------------------------------------------------------------------
 
     def request_for_action(self, key: ActionKey) -> Scan:
-        """Create the approval of an action, after the request for a scan and the notice that it needs an answer.
+        """Create the approval of an action, after the request for a scan.
 
         Return the scan. One effect: a repetition changes nothing.
 
@@ -89,16 +86,6 @@ class ApprovalRequests:
             committers=self.contributors.of(key).listed,
         )
         self.provenance.fetch(repository, image, policy)
-        # The message that the reference solution sends to its topic, without the token, which `approval show` prints.
-        self.notifications.notify(
-            Notice(
-                key=f"approval/{approval.id}",
-                kind="Approval Needed",
-                title=f"{key.execution}: {key.stage}/{key.action} waits for a verdict on {approval.repository}",
-                body=approval.custom_data,
-                detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
-            )
-        )
         self.store.approvals.add(approval)
         self.store.executions.wait(key)
         return scan

@@ -1,4 +1,4 @@
-"""What the outbox delivers: notices, answers of approvals, attestations, and provenance of our builds."""
+"""What the outbox delivers beside events: answers of approvals, attestations, and provenance of our builds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,57 +8,16 @@ from urllib.parse import urlsplit
 from dockgate.attestations.statements import Attestation, covered, statement
 from dockgate.delivery.ports import Answers, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
-from dockgate.events.ports import Notice, Notifier, Webhooks
+from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
-from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind
 from dockgate.services.outbox import UndeliverableError
-from dockgate.shared.errors import DeniedError, UnavailableError
+from dockgate.shared.errors import DeniedError
 from dockgate.store.approvals import Approvals
 from dockgate.store.outbox import Outbox
 from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.verdicts import Verdicts
-
-
-@dataclass(frozen=True, slots=True)
-class Notifications:
-    """Stores notices for the notifiers."""
-
-    outbox: Outbox
-    notifiers: Sequence[Notifier]
-    clock: ServerClock
-
-    def notify(self, notice: Notice) -> None:
-        """Send a notice to every notifier, once for each key of a notice."""
-        self.outbox.put(self.entries(notice))
-
-    def entries(self, notice: Notice) -> list[OutboxEntry]:
-        """Return the outbox entries of a notice: one for each notifier, due at once."""
-        now = self.clock.now()
-        payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
-        return [
-            OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
-            for notifier in self.notifiers
-        ]
-
-
-class NotificationHandler:
-    """Hands notices to their notifiers, one at a time to each."""
-
-    kind = OutboxKind.NOTIFICATION
-    step = EffectKind.TELL
-    receiver_limit = 1
-
-    def __init__(self, notifiers: Sequence[Notifier]) -> None:
-        self._notifiers = {notifier.name: notifier for notifier in notifiers}
-
-    def send(self, entry: OutboxEntry) -> None:
-        notifier = self._notifiers.get(entry.receiver)
-        if notifier is None:
-            advice = "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC."
-            raise UnavailableError(f"no notifier {entry.receiver!r} is configured", advice)
-        notifier.notify(Notice(key=entry.key, **entry.payload))
 
 
 @dataclass(frozen=True, slots=True)

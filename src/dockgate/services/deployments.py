@@ -29,11 +29,9 @@ from dockgate.delivery.model import (
 )
 from dockgate.delivery.ports import Target
 from dockgate.events import catalogue
-from dockgate.events.ports import Notice
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import is_digest
@@ -219,7 +217,6 @@ class ServiceRepair:
 
     store: Store
     targets: Mapping[str, Target]
-    notifications: Notifications
     clock: ServerClock
     effects: Effects
     _health: dict[str, dict[str, TaskHealth]] = field(default_factory=dict, init=False)
@@ -272,17 +269,10 @@ class ServiceRepair:
         self._announce(service, task, f"task {task.id} {outcome}: {_reason(definition, task)}")
 
     def _announce(self, service: Service, task: Task, message: str) -> None:
-        """Keep the restart as an event of the service, and tell every notifier."""
+        """Keep the restart as an event of the service, and in the event log."""
         now = self.clock.now()
         _log.warning("%s: %s", service.name, message)
         event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
-        notice = Notice(
-            key=event.key,
-            kind="Task Restarted",
-            title=f"{service.name}: an unhealthy task was restarted",
-            body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
-            detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
-        )
         unhealthy = catalogue.service_unhealthy(
             key=event.key,
             service=service.name,
@@ -292,7 +282,7 @@ class ServiceRepair:
             reason=message,
             time=now,
         )
-        self.store.services.record_event(event, self.notifications.entries(notice), [unhealthy])
+        self.store.services.record_event(event, [unhealthy])
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:

@@ -19,10 +19,9 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
-from dockgate.events.ports import Notice, Pushed, Pushes
+from dockgate.events.ports import Pushed, Pushes
 from dockgate.scanner.images.ecr import region_of
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
@@ -30,7 +29,6 @@ from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
 from dockgate.store import Store
-from dockgate.store.records import TagMove
 
 OUR_OWN, ECR = "distribution", "ecr"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -95,7 +93,6 @@ class RegistryPushes:
     registry: Registry
     scans: ScanScheduler
     exceptions: RiskAcceptances
-    notifications: Notifications
     clock: ServerClock
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
@@ -126,32 +123,6 @@ class RegistryPushes:
             if digest is not None and (repository, tag, digest) not in recorded:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
         self._has_recorded_missed = True
-
-    def announce_moved_tags(self) -> None:
-        """Announce each tag that was moved to another digest, once."""
-        for move in self.store.images.unannounced_moves():
-            self.effects.run(EffectKind.ANNOUNCE, self._announce, move)
-
-    def _announce(self, move: TagMove) -> None:
-        name = f"{move.repository}:{move.tag}"
-        self.notifications.notify(
-            Notice(
-                key=f"tag-moved/{move.id}",
-                kind="Tag Moved",
-                title=f"The tag {name} was moved to another image",
-                body=f"It named {move.previous}, and names {move.digest} now; "
-                f"pushed by {move.pushed_by or 'unknown'}.\n"
-                "Deploys are by digest: what runs stays as it is.",
-                detail={
-                    "repository": move.repository,
-                    "tag": move.tag,
-                    "previous": move.previous,
-                    "digest": move.digest,
-                    "by": move.pushed_by,
-                },
-            )
-        )
-        self.store.images.mark_move_announced(move.id, self.clock.now())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import VexReader
 from dockgate.events import catalogue
-from dockgate.events.ports import Notice
 from dockgate.gate import patterns, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetExceptions
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
@@ -15,7 +14,6 @@ from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
@@ -36,7 +34,6 @@ class RiskAcceptances:
     store: Store
     vex: VexReader
     ecosystems: Sequence[Ecosystem]
-    notifications: Notifications
     clock: ServerClock
     effects: Effects
     notice_days: float
@@ -178,16 +175,6 @@ class RiskAcceptances:
 
     def _announce(self, waiver: Waiver) -> None:
         fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
-        self.notifications.notify(
-            Notice(
-                key=f"waiver-lapses/{waiver.id}",
-                kind="Waiver Lapses",
-                title=f"The waiver {waiver.id} of {waiver.owner} lapses at {waiver.until}",
-                body=f"{' '.join(filter(None, fields))}: {waiver.reason}\n"
-                "What it accepts counts again then; what runs by it will be at risk.",
-                detail={"waiver": waiver.id, "owner": waiver.owner, "until": waiver.until},
-            )
-        )
         now = self.clock.now()
         names = ("vulnerability", "package", "rule", "unread", "repository", "image")
         event = catalogue.waiver_expiring(

@@ -8,10 +8,8 @@ from dockgate.delivery.model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
 from dockgate.events.catalogue import service_risk_changed
 from dockgate.events.envelope import NewEvent
-from dockgate.events.ports import Notice
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
@@ -21,20 +19,6 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
-from dockgate.store.records import OutboxEntry
-
-_KINDS = {
-    RiskChange.BEGAN: "Service At Risk",
-    RiskChange.DEADLINE_NEAR: "Service Deadline Near",
-    RiskChange.DEADLINE_PASSED: "Service Deadline Passed",
-    RiskChange.ENDED: "Service Recovered",
-}
-_TITLES = {
-    RiskChange.BEGAN: "{} runs an image that would no longer be approved",
-    RiskChange.DEADLINE_NEAR: "{} runs an image that has to be replaced soon",
-    RiskChange.DEADLINE_PASSED: "{} still runs an image that should have been replaced",
-    RiskChange.ENDED: "{} is no longer at risk",
-}
 
 
 @dataclass(slots=True)
@@ -52,7 +36,6 @@ class ServiceRisk:
     selection: PolicySelection
     exceptions: RiskAcceptances
     provenance: Provenance
-    notifications: Notifications
     clock: ServerClock
     effects: Effects
     registry: str
@@ -101,9 +84,7 @@ class ServiceRisk:
         revision = service.revision if verdict is not None else None
         return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
 
-    def _announce(
-        self, repository: str, change: RiskChange, risk: TimeAtRisk
-    ) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
+    def _announce(self, repository: str, change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
         owners = self._owners(repository)
         event = service_risk_changed(
             change.value,
@@ -116,25 +97,10 @@ class ServiceRisk:
             risk.summary,
             self.clock.now(),
         )
-        notice = Notice(
-            key=f"at-risk/{risk.service}/{risk.began_at}/{change.value}",
-            kind=_KINDS[change],
-            title=_TITLES[change].format(risk.service),
-            body=_body(change, risk),
-            detail={"service": risk.service, "image": risk.image, "until": risk.deadline},
-        )
-        return [event], self.notifications.entries(notice)
+        return [event]
 
     def _owners(self, repository: str) -> tuple[str, ...]:
         try:
             return self.selection.owners_of(repository)
         except ConflictError:
             return ()  # two assignments match equally well: `policy_of` reports it
-
-
-def _body(change: RiskChange, risk: TimeAtRisk) -> str:
-    if change is RiskChange.ENDED:
-        return "Its image is not rejected any more, or was replaced. The next deploy is judged as usual."
-    if change is RiskChange.DEADLINE_PASSED:
-        return f"{risk.summary}\nIt keeps running. The deadline {risk.deadline} has passed; its next deploy is blocked."
-    return f"{risk.summary}\nIt keeps running. Its next deploy is blocked; replace it before {risk.deadline}."

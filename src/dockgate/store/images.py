@@ -121,18 +121,6 @@ class Images:
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
-    def unannounced_moves(self) -> Sequence[TagMove]:
-        """The tag moves that were not announced yet, oldest first."""
-        query = _MOVE.where(tag_moves.c.announced_at == "").order_by(tag_moves.c.seq)
-        with self._database.read() as connection:
-            return [TagMove(**row) for row in connection.execute(query).mappings()]
-
-    def mark_move_announced(self, move: str, now: str) -> None:
-        """Record that a tag move was announced. The first time stays."""
-        change = update(tag_moves).where(tag_moves.c.id == move, tag_moves.c.announced_at == "")
-        with self._database.write() as connection:
-            connection.execute(change.values(announced_at=now))
-
     def pushed_images(self, repository: str | None = None) -> Sequence[PushedImage]:
         """All pushed images, of one repository if given, newest first."""
         table = pushed_images.c

@@ -65,7 +65,7 @@ class PushedImage:
 class TagMove:
     """A tag that moved from the digest `previous` to `digest`.
 
-    `id` is the id of the push event, `pushed_by` as in `PushedImage`, `announced_at` "" until a notice was written.
+    `id` is the id of the push event, `pushed_by` as in `PushedImage`.
     """
 
     id: str
@@ -75,7 +75,6 @@ class TagMove:
     digest: str
     moved_at: str
     pushed_by: str = ""
-    announced_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,6 @@ class OutboxKind(StrEnum):
     """What an entry of the outbox is, and so who sends it."""
 
     WEBHOOK = "webhook"
-    NOTIFICATION = "notification"
     ATTESTATION = "attestation"
     PROVENANCE = "provenance"
     EVENT = "event"

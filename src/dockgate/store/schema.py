@@ -226,11 +226,9 @@ tag_moves = Table(
     text("digest"),
     text("moved_at"),
     text("pushed_by"),
-    text("announced_at"),
 )
 Index(None, tag_moves.c.digest)
 Index(None, tag_moves.c.previous)
-Index(None, tag_moves.c.announced_at)
 
 scans = Table(
     "scans",

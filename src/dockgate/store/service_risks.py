@@ -10,9 +10,8 @@ from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict
 from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.outbox import Outbox, add_entries
+from dockgate.store.outbox import Outbox
 from dockgate.store.queries import select_as
-from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import services
 from dockgate.store.schema_watch import service_risks
 from dockgate.store.services import lock_service
@@ -20,7 +19,7 @@ from dockgate.store.services import lock_service
 _TIME = select_as(TimeAtRisk, service_risks)
 
 # Makes what is announced of a change: events, and entries of the outbox. Its time at risk is the last one if it ended.
-Announce = Callable[[RiskChange, TimeAtRisk], tuple[Sequence[NewEvent], Sequence[OutboxEntry]]]
+Announce = Callable[[RiskChange, TimeAtRisk], Sequence[NewEvent]]
 
 
 class ServiceRisks:
@@ -71,11 +70,7 @@ class ServiceRisks:
             for change in changes:
                 risk = after or before
                 if risk is not None:
-                    events, entries = announce(change, risk)
-                    append_events(connection, events)
-                    add_entries(connection, entries)
-        if changes:
-            self._outbox.wake(OutboxKind.NOTIFICATION)
+                    append_events(connection, announce(change, risk))
         return True
 
 

@@ -11,9 +11,8 @@ from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.outbox import Outbox, add_entries
+from dockgate.store.outbox import Outbox
 from dockgate.store.queries import select_as
-from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import executions, services, task_definitions
 from dockgate.store.schema_rollouts import service_events
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
@@ -104,10 +103,8 @@ class Services:
             require_service(connection, service)
             return _deployed_by(connection, service)
 
-    def record_event(
-        self, event: ServiceEvent, notifications: Sequence[OutboxEntry] = (), events: Sequence[NewEvent] = ()
-    ) -> None:
-        """Store an event, send its notifications and append its `events`, once for each key.
+    def record_event(self, event: ServiceEvent, events: Sequence[NewEvent] = ()) -> None:
+        """Store an event and append its `events` to the log, once for each key.
 
         The service's oldest events are deleted.
         """
@@ -116,12 +113,10 @@ class Services:
         with self._database.write() as connection:
             lock_service(connection, event.service)
             if insert_if_new(connection, service_events, asdict(event)):
-                add_entries(connection, notifications)
                 oldest = connection.scalars(newest).all()[-1]
                 old = service_events.c.service == event.service, service_events.c.seq < oldest
                 connection.execute(delete(service_events).where(*old))
                 append_events(connection, events)
-        self._outbox.wake(OutboxKind.NOTIFICATION)
 
     def events(self, service: str) -> Sequence[ServiceEvent]:
         """The events of a service, newest first."""

@@ -19,8 +19,8 @@ from dockgate.workflows.leases import Lease
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler
 
-# How long notices are stored at least: a failed one is retried for a day.
-LEAST_NOTICE_DAYS = 2
+# How long dead letters are stored at least: a failed message is retried for a day.
+LEAST_LETTER_DAYS = 2
 # How long messages to targets are stored after they were sent.
 DELIVERED_DAYS = 1
 # How long workflows are stored after their end.
@@ -123,7 +123,7 @@ class Recovery:
 
 
 class Purge:
-    """Deletes settled approvals, events and delivered notices that are older than `keep_days`."""
+    """Deletes settled approvals, events and dead letters that are older than `keep_days`."""
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, keep_days: float) -> None:
         self._store = store
@@ -135,9 +135,8 @@ class Purge:
         days = self._keep_days
         self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
         self._effects.run(EffectKind.PURGE, self._store.event_log.purge, self._clock.ago(days))
-        before = self._clock.ago(max(days, LEAST_NOTICE_DAYS))
-        for kind in (OutboxKind.NOTIFICATION, OutboxKind.VERDICT_CHANGE):
-            self._effects.run(EffectKind.PURGE, self._store.outbox.purge, kind, before)
+        before = self._clock.ago(max(days, LEAST_LETTER_DAYS))
+        self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
         outbox, delivered = self._store.outbox, self._clock.ago(DELIVERED_DAYS)
         self._effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
         self._effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)

@@ -181,13 +181,12 @@ def _images() -> None:
     op.create_table(
         "tag_moves",
         *_integer("seq"),
-        *_text("id", "repository", "tag", "previous", "digest", "moved_at", "pushed_by", "announced_at"),
+        *_text("id", "repository", "tag", "previous", "digest", "moved_at", "pushed_by"),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
     _index("tag_moves", "digest")
     _index("tag_moves", "previous")
-    _index("tag_moves", "announced_at")
     op.create_table(
         "scans",
         *_text("image", "repository", "state"),

@@ -1,1 +1,0 @@
-"""Notifiers, one file each (`events.ports.Notifier`)."""
