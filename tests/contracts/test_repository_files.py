@@ -11,7 +11,7 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import git
 
-from dockgate.delivery.ports import MAX_FILE, EntryKind, FileEdit, RepositoryFiles
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, RepositoryFiles
 from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
 

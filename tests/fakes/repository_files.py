@@ -6,7 +6,8 @@ from difflib import unified_diff
 
 from tests.fakes.repository_host import MemoryHost
 
-from dockgate.delivery.ports import MAX_FILE, Commit, EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.ports import Commit
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, TreeEntry
 from dockgate.delivery.sources.git_files import check_edit
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 

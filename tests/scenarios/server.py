@@ -36,8 +36,9 @@ from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryFiles, RepositoryHost
+from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import LOG_TARGET, TargetType

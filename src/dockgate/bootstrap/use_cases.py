@@ -21,11 +21,11 @@ from dockgate.delivery.ports import (
     ImageResolver,
     ProvenanceReader,
     Registry,
-    RepositoryFiles,
     RepositoryHost,
     Target,
     VexReader,
 )
+from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget

@@ -158,7 +158,7 @@ def _scanner(image: Mapping[str, Any]) -> str:
     version = (image["scan"] or {}).get("scanner")
     if version in (None, image["scanner"]):
         return ""
-    return f" by scanner {version}; the server has {image['scanner']}, and will read the image again"
+    return f" by scanner {version}; the server has {image['scanner']}"
 
 
 def _scan(scan: Mapping[str, str] | None) -> str:

@@ -31,8 +31,9 @@ class Acceptance:
 class AcceptanceFinder:
     """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
 
-    A waiver of one platform of an index is not found, and neither is one of a repository that only its own builds may
-    use: what is named here counts for sure, and what is not named may.
+    A waiver of one platform of an index is not found. In a repository that a pipeline builds, the gate counts waivers
+    only for images that the server or its operator pushed (`services/cases.py`), which is not checked here: a waiver
+    may be named that the gate does not count.
     """
 
     def __init__(self, store: Store, exceptions: RiskAcceptances, policy_of: Callable[[str], Policy], now: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
-from dockgate.delivery.ports import Advisories, Attestor, RepositoryFiles, RepositoryHost, Target
+from dockgate.delivery.ports import Advisories, Attestor, RepositoryHost, Target
+from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.events.ports import Webhooks
 from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub

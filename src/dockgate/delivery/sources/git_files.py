@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dockgate.delivery.ports import MAX_FILE, Commit, EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.ports import Commit
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, TreeEntry
 from dockgate.delivery.sources.git import place_of, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
@@ -23,7 +24,7 @@ _COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B%x1e"
 
 
 class GitFiles:
-    """A `ports.RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
+    """A `repository_files.RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

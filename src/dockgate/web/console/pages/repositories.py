@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.ports import EntryKind, FileEdit
+from dockgate.delivery.repository_files import EntryKind, FileEdit
 from dockgate.identity.model import Caller
 from dockgate.services.git_pushes import email_of
 from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError

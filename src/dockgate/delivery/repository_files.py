@@ -1,0 +1,86 @@
+"""The interface of the files and the history of repositories that Dockgate hosts.
+
+The contract suite in `tests/contracts` checks the docstrings for every implementation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from dockgate.delivery.ports import Commit
+
+# Bytes of a file or a difference that `RepositoryFiles` returns.
+MAX_FILE = 1 << 20
+
+
+class EntryKind(StrEnum):
+    """What a path in a repository is. A link is a symbolic link, a module a commit of another repository."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    MODULE = "module"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """A path in a folder of a commit. `size` is in bytes, None for folders and modules."""
+
+    name: str
+    kind: EntryKind
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """A change of one file, to be committed to a branch whose head is `parent` (None: a branch that does not exist).
+
+    `path` is relative, with slashes. `author` is "Name <mail>".
+    """
+
+    branch: str
+    parent: str | None
+    path: str
+    content: str
+    author: str
+    message: str
+
+
+class RepositoryFiles(Protocol):
+    """The files and the history of repositories that Dockgate hosts. A revision is a commit id or a branch.
+
+    All raise NotFoundError for an unknown repository, revision or path.
+    """
+
+    def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
+        """Return the entries of a folder ("": the root), folders first, then by name."""
+        ...
+
+    def read(self, repository: str, revision: str, path: str) -> bytes:
+        """Return a file, or the target of a link. Raises TooLargeError for more than `MAX_FILE` bytes."""
+        ...
+
+    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+        """Return the newest commits that the revision contains, newest first."""
+        ...
+
+    def difference(self, repository: str, base: str | None, commit: str) -> str:
+        """Return the changes from `base` (None: the first parent) to the commit as a unified diff.
+
+        Raises TooLargeError for more than `MAX_FILE` bytes.
+        """
+        ...
+
+    def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
+        """Make a commit that changes one file, on no branch yet. Return its id.
+
+        Raises ChangedError if the branch has another head by now, UsageError for a path, branch, author or message that
+        cannot be committed, ConflictError if the path is no file.
+        """
+        ...
+
+    def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
+        """Move a branch to a commit. Raises ChangedError if its head is no longer `old` (None: it does not exist)."""
+        ...
