@@ -154,9 +154,9 @@ def test_an_announcement_is_written_with_its_time_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     announced: list[str] = []
 
-    def announce(change: RiskChange, risk: TimeAtRisk) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
+    def announce(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
         announced.append(change.value)
-        return [NewEvent(f"{change.value}/{risk.began_at}", "dockgate", change.value, "service web", NOW, {})], ()
+        return [NewEvent(f"{change.value}/{risk.began_at}", "dockgate", change.value, "service web", NOW, {})]
 
     bad = RunningVerdict(DIGEST, "CVE-1", LATER)
     for _ in range(2):

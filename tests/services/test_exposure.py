@@ -25,7 +25,6 @@ from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.attached_statements import RegistryVexReader
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import Effects
 from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
 from dockgate.services.fleet import FleetIndex
@@ -69,7 +68,6 @@ class Fleet:
             self.store,
             RegistryVexReader(lambda repository, image: []),
             KINDS,
-            Notifications(self.store.outbox, (), clock),
             clock,
             effects,
             7,

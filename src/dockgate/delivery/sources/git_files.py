@@ -24,7 +24,7 @@ _COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B%x1e"
 
 
 class GitFiles:
-    """A `repository_files.RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
+    """A `RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
