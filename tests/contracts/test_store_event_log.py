@@ -1,15 +1,17 @@
 """Contract of the event log on both databases: numbers, repetitions, and transactions that overlap."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.events.envelope import NewEvent
+from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
+from dockgate.store.event_cursor import GroupedEvent
+from dockgate.store.records import OutboxEntry, OutboxKind
 
 
 @pytest.fixture(params=FACTORIES)
@@ -67,9 +69,53 @@ def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
     assert ids(store) == ["b"]
 
 
+def matched(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
+    """Have rules match every event so far."""
+    assert store.event_cursor.advance(store.event_cursor.position(), store.event_log.newest(), entries, grouped, NOW)
+
+
+def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) -> None:
+    store.event_log.record([event("first")])
+    matched(store)
+    store.event_log.record([event("a", LATER)])
+    assert store.event_log.purge(LATER) == 1
+    assert ids(store) == ["a"]
+
+
+def test_events_that_rules_have_not_matched_are_not_purged(store: Store) -> None:
+    store.event_log.record([event("a"), event("b")])
+    matched(store)
+    store.event_log.record([event("c"), event("d")])
+    store.event_log.purge(LATER)
+    assert ids(store) == ["c", "d"]
+
+
+def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> None:
+    store.event_log.record([event(name) for name in ("unsent", "grouped", "done", "newest")])
+    unsent, grouped, done, _ = store.event_log.read()
+
+    def entry(of: StoredEvent) -> OutboxEntry:
+        return OutboxEntry(
+            OutboxKind.EVENT, of.id, "ops", {"event": of.id}, due_since=NOW, next_at=NOW, position=of.seq
+        )
+
+    matched(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30)])
+    store.outbox.complete(entry(done), NOW)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["unsent", "grouped", "newest"]
+    store.outbox.fail(entry(unsent), "refused", None)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["unsent", "grouped", "newest"], "a dead letter can be sent again"
+    store.event_cursor.send_group("ops", "rule", grouped.seq, [])
+    store.outbox.complete(entry(unsent), NOW)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["newest"]
+
+
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
     store.event_log.record([event("a"), event("b")])
     newest = store.event_log.newest()
+    matched(store)
     for _ in range(2):
         store.event_log.purge(LATER)
         assert ids(store) == ["b"]

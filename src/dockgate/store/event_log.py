@@ -16,7 +16,10 @@ from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
+from dockgate.store.records import OutboxKind
+from dockgate.store.schema import outbox
 from dockgate.store.schema_events import event_log
+from dockgate.store.schema_rules import event_cursors, grouped_events
 from dockgate.store.statements import delete_unlocked, has_single_writer, insert_in_order, lock_name
 
 # Events that get their number in one transaction.
@@ -26,6 +29,12 @@ READ_BATCH = 500
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
 _NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
+# The last event that rules have matched, the events that are to become one message, and those of unsent messages.
+_MATCHED = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
+_GROUPED = select(grouped_events.c.position)
+_UNSENT = select(outbox.c.position).where(
+    outbox.c.kind == OutboxKind.EVENT, outbox.c.done_at.is_(None), outbox.c.position.is_not(None)
+)
 
 
 class EventLog:
@@ -78,13 +87,17 @@ class EventLog:
         return StoredEvent(**row)
 
     def purge(self, before: str) -> int:
-        """Delete the events before that time. Returns how many.
+        """Delete the events before that time that nothing needs any more. Returns how many.
 
-        The newest stays, whatever its age: the next number follows from it.
+        Needed are those that no rule has matched yet, and those that a message waits to be sent with. The newest stays,
+        whatever its age: the next number follows from it.
         """
+        self._number()
         with self._database.write() as connection:
             newest = _NEWEST.scalar_subquery()
-            return delete_unlocked(connection, event_log, event_log.c.at < before, event_log.c.seq < newest)
+            seq = event_log.c.seq
+            which = (event_log.c.at < before, seq < newest, seq <= _MATCHED, seq.not_in(_GROUPED), seq.not_in(_UNSENT))
+            return delete_unlocked(connection, event_log, *which)
 
     def _number(self) -> None:
         """Number the committed events that have no number yet."""
