@@ -155,10 +155,10 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     fleet.database.advisories = [FLASK]
     fleet.today = 12
-    fleet.index.catch_up()
+    fleet.index.rematch_all(fleet.database)
     fleet.database.advisories = [IDNA]
     fleet.today = 14
-    fleet.index.catch_up()
+    fleet.index.rematch_all(fleet.database)
     fleet.today = 16
     fleet.push("b", "team/web", "1", package("idna", "3.7"))
     states = {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
@@ -188,7 +188,7 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
         "team/failed": "its scan failed: It is broken.",
     }
     fleet.database.advisories = [advisory("CVE-2026-3", "zlib", "2", "Debian:13")]
-    fleet.index.catch_up()
+    fleet.index.rematch_all(fleet.database)
     assert {"team/uncovered", "team/other"} < {entry.repository for entry in fleet.where("CVE-2026-3").unknown.images}
 
 

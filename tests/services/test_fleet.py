@@ -160,7 +160,7 @@ def test_what_was_scanned_before_is_caught_up_with(store: Store) -> None:
         scanned(store, f"web-{number}", package("idna", f"3.{number}"))
     index = index_of(store, AdvisoryDatabase([IDNA]))
     for _ in range(2):
-        index.catch_up()
+        index.add_missing()
     assert len(list(store.fleet.images())) == 3
     assert len(findings(store)) == 3
 
@@ -169,10 +169,10 @@ def test_without_an_advisory_database_components_wait_for_one(store: Store) -> N
     database = AdvisoryDatabase([IDNA], fails=True)
     index = index_of(store, database)
     index.add(scanned(store, "web", package("idna", "3.6")))
-    index.catch_up()
+    index.match_new()
     assert findings(store) == {}
     database.fails = False
-    index.catch_up()
+    index.match_new()
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
 
 
@@ -184,7 +184,7 @@ def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     assert not index.is_current(database)
     index.add(scanned(store, "api", package("flask", "3")))
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    index.catch_up()
+    index.rematch_all(database)
     assert findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
     assert index.is_current(database)
 
@@ -243,7 +243,7 @@ def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) 
     index = index_of(store, database)
     index.add(scanned(store, "web", package("idna", "3.6")))
     database.advisories = []
-    index.catch_up()
+    index.rematch_all(database)
     assert findings(store) == {}
     (past,) = store.fleet_findings.past()
     assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")

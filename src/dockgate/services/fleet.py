@@ -72,19 +72,6 @@ class FleetIndex:
         if new:
             self.match_new()
 
-    def catch_up(self) -> None:
-        """Index what was scanned and is not in the index, a few images at a time, and match what is unmatched."""
-        self.add_missing()
-        try:
-            reader = self.advisories()
-        except DatabaseError as error:
-            _log.info("packages are not matched: %s", error)
-            return
-        if self.is_current(reader):
-            self.match_new()
-        else:
-            self.rematch_all(reader)
-
     def add_missing(self) -> None:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():

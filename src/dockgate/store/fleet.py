@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode, encode
@@ -299,9 +299,3 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
         ]
         if rows:
             connection.execute(insert(fleet_image_bundles), rows)
-
-
-def count_rows(connection: Connection) -> dict[str, int]:
-    """How many rows the larger tables have."""
-    tables = (fleet_images, fleet_bundles, fleet_components, fleet_bundle_components, fleet_image_bundles)
-    return {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables}

@@ -116,19 +116,6 @@ class FleetFindings:
                 ]
         return sorted(components)
 
-    def with_vulnerabilities(self, names: Collection[str]) -> Sequence[int]:
-        """The components that have a finding by one of these names, aliases included."""
-        components: set[int] = set()
-        with self._database.read() as connection:
-            for part in batches(sorted(names)):
-                query = (
-                    select(fleet_findings.c.component)
-                    .join(fleet_aliases, fleet_aliases.c.vulnerability == fleet_findings.c.vulnerability)
-                    .where(fleet_aliases.c.alias.in_(part))
-                )
-                components.update(connection.scalars(query))
-        return sorted(components)
-
     def in_ecosystems(self, ecosystems: Collection[str]) -> Sequence[int]:
         """The components of these ecosystems: with a release ("Debian:13") of that one, without one of all."""
         table = fleet_components.c

@@ -52,15 +52,6 @@ class FleetVerdicts:
                 for row in connection.execute(query.where(_TABLE.image.in_(part)))
             }
 
-    def of_images(self, images: Collection[int]) -> Sequence[FleetVerdict]:
-        """The verdicts on these images by every policy."""
-        with self._database.read() as connection:
-            return [
-                _verdict(row)
-                for part in batches(sorted(images))
-                for row in connection.execute(_ROW.where(_TABLE.image.in_(part)).order_by(_TABLE.image, _TABLE.policy))
-            ]
-
     def due(self, now: str) -> Sequence[tuple[str, int]]:
         """The policies and images of verdicts that time may have changed."""
         query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now).order_by(_TABLE.policy, _TABLE.image)

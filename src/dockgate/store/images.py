@@ -121,12 +121,22 @@ class Images:
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
-    def pushed_images(self, repository: str | None = None) -> Sequence[PushedImage]:
-        """All pushed images, of one repository if given, newest first."""
+    def pushed_images(
+        self,
+        repository: str | None = None,
+        *,
+        digest: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Sequence[PushedImage]:
+        """Pushed images, newest first: of one repository or digest if given, at most `limit` from `offset` on."""
         table = pushed_images.c
         query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
+        query = query.limit(limit).offset(offset)
         if repository is not None:
             query = query.where(table.repository == repository)
+        if digest is not None:
+            query = query.where(table.digest == digest)
         with self._database.read() as connection:
             return [PushedImage(**row) for row in connection.execute(query).mappings()]
 

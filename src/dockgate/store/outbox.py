@@ -135,6 +135,13 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed))
 
+    def failing(self, limit: int) -> Sequence[OutboxEntry]:
+        """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
+        query = _ENTRY.where(outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)).mappings()
+            return [OutboxEntry(**row) for row in rows]
+
     def dead_letters(self, kind: OutboxKind, receiver: str, limit: int, before: int | None) -> Sequence[OutboxEntry]:
         """Entries that were given up, the newest first; `before` is the position to continue from."""
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)

@@ -88,13 +88,6 @@ def record_push(connection: Connection, image: PushedImage) -> None:
     insert_if_new(connection, fleet_tags, period._asdict())
 
 
-def end_places(connection: Connection, digest: str, now: str) -> None:
-    """Record that an image was deleted."""
-    connection.execute(
-        update(fleet_tags).where(fleet_tags.c.digest == digest, fleet_tags.c.until.is_(None)).values(until=now)
-    )
-
-
 def _open(repository: str, tag: str, digest: str | None = None) -> Select[Any]:
     """The present period of a tag, or of an image that was pushed by its digest alone."""
     query = _PERIOD.where(fleet_tags.c.repository == repository, fleet_tags.c.tag == tag, fleet_tags.c.until.is_(None))

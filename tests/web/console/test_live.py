@@ -11,6 +11,8 @@ from dockgate.web.console import live
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.threads import Threads
 
+AT = "2026-11-28T12:00:00.000Z"
+
 
 class Log:
     """An event log in memory."""
@@ -22,7 +24,7 @@ class Log:
 
     def add(self, subject: str) -> None:
         seq = len(self.events) + 1
-        self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, "2026-11-28T12:00:00.000Z", {}))
+        self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, AT, None, None, {}))
 
     def newest(self) -> int:
         if self.is_down:

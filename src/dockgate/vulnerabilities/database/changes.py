@@ -1,11 +1,10 @@
 """What differs between the answers of two advisory databases."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dockgate.vulnerabilities.database.database import CVE_TABLES, Database
-from dockgate.vulnerabilities.model import is_same_ecosystem
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -16,9 +15,9 @@ class AdvisoryChanges:
     """What must be matched again after another database was installed.
 
     `keys` are the packages (ecosystem and source name) with other advisories: any field of one, or an alias group. The
-    ecosystem is named as in the database: `keys_in` has them by the ecosystems of packages. `cves` are those with
-    another score, KEV entry or EPSS. `ecosystems` are those, and those of the catalogues "kev" and "epss", that are
-    covered differently; the time of the last check is not compared.
+    ecosystem is named as in the database: "Debian" concerns packages of "Debian:13", too. `cves` are those with another
+    score, KEV entry or EPSS. `ecosystems` are those, and those of the catalogues "kev" and "epss", that are covered
+    differently; the time of the last check is not compared.
     """
 
     keys: frozenset[tuple[str, str]] = frozenset()
@@ -27,19 +26,6 @@ class AdvisoryChanges:
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.cves or self.ecosystems)
-
-    def keys_in(self, ecosystems: Iterable[str]) -> set[tuple[str, str]]:
-        """The keys by these ecosystems: a package of "Debian:13" is affected by the advisories of "Debian", too."""
-        names: dict[str, list[str]] = {}
-        for changed, name in self.keys:
-            names.setdefault(changed, []).append(name)
-        return {
-            (ecosystem, name)
-            for ecosystem in ecosystems
-            for changed in names
-            if is_same_ecosystem(changed, ecosystem)
-            for name in names[changed]
-        }
 
 
 def changed_keys(old: Database, new: Database, cves: Collection[str] | None = None) -> AdvisoryChanges:

@@ -99,16 +99,17 @@ OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 @router.get("/images")
 def images(who: api.Reader, server: api.ServerDependency, repository: str | None = None) -> list[ImageSummary]:
     """List the images that were pushed to the server's registry, newest first."""
-    summaries = []
-    for pushed in server.store.images.pushed_images(repository):
-        scan = server.store.images.scan(pushed.digest)
-        verdicts = server.store.verdicts.of_image(pushed.digest)
-        newest = _newest(verdicts)
-        state = server.watching.state(pushed.repository, pushed.digest)
-        if not state.is_watched:
-            newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more since {state.until}"}
-        summaries.append(api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest))
-    return summaries
+    return [summary_of(server, pushed) for pushed in server.store.images.pushed_images(repository)]
+
+
+def summary_of(server: WebServices, pushed: PushedImage) -> ImageSummary:
+    """The summary of a pushed image."""
+    scan = server.store.images.scan(pushed.digest)
+    newest = _newest(server.store.verdicts.of_image(pushed.digest))
+    state = server.watching.state(pushed.repository, pushed.digest)
+    if not state.is_watched:
+        newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more since {state.until}"}
+    return api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest)
 
 
 def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
@@ -131,7 +132,7 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
     require_image_access(who, digest, server)
     scan = server.store.images.scan(digest)
-    pushes = [pushed for pushed in server.store.images.pushed_images() if pushed.digest == digest]
+    pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()

@@ -51,6 +51,7 @@ _MARKS: dict[str, Mark] = {
     TaskState.RUNNING: Mark("circle-check", "good", "Running"),
     TaskState.UNHEALTHY: Mark("triangle-alert", "bad", "Unhealthy"),
     TaskState.STOPPED: Mark("circle-minus", "off", "Stopped"),
+    "CannotJudge": Mark("diamond-question", "unknown", "Cannot be judged"),
     "AtRisk": Mark("triangle-alert", "risk", "At risk"),
     "Active": Mark("circle-check", "good", "Active"),
     "Revoked": Mark("circle-minus", "off", "Revoked"),

@@ -15,8 +15,11 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
-# Images or packages on one page.
-PAGE_SIZE = 100
+# Images or packages on one page, and pushed images that a filter looks at for it.
+PAGE_SIZE = 50
+MAX_FILTERED = 1000
+# How the filter names images without a verdict.
+NOT_JUDGED = "None"
 
 router = page_router()
 
@@ -38,27 +41,31 @@ def images(
     server: api.ServerDependency,
     repository: str = "",
     status: str = "",
-    page: api.Count = 0,
+    after: api.Count = 0,
 ) -> Response:
-    """List pushed images, newest first."""
-    shown = [
-        image
-        for image in calls.images(who, server, repository or None)
-        if not status or (image.status or "None") == status
-    ]
-    repositories = sorted({image.repository for image in server.store.images.pushed_images()})
+    """List pushed images, newest first; `after` so many."""
+    looked_at = PAGE_SIZE if not status else MAX_FILTERED
+    shown: list[calls.ImageSummary] = []
+    position = after
+    pushes = server.store.images.pushed_images(repository or None, limit=looked_at + 1, offset=after)
+    for pushed in pushes[:looked_at]:
+        if len(shown) == PAGE_SIZE:
+            break
+        position += 1
+        summary = calls.summary_of(server, pushed)
+        if status in ("", summary.status or NOT_JUDGED):
+            shown.append(summary)
     return render(
         request,
         who,
         "images.html",
         title="Images",
-        images=shown[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
-        count=len(shown),
-        repositories=repositories,
+        images=shown,
+        repositories=server.store.images.pushed_repositories(),
         repository=repository,
         status=status,
-        page=page,
-        page_size=PAGE_SIZE,
+        after=after,
+        following=position if position - after < len(pushes) else None,
     )
 
 
@@ -157,6 +164,6 @@ def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, s
     )
     for kind, names, prefix in named:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    images = {image.repository for image in store.images.pushed_images() if lower in image.repository.lower()}
-    matches += [(name, "image repository", f"/images?repository={name}") for name in sorted(images)]
+    repositories = (name for name in store.images.pushed_repositories() if lower in name.lower())
+    matches += [(name, "image repository", f"/images?repository={name}") for name in repositories]
     return matches[:50]

@@ -11,7 +11,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices, status
 from dockgate.shared.timestamps import is_within_days
-from dockgate.store.records import OutboxKind, WaiverRecord
+from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.stages import strips
@@ -49,6 +49,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
     services = server.store.services.list()
     queue = [
         *_at_risk(services),
+        *_unjudged(services),
         *_waiting(server, who),
         *_failed(newest),
         *_advisories(server),
@@ -88,6 +89,13 @@ def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
         yield QueueItem("AtRisk", service.name, service.at_risk, "See service", href, service.at_risk_until)
 
 
+def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
+    for service in services:
+        if service.cannot_judge:
+            href = f"/running/{service.name}"
+            yield QueueItem("CannotJudge", service.name, service.cannot_judge, "See service", href)
+
+
 def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
     waiting = server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may(Permission.DECIDE) else ()
@@ -125,12 +133,13 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
 
 def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
-    for kind in OutboxKind if who.may(Permission.ACCEPT) else ():
-        entries = server.store.outbox.entries(kind, limit=MAX_ROWS)
-        failed = [entry for entry in entries if entry.done_at is None and entry.next_at is None and entry.last_error]
-        if failed:
-            sentence = f"{len(failed)} given up. The newest: {failed[0].last_error}"
-            yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
+    given_up: dict[OutboxKind, list[OutboxEntry]] = {}
+    for entry in server.store.outbox.failing(MAX_ROWS) if who.may(Permission.ACCEPT) else ():
+        if entry.next_at is None:
+            given_up.setdefault(entry.kind, []).append(entry)
+    for kind, entries in given_up.items():
+        sentence = f"{len(entries)} given up. The newest: {entries[0].last_error}"
+        yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
 
 
 def approval_name(approval: Approval) -> str:

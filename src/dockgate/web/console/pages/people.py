@@ -6,7 +6,6 @@ from fastapi.responses import Response
 from dockgate.identity.model import Role
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.store.records import OutboxKind
 from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.console.pages.signing_in import Form
@@ -15,6 +14,8 @@ from dockgate.web.console.routes import page_router, see_other
 
 # Audit entries on a page.
 PAGE_SIZE = 50
+# Failed deliveries that the settings list.
+MAX_FAILING = 100
 
 router = page_router()
 
@@ -146,12 +147,6 @@ def audit(
 @api.checks_token_limits
 def settings(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
-    undelivered = [
-        (kind, entry)
-        for kind in OutboxKind
-        for entry in server.store.outbox.entries(kind, limit=100)
-        if entry.done_at is None and entry.last_error
-    ]
     return render(
         request,
         who,
@@ -159,7 +154,7 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
         title="Settings",
         sessions=server.sessions.of(who) if who.token else (),
         workers=server.workers.status(),
-        undelivered=undelivered if not who.is_limited else [],
+        undelivered=() if who.is_limited else server.store.outbox.failing(MAX_FAILING),
         server=server,
     )
 

@@ -93,6 +93,7 @@ def verdict(
     """Show a verdict, or with `against` what differs from another one."""
     stored = calls.verdict(digest, who, server)
     records = server.store.verdicts.of_image(stored.image)
+    explanation = calls.explanation(digest, who, server, against)
     platforms = [_platform_page(server, stored, platform) for platform in stored.platform_verdicts]
     return render(
         request,
@@ -110,8 +111,8 @@ def verdict(
         page=page,
         page_size=PAGE_SIZE,
         against=against,
-        comparison=calls.explanation(digest, who, server, against).explanation if against else None,
-        replay=calls.explanation(digest, who, server).replay,
+        comparison=explanation.explanation,
+        replay=explanation.replay,
     )
 
 

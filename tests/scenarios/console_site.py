@@ -1,0 +1,40 @@
+"""A server with people of every role, and a pipeline of each outcome, for the console's scenarios."""
+
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+
+HOSTILE = '<script>alert(1)</script>"\u202e'
+
+
+class Site:
+    """A server with people, and one pipeline of each outcome."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.approved = server.image("web", PlannedFindings({}, {"LOW": 2}))
+        server.deployed(self.approved)
+        self.rejected = server.image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
+        self.execution = server.approval(self.rejected)
+        server.scanned(self.rejected)
+        assert server.answer(self.execution) == "Rejected"
+        unread = server.image("jobs", PlannedFindings({}, status="UNREAD"))
+        self.undetermined = server.approval(unread)
+        server.scanned(unread)
+        server.answer(self.undetermined)
+        self.waiting = server.approval(server.image("slow", PlannedFindings({})))
+        server.post(
+            "/waivers", {"owner": "ana", "reason": HOSTILE, "vulnerability": "CVE-2026-1", "until": "2999-01-01"}
+        )
+        self.tokens = {Role.ADMIN: server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]}
+        server.client.headers["Authorization"] = f"Bearer {self.tokens[Role.ADMIN]}"
+        for role in Role:
+            if role is not Role.ADMIN:
+                person = {"name": role.value, "roles": [role.value], "email": f"{role.value}@example.org"}
+                server.post("/principals", person)
+                self.tokens[role] = self.token(role.value)
+
+    def token(self, principal: str, **more: object) -> str:
+        text: str = self.server.post("/tokens", {"principal": principal, **more})["text"]
+        return text

@@ -1,0 +1,162 @@
+"""Sessions of the console, and forms from our own pages only."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import Site
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.web.authorization import FailedAuthentications
+
+COOKIE = "dockgate-session"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture(autouse=True)
+def _no_failed_sign_ins(site: Site) -> None:
+    site.server.app.state.failed_authentications = FailedAuthentications()
+
+
+# --- sessions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_visitor_without_session_is_led_to_sign_in_and_back(site: Site) -> None:
+    with Browser(site.server) as browser:
+        answer = browser.get("/pipelines/api?x=1")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/signin?to=%2Fpipelines%2Fapi%3Fx%3D1")
+        form = browser.get(answer.headers["location"])
+        assert 'value="/pipelines/api?x=1"' in unescape(form.text)
+        signed_in = browser.send_form("/signin", token=site.tokens[Role.VIEWER], to="/pipelines/api?x=1")
+        assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/pipelines/api?x=1")
+        assert browser.get("/pipelines/api?x=1").status_code == 200
+
+
+@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
+def test_signing_in_leads_to_no_other_server(site: Site, to: str) -> None:
+    with Browser(site.server) as browser:
+        assert browser.send_form("/signin", token=site.tokens[Role.VIEWER], to=to).headers["location"] == "/"
+
+
+def test_a_session_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:
+    with Browser(site.server) as browser:
+        answer = browser.send_form("/signin", token=site.tokens[Role.VIEWER])
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/" in cookie
+    assert site.tokens[Role.VIEWER] not in cookie
+
+
+def test_an_invalid_token_starts_no_session_and_is_not_shown(site: Site) -> None:
+    wrong = "dgt_000000000000_" + "1" * 64
+    with Browser(site.server) as browser:
+        answer = browser.send_form("/signin", token=wrong)
+        assert answer.status_code == 422
+        assert wrong not in answer.text
+        assert "set-cookie" not in answer.headers
+        statuses = [browser.send_form("/signin", token=wrong).status_code for _ in range(25)]
+    assert statuses[-1] == 429
+
+
+def test_signing_out_ends_the_session_everywhere(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        stolen = browser.cookies[COOKIE]
+        assert browser.send_form("/signout").headers["location"] == "/signin"
+        browser.cookies.set(COOKIE, stolen)
+        assert browser.get("/").status_code == 303
+
+
+def test_a_revoked_token_ends_its_sessions(site: Site) -> None:
+    token = site.token("viewer")
+    with Browser(site.server, token) as browser:
+        assert browser.get("/").status_code == 200
+        site.server.post(f"/tokens/{token.split('_')[1]}/revoke")
+        assert browser.get("/").status_code == 303
+
+
+def test_people_see_and_end_only_their_own_sessions(site: Site) -> None:
+    with (
+        Browser(site.server, site.tokens[Role.VIEWER]) as viewer,
+        Browser(site.server, site.tokens[Role.ADMIN]) as admin,
+    ):
+        own = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", viewer.get("/settings").text)
+        others = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", admin.get("/settings").text)
+        assert own
+        assert not set(own) & set(others)
+        assert viewer.send_form(f"/settings/sessions/{others[0]}/end").status_code == 404
+        assert admin.get("/").status_code == 200
+
+
+def test_a_sign_in_is_in_the_audit_log(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]):
+        entries = site.server.get("/audit?by=security")
+    assert ("POST /signin", 303) in {(entry["call"], entry["status"]) for entry in entries}
+
+
+# --- forms ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "SELF"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_form_of_another_site_does_nothing(site: Site, headers: dict[str, str]) -> None:
+    sent = {name: site.server.url if value == "SELF" else value for name, value in headers.items()}
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        before = site.server.get("/pipelines/web/executions")
+        assert browser.post("/pipelines/web/start", data={"key": "x"}, headers=sent).status_code == 403
+        assert browser.post("/api/v1/pipelines/web/executions", headers=sent).status_code == 403
+        assert site.server.get("/pipelines/web/executions") == before
+
+
+def test_an_older_browser_proves_the_page_by_its_origin(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        assert browser.post("/theme", data={"theme": "dark"}, headers={"Origin": site.server.url}).status_code == 303
+        assert 'data-theme="dark"' in browser.get("/").text
+
+
+def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        key = re.search(r'name="key" value="(\w+)"', browser.get("/pipelines/web").text)
+        assert key
+        answers = [browser.send_form("/pipelines/web/start", key=key[1]).headers["location"] for _ in range(2)]
+    assert answers[0] == answers[1]
+
+
+def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
+    fields = {"vulnerability": "CVE-2026-77", "owner": "", "reason": "typed text", "until": "2999-01-01", "key": "k"}
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        answer = browser.send_form("/waivers/new", **fields)
+    assert answer.status_code == 422
+    assert "typed text" in answer.text
+    assert "<title>Error: new waiver" in answer.text
+
+
+def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> None:
+    text = "kind: Policy\nname: mine\nrules:\n  max_findings: {CRITICAL: 0}\n"
+    site.server.apply(text)
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert "CRITICAL: 0" in browser.get("/policies/mine").text
+        site.server.apply(text.replace("0", "1"))
+        answer = browser.send_form("/policies/mine", text=text.replace("0", "5"), version="1")
+        assert answer.status_code == 422
+        assert "CRITICAL: 5" in answer.text
+        assert site.server.get("/policies/mine")["version"] == 2
