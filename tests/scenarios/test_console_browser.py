@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
+from dockgate.identity.model import Role
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -21,27 +22,6 @@ START = (
 )
 # Pages of one walk: the first of each kind are reached long before.
 MAX_PAGES = 60
-
-
-class Site:
-    """A server with pipelines of each outcome, and its admin's token."""
-
-    def __init__(self, server: ServerSystem) -> None:
-        self.server = server
-        self.approved = server.image("web", PlannedFindings({}, {"LOW": 2}))
-        server.deployed(self.approved)
-        rejected = server.image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
-        self.rejected = server.approval(rejected)
-        server.scanned(rejected)
-        assert server.answer(self.rejected) == "Rejected"
-        unread = server.image("jobs", PlannedFindings({}, status="UNREAD"))
-        self.undetermined = server.approval(unread)
-        server.scanned(unread)
-        server.answer(self.undetermined)
-        self.waiting = server.approval(server.image("slow", PlannedFindings({})))
-        server.post("/waivers", {"owner": "ana", "reason": "r", "vulnerability": "CVE-2026-1", "until": "2999-01-01"})
-        self.token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@x.org"})["token"]
-        server.client.headers["Authorization"] = f"Bearer {self.token}"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +49,7 @@ def _open(chromium: Browser, site: Site, *, scheme: str = "light", width: int = 
     )
     page = context.new_page()
     page.goto("/signin")
-    page.get_by_label("Token").fill(site.token)
+    page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.server.url}/")
     return page
@@ -141,7 +121,7 @@ def test_without_scripts_a_person_reads_filters_and_decides(chromium: Browser, s
     page.get_by_label("Verdict").select_option("Rejected")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("tbody tr").first).to_contain_text("Rejected")
-    page.goto(f"/executions/{site.rejected}")
+    page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
     page.get_by_label("Until", exact=False).first.fill("2999-01-01")
@@ -158,9 +138,9 @@ def test_a_person_works_by_keyboard_alone(chromium: Browser, site: Site) -> None
     page.keyboard.press("Enter")
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
-    page.keyboard.type(site.rejected)
+    page.keyboard.type(site.execution)
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(f"/executions/{site.rejected}$"))
+    expect(page).to_have_url(re.compile(f"/executions/{site.execution}$"))
     page.keyboard.press("g")
     page.keyboard.press("p")
     expect(page).to_have_url(re.compile("/pipelines$"))
@@ -176,7 +156,7 @@ def test_a_person_works_by_keyboard_alone(chromium: Browser, site: Site) -> None
 def test_a_command_is_copied_exactly(chromium: Browser, site: Site) -> None:
     page = _open(chromium, site)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto(f"/executions/{site.rejected}")
+    page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     command = page.locator(".command pre").first
     text = command.inner_text()

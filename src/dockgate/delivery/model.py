@@ -314,9 +314,8 @@ class TaskDefinition:
 class Service:
     """A service that runs `desired_count` tasks of a task definition's revision.
 
-    `at_risk` is why its policy would reject the running image now ("": it would not), `at_risk_until` the deadline to
-    fix that (RFC 3339). `cannot_judge` is why its policy cannot judge the image now, None if it can: that alone never
-    puts it at risk.
+    `at_risk` is why its policy would reject the running image now ("": it would not), `at_risk_until` the deadline
+    (RFC 3339). `cannot_judge`: why its policy cannot judge it now, None if it can; that alone never puts it at risk.
     """
 
     name: str
