@@ -217,7 +217,7 @@ The server is still running. Try:
   dockgate image list
   podman ps
   git clone {self._demo.server}/git/{REPOSITORY}.git
-  curl {self._demo.server}/api/v1/openapi.json
+  {self._demo.server} in a browser: the console
 
   dockgate down --purge   stops the server and deletes all data"""
         )
