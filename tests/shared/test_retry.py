@@ -21,6 +21,15 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
     assert timedelta(days=1) - longest * 1.25 < now - NOW < timedelta(days=1)
 
 
+def test_a_delivery_that_was_due_days_ago_is_tried_for_an_hour() -> None:
+    """A server that was off, or whose clock jumped, gives nothing up at its first attempt."""
+    now, failures, since = NOW, 0, (NOW - timedelta(days=3)).isoformat()
+    while (following := DELIVERY.next_attempt("msg_1", failures + 1, now, since)) is not None:
+        failures += 1
+        now = following
+    assert timedelta(minutes=30) < now - NOW < timedelta(hours=2)
+
+
 def test_a_schedule_may_limit_the_number_of_attempts() -> None:
     schedule = RetrySchedule(first=30, longest=3600, attempts=8)
     attempts = [schedule.next_attempt("build", failures, NOW) for failures in range(1, 10)]

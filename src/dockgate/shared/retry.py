@@ -10,12 +10,14 @@ class RetrySchedule:
     """Pauses of `first` seconds, doubled after each failure, at most `longest` seconds.
 
     `attempts` is the maximum number of attempts; the last may start `give_up` seconds after the first. None: no limit.
+    `least` attempts are made even after that time: the server may have stood still, or its clock may have jumped.
     """
 
     first: float
     longest: float
     attempts: int | None = None
     give_up: float | None = None
+    least: int = 1
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row, at least one."""
@@ -34,11 +36,11 @@ class RetrySchedule:
             return None
         jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
         following = now + timedelta(seconds=self.pause(failures) * (1 + jitter / 4))
-        if self.give_up is not None and since is not None:
+        if self.give_up is not None and since is not None and failures >= self.least:
             end = datetime.fromisoformat(since) + timedelta(seconds=self.give_up)
             return following if following < end else None
         return following
 
 
-# What the outbox sends: the receiver may be down for hours.
-DELIVERY = RetrySchedule(first=2, longest=3600, give_up=86400)
+# What the outbox sends: the receiver may be down for hours. The first eleven attempts take more than one.
+DELIVERY = RetrySchedule(first=2, longest=3600, give_up=86400, least=11)

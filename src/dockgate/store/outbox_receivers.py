@@ -100,9 +100,11 @@ class OutboxReceivers:
             return {receiver: QueueLength(waiting, dead) for receiver, waiting, dead in connection.execute(query)}
 
     def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
-        """Give up the oldest entries beyond `waiting_limit` of each receiver, and those due since before that time.
+        """Give up the oldest entries beyond `waiting_limit` of each receiver.
 
-        Then delete the oldest dead entries beyond `dead_limit`. Both are counted. Returns the receivers concerned.
+        Of a receiver that fails, give up those due since before `overdue_before` as well. Of another one they were not
+        tried, because the server stood still or its clock jumped. Then delete the oldest dead entries beyond
+        `dead_limit`. Both are counted. Returns the receivers concerned.
         """
         concerned = []
         for receiver, length in self.lengths().items():
@@ -134,8 +136,9 @@ class OutboxReceivers:
         )
         oldest = select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
         keys = [*connection.scalars(oldest.with_for_update(skip_locked=True))]
-        overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
-        keys += connection.scalars(overdue.with_for_update(skip_locked=True))
+        if self._is_failing(connection, receiver):
+            overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
+            keys += connection.scalars(overdue.with_for_update(skip_locked=True))
         for start in range(0, len(keys), 500):
             which = (*is_waiting, outbox.c.key.in_(keys[start : start + 500]))
             connection.execute(
@@ -158,6 +161,10 @@ class OutboxReceivers:
         for start in range(0, len(keys), 300):
             connection.execute(delete(outbox).where(identity.in_(keys[start : start + 300])))
         return len(keys)
+
+    def _is_failing(self, connection: Connection, receiver: str) -> bool:
+        which = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        return bool(connection.scalar(select(outbox_receivers.c.failures).where(*which)))
 
     def _lock(self, connection: Connection, receiver: str) -> ReceiverState:
         new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0}
