@@ -31,7 +31,10 @@ SERVICE = "web"
 BASE = f"debian:{base_image.SUITE}"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 SEE_PIPELINE = f"See `dockgate pipeline show {PIPELINE}`."
-START_SECONDS = 30
+SEE_SERVER = "See logs/server.log in the data folder."
+START_SECONDS = 60
+# For an answer of the server or the registry, on a machine that is busy.
+ANSWER_SECONDS = 60
 RUN_SECONDS = 900
 # Exit codes of a command that reports the outcome of an execution.
 OUTCOMES = range(4)
@@ -120,7 +123,7 @@ class Story:
     def _await_server(self) -> None:
         """Wait for a server that an interrupted run started."""
         for _ in _until(START_SECONDS, lambda: None):
-            with suppress(OSError):
+            with suppress(OSError, DemoError):
                 _get(f"{self._demo.server}/api/v1/status")
                 return
         raise DemoError(
@@ -263,11 +266,17 @@ def _normalised(name: str) -> str:
 
 
 def _get(url: str, token: str = "") -> str:
-    """Get a URL of this machine, without a proxy."""
+    """Get a URL of this machine, without a proxy. HTTPError unless it succeeds, DemoError if nothing answers."""
     headers = {"Accept": f"text/html, {MANIFEST}"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own address
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-        return bytes(answer.read()).decode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=ANSWER_SECONDS) as answer:
+            return bytes(answer.read()).decode()
+    except HTTPError:
+        raise
+    except OSError as error:
+        raise DemoError(f"{url} does not answer: {error}", SEE_SERVER) from error
 
 
 def _expect(what: str, actual: object, expected: object, reason: str = "") -> None:
