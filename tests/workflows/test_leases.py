@@ -1,6 +1,7 @@
 """Workers: a silent one is given up by the guard, once, and only while the guard can see."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_workers_are_added_listed_and_removed_twice(store: Store) -> None:
 
 
 def test_an_unknown_worker_is_neither_drained_nor_given_up(store: Store) -> None:
-    for change in (store.workers.drain, store.workers.give_up):
+    for change in (store.workers.drain, store.workers.end, store.workers.give_up):
         with pytest.raises(NotFoundError, match="no worker 'unknown'"):
             change("unknown")
 
@@ -112,6 +113,35 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
     Guard(store.workers, store.locks, recover, monotonic=time).run()
     assert attempts == ["silent", "silent"]
     assert store.workers.list() == []
+
+
+def test_the_work_of_a_removed_worker_goes_on_elsewhere_only_when_it_runs_no_more_effects(store: Store) -> None:
+    time, recovered, events = Time(), list[tuple[str, bool]](), list[str]()
+    lease = a_lease(store, "removed", time, events)
+    guard = Guard(store.workers, store.locks, lambda lost: recovered.append((lost.id, lease.is_fresh)), monotonic=time)
+    lease.beat()
+    store.workers.end("removed")
+    guard.run()
+    assert (recovered, events) == ([], [])
+    lease.beat()
+    guard.run()
+    assert (recovered, events) == ([("removed", False)], ["lost"])
+
+
+@pytest.mark.parametrize("state", [WorkerState.ACTIVE, WorkerState.DRAINING])
+def test_a_removed_worker_that_beats_no_more_is_given_up_after_its_lease(store: Store, state: WorkerState) -> None:
+    time, recovered = Time(), list[str]()
+    store.workers.add(replace(worker("removed"), state=state))
+    guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+    for _ in range(2):
+        store.workers.end("removed")
+    guard.run()
+    time.seconds += TIMES.lease - 0.1
+    guard.run()
+    assert recovered == []
+    time.seconds += 0.1
+    guard.run()
+    assert recovered == ["removed"]
 
 
 def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:

@@ -71,7 +71,7 @@ def drain(worker: str) -> None:
 @command.command()
 @click.argument("worker")
 def remove(worker: str) -> None:
-    """Give a worker up, such as one whose host is gone. Its work goes on at others."""
+    """End a worker in the middle of its work, which goes on at others."""
     Client().post("workers", worker, "remove")
     echo(f"{worker}: removed")
 

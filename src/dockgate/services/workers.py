@@ -35,10 +35,10 @@ class Workers:
         self.table.drain(worker_id)
 
     def remove(self, worker_id: str) -> None:
-        """Give a worker up: its work goes on at others, and its process ends.
+        """Have a worker end in the middle of its work, which goes on at others once it has ended or beats no more.
 
         NotFoundError if it does not exist, ConflictError where there can be no others.
         """
         if self.is_single:
             raise ConflictError("no other worker can take over the work", "`dockgate down` stops this server.")
-        self.table.give_up(worker_id)
+        self.table.end(worker_id)

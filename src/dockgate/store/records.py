@@ -241,11 +241,13 @@ class OutboxEntry:
 class WorkerState(StrEnum):
     """The state of a worker.
 
-    DRAINING takes no more work and ends when its present work has ended. LOST was given up: its work goes to others.
+    DRAINING takes no more work and ends when its present work has ended. ENDING ends at its next beat, and becomes LOST
+    then. LOST was given up: its work goes to others.
     """
 
     ACTIVE = "Active"
     DRAINING = "Draining"
+    ENDING = "Ending"
     LOST = "Lost"
 
 

@@ -47,6 +47,11 @@ class Workers:
         """Have a worker take no more work. NotFoundError if it does not exist."""
         self._change(worker_id, WorkerState.DRAINING, WorkerState.ACTIVE)
 
+    def end(self, worker_id: str) -> None:
+        """Have a worker end at its next beat, and give it up then. NotFoundError if it does not exist."""
+        for state in (WorkerState.ACTIVE, WorkerState.DRAINING):
+            self._change(worker_id, WorkerState.ENDING, state)
+
     def give_up(self, worker_id: str, beats: int | None = None) -> bool:
         """Give a worker up, so that its work goes to others. With `beats`, only if it has not counted on since.
 

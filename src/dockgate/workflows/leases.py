@@ -75,6 +75,7 @@ class Lease:
         self._monotonic = monotonic
         self._beaten_at = monotonic()
         self._is_draining = False
+        self._is_ending = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
 
@@ -97,7 +98,7 @@ class Lease:
     @property
     def is_fresh(self) -> bool:
         """Whether this worker cannot have been given up yet."""
-        return self._monotonic() - self._beaten_at < self._times.fence
+        return not self._is_ending and self._monotonic() - self._beaten_at < self._times.fence
 
     def require(self) -> None:
         """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
@@ -114,6 +115,10 @@ class Lease:
         before = self._monotonic()
         self._check()
         state = self._workers.beat(self.worker.id, self._clock.now())
+        if state is WorkerState.ENDING:
+            self._is_ending = True  # before others may take over the work: no effect runs from here on
+            self._workers.give_up(self.worker.id)
+            state = WorkerState.LOST
         if state is WorkerState.LOST:
             _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
             self._on_lost()

@@ -22,5 +22,5 @@ def drain(worker: str, server: ServerDependency, who: Administrator) -> None:
 
 @router.post("/workers/{worker}/remove", status_code=204)
 def remove(worker: str, server: ServerDependency, who: Administrator) -> None:
-    """Give a worker up. Its work goes on at others, and its process ends."""
+    """End a worker in the middle of its work, which goes on at others."""
     server.workers.remove(worker)
