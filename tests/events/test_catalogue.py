@@ -56,6 +56,8 @@ def all_events() -> list[NewEvent]:
     return [
         aws_events.image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
         aws_events.image_pushed("registry/2", ECR, IMAGE, "", NOW),
+        aws_events.image_deleted("team/app", IMAGE, "v1", NOW),
+        aws_events.image_deleted("team/app", IMAGE, "", NOW),
         aws_events.image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
         *aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
         *aws_events.findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),

@@ -29,6 +29,7 @@ def exposure(name: str) -> dict[str, Any]:
         "fixed": None,
         "since": "2026-11-01",
         "until": None,
+        "ended_by": None,
         "waived": [{"kind": "waiver", "by": "w1", "owner": "ana", "reason": name, "until": None, "repository": "web"}],
     }
     place = {"repository": "web", "tag": None, "since": "2026-11-01", "until": None}

@@ -28,6 +28,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
 from dockgate.services.fleet import FleetIndex
+from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
@@ -165,9 +166,20 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     assert states == {9: 0, 11: 1, 13: 0, 15: 1, 17: 0}
     assert fleet.where("CVE-2026-1").total == 0
     (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
-    assert (entry.since, entry.until) == (day(10), day(12))
+    assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "advisory changed")
     (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[0].packages
-    assert (entry.since, entry.until) == (day(14), day(16))
+    assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "tag moved on")
+
+
+def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) -> None:
+    fleet.today = 10
+    image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    removal = ImageRemoval(fleet.store, ServerClock(lambda: datetime(2026, 11, 12, 10, tzinfo=UTC)), Effects())
+    assert removal.record("team/web", image)
+    assert {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13)} == {9: 0, 11: 1, 13: 0}
+    assert fleet.where("CVE-2026-1").total == fleet.where("CVE-2026-1", include_moved=True).total == 0
+    (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
+    assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "image gone")
 
 
 def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:

@@ -59,6 +59,7 @@ from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.followed_images import ApprovedImages
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
+from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.packages import Purls
 from dockgate.services.policies import Policies, PolicySelection
@@ -158,6 +159,7 @@ class UseCases:
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
+    image_removal: ImageRemoval
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
     continuous: ContinuousVerdicts
@@ -348,6 +350,7 @@ def make_use_cases(
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         fleet_index=fleet_index,
+        image_removal=ImageRemoval(store, clock, effects),
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),

@@ -55,6 +55,14 @@ def image_pushed(push: str, repository: str, image: str, tag: str, time: str) ->
     return _of_image(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
 
 
+def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
+    """`ECR Image Action` of an image that was deleted from a repository, under each tag that it had ("": none)."""
+    ecr = EcrRepository.of(repository)
+    detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
+    key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
+    return _of_image(key, ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+
+
 def image_scanned(
     repository: str, image: str, tags: Sequence[str], scan: int, counts: Mapping[str, int], time: str
 ) -> NewEvent:

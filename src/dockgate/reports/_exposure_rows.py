@@ -22,6 +22,7 @@ COLUMNS = (
     "fixed_in",
     "exposed_since",
     "exposed_until",
+    "ended_by",
     "services",
     "pipelines",
     "waived_by",
@@ -79,6 +80,7 @@ def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dic
         "fixed_in": package["fixed"],
         "exposed_since": package["since"],
         "exposed_until": package["until"],
+        "ended_by": package["ended_by"],
         "waived_by": "; ".join(f"{entry['owner']} ({entry['kind']} {entry['by']})" for entry in waived),
         "reason": "; ".join(entry["reason"] for entry in waived),
     }

@@ -17,7 +17,7 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure import Affected, Holding, Places, RunningImage
-from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
@@ -44,7 +44,7 @@ class ExposedPackage:
 
     `origin` is "base" or "own", `owner` says that a distribution's package owns it and answers for it. Fields of a
     vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
-    the later of its push and of the finding. `until` is null while it has.
+    the later of its push and of the finding. `until` is null while it has, and so is `ended_by`: why it has no longer.
     """
 
     name: str
@@ -61,6 +61,7 @@ class ExposedPackage:
     fixed: str | None
     since: str
     until: str | None
+    ended_by: str | None
     waived: list[Acceptance] = field(default_factory=list)
 
 
@@ -306,6 +307,7 @@ def _packages(
         component = subject.components[holding.component]
         vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
         waived: list[Acceptance] = []
+        end, ended_by = _end(image, until, affected)
         if affected and vulnerability:
             waived = acceptances.find(image, repositories, component.package(), affected, vulnerability)
         packages.append(
@@ -323,11 +325,21 @@ def _packages(
                 severity=affected.severity.value if affected else None,
                 fixed=affected.fixed or None if affected else None,
                 since=max(since, affected.opened) if affected else since,
-                until=min(filter(None, (until, affected.closed if affected else None)), default=None),
+                until=end,
+                ended_by=ended_by,
                 waived=waived,
             )
         )
     return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
+
+
+def _end(image: FleetImage, moved: str | None, affected: Affected | None) -> tuple[str | None, str | None]:
+    """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
+    if affected is not None and affected.closed is not None and (moved is None or affected.closed <= moved):
+        return affected.closed, affected.why
+    if moved is None:
+        return None, None
+    return moved, Closing.GONE if image.gone_at is not None and image.gone_at <= moved else Closing.MOVED
 
 
 def _service(entry: RunningImage) -> RunningService:

@@ -57,6 +57,7 @@ class FleetIndex:
         if scan is None or not inventories:
             return
         digests = self.store.images.inventory_digests(image)
+        self.store.tag_history.add_place(image, scan.repository, scan.requested_at)
         new = self.store.fleet.add(
             NewImage(
                 digest=image,
@@ -68,7 +69,6 @@ class FleetIndex:
                 platforms=tuple(split_inventory(inventory) for inventory in inventories),
             )
         )
-        self.store.tag_history.add_place(image, scan.repository, scan.requested_at)
         if new:
             self.match_new()
 

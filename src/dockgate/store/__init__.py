@@ -29,6 +29,7 @@ from dockgate.store.fleet_findings import FleetFindings
 from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.followed_images import FollowedImages
+from dockgate.store.image_removals import ImageRemovals
 from dockgate.store.image_uses import ImageUses
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
@@ -77,6 +78,7 @@ class Store:
     pipelines: Pipelines
     executions: Executions
     images: Images
+    image_removals: ImageRemovals
     image_uses: ImageUses
     followed_images: FollowedImages
     verdicts: Verdicts
@@ -152,6 +154,7 @@ def open_store(
         pipelines=Pipelines(database),
         executions=Executions(database),
         images=Images(database),
+        image_removals=ImageRemovals(database),
         image_uses=ImageUses(database),
         followed_images=FollowedImages(database, outbox),
         verdicts=Verdicts(database),

@@ -34,7 +34,10 @@ _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name i
 
 
 class Affected(NamedTuple):
-    """A component with a finding, and the time in which it had it. `closed` is None while it still has."""
+    """A component with a finding, and the time in which it had it.
+
+    `closed` is None while it still has, `why` is then "", otherwise a word of `Closing`.
+    """
 
     component: int
     vulnerability: int
@@ -43,6 +46,7 @@ class Affected(NamedTuple):
     note: str
     opened: str
     closed: str | None
+    why: str = ""
 
 
 class Places(NamedTuple):
@@ -130,11 +134,11 @@ class Exposures:
         columns: list[ColumnElement[Any]]
         with self._database.read() as connection:
             for part in batches(sorted(vulnerabilities)):
-                columns = [present[name] for name in Affected._fields if name != "closed"]
+                columns = [present[name] for name in Affected._fields if name not in ("closed", "why")]
                 query = select(*columns).where(present.vulnerability.in_(part))
                 if at is not None:
                     query = query.where(present.opened <= at)
-                rows += [Affected._make((*row, None)) for row in connection.execute(query)]
+                rows += [Affected._make((*row, None, "")) for row in connection.execute(query)]
                 if at is None:
                     continue
                 columns = [literal("") if name == "note" else past[name] for name in Affected._fields]
@@ -313,7 +317,7 @@ def _is_placed(places: Places) -> ColumnElement[bool]:
     )
     runs = fleet_images.c.digest.in_(sorted(places.running)) if places.running else false()
     if places.at is None:
-        return and_(fleet_images.c.gone_at.is_(None), or_(is_there, runs))
+        return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
     existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
     return and_(fleet_images.c.seen_at <= places.at, existed, or_(is_there, runs))
 

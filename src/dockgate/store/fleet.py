@@ -223,7 +223,7 @@ def _image(connection: Connection, digest: str) -> FleetImage | None:
 
 
 def _is_same(present: FleetImage, image: NewImage) -> bool:
-    return (present.inventories, present.scanner, present.gone_at) == (image.inventories, image.scanner, None)
+    return (present.inventories, present.scanner) == (image.inventories, image.scanner)
 
 
 def _bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
@@ -274,9 +274,7 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
     columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
     if not insert_if_new(connection, fleet_images, columns):
         again = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
-        connection.execute(
-            update(fleet_images).where(fleet_images.c.digest == image.digest).values(**again, gone_at=None)
-        )
+        connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**again))
     number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
     for table in (fleet_image_bundles, fleet_platforms):
         connection.execute(delete(table).where(table.c.image == number))

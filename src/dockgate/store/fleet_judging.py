@@ -60,7 +60,8 @@ class FleetJudgingState:
     def fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""
         table = fleet_images.c
-        query = select(func.count(), func.max(table.id), func.max(table.scanned_at), func.max(table.gone_at))
+        counts = func.count(), func.count(table.gone_at)
+        query = select(*counts, func.max(table.id), func.max(table.scanned_at), func.max(table.gone_at))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
 

@@ -11,12 +11,16 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
 
 class Closing(StrEnum):
-    """Why a component has a finding no longer. What ends it in an image (a newer tag) is derived, not stored."""
+    """Why a component or an image has a finding no longer. What ends it in an image is derived, not stored."""
 
     # An advisory was changed or withdrawn.
     ADVISORY = "advisory changed"
     # This version of Dockgate matches differently.
     ENGINE = "matching changed"
+    # The image's tags have moved on to other images.
+    MOVED = "tag moved on"
+    # The image was deleted.
+    GONE = "image gone"
 
 
 class Component(NamedTuple):

@@ -70,6 +70,7 @@ _PUSH_KEY = ("repository", "tag", "digest")
 _MOVE = select_as(TagMove, tag_moves)
 _RECORD = select_as(VerdictRecord, verdicts)
 _OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+_GONE = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
 _STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
 
 
@@ -149,7 +150,7 @@ class Images:
     def request_scan(self, image: str, repository: str, now: str) -> Scan:
         """Request a scan and return it. A requested or completed scan is returned unchanged.
 
-        After a failed scan, a new one is requested under the next number.
+        After a failed scan, and of an image that was gone, a new one is requested under the next number.
         """
         with self._database.write() as connection:
             return _request(connection, image, repository, now)
@@ -334,12 +335,20 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
         requested = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
         if insert_if_new(connection, scans, asdict(requested)):
             return requested
-    elif not present.state.has_failed:
+    elif not _is_outdated(connection, present):
         return present
     present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
-    if not present.state.has_failed:
+    if not _is_outdated(connection, present):
         return present
     return _request_next(connection, present, repository, now)
+
+
+def _is_outdated(connection: Connection, scan: Scan) -> bool:
+    """Whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
+    if scan.state is ScanState.DONE:
+        gone_at = connection.scalar(_GONE, {"image": scan.image})
+        return gone_at is not None and gone_at >= scan.requested_at
+    return scan.state.has_failed
 
 
 def _request_next(connection: Connection, present: Scan, repository: str, now: str) -> Scan:

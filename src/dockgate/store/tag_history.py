@@ -10,8 +10,8 @@ from dockgate.store.fleet_records import TagPeriod
 from dockgate.store.queries import batches
 from dockgate.store.records import PushedImage
 from dockgate.store.schema import pushed_images
-from dockgate.store.schema_fleet import fleet_tags
-from dockgate.store.statements import insert_if_new
+from dockgate.store.schema_fleet import fleet_images, fleet_tags
+from dockgate.store.statements import insert_if_new, lock_rows
 
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
 
@@ -40,10 +40,13 @@ class TagHistory:
             return None if row is None else TagPeriod(*row).digest
 
     def add_place(self, digest: str, repository: str, since: str) -> None:
-        """Record that an image is in a repository, where no push of it is known: it was only scanned."""
+        """Record that an image is in a repository, where no push of it is known: it was only scanned.
+
+        An image that was gone before `since` is back.
+        """
         with self._database.write() as connection:
             places = select(fleet_tags.c.id).where(fleet_tags.c.digest == digest, fleet_tags.c.repository == repository)
-            if connection.execute(places.limit(1)).first() is None:
+            if _bring_back(connection, digest, since) or connection.execute(places.limit(1)).first() is None:
                 row = TagPeriod(repository, "", digest, since, since)
                 insert_if_new(connection, fleet_tags, row._asdict())
 
@@ -86,6 +89,16 @@ def record_push(connection: Connection, image: PushedImage) -> None:
         connection.execute(_change(present).values(until=image.pushed_at))
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())
+    _bring_back(connection, image.digest, image.pushed_at)
+
+
+def _bring_back(connection: Connection, digest: str, since: str) -> bool:
+    """Mark an image that was gone before `since` as present. Returns whether it was gone."""
+    gone_at = connection.scalar(lock_rows(select(fleet_images.c.gone_at).where(fleet_images.c.digest == digest)))
+    if gone_at is None or gone_at >= since:
+        return False
+    connection.execute(update(fleet_images).where(fleet_images.c.digest == digest).values(gone_at=None))
+    return True
 
 
 def _open(repository: str, tag: str, digest: str | None = None) -> Select[Any]:

@@ -1,0 +1,61 @@
+"""Images that are no longer where they were: in one repository, and at last in none."""
+
+from sqlalchemy import Connection, delete, select, update
+
+from dockgate.events.aws_events import image_deleted
+from dockgate.store.engine import Database
+from dockgate.store.event_log import append_events
+from dockgate.store.schema import pushed_images, scan_inventories, scans
+from dockgate.store.schema_fleet import fleet_images, fleet_tags, fleet_verdicts
+from dockgate.store.statements import lock_name, lock_rows
+
+
+class ImageRemovals:
+    """Records removals. The index keeps the content of a removed image for questions about the past."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def remove(self, repository: str, image: str, now: str) -> bool:
+        """Record that an image is no longer in a repository, with an event for each tag that it had there.
+
+        Returns whether it is in no repository any more: it is gone then, and has no current verdict. A push or scan of
+        the image brings it back.
+        """
+        with self._database.write() as connection:
+            is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
+            pushes = sorted(connection.scalars(select(pushed_images.c.tag).where(*is_pushed)))
+            for tag in pushes:
+                lock_name(connection, pushed_images, f"{repository}:{tag}")
+            index_row = lock_rows(select(fleet_images.c.id).where(fleet_images.c.digest == image))
+            number = connection.scalar(index_row)
+            is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
+            ended = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
+            tags = sorted(connection.scalars(ended)) or ([""] if pushes else [])
+            connection.execute(delete(pushed_images).where(*is_pushed))
+            is_gone = not _is_anywhere(connection, image)
+            if is_gone and number is not None:
+                _mark_gone(connection, number, now)
+            elif is_gone:
+                _forget_scan(connection, image)
+            append_events(connection, [image_deleted(repository, image, tag, now) for tag in tags])
+        return is_gone
+
+
+def _is_anywhere(connection: Connection, image: str) -> bool:
+    """Whether an image is in a repository. One whose tags have moved on is still there."""
+    places = select(fleet_tags.c.repository).where(fleet_tags.c.digest == image, fleet_tags.c.until.is_(None))
+    pushes = select(pushed_images.c.repository).where(pushed_images.c.digest == image)
+    return connection.execute(places.union(pushes).limit(1)).first() is not None
+
+
+def _mark_gone(connection: Connection, image: int, now: str) -> None:
+    is_present = fleet_images.c.id == image, fleet_images.c.gone_at.is_(None)
+    connection.execute(update(fleet_images).where(*is_present).values(gone_at=now))
+    connection.execute(delete(fleet_verdicts).where(fleet_verdicts.c.image == image))
+
+
+def _forget_scan(connection: Connection, image: str) -> None:
+    """Delete the scan of an image that is not in the index: it would come into it later."""
+    for table in (scan_inventories, scans):
+        connection.execute(delete(table).where(table.c.image == image))
