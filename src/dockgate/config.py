@@ -65,6 +65,9 @@ class Settings(NamedTuple):
     risk_notice_days: float = 1
     recovery_days: float = 1
     keep_days: float = 90
+    keep_images: int = 10
+    keep_revisions: int = 10
+    gc_hours: float = 0
     waiver_notice_days: float = 7
     attestation_days: float = 3
     registries: tuple[str, ...] = ()
@@ -136,6 +139,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         recovery_days=_number(values, "DOCKGATE_RECOVERY_DAYS", _DEFAULTS.recovery_days, is_days=True),
         attestation_days=_number(values, "DOCKGATE_ATTESTATION_DAYS", _DEFAULTS.attestation_days, is_days=True),
         keep_days=_number(values, "DOCKGATE_KEEP_DAYS", _DEFAULTS.keep_days, is_days=True),
+        keep_images=_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
+        keep_revisions=_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
+        gc_hours=_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
         waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),
         event_bus=values.get("DOCKGATE_EVENT_BUS"),
         sns_topic=values.get("DOCKGATE_SNS_TOPIC"),

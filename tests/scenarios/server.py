@@ -14,7 +14,7 @@ import uvicorn
 from tests.fakes.attestor import MemoryAttestor
 from tests.fakes.builder import MemoryBuilder
 from tests.fakes.event_target import MemoryEventTarget
-from tests.fakes.registry import MemoryRegistry
+from tests.fakes.registry import MemoryRegistry, MemoryStorage
 from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
@@ -90,6 +90,7 @@ class ServerSystem:
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
+        self.storage = MemoryStorage(self.registry)
         self.builder = MemoryBuilder(self.registry, self.registry.push)
         self.webhooks = MemoryWebhooks()
         self.log = MemoryEventTarget(TargetType.LOG)
@@ -126,6 +127,7 @@ class ServerSystem:
             attestor=self.attestor,
             target_adapters=[self.log, *(target_adapters or ())],
             builtin_targets=[EventTarget(LOG_TARGET, TargetType.LOG, "the server's log")],
+            registry_storage=self.storage,
         )
         self.options = Options(
             url=self.url,

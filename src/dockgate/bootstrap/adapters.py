@@ -41,9 +41,10 @@ from dockgate.services.advisories import Current
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
-from dockgate.services.clock import DatabaseClock
+from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.external_findings import InspectorFindings
 from dockgate.services.image_reader import ImageAccess
+from dockgate.services.push_permits import PushPermits
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import WebServices
@@ -61,7 +62,9 @@ SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
     """Return the adapters of the server at `url`, which runs these programs."""
     registry_address, podman = programs.registry, programs.podman
-    issuers = {registry_address: programs.tokens.repository_token}
+    clock = _now if store.database.is_sqlite else DatabaseClock(_now, store.database.time)
+    permits = PushPermits(store.push_gate, ServerClock(clock))
+    issuers = {registry_address: permits.issuer(programs.tokens.repository_token)}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
     access = RegistryAccess(programs.tokens, settings.registry_push, programs.trust_current_key)
     images = ImageAccess(
@@ -106,7 +109,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         ),
         target_adapters=target_adapters(settings, beyond=listening(settings).beyond),
         builtin_targets=builtin_targets(settings),
-        clock=_now if store.database.is_sqlite else DatabaseClock(_now, store.database.time),
+        clock=clock,
+        registry_storage=programs.storage,
     )
 
 
@@ -128,6 +132,9 @@ def make_options(
         risk_notice_days=settings.risk_notice_days,
         recovery_days=settings.recovery_days,
         keep_days=settings.keep_days,
+        keep_images=settings.keep_images,
+        keep_revisions=settings.keep_revisions,
+        gc_hours=settings.gc_hours,
         notice_days=settings.waiver_notice_days,
         push_limit=settings.push_limit,
         queues=queues,

@@ -192,6 +192,8 @@ def _task_groups(
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
+        collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
+        groups.append(TaskGroup("collection", [collection]))
         if updates := use_cases.feed_updates:
             stale = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
             groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale]))

@@ -20,12 +20,14 @@ from dockgate.delivery.ports import (
     ImageReader,
     ImageResolver,
     ProvenanceReader,
-    Registry,
+    RegistryContent,
+    RegistryStorage,
     RepositoryHost,
     Target,
     VexReader,
 )
 from dockgate.delivery.repository_files import RepositoryFiles
+from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget
@@ -57,8 +59,10 @@ from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.followed_images import ApprovedImages
+from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
+from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.packages import Purls
@@ -93,7 +97,7 @@ class Adapters:
 
     `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
     answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
-    to targets, `builtin_targets` are those of the settings.
+    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay.
     """
 
     store: Store
@@ -101,7 +105,7 @@ class Adapters:
     files: RepositoryFiles
     git_backend: GitBackend
     builder: Builder
-    registry: Registry
+    registry: RegistryContent
     registry_access: RegistryAccess
     read_image: ImageReader
     resolve_image: ImageResolver
@@ -117,6 +121,7 @@ class Adapters:
     attestor: Attestor | None = None
     target_adapters: Sequence[TargetAdapter] = ()
     builtin_targets: Sequence[EventTarget] = ()
+    registry_storage: RegistryStorage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,9 @@ class Options:
     long an attestation is valid. `risk_days` is how long a running image may stay at risk unless its policy says
     otherwise, `risk_notice_days` how long before that its service is announced again, `recovery_days` how long it must
     not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
-    are stored, `notice_days` how long before its end a waiver is announced. `feeds` are the settings by which
+    are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
+    `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
+    `notice_days` is how long before its end a waiver is announced. `feeds` are the settings by which
     advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
     `queues` that asks for no more than its `labels`.
     """
@@ -141,6 +148,9 @@ class Options:
     risk_notice_days: float = 1
     recovery_days: float = 1
     keep_days: float = 90
+    keep_images: int = 10
+    keep_revisions: int = 10
+    gc_hours: float = 0
     notice_days: float = 7
     push_limit: int = DEFAULT_PUSH_LIMIT
     pause_seconds: float = PAUSE_SECONDS
@@ -163,6 +173,7 @@ class UseCases:
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
     continuous: ContinuousVerdicts
+    garbage_collection: GarbageCollection
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
     scan_runner: ScanRunner
@@ -260,6 +271,18 @@ def make_use_cases(
     )
     event_rules = EventRules(store, event_targets, adapters.builtin_targets, clock)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
+    image_removal = ImageRemoval(store, clock, effects)
+    retention = Retention(options.keep_days, options.keep_images, options.keep_revisions)
+    garbage_collection = GarbageCollection(
+        store,
+        ImageFacts(store, adapters.registry, adapters.targets, selection, clock, retention),
+        adapters.registry,
+        adapters.registry_storage,
+        image_removal,
+        clock,
+        effects,
+        options.gc_hours,
+    )
     server = WebServices(
         url=options.url,
         registry=registry,
@@ -319,6 +342,7 @@ def make_use_cases(
         people=people,
         sessions=Sessions(store, people, clock),
         watching=watching,
+        garbage_collection=garbage_collection,
         workers=Workers(store.workers, starter, store.database.is_sqlite),
         feeds=options.feeds,
         version=__version__,
@@ -350,7 +374,7 @@ def make_use_cases(
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         fleet_index=fleet_index,
-        image_removal=ImageRemoval(store, clock, effects),
+        image_removal=image_removal,
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),
@@ -358,6 +382,7 @@ def make_use_cases(
         if options.feeds
         else None,
         continuous=continuous,
+        garbage_collection=garbage_collection,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         scan_runner=scan_runner,

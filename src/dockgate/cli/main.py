@@ -83,7 +83,7 @@ COMMANDS = (
     *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status", "where"),
     *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
     *("waiver", "vex", "policy", "attestation", "deploy", "events", "rule", "target", "principal", "token", "audit"),
-    *("worker", "store", "aws", "completion"),
+    *("worker", "store", "gc", "aws", "completion"),
 )
 
 root = LazyGroup(

@@ -189,6 +189,65 @@ class Registry(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest in a registry, as it was pushed."""
+
+    digest: str
+    media_type: str
+    data: bytes
+
+
+class RegistryContent(Registry, Protocol):
+    """A registry whose manifests can be deleted."""
+
+    def repository_tags(self, repository: str) -> Sequence[str]:
+        """Return the tags of a repository, none for an unknown one. Raises UnavailableError."""
+        ...
+
+    def manifest(self, repository: str, digest: str) -> StoredManifest | None:
+        """Return a manifest by its digest, None if there is none. Raises UnavailableError."""
+        ...
+
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest with all its tags. Its blobs stay until `RegistryStorage.collect`.
+
+        Returns false if there is none, as after a first call. Raises UnavailableError.
+        """
+        ...
+
+    def put_manifest(self, repository: str, manifest: StoredManifest, tags: Sequence[str]) -> None:
+        """Store a manifest again, under its digest and these tags. Raises UnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnreferencedBlob:
+    """A blob that no manifest names. `size` is in bytes, `written_at` in seconds since 1970; None if not known."""
+
+    digest: str
+    size: int | None
+    written_at: float | None
+
+
+class RegistryStorage(Protocol):
+    """Where a registry stores its blobs.
+
+    Nothing may be pushed while `collect` runs: it could be deleted before its manifest comes.
+    """
+
+    def unreferenced(self) -> Sequence[UnreferencedBlob]:
+        """Return the blobs that no manifest names. Raises UnavailableError."""
+        ...
+
+    def collect(self) -> None:
+        """Delete the blobs that no manifest names, and what is left of deleted manifests.
+
+        Interrupted, it leaves blobs for the next call. Raises UnavailableError.
+        """
+        ...
+
+
 class ImageReader(Protocol):
     """Turns an image in a registry into inventories.
 

@@ -10,6 +10,7 @@ from dockgate.config import Settings
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
 from dockgate.server.bind_config import LOOPBACK
+from dockgate.server.registry_storage import DistributionStorage
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.registry_tokens import KEYS
 
@@ -25,6 +26,8 @@ class LocalPrograms:
     """
 
     podman: podman_service.Podman
+    # Where the registry stores its blobs.
+    storage: DistributionStorage
 
     def __init__(self, settings: Settings, secret: str, inside: str) -> None:
         self.secret = secret
@@ -50,6 +53,8 @@ class LocalPrograms:
             self._registry = registry_service.registry(
                 settings.data, self._endpoint, self._trusted, notify, self.secret, storage, s3
             )
+            configuration = registry_service.configuration_file(settings.data, self._endpoint)
+            self.storage = DistributionStorage(configuration, None if s3 else storage, s3.environment if s3 else {})
             for child in (self._registry, podman_service.service(self.podman, settings.data)):
                 started.callback(child.stop)
                 child.start()

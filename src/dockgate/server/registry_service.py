@@ -83,7 +83,7 @@ def registry(
     """
     program = find("docker-registry", "docker-registry")
     _demand(endpoint)
-    config, bundle = (data / "run" / f"{endpoint.name}.{suffix}" for suffix in ("json", "crt"))
+    config, bundle = configuration_file(data, endpoint), data / "run" / f"{endpoint.name}.crt"
     trust(data, endpoint, trusted)
     driver: dict[str, object] = {"filesystem": {"rootdirectory": str(storage or data / "registry")}}
     if s3 is not None:
@@ -99,6 +99,11 @@ def registry(
     )
 
 
+def configuration_file(data: Path, endpoint: Endpoint) -> Path:
+    """The file that a registry is configured by."""
+    return data / "run" / f"{endpoint.name}.json"
+
+
 def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
     """Writes the certificate that the registry trusts from its next start on."""
     _write(data / "run" / f"{endpoint.name}.crt", trusted.decode())
@@ -109,8 +114,8 @@ def _configuration(
 ) -> dict[str, object]:
     """YAML by the letter: JSON is some of it.
 
-    The keys are those of Distribution's documentation, "Configuring a registry". Nothing deletes blobs or manifests
-    yet, so that deleting is off whatever a token says.
+    The keys are those of Distribution's documentation, "Configuring a registry". Only the server has tokens that delete
+    (`delivery.registry_access.granted`).
     """
     events = {
         "name": "dockgate",
@@ -130,7 +135,7 @@ def _configuration(
     return {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {**driver, "delete": {"enabled": False}},
+        "storage": {**driver, "delete": {"enabled": True}},
         "http": http_settings,
         "auth": {
             "token": {

@@ -19,6 +19,7 @@ from dockgate.delivery.registry_access import SERVER
 from dockgate.services.clock import ServerClock
 from dockgate.services.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
+from dockgate.shared.references import own_repository, repository_in
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -104,7 +105,7 @@ class Actions:
             return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 
     def record_build(self, key: ActionKey, built: BuildResult) -> ActionResult:
-        """Write imagedefinitions.json, export the digest, and record the push and the provenance.
+        """Write imagedefinitions.json, export the digest, and record the push, the pulls of bases, and the provenance.
 
         The push is recorded here too, because the registry's notification may be lost with the registry.
         """
@@ -123,6 +124,11 @@ class Actions:
         name = str(action.configuration["image"])
         tag = key.tag(self.secret)
         self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
+        for base in built.bases:
+            place = repository_in(base.reference)
+            if place.startswith(f"{self.registry}/"):
+                own = own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
+                self.store.image_uses.record_pull(own, base.digest, self.clock.now())
         self.provenance.record(key, pipeline, action, built)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 

@@ -23,6 +23,7 @@ from dockgate.delivery.registry_access import (
     parse_scopes,
 )
 from dockgate.identity.model import Caller
+from dockgate.services.push_permits import PushPermits
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 
@@ -54,11 +55,12 @@ class RegistryAccess:
         self._trust = trust
 
     def grant(
-        self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store
+        self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store, permits: PushPermits
     ) -> tuple[GrantedToken, tuple[Access, ...]]:
         """Return a token for what the caller may do of what it asks for, and what that is.
 
-        It may be nothing: the registry then refuses the request. UsageError for another service than our registry.
+        It may be nothing: the registry then refuses the request. UsageError for another service than our registry,
+        BusyError for a push while images are removed.
         """
         if service != SERVICE:
             raise UsageError(
@@ -66,6 +68,8 @@ class RegistryAccess:
                 "Ask the token server that the registry names in its challenge.",
             )
         access = granted(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.is_built))
+        if any(PUSH in entry.actions for entry in access):
+            permits.require()
         subject = caller.subject if isinstance(caller, Login) else caller.name
         token = self.tokens.token(subject, access)
         return GrantedToken(token, token, TOKEN_SECONDS), access

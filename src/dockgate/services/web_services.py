@@ -22,6 +22,7 @@ from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import FeedStatus, read_feed_statuses
+from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
@@ -86,6 +87,7 @@ class WebServices:
     people: People
     sessions: Sessions
     watching: Watching
+    garbage_collection: GarbageCollection
     workers: Workers
     version: str
     feeds: Settings | None = None

@@ -16,6 +16,7 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
+from dockgate.store.collections import Collections, PushGate
 from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.event_cursor import EventCursor
@@ -30,6 +31,7 @@ from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.followed_images import FollowedImages
 from dockgate.store.image_removals import ImageRemovals
+from dockgate.store.image_retention import ImageRetention
 from dockgate.store.image_uses import ImageUses
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
@@ -80,6 +82,9 @@ class Store:
     images: Images
     image_removals: ImageRemovals
     image_uses: ImageUses
+    image_retention: ImageRetention
+    collections: Collections
+    push_gate: PushGate
     followed_images: FollowedImages
     verdicts: Verdicts
     fleet: Fleet
@@ -156,6 +161,9 @@ def open_store(
         images=Images(database),
         image_removals=ImageRemovals(database),
         image_uses=ImageUses(database),
+        image_retention=ImageRetention(database),
+        collections=Collections(database),
+        push_gate=PushGate(database),
         followed_images=FollowedImages(database, outbox),
         verdicts=Verdicts(database),
         fleet=Fleet(database),

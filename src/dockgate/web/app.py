@@ -28,6 +28,7 @@ from dockgate.web.api import (
     approval_requests,
     approvals,
     attestations,
+    collections,
     deploys,
     events,
     executions,
@@ -171,6 +172,7 @@ def _routes() -> Sequence[BaseRoute]:
         rules,
         events,
         workers,
+        collections,
     )
     for module in (*first, *others):
         router.include_router(module.router, prefix="/api/v1", responses=ERRORS)

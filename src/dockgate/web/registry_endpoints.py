@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.push_permits import PushPermits
 from dockgate.services.registry_pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
@@ -59,7 +60,8 @@ async def token(
 
 
 def _grant(server: WebServices, who: Caller | Login, service: str, scopes: list[str]) -> Response:
-    granted, access = server.registry_access.grant(who, service, scopes, server.store)
+    permits = PushPermits(server.store.push_gate, server.clock)
+    granted, access = server.registry_access.grant(who, service, scopes, server.store, permits)
     if isinstance(who, Caller):
         for entry in access:
             if PUSH in entry.actions:

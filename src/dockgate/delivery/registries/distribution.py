@@ -5,7 +5,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockgate.delivery.registry_access import CATALOG, PULL, Access
+from dockgate.delivery.ports import StoredManifest
+from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 
@@ -23,7 +24,7 @@ _TIMEOUT = 10.0
 
 
 class DistributionRegistry:
-    """A `ports.Registry`. `address` is "host:port"; `issue` makes the bearer token of a call, None for no tokens.
+    """A `ports.RegistryContent`. `address` is "host:port"; `issue` makes the token of a call, None for no tokens.
 
     Every call opens its own connection, and any thread may call.
     """
@@ -53,8 +54,37 @@ class DistributionRegistry:
     def tags(self) -> Iterator[tuple[str, str]]:
         """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
         for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
-            for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)):
+            for tag in self.repository_tags(repository):
                 yield repository, tag
+
+    def repository_tags(self, repository: str) -> Sequence[str]:
+        return list(self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)))
+
+    def manifest(self, repository: str, digest: str) -> StoredManifest | None:
+        """Return the manifest of a digest. UnavailableError if the registry returns another one."""
+        answer = self._ask("GET", f"/v2/{quote(repository)}/manifests/{quote(digest)}", _pull(repository))
+        if answer is None:
+            return None
+        if digest_of(answer.content) != digest:
+            raise UnavailableError(
+                f"the registry at {self.address} returns another manifest than {repository}@{digest}",
+                "Its storage is damaged: push the image again.",
+            )
+        return StoredManifest(digest, str(answer.headers.get("Content-Type", "")), answer.content)
+
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest. CNCF Distribution deletes its tags with it."""
+        access = Access("repository", repository, (PULL, "delete"))
+        path = f"/v2/{quote(repository)}/manifests/{quote(digest)}"
+        return self._ask("DELETE", path, access, accepts=(HTTPStatus.ACCEPTED,)) is not None
+
+    def put_manifest(self, repository: str, manifest: StoredManifest, tags: Sequence[str]) -> None:
+        access = Access("repository", repository, (PULL, PUSH))
+        for reference in (manifest.digest, *tags):
+            path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe='')}"
+            put = self._ask("PUT", path, access, manifest, accepts=(HTTPStatus.CREATED,))
+            if put is None:
+                raise UnavailableError(f"{repository}@{manifest.digest} cannot be stored again", "Push it again.")
 
     def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         """Return a blob whose content has this digest, None if there is none or it has more than `limit` bytes."""
@@ -74,17 +104,24 @@ class DistributionRegistry:
             yield from answer.json().get(key) or ()
             following = answer.links.get("next", {}).get("url")
 
-    def _ask(self, method: str, path: str, access: Access) -> "httpx.Response | None":
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        access: Access,
+        content: StoredManifest | None = None,
+        accepts: Sequence[int] = (HTTPStatus.OK,),
+    ) -> "httpx.Response | None":
         """Send a request; None for HTTP 404. `path` may be a complete URL, such as that of a next page."""
         import httpx
 
-        headers = {"Accept": ", ".join(_MANIFESTS)}
+        headers = {"Accept": ", ".join(_MANIFESTS)} | ({"Content-Type": content.media_type} if content else {})
         if self._issue is not None:
             headers["Authorization"] = f"Bearer {self._issue([access])}"
         try:
             # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
             with httpx.Client(base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False) as client:
-                answer = client.request(method, path, headers=headers)
+                answer = client.request(method, path, headers=headers, content=content.data if content else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 f"the registry at {self.address} does not answer: {error}",
@@ -92,7 +129,7 @@ class DistributionRegistry:
             ) from error
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
-        if answer.status_code != HTTPStatus.OK:
+        if answer.status_code not in accepts:
             raise UnavailableError(
                 f"the registry at {self.address} refuses {method} {path}: HTTP {answer.status_code}",
                 "See logs/registry.log in the data folder.",

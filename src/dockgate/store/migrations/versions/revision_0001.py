@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dockgate.store.migrations import fleet_tables, rule_tables
+from dockgate.store.migrations import fleet_tables, retention_tables, rule_tables
 
 revision = "0001"
 down_revision = None
@@ -21,6 +21,7 @@ def upgrade() -> None:
     _workers()
     fleet_tables.create()
     rule_tables.create()
+    retention_tables.create()
 
 
 def _repositories() -> None:

@@ -1,0 +1,131 @@
+"""`dockgate gc`: show what is not needed any more, and remove it."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import display_digest, format_option, print_json, print_list, print_table
+from dockgate.cli.output import echo
+from dockgate.shared.errors import DockgateError
+
+_PAUSE_SECONDS = 1.0
+_UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Remove it.")
+@click.option("--kept", "show_kept", is_flag=True, help="List the images that are kept, each with its first reason.")
+@click.option("--list", "list_runs", is_flag=True, help="List the last collections.")
+@format_option
+def command(yes: bool, show_kept: bool, list_runs: bool, output_format: str) -> None:
+    """Show what is not needed any more, and its size; with --yes, remove it.
+
+    What runs, waits, is watched, or may be rolled back to is never removed. While images are removed the registry takes
+    no pushes. Needs the permission administer.
+
+    \b
+    dockgate gc
+    dockgate gc --yes
+    """
+    client = Client()
+    if list_runs:
+        _list(client.get("gc", "runs"), output_format)
+    elif yes:
+        _collect(client, output_format)
+    else:
+        report = client.get("gc")
+        if output_format == "json":
+            print_json(report)
+        elif show_kept:
+            _print_kept(report)
+        else:
+            _print(report)
+            if _has_content(report):
+                echo("Nothing was removed. To remove it: `dockgate gc --yes`.", err=True)
+
+
+def _collect(client: Client, output_format: str) -> None:
+    collection = client.post("gc")
+    is_announced = False
+    while not collection["finished_at"]:
+        if not is_announced and collection["started_at"]:
+            echo("Waiting until all pushes have ended …", err=True)
+            is_announced = True
+        time.sleep(_PAUSE_SECONDS)
+        collection = client.get("gc", "runs", str(collection["seq"]))
+    if output_format == "json":
+        print_json(collection)
+    else:
+        _print(collection["report"])
+    if collection["error"]:
+        raise DockgateError(f"Not everything was removed: {collection['error']}", "Run `dockgate gc --yes` again.")
+
+
+def _list(collections: list[dict[str, Any]], output_format: str) -> None:
+    rows = (
+        (
+            str(collection["seq"]),
+            collection["requested_by"],
+            times.short(collection["requested_at"]),
+            times.short(collection["finished_at"]) if collection["finished_at"] else "-",
+            str(len(collection["report"]["images"])) if collection["report"] else "-",
+            _size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
+            collection["error"] or "-",
+        )
+        for collection in collections
+    )
+    head = ("NUMBER", "BY", "REQUESTED", "FINISHED", "IMAGES", "SIZE", "ERROR")
+    print_list(collections, output_format, head, rows, "No collection was requested.")
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            image["repository"],
+            ", ".join(image["tags"]) or "-",
+            display_digest(image["digest"]),
+            times.short(image["used_at"]),
+            _size(image["size"]),
+        )
+        for image in report["images"]
+    ]
+    print_table(("IMAGE", "TAGS", "DIGEST", "LAST USED", "SIZE"), rows, "No image.")
+    for entry in report["others"]:
+        size = f", {_size(entry['size'])}" if entry["size"] is not None else ""
+        echo(f"{entry['kind']}: {entry['count']}{size}")
+    echo(f"blobs of images: {report['blobs']}, {_size(report['blob_bytes'])}")
+    reasons = Counter(image["reason"] for image in report["kept_images"])
+    if reasons:
+        listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        echo(f"kept images: {sum(reasons.values())} ({listed})")
+    for note in report["notes"]:
+        echo(note)
+
+
+def _print_kept(report: Mapping[str, Any]) -> None:
+    rows = [
+        (
+            image["repository"],
+            ", ".join(image["tags"]) or "-",
+            display_digest(image["digest"]),
+            image["reason"],
+            image["detail"] + (f" (and {image['reasons'] - 1} more)" if image["reasons"] > 1 else ""),
+        )
+        for image in report["kept_images"]
+    ]
+    print_table(("IMAGE", "TAGS", "DIGEST", "REASON", "BECAUSE"), rows, "No image.")
+
+
+def _has_content(report: Mapping[str, Any]) -> bool:
+    return bool(report["images"] or report["others"] or report["blobs"])
+
+
+def _size(size: int) -> str:
+    """A size for people: 12.3 MiB."""
+    power = min(max(size.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{size} B" if power == 0 else f"{size / 1024**power:.1f} {_UNITS[power]}"

@@ -1,0 +1,199 @@
+"""What is kept, and why: images, revisions of services, executions. What has no reason to be kept may be removed. Pure.
+
+`plan_images` decides from facts. Before each removal the facts are read again, because they may have changed.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from dockgate.gate.watch import WatchState
+from dockgate.shared.timestamps import format_time
+
+# How long an image is always kept after its push or its last use.
+LEAST_HOURS = 24.0
+# Executions of each pipeline that are always kept.
+KEPT_EXECUTIONS = 20
+
+
+class Reason(StrEnum):
+    """Why an image is kept."""
+
+    # Something names the image itself: see `NAMED`.
+    RUNS = "runs"
+    ROLLBACK = "rollback"
+    APPROVAL = "approval"
+    EXECUTION = "execution"
+    SCAN = "scan"
+    ATTACHMENT = "attachment"
+    # A verdict of a running image is made from it.
+    REPLAY = "replay"
+    WATCHED = "watched"
+    RECENT = "recent"
+    NEWEST = "newest"
+    # An index with this image in it is kept, or this is an index and an image in it is named.
+    INDEX = "index"
+    UNREADABLE = "unreadable"
+
+
+# An index stays as long as one of these is true of an image in it.
+NAMED = frozenset({Reason.RUNS, Reason.ROLLBACK, Reason.APPROVAL, Reason.EXECUTION, Reason.SCAN, Reason.ATTACHMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reason to keep an image. `detail` names what needs it."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept.
+
+    `keep_days` counts from the last use. Of each repository the `newest` images are kept, of each service the
+    `revisions` before the present one. `least_hours` are kept whatever `keep_days` says: they are longer than any push,
+    and than the time between two records of pulls.
+    """
+
+    keep_days: float = 90
+    newest: int = 10
+    revisions: int = 10
+    least_hours: float = LEAST_HOURS
+
+    def kept_since(self, now: datetime) -> str:
+        """What was used after this time is kept."""
+        return format_time(now - max(timedelta(days=self.keep_days), timedelta(hours=self.least_hours)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image or index in a repository of our registry.
+
+    `used_at` is when it was last pushed, pulled, run, or requested to be approved. `children` are the images in an
+    index. `tags` are for people.
+    """
+
+    repository: str
+    digest: str
+    pushed_at: str
+    used_at: str
+    watch: WatchState
+    tags: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptImage:
+    """An image that is kept, with all reasons, those that name it first."""
+
+    image: StoredImage
+    holds: tuple[Hold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """Which images may be removed, each index before the images in it, and which are kept."""
+
+    removed: tuple[StoredImage, ...] = ()
+    kept_images: tuple[KeptImage, ...] = ()
+
+
+def plan_images(
+    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
+) -> ImagePlan:
+    """Decide which images are kept.
+
+    `holds` has, by digest, what needs an image whatever its repository. An image without any reason is removed.
+    """
+    by_repository: defaultdict[str, list[StoredImage]] = defaultdict(list)
+    for image in images:
+        by_repository[image.repository].append(image)
+    removed: list[StoredImage] = []
+    kept_images: list[KeptImage] = []
+    for _, listed in sorted(by_repository.items()):
+        reasons = _reasons(listed, holds, retention, now)
+        kept_images += [KeptImage(image, reasons[image.digest]) for image in listed if reasons.get(image.digest)]
+        rest = [image for image in listed if not reasons.get(image.digest)]
+        removed += sorted(rest, key=lambda image: (not image.children, image.pushed_at, image.digest))
+    return ImagePlan(tuple(removed), tuple(kept_images))
+
+
+def _reasons(
+    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
+) -> dict[str, tuple[Hold, ...]]:
+    """The reasons for each image of one repository, by digest."""
+    since, present = retention.kept_since(now), {image.digest: image for image in images}
+    parents: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        for child in image.children:
+            parents[child].append(image.digest)
+    newest = sorted(
+        (image for image in images if image.digest not in parents),
+        key=lambda image: (image.pushed_at, image.digest),
+        reverse=True,
+    )[: retention.newest]
+    newest_digests = {image.digest for image in newest}
+    reasons: dict[str, list[Hold]] = {}
+    for image in images:
+        own = list(holds.get(image.digest, ()))
+        if image.watch.is_watched:
+            own.append(Hold(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
+        if max(image.used_at, image.pushed_at) >= since:
+            own.append(Hold(Reason.RECENT, f"used at {max(image.used_at, image.pushed_at)}"))
+        if image.digest in newest_digests:
+            own.append(Hold(Reason.NEWEST, f"one of the {retention.newest} newest of {image.repository}"))
+        reasons[image.digest] = own
+    for child, indexes in parents.items():
+        named = [hold for hold in holds.get(child, ()) if hold.reason in NAMED]
+        for index in indexes if named else ():
+            reasons[index].append(Hold(Reason.INDEX, f"{child} in it: {named[0].detail}"))
+    # From indexes to what is in them, and to indexes in indexes.
+    waiting = [digest for digest, own in reasons.items() if own]
+    while waiting:
+        index = waiting.pop()
+        for child in present[index].children:
+            if child in reasons and all(hold.detail != f"part of {index}" for hold in reasons[child]):
+                reasons[child].append(Hold(Reason.INDEX, f"part of {index}"))
+                waiting.append(child)
+    return {digest: tuple(own) for digest, own in reasons.items()}
+
+
+def kept_revisions(revisions: Collection[int], present: int, keep: int) -> frozenset[int]:
+    """The revisions of a service that are kept: the present one, and `keep` of those before and after it.
+
+    Revisions after the present one are deploys that have not ended, or failed.
+    """
+    before = sorted(revision for revision in revisions if revision < present)
+    after = sorted(revision for revision in revisions if revision > present)
+    return frozenset({present, *before[max(0, len(before) - keep) :], *after[max(0, len(after) - max(keep, 1)) :]})
+
+
+@dataclass(frozen=True, slots=True)
+class EndedExecution:
+    """An execution that is over."""
+
+    id: str
+    pipeline: str
+    number: int
+    finished_at: str
+
+
+def removable_executions(
+    executions: Sequence[EndedExecution], newest: Mapping[str, int], needed: Collection[str], before: str
+) -> tuple[str, ...]:
+    """The executions that may be removed: they ended before that time, and nothing needs them.
+
+    `newest` is the number of each pipeline's last execution, `needed` are ids: of those that services run, and that
+    made the last success of an action.
+    """
+    return tuple(
+        execution.id
+        for execution in executions
+        if execution.finished_at < before
+        and execution.id not in needed
+        and execution.number <= newest[execution.pipeline] - KEPT_EXECUTIONS
+    )

@@ -1,0 +1,63 @@
+"""Permission to issue tokens that can push to our registry: none is issued while a collection removes images."""
+
+import time
+from collections.abc import Callable
+
+from dockgate.delivery.registries.tokens import LEEWAY_SECONDS, TOKEN_SECONDS
+from dockgate.delivery.registry_access import PUSH
+from dockgate.services.clock import ServerClock
+from dockgate.shared.errors import BusyError
+from dockgate.store.collections import PushGate
+
+# By so much clocks of servers may differ, and a token may be issued after its permit.
+SLACK_SECONDS = 60.0
+# How long the server's own pushes wait for a collection.
+PATIENCE_SECONDS = 900.0
+_PAUSE_SECONDS = 1.0
+
+
+class PushPermits:
+    """Permits pushes. `monotonic` and `sleep` are those of the waiting, in seconds."""
+
+    def __init__(
+        self,
+        gate: PushGate,
+        clock: ServerClock,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def require(self) -> None:
+        """Record that a token which can push is about to be issued. BusyError while images are removed."""
+        until = self._clock.later(TOKEN_SECONDS + LEEWAY_SECONDS + SLACK_SECONDS)
+        if not self._gate.enter(self._clock.now(), until):
+            raise BusyError(
+                "the registry takes no pushes while unused images are removed", "Push again in a few minutes."
+            )
+
+    def issuer(self, issue: Callable[[str, str], str]) -> Callable[[str, str], str]:
+        """Return the issuer of the server's own tokens: for a push, it waits until images may be pushed.
+
+        BusyError after PATIENCE_SECONDS.
+        """
+
+        def issue_permitted(repository: str, actions: str) -> str:
+            if PUSH in actions.split(","):
+                self._wait()
+            return issue(repository, actions)
+
+        return issue_permitted
+
+    def _wait(self) -> None:
+        end = self._monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.require()
+            except BusyError:
+                if self._monotonic() > end:
+                    raise
+            self._sleep(_PAUSE_SECONDS)

@@ -1,0 +1,54 @@
+"""Collections: what is not needed any more, and its removal."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from dockgate.services.garbage_collection import CollectionReport
+from dockgate.shared import canonical
+from dockgate.store.collections import Collection
+from dockgate.web.api import Administrator, GuardedRoute, ServerDependency, view_of
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionView:
+    """A collection. `report` is what it removed, `error` why it ended before its time; null before its end."""
+
+    seq: int
+    requested_at: str
+    requested_by: str
+    started_at: str | None
+    finished_at: str | None
+    error: str | None
+    report: CollectionReport | None
+
+
+@router.get("/gc")
+def plan(server: ServerDependency, who: Administrator) -> CollectionReport:
+    """Show what a collection would remove now, and why images are kept. Changes nothing."""
+    return server.garbage_collection.plan()
+
+
+@router.post("/gc", status_code=202)
+def collect(server: ServerDependency, who: Administrator) -> CollectionView:
+    """Request a collection. One that has not finished is returned instead."""
+    return _view(server.garbage_collection.request(who.name))
+
+
+@router.get("/gc/runs")
+def collections(server: ServerDependency, who: Administrator) -> list[CollectionView]:
+    """List the last collections, newest first."""
+    return [_view(collection) for collection in server.store.collections.list()]
+
+
+@router.get("/gc/runs/{number}")
+def collection(number: int, server: ServerDependency, who: Administrator) -> CollectionView:
+    """Get a collection: what it removed, or that it has not finished."""
+    return _view(server.store.collections.get(number))
+
+
+def _view(collection: Collection) -> CollectionView:
+    report = canonical.build(CollectionReport, collection.report) if collection.report else None
+    return view_of(CollectionView, collection, report=report)

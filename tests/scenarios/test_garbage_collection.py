@@ -1,0 +1,228 @@
+"""Images are removed by the API, and from a real registry: what is kept can be pulled, and the disk gets room."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.fakes.registry import push_image
+from tests.parts import free_port, until
+from tests.scanner.images import make
+from tests.scenarios.server import ServerSystem
+
+from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, Access, Login
+from dockgate.delivery.retention import Retention
+from dockgate.identity.model import LOCAL, Caller
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import RegistryReference
+from dockgate.server import registry_service
+from dockgate.server.registry_storage import DistributionStorage
+from dockgate.services.garbage_collection import GarbageCollection
+from dockgate.services.push_permits import PushPermits
+from dockgate.shared.references import ImageReference
+from dockgate.store.records import PushedImage
+
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: short
+repositories: ["team/*"]
+policy: default
+watch: 1h after push
+"""
+REPOSITORY = "team/app"
+
+
+def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, sweep_seconds=0.05) as server:
+        server.apply(ASSIGNMENT)
+        server.use_cases.garbage_collection.facts.retention = Retention(keep_days=30, newest=0)
+        digest = push_image(server.registry, REPOSITORY, "1", b"old")
+        server.store.images.add_push(PushedImage(REPOSITORY, "1", digest, server.server.clock.now()))
+        assert [entry["reason"] for entry in server.get("/gc")["kept_images"]] == ["watched"]
+        server.clock.ahead += timedelta(days=40)
+        plan = server.get("/gc")
+        assert [(image["digest"], image["tags"], image["size"] > 3) for image in plan["images"]] == [
+            (digest, ["1"], True)
+        ]
+        assert server.registry.blobs
+        number = server.post("/gc")["seq"]
+        until(lambda: server.get(f"/gc/runs/{number}")["finished_at"])
+        done = server.get(f"/gc/runs/{number}")
+        assert done["error"] is None
+        assert [image["digest"] for image in done["report"]["images"]] == [digest]
+        assert not server.registry.blobs
+        assert server.get("/gc")["images"] == []
+        assert [run["seq"] for run in server.get("/gc/runs")] == [number]
+        assert "POST /api/v1/gc" in [entry["call"] for entry in server.get("/audit")]
+
+
+class Site:
+    """A server without background work that removes images from a real registry, in `folder`."""
+
+    def __init__(self, folder: Path, port: int, tokens: RegistryTokens) -> None:
+        self.folder = folder
+        self.tokens = tokens
+        self.address = f"127.0.0.1:{port}"
+        self.system = ServerSystem(folder / "server")
+        self.system.registry.address = self.address
+        self.storage = DistributionStorage(folder / "run" / "registry.json", folder / "registry", {})
+        registry = DistributionRegistry(self.address, lambda access: tokens.token(SERVER, access))
+        collection = self.system.use_cases.garbage_collection
+        facts = replace(collection.facts, registry=registry, retention=Retention(keep_days=30, newest=0))
+        self.collection: GarbageCollection = replace(collection, facts=facts, registry=registry, storage=self.storage)
+
+    @property
+    def now(self) -> str:
+        return self.system.server.clock.now()
+
+    def push(self, tag: str, image: make.Image) -> str:
+        """Push an image or index, and record it."""
+        issuers = {self.address: self.tokens.repository_token}
+        with Pusher(RegistryReference(self.address, REPOSITORY, tag), issuers=issuers) as pusher:
+            documents = [digest for digest, data in image.blobs.items() if b'"schemaVersion"' in data]
+            for digest, data in image.blobs.items():
+                if digest not in documents:
+                    pusher.blob(data)
+            for digest in sorted(documents, key=lambda digest: digest == image.digest):
+                data = image.blobs[digest]
+                kind = make.INDEX if b'"manifests"' in data else make.MANIFEST
+                pusher.manifest(data, by_digest=digest != image.digest, kind=kind)
+                name = tag if digest == image.digest else ""
+                self.system.store.images.add_push(PushedImage(REPOSITORY, name, digest, self.now))
+        return image.digest
+
+    def pull(self, image: make.Image, digest: str = "") -> bool:
+        """Whether a client gets the manifest and every blob."""
+        token = self.tokens.token("someone", [Access("repository", REPOSITORY, (PULL,))])
+        headers = {"Accept": f"{make.MANIFEST}, {make.INDEX}", "Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"http://{self.address}/v2/{REPOSITORY}", headers=headers) as client:
+            answers = [client.get(f"/manifests/{digest or image.digest}")]
+            answers += [
+                client.get(f"/{'manifests' if b'schemaVersion' in data else 'blobs'}/{name}")
+                for name, data in image.blobs.items()
+            ]
+        return all(answer.status_code == 200 for answer in answers)
+
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in (self.folder / "registry").rglob("*") if path.is_file())
+
+    def runs(self, digest: str) -> None:
+        store = self.system.store
+        store.services.put(Service("web", "podman", 1, 0), TaskDefinition("web", 0, "app", None))
+        image = ImageReference(f"{self.address}/{REPOSITORY}", digest)
+        definition = store.services.register("web", TaskDefinition("web", 0, "app", image), "x")
+        store.services.set_revision("web", definition.revision, "")
+
+    def collect(self) -> str | None:
+        """Carry out a collection, and return its error."""
+        number = self.collection.request("ada").seq
+        self.collection.run_due()
+        done = self.system.store.collections.get(number)
+        assert done.finished_at
+        return done.error
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    port, tokens = free_port(), RegistryTokens(folder / "keys")
+    (folder / "server").mkdir()
+    endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/registry/token")
+    child = registry_service.registry(folder, endpoint, tokens.certificate(), "http://127.0.0.1:9/events", "secret")
+    child.start()
+    site = Site(folder, port, tokens)
+    try:
+        site.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
+        yield site
+    finally:
+        child.stop()
+        site.system.store.close()
+
+
+def image(text: str, size: int = 20_000) -> make.Image:
+    noise = b"".join(str(number * 7919 % 10_007).encode() for number in range(size // 4))
+    return make.image([{"base": b"one for all" * 1000}, {"text": text.encode() + noise}])
+
+
+@pytest.mark.real
+def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> None:
+    with running(tmp_path) as site:
+        old = [image(f"old {number}") for number in range(5)]
+        for number, pushed in enumerate(old):
+            site.push(str(number), pushed)
+        index = make.index([image("amd64"), image("arm64")])
+        site.push("index", index)
+        gone = make.index([image("amd64"), image("s390x")])
+        site.push("gone", gone)
+        site.runs(index.digest)
+        site.system.clock.ahead += timedelta(days=40)
+        new = image("new")
+        site.push("new", new)
+        before, plan = site.size(), site.collection.plan()
+        assert {entry.digest for entry in plan.images} == {
+            gone.digest, image("s390x").digest, *(pushed.digest for pushed in old)
+        }  # fmt: skip
+        assert site.collect() is None
+        assert before - site.size() >= plan.blob_bytes > 0
+        assert site.pull(index)
+        assert site.pull(new)
+        assert not any(site.pull(pushed) for pushed in (*old, gone))
+        assert site.collection.plan().images == ()
+        assert list(site.storage.unreferenced()) == []
+        site.push("again", old[0])
+        assert site.pull(old[0])
+
+
+@pytest.mark.real
+def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
+    with running(tmp_path) as site:
+        needed, old = image("needed"), image("old")
+        site.push("needed", needed)
+        site.push("old", old)
+        site.runs(needed.digest)
+        site.system.clock.ahead += timedelta(days=40)
+        plan = site.collection.plan()
+        site.collection.storage = KilledStorage(site.storage, site.folder)
+        error = site.collect()
+        assert error is not None
+        assert "not collected within" in error
+        PushPermits(site.system.store.push_gate, site.system.server.clock).require()  # the gate is open again
+        site.system.clock.ahead += timedelta(minutes=10)
+        assert site.storage.unreferenced()
+        before = site.size()
+        site.collection.storage = site.storage
+        assert site.collect() is None
+        assert before - site.size() >= plan.blob_bytes
+        assert site.pull(needed)
+        assert list(site.storage.unreferenced()) == []
+
+
+class KilledStorage:
+    """A storage whose program is killed when it has just started."""
+
+    def __init__(self, storage: DistributionStorage, folder: Path) -> None:
+        self.unreferenced = storage.unreferenced
+        self.collect = DistributionStorage(
+            folder / "run" / "registry.json", folder / "registry", {}, seconds=0.001
+        ).collect
+
+
+def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        scope = f"repository:{REPOSITORY}:pull,push"
+        login = server.server.registry_access.tokens.login(Login(OPERATOR, REPOSITORY, (PULL, PUSH)))
+        url = f"{server.url}/registry/token"
+        ask = {"service": "dockgate-registry", "scope": scope}
+        assert httpx.get(url, params=ask, auth=login).status_code == 200
+        server.store.push_gate.close(server.server.clock.later(600))
+        refused = httpx.get(url, params=ask, auth=login)
+        assert refused.status_code == 429
+        assert "unused images are removed" in refused.text
+        assert httpx.get(url, params={**ask, "scope": f"repository:{REPOSITORY}:pull"}, auth=login).status_code == 200
+        server.store.push_gate.open()
+        assert httpx.get(url, params=ask, auth=login).status_code == 200
