@@ -38,6 +38,22 @@ class FeedUpdateSettings(NamedTuple):
     periods: tuple[tuple[str, float], ...] = ()
 
 
+class OidcSettings(NamedTuple):
+    """Sign-in by OpenID Connect. `roles` are pairs of a group of the provider and the role that its members have.
+
+    The client's secret is in a file or in the environment; a public client has none.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+    client_secret_file: Path | None = None
+    groups_claim: str = "groups"
+    name_claim: str = "email"
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    roles: tuple[tuple[str, str], ...] = ()
+
+
 class Settings(NamedTuple):
     """The settings of a process. None: not set.
 
@@ -78,6 +94,7 @@ class Settings(NamedTuple):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     proxies: tuple[str, ...] = ()
+    oidc: OidcSettings | None = None
     event_bus: str | None = None
     sns_topic: str | None = None
     ecr_queue: str | None = None
@@ -143,6 +160,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keep_revisions=_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
         gc_hours=_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
         waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),
+        oidc=_oidc(values),
         event_bus=values.get("DOCKGATE_EVENT_BUS"),
         sns_topic=values.get("DOCKGATE_SNS_TOPIC"),
         ecr_queue=values.get("DOCKGATE_ECR_QUEUE"),
@@ -186,6 +204,53 @@ def _updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
             raise UsageError(f"{name} has {word!r}.", advice)
         periods[feed] = 0.0 if text == "off" else int(number) * _SECONDS[unit]
     return FeedUpdateSettings(mode, tuple(sorted(periods.items())))
+
+
+def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
+    """The identity provider: None if no issuer is set."""
+    issuer = values.get("DOCKGATE_OIDC_ISSUER")
+    if issuer is None:
+        return None
+    from urllib.parse import unquote, urlsplit  # a scan does not need it
+
+    parts = urlsplit(issuer)
+    is_local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(
+            f"DOCKGATE_OIDC_ISSUER is {issuer!r}.", "Set it to the provider's issuer: https://id.example.org"
+        )
+    client_id = values.get("DOCKGATE_OIDC_CLIENT_ID")
+    if client_id is None:
+        raise UsageError("DOCKGATE_OIDC_CLIENT_ID is not set.", "Set it to the id of the client at the provider.")
+    secret, file = values.get("DOCKGATE_OIDC_CLIENT_SECRET"), _path(values, "DOCKGATE_OIDC_CLIENT_SECRET_FILE")
+    if secret is not None and file is not None:
+        raise UsageError(
+            "DOCKGATE_OIDC_CLIENT_SECRET and DOCKGATE_OIDC_CLIENT_SECRET_FILE are both set.", "Omit the first."
+        )
+    roles = []
+    for word in values.get("DOCKGATE_OIDC_ROLES", "").split():
+        group, _, role = word.rpartition("=")
+        if not group or not role:
+            advice = "Write GROUP=ROLE, with %20 for a blank in a group's name: platform=admin developers=developer"
+            raise UsageError(f"DOCKGATE_OIDC_ROLES has {word!r}.", advice)
+        roles.append((unquote(group), role))
+    if not roles:
+        raise UsageError(
+            "DOCKGATE_OIDC_ROLES is not set.",
+            "No one could sign in: give a group a role, such as platform=admin.",
+        )
+    defaults = OidcSettings("", "")
+    scopes = tuple(values.get("DOCKGATE_OIDC_SCOPES", " ".join(defaults.scopes)).split())
+    return OidcSettings(
+        issuer,
+        client_id,
+        secret,
+        file,
+        values.get("DOCKGATE_OIDC_GROUPS_CLAIM", defaults.groups_claim),
+        values.get("DOCKGATE_OIDC_NAME_CLAIM", defaults.name_claim),
+        scopes if "openid" in scopes else ("openid", *scopes),
+        tuple(roles),
+    )
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:

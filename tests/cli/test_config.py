@@ -85,3 +85,44 @@ def test_a_wrong_value_is_refused_with_its_variable(name: str, value: str) -> No
 def test_a_public_url_is_scheme_and_host_alone(url: str) -> None:
     with pytest.raises(UsageError, match="DOCKGATE_PUBLIC_URL"):
         config.from_environment({"HOME": "/", "DOCKGATE_PUBLIC_URL": url})
+
+
+OIDC = {
+    "DOCKGATE_OIDC_ISSUER": "https://id.example.org/realm",
+    "DOCKGATE_OIDC_CLIENT_ID": "dockgate",
+    "DOCKGATE_OIDC_ROLES": "platform=admin the%20team=developer cn=x,ou=y=viewer",
+}
+
+
+def test_an_identity_provider_is_read_with_the_roles_of_its_groups() -> None:
+    oidc = config.from_environment({**OIDC, "DOCKGATE_OIDC_SCOPES": "groups"}).oidc
+    assert oidc is not None
+    assert oidc.issuer == "https://id.example.org/realm"
+    assert oidc.roles == (("platform", "admin"), ("the team", "developer"), ("cn=x,ou=y", "viewer"))
+    assert oidc.scopes == ("openid", "groups")
+    assert config.from_environment({}).oidc is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOCKGATE_OIDC_ISSUER", "http://id.example.org"),
+        ("DOCKGATE_OIDC_ISSUER", "id.example.org"),
+        ("DOCKGATE_OIDC_ISSUER", "https://id.example.org?x=1"),
+        ("DOCKGATE_OIDC_CLIENT_ID", ""),
+        ("DOCKGATE_OIDC_ROLES", ""),
+        ("DOCKGATE_OIDC_ROLES", "platform"),
+        ("DOCKGATE_OIDC_ROLES", "=admin"),
+        ("DOCKGATE_OIDC_ROLES", "platform="),
+    ],
+)
+def test_an_incomplete_identity_provider_is_refused_by_the_variable(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        config.from_environment({**OIDC, name: value})
+
+
+def test_the_clients_secret_is_set_once() -> None:
+    both = {"DOCKGATE_OIDC_CLIENT_SECRET": "s3cr3t", "DOCKGATE_OIDC_CLIENT_SECRET_FILE": "/x"}
+    with pytest.raises(UsageError, match="both set") as caught:
+        config.from_environment({**OIDC, **both})
+    assert "s3cr3t" not in caught.value.full_message

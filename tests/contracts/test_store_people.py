@@ -52,6 +52,50 @@ def test_a_principal_is_added_once_and_keeps_the_name(peopled: Store) -> None:
         peopled.principals.get("cid")
 
 
+DESCRIBED = Principal("cid", (Role.DEVELOPER,), "cid@example.org", NOW)
+
+
+def test_an_identity_is_one_principal_with_the_latest_roles(peopled: Store) -> None:
+    for roles in ((Role.DEVELOPER,), (Role.VIEWER, Role.APPROVER), (Role.VIEWER, Role.APPROVER)):
+        described = replace(DESCRIBED, name="renamed" if Role.VIEWER in roles else "cid", roles=roles)
+        assert peopled.principals.sign_in("https://id", "1", described) == replace(DESCRIBED, roles=roles)
+    assert [each.name for each in peopled.principals.list()] == ["ada", "ben", "cid"]
+    for _ in range(2):
+        peopled.principals.withdraw("https://id", "1")
+        assert peopled.principals.get("cid").roles == ()
+    peopled.principals.withdraw("https://id", "2")
+
+
+@pytest.mark.parametrize("name", ["ben", "BEN"])
+def test_an_identity_never_becomes_another_principal(peopled: Store, name: str) -> None:
+    with pytest.raises(ConflictError, match="belongs to another"):
+        peopled.principals.sign_in("https://id", "1", replace(DESCRIBED, name=name))
+    peopled.principals.sign_in("https://id", "1", DESCRIBED)
+    for issuer, subject in (("https://id", "2"), ("https://other", "1")):
+        with pytest.raises(ConflictError, match="belongs to another"):
+            peopled.principals.sign_in(issuer, subject, DESCRIBED)
+
+
+def test_an_identity_keeps_the_last_administrator(store: Store) -> None:
+    with pytest.raises(ConflictError, match="must be an admin"):
+        store.principals.sign_in("https://id", "1", DESCRIBED)
+    assert not store.principals.has_any()
+    store.principals.sign_in("https://id", "1", replace(DESCRIBED, roles=(Role.ADMIN,)))
+    with pytest.raises(ConflictError, match="last administrator"):
+        store.principals.sign_in("https://id", "1", DESCRIBED)
+    with pytest.raises(ConflictError, match="last administrator"):
+        store.principals.withdraw("https://id", "1")
+    assert store.principals.get("cid").roles == (Role.ADMIN,)
+
+
+def test_a_token_of_a_session_is_added_once(peopled: Store) -> None:
+    session_token = replace(TOKEN, id="aaaaaaaaaaaa", is_session=True)
+    peopled.tokens.add_for_session(session_token)
+    with pytest.raises(ConflictError, match="used already"):
+        peopled.tokens.add_for_session(session_token)
+    assert peopled.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
+
+
 def test_roles_are_replaced(peopled: Store) -> None:
     for _ in range(2):
         assert peopled.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)

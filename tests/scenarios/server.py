@@ -36,7 +36,7 @@ from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
+from dockgate.delivery.ports import Answers, Clock, FindingsSource, RefUpdate, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.events.message import Message
@@ -44,9 +44,12 @@ from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import LOG_TARGET, TargetType
 from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
+from dockgate.identity.ports import IdentityProvider
+from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory
 from dockgate.services.advisories import Current
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
+from dockgate.services.provider_sign_in import RETURN_PATH
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
@@ -82,9 +85,12 @@ class ServerSystem:
         open_store: Callable[[Path], Store] | None = None,
         target_adapters: Sequence[TargetAdapter] | None = None,
         feeds: Settings | None = None,
+        identity_provider: Callable[[str, Clock], IdentityProvider] | None = None,
+        group_roles: Sequence[GroupRole] = (),
     ) -> None:
         """`database` is a name of `factories.FACTORIES`, unless `open_store` is given. With `feeds` the server has a
-        real advisory database instead of the planned one, and updates it by itself."""
+        real advisory database instead of the planned one, and updates it by itself. `identity_provider` is made from
+        the URL to return to, and a clock."""
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
@@ -128,6 +134,7 @@ class ServerSystem:
             target_adapters=[self.log, *(target_adapters or ())],
             builtin_targets=[EventTarget(LOG_TARGET, TargetType.LOG, "the server's log")],
             registry_storage=self.storage,
+            identity_provider=identity_provider(f"{self.url}{RETURN_PATH}", self.clock) if identity_provider else None,
         )
         self.options = Options(
             url=self.url,
@@ -137,6 +144,7 @@ class ServerSystem:
             pause_seconds=sweep_seconds,
             parallel_scans=64,
             feeds=feeds,
+            group_roles=tuple(group_roles),
         )
         app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)
         self.server, self.use_cases, self.background = app.server, app.use_cases, app.background

@@ -142,6 +142,8 @@ PAGES = {
     "GET /static/{name}": OPEN,  # style and scripts: the same for everybody
     "GET /signin": OPEN,
     "POST /signin": OPEN,  # a token
+    "GET /signin/provider": OPEN,
+    "GET /signin/provider/return": OPEN,  # the provider's answer
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ),

@@ -29,6 +29,7 @@ from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.identity.ports import IdentityProvider
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import parse_remote
@@ -45,10 +46,12 @@ from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.external_findings import InspectorFindings
 from dockgate.services.image_reader import ImageAccess
 from dockgate.services.push_permits import PushPermits
+from dockgate.services.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import WebServices
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
+from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference, repository_in
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
@@ -111,7 +114,22 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         builtin_targets=builtin_targets(settings),
         clock=clock,
         registry_storage=programs.storage,
+        identity_provider=_identity_provider(settings, url),
     )
+
+
+def _identity_provider(settings: Settings, url: str) -> IdentityProvider | None:
+    if settings.oidc is None:
+        return None
+    try:
+        from dockgate.identity.openid.provider import make_provider
+    except ImportError as error:
+        raise UsageError(
+            f"DOCKGATE_OIDC_ISSUER needs Authlib, which is not installed ({error.name}).",
+            "Install Dockgate with the extra oidc, or by scripts/install.",
+        ) from error
+    return_url = f"{settings.public_url or url}{RETURN_PATH}"
+    return make_provider(settings.oidc, return_url, _now, settings.ca_bundle)
 
 
 def _now() -> datetime:
@@ -140,6 +158,7 @@ def make_options(
         queues=queues,
         labels=labels,
         feeds=settings,
+        group_roles=read_mapping(settings.oidc.roles) if settings.oidc else (),
     )
 
 

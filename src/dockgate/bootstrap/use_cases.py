@@ -34,6 +34,8 @@ from dockgate.events.rule import Target as EventTarget
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate import rules
 from dockgate.gate.model import Policy
+from dockgate.identity.ports import IdentityProvider
+from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.actions import Actions
@@ -69,6 +71,7 @@ from dockgate.services.packages import Purls
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
+from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
@@ -97,7 +100,8 @@ class Adapters:
 
     `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
     answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
-    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay.
+    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay. With an
+    `identity_provider` people sign in there.
     """
 
     store: Store
@@ -122,6 +126,7 @@ class Adapters:
     target_adapters: Sequence[TargetAdapter] = ()
     builtin_targets: Sequence[EventTarget] = ()
     registry_storage: RegistryStorage | None = None
+    identity_provider: IdentityProvider | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class Options:
     `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
     `notice_days` is how long before its end a waiver is announced. `feeds` are the settings by which
     advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
-    `queues` that asks for no more than its `labels`.
+    `queues` that asks for no more than its `labels`. `group_roles` are the roles of the identity provider's groups.
     """
 
     url: str
@@ -158,6 +163,7 @@ class Options:
     queues: tuple[str, ...] = tuple(Queue)
     feeds: Settings | None = None
     labels: Labels = field(default_factory=dict)
+    group_roles: tuple[GroupRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +264,7 @@ def make_use_cases(
         options.secret,
     )
     people = People(store, adapters.clock)
+    sessions = Sessions(store, people, clock)
     executions = Executions(store, clock, effects, starter, pubsub)
     rollouts = Rollouts(store, adapters.targets, verdicts, clock, effects, starter, registry)
     event_targets = EventTargets(
@@ -340,7 +347,10 @@ def make_use_cases(
         event_targets=event_targets,
         rollouts=rollouts,
         people=people,
-        sessions=Sessions(store, people, clock),
+        sessions=sessions,
+        provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
+        if adapters.identity_provider
+        else None,
         watching=watching,
         garbage_collection=garbage_collection,
         workers=Workers(store.workers, starter, store.database.is_sqlite),

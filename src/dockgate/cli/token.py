@@ -83,12 +83,16 @@ def list_tokens(principal: str, output_format: str) -> None:
             ", ".join(entry["scopes"]) or "all",
             ", ".join([*entry["repositories"], *entry["pipelines"]]) or "-",
             ("revoked", "red") if entry["revoked_at"] else times.at(entry["expires_at"]),
-            times.short(entry["last_used_at"]) if entry["last_used_at"] else "never",
+            "session" if entry["is_session"] else _last_use(entry["last_used_at"]),
         )
         for entry in answer
     )
     head = ("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED")
     print_list(answer, output_format, head, rows, "No tokens.")
+
+
+def _last_use(at: str) -> str:
+    return times.short(at) if at else "never"
 
 
 @command.command()

@@ -73,7 +73,7 @@ class Token:
 
     `scopes` limit the principal's permissions (empty: no limit, also for later roles). `repositories` and `pipelines`
     are patterns ("team-*"); with either, the token works for the matching ones only. `last_used_at` may be up to an
-    hour old.
+    hour old. `is_session`: a sign-in by an identity provider made it, for one session; no one has its secret.
     """
 
     id: str
@@ -86,6 +86,7 @@ class Token:
     pipelines: tuple[str, ...] = ()
     last_used_at: str = ""
     revoked_at: str = ""
+    is_session: bool = False
 
     def is_valid(self, now: str) -> bool:
         """Whether the token is neither revoked nor expired."""

@@ -32,10 +32,10 @@ MOST_TOKEN_DAYS = 366
 # How old `last_used_at` may be: not every use of a token is a write.
 USED_SECONDS = 3600
 # Names in the records that are not principals.
-RESERVED = ("local", "policy", "timeout")
+RESERVED = ("local", "policy", "timeout", "unknown")
 
 _NO_DIGEST = "0" * 64
-_EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
+EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
 # How the audit trail names `issue_local_token`, with the statuses of the API's call that does the same.
 LOCAL_CALL = "dockgate token create --local"
 CREATED, BAD_REQUEST = 201, 400
@@ -58,7 +58,7 @@ class People:
         record = self.store.tokens.find(token_id) if token_id else None
         now = self._at(0)
         token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
-        if not token.is_of(secret) or not token.is_valid(now) or principal.disabled_at:
+        if not token.is_of(secret) or not token.is_valid(now) or token.is_session or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",
@@ -80,13 +80,8 @@ class People:
 
     def add(self, name: str, roles: Sequence[Role], email: str) -> tuple[Principal, str]:
         """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
-        if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
-            raise UsageError(
-                f"{name!r} cannot be a principal's name",
-                "Take up to 100 letters, digits and . _ - + @, beginning with a letter or digit, and not "
-                f"{', '.join(RESERVED)}.",
-            )
-        if email and not _EMAIL.fullmatch(email):
+        require_name(name)
+        if email and not EMAIL.fullmatch(email):
             raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
         if not roles:
             raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
@@ -146,6 +141,16 @@ class People:
     def _at(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
+
+
+def require_name(name: str) -> None:
+    """Raise UsageError unless a principal can have this name."""
+    if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
+        raise UsageError(
+            f"{name!r} cannot be a principal's name",
+            "Take up to 100 letters, digits and . _ - + @, beginning with a letter or digit, and not "
+            f"{', '.join(RESERVED)}.",
+        )
 
 
 def issue_local_token(

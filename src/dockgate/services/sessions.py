@@ -1,11 +1,11 @@
-"""Sessions: a browser signs in with a token, and stays signed in for a while."""
+"""Sessions: a browser signs in with a token or by an identity provider, and stays signed in for a while."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dockgate.identity.model import Caller, Session, digest
+from dockgate.identity.model import Caller, Session, Token, digest
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity import People
 from dockgate.shared.errors import NotFoundError, UnknownCallerError
@@ -17,6 +17,8 @@ IDLE_HOURS = 12
 MOST_DAYS = 7
 # How old `seen_at` may be: not every request is a write.
 SEEN_MINUTES = 5
+# An identity provider's groups count at sign-in: such a session ends sooner.
+PROVIDER_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,26 @@ class Sessions:
         caller = self.people.authenticate(token_text)
         if caller.token is None:  # `authenticate` returns none: kept out for the type checker
             raise UnknownCallerError("that token is not valid", "Use a token of `dockgate token create`.")
+        return self._open(caller.token)
+
+    def start_for(self, principal: str, key: str) -> str:
+        """Sign in a principal whom an identity provider named, and return the session's secret.
+
+        Raises ConflictError for a `key` that was used already.
+        """
+        now = self.clock()
+        ends_at = format_time(now + timedelta(hours=PROVIDER_HOURS))
+        # No one gets the token's secret: the session is all that it is for.
+        unused = digest(secrets.token_hex(32))
+        token = Token(digest(key)[:12], principal, unused, format_time(now), ends_at, is_session=True)
+        self.store.tokens.add_for_session(token)
+        return self._open(token)
+
+    def _open(self, token: Token) -> str:
         secret, now = secrets.token_urlsafe(32), self.clock()
-        ends_at = min(format_time(now + timedelta(days=MOST_DAYS)), caller.token.expires_at)
+        ends_at = min(format_time(now + timedelta(days=MOST_DAYS)), token.expires_at)
         at = format_time(now)
-        self.store.sessions.add(Session(digest(secret), caller.token.id, created_at=at, seen_at=at, ends_at=ends_at))
+        self.store.sessions.add(Session(digest(secret), token.id, created_at=at, seen_at=at, ends_at=ends_at))
         return secret
 
     def caller(self, secret: str) -> Caller:
@@ -54,7 +72,7 @@ class Sessions:
 
     def end(self, secret: str) -> None:
         """Sign out. Does nothing for an unknown session."""
-        self.store.sessions.end(digest(secret), self.clock.now())
+        self._end(digest(secret))
 
     def of(self, caller: Caller) -> Sequence[Session]:
         """List the caller's sessions that are not over, newest first."""
@@ -64,7 +82,15 @@ class Sessions:
         """End a session of the caller. Raises NotFoundError for one that is not theirs."""
         if session_digest not in {session.digest for session in self.of(caller)}:
             raise NotFoundError("You have no such session.", "Settings lists your sessions.")
-        self.store.sessions.end(session_digest, self.clock.now())
+        self._end(session_digest)
+
+    def _end(self, session_digest: str) -> None:
+        now = self.clock.now()
+        self.store.sessions.end(session_digest, now)
+        session = self.store.sessions.find(session_digest)
+        record = self.store.tokens.find(session.token) if session else None
+        if record is not None and record[0].is_session:
+            self.store.tokens.revoke(record[0].id, now)
 
     def _is_active(self, session: Session) -> bool:
         now = self.clock()
@@ -76,4 +102,4 @@ class Sessions:
 
 
 def _not_signed_in() -> UnknownCallerError:
-    return UnknownCallerError("You are not signed in.", "Sign in with a token of `dockgate token create`.")
+    return UnknownCallerError("You are not signed in.", "Sign in, or use a token of `dockgate token create`.")

@@ -27,6 +27,7 @@ from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
@@ -90,6 +91,7 @@ class WebServices:
     garbage_collection: GarbageCollection
     workers: Workers
     version: str
+    provider_sign_in: ProviderSignIn | None = None
     feeds: Settings | None = None
     push_limit: int = DEFAULT_PUSH_LIMIT
 

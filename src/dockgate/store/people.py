@@ -9,7 +9,7 @@ from dockgate.identity.model import Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema_people import principals, tokens
+from dockgate.store.schema_people import identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
 _PRINCIPAL = select_as(Principal, principals)
@@ -48,6 +48,36 @@ class Principals:
                     f"there is a principal {principal.name!r} already", "`dockgate principal list` lists them all."
                 )
 
+    def sign_in(self, issuer: str, subject: str, described: Principal) -> Principal:
+        """Return the principal of an identity, with the roles and address of `described`, which is added if new.
+
+        ConflictError if the name of a new one is taken, or if it would be the first principal and no admin.
+        """
+        with self._database.write() as connection:
+            _lock_all(connection)
+            name = _identified(connection, issuer, subject)
+            if name is not None:
+                return _update(connection, name, {"roles": described.roles, "email": described.email})
+            if not _exist(connection) and not described.may(Permission.ADMINISTER):
+                raise ConflictError(
+                    "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
+                )
+            if not _add(connection, described):
+                raise ConflictError(
+                    f"The name {described.name} belongs to another principal.",
+                    "Ask an admin: names are never linked to an identity provider by themselves.",
+                )
+            connection.execute(insert(identities).values(issuer=issuer, subject=subject, principal=described.name))
+            return described
+
+    def withdraw(self, issuer: str, subject: str) -> None:
+        """Take the roles from the principal of an identity, if there is one."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            name = _identified(connection, issuer, subject)
+            if name is not None:
+                _update(connection, name, {"roles": ()})
+
     def get(self, name: str) -> Principal:
         with self._database.read() as connection:
             return require_principal(connection, name)
@@ -72,15 +102,7 @@ class Principals:
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
             _lock_all(connection)
-            before = require_principal(connection, name)
-            if values.get("disabled_at") and before.disabled_at:
-                return before
-            connection.execute(update(principals).where(principals.c.name == name).values(**values))
-            if before.may(Permission.ADMINISTER) and not _has_administrator(connection):
-                raise ConflictError(
-                    f"{name} is the last administrator of this server", "Make another principal an admin first."
-                )
-            return require_principal(connection, name)
+            return _update(connection, name, values)
 
 
 class Tokens:
@@ -93,6 +115,12 @@ class Tokens:
         with self._database.write() as connection:
             require_principal(connection, token.principal)
             insert_if_new(connection, tokens, row_of(token))
+
+    def add_for_session(self, token: Token) -> None:
+        """Add the token of a session. ConflictError if it exists: a sign-in counts once."""
+        with self._database.write() as connection:
+            if not insert_if_new(connection, tokens, row_of(token)):
+                raise ConflictError("This sign-in was used already.", "Sign in again.")
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         """A token and its principal, None for an unknown token."""
@@ -138,6 +166,25 @@ def _exist(connection: Connection) -> bool:
 
 def _add(connection: Connection, principal: Principal) -> bool:
     return insert_if_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
+
+
+def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Principal:
+    """Change a principal. ConflictError if no administrator would be left."""
+    before = require_principal(connection, name)
+    if values.get("disabled_at") and before.disabled_at:
+        return before
+    connection.execute(update(principals).where(principals.c.name == name).values(**values))
+    if before.may(Permission.ADMINISTER) and not _has_administrator(connection):
+        raise ConflictError(
+            f"{name} is the last administrator of this server", "Make another principal an admin first."
+        )
+    return require_principal(connection, name)
+
+
+def _identified(connection: Connection, issuer: str, subject: str) -> str | None:
+    query = select(identities.c.principal).where(identities.c.issuer == issuer, identities.c.subject == subject)
+    name: str | None = connection.scalar(query)
+    return name
 
 
 def _find(connection: Connection, name: str) -> Principal | None:

@@ -18,6 +18,15 @@ principals = Table(
     text("disabled_at"),
 )
 
+# Who a principal is at an identity provider.
+identities = Table(
+    "identities",
+    metadata,
+    text("issuer", primary_key=True),
+    text("subject", primary_key=True),
+    text("principal", ForeignKey(principals.c.name)),
+)
+
 tokens = Table(
     "tokens",
     metadata,
@@ -32,6 +41,7 @@ tokens = Table(
     text("expires_at"),
     text("last_used_at"),
     text("revoked_at"),
+    Column("is_session", Boolean, nullable=False),
 )
 Index(None, tokens.c.principal, tokens.c.seq)
 

@@ -19,9 +19,11 @@ class Sessions:
         self._database = database
 
     def add(self, session: Session) -> None:
-        """Add a session, and delete those whose time was over when it began."""
+        """Add a session, and delete those whose time was over when it began, with tokens that were for them alone."""
+        is_over = (tokens.c.is_session, tokens.c.expires_at < session.created_at)
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
+            connection.execute(delete(tokens).where(*is_over, tokens.c.id.not_in(select(sessions.c.token))))
             connection.execute(insert(sessions).values(**row_of(session)))
 
     def find(self, digest: str) -> Session | None:

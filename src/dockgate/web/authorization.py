@@ -21,7 +21,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.identity.model import AuditEntry, Caller, Permission, require
+from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
@@ -41,6 +41,8 @@ _self_checking_calls: set[Callable[..., Any]] = set()
 _AUDITED = "dockgate.audited"
 # The key, in a request's scope, of its authorized caller.
 _CALLER = "dockgate.caller"
+# Who makes a refused sign-in, for the audit log.
+UNKNOWN = Caller(Principal("unknown", ()))
 # Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
 _FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
 
@@ -214,10 +216,20 @@ def authorized_caller(request: Request) -> Caller | None:
     return who
 
 
-def audit_sign_in(request: Request, who: Caller) -> None:
-    """Begin the audit entry of a sign-in, which no permission check begins."""
+def audit_sign_in(request: Request, who: Caller | None, detail: str = "") -> None:
+    """Begin the audit entry of a sign-in, which no permission check begins. `who` is None for a refused one.
+
+    Refused ones count as failed authentications: raises BusyError when there are too many.
+    """
     server: WebServices = request.app.state.server
-    request.scope[_AUDITED] = begin_audit_entry(server, who, "POST /signin", request.url.path)
+    if who is None:
+        failed: FailedAuthentications = request.app.state.failed_authentications
+        failed.count(request.client.host if request.client else "")
+    request.scope[_AUDITED] = begin_audit_entry(
+        server, who or UNKNOWN, f"{request.method} {request.url.path}", request.url.path
+    )
+    if detail:
+        server.store.audit.describe(request.scope[_AUDITED], detail)
 
 
 def describe_call(request: Request, detail: str) -> None:

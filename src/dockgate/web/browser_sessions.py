@@ -1,31 +1,55 @@
-"""What the server needs to know of a browser: its session's cookie, and where a request comes from."""
+"""What the server needs to know of a browser: its cookies, and where a request comes from."""
+
+import base64
+import json
 
 from fastapi import Request, Response
 
 from dockgate.shared.errors import DeniedError
 
 _COOKIE = "dockgate-session"
-# The prefix binds the cookie to TLS and to this host (RFC 6265bis, "Cookie Name Prefixes").
-_SECURE_COOKIE = f"__Host-{_COOKIE}"
+_SIGN_IN_COOKIE = "dockgate-signin"
+# The prefix binds a cookie to TLS and to this host (RFC 6265bis, "Cookie Name Prefixes").
+_SECURE_PREFIX = "__Host-"
+# How long a person may take at the identity provider.
+SIGN_IN_SECONDS = 600
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 def session_secret(request: Request) -> str:
     """The secret of the request's session, "" for none."""
-    return request.cookies.get(_name(request), "")
+    return request.cookies.get(_name(request, _COOKIE), "")
 
 
 def set_session(request: Request, response: Response, secret: str, seconds: int) -> None:
     """Have the browser keep the session, out of reach of scripts and of other sites."""
-    is_secure = request.url.scheme == "https"
-    response.set_cookie(
-        _name(request), secret, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
-    )
+    _set(request, response, _COOKIE, secret, seconds)
 
 
 def clear_session(request: Request, response: Response) -> None:
     """Have the browser forget the session."""
-    response.delete_cookie(_name(request), path="/", secure=request.url.scheme == "https", httponly=True)
+    _clear(request, response, _COOKIE)
+
+
+def sign_in_fields(request: Request) -> list[object]:
+    """What `set_sign_in` put into the browser, empty for anything else."""
+    text = request.cookies.get(_name(request, _SIGN_IN_COOKIE), "")
+    try:
+        fields = json.loads(base64.urlsafe_b64decode(text))
+    except (ValueError, RecursionError):
+        return []
+    return fields if isinstance(fields, list) else []
+
+
+def set_sign_in(request: Request, response: Response, fields: list[str]) -> None:
+    """Have the browser keep what it needs to come back from the identity provider."""
+    text = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+    _set(request, response, _SIGN_IN_COOKIE, text, SIGN_IN_SECONDS)
+
+
+def clear_sign_in(request: Request, response: Response) -> None:
+    """Have the browser forget a sign-in that is over."""
+    _clear(request, response, _SIGN_IN_COOKIE)
 
 
 def require_same_origin(request: Request) -> None:
@@ -41,5 +65,16 @@ def require_same_origin(request: Request) -> None:
     raise DeniedError("The form was not sent by a page of this server.", "Open the page here, and send it again.")
 
 
-def _name(request: Request) -> str:
-    return _SECURE_COOKIE if request.url.scheme == "https" else _COOKIE
+def _set(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+    is_secure = request.url.scheme == "https"
+    response.set_cookie(
+        _name(request, name), value, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
+    )
+
+
+def _clear(request: Request, response: Response, name: str) -> None:
+    response.delete_cookie(_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True)
+
+
+def _name(request: Request, name: str) -> str:
+    return f"{_SECURE_PREFIX}{name}" if request.url.scheme == "https" else name

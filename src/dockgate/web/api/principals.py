@@ -48,7 +48,7 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A token without its secret, and without the secret's digest."""
+    """A token without its secret, and without the secret's digest. `is_session`: it is a sign-in's, not a program's."""
 
     id: str
     principal: str
@@ -59,6 +59,7 @@ class TokenView:
     pipelines: tuple[str, ...]
     last_used_at: str
     revoked_at: str
+    is_session: bool
 
 
 @dataclass(frozen=True, slots=True)

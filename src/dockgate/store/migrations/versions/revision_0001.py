@@ -335,10 +335,17 @@ def _people() -> None:
         sa.UniqueConstraint("folded"),
     )
     op.create_table(
+        "identities",
+        *_text("issuer", "subject", "principal"),
+        sa.PrimaryKeyConstraint("issuer", "subject"),
+        sa.ForeignKeyConstraint(["principal"], ["principals.name"]),
+    )
+    op.create_table(
         "tokens",
         *_integer("seq"),
         *_text("id", "principal", "digest", "scopes", "repositories", "pipelines"),
         *_text("created_at", "expires_at", "last_used_at", "revoked_at"),
+        sa.Column("is_session", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
         sa.ForeignKeyConstraint(["principal"], ["principals.name"]),

@@ -1,15 +1,31 @@
-"""Sign in with a token, sign out, and the files that every page needs."""
+"""Sign in with a token or by an identity provider, sign out, and the files that every page needs."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from dockgate.services.sessions import MOST_DAYS
-from dockgate.shared.errors import NotFoundError, UnknownCallerError
+from dockgate.services.provider_sign_in import RETURN_PATH, ProviderSignIn, other_browser, read_request
+from dockgate.services.sessions import MOST_DAYS, PROVIDER_HOURS
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import (
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnavailableError,
+    UnknownCallerError,
+    UsageError,
+)
 from dockgate.web import api
-from dockgate.web.authorization import FailedAuthentications, audit_sign_in
-from dockgate.web.browser_sessions import clear_session, session_secret, set_session
+from dockgate.web.authorization import audit_sign_in
+from dockgate.web.browser_sessions import (
+    clear_session,
+    clear_sign_in,
+    session_secret,
+    set_session,
+    set_sign_in,
+    sign_in_fields,
+)
 from dockgate.web.console.rendering import THEME_COOKIE, THEMES, render, static_file
 from dockgate.web.console.routes import form_of, own_path, page_router, see_other
 
@@ -17,6 +33,8 @@ router = page_router()
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 _YEAR = 366 * 86_400
+# People at the identity provider share the slots of one caller.
+_SIGN_IN = "sign-in"
 
 
 @router.get("/static/{name}")
@@ -29,9 +47,16 @@ async def static(name: str) -> Response:
 
 
 @router.get("/signin")
-async def form(request: Request, to: str = "/") -> Response:
+async def form(request: Request, server: api.ServerDependency, to: str = "/") -> Response:
     """Show the form to sign in."""
-    return render(request, None, "signin.html", title="Sign in", to=own_path(to), error="")
+    return _form(request, server, own_path(to))
+
+
+def _form(request: Request, server: WebServices, to: str, error: str = "") -> Response:
+    title = "Error: sign in" if error else "Sign in"
+    has_provider = server.provider_sign_in is not None
+    code = 422 if error else 200
+    return render(request, None, "signin.html", code, title=title, to=to, error=error, has_provider=has_provider)
 
 
 @router.post("/signin")
@@ -43,15 +68,60 @@ async def sign_in(
     try:
         secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
     except UnknownCallerError:
-        failed: FailedAuthentications = request.app.state.failed_authentications
-        failed.count(request.client.host if request.client else "")
-        error = "That token is not valid: it may be mistyped, expired or revoked."
-        return render(request, None, "signin.html", 422, title="Error: sign in", to=to, error=error)
+        await threads.run_prompt(audit_sign_in, request, None, "invalid token")
+        return _form(request, server, to, "That token is not valid: it may be mistyped, expired or revoked.")
     who = await threads.run_prompt(server.sessions.caller, secret)
     await threads.run_prompt(audit_sign_in, request, who)
     response = see_other(to)
     set_session(request, response, secret, MOST_DAYS * 86_400)
     return response
+
+
+@router.get("/signin/provider")
+async def sign_in_at_provider(
+    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, to: str = "/"
+) -> Response:
+    """Go to the identity provider. A link, not a form: `form-action` would refuse to be led to another host."""
+    url, pending = await threads.run_remote(_SIGN_IN, _provider(server).begin)
+    response = see_other(url)
+    response.headers["Cache-Control"] = "no-store"
+    set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, own_path(to)])
+    return response
+
+
+@router.get(RETURN_PATH)
+async def return_from_provider(
+    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency
+) -> Response:
+    """Start a session with the identity provider's answer."""
+    sign_in, answer = _provider(server), request.query_params
+    *fields, to = sign_in_fields(request) or [None]
+    pending = read_request(fields)
+    try:
+        if pending is None:
+            raise other_browser()
+        state, code, issuer = answer.get("state", ""), answer.get("code", ""), answer.get("iss")
+        if "error" in answer or not code:
+            raise DeniedError("You are not signed in: the identity provider sent no code.", "Sign in again.")
+        secret, who = await threads.run_remote(_SIGN_IN, sign_in.finish, pending, state, code, issuer)
+    except (DeniedError, ConflictError, UnavailableError, UsageError) as error:
+        await threads.run_prompt(audit_sign_in, request, None, str(error))
+        status = 502 if isinstance(error, UnavailableError) else 403
+        page = render(request, None, "signin_refused.html", status, title="Error: sign in", error=error)
+        clear_sign_in(request, page)
+        return page
+    await threads.run_prompt(audit_sign_in, request, who)
+    response = see_other(own_path(to if isinstance(to, str) else "/"))
+    response.headers["Cache-Control"] = "no-store"
+    clear_sign_in(request, response)
+    set_session(request, response, secret, PROVIDER_HOURS * 3600)
+    return response
+
+
+def _provider(server: WebServices) -> ProviderSignIn:
+    if server.provider_sign_in is None:
+        raise NotFoundError("This server has no identity provider.", "Sign in with a token.")
+    return server.provider_sign_in
 
 
 @router.post("/signout")

@@ -1,0 +1,99 @@
+"""Requests to an identity provider, bounded in time and size. Redirects are not followed."""
+
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from dockgate.shared.addresses import LOOPBACK_NAMES
+from dockgate.shared.errors import UnavailableError
+
+CONNECT_SECONDS = 5.0
+# For the whole exchange, whatever the provider does.
+WHOLE_SECONDS = 10.0
+# Bytes of an answer.
+MAX_ANSWER = 512 << 10
+_ADVICE = "Retry in a minute. If it persists, check DOCKGATE_OIDC_ISSUER on the server."
+
+
+class ProviderConnection:
+    """A client of one identity provider. `transport` replaces the network."""
+
+    def __init__(
+        self,
+        ca_bundle: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        whole_seconds: float = WHOLE_SECONDS,
+    ) -> None:
+        trust = ssl.create_default_context()
+        if ca_bundle is not None:
+            trust.load_verify_locations(ca_bundle)
+        self._whole_seconds = whole_seconds
+        timeout = httpx.Timeout(WHOLE_SECONDS, connect=CONNECT_SECONDS)
+        limits = httpx.Limits(max_keepalive_connections=0)  # people sign in rarely
+        self._client = httpx.Client(
+            verify=trust, timeout=timeout, limits=limits, follow_redirects=False, transport=transport
+        )
+
+    def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Get a JSON object. Raises UnavailableError for any other answer."""
+        response = self.send("GET", url, {"Accept": "application/json", **(headers or {})})
+        try:
+            value = response.json() if response.status_code == httpx.codes.OK else None
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            problem = f"{url} answered {response.status_code} without a JSON object"
+            raise UnavailableError(f"The identity provider does not answer as expected: {problem}.", _ADVICE)
+        return value
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], content: str = "") -> httpx.Response:
+        """Send a request. Raises UnavailableError without a whole answer in time."""
+        end = time.monotonic() + self._whole_seconds
+        try:
+            with self._client.stream(method, url, headers=dict(headers), content=content) as response:
+                body = bytearray()
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > MAX_ANSWER or time.monotonic() > end:
+                        raise UnavailableError(
+                            f"The answer of the identity provider at {urlsplit(url).netloc} is too large or slow.",
+                            _ADVICE,
+                        )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise UnavailableError(
+                f"The identity provider at {urlsplit(url).netloc} does not answer: {reason}.", _ADVICE
+            ) from error
+        return httpx.Response(response.status_code, content=bytes(body), request=response.request)
+
+    # --- what Authlib calls ----------------------------------------------------------------------------------------
+
+    def post(self, url: str, data: Mapping[str, str], headers: Mapping[str, str], auth: Any) -> httpx.Response:
+        """Send a form, with the client's credentials as `auth` adds them."""
+        form = str(httpx.QueryParams(dict(data)))
+        url, prepared, body = auth.prepare("POST", url, dict(headers), form)
+        return self.send("POST", url, prepared, body)
+
+
+def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
+    """Whether it is an absolute URL over TLS. `may_be_plain`: or over plain HTTP, on this machine."""
+    if not isinstance(url, str) or not url.isascii() or not url.isprintable():
+        return False
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    is_plain = may_be_plain and parts.scheme == "http" and (host in LOOPBACK_NAMES or host == "::1")
+    return bool(host) and parts.username is None and not parts.fragment and (parts.scheme == "https" or is_plain)
+
+
+def readable(value: object) -> str:
+    """A provider's error code, for a message: other text is not shown."""
+    text = value if isinstance(value, str) else ""
+    return text if 0 < len(text) <= 60 and text.replace("_", "").isalnum() and text.isascii() else "no reason"

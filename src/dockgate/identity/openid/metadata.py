@@ -1,0 +1,59 @@
+"""What an identity provider says of itself (OpenID Connect Discovery 1.0), as far as it is used."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.identity.openid.connection import ProviderConnection, is_safe_url
+from dockgate.shared.errors import UnavailableError
+
+# The provider's methods by which a client proves its identity, in the order of preference.
+CLIENT_METHODS = ("client_secret_basic", "client_secret_post")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMetadata:
+    """Endpoints of a provider. `names_itself`: its answers to the browser have the parameter `iss` (RFC 9207)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None
+    client_method: str
+    names_itself: bool
+
+
+def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetadata:
+    """Fetch the metadata of an issuer. Raises UnavailableError if it is another's, or not safe to use."""
+    document = connection.get_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if document.get("issuer") != issuer:
+        raise _unusable(f"its issuer is not {issuer}", "Set DOCKGATE_OIDC_ISSUER to exactly what the provider names.")
+    may_be_plain = issuer.startswith("http:")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        if not is_safe_url(document.get(name), may_be_plain=may_be_plain):
+            raise _unusable(f"its {name} is missing or not over TLS")
+    userinfo = document.get("userinfo_endpoint")
+    if userinfo is not None and not is_safe_url(userinfo, may_be_plain=may_be_plain):
+        raise _unusable("its userinfo_endpoint is not over TLS")
+    challenges = document.get("code_challenge_methods_supported")
+    if isinstance(challenges, list) and "S256" not in challenges:
+        raise _unusable("it does not support PKCE with S256")
+    return ProviderMetadata(
+        issuer,
+        document["authorization_endpoint"],
+        document["token_endpoint"],
+        document["jwks_uri"],
+        userinfo,
+        _client_method(document),
+        document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _client_method(document: dict[str, Any]) -> str:
+    supported = document.get("token_endpoint_auth_methods_supported")
+    methods = [name for name in CLIENT_METHODS if not isinstance(supported, list) or name in supported]
+    return methods[0] if methods else CLIENT_METHODS[0]
+
+
+def _unusable(problem: str, advice: str = "Check DOCKGATE_OIDC_ISSUER on the server.") -> UnavailableError:
+    return UnavailableError(f"The identity provider cannot be used: {problem}.", advice)

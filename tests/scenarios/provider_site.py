@@ -1,0 +1,50 @@
+"""A server whose people sign in at a fake identity provider."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider
+from tests.scenarios.browser import Browser
+from tests.scenarios.server import ServerSystem
+
+from dockgate.config import OidcSettings
+from dockgate.delivery.ports import Clock
+from dockgate.identity.model import Role
+from dockgate.identity.openid.connection import ProviderConnection
+from dockgate.identity.openid.provider import OpenIdProvider
+from dockgate.services.provider_sign_in import RETURN_PATH, read_mapping
+
+MAPPING = [*((f"{role}s", role.value) for role in Role), ("all of us", "viewer"), ("platform", "admin")]
+
+
+class Place:
+    """A server with an admin, whose people sign in at a fake provider."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = ServerSystem(folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING))
+
+    def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
+        self.fake = FakeProvider(clock)
+        settings = OidcSettings(ISSUER, CLIENT, SECRET)
+        return OpenIdProvider(settings, return_url, clock, ProviderConnection(transport=self.fake.transport))
+
+    def person(self, name: str, *groups: str, **claims: Any) -> dict[str, Any]:
+        """What the provider says of a person."""
+        return {"sub": name, "email": f"{name}@example.org", "email_verified": True, "groups": groups, **claims}
+
+    def way_back(self, browser: Browser, person: dict[str, Any], to: str = "/") -> str:
+        """Go to the provider and sign in there: the path that the browser is sent back to."""
+        begun = browser.get(f"/signin/provider?{urlencode({'to': to})}")
+        assert begun.status_code == 303, begun.text
+        back = self.fake.authorize(begun.headers["location"], **person)
+        assert back.startswith(self.server.url + RETURN_PATH)
+        return back.removeprefix(self.server.url)
+
+    def sign_in(self, browser: Browser, person: dict[str, Any], to: str = "/") -> httpx.Response:
+        return browser.get(self.way_back(browser, person, to))
+
+    def audit(self, who: str) -> list[tuple[str, int, str]]:
+        entries = self.server.get(f"/audit?by={who}")
+        return [(entry["call"], entry["status"], entry["detail"]) for entry in entries]

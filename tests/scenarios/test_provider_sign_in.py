@@ -1,0 +1,279 @@
+"""People sign in by an identity provider: sessions, roles, the audit log, and what a browser cannot be made to do."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from tests.fakes.identity_provider import SECRET
+from tests.scenarios.browser import Browser
+from tests.scenarios.provider_site import Place
+
+from dockgate.identity.model import PERMISSIONS, Role
+from dockgate.services.provider_sign_in import RETURN_PATH
+from dockgate.services.sessions import PROVIDER_HOURS
+from dockgate.web.authorization import FailedAuthentications
+
+PENDING, SESSION = "dockgate-signin", "dockgate-session"
+
+
+def set_pending(browser: Browser, value: str) -> None:
+    """Change the cookie of a sign-in that has begun."""
+    browser.cookies.clear()
+    browser.cookies.set(PENDING, value)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    place = Place(Path(tmp_path_factory.mktemp("provider")))
+    with place.server as server:
+        token = server.post("/principals", {"name": "root-admin", "roles": ["admin"]})["token"]
+        server.client.headers["Authorization"] = f"Bearer {token}"
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _no_failed_sign_ins(place: Place) -> None:
+    place.server.app.state.failed_authentications = FailedAuthentications()
+
+
+# --- signing in ---------------------------------------------------------------------------------------------------
+
+
+def test_a_person_signs_in_and_comes_back_to_their_page(place: Place) -> None:
+    with Browser(place.server) as browser:
+        form = browser.get("/signin?to=/images").text
+        assert 'href="/signin/provider?to=/images"' in form
+        answer = place.sign_in(browser, place.person("ada", "developers"), "/images?x=1")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/images?x=1")
+        assert PENDING not in browser.cookies
+        assert "ada@example.org" in browser.get("/settings").text
+
+
+def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(place: Place) -> None:
+    with Browser(place.server) as browser:
+        begun = browser.get("/signin/provider")
+        back = browser.get(place.way_back(browser, place.person("ada", "developers")))
+    for answer in (begun, back):
+        for cookie in answer.headers.get_list("set-cookie"):
+            assert "httponly" in cookie.lower()
+            assert "samesite=lax" in cookie.lower() or "max-age=0" in cookie.lower()
+    assert begun.headers["cache-control"] == "no-store"
+    assert SECRET not in begun.headers["set-cookie"] + begun.headers["location"]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_groups_have_the_permissions_of_their_roles(place: Place, role: Role) -> None:
+    with Browser(place.server) as browser:
+        assert place.sign_in(browser, place.person(f"in-{role}", f"{role}s", "unmapped")).status_code == 303
+        answer = browser.get("/api/v1/caller").json()
+    assert answer["roles"] == [role]
+    assert set(answer["permissions"]) == {permission.value for permission in PERMISSIONS[role]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "roles"),
+    [
+        (["all of us"], ["viewer"]),
+        (["developers", "approvers"], ["approver", "developer"]),
+        (["platform", "admins"], ["admin"]),
+        (["Developers"], []),
+        (["developers "], []),
+        (["developer"], []),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_roles_follow_the_groups_of_the_latest_sign_in(place: Place, groups: list[str], roles: list[str]) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("mover", "securitys"))
+        answer = place.sign_in(browser, place.person("mover", *groups))
+        assert (answer.status_code == 303) == bool(roles)
+    people = {each["name"]: sorted(each["roles"]) for each in place.server.get("/principals")}
+    assert people["mover@example.org"] == roles
+
+
+def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(place: Place) -> None:
+    with Browser(place.server) as browser:
+        answer = place.sign_in(browser, place.person("new", "gardeners"))
+        assert answer.status_code == 403
+        assert "no group of yours has a role" in answer.text
+        assert SESSION not in browser.cookies
+        assert browser.get("/").status_code == 303
+    assert "new@example.org" not in {each["name"] for each in place.server.get("/principals")}
+    call, status, detail = place.audit("unknown")[0]
+    assert (call, status) == (f"GET {RETURN_PATH}", 403)
+    assert "new@example.org has no access" in detail
+
+
+def test_who_loses_every_group_loses_open_sessions_and_tokens_too(place: Place) -> None:
+    with Browser(place.server) as old, Browser(place.server) as new:
+        place.sign_in(old, place.person("leaver", "developers"))
+        text = place.server.post("/tokens", {"principal": "leaver@example.org"})["text"]
+        assert place.sign_in(new, place.person("leaver")).status_code == 403
+        assert old.get("/").status_code == 403
+        answer = httpx.get(f"{place.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
+        assert answer.status_code == 403
+
+
+def test_a_disabled_person_cannot_sign_in(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("gone", "developers"))
+        place.server.post("/principals/gone@example.org/disable")
+        assert browser.get("/").status_code == 303
+        assert "is disabled" in place.sign_in(browser, place.person("gone", "developers")).text
+
+
+def test_a_name_that_is_taken_is_never_taken_over(place: Place) -> None:
+    place.server.post("/principals", {"name": "ben@example.org", "roles": ["admin"]})
+    with Browser(place.server) as browser:
+        answer = place.sign_in(browser, place.person("x", "developers", email="Ben@example.org"))
+        assert answer.status_code == 403
+        assert "belongs to another principal" in answer.text
+        place.sign_in(browser, place.person("carl", "developers"))
+        assert place.sign_in(browser, place.person("carl-2", "admins", email="carl@example.org")).status_code == 403
+
+
+def test_a_person_keeps_their_name_when_their_address_changes(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("mia", "developers"))
+        place.sign_in(browser, place.person("mia", "developers", email="mia.new@example.org"))
+        assert browser.get("/api/v1/caller").json()["name"] == "mia@example.org"
+    people = {each["name"]: each["email"] for each in place.server.get("/principals")}
+    assert people["mia@example.org"] == "mia.new@example.org"
+
+
+@pytest.mark.parametrize("name", ["<script>", "a b", "local", "unknown", "../x", "x" * 101])
+def test_a_name_that_no_principal_can_have_is_refused_as_text(place: Place, name: str) -> None:
+    with Browser(place.server) as browser:
+        answer = place.sign_in(browser, place.person("1", "developers", email=name))
+        assert answer.status_code == 403
+        assert "<script>" not in answer.text.replace("<script defer", "")
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+
+def test_signing_out_ends_the_session_everywhere(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("ada", "developers"))
+        stolen = browser.cookies[SESSION]
+        assert browser.send_form("/signout").headers["location"] == "/signin"
+        browser.cookies.set(SESSION, stolen)
+        assert browser.get("/").status_code == 303
+    tokens = place.server.get("/tokens?principal=ada@example.org")
+    assert tokens[0]["is_session"]
+    assert tokens[0]["revoked_at"]
+
+
+def test_an_admin_ends_a_session_by_its_token(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("ada", "developers"))
+        place.server.post(f"/tokens/{place.server.get('/tokens?principal=ada@example.org')[0]['id']}/revoke")
+        assert browser.get("/").status_code == 303
+
+
+def test_a_form_of_another_site_does_nothing_in_such_a_session(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("boss", "admins"))
+        answer = browser.post("/api/v1/principals", json={"name": "eve", "roles": ["admin"]})
+        assert answer.status_code == 403
+        assert "eve" not in {each["name"] for each in place.server.get("/principals")}
+
+
+def test_a_sign_in_is_in_the_audit_log(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("sue", "developers"))
+    assert (f"GET {RETURN_PATH}", 303, "") in place.audit("sue@example.org")
+
+
+# --- answers that do not belong to the browser --------------------------------------------------------------------
+
+
+def test_an_answer_for_another_browser_signs_no_one_in(place: Place) -> None:
+    with Browser(place.server) as attacker, Browser(place.server) as victim:
+        link = place.way_back(attacker, place.person("mallory", "developers"))
+        for prepare in (lambda: None, lambda: victim.get("/signin/provider")):
+            prepare()
+            answer = victim.get(link)
+            assert answer.status_code == 403
+            assert "this browser did not begin" in answer.text
+            assert SESSION not in victim.cookies
+    assert "mallory@example.org" not in {each["name"] for each in place.server.get("/principals")}
+
+
+def test_an_answer_counts_once(place: Place) -> None:
+    with Browser(place.server) as browser:
+        back = place.way_back(browser, place.person("ada", "developers"))
+        pending = browser.cookies[PENDING]
+        code = parse_qs(urlsplit(back).query)["code"][0]
+        issued = place.fake.codes[code]
+        assert browser.get(back).status_code == 303
+        set_pending(browser, pending)
+        assert browser.get(back).status_code == 403
+        place.fake.codes[code] = issued  # even if the provider takes the code again
+        set_pending(browser, pending)
+        answer = browser.get(back)
+        assert answer.status_code == 403
+        assert "used already" in answer.text
+
+
+@pytest.mark.parametrize("field", ["state", "nonce", "verifier"])
+def test_each_secret_of_the_browser_counts(place: Place, field: str) -> None:
+    with Browser(place.server) as browser:
+        back = place.way_back(browser, place.person("ada", "developers"))
+        fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
+        fields[["state", "nonce", "verifier"].index(field)] = "A" * 43
+        set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
+        assert browser.get(back).status_code == 403
+        assert SESSION not in browser.cookies
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "W10=", "bnVsbA==", "WyIiLCIiLCIiLCIvIl0=", "eyJhIjoxfQ==", "W1tbXV1d"])
+def test_nonsense_in_the_cookie_signs_no_one_in(place: Place, cookie: str) -> None:
+    with Browser(place.server) as browser:
+        back = place.way_back(browser, place.person("ada", "developers"))
+        set_pending(browser, cookie)
+        assert browser.get(back).status_code == 403
+        assert browser.get(f"{RETURN_PATH}?code=&state=").status_code == 403
+        assert browser.get(f"{RETURN_PATH}?error=access_denied&state=%ff").status_code == 403
+
+
+@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
+def test_signing_in_leads_to_no_other_server(place: Place, to: str) -> None:
+    with Browser(place.server) as browser:
+        assert place.sign_in(browser, place.person("ada", "developers"), to).headers["location"] == "/"
+        back = place.way_back(browser, place.person("ada", "developers"))
+        fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
+        fields[3] = "/images"
+        set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
+        assert browser.get(back).headers["location"] == "/images"
+        browser.cookies.clear()
+        back = place.way_back(browser, place.person("ada", "developers"))
+        fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
+        fields[3] = to
+        set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
+        assert browser.get(back).headers["location"] == "/"
+
+
+def test_refused_sign_ins_are_recorded_and_limited(place: Place) -> None:
+    with Browser(place.server) as browser:
+        statuses = [browser.get(f"{RETURN_PATH}?code=x&state=y").status_code for _ in range(25)]
+    assert statuses[0] == 403
+    assert statuses[-1] == 429
+    assert len(place.audit("unknown")) < 100
+
+
+def test_a_session_of_the_provider_ends_after_a_day(place: Place) -> None:
+    with Browser(place.server) as browser:
+        place.sign_in(browser, place.person("ada", "developers"))
+        for _ in range(PROVIDER_HOURS // 6 - 1):
+            place.server.clock.ahead += timedelta(hours=6)
+            assert browser.get("/").status_code == 200
+        place.server.clock.ahead += timedelta(hours=6, seconds=1)
+        assert browser.get("/").status_code == 303
+        place.server.clock.ahead = timedelta()
