@@ -45,8 +45,8 @@ from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.external_findings import InspectorFindings
 from dockgate.services.image_reader import ImageAccess
-from dockgate.services.push_permits import PushPermits
 from dockgate.services.provider_sign_in import RETURN_PATH, read_mapping
+from dockgate.services.push_permits import PushPermits
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import WebServices
