@@ -144,6 +144,8 @@ PAGES = {
     "POST /signin": OPEN,  # a token
     "GET /signin/provider": OPEN,
     "GET /signin/provider/return": OPEN,  # the provider's answer
+    "GET /first-admin": OPEN,  # the link's secret
+    "POST /first-admin": OPEN,
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ),

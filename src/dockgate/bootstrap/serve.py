@@ -62,14 +62,17 @@ class Seams:
 _NO_SEAMS = Seams()
 
 
-def run(settings: Settings, seams: Seams = _NO_SEAMS) -> None:
-    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end."""
+def run(settings: Settings, seams: Seams = _NO_SEAMS, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end.
+
+    `on_ready` is called as soon as it listens.
+    """
     with _process(settings) as (stack, running):
         place = listening(settings)
         require_principals(place, settings)
         app, inside = _start(stack, settings, place, tuple(Queue), {}, seams)
         stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, inside, app, pollers(settings, app.server), running / "server.json")
+        _serve(place, inside, app, pollers(settings, app.server), running / "server.json", on_ready)
 
 
 def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seams: Seams = _NO_SEAMS) -> None:
@@ -149,7 +152,14 @@ def _start(
     return app, inside
 
 
-def _serve(place: Listening, inside: socket.socket, app: App, queues: Sequence[Poller], status: Path) -> None:
+def _serve(
+    place: Listening,
+    inside: socket.socket,
+    app: App,
+    queues: Sequence[Poller],
+    status: Path,
+    on_ready: Callable[[], None],
+) -> None:
     """Answer requests until a signal. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
         create_app(app.server, place.beyond),
@@ -161,7 +171,12 @@ def _serve(place: Listening, inside: socket.socket, app: App, queues: Sequence[P
         forwarded_allow_ips=list(place.proxies),
         **connections.settings(),
     )
-    web = _Web(config, lambda: status.write_text(identity(app.server.url)))
+
+    def listens() -> None:
+        status.write_text(identity(app.server.url))
+        on_ready()
+
+    web = _Web(config, listens)
     with _inside(inside, app), _polled(queues):
         app.background.launch()
         try:

@@ -58,6 +58,7 @@ from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_updates import FeedUpdates
+from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.followed_images import ApprovedImages
@@ -348,6 +349,7 @@ def make_use_cases(
         rollouts=rollouts,
         people=people,
         sessions=sessions,
+        first_admin=FirstAdmin(store, people, clock),
         provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
         if adapters.identity_provider
         else None,

@@ -1,5 +1,8 @@
 """`dockgate up`: start the server on this machine."""
 
+import sys
+from functools import partial
+
 import click
 
 from dockgate.cli.output import echo
@@ -17,7 +20,8 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
     """Start the server with its registry, its git host and podman's service.
 
     The server listens on loopback. Another address needs a principal and TLS. All data is in DOCKGATE_DATA. Without
-    --detach the server runs until it is interrupted.
+    --detach the server runs until it is interrupted. While there is no principal, a link for the first administrator
+    is printed: to a terminal, or with --detach.
     """
     settings = from_environment()
     settings = settings._replace(
@@ -30,7 +34,8 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
     else:
         from dockgate.bootstrap import serve
 
-        serve.run(settings)
+        # Not into a file: the link is a secret.
+        serve.run(settings, on_ready=partial(_print_link, settings) if sys.stdout.isatty() else lambda: None)
 
 
 def _start_in_background(settings: Settings) -> None:
@@ -39,8 +44,20 @@ def _start_in_background(settings: Settings) -> None:
 
     daemon.start(settings)
     echo(f"Dockgate runs at {listening(settings).url}")
+    _print_link(settings)
     if not settings.advisories.exists():
         echo("  dockgate db update       downloads the advisory database")
     echo("  dockgate apply FILE...   creates repositories, pipelines and services")
     echo("  dockgate status          shows an overview of the server")
     echo("  dockgate down            stops it")
+
+
+def _print_link(settings: Settings) -> None:
+    """Print the link for the first administrator, if there is none yet."""
+    from dockgate.server.bind_config import listening
+    from dockgate.services.first_admin import LINK_MINUTES, link_of
+
+    link = link_of(settings, listening(settings).url)
+    if link:
+        echo(f"  {link}")
+        echo(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

@@ -80,9 +80,7 @@ class People:
 
     def add(self, name: str, roles: Sequence[Role], email: str) -> tuple[Principal, str]:
         """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
-        require_name(name)
-        if email and not EMAIL.fullmatch(email):
-            raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
+        _require_description(name, email)
         if not roles:
             raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
         principal = Principal(name, tuple(dict.fromkeys(roles)), email, self._at(0))
@@ -94,9 +92,17 @@ class People:
                 "the first principal must be an admin: from then on every call needs a token",
                 f"dockgate principal add {name} --role admin",
             )
-        token, text = self._new_token(name, TOKEN_DAYS)
+        return principal, self._add_first(principal)
+
+    def add_first(self, name: str, email: str) -> str:
+        """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
+        _require_description(name, email)
+        return self._add_first(Principal(name, (Role.ADMIN,), email, self._at(0)))
+
+    def _add_first(self, principal: Principal) -> str:
+        token, text = self._new_token(principal.name, TOKEN_DAYS)
         self.store.principals.add_first(principal, token)
-        return principal, text
+        return text
 
     def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
         if not roles:
@@ -141,6 +147,12 @@ class People:
     def _at(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
+
+
+def _require_description(name: str, email: str) -> None:
+    require_name(name)
+    if email and not EMAIL.fullmatch(email):
+        raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
 
 
 def require_name(name: str) -> None:

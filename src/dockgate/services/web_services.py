@@ -22,6 +22,7 @@ from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import FeedStatus, read_feed_statuses
+from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -87,6 +88,7 @@ class WebServices:
     rollouts: Rollouts
     people: People
     sessions: Sessions
+    first_admin: FirstAdmin
     watching: Watching
     garbage_collection: GarbageCollection
     workers: Workers

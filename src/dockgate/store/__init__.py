@@ -39,7 +39,7 @@ from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
 from dockgate.store.outbox import Outbox
 from dockgate.store.outbox_receivers import OutboxReceivers
-from dockgate.store.people import Principals, Tokens
+from dockgate.store.people import FirstAdminLinks, Principals, Tokens
 from dockgate.store.pipelines import Pipelines, Repositories
 from dockgate.store.policies import Policies
 from dockgate.store.policy_assignments import PolicyAssignments
@@ -112,6 +112,7 @@ class Store:
     policy_assignments: PolicyAssignments
     principals: Principals
     tokens: Tokens
+    first_admin_links: FirstAdminLinks
     sessions: Sessions
     audit: Audit
     workers: Workers
@@ -191,6 +192,7 @@ def open_store(
         policy_assignments=PolicyAssignments(database),
         principals=Principals(database),
         tokens=Tokens(database),
+        first_admin_links=FirstAdminLinks(database),
         sessions=Sessions(database),
         audit=Audit(database),
         workers=Workers(database),

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dockgate.identity.model import Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema_people import identities, principals, tokens
+from dockgate.store.schema_people import first_admin_links, identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
 _PRINCIPAL = select_as(Principal, principals)
@@ -38,6 +38,7 @@ class Principals:
                 raise ConflictError("principals exist already", "Ask an admin to add you: `dockgate principal add`.")
             _add(connection, principal)
             connection.execute(insert(tokens).values(**row_of(token)))
+            connection.execute(delete(first_admin_links))
 
     def add(self, principal: Principal) -> None:
         """Add a principal. ConflictError if the name is taken, ignoring case."""
@@ -103,6 +104,40 @@ class Principals:
         with self._database.write() as connection:
             _lock_all(connection)
             return _update(connection, name, values)
+
+
+class FirstAdminLinks:
+    """The link by which the first administrator is added. There is at most one; its secret is not stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(self, digest: str, expires_at: str) -> bool:
+        """Make this the only link. Returns False, and does nothing, if there is a principal."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if _exist(connection):
+                return False
+            connection.execute(delete(first_admin_links))
+            connection.execute(insert(first_admin_links).values(digest=digest, expires_at=expires_at))
+            return True
+
+    def exchange(self, digest: str, new_digest: str, now: str) -> bool:
+        """Give the link another secret: the old one no longer works. Returns False if it did not before."""
+        valid = (first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now)
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if _exist(connection):
+                return False
+            return connection.execute(update(first_admin_links).where(*valid).values(digest=new_digest)).rowcount == 1
+
+    def is_valid(self, digest: str, now: str) -> bool:
+        """Whether this is the link, and there is no principal yet."""
+        query = select(first_admin_links.c.digest).where(
+            first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now
+        )
+        with self._database.read() as connection:
+            return not _exist(connection) and connection.scalar(query) is not None
 
 
 class Tokens:

@@ -18,6 +18,14 @@ principals = Table(
     text("disabled_at"),
 )
 
+# The link by which the first administrator is added: at most one.
+first_admin_links = Table(
+    "first_admin_links",
+    metadata,
+    text("digest", primary_key=True),
+    text("expires_at"),
+)
+
 # Who a principal is at an identity provider.
 identities = Table(
     "identities",

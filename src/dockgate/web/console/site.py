@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from dockgate.web.console.pages import (
     events,
     executions,
+    first_admin,
     governance,
     images,
     overview,
@@ -20,7 +21,7 @@ from dockgate.web.console.pages import (
 def console_router() -> APIRouter:
     """The router of all pages. An approval's id may contain slashes, so its pages come last."""
     router = APIRouter()
-    work = (signing_in, overview, pipelines, verdicts, images, running, repositories)
+    work = (signing_in, first_admin, overview, pipelines, verdicts, images, running, repositories)
     for page in (*work, events, governance, people, executions):
         router.include_router(page.router)
     return router

@@ -334,6 +334,7 @@ def _people() -> None:
         sa.PrimaryKeyConstraint("name"),
         sa.UniqueConstraint("folded"),
     )
+    op.create_table("first_admin_links", *_text("digest", "expires_at"), sa.PrimaryKeyConstraint("digest"))
     op.create_table(
         "identities",
         *_text("issuer", "subject", "principal"),
