@@ -101,6 +101,25 @@ def test_other_digests_are_not_found(blobs: Blobs, digest: str) -> None:
         blobs.path(digest)
 
 
+def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
+    digest = blobs.put(writing(b"content"))
+    (listed,) = blobs.list()
+    assert (listed.digest, listed.size) == (digest, 7)
+    assert not blobs.delete(digest, before=listed.stored_at)
+    assert blobs.path(digest).read_bytes() == b"content"
+    assert blobs.delete(digest, before=listed.stored_at + 2)
+    assert not blobs.delete(digest, before=listed.stored_at + 2)
+    assert list(blobs.list()) == []
+    with pytest.raises(NotFoundError):
+        blobs.path(digest)
+
+
+def test_a_file_that_is_no_artifact_is_not_listed(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path / "blobs")
+    (tmp_path / "blobs" / "sha256" / "letter.txt").write_text("hi")
+    assert list(blobs.list()) == []
+
+
 # --- in S3 -----------------------------------------------------------------------------------------------------------
 
 

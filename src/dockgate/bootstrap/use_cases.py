@@ -68,6 +68,7 @@ from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.notification_summary import NotificationSummary
+from dockgate.services.old_rows import OldRows
 from dockgate.services.packages import Purls
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
@@ -281,6 +282,7 @@ def make_use_cases(
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     image_removal = ImageRemoval(store, clock, effects)
     retention = Retention(options.keep_days, options.keep_images, options.keep_revisions)
+    old = OldRows(store, clock, effects, retention)
     garbage_collection = GarbageCollection(
         store,
         ImageFacts(store, adapters.registry, adapters.targets, selection, clock, retention),
@@ -290,6 +292,8 @@ def make_use_cases(
         clock,
         effects,
         options.gc_hours,
+        # Those that name others come first.
+        [old.revisions, old.executions, old.logs, old.artifacts, old.verdicts, old.documents],
     )
     server = WebServices(
         url=options.url,

@@ -10,7 +10,7 @@ manifest is deleted, and once more before its blobs are: what was used meanwhile
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
@@ -127,9 +127,13 @@ class GarbageCollection:
         self.store.collections.start(number, self.clock.now())
         report, error = CollectionReport(), None
         try:
-            if self._has_work_in_registry() and not self._is_gate_closed():
+            has_work = self._has_work_in_registry()
+            if has_work and not self._is_gate_closed():
                 return  # the next round goes on
-            report = self._collect()
+            report = self._collect_images() if has_work else report
+            self.store.push_gate.open()
+            others = tuple(entry for remover in self.removers if (entry := remover(True)).count)
+            report = replace(report, others=others)
         except DockgateError as failure:
             _log.warning("collection %s ended early: %s", number, failure.full_message)
             error = failure.full_message
@@ -156,7 +160,8 @@ class GarbageCollection:
         now = self.clock()
         return self.store.push_gate.close(format_time(now + timedelta(seconds=CLOSED_SECONDS))) <= format_time(now)
 
-    def _collect(self) -> CollectionReport:
+    def _collect_images(self) -> CollectionReport:
+        """Remove images and blobs. The gate is closed."""
         self._notes = []
         facts = self.facts.gather()  # as it is now that nothing is pushed
         removed: list[StoredImage] = []
@@ -165,9 +170,8 @@ class GarbageCollection:
             batch = planned[start : start + BATCH]
             removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, facts, [*removed])
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
-        others = tuple(entry for remover in self.removers if (entry := remover(True)).count)
         reports = tuple(_removed(image, facts) for image in removed)
-        return CollectionReport(reports, (), blobs, size, others, tuple(self._notes))
+        return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
 
     # --- images ---------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ from dockgate.store.pushes import Pushes
 from dockgate.store.records import OutboxKind
 from dockgate.store.reports import Reports
 from dockgate.store.rollouts import Rollouts
+from dockgate.store.row_retention import RowRetention
 from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
 from dockgate.store.schema import identity
 from dockgate.store.secret_box import SecretBox
@@ -83,6 +84,7 @@ class Store:
     image_removals: ImageRemovals
     image_uses: ImageUses
     image_retention: ImageRetention
+    row_retention: RowRetention
     collections: Collections
     push_gate: PushGate
     followed_images: FollowedImages
@@ -163,6 +165,7 @@ def open_store(
         image_removals=ImageRemovals(database),
         image_uses=ImageUses(database),
         image_retention=ImageRetention(database),
+        row_retention=RowRetention(database),
         collections=Collections(database),
         push_gate=PushGate(database),
         followed_images=FollowedImages(database, outbox),

@@ -7,12 +7,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from dockgate.config import DEFAULT_BLOBS_LIMIT
 from dockgate.shared.digest import from_hex, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """An artifact: its digest, its size in bytes, and when it was stored last, in seconds since 1970."""
+
+    digest: str
+    size: int
+    stored_at: float
 
 
 class Blobs(Protocol):
@@ -31,6 +41,14 @@ class Blobs(Protocol):
 
     def path(self, digest: str) -> Path:
         """A file with the content of this digest, which must not be written to. NotFoundError if there is none."""
+        ...
+
+    def list(self) -> Iterator[StoredBlob]:
+        """Every artifact, in any order."""
+        ...
+
+    def delete(self, digest: str, before: float) -> bool:
+        """Delete an artifact that was stored before that time, in seconds since 1970. Returns whether it did."""
         ...
 
 
@@ -80,6 +98,31 @@ class FileBlobs:
         if not path.is_file():
             raise artifact_not_found(digest)
         return path
+
+    def list(self) -> Iterator[StoredBlob]:
+        for entry in os.scandir(self._blobs):
+            with suppress(FileNotFoundError):  # deleted by another process
+                if _is_name(entry.name):
+                    status = entry.stat()
+                    yield StoredBlob(from_hex(entry.name), status.st_size, status.st_mtime)
+
+    def delete(self, digest: str, before: float) -> bool:
+        """Delete an artifact. It is moved away first: one that was stored again in this moment is moved back."""
+        name = blob_name(digest)
+        with tempfile.TemporaryDirectory(dir=self._incoming) as folder:
+            removed = Path(folder, "removed")
+            try:
+                (self._blobs / name).replace(removed)
+            except FileNotFoundError:
+                return False
+            if removed.stat().st_mtime >= before:
+                removed.replace(self._blobs / name)
+                return False
+        return True
+
+
+def _is_name(name: str) -> bool:
+    return is_digest(from_hex(name))
 
 
 def make_folders(folder: Path) -> tuple[Path, Path]:

@@ -15,12 +15,14 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.queries import one_of, text_list
 from dockgate.store.schema import documents
-from dockgate.store.statements import insert_all_new
+from dockgate.store.statements import insert_all_new, lock_name, try_lock_name
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 # What a case is made of, each of them a document.
 Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
 
+# The lock between those that store documents, and the one that deletes what nothing names.
+_COLLECTION = "collection"
 _STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
 
 
@@ -48,6 +50,7 @@ class Document:
 
 def store_documents(connection: Connection, *new: Document) -> None:
     """Store the documents that are not stored yet."""
+    keep_documents(connection)
     insert_all_new(
         connection,
         documents,
@@ -56,6 +59,19 @@ def store_documents(connection: Connection, *new: Document) -> None:
             for document in new_documents(connection, new)
         ],
     )
+
+
+def keep_documents(connection: Connection) -> None:
+    """Keep stored documents from being deleted until the transaction ends, which is to name some of them."""
+    lock_name(connection, documents, _COLLECTION, shared=True)
+
+
+def lock_documents(connection: Connection) -> bool:
+    """Keep other transactions from storing documents until this one ends. False if one is about to.
+
+    It does not wait: others that hold what such a transaction waits for would wait for this one.
+    """
+    return try_lock_name(connection, documents, _COLLECTION)
 
 
 def new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:

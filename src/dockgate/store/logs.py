@@ -4,9 +4,10 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from dockgate.config import DiskLimits
 from dockgate.delivery.model import ActionKey
@@ -65,6 +66,15 @@ class Logs:
         if not complete and len(data) == _LIMIT:
             complete = data
         return complete, offset + len(complete)
+
+    def executions(self, before: float) -> Mapping[str, int]:
+        """The executions that have logs and have printed nothing since that time (since 1970), with their bytes."""
+        sizes = ((unquote(Path(path).name), changed, size) for changed, path, size in _sizes(self._folder))
+        return {name: size for name, changed, size in sizes if changed < before}
+
+    def delete(self, execution: str) -> None:
+        """Delete the logs of an execution."""
+        shutil.rmtree(self._folder / _safe(execution), ignore_errors=True)
 
     def _count(self, size: int) -> None:
         """Make room each time a twentieth of the limit was written."""

@@ -4,15 +4,23 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
-from dockgate.shared.digest import from_hex
-from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
-from dockgate.store.blobs import artifact_not_found, blob_name, file_sha256, folder_size, make_folders, temporary_blob
+from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError, UnavailableError
+from dockgate.store.blobs import (
+    StoredBlob,
+    artifact_not_found,
+    blob_name,
+    file_sha256,
+    folder_size,
+    make_folders,
+    temporary_blob,
+)
 
 # The size of the cache.
 CACHE_BYTES = 2 << 30
@@ -88,6 +96,31 @@ class S3Blobs:
                 )
             self._keep(new, name)
         return path
+
+    def list(self) -> Iterator[StoredBlob]:
+        """Every object below the prefix whose name is a digest."""
+        prefix = f"{self._prefix}sha256/"
+        with aws_errors(f"listing s3://{self._bucket}/{prefix}", lambda _: None):
+            for page in self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for entry in page.get("Contents") or ():
+                    digest = from_hex(entry["Key"].removeprefix(prefix))
+                    if is_digest(digest):
+                        yield StoredBlob(digest, int(entry["Size"]), entry["LastModified"].timestamp())
+
+    def delete(self, digest: str, before: float) -> bool:
+        """Delete an object. One that is stored again in the moment after it was looked at is deleted, too."""
+        name = blob_name(digest)
+        try:
+            with self._errors("reading", name):
+                head = self._client().head_object(Bucket=self._bucket, Key=self._key(name))
+        except NotFoundError:
+            return False
+        if head["LastModified"].timestamp() >= before:
+            return False
+        with self._errors("deleting", name):
+            self._client().delete_object(Bucket=self._bucket, Key=self._key(name))
+        (self._cache / name).unlink(missing_ok=True)
+        return True
 
     def _fetch(self, name: str, into: Path) -> None:
         with self._errors("reading", name), into.open("wb") as file:

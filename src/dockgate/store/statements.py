@@ -26,6 +26,14 @@ def lock_name(connection: Connection, table: Table, name: str, *, shared: bool =
         connection.execute(select(lock(key)))
 
 
+def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
+    """As `lock_name`, but return false at once if another transaction has locked the name, shared or not."""
+    if connection.dialect.name != "postgresql":
+        return True
+    key = func.hashtextextended(f"{table.name}/{name}", 1)
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
+
+
 def lock_migrations(connection: Connection) -> None:
     """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, select, update
 from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
+from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import VexRecord
@@ -42,6 +43,7 @@ class Vex:
         body = zlib.compress(canonical.encode(list(statements)))
         document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
         with self._database.write() as connection:
+            keep_documents(connection)
             insert_if_new(connection, documents, document)
             insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
             if not insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1}):

@@ -1,0 +1,87 @@
+"""Removes old rows and files: executions with logs and artifacts, revisions, verdicts, documents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.delivery.retention import LEAST_HOURS, Retention
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.garbage_collection import Removed
+from dockgate.store import Store
+
+
+@dataclass(slots=True)
+class OldRows:
+    """Removes what is old. Each method counts what it would remove, and removes it with `remove`."""
+
+    store: Store
+    clock: ServerClock
+    effects: Effects
+    retention: Retention
+
+    def executions(self, remove: bool) -> Removed:
+        """Executions that ended long ago and that nothing needs."""
+        old = self._old_executions()
+        if remove:
+            old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._before)
+        return Removed("executions", len(old))
+
+    def logs(self, remove: bool) -> Removed:
+        """Logs of executions that are deleted. Those of the last day stay."""
+        logs = self.store.logs.executions(self._a_day_ago)
+        gone = self.store.row_retention.executions_without_rows(logs.keys())
+        gone |= set() if remove else {name for name in self._old_executions() if name in logs}
+        for execution in gone if remove else ():
+            self.store.logs.delete(execution)
+        return Removed("logs", len(gone), sum(logs[execution] for execution in gone))
+
+    def artifacts(self, remove: bool) -> Removed:
+        """Artifacts that no action has made or uses. Those of the last day stay: their action may not have ended."""
+        named = self.store.row_retention.artifacts(without=() if remove else self._old_executions())
+        before, count, size = self._a_day_ago, 0, 0
+        for blob in list(self.store.blobs.list()):
+            if blob.digest in named or blob.stored_at >= before:
+                continue
+            if not remove or self.effects.run(EffectKind.PURGE, self.store.blobs.delete, blob.digest, before):
+                count, size = count + 1, size + blob.size
+        return Removed("artifacts", count, size)
+
+    def revisions(self, remove: bool) -> Removed:
+        """Revisions of services that are too old to return to."""
+        keep, old = self.retention.revisions, self.store.row_retention.old_revisions(self.retention.revisions)
+        if not remove:
+            return Removed("revisions of services", sum(map(len, old.values())))
+        delete = self.store.row_retention.delete_revisions
+        count = sum(self.effects.run(EffectKind.PURGE, delete, service, keep) for service in old)
+        return Removed("revisions of services", count)
+
+    def verdicts(self, remove: bool) -> Removed:
+        """Verdicts that a newer one of the same image, policy and status follows, and those of absent images."""
+        rows = self.store.row_retention
+        if not remove:
+            return Removed("verdicts", rows.old_verdicts(self._before))
+        count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._before)
+        self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._before)
+        return Removed("verdicts", count)
+
+    def documents(self, remove: bool) -> Removed:
+        """Inventories, snapshots and other documents that nothing names."""
+        rows = self.store.row_retention
+        digests, seen = rows.unreferenced_documents()
+        size = rows.documents_size(digests)
+        count = len(digests)
+        if remove:
+            count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen)
+        return Removed("documents", count, size)
+
+    @property
+    def _before(self) -> str:
+        return self.retention.kept_since(self.clock())
+
+    @property
+    def _a_day_ago(self) -> float:
+        return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
+
+    def _old_executions(self) -> Sequence[str]:
+        return self.store.row_retention.old_executions(self.retention.revisions, self._before)
