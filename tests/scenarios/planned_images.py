@@ -60,6 +60,9 @@ class AdvisoryDatabase:
     def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return {("Debian", entry.name) for entry in self.advisories if entry.id in names} or None
 
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        return [entry for entry in self.advisories if entry.id in names]
+
     def coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())
         return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))

@@ -122,6 +122,8 @@ ROUTES = {
     f"GET {V}/events": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/events/schemas": Row(READ, ALWAYS),
     f"GET {V}/exposure": Row(READ, ALWAYS),  # of what the token may see
+    f"GET {V}/vulnerabilities/{{name}}": Row(READ, ALWAYS),  # public knowledge
+    f"GET {V}/packages": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/rules": Row(READ),
     f"GET {V}/rules/{{name}}": Row(READ),
     f"POST {V}/rules/{{name}}/test": Row(READ),
@@ -167,6 +169,10 @@ PAGES = {
     "GET /images/{digest}": Row(READ, BOTH),
     "POST /images/{digest}/scan": Row(RUN, REPOSITORY),
     "GET /search": Row(READ),
+    "GET /vulnerabilities": Row(READ),
+    "GET /vulnerabilities/{name:path}": Row(READ, ALWAYS),  # of what the token may see
+    "GET /packages/{question:path}": Row(READ, ALWAYS),  # of what the token may see
+    "GET /exposure/report": Row(READ, ALWAYS),  # of what the token may see
     "GET /running": Row(READ),
     "GET /running/{name}": Row(READ),
     "POST /running/{name}/scale": Row(ADMINISTER),

@@ -69,6 +69,9 @@ class AdvisoryDatabase:
             if {entry.id, *entry.aliases} & set(names)
         } or None
 
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        return [entry for entry in self.advisories if {entry.id, *entry.aliases} & set(names)]
+
     def coverage(self) -> Sequence[Coverage]:
         return (Coverage("PyPI", True, (), NOW),)
 

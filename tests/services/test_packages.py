@@ -29,6 +29,9 @@ class Reader:
     def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return None
 
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        return ()
+
     def coverage(self) -> tuple[Coverage, ...]:
         return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)
 

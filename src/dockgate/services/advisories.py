@@ -17,7 +17,7 @@ from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -315,6 +315,10 @@ class _Shared:
     def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         with self._lock:
             return self._database.packages_of(names)
+
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        with self._lock:
+            return self._database.advisories_of(names)
 
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:

@@ -38,6 +38,11 @@ class ExposureState(StrEnum):
     UNKNOWN_NAME = "UnknownName"
 
 
+def is_vulnerability_name(text: str) -> bool:
+    """Whether a text is written like the name of a vulnerability."""
+    return _VULNERABILITY.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ExposedPackage:
     """A package of an image that the question is about.
@@ -173,6 +178,16 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request)
 
+    def package_components(self, question: str) -> Mapping[int, Component]:
+        """The components that a question about a package is about, () for one about a vulnerability."""
+        subject = self._subject(question.strip(), None)
+        return {} if subject.is_vulnerability else subject.components
+
+    def visible_places(self, who: Caller | None) -> Places:
+        """Where images count that are there now, for a caller."""
+        running = {entry.digest for entry in self.store.exposures.running() if self._may_see(entry, who)}
+        return Places(None, self._repositories(who), running)
+
     def _find(self, question: str, request: ExposureRequest) -> Exposure:
         subject = self._subject(question, request.as_of)
         owned, exposures = not subject.is_vulnerability, self.store.exposures
@@ -215,7 +230,7 @@ class ExposureSearch:
         if question.lower().startswith("pkg:"):
             return _Subject(False, self._of_purl(question))
         vulnerabilities = self.store.exposures.vulnerabilities(question)
-        if vulnerabilities or _VULNERABILITY.fullmatch(question):
+        if vulnerabilities or is_vulnerability_name(question):
             affected: dict[int, list[Affected]] = {}
             for entry in self.store.exposures.affected(vulnerabilities, at):
                 affected.setdefault(entry.component, []).append(entry)

@@ -60,6 +60,7 @@ from dockgate.store.statements import lock_name
 from dockgate.store.tag_history import TagHistory
 from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex
+from dockgate.store.vulnerability_lists import VulnerabilityLists
 from dockgate.store.waivers import Waivers
 from dockgate.store.workers import Workers
 
@@ -95,6 +96,7 @@ class Store:
     fleet_verdicts: FleetVerdicts
     tag_history: TagHistory
     exposures: Exposures
+    vulnerability_lists: VulnerabilityLists
     approvals: Approvals
     outbox: Outbox
     event_rules: EventRules
@@ -176,6 +178,7 @@ def open_store(
         fleet_verdicts=FleetVerdicts(database),
         tag_history=TagHistory(database),
         exposures=Exposures(database),
+        vulnerability_lists=VulnerabilityLists(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
         event_rules=EventRules(database),

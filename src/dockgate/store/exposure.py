@@ -184,6 +184,19 @@ class Exposures:
         with self._database.read() as connection:
             return connection.scalars(query.where(_is_placed(places)).order_by(fleet_images.c.id.desc())).all()
 
+    def images_by_component(self, components: Collection[int], places: Places) -> dict[int, int]:
+        """How many images hold each of these components; none are left out."""
+        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+        query = (
+            select(parts.component, func.count(bundles.image.distinct()))
+            .join(fleet_image_bundles, bundles.bundle == parts.bundle)
+            .join(fleet_images, fleet_images.c.id == bundles.image)
+            .where(numbers_of(parts.component, components), _is_placed(places))
+            .group_by(parts.component)
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)} if components else {}
+
     def holding(self, components: Collection[int], digests: Collection[str], *, owned: bool) -> set[str]:
         """Those of the images that hold one of these components."""
         if not components or not digests:

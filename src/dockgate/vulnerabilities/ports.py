@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.scanner.model import Inventory
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
 
 if TYPE_CHECKING:  # a scan does not need it
     from dockgate.gate.model import ExternalReport
@@ -33,6 +33,10 @@ class AdvisoryReader(Protocol):
 
         None if no record has one of the names.
         """
+        ...
+
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        """The advisories of records of these names, without withdrawn records."""
         ...
 
     def coverage(self) -> Sequence[Coverage]: ...

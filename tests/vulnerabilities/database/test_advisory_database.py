@@ -102,6 +102,13 @@ def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
     )
 
 
+def test_the_advisories_of_a_name_are_those_of_every_release_and_not_its_neighbours(path: Path) -> None:
+    with Database.open(path) as database:
+        places = [(entry.ecosystem, entry.name, entry.id) for entry in database.advisories_of(["DSA-1"])]
+        assert places == [("Debian:12", "zlib", "DSA-1"), ("Debian:13", "zlib", "DSA-1")]
+        assert not database.advisories_of(["DSA", "CVE-1"])  # withdrawn
+
+
 def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> None:
     value = record(
         "ALSA-1",

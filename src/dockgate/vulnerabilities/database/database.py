@@ -179,6 +179,20 @@ class Database:
                 return None
             return frozenset((ecosystem, name) for (packages,) in rows for ecosystem, name in json.loads(packages))
 
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        """The advisories of records of these names, sorted by ecosystem and package; without withdrawn records."""
+        packages: dict[str, set[str]] = {}
+        for ecosystem, name in self.packages_of(names) or ():
+            packages.setdefault(ecosystem, set()).add(name)
+        with _database_errors(self.path):
+            advisories = self._advisories(packages, sorted(names))
+        record_names = set(names)
+        return [
+            entry
+            for entry in advisories
+            if not entry.withdrawn and not record_names.isdisjoint((entry.id, *entry.aliases, *entry.upstream))
+        ]
+
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
         """What the table `source` states of each CVE. If several parts have one, the first part counts."""
         with _database_errors(self.path):
@@ -207,8 +221,11 @@ class Database:
             rows = self._sql.execute(_RECORD_DAYS, {"feed": feed, "name": name}).fetchall()
             return {day for (day,) in rows if day}
 
-    def _advisories(self, requested_names: dict[str, set[str]]) -> tuple[Advisory, ...]:
-        """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once."""
+    def _advisories(self, requested_names: dict[str, set[str]], records: Sequence[str] = ()) -> tuple[Advisory, ...]:
+        """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once.
+
+        With `records`, at least those of the records that have one of these names: a kernel has thousands of others.
+        """
         ecosystems = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
         names_by_ecosystem: dict[tuple[int, str], set[str]] = {}
         for ecosystem, names in requested_names.items():
@@ -219,8 +236,9 @@ class Database:
         for (number, ecosystem), names in names_by_ecosystem.items():
             matches = self._sql.execute(
                 "SELECT a.name, a.module, r.body, a.body, r.alias_groups FROM affected a JOIN record r"
-                " ON r.id = a.record WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
-                (number, json.dumps(sorted(names))),
+                " ON r.id = a.record WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?)) AND (? = 0"
+                " OR EXISTS (SELECT 1 FROM json_each(?) names WHERE instr(r.body, names.value)))",
+                (number, json.dumps(sorted(names)), len(records), json.dumps(records)),
             ).fetchall()
             texts = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
             parts = json.loads("[" + ",".join(texts) + "]")

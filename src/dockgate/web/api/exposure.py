@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, PAGE, Exposure, ExposureRequest
+from dockgate.services.package_exposure import PackageContents, find_package
+from dockgate.services.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.web import api
@@ -15,12 +17,15 @@ router = APIRouter(route_class=api.GuardedRoute)
 _DATE = len("2026-01-01")
 
 
+Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
+
+
 @router.get("/exposure")
 @api.checks_token_limits
 def exposure(
     who: api.Reader,
     server: api.ServerDependency,
-    q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
+    q: Question,
     as_of: str | None = None,
     include_moved: bool = False,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
@@ -37,6 +42,25 @@ def exposure(
             q, who, _time(as_of, server.clock.now()) if as_of else None, include_moved, limit, after, unknown_after
         )
     )
+
+
+@router.get("/vulnerabilities/{name}")
+@api.checks_token_limits
+def vulnerability(name: str, who: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
+    """Get what the advisory database says of a vulnerability, by any of its names: ratings and affected versions."""
+    entries = server.store.exposures.vulnerabilities(name)
+    names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
+    return read_facts(server.advisories, name, sorted(names))
+
+
+@router.get("/packages")
+@api.checks_token_limits
+def package(q: Question, who: api.Reader, server: api.ServerDependency) -> PackageContents:
+    """List the versions of a package that images hold, with their vulnerabilities.
+
+    Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
+    """
+    return find_package(server.exposure_search, q, who)
 
 
 def _time(text: str, now: str) -> str:

@@ -1,8 +1,10 @@
 """How the console writes states, times and text from outside. Pure."""
 
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -72,6 +74,23 @@ def bars(severity: Severity) -> int | None:
 def short_digest(digest: str) -> str:
     """The first digits of a digest, as people compare them."""
     return digest.partition(":")[2][:DIGEST_LENGTH] or digest
+
+
+def shell_word(text: str) -> str:
+    """The text as one word of a command that people copy."""
+    return shlex.quote(visible(text))
+
+
+def vulnerability_path(name: str) -> str:
+    """The page of a vulnerability."""
+    return f"/vulnerabilities/{quote(name, safe='')}"
+
+
+def package_path(purl: str, name: str = "") -> str:
+    """The page of a package, in whatever version; by its name where it has no package URL."""
+    text = purl.partition("?")[0].partition("#")[0]
+    start, at_sign, _ = text.rpartition("@")
+    return f"/packages/{quote((start if at_sign else text) or name, safe='/:')}"
 
 
 def foreign(text: str) -> Markup:

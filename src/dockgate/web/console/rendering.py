@@ -43,6 +43,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
         NavigationItem("Overview", "/", "house"),
         NavigationItem("Pipelines", "/pipelines", "workflow"),
         NavigationItem("Images", "/images", "box"),
+        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert"),
         NavigationItem("Running", "/running", "server"),
     ),
     (NavigationItem("Repositories", "/repositories", "git-branch"),),
@@ -139,6 +140,25 @@ def _static() -> dict[str, tuple[bytes, str]]:
     return entries
 
 
+# What templates may call, also as filters.
+_FUNCTIONS = (
+    formats.ago,
+    formats.bars,
+    formats.foreign,
+    formats.line_breaks,
+    formats.log_text,
+    formats.mark,
+    formats.package_path,
+    formats.plural,
+    formats.shell_word,
+    formats.short_digest,
+    formats.took,
+    formats.visible,
+    formats.vulnerability_path,
+    formats.when,
+)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -149,18 +169,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for function in (
-        *(
-            formats.ago,
-            formats.bars,
-            formats.foreign,
-            formats.line_breaks,
-            formats.log_text,
-            formats.mark,
-            formats.plural,
-        ),
-        *(formats.short_digest, formats.took, formats.visible, formats.when, static_url),
-    ):
+    for function in (*_FUNCTIONS, static_url):
         environment.globals[function.__name__] = function
         environment.filters[function.__name__] = function
     environment.globals["Permission"] = Permission

@@ -15,13 +15,14 @@ from dockgate.web.console.pages import (
     running,
     signing_in,
     verdicts,
+    vulnerabilities,
 )
 
 
 def console_router() -> APIRouter:
     """The router of all pages. An approval's id may contain slashes, so its pages come last."""
     router = APIRouter()
-    work = (signing_in, first_admin, overview, pipelines, verdicts, images, running, repositories)
+    work = (signing_in, first_admin, overview, pipelines, verdicts, images, vulnerabilities, running, repositories)
     for page in (*work, events, governance, people, executions):
         router.include_router(page.router)
     return router

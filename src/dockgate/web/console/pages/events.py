@@ -1,7 +1,8 @@
 """Events, the rules that send them on, and the targets that receive them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -9,6 +10,7 @@ from fastapi.responses import Response
 from dockgate.events.envelope import StoredEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.identity.model import Caller
+from dockgate.services.exposure import is_vulnerability_name
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
@@ -21,6 +23,9 @@ from dockgate.web.console.routes import page_router, see_other
 PAGE_SIZE = 100
 MAX_READ = 2000
 DEAD_LETTERS = 100
+# Vulnerabilities of an event that its row links, and characters of a name.
+MAX_NAMES = 10
+LONGEST_NAME = 60
 
 router = page_router()
 
@@ -48,11 +53,27 @@ def events(
         live=None if pattern or before else "",
         title="Error: events" if error else "Events",
         events=shown,
+        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown},
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown},
         pattern=pattern,
         before=before,
         error=error,
     )
+
+
+def _vulnerabilities(body: Any) -> list[str]:
+    """The vulnerabilities that an event names, at most MAX_NAMES."""
+    names: list[str] = []
+    waiting = [body]
+    while waiting and len(names) < MAX_NAMES:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, str) and len(value) < LONGEST_NAME and is_vulnerability_name(value):
+            names.append(value)
+    return sorted(set(names))
 
 
 def _matching(server: WebServices, pattern: str, before: int) -> Sequence[StoredEvent]:

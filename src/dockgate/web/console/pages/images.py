@@ -8,9 +8,11 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.scanner.model import Inventory
+from dockgate.services.exposure import is_vulnerability_name
 from dockgate.shared.errors import NotFoundError
 from dockgate.web import api
 from dockgate.web.api import images as calls
+from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -18,6 +20,8 @@ from dockgate.web.console.routes import page_router, see_other
 # Images or packages on one page, and pushed images that a filter looks at for it.
 PAGE_SIZE = 50
 MAX_FILTERED = 1000
+# Vulnerabilities and packages that a search lists, of each.
+MAX_NAMES = 10
 # How the filter names images without a verdict.
 NOT_JUDGED = "None"
 
@@ -136,10 +140,10 @@ def _layers(inventory: Inventory) -> Sequence[LayerRow]:
 
 @router.get("/search")
 def search(request: Request, who: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
-    """Find an image, verdict, execution, pipeline, service, policy or waiver: an exact match opens at once."""
+    """Find a vulnerability, package, image, execution, service or another thing: an exact match opens at once."""
     words = q.strip()
     matches = _matches(server, words) if words else []
-    exact = [href for name, _, href in matches if name == words]
+    exact = [href for name, _, href in matches if name.lower() == words.lower()]
     if len(exact) == 1:
         return see_other(exact[0])
     return render(request, who, "search.html", title="Search", q=words, matches=matches)
@@ -154,6 +158,13 @@ def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, s
         for kind in ("image", "verdict"):
             digests = store.images.find_digests(kind, start, 10)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest, _ in digests]
+    vulnerabilities, packages = store.vulnerability_lists.starting(words, MAX_NAMES)
+    if not vulnerabilities and is_vulnerability_name(words):
+        vulnerabilities = [words]
+    matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]
+    if lower.startswith("pkg:"):
+        matches.append((words, "package", package_path("", words)))
+    matches += [(name, "package", package_path("", name)) for name in packages]
     with suppress(NotFoundError):
         matches.append((store.executions.get(words).id, "execution", f"/executions/{words}"))
     named = (

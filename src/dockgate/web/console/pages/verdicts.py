@@ -59,10 +59,6 @@ class FindingRow:
     def notes(self) -> list[str]:
         return [*wording.urgency(self.finding), *wording.other_notes(self.finding)]
 
-    @property
-    def url(self) -> str:
-        return wording.advisory_url(self.finding.id)
-
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:

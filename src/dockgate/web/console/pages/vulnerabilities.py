@@ -1,0 +1,178 @@
+"""Vulnerabilities and packages: what is known of one, every image and service that it touches, and reports on it."""
+
+import dataclasses
+import json
+from enum import StrEnum
+from typing import Annotated, Any, TextIO
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from dockgate.reports import _exposure_csv, _exposure_html
+from dockgate.reports import _wording as wording
+from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, Exposure, ExposureRequest
+from dockgate.services.package_exposure import find_package
+from dockgate.services.vulnerability_facts import read_facts
+from dockgate.services.web_services import WebServices
+from dockgate.store.vulnerability_lists import VulnerabilityFilter
+from dockgate.vulnerabilities.model import Severity
+from dockgate.web import api
+from dockgate.web.console.downloads import download
+from dockgate.web.console.formats import package_path, vulnerability_path
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Vulnerabilities on one page, and versions and vulnerabilities of a package before "show all".
+PAGE_SIZE = 50
+
+router = page_router()
+
+
+class ReportForm(StrEnum):
+    """The forms of a report on where something is."""
+
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+
+
+_MEDIA_TYPES = {
+    ReportForm.HTML: "text/html; charset=utf-8",
+    ReportForm.CSV: "text/csv; charset=utf-8",
+    ReportForm.JSON: "application/json",
+}
+
+
+@router.get("/vulnerabilities")
+def vulnerabilities(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: str = "",
+    severity: Severity | None = None,
+    only: str = "",
+    after: api.Count = 0,
+) -> Response:
+    """List the vulnerabilities of packages in images, the most urgent first; `only` exploited or fixable ones."""
+    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable")
+    entries = server.store.vulnerability_lists.open(chosen, PAGE_SIZE + 1, after)
+    shown = entries[:PAGE_SIZE]
+    return render(
+        request,
+        who,
+        "vulnerabilities.html",
+        title="Vulnerabilities",
+        entries=shown,
+        packages=server.store.vulnerability_lists.packages([entry.id for entry in shown]),
+        severities=list(Severity),
+        q=q,
+        severity=severity,
+        only=only,
+        after=after,
+        following=after + PAGE_SIZE if len(entries) > PAGE_SIZE else None,
+    )
+
+
+@router.get("/vulnerabilities/{name:path}")
+@api.checks_token_limits
+def vulnerability(
+    name: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    after: api.Count | None = None,
+    unknown_after: api.Count = 0,
+) -> Response:
+    """Show a vulnerability: what is known of it, and everything that it touches."""
+    question = name[:LONGEST_QUESTION]
+    exposure = server.exposure_search.find(
+        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE)
+    )
+    if exposure.kind != "vulnerability":
+        return see_other(package_path("", question))
+    return render(
+        request,
+        who,
+        "vulnerability.html",
+        title=exposure.question,
+        exposure=exposure,
+        facts=read_facts(server.advisories, exposure.question, exposure.names),
+        severity=_worst(exposure),
+        source_url=wording.advisory_url(exposure.question),
+        fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
+        after=after,
+        unknown_after=unknown_after,
+    )
+
+
+@router.get("/packages/{question:path}")
+@api.checks_token_limits
+def package(
+    question: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    after: api.Count | None = None,
+    unknown_after: api.Count = 0,
+    show: str = "",
+) -> Response:
+    """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
+    question = question[:LONGEST_QUESTION]
+    exposure = server.exposure_search.find(
+        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE)
+    )
+    if exposure.kind != "package":
+        return see_other(vulnerability_path(question))
+    return render(
+        request,
+        who,
+        "package.html",
+        title=exposure.question,
+        exposure=exposure,
+        contents=find_package(server.exposure_search, exposure.question, who),
+        most=None if show == "all" else PAGE_SIZE,
+        after=after,
+        unknown_after=unknown_after,
+    )
+
+
+@router.get("/exposure/report")
+@api.checks_token_limits
+def report(
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
+    form: ReportForm = ReportForm.HTML,
+) -> Response:
+    """Download where a vulnerability or a package is, in all images, as `dockgate where -o` writes it."""
+    exposure = _everywhere(server, who, q)
+
+    def write(out: TextIO) -> None:
+        if form is ReportForm.JSON:
+            json.dump(exposure, out, indent=2, ensure_ascii=False)
+        else:
+            (_exposure_csv if form is ReportForm.CSV else _exposure_html).write(exposure, out)
+
+    day = exposure["answered_at"][:10]
+    return download(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
+
+
+def _everywhere(server: WebServices, who: api.Reader, question: str) -> dict[str, Any]:
+    """All pages of an answer as one, as JSON."""
+    request = ExposureRequest(question, who, limit=LARGEST_PAGE)
+    page = server.exposure_search.find(request)
+    exposure = dataclasses.asdict(page)
+    while page.next or page.unknown.next:
+        after = int(page.next) if page.next else 0
+        unknown_after = int(page.unknown.next) if page.unknown.next else 1 << 50
+        page = server.exposure_search.find(dataclasses.replace(request, after=after, unknown_after=unknown_after))
+        following = dataclasses.asdict(page)
+        exposure["images"] += following["images"]
+        exposure["unknown"]["images"] += following["unknown"]["images"]
+    return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
+
+
+def _worst(exposure: Exposure) -> Severity | None:
+    """The worst severity that packages of the shown images have."""
+    severities = [Severity(entry.severity) for image in exposure.images for entry in image.packages if entry.severity]
+    return min(severities, key=lambda severity: severity.rank, default=None)

@@ -1,0 +1,141 @@
+"""Vulnerabilities and packages in the console: what is known, everything that they touch, and reports as files."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from tests.scenarios.browser import Browser, Forms
+from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.queries import statements_of
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.vulnerabilities.model import Severity
+
+CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+LOW = advisory("low-open-0", Severity.LOW, "").id
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        made = Site(server)
+        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        until(lambda: server.get(f"/exposure?q={LOW}")["total"])
+        yield made
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        yield browser
+
+
+def test_a_vulnerability_says_where_it_is_and_where_it_is_fixed(site: Site, browser: Browser) -> None:
+    html = browser.get(f"/vulnerabilities/{CRITICAL}").text
+    assert "lies in 1 image" in html
+    assert f"/images/{site.rejected}" in html
+    assert 'Fixed in <strong class="good"><bdi class="foreign">2</bdi>' in html
+    assert "before 2" in html
+    assert "/packages/pkg:deb/debian/critical-fixed-0" in html
+
+
+def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Site, browser: Browser) -> None:
+    waiver = {"owner": "ana", "reason": "never called", "vulnerability": LOW, "until": "2999-01-01"}
+    made = site.server.post("/waivers", waiver)["waiver"]["id"]
+    html = browser.get(f"/vulnerabilities/{LOW}").text
+    assert "Runs in 1 service" in html
+    assert {"/running/web", "/pipelines/web", f"/waivers/{made}"} <= Forms(html).links
+
+
+def test_any_name_in_any_case_of_letters_opens_the_page(browser: Browser) -> None:
+    assert "lies in 1 image" in browser.get(f"/vulnerabilities/{CRITICAL.lower()}").text
+
+
+def test_an_unknown_name_is_never_called_unaffected(browser: Browser) -> None:
+    html = browser.get("/vulnerabilities/CVE-1999-1").text
+    assert "No advisory here has this name" in html
+    assert 'class="answer unknown"' in html
+
+
+def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser) -> None:
+    html = browser.get("/packages/pkg:deb/debian/critical-fixed-0").text
+    assert "These versions have 1 vulnerability" in html
+    assert f"/vulnerabilities/{CRITICAL}" in Forms(html).links
+    assert browser.get("/packages/critical-fixed-0@1").status_code == 200
+    assert "no image is known to hold it" in browser.get("/packages/nowhere").text
+
+
+def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None:
+    assert browser.get(f"/packages/{CRITICAL}").headers["location"] == f"/vulnerabilities/{CRITICAL}"
+    assert browser.get("/vulnerabilities/openssl").headers["location"] == "/packages/openssl"
+    assert browser.get(f"/search?q={CRITICAL}").headers["location"] == f"/vulnerabilities/{CRITICAL}"
+    assert "/packages/critical-fixed-0" in browser.get("/search?q=critical-f").text
+
+
+def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Site, browser: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    package = "/packages/pkg:deb/debian/critical-fixed-0"
+    assert {f"/vulnerabilities/{CRITICAL}", package} <= Forms(browser.get(f"/verdicts/{verdict}").text).links
+    assert package in Forms(browser.get(f"/images/{site.rejected}").text).links
+    assert "/vulnerabilities/CVE-2026-1" in Forms(browser.get("/waivers").text).links
+
+
+def test_the_list_is_filtered_and_paged(browser: Browser) -> None:
+    assert f"/vulnerabilities/{CRITICAL}" in browser.get("/vulnerabilities").text
+    low = browser.get("/vulnerabilities?severity=LOW").text
+    assert f"/vulnerabilities/{LOW}" in low
+    assert CRITICAL not in low
+    assert LOW not in browser.get("/vulnerabilities?only=fixable").text
+    assert CRITICAL in browser.get(f"/vulnerabilities?q={CRITICAL[:-2].lower()}").text
+    assert "No vulnerability matches" in browser.get("/vulnerabilities?only=exploited").text
+
+
+def test_reports_are_files_that_cannot_act_in_the_page(site: Site, browser: Browser) -> None:
+    for form, kind in (("html", "text/html"), ("csv", "text/csv"), ("json", "application/json")):
+        answer = browser.get(f"/exposure/report?q={CRITICAL}&form={form}")
+        assert answer.headers["content-type"].startswith(kind)
+        assert re.fullmatch(
+            rf'attachment; filename="exposure-{CRITICAL}-[\d-]+\.{form}"', answer.headers["content-disposition"]
+        )
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "sandbox"
+    rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={CRITICAL}&form=csv").text)))
+    assert {row["image"] for row in rows if row["answer"] == "holds it"} == {site.rejected}
+    document = json.loads(browser.get(f"/exposure/report?q={CRITICAL}&form=json").text)
+    assert document == site.server.get(f"/exposure?q={CRITICAL}") | {"answered_at": document["answered_at"]}
+
+
+@pytest.mark.parametrize("page", ["/vulnerabilities/", "/packages/", "/exposure/report?q="])
+def test_hostile_names_cannot_act(browser: Browser, page: str) -> None:
+    for text in (HOSTILE, "../../waivers", '"; filename="x.html', "x\r\nSet-Cookie: a=b", "pkg:npm/a@1?x=<script>"):
+        answer = browser.get(page + quote(text, safe=""), follow_redirects=True)
+        assert answer.status_code in (200, 400, 404), text
+        assert "<script>alert" not in answer.text
+        assert "set-cookie" not in answer.headers
+        assert answer.headers.get("content-disposition", "").count('"') in (0, 2)
+
+
+def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
+    token = site.token("ada", days=1, repositories=["web/*"])
+    with Browser(site.server, token) as browser:
+        assert site.rejected not in browser.get(f"/vulnerabilities/{CRITICAL}").text
+        assert site.rejected not in browser.get("/packages/critical-fixed-0").text
+        assert site.rejected not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
+        assert browser.get("/vulnerabilities").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/vulnerabilities", 12), (f"/vulnerabilities/{CRITICAL}", 32), ("/packages/critical-fixed-0", 32)],
+)
+def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str, most: int) -> None:
+    statements = statements_of(site.server.store, lambda: browser.get(path))
+    assert len(statements) <= most, "\n".join(statements)
