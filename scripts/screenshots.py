@@ -4,6 +4,11 @@ python scripts/screenshots.py [FOLDER]
 """
 
 import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -13,18 +18,50 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
+from tests.scenarios.live import until  # noqa: E402
+from tests.scenarios.planned_images import advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
+
+from dockgate.scanner.model import Inventory  # noqa: E402
+from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 # Height of a screenshot in pixels; longer pages are cut.
 HEIGHT = 860
 VIEWS = (("light", 1280), ("dark", 1280), ("phone", 360))
+# What the images of the past had, by how many days ago they were pushed: findings with a fix, and without.
+PAST = (
+    (84, {"CRITICAL": 1, "HIGH": 6, "MEDIUM": 8, "LOW": 9}, {"LOW": 3, "MEDIUM": 2}),
+    (61, {"CRITICAL": 3, "HIGH": 7, "MEDIUM": 8, "LOW": 9}, {"LOW": 3, "MEDIUM": 2}),
+    (40, {"HIGH": 4, "MEDIUM": 9, "LOW": 6}, {"LOW": 3, "MEDIUM": 2}),
+    (19, {"HIGH": 1, "MEDIUM": 5, "LOW": 6}, {"LOW": 2, "MEDIUM": 1}),
+    (6, {"MEDIUM": 2, "LOW": 4}, {"LOW": 2, "MEDIUM": 1}),
+)
+CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
+BASE_LAYERS = 2
+
+
+class Site(ServerSystem):
+    """A server whose images have layers: the first ones are the base image's."""
+
+    def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        return [_layered(inventory) for inventory in super()._read(repository, digest)]
+
+
+def _layered(inventory: Inventory) -> Inventory:
+    """The inventory with each package in one of LAYERS, chosen by its name."""
+    packages = tuple(
+        replace(package, layer=LAYERS[sha256(package.name.encode()).digest()[0] % len(LAYERS)])
+        for package in inventory.packages
+    )
+    return replace(inventory, packages=packages, layers=LAYERS, base_layers=BASE_LAYERS, base="debian:13")
 
 
 def main(folder: Path) -> None:
     """Write a file for each page and view."""
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as data, ServerSystem(Path(data)) as server:
+    with TemporaryDirectory() as data, Site(Path(data)) as server:
         pages = _fill(server)
         token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@example.org"})["token"]
         with sync_playwright() as playwright:
@@ -41,6 +78,7 @@ def main(folder: Path) -> None:
 
 def _fill(server: ServerSystem) -> dict[str, str]:
     """Run pipelines of each outcome. Return the pages by the names of their screenshots."""
+    _fill_past(server)
     web = server.image("web", PlannedFindings({}, {"LOW": 3, "MEDIUM": 1}))
     server.deployed(web)
     api = server.image("api", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "LOW": 4}, {"MEDIUM": 2}))
@@ -64,6 +102,10 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "execution": f"/executions/{rejected}",
         "log": "/executions/web-1/Build/Build/1",
         "verdict": f"/verdicts/{verdict}",
+        "vulnerabilities": "/vulnerabilities",
+        "vulnerability": f"/vulnerabilities/{CRITICAL}",
+        "package": "/packages/pkg:deb/debian/critical-fixed-0",
+        "tag": "/images/r/history/app:latest",
         "images": "/images",
         "image": f"/images/{api}",
         "running": "/running",
@@ -82,6 +124,20 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "settings": "/settings",
         "styleguide": "/styleguide",
     }
+
+
+def _fill_past(server: ServerSystem) -> None:
+    """Push images to one tag, the first of them long ago."""
+    for number, (days, fixed, unfixed) in enumerate(PAST):
+        server.clock.ahead = timedelta(days=-days)
+        digest = f"sha256:{sha256(f'past {number}'.encode()).hexdigest()}"
+        server.planned[digest] = ("history", PlannedFindings(fixed, unfixed))
+        server.scan_may_end[digest] = threading.Event()
+        server.scan_may_end[digest].set()
+        server.notify(digest, f"past-{number}")
+        until(lambda digest=digest: server.store.fleet.image(digest))  # type: ignore[misc]
+        until(lambda: not server.store.fleet_findings.unmatched(1))
+    server.clock.ahead = timedelta()
 
 
 def _sign_in(browser: Browser, url: str, token: str, view: str, width: int) -> Page:

@@ -167,8 +167,16 @@ PAGES = {
     "GET /verdicts/{digest}": Row(READ, BOTH),
     "GET /images": Row(READ),
     "GET /images/{digest}": Row(READ, BOTH),
+    "GET /images/r/{name:path}": Row(READ, REPOSITORY),
+    "GET /images/{digest}/sbom": Row(READ, BOTH),
+    "GET /verdicts/{digest}/report": Row(READ, BOTH),
     "POST /images/{digest}/scan": Row(RUN, REPOSITORY),
     "GET /search": Row(READ),
+    "GET /new/{kind}": Row(ACCEPT, alternative=ADMINISTER),
+    "POST /new/{kind}": Row(ACCEPT, alternative=ADMINISTER),
+    "POST /definitions/check": Row(READ),
+    "GET /pipelines/{name}/definition": Row(READ, PIPELINE),
+    "POST /pipelines/{name}/definition": Row(ADMINISTER, PIPELINE),
     "GET /vulnerabilities": Row(READ),
     "GET /vulnerabilities/{name:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /packages/{question:path}": Row(READ, ALWAYS),  # of what the token may see

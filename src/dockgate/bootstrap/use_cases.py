@@ -58,6 +58,7 @@ from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_updates import FeedUpdates
+from dockgate.services.finding_trends import TrendReader
 from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
@@ -335,6 +336,7 @@ def make_use_cases(
             clock,
             registry,
         ),
+        trends=TrendReader(store, clock),
         policies=policies,
         policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
         documents=Documents(

@@ -76,13 +76,40 @@ class Documents:
             return AppliedDocument("Target", applied.target.name, change, f"dockgate target test {applied.target.name}")
         return self._apply_service(definition, who.name)
 
+    def check(self, text: str, name: str) -> str:
+        """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
+        document = load(text, name)
+        definition = documents.of(document)
+        if isinstance(definition, documents.PolicyDocument):
+            self.policies.check_document(definition.document)
+        elif isinstance(definition, Pipeline):
+            self._require_parts(definition, name)
+        elif isinstance(definition, PolicyAssignment):
+            for policy in definition.policies:
+                self._require_policy(policy, f"{name}: {definition.name}")
+            self._require_owners(definition.owners, f"{name}: {definition.name}")
+        elif isinstance(definition, ServiceDefinition):
+            self._require_target(definition)
+        return str(document.value["kind"])
+
+    def check_pipeline(self, text: str, name: str) -> None:
+        """Check a document as `check`, which must be the pipeline of this name."""
+        definition = documents.read(text, name)
+        if not isinstance(definition, Pipeline) or definition.name != name:
+            raise UsageError(
+                f"{name}: this is not the definition of the pipeline {name!r}",
+                f"Keep `kind: Pipeline` and `name: {name}`; create another pipeline on its own page.",
+            )
+        self._require_parts(definition, name)
+
     def _apply_repository(self, name: str) -> AppliedDocument:
         change = "unchanged" if name in self.store.repositories.names() else "created"
         self.source.create(name)
         self.store.repositories.put(name, self.clock.now())
         return AppliedDocument("Repository", name, change, f"git clone {self.clone_url(name)}")
 
-    def _apply_pipeline(self, pipeline: Pipeline, file: str) -> AppliedDocument:
+    def _require_parts(self, pipeline: Pipeline, file: str) -> None:
+        """UsageError naming the place for a repository, service or policy that does not exist."""
         services = {service.name for service in self.store.services.list()}
         repositories = self.store.repositories.names()
         for stage in pipeline.stages:
@@ -98,6 +125,9 @@ class Documents:
                     )
                 if action.type is ActionType.APPROVAL and "policy" in settings:
                     self._require_policy(str(settings["policy"]), where)
+
+    def _apply_pipeline(self, pipeline: Pipeline, file: str) -> AppliedDocument:
+        self._require_parts(pipeline, file)
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
         after = self.store.pipelines.put(pipeline, self.clock.now())
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
@@ -146,9 +176,8 @@ class Documents:
         return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
 
     def _apply_service(self, definition: ServiceDefinition, who: str) -> AppliedDocument:
+        self._require_target(definition)
         name, target = definition.service.name, definition.service.target
-        if target not in self.targets:
-            raise UsageError(f"{name}: this server has no target {target}", "Name another target.")
         advice = f"dockgate deploy show {name}"
         if all(service.name != name for service in self.store.services.list()):
             self.rollouts.create_service(definition.service, definition.definition)
@@ -158,3 +187,8 @@ class Documents:
         if rollout is None:
             return AppliedDocument("Service", name, "unchanged", advice)
         return AppliedDocument("Service", name, "updated", advice, rollout.number)
+
+    def _require_target(self, definition: ServiceDefinition) -> None:
+        name, target = definition.service.name, definition.service.target
+        if target not in self.targets:
+            raise UsageError(f"{name}: this server has no target {target}", "Name another target.")

@@ -73,7 +73,9 @@ def find_package(search: ExposureSearch, question: str, who: Caller | None) -> P
         ),
         key=lambda entry: (not entry.exploited, entry.severity.rank, -(entry.epss or 0), entry.name),
     )
-    versions = [_version(component, images[number], by_component.get(number, [])) for number, component in present.items()]
+    versions = [
+        _version(component, images[number], by_component.get(number, [])) for number, component in present.items()
+    ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
     return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))
 

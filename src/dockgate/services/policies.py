@@ -104,6 +104,11 @@ class Policies:
         history = self._store.policies.history(name)
         return self._put(policy, text, who, "", None), history[0].version if history else 0
 
+    def check_document(self, document: Document) -> None:
+        """Raise what `put_document` raises for a Policy document, and store nothing."""
+        name, _ = definitions.parse_document(document, self._rules)
+        self.require_changeable(name)
+
     def remove(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
         """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
         self.require_changeable(name)

@@ -22,6 +22,7 @@ from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import FeedStatus, read_feed_statuses
+from dockgate.services.finding_trends import TrendReader
 from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
@@ -80,6 +81,7 @@ class WebServices:
     approval_pubsub: ApprovalPubSub
     exceptions: RiskAcceptances
     exposure_search: ExposureSearch
+    trends: TrendReader
     policies: Policies
     policy_dry_run: PolicyDryRun
     documents: Documents

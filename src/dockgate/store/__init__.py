@@ -58,6 +58,7 @@ from dockgate.store.sessions import Sessions
 from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
 from dockgate.store.tag_history import TagHistory
+from dockgate.store.trends import Trends
 from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex
 from dockgate.store.vulnerability_lists import VulnerabilityLists
@@ -96,6 +97,7 @@ class Store:
     fleet_verdicts: FleetVerdicts
     tag_history: TagHistory
     exposures: Exposures
+    trends: Trends
     vulnerability_lists: VulnerabilityLists
     approvals: Approvals
     outbox: Outbox
@@ -178,6 +180,7 @@ def open_store(
         fleet_verdicts=FleetVerdicts(database),
         tag_history=TagHistory(database),
         exposures=Exposures(database),
+        trends=Trends(database),
         vulnerability_lists=VulnerabilityLists(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,

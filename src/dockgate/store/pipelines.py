@@ -45,6 +45,12 @@ class Pipelines:
         with self._database.read() as connection:
             return require_pipeline(connection, name, version)
 
+    def history(self, name: str) -> Sequence[tuple[Pipeline, str]]:
+        """All versions of a pipeline with the time at which each was stored, the newest first."""
+        query = select(pipelines.c.body, pipelines.c.created_at).where(pipelines.c.name == name)
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(pipelines.c.version.desc()))]
+
     def versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
         """Several versions of pipelines, by name and version. Unknown ones are left out."""
         names = text_list(sorted({name for name, _ in versions}))

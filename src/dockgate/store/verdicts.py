@@ -1,7 +1,7 @@
 """Verdicts, and the case that each was made from, as documents."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
@@ -24,9 +24,9 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.queries import select_as
+from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import PUSH_CAUSE, VerdictRecord
-from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
+from dockgate.store.schema import action_runs, approvals, documents, pushed_images, scan_inventories, scans, verdicts
 from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
@@ -174,6 +174,18 @@ class Verdicts:
         )
         with self._database.read() as connection:
             return connection.scalar(query) or ""
+
+    def undetermined_executions(self, executions: Collection[str]) -> set[str]:
+        """Those of the executions with an approval whose verdict is Undetermined."""
+        query = (
+            select(action_runs.c.execution)
+            .distinct()
+            .join(approvals, approvals.c.id == action_runs.c.key)
+            .join(verdicts, (verdicts.c.image == approvals.c.image) & (verdicts.c.digest == approvals.c.verdict))
+            .where(one_of(action_runs.c.execution, "executions"), verdicts.c.status == Status.UNDETERMINED)
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(query, {"executions": text_list(sorted(executions))}))
 
     def document(self, digest: str) -> bytes:
         """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""

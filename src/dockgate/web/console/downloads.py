@@ -2,10 +2,41 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import StringIO
 from typing import TextIO
 
 from fastapi.responses import Response
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A format of `reports` as a file: how people call it, the end of its name, and its media type."""
+
+    title: str
+    suffix: str
+    media_type: str
+
+
+# Bills of materials: the formats of `reports.INVENTORY_FORMATS`.
+SBOM_KINDS = {
+    "cyclonedx": FileKind("CycloneDX", "cdx.json", "application/vnd.cyclonedx+json"),
+    "spdx": FileKind("SPDX", "spdx.json", "application/spdx+json"),
+    "json": FileKind("JSON", "json", "application/json"),
+}
+# Reports on a verdict: all formats for people, scanners and other tools.
+REPORT_KINDS = {
+    "html": FileKind("HTML", "html", "text/html; charset=utf-8"),
+    "markdown": FileKind("Markdown", "md", "text/markdown; charset=utf-8"),
+    "table": FileKind("Text", "txt", "text/plain; charset=utf-8"),
+    "json": FileKind("JSON", "json", "application/json"),
+    "sarif": FileKind("SARIF", "sarif", "application/sarif+json"),
+    "junit": FileKind("JUnit", "xml", "application/xml"),
+    "openvex": FileKind("OpenVEX", "openvex.json", "application/json"),
+    "cyclonedx": FileKind("CycloneDX with findings", "cdx.json", "application/vnd.cyclonedx+json"),
+    "spdx": FileKind("SPDX with findings", "spdx.json", "application/spdx+json"),
+    "case": FileKind("Case to replay", "case.json", "application/json"),
+}
 
 # What a browser may do with a file that it opens all the same: show it, without scripts, in an origin of its own.
 _HEADERS = {

@@ -81,6 +81,16 @@ def shell_word(text: str) -> str:
     return shlex.quote(visible(text))
 
 
+def repository_path(repository: str) -> str:
+    """The images of an image repository."""
+    return f"/images?repository={quote(repository, safe='/')}"
+
+
+def tag_path(repository: str, tag: str) -> str:
+    """The page of a tag."""
+    return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"
+
+
 def vulnerability_path(name: str) -> str:
     """The page of a vulnerability."""
     return f"/vulnerabilities/{quote(name, safe='')}"

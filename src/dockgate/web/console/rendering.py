@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
-from dockgate.web.console import formats
+from dockgate.web.console import charts, formats
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 # A browser keeps a static file for a year: its URL changes with its content.
@@ -142,6 +142,9 @@ def _static() -> dict[str, tuple[bytes, str]]:
 
 # What templates may call, also as filters.
 _FUNCTIONS = (
+    charts.bar_plot,
+    charts.line_plot,
+    charts.share_bar,
     formats.ago,
     formats.bars,
     formats.foreign,
@@ -150,8 +153,10 @@ _FUNCTIONS = (
     formats.mark,
     formats.package_path,
     formats.plural,
+    formats.repository_path,
     formats.shell_word,
     formats.short_digest,
+    formats.tag_path,
     formats.took,
     formats.visible,
     formats.vulnerability_path,

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from dockgate.web.console.pages import (
+    definitions,
     events,
     executions,
     first_admin,
@@ -14,6 +15,7 @@ from dockgate.web.console.pages import (
     repositories,
     running,
     signing_in,
+    tags,
     verdicts,
     vulnerabilities,
 )
@@ -22,7 +24,8 @@ from dockgate.web.console.pages import (
 def console_router() -> APIRouter:
     """The router of all pages. An approval's id may contain slashes, so its pages come last."""
     router = APIRouter()
-    work = (signing_in, first_admin, overview, pipelines, verdicts, images, vulnerabilities, running, repositories)
-    for page in (*work, events, governance, people, executions):
+    work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories)
+    contents = (verdicts, images, tags, vulnerabilities)
+    for page in (*work, *contents, events, governance, people, executions):
         router.include_router(page.router)
     return router

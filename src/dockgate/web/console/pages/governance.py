@@ -1,15 +1,21 @@
 """What decides: policies, waivers, advisories."""
 
 import uuid
+from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.services.web_services import status
-from dockgate.shared.errors import ChangedError, UsageError
+from dockgate.gate.replay.policy_diff import PolicyComparison
+from dockgate.identity.model import Caller
+from dockgate.services.policy_dry_run import PART_LIMIT
+from dockgate.services.web_services import WebServices, status
+from dockgate.shared.errors import BusyError, ChangedError, UsageError
 from dockgate.web import api
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
+from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -37,48 +43,80 @@ def policies(request: Request, who: api.Reader, server: api.ServerDependency) ->
 
 @router.get("/policies/{name}")
 def policy(
-    name: str, request: Request, who: api.Reader, server: api.ServerDependency, version: api.Count = 0
+    name: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    version: api.Count = 0,
+    against: api.Count = 0,
 ) -> Response:
-    """Show a policy in one version, with its history."""
+    """Show a policy in one version with what it changed; those who may, edit the newest, and try it before."""
+    return _policy_page(request, who, server, name, version=version, against=against)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate that was tried against `history` or what is `running`."""
+
+    against: Literal["history", "running"]
+    comparison: PolicyComparison
+
+
+def _policy_page(
+    request: Request,
+    who: Caller,
+    server: WebServices,
+    name: str,
+    *,
+    version: int = 0,
+    against: int = 0,
+    text: str | None = None,
+    comment: str = "",
+    result: CheckResult | None = None,
+    trial: Trial | None = None,
+) -> Response:
     shown = server.policies.get(name, version or None)
-    used_by = [entry for entry in policy_calls.assignments(who, server) if entry.policy == name]
+    history = server.policies.history(name) if shown.version else ()
+    by_version = {entry.version: entry for entry in history}
+    previous = by_version.get(against or shown.version - 1)
+    is_refused = result is not None and result.problem is not None
     return render(
         request,
         who,
         "policy.html",
-        title=name,
+        422 if is_refused else 200,
+        title=f"Error: {name}" if is_refused else name,
         policy=shown,
         newest=server.policies.get(name).version,
-        history=server.policies.history(name) if shown.version else (),
-        used_by=used_by,
-        text=shown.text,
-        comment="",
-        error=None,
+        history=history,
+        previous=previous,
+        lines=difference(previous.text, shown.text) if previous else (),
+        used_by=[entry for entry in policy_calls.assignments(who, server) if entry.policy == name],
+        text=shown.text if text is None else text,
+        comment=comment,
+        result=result,
+        trial=trial,
     )
 
 
 @router.post("/policies/{name}")
 def save_policy(name: str, request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
-    """Save a new version of a policy, unless another person did since the page was opened."""
-    text, comment, seen = fields.get("text", ""), fields.get("comment", ""), fields.get("version", "")
+    """Save a new version of a policy, unless another person did since the page was opened; or only check or try it."""
+    text, comment, seen = (fields.get(field, "") for field in ("text", "comment", "version"))
+    action, _, after = fields.get("do", "").partition(" ")
     try:
+        if action == "check":
+            result = check_text(server, text, "policy", name)
+            return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
+        if action in ("history", "running"):
+            arguments = text + "\n", name, action, "", PART_LIMIT, after
+            trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
+            result = CheckResult("Policy", None)
+            return _policy_page(request, who, server, name, text=text, comment=comment, result=result, trial=trial)
         server.policies.put(name, text + "\n", who.name, comment, int(seen) if seen.isdecimal() else None)
-    except (UsageError, ChangedError) as error:
-        shown = server.policies.get(name)
-        return render(
-            request,
-            who,
-            "policy.html",
-            422,
-            title=f"Error: {name}",
-            policy=shown,
-            newest=shown.version,
-            history=server.policies.history(name) if shown.version else (),
-            used_by=[],
-            text=text,
-            comment=comment,
-            error=error,
-        )
+    except (UsageError, ChangedError, BusyError) as error:
+        result = CheckResult("", error)
+        return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
     return see_other(f"/policies/{name}")
 
 

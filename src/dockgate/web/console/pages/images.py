@@ -1,17 +1,21 @@
 """Images: by repository and tag, and one image with what it holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate import reports
 from dockgate.scanner.model import Inventory
 from dockgate.services.exposure import is_vulnerability_name
-from dockgate.shared.errors import NotFoundError
+from dockgate.services.image_findings import LayerFindings, find_by_layer
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
+from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download
 from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
@@ -30,12 +34,13 @@ router = page_router()
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """A layer with how many packages it brought."""
+    """A layer with how many packages it brought, and the findings of these; None while they are not known."""
 
     position: int
     digest: str
     is_base: bool
     packages: int
+    counts: Sequence[tuple[int, Severity]] | None
 
 
 @router.get("/images")
@@ -86,6 +91,7 @@ def image(
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
     view = calls.image(digest, who, server)
     inventories = server.store.images.inventories(digest) if view.inventories else ()
+    by_layer = find_by_layer(server.store, digest) if inventories else {}
     packages = [
         (inventory.platform, package)
         for inventory in inventories
@@ -100,14 +106,36 @@ def image(
         digest=digest,
         view=view,
         inventories=inventories,
-        layers={inventory.image: _layers(inventory) for inventory in inventories},
+        layers={inventory.image: _layers(inventory, number, by_layer) for number, inventory in enumerate(inventories)},
         packages=packages[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
         package_count=len(packages),
         q=q,
         page=page,
         page_size=PAGE_SIZE,
         services=_services(server, digest),
+        sbom_kinds=SBOM_KINDS,
+        report_kinds=REPORT_KINDS,
     )
+
+
+@router.get("/images/{digest}/sbom")
+@api.checks_token_limits
+def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
+    """Download the bill of materials of an image, with what could not be read, as `dockgate sbom -o` writes it."""
+    kind = SBOM_KINDS.get(form)
+    if kind is None:
+        raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
+    view = calls.image(digest, who, server)
+    if not view.inventories or view.scan is None:
+        raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
+    content = reports.InventoryReport(
+        f"{view.scan.repository}@{digest}",
+        digest,
+        tuple(server.store.images.inventories(digest)),
+        view.scan.finished_at or "",
+    )
+    name = f"sbom-{view.scan.repository}-{digest[7:19]}.{kind.suffix}"
+    return download(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
 @router.post("/images/{digest}/scan")
@@ -128,12 +156,21 @@ def _services(server: api.ServerDependency, digest: str) -> list[str]:
     return running
 
 
-def _layers(inventory: Inventory) -> Sequence[LayerRow]:
+def _layers(
+    inventory: Inventory, platform: int, findings: Mapping[tuple[int, str], LayerFindings]
+) -> Sequence[LayerRow]:
+    is_indexed = bool(findings)
     counts: dict[str, int] = {}
     for package in inventory.packages:
         counts[package.layer] = counts.get(package.layer, 0) + 1
     return [
-        LayerRow(position, digest, position <= inventory.base_layers, counts.get(digest, 0))
+        LayerRow(
+            position,
+            digest,
+            position <= inventory.base_layers,
+            counts.get(digest, 0),
+            findings[platform, digest].counts if (platform, digest) in findings else [] if is_indexed else None,
+        )
         for position, digest in enumerate(inventory.layers, start=1)
     ]
 

@@ -51,7 +51,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         *_at_risk(services),
         *_unjudged(services),
         *_waiting(server, who),
-        *_failed(newest),
+        *_failed(server, newest),
         *_advisories(server),
         *_ending_waivers(server.store.waivers.list(), server.clock.now()),
         *_undelivered(server, who),
@@ -68,6 +68,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         strips=strips(server, under_way),
         services=services,
         is_fresh=not newest,
+        trends=server.trends.read(),
     )
 
 
@@ -107,12 +108,14 @@ def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _failed(newest: Sequence[Execution]) -> Iterator[QueueItem]:
-    """The pipelines whose newest execution failed."""
-    for execution in newest:
-        if execution.state is RunState.FAILED:
-            reason = execution.reason or "It failed."
-            yield QueueItem(RunState.FAILED, execution.id, reason, "See why", f"/executions/{execution.id}")
+def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueItem]:
+    """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
+    failed = [execution for execution in newest if execution.state is RunState.FAILED]
+    undetermined = server.store.verdicts.undetermined_executions([execution.id for execution in failed])
+    for execution in sorted(failed, key=lambda execution: execution.id not in undetermined):
+        reason = execution.reason or "It failed."
+        state = Status.UNDETERMINED if execution.id in undetermined else RunState.FAILED
+        yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 
 def _advisories(server: WebServices) -> Iterator[QueueItem]:

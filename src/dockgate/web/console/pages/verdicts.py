@@ -7,15 +7,18 @@ from enum import StrEnum
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate import reports
 from dockgate.delivery.accept_commands import waiver_commands
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
+from dockgate.shared.errors import UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
+from dockgate.web.console.downloads import REPORT_KINDS, download
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 
@@ -107,9 +110,26 @@ def verdict(
         page=page,
         page_size=PAGE_SIZE,
         against=against,
+        report_kinds=REPORT_KINDS,
         comparison=explanation.explanation,
         replay=explanation.replay,
     )
+
+
+@router.get("/verdicts/{digest}/report")
+@api.checks_token_limits
+def report(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form: str = "html") -> Response:
+    """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
+    kind = REPORT_KINDS.get(form)
+    if kind is None:
+        raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
+    stored = calls.verdict(digest, who, server)
+    case = server.store.verdicts.case(digest)
+    repository = _repository(server, stored.image)
+    reference = f"{repository}@{stored.image}" if repository else stored.image
+    content = reports.GateReport(reference, stored, case.inventories, case)
+    name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"
+    return download(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
 def _repository(server: api.ServerDependency, image: str) -> str:

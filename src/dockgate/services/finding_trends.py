@@ -1,0 +1,171 @@
+"""Trends of 90 days: open vulnerabilities by severity, how long fixes take, and verdicts.
+
+A vulnerability is open while some tag names an image with a package that has it. It is fixed when no such image is
+left; not when an advisory is withdrawn.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from statistics import median
+
+from dockgate.gate.model import Status
+from dockgate.services.clock import ServerClock
+from dockgate.shared.timestamps import parse_time
+from dockgate.store import Store
+from dockgate.store.trends import ALWAYS, FindingLife, Period
+from dockgate.vulnerabilities.model import Severity
+
+DAYS = 90
+# A shorter window that is shown, too.
+SHORT_DAYS = 30
+# How long an answer is used again, in seconds: a trend of 90 days hardly changes in this time.
+FRESH_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fixes:
+    """How many vulnerabilities were fixed in a number of days, and their median age then. Null for none."""
+
+    count: int
+    median_days: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityTrend:
+    """`open` counts the open vulnerabilities at the end of each day, the last is now. Fixes by number of days."""
+
+    severity: Severity
+    open: list[int]
+    fixes: dict[int, Fixes]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictTrend:
+    """`counts` are the verdicts of each day."""
+
+    status: Status
+    counts: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingTrends:
+    """Trends of the last days (YYYY-MM-DD, oldest first). `begins_on` is the first day of which anything is known."""
+
+    days: list[str]
+    severities: list[SeverityTrend]
+    verdicts: list[VerdictTrend]
+    begins_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A time in which a vulnerability was open. `is_fixed`: it ended because no image has it any more."""
+
+    severity: Severity
+    since: str
+    until: str
+    is_fixed: bool
+
+
+@dataclass(slots=True)
+class TrendReader:
+    """Computes trends, and remembers them for a while. One call computes; others meanwhile get what was remembered."""
+
+    store: Store
+    clock: ServerClock
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _latest: tuple[datetime, FindingTrends] | None = None
+
+    def read(self) -> FindingTrends:
+        """The trends of the last DAYS days."""
+        latest, now = self._latest, self.clock()
+        if latest is not None and abs((now - latest[0]).total_seconds()) < FRESH_SECONDS:
+            return latest[1]
+        if latest is not None and self._turn.locked():
+            return latest[1]
+        with self._turn:
+            trends = compute_trends(self.store, now)
+            self._latest = now, trends
+            return trends
+
+
+def compute_trends(store: Store, now: datetime) -> FindingTrends:
+    """Compute the trends as of a time."""
+    days = last_days(now, DAYS)
+    with store.database.read():
+        periods = store.trends.component_periods()
+        opened = list(_open_times(periods, store.trends.lives()))
+        counts = store.trends.verdicts_by_day(days[0])
+    severities = [_severity_trend(severity, opened, days) for severity in Severity]
+    verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
+    begins_on = min([*(entry.since[:10] for entry in opened), *(day for day, _ in counts)], default=None)
+    return FindingTrends(days, severities, verdicts, begins_on)
+
+
+def last_days(now: datetime, count: int) -> list[str]:
+    """The last days until today, oldest first."""
+    return [(now.date() - timedelta(days=count - 1 - number)).isoformat() for number in range(count)]
+
+
+def count_open(times: Iterable[tuple[str, str]], days: Sequence[str]) -> list[int]:
+    """How many of these times (since, until) last at the end of each of the consecutive days."""
+    changes = [0] * (len(days) + 1)
+    for since, until in times:
+        first, end = max(since[:10], days[0]), until[:10]
+        if first >= end or first > days[-1]:
+            continue
+        changes[_position(days, first)] += 1
+        if end <= days[-1]:
+            changes[_position(days, end)] -= 1
+    total, counts = 0, []
+    for change in changes[:-1]:
+        total += change
+        counts.append(total)
+    return counts
+
+
+def _position(days: Sequence[str], day: str) -> int:
+    return (date.fromisoformat(day) - date.fromisoformat(days[0])).days
+
+
+def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_Open]:
+    """When each vulnerability was open in any package, without gaps where packages follow each other."""
+    by_vulnerability: dict[int, list[_Open]] = {}
+    for life in lives:
+        period = periods.get(life.component)
+        if period is None:
+            continue
+        since, until = max(period.since, life.opened), min(period.until, life.closed)
+        if since < until:
+            is_fixed = period.until <= life.closed
+            by_vulnerability.setdefault(life.vulnerability, []).append(_Open(life.severity, since, until, is_fixed))
+    for times in by_vulnerability.values():
+        times.sort(key=lambda entry: entry.since)
+        present = times[0]
+        for following in times[1:]:
+            if following.since > present.until:
+                yield present
+                present = following
+            else:
+                last = max(present, following, key=lambda entry: entry.until)
+                severity = min(present.severity, following.severity, key=lambda severity: severity.rank)
+                present = _Open(severity, present.since, last.until, last.is_fixed)
+        yield present
+
+
+def _severity_trend(severity: Severity, opened: Sequence[_Open], days: Sequence[str]) -> SeverityTrend:
+    times = [entry for entry in opened if entry.severity is severity]
+    fixed = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
+    fixes = {}
+    for count in (SHORT_DAYS, DAYS):
+        ages = [_age(entry) for entry in fixed if entry.until[:10] >= days[-count]]
+        fixes[count] = Fixes(len(ages), median(ages) if ages else None)
+    return SeverityTrend(severity, count_open([(entry.since, entry.until) for entry in times], days), fixes)
+
+
+def _age(entry: _Open) -> float:
+    """Days."""
+    since, until = parse_time(entry.since), parse_time(entry.until)
+    return (until - since).total_seconds() / 86_400 if since and until else 0.0

@@ -1,0 +1,136 @@
+"""The findings of images by layer, and those of a tag over time, from the fleet index."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dockgate.services.finding_trends import last_days
+from dockgate.store import Store
+from dockgate.store.fleet_records import TagPeriod
+from dockgate.store.trends import ALWAYS, FindingLife
+from dockgate.vulnerabilities.model import Severity
+
+# Digests of a tag whose findings are shown.
+MAX_DIGESTS = 30
+
+Counts = list[tuple[int, Severity]]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFindings:
+    """What a layer of a platform brought: packages, and the findings of these by severity."""
+
+    packages: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class DigestFindings:
+    """An image that was under a tag, with its findings by severity now, or when the tag moved on.
+
+    `counts` is null if the image is not in the index: it was not scanned with success. `until` is null while the tag
+    names it.
+    """
+
+    digest: str
+    since: str
+    until: str | None
+    counts: Counts | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagFindings:
+    """The findings of a tag over days (YYYY-MM-DD, oldest first): of what it named at the end of each, by severity.
+
+    A day is null when the tag named nothing, or an image whose findings are not known. `digests` are the newest first.
+    """
+
+    days: list[str]
+    severities: dict[Severity, list[int | None]]
+    digests: list[DigestFindings]
+
+
+def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
+    """Return what each layer of an image brought, by the platform's position and the layer's digest."""
+    with store.database.read():
+        image = store.fleet.image(digest)
+        if image is None:
+            return {}
+        placed = list(store.fleet.bundles_of_images([image.id]))
+        contents = dict(store.fleet.bundles({entry.bundle for entry in placed}))
+        components = {number for content in contents.values() for number in content.counted}
+        lives = store.trends.lives(components)
+    present: dict[int, list[Severity]] = {}
+    for life in lives:
+        if life.closed == ALWAYS:
+            present.setdefault(life.component, []).append(life.severity)
+    layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
+    for entry in placed:
+        content = contents[entry.bundle]
+        packages, severities = layers.get((entry.platform, entry.layer), (0, []))
+        severities = severities + [severity for number in content.counted for severity in present.get(number, ())]
+        packages += sum(content.counted.values()) + sum(content.owned.values())
+        layers[entry.platform, entry.layer] = packages, severities
+    return {key: LayerFindings(packages, _counts(severities)) for key, (packages, severities) in layers.items()}
+
+
+def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:
+    """Return the findings of a tag in the last days."""
+    days = last_days(now, day_count)
+    with store.database.read():
+        periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
+        components = _components(store, {period.digest for period in periods})
+        lives = store.trends.lives({number for numbers in components.values() for number in numbers})
+    by_component: dict[int, list[FindingLife]] = {}
+    for life in lives:
+        by_component.setdefault(life.component, []).append(life)
+
+    def counts(digest: str, moment: str) -> Counts | None:
+        if digest not in components:
+            return None
+        return _counts(
+            life.severity
+            for number in components[digest]
+            for life in by_component.get(number, ())
+            if life.opened <= moment < life.closed
+        )
+
+    present = f"{now:%Y-%m-%dT%H:%M:%S}.999Z"
+    series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
+    for day in days:
+        moment = min(f"{day}T23:59:59.999Z", present)
+        named = next((period for period in periods if _lasts(period, moment)), None)
+        of_day = counts(named.digest, moment) if named else None
+        numbers = None if of_day is None else {severity: count for count, severity in of_day}
+        for severity, values in series.items():
+            values.append(None if numbers is None else numbers.get(severity, 0))
+    digests = [
+        DigestFindings(
+            period.digest,
+            period.since,
+            period.until,
+            counts(period.digest, min(period.until or ALWAYS, present)),
+        )
+        for period in periods
+    ]
+    return TagFindings(days, series, digests)
+
+
+def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
+    """The components of each image that is in the index."""
+    images = store.trends.image_ids(digests)
+    placed = list(store.fleet.bundles_of_images(images.values())) if images else []
+    contents = dict(store.fleet.bundles({entry.bundle for entry in placed})) if placed else {}
+    by_image: dict[int, set[int]] = {number: set() for number in images.values()}
+    for entry in placed:
+        by_image[entry.image].update(contents[entry.bundle].counted)
+    return {digest: by_image[number] for digest, number in images.items()}
+
+
+def _lasts(period: TagPeriod, moment: str) -> bool:
+    return period.since <= moment and (period.until is None or period.until > moment)
+
+
+def _counts(severities: Iterable[Severity]) -> Counts:
+    entries = list(severities)
+    return [(entries.count(severity), severity) for severity in Severity if severity in entries]

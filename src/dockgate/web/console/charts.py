@@ -1,0 +1,64 @@
+"""Plots as SVG, made by the server: their shape is geometry in attributes, their colour a class. Pure."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+# The size of a plot's coordinates; the page scales it to its place.
+WIDTH, HEIGHT = 240, 48
+# Room for the width of a line.
+MARGIN = 2
+
+
+def line_plot(values: Sequence[int | None], highest: int, label: str) -> Markup:
+    """A line over equal steps of time, filled below; gaps where a value is unknown. `label` says it in words."""
+    pieces: list[list[str]] = [[]]
+    for number, value in enumerate(values):
+        if value is None:
+            pieces.append([])
+        else:
+            pieces[-1].append(f"{_across(number, len(values))},{_up(value, highest)}")
+    shapes = Markup("")
+    for points in filter(None, pieces):
+        first, last = points[0].partition(",")[0], points[-1].partition(",")[0]
+        area = f"{first},{HEIGHT} {' '.join(points)} {last},{HEIGHT}"
+        if len(points) == 1:
+            points.append(f"{float(first) + 1:g},{points[0].partition(',')[2]}")
+        shapes += Markup('<polygon points="{}"/><polyline points="{}"/>').format(area, " ".join(points))
+    return _svg("line-plot", shapes, label)
+
+
+def bar_plot(values: Sequence[int], highest: int, label: str) -> Markup:
+    """A bar for each value; nothing is drawn for 0. `label` says it in words."""
+    step = WIDTH / max(1, len(values))
+    shapes = Markup("")
+    for number, value in enumerate(values):
+        if value:
+            top = _up(value, highest)
+            shapes += Markup('<rect x="{}" y="{}" width="{}" height="{}"/>').format(
+                f"{number * step:.1f}", f"{top:g}", f"{max(step - 0.6, 1):.1f}", f"{HEIGHT - top:g}"
+            )
+    return _svg("bar-plot", shapes, label)
+
+
+def share_bar(value: int, highest: int) -> Markup:
+    """A bar of a length for a row that has the number, so that it says nothing to assistive technology."""
+    width = round(WIDTH * value / max(1, highest), 1)
+    bar = Markup('<rect x="0" y="0" width="{}" height="{}"/>').format(f"{width:g}", HEIGHT) if value else ""
+    return Markup(
+        '<svg class="plot share" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
+    ).format(WIDTH, HEIGHT, bar)
+
+
+def _across(number: int, count: int) -> str:
+    return f"{WIDTH * number / max(1, count - 1):.1f}"
+
+
+def _up(value: int, highest: int) -> float:
+    return round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * value / max(1, highest), 1)
+
+
+def _svg(kind: str, shapes: Markup, label: str) -> Markup:
+    return Markup(
+        '<svg class="plot {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(kind, WIDTH, HEIGHT, label, shapes)

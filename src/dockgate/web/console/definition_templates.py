@@ -1,0 +1,91 @@
+"""Documents to begin with, filled with the names that a person chose. Pure."""
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A document to begin with. `text` has NAME, REPOSITORY and SERVICE where names belong."""
+
+    kind: str
+    id: str
+    title: str
+    text: str
+
+
+_SOURCE = """\
+    # A push to the branch starts the pipeline.
+    kind: Pipeline
+    name: NAME
+    stages:
+      - name: Source
+        actions:
+          - {name: Source, type: source, repository: REPOSITORY, branch: main, output: SourceOutput}
+      - name: Build
+        actions:
+          - name: Build
+            type: build
+            input: SourceOutput
+            output: BuildOutput
+            namespace: BuildVariables
+            image: REPOSITORY/app
+            container: app
+"""
+_GATE = """\
+      - name: Gate
+        actions:
+          - {name: Approve, type: approval, image: "#{BuildVariables.IMAGE_DIGEST}", timeout: 7d}
+"""
+_GATE_OF_PEOPLE = """\
+      - name: Gate
+        actions:
+          - name: Approve
+            type: approval
+            image: "#{BuildVariables.IMAGE_DIGEST}"
+            timeout: 7d
+            # The verdict decides first; then a person who did not make the commit.
+            approvers: {roles: [approver], count: 1}
+"""
+_DEPLOY = """\
+      - name: Deploy
+        actions:
+          - {name: Deploy, type: deploy, input: BuildOutput, service: SERVICE}
+"""
+_SERVICE = """\
+    kind: Service
+    name: NAME
+    desiredCount: 1
+    taskDefinition:
+      container: app
+      ports: [{containerPort: 8080}]
+      healthCheck: {http: {port: 8080, path: /}, startPeriod: 20s}
+"""
+_POLICY = """\
+    kind: Policy
+    name: NAME
+    rules:
+      max_findings: {CRITICAL: 0, HIGH: 0}
+      exploited: {max: 0}
+"""
+
+TEMPLATES = tuple(
+    Template(kind, identity, title, dedent(text))
+    for kind, identity, title, text in (
+        ("repository", "plain", "Empty repository", "    kind: Repository\n    name: NAME\n"),
+        ("service", "http", "Web service with a health check", _SERVICE),
+        ("pipeline", "deliver", "Build, check, deploy", _SOURCE + _GATE + _DEPLOY),
+        ("pipeline", "people", "Build, check, a person approves, deploy", _SOURCE + _GATE_OF_PEOPLE + _DEPLOY),
+        ("pipeline", "build", "Build and check", _SOURCE + _GATE),
+        ("policy", "strict", "Nothing critical, high or exploited", _POLICY),
+    )
+)
+KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))
+
+
+def fill(template: Template, name: str, repository: str, service: str) -> str:
+    """The template's text with these names; those that are missing stay as they are, and the check says so."""
+    lines = (
+        line.replace("NAME", name or "NAME", 1) if line == "name: NAME" else line for line in template.text.split("\n")
+    )
+    return "\n".join(lines).replace("REPOSITORY", repository or "REPOSITORY").replace("SERVICE", service or "SERVICE")

@@ -1,0 +1,208 @@
+"""Documents: made from templates, edited with validation as one types, compared by version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+
+from dockgate.delivery.definitions.pipeline_text import pipeline_text
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
+from dockgate.web import api
+from dockgate.web.authorization import describe_call
+from dockgate.web.console.definition_templates import KINDS, TEMPLATES, fill
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Lines of a difference that a page shows.
+MAX_LINES = 2000
+
+router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Whether a text is valid. `problem` is the error, None for none; `kind` is what the text describes."""
+
+    kind: str
+    problem: DockgateError | None
+
+
+def check_text(server: WebServices, text: str, form: str, name: str) -> CheckResult:
+    """Check a text as saving it would, and change nothing. `form` is "policy" for rules, "pipeline", or "document"."""
+    try:
+        if form == "policy":
+            server.policies.read(text + "\n", name)
+            return CheckResult("Policy", None)
+        if form == "pipeline":
+            server.documents.check_pipeline(text + "\n", name)
+            return CheckResult("Pipeline", None)
+        return CheckResult(server.documents.check(text + "\n", name), None)
+    except DockgateError as error:
+        return CheckResult("", error)
+
+
+def difference(before: str, after: str) -> list[str]:
+    """The unified difference of two texts, without the lines that name files."""
+    return list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=4))[2:][:MAX_LINES]
+
+
+@router.post("/definitions/check")
+def check(request: Request, who: api.Reader, server: api.ServerDependency, fields: Form) -> HTMLResponse:
+    """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
+    result = check_text(server, fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document")
+    return render(request, who, "_check.html", result=result)
+
+
+@router.get("/new/{kind}")
+def new(
+    kind: str,
+    request: Request,
+    who: api.Definer,
+    server: api.ServerDependency,
+    template: str = "",
+    name: str = "",
+    repository: str = "",
+    service: str = "",
+) -> Response:
+    """Show a document to begin with, filled with the chosen names."""
+    choices = [each for each in TEMPLATES if each.kind == kind]
+    if not choices:
+        raise NotFoundError(f"There are no templates of the kind {kind[:40]!r}.", f"Kinds: {', '.join(KINDS)}.")
+    chosen = next((each for each in choices if each.id == template), choices[0])
+    text = fill(chosen, name.strip(), repository.strip(), service.strip())
+    values = {"template": chosen.id, "name": name, "repository": repository, "service": service}
+    return _new_page(request, who, server, kind, values, text)
+
+
+def _new_page(
+    request: Request,
+    who: Caller,
+    server: WebServices,
+    kind: str,
+    values: dict[str, str],
+    text: str,
+    result: CheckResult | None = None,
+) -> Response:
+    is_refused = result is not None and result.problem is not None
+    return render(
+        request,
+        who,
+        "definition_new.html",
+        422 if is_refused else 200,
+        title=f"Error: new {kind}" if is_refused else f"New {kind}",
+        kind=kind,
+        templates=[each for each in TEMPLATES if each.kind == kind],
+        values=values,
+        text=text,
+        result=result,
+        repositories=server.store.repositories.names() if kind == "pipeline" else (),
+        services=[service.name for service in server.store.services.list()] if kind == "pipeline" else (),
+    )
+
+
+_PAGES = {
+    "Repository": "/repositories/{}",
+    "Service": "/running/{}",
+    "Pipeline": "/pipelines/{}",
+    "Policy": "/policies/{}",
+    "PolicyAssignment": "/policies",
+    "Rule": "/events/rules/{}",
+    "Target": "/events/targets/{}",
+}
+
+
+@router.post("/new/{kind}")
+def create(kind: str, request: Request, who: api.Definer, server: api.ServerDependency, fields: Form) -> Response:
+    """Apply a document, or only check it."""
+    text = fields.get("text", "")
+    values = dict.fromkeys(("template", "name", "repository", "service"), "")
+    if fields.get("do") == "check":
+        return _new_page(request, who, server, kind, values, text, check_text(server, text, "document", "document"))
+    try:
+        applied = server.documents.apply(text + "\n", "document", who)
+    except DockgateError as error:
+        return _new_page(request, who, server, kind, values, text, CheckResult("", error))
+    describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
+    return see_other(_PAGES[applied.kind].format(applied.name))
+
+
+@router.get("/pipelines/{name}/definition")
+def definition(
+    name: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    version: api.Count = 0,
+    against: api.Count = 0,
+) -> Response:
+    """Show a pipeline's definition in one version, and what it changed; those who may, edit the newest."""
+    return _definition_page(request, who, server, name, version, against)
+
+
+def _definition_page(
+    request: Request,
+    who: Caller,
+    server: WebServices,
+    name: str,
+    version: int = 0,
+    against: int = 0,
+    **edited: Any,
+) -> Response:
+    history = server.store.pipelines.history(name)
+    if not history:
+        server.store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
+    by_version = {pipeline.version: pipeline for pipeline, _ in history}
+    newest = history[0][0].version
+    shown = by_version.get(version or newest)
+    if shown is None:
+        raise NotFoundError(f"The pipeline {name} has no version {version}.", f"Versions: 1 to {newest}.")
+    previous = by_version.get(against or shown.version - 1)
+    text = edited.get("text", pipeline_text(shown))
+    result: CheckResult | None = edited.get("result")
+    is_refused = result is not None and result.problem is not None
+    lines: Sequence[str] = difference(pipeline_text(previous), pipeline_text(shown)) if previous else ()
+    return render(
+        request,
+        who,
+        "definition.html",
+        422 if is_refused else 200,
+        title=f"Error: definition of {name}" if is_refused else f"Definition of {name}",
+        name=name,
+        shown=shown,
+        newest=newest,
+        previous=previous,
+        history=[(pipeline.version, at) for pipeline, at in history],
+        text=text,
+        result=result,
+        lines=lines,
+    )
+
+
+@router.post("/pipelines/{name}/definition")
+def save_definition(
+    name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form
+) -> Response:
+    """Save a new version of a pipeline, unless another person did since the page was opened; or only check it."""
+    text, seen = fields.get("text", ""), fields.get("version", "")
+    if fields.get("do") == "check":
+        result = check_text(server, text, "pipeline", name)
+        return _definition_page(request, who, server, name, text=text, result=result)
+    try:
+        present = server.store.pipelines.get(name).version
+        if seen != str(present):
+            raise ChangedError(
+                f"Version {present} was saved since you opened version {seen or 'none'}.",
+                "Compare the versions below, and save again.",
+            )
+        server.documents.check_pipeline(text + "\n", name)
+        applied = server.documents.apply(text + "\n", name, who)
+    except DockgateError as error:
+        return _definition_page(request, who, server, name, text=text, result=CheckResult("", error))
+    describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
+    return see_other(f"/pipelines/{name}/definition")

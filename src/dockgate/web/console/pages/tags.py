@@ -1,0 +1,31 @@
+"""A tag of an image repository: what it names, what it named, and its findings over time."""
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.services.finding_trends import DAYS
+from dockgate.services.image_findings import find_of_tag
+from dockgate.shared.errors import NotFoundError
+from dockgate.web import api
+from dockgate.web.console.formats import repository_path
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+router = page_router()
+
+
+@router.get("/images/r/{name:path}")
+@api.checks_token_limits
+def tag(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
+    repository, colon, tag_name = name.rpartition(":")
+    if not colon:
+        who.require(repository=name)
+        return see_other(repository_path(name))
+    who.require(repository=repository)
+    findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
+    if not findings.digests:
+        raise NotFoundError(f"There is no tag {name}.", "`dockgate image list` lists the pushed images.")
+    return render(
+        request, who, "tag.html", title=name, repository=repository, tag=tag_name, findings=findings, days=findings.days
+    )

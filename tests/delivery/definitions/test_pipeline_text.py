@@ -1,0 +1,56 @@
+"""A pipeline's text is read back as the same pipeline."""
+
+import pytest
+
+from dockgate.delivery.definitions import documents
+from dockgate.delivery.definitions.pipeline_text import pipeline_text
+from dockgate.delivery.model import Pipeline
+
+TEXT = """\
+kind: Pipeline
+name: web
+stages:
+  - name: Source
+    actions: [{name: Source, type: source, repository: web, branch: "no", output: Sources, namespace: Source}]
+  - name: Build
+    actions:
+      - {name: Build, type: build, input: Sources, output: Built, namespace: B, image: web/app, container: app}
+      - name: Arm
+        type: build
+        runOrder: 2
+        input: Sources
+        output: Arm
+        image: web/arm
+        container: app
+        dockerfile: arm/Dockerfile
+        args: {BASE: "127.0.0.1:7421/debian:trixie", AT: "22:22", EMPTY: ""}
+        labels: {arch: arm64}
+  - name: Gate
+    actions:
+      - {name: Verdict, type: approval, image: "#{B.IMAGE_DIGEST}", policy: strict, timeout: 90m}
+      - name: People
+        type: approval
+        image: "#{B.IMAGE_DIGEST}"
+        timeout: 61
+        approvers: {roles: [approver], principals: [ada], count: 2, exclude_committer: false}
+  - name: Deploy
+    actions: [{name: Deploy, type: deploy, input: Built, service: web}]
+"""
+
+
+def test_a_pipeline_is_read_back_from_its_text() -> None:
+    pipeline = documents.read(TEXT, "web.yaml")
+    assert isinstance(pipeline, Pipeline)
+    text = pipeline_text(pipeline)
+    assert documents.read(text, "web.yaml") == pipeline
+    assert pipeline_text(pipeline) == text
+
+
+@pytest.mark.parametrize("words", ["timeout: 90m", "branch: 'no'", "runOrder: 2", "arch: arm64"])
+def test_the_text_is_as_people_write_it(words: str) -> None:
+    pipeline = documents.read(TEXT, "web.yaml")
+    assert isinstance(pipeline, Pipeline)
+    text = pipeline_text(pipeline)
+    assert words in text
+    assert "runOrder: 1\n" not in text
+    assert "dockerfile: Dockerfile" not in text

@@ -1,0 +1,164 @@
+"""Definitions in the console: from templates, checked while typed, saved as versions, compared."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.web.console.definition_templates import KINDS, TEMPLATES
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        yield browser
+
+
+def _text(html: str) -> str:
+    match = re.search(r"(?s)<textarea[^>]*>(.*?)</textarea>", html)
+    assert match
+    return unescape(match[1])
+
+
+def _save(browser: Browser, name: str, text: str, version: str, **more: str) -> httpx.Response:
+    return browser.send_form(f"/pipelines/{name}/definition", text=text, version=version, **more)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: f"{template.kind}-{template.id}")
+def test_every_template_makes_a_valid_document(site: Site, template) -> None:  # type: ignore[no-untyped-def]
+    name = f"from-{template.id}"
+    query = {"template": template.id, "name": name, "repository": "web", "service": "web"}
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        text = _text(browser.get(f"/new/{template.kind}", params=query).text)
+        answer = browser.send_form(f"/new/{template.kind}", text=text)
+        assert answer.status_code == 303, answer.text
+        assert name in browser.get(answer.headers["location"]).text
+
+
+def test_the_first_template_of_every_kind_says_what_is_missing(browser: Browser) -> None:
+    for kind in KINDS:
+        assert browser.get(f"/new/{kind}").status_code == 200
+    answer = browser.send_form("/new/pipeline", text=_text(browser.get("/new/pipeline").text))
+    assert answer.status_code == 422
+    assert "REPOSITORY" in re.sub(r"(?s)<textarea.*?</textarea>", "", answer.text)
+    assert browser.get("/new/anything").status_code == 404
+
+
+def test_a_text_is_checked_without_saving(site: Site, browser: Browser) -> None:
+    text = _text(browser.get("/pipelines/api/definition").text)
+    check = {"form": "pipeline", "name": "api"}
+    assert "Valid Pipeline." in browser.send_form("/definitions/check", text=text, **check).text
+    wrong = browser.send_form("/definitions/check", text=text.replace("type: build", "type: bild"), **check).text
+    assert "Not valid." in wrong
+    assert re.search(r"api:\d+: ", unescape(wrong))
+    assert "<html" not in wrong
+    other = text.replace("name: api", "name: other", 1)
+    assert "Not valid." in browser.send_form("/definitions/check", text=other, **check).text
+    rules = {"form": "policy", "name": "strict"}
+    assert "Valid Policy." in browser.send_form("/definitions/check", text="max_findings: {HIGH: 0}", **rules).text
+    assert "Not valid." in browser.send_form("/definitions/check", text="max_findings: {HIHG: 0}", **rules).text
+    assert "Not valid." in browser.send_form("/definitions/check", text=HOSTILE, form="document").text
+    assert len(site.server.store.pipelines.history("api")) == 1
+
+
+def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, browser: Browser) -> None:
+    text = _text(browser.get("/pipelines/jobs/definition").text)
+    unchanged = _save(browser, "jobs", text, "1")
+    assert unchanged.status_code == 303
+    assert len(site.server.store.pipelines.history("jobs")) == 1
+    assert _save(browser, "jobs", text.replace("type: build", "type: bild"), "1").status_code == 422
+    assert _save(browser, "jobs", text.replace("name: Approval", "name: Gate"), "1").status_code == 303
+    page = browser.get("/pipelines/jobs/definition").text
+    assert re.search(r"<del>-\s+- name: Approval", page)
+    assert re.search(r"<ins>\+\s+- name: Gate", page)
+    assert "Approval" in browser.get("/pipelines/jobs/definition?version=1").text
+    stale = _save(browser, "jobs", text, "1")
+    assert stale.status_code == 422
+    assert "was saved since you opened" in stale.text
+    assert _text(stale.text).strip() == text.strip()
+    assert browser.get("/pipelines/jobs/definition?version=9").status_code == 404
+
+
+def test_a_definition_cannot_become_something_else(site: Site, browser: Browser) -> None:
+    for text in ("kind: Repository\nname: slow", _text(browser.get("/pipelines/api/definition").text)):
+        answer = _save(browser, "slow", text, "1")
+        assert answer.status_code == 422
+        assert "this is not the definition of the pipeline" in unescape(answer.text)
+    assert len(site.server.store.pipelines.history("slow")) == 1
+
+
+def test_without_scripts_a_button_checks(site: Site, browser: Browser) -> None:
+    text = _text(browser.get("/pipelines/slow/definition").text).replace("timeout: 7d", "timeout: 6d")
+    answer = _save(browser, "slow", text, "1", do="check")
+    assert answer.status_code == 200
+    assert "Valid Pipeline." in answer.text
+    assert len(site.server.store.pipelines.history("slow")) == 1
+    assert (
+        "Valid Repository." in browser.send_form("/new/repository", text="kind: Repository\nname: x", do="check").text
+    )
+    assert "x" not in site.server.store.repositories.names()
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role not in (Role.ADMIN, Role.SECURITY)])
+def test_others_read_definitions_and_change_none(site: Site, role: Role) -> None:
+    with Browser(site.server, site.tokens[role]) as browser:
+        html = browser.get("/pipelines/web/definition").text
+        assert "kind: Pipeline" in html
+        assert "<textarea" not in html
+        assert _save(browser, "web", "kind: Pipeline", "1").status_code == 403
+        assert browser.get("/new/pipeline").status_code == 403
+        assert browser.send_form("/new/repository", text="kind: Repository\nname: x").status_code == 403
+
+
+def test_who_accepts_risks_creates_policies_and_no_pipelines(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        policy = _text(browser.get("/new/policy?name=careful").text)
+        assert browser.send_form("/new/policy", text=policy).status_code == 303
+        refused = browser.send_form("/new/repository", text="kind: Repository\nname: x")
+        assert refused.status_code == 422
+        assert "permission" in refused.text
+    assert "x" not in site.server.store.repositories.names()
+
+
+# --- policies ------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_tried_on_the_past_and_on_what_runs_before_it_is_saved(site: Site) -> None:
+    assert site.server.client.put("/policies/tried", content="max_findings: {LOW: 9}\n").is_success
+    strict = {"text": "max_findings: {LOW: 0}", "version": "1"}
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        past = browser.send_form("/policies/tried", do="history", **strict).text
+        assert "On the newest verdicts" in past
+        assert "Approved → Rejected" in past
+        assert f"/images/{site.approved}" in past
+        assert _text(past).strip() == strict["text"]
+        runs = browser.send_form("/policies/tried", do="running", **strict).text
+        assert "On what runs now: 1 image of 1 would change" in runs
+        wrong = browser.send_form("/policies/tried", do="history", text="max_findings: {HIHG: 0}", version="1")
+        assert wrong.status_code == 422
+        assert "Nothing was saved" in wrong.text
+        assert browser.send_form("/policies/tried", do="history x", **strict).status_code == 422
+    assert site.server.get("/policies/tried")["version"] == 1
+
+
+def test_versions_of_a_policy_are_compared(site: Site) -> None:
+    for limit in (1, 2, 3):
+        site.server.client.put("/policies/changing", content=f"max_findings: {{LOW: {limit}}}\n")
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        page = browser.get("/policies/changing").text
+        assert "<del>-max_findings: {LOW: 2}</del>" in page
+        assert "<ins>+max_findings: {LOW: 3}</ins>" in page
+        assert "<del>-max_findings: {LOW: 1}</del>" in browser.get("/policies/changing?version=3&against=1").text

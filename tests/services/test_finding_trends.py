@@ -1,0 +1,130 @@
+"""Trends: open vulnerabilities by day, fixes, a tag's findings over time, and findings by layer."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.services.test_exposure import Fleet, day
+from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.services.clock import ServerClock
+from dockgate.services.finding_trends import (
+    FRESH_SECONDS,
+    Fixes,
+    SeverityTrend,
+    TrendReader,
+    compute_trends,
+    count_open,
+    last_days,
+)
+from dockgate.services.image_findings import find_by_layer, find_of_tag
+from dockgate.shared.digest import digest_of
+from dockgate.store.trends import ALWAYS
+from dockgate.vulnerabilities.model import Severity
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened(request.param, tmp_path) as store:
+        yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]), today=10)
+
+
+def trend(fleet: Fleet, severity: Severity = Severity.HIGH) -> SeverityTrend:
+    trends = compute_trends(fleet.store, fleet.clock()())
+    return next(entry for entry in trends.severities if entry.severity is severity)
+
+
+def test_a_vulnerability_is_open_until_no_tag_names_an_image_with_it(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.today = 12
+    fleet.push("b", "team/api", "1", package("idna", "3.6"), package("six", "1"))
+    fleet.today = 14
+    fleet.push("c", "team/web", "1", package("idna", "3.7"))
+    fleet.today = 16
+    assert trend(fleet).open[-7:] == [1, 1, 1, 1, 1, 1, 1]  # team/api has it still
+    assert trend(fleet).open[:-7] == [0] * 83
+    fleet.push("d", "team/api", "1", package("idna", "3.7"))
+    fleet.today = 18
+    assert trend(fleet).open[-9:] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert trend(fleet).fixes == {30: Fixes(1, 6.0), 90: Fixes(1, 6.0)}
+
+
+def test_a_withdrawn_advisory_closes_a_vulnerability_and_is_no_fix(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.today = 12
+    fleet.database.advisories = [FLASK]
+    fleet.index.rematch_all(fleet.database)
+    fleet.today = 13
+    assert trend(fleet).open[-4:] == [1, 1, 0, 0]
+    assert trend(fleet).fixes[90] == Fixes(0, None)
+
+
+def test_a_vulnerability_in_two_packages_counts_once(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"), package("idna", "3.5"))
+    assert trend(fleet).open[-1] == 1
+
+
+def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> None:
+    trends = compute_trends(fleet.store, fleet.clock()())
+    assert trends.begins_on is None
+    assert all(not any(entry.open) for entry in trends.severities)
+
+
+def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
+    start, seconds = fleet.clock()(), [0.0]
+    reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds[0])))
+    assert reader.read().begins_on is None
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    assert reader.read().begins_on is None
+    seconds[0] = FRESH_SECONDS + 1
+    assert reader.read().begins_on == day(10)[:10]
+
+
+@pytest.mark.parametrize(
+    ("times", "counts"),
+    [
+        ([("2026-11-02T00:00:00.000Z", ALWAYS)], [0, 1, 1]),
+        ([("2026-11-02T00:00:00.000Z", "2026-11-03T00:00:00.000Z")], [0, 1, 0]),
+        ([("2026-11-02T01:00:00.000Z", "2026-11-02T02:00:00.000Z")], [0, 0, 0]),
+        ([("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z")], [0, 0, 0]),
+        ([("2026-01-01T00:00:00.000Z", "2026-11-01T09:00:00.000Z")], [0, 0, 0]),
+        ([("2026-01-01T00:00:00.000Z", ALWAYS), ("2026-11-03T00:00:00.000Z", ALWAYS)], [1, 1, 2]),
+        ([("2026-12-01T00:00:00.000Z", ALWAYS)], [0, 0, 0]),
+    ],
+)
+def test_times_count_on_the_days_at_whose_end_they_last(times: list[tuple[str, str]], counts: list[int]) -> None:
+    assert count_open(times, ["2026-11-01", "2026-11-02", "2026-11-03"]) == counts
+
+
+def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.today = 12
+    fleet.push("b", "team/web", "1", package("idna", "3.7"))
+    fleet.today = 13
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 5)
+    assert findings.days == last_days(fleet.clock()(), 5) == [day(number)[:10] for number in range(9, 14)]
+    assert findings.severities[Severity.HIGH] == [None, 1, 1, 0, 0]
+    assert [entry.counts for entry in findings.digests] == [[], [(1, Severity.HIGH)]]
+    assert findings.digests[0].until is None
+
+
+def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Fleet) -> None:
+    from dockgate.store.records import PushedImage
+
+    fleet.store.images.add_push(PushedImage("team/web", "1", digest_of(b"x"), day(10)))
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 2)
+    assert findings.severities[Severity.HIGH] == [None, None]
+    assert [entry.counts for entry in findings.digests] == [None]
+
+
+def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -> None:
+    fleet.database.advisories.append(advisory("CVE-2026-9", "six", "2"))
+    image = fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("six", "1"))
+    layers = find_by_layer(fleet.store, image)
+    assert {layer: (entry.packages, [count for count, _ in entry.counts]) for (_, layer), entry in layers.items()} == {
+        "sha256:base": (1, [1]),
+        "sha256:own": (1, [1]),
+    }
+    assert find_by_layer(fleet.store, digest_of(b"x")) == {}
