@@ -3,8 +3,10 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 from tests.reports.samples import EVIL, NOW, finding, inventory, platform_verdict, pypi, reports, verdict
 from tests.reports.test_schemas import written
 
@@ -110,13 +112,42 @@ def test_an_html_page_shows_the_verdict() -> None:
     assert f"? {Status.UNDETERMINED}" in page(REPORTS["gate without a scan"]).text
 
 
+def test_an_html_page_has_totals_then_the_remedy_then_what_is_broken_then_findings() -> None:
+    text = written(REPORTS["gate with remediation"], "html")
+    parts = ('<ul class="totals">', "To pass: upgrade 2 packages", '<h3 class="rejected">', "<h3>Findings")
+    assert sorted(parts, key=text.index) == list(parts)
+
+
+def test_names_break_only_where_a_part_ends() -> None:
+    text = written(REPORTS["odd scan"], "html")
+    assert re.findall(r"[^/@:!._+>-]<wbr>", text) == []
+    assert "pkg:<wbr>" in text
+
+
+@pytest.mark.real
+def test_a_browser_sorts_findings_by_severity_and_by_version(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(written(REPORTS["odd scan"], "html"), "utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        table = page.locator("table.findings").first
+        severities = "rows => rows.map(row => Number(row.cells[0].dataset.sort))"
+        for expected, is_reversed in (("ascending", False), ("descending", True)):
+            table.get_by_role("button", name="Severity").click()
+            ranks = table.locator("tbody tr").evaluate_all(severities)
+            assert ranks == sorted(ranks, reverse=is_reversed)
+            assert table.locator("th").first.get_attribute("aria-sort") == expected
+        browser.close()
+
+
 @pytest.mark.real
 def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object) -> None:
     """A script of the test types into the filter; the test adds its hash to the page's content security policy."""
     import base64
     import hashlib
     import subprocess
-    from pathlib import Path
 
     script = (
         '{ const box = document.getElementById("filter"); box.value = "openssl"; '

@@ -65,8 +65,8 @@ def test_a_text_is_checked_without_saving(site: Site, browser: Browser) -> None:
     assert "Not valid." in wrong
     assert re.search(r"api:\d+: ", unescape(wrong))
     assert "<html" not in wrong
-    other = text.replace("name: api", "name: other", 1)
-    assert "Not valid." in browser.send_form("/definitions/check", text=other, **check).text
+    renamed = text.replace("name: api", "name: other", 1)
+    assert "Not valid." in browser.send_form("/definitions/check", text=renamed, **check).text
     rules = {"form": "policy", "name": "strict"}
     assert "Valid Policy." in browser.send_form("/definitions/check", text="max_findings: {HIGH: 0}", **rules).text
     assert "Not valid." in browser.send_form("/definitions/check", text="max_findings: {HIHG: 0}", **rules).text

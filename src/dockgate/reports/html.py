@@ -3,6 +3,7 @@
 Text from images and feeds is escaped, and the content security policy blocks every other script and resource.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TextIO
@@ -18,6 +19,10 @@ from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
+# Bars of a severity, as in the console.
+_BARS = {Severity.CRITICAL: 4, Severity.HIGH: 3, Severity.MEDIUM: 2, Severity.LOW: 1}
+# After these, a long name may break: nowhere else, above all not in print.
+_BREAKS = re.compile(r"([/@:!]|(?<=[A-Za-z0-9])[._+-])")
 
 
 def _write(report: ImageReport, out: TextIO) -> None:
@@ -38,6 +43,7 @@ def _body(report: ImageReport) -> Iterator[str]:
         status = report.verdict.status
         yield f'<p class="verdict {status.lower()}"><b>{_GLYPHS[status]} {status}</b> by policy '
         yield f"{_text(report.verdict.policy)}<br>{_text(report.verdict.summary)}</p>"
+    yield from _totals([finding for part in report.parts for finding in part.findings])
     yield "</header>"
     if any(part.findings for part in report.parts):
         yield page.FILTER
@@ -53,9 +59,9 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     yield f"<h2>{_text(part.label) or 'Image'}{badge}</h2>"
     yield f'<p class="quiet">{" · ".join(_about(report, part))}</p>'
     if part.platform_verdict:
+        yield from _remediation(part.platform_verdict)
         for violation in part.platform_verdict.violations:
             yield from _violation(violation, part)
-        yield from _remediation(part.platform_verdict)
         for title, violations in part.non_blocking:
             for violation in violations:
                 yield from _violation(violation, part, title)
@@ -69,14 +75,21 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
             yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step.text)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
     if part.findings:
-        chips = (_chip(kind, f"{count} {kind}") for count, kind in wording.severity_counts(part.findings))
-        yield f"<p>{' '.join(chips)}</p>"
+        if len(report.parts) > 1:
+            yield from _totals(part.findings)
         yield from _findings(part.findings, part)
     else:
         scope = " in the packages that could be looked up" if part.undetermined else ""
         yield f"<p>No findings{scope}.</p>"
     yield from _packages(part)
     yield "</section>"
+
+
+def _totals(findings: Iterable[Finding]) -> Iterator[str]:
+    """The number of findings of each severity, the worst first."""
+    if counts := wording.severity_counts(findings):
+        chips = (f"<li>{_chip(kind, f'{count} {kind}')}</li>" for count, kind in counts)
+        yield f'<ul class="totals">{"".join(chips)}</ul>'
 
 
 def _about(report: ImageReport, part: PlatformPart) -> Iterator[str]:
@@ -106,6 +119,10 @@ def _violation(violation: Violation, part: PlatformPart, aside: str = "") -> Ite
 def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
     """The upgrades, those of the base image on their own, with their commands, and what else blocks."""
     remediation = platform_verdict.remediation
+    reasons = wording.obstacle_reasons(platform_verdict)
+    if not remediation.upgrades and not reasons:
+        return
+    yield '<div class="panel">'
     if remediation.upgrades:
         title, few = wording.remediation_title(remediation)
         yield f"<h3>{title} <small>{few.strip()}</small></h3>"
@@ -113,16 +130,18 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
             if heading:
                 yield f'<p class="quiet">{heading}</p>'
             rows = (
-                f"<tr><td>{_text(upgrade.name)}</td><td>{_text(upgrade.version)}</td><td>{_text(upgrade.fixed)}</td>"
+                f"<tr><td>{_name(upgrade.name)}</td><td>{_name(upgrade.version)}</td>"
+                f'<td class="approved"><b>{_name(upgrade.fixed)}</b></td>'
                 f"<td>{_text(', '.join(upgrade.clears))}</td></tr>"
                 for upgrade in remediation.upgrades
                 if upgrade.base is is_base
             )
             yield from _table(("Upgrade", "From", "To", "Fixes"), rows)
-            yield from (f"<p><code>{_text(command)}</code></p>" for command in commands)
-    if reasons := wording.obstacle_reasons(platform_verdict):
+            yield from (f"<pre>{_text(command)}</pre>" for command in commands)
+    if reasons:
         yield f"<h3>{wording.obstacles_title(remediation)}</h3>"
         yield f"<ul>{''.join(f'<li>{_text(reason)}</li>' for reason in reasons)}</ul>"
+    yield "</div>"
 
 
 def _waived(part: PlatformPart) -> Iterator[str]:
@@ -148,28 +167,26 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
         *map(_text, wording.other_notes(finding))
     ]
     fixed = (
-        f'<span class="approved">{_text(finding.fixed)}</span>'
-        if finding.fixed
-        else f"<i>{wording.fix_status(finding)}</i>"
+        f'<b class="approved">{_name(finding.fixed)}</b>' if finding.fixed else f"<i>{wording.fix_status(finding)}</i>"
     )
     is_other_source = package.source_name.lower() != package.name.lower()
     origin = package.ecosystem + (f", of {package.source_name}" if is_other_source else "")
     cells = (
-        _chip(finding.severity, finding.severity.value),
         f"{identity}<br><small>{_text(finding.summary)}</small>",
-        f"{_text(package.name)}<br><small>{_text(origin)}</small>",
-        _text(package.version),
+        f"{_name(package.name)}<br><small>{_text(origin)}</small>",
+        _name(package.version),
         fixed,
         ", ".join(notes),
         f"<small>{_where(package, part)}</small>",
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    severity = f'<td data-sort="{finding.severity.rank}">{_chip(finding.severity, finding.severity.value)}</td>'
+    return f"<tr>{severity}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _where(package: Package, part: PlatformPart) -> str:
     base = part.in_base(package)
     whose = "" if base is None else "base image" if base else "own layers"
-    return "<br>".join(filter(None, (_text(package.path), whose)))
+    return "<br>".join(filter(None, (_name(package.path), whose)))
 
 
 def _packages(part: PlatformPart) -> Iterator[str]:
@@ -177,7 +194,7 @@ def _packages(part: PlatformPart) -> Iterator[str]:
     if inventory is None or not inventory.packages:
         return
     rows = (
-        f"<tr><td>{_text(package.name)}</td><td>{_text(package.version)}</td><td><small>{_text(package.purl)}</small></td>"
+        f"<tr><td>{_name(package.name)}</td><td>{_name(package.version)}</td><td><small>{_name(package.purl)}</small></td>"
         f"<td><small>{_where(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
@@ -195,7 +212,29 @@ def _table(head: Iterable[str], rows: Iterable[str], kind: str = "") -> Iterator
 
 
 def _chip(kind: Severity, text: str) -> str:
-    return f'<span class="chip {kind.lower()}">{text}</span>'
+    """A severity: bars, word and colour, so that none of them alone has to say it."""
+    filled = _BARS.get(kind, 0)
+    bars = "".join(
+        f'<rect x="{0.5 + bar * 5.5}" y="{8.5 - bar * 2.5}" width="4" height="{3 + bar * 2.5}"'
+        + (' class="full"/>' if bar < filled else "/>")
+        for bar in range(4)
+    )
+    return f'<span class="chip {kind.lower()}"><svg viewBox="0 0 22 12" aria-hidden="true">{bars}</svg>{text}</span>'
+
+
+def _name(text: str) -> str:
+    """A name, version or path as HTML that breaks only where its parts end."""
+    return "<wbr>".join(escape(piece) for piece in _pieces(clean(text)))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text, cut after each separator."""
+    start = 0
+    for match in _BREAKS.finditer(text):
+        yield text[start : match.end()]
+        start = match.end()
+    if text[start:]:
+        yield text[start:]
 
 
 def _text(text: str) -> str:

@@ -49,10 +49,6 @@ def test_foreign_text_is_escaped_and_isolated() -> None:
     assert formats.foreign("<b>\u202e") == '<bdi class="foreign">&lt;b&gt;\\u{202e}</bdi>'
 
 
-def test_a_log_line_loses_its_colours_and_shows_other_control_characters() -> None:
-    assert formats.log_text("\x1b[1;31mred\x1b[0m \x1b[2Jcleared\x07") == "red \\u{1b}[2Jcleared\\u{7}"
-
-
 @pytest.mark.parametrize(
     ("then", "distance"),
     [

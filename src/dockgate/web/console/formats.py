@@ -1,6 +1,5 @@
 """How the console writes states, times and text from outside. Pure."""
 
-import re
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,10 @@ from dockgate.delivery.model import ApprovalState, RunState, TaskState
 from dockgate.gate.model import Status
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console.terminal_text import visible
 
 # Hexadecimal digits of a digest that people see.
 DIGEST_LENGTH = 12
-# Colours and weights of terminals (ECMA-48, 8.3.117: SGR).
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 # Bars of a severity; None: unknown.
 _BARS: dict[Severity, int | None] = {
     Severity.CRITICAL: 4,
@@ -106,18 +104,6 @@ def package_path(purl: str, name: str = "") -> str:
 def foreign(text: str) -> Markup:
     """Text from an image, a commit or another person: isolated, with invisible characters made visible."""
     return Markup('<bdi class="foreign">{}</bdi>').format(visible(text))
-
-
-def visible(text: str) -> str:
-    """The text with unprintable characters (controls, direction overrides) as "\\u{…}"; line breaks and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)
-
-
-def log_text(text: str) -> str:
-    """A line of a log without its colours, and with other control characters made visible."""
-    return visible(_COLOUR.sub("", text))
 
 
 def when(text: str | None) -> Markup:

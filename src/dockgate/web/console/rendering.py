@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
-from dockgate.web.console import charts, formats
+from dockgate.web.console import charts, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 # A browser keeps a static file for a year: its URL changes with its content.
@@ -21,6 +21,9 @@ _STATIC_CACHE = "public, max-age=31536000, immutable"
 # The cookie that overrides the system's choice of light or dark.
 THEME_COOKIE = "dockgate-theme"
 THEMES = ("light", "dark")
+# The cookie that turns single-key shortcuts off (WCAG 2.1.4): its only value.
+KEYS_COOKIE = "dockgate-keys"
+KEYS_OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def render(
             path=request.url.path,
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             theme=theme if theme in THEMES else "",
+            has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
             navigation=_navigation(who) if who else (),
             is_unprotected=who is not None and who.token is None,
             version=server.version,
@@ -149,7 +153,6 @@ _FUNCTIONS = (
     formats.bars,
     formats.foreign,
     formats.line_breaks,
-    formats.log_text,
     formats.mark,
     formats.package_path,
     formats.plural,
@@ -158,7 +161,8 @@ _FUNCTIONS = (
     formats.short_digest,
     formats.tag_path,
     formats.took,
-    formats.visible,
+    terminal_text.render_line,
+    terminal_text.visible,
     formats.vulnerability_path,
     formats.when,
 )

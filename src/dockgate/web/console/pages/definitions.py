@@ -14,7 +14,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
-from dockgate.web.console.definition_templates import KINDS, TEMPLATES, fill
+from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -71,13 +71,18 @@ def new(
     service: str = "",
 ) -> Response:
     """Show a document to begin with, filled with the chosen names."""
-    choices = [each for each in TEMPLATES if each.kind == kind]
-    if not choices:
-        raise NotFoundError(f"There are no templates of the kind {kind[:40]!r}.", f"Kinds: {', '.join(KINDS)}.")
+    choices = _templates(kind)
     chosen = next((each for each in choices if each.id == template), choices[0])
     text = fill(chosen, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen.id, "name": name, "repository": repository, "service": service}
     return _new_page(request, who, server, kind, values, text)
+
+
+def _templates(kind: str) -> Sequence[Template]:
+    """The templates of a kind, at least one."""
+    if kind not in KINDS:
+        raise NotFoundError(f"There are no templates of the kind {kind[:40]!r}.", f"Kinds: {', '.join(KINDS)}.")
+    return [each for each in TEMPLATES if each.kind == kind]
 
 
 def _new_page(
@@ -97,7 +102,7 @@ def _new_page(
         422 if is_refused else 200,
         title=f"Error: new {kind}" if is_refused else f"New {kind}",
         kind=kind,
-        templates=[each for each in TEMPLATES if each.kind == kind],
+        templates=_templates(kind),
         values=values,
         text=text,
         result=result,
@@ -120,6 +125,7 @@ _PAGES = {
 @router.post("/new/{kind}")
 def create(kind: str, request: Request, who: api.Definer, server: api.ServerDependency, fields: Form) -> Response:
     """Apply a document, or only check it."""
+    _templates(kind)  # refuses unknown kinds before anything is changed
     text = fields.get("text", "")
     values = dict.fromkeys(("template", "name", "repository", "service"), "")
     if fields.get("do") == "check":

@@ -18,6 +18,7 @@ from dockgate.web.api.approvals import ApprovalView
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.terminal_text import plain_line
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
@@ -91,12 +92,20 @@ def log(
     who: api.Reader,
     server: api.ServerDependency,
     q: str = "",
+    line: api.Count = 0,
+    before: api.Count = 0,
+    wrap: str = "",
 ) -> Response:
-    """Show the last lines of an action's log, or those that contain a text."""
+    """Show the last lines of an action's log, those around a `line` or `before` one, or those that contain a text."""
     key = ActionKey(execution_id, stage, action, attempt)
     run = server.store.executions.run(key)
     lines, is_cut = _lines(server.store.logs, key)
-    numbered = [(number, text) for number, text in enumerate(lines, start=1) if q.lower() in text.lower()]
+    words = q.lower()
+    numbered = [(number, text) for number, text in enumerate(lines, 1) if words in plain_line(text).lower()]
+    end = sum(number < before for number, _ in numbered) if before else len(numbered)
+    if line and not q:
+        end = min(len(numbered), line + MAX_LINES // 2)
+    shown = numbered[max(0, end - MAX_LINES) : end]
     return render(
         request,
         who,
@@ -106,7 +115,10 @@ def log(
         key=key,
         run=run,
         q=q,
-        lines=[(number, _fold(text)) for number, text in numbered[-MAX_LINES:]],
+        line=line,
+        is_wrapped=wrap != "no",
+        is_newest=end == len(numbered),
+        lines=[(number, _fold(text)) for number, text in shown],
         match_count=len(numbered),
         total=len(lines),
         is_cut=is_cut,

@@ -26,7 +26,7 @@ from dockgate.web.browser_sessions import (
     set_sign_in,
     sign_in_fields,
 )
-from dockgate.web.console.rendering import THEME_COOKIE, THEMES, render, static_file
+from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, render, static_file
 from dockgate.web.console.routes import form_of, own_path, page_router, see_other
 
 router = page_router()
@@ -137,11 +137,15 @@ def sign_out(request: Request, who: api.Reader, server: api.ServerDependency) ->
 @router.post("/theme")
 @api.checks_token_limits
 def choose_theme(request: Request, who: api.Reader, fields: Form) -> Response:
-    """Keep the choice of light or dark in this browser; another value follows the system."""
+    """Keep the choices of light or dark and of shortcuts in this browser; other values are the usual ones."""
     response = see_other("/settings")
     theme = fields.get("theme", "")
     if theme in THEMES:
         response.set_cookie(THEME_COOKIE, theme, max_age=_YEAR, httponly=True, samesite="lax")
     else:
         response.delete_cookie(THEME_COOKIE, httponly=True)
+    if fields.get("keys") == KEYS_OFF:
+        response.set_cookie(KEYS_COOKIE, KEYS_OFF, max_age=_YEAR, httponly=True, samesite="lax")
+    else:
+        response.delete_cookie(KEYS_COOKIE, httponly=True)
     return response

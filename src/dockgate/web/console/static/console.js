@@ -34,7 +34,7 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("form button")) button.disabled = false;
 });
 
-const PLACES = { o: "/", p: "/pipelines", i: "/images", v: "/waivers", r: "/running" };
+const PLACES = { o: "/", p: "/pipelines", i: "/images", v: "/vulnerabilities", w: "/waivers", r: "/running" };
 let isGoing = false;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");

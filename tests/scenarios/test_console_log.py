@@ -1,0 +1,88 @@
+"""A log in the console: colours, search, wrapping, the way to earlier lines, and links to one line."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.server import ServerSystem
+
+from dockgate.delivery.model import ActionKey
+from dockgate.identity.model import Role
+
+LINES = 2500
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        made = Site(server)
+        key = ActionKey(made.execution, "Build", "Build", 1)
+        for number in range(len(server.store.logs.read(key, 0)[0].splitlines()) + 1, LINES + 1):
+            text = {1000: f"\x1b[31merror\x1b[0m {HOSTILE}", 1001: "\x1b[1mfai\x1b[0mled"}.get(number, f"step {number}")
+            server.store.logs.append(key, text)
+        yield made
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        yield browser
+
+
+def _numbers(html: str) -> list[int]:
+    return [int(number) for number in re.findall(r'id="l(\d+)"', html)]
+
+
+def test_the_newest_lines_come_first_and_earlier_ones_by_links(site: Site, browser: Browser) -> None:
+    path = f"/executions/{site.execution}/Build/Build/1"
+    seen: list[int] = []
+    query = ""
+    while True:
+        html = browser.get(path + query).text
+        numbers = _numbers(html)
+        assert len(numbers) <= 1000
+        seen = numbers + seen
+        if earlier := re.search(r'href="[^"?]*(\?before=\d+)"', html):
+            query = earlier[1]
+        else:
+            break
+    assert seen == list(range(1, LINES + 1))
+
+
+def test_a_link_to_a_line_shows_it_wherever_it_is(site: Site, browser: Browser) -> None:
+    path = f"/executions/{site.execution}/Build/Build/1"
+    html = browser.get(f"{path}?line=7").text
+    assert 7 in _numbers(html)
+    assert re.search(r'class="line chosen" id="l7"', html)
+    assert f'href="{path}?line=7#l7"' in html
+    assert "data-follow" not in html
+    assert browser.get(f"{path}?line=999999999").status_code == 200
+
+
+def test_colours_are_shown_and_nothing_acts(site: Site, browser: Browser) -> None:
+    html = browser.get(f"/executions/{site.execution}/Build/Build/1?line=1000").text
+    assert '<span class="sgr-red">error</span> &lt;script&gt;' in html
+    assert "<script>alert" not in html
+    assert "\x1b" not in html
+
+
+def test_a_search_finds_text_across_colours_and_long_lines_need_not_wrap(site: Site, browser: Browser) -> None:
+    path = f"/executions/{site.execution}/Build/Build/1"
+    html = browser.get(f"{path}?q=FAILED&wrap=no").text
+    assert _numbers(html) == [1001]
+    assert 'class="log unwrapped"' in html
+    assert 'name="wrap" value="no"' in html
+    assert "No line contains" in browser.get(f"{path}?q=nothing-like-this").text
+
+
+def test_shortcuts_can_be_turned_off(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        assert 'data-keys="off"' not in browser.get("/").text
+        browser.send_form("/theme", theme="", keys="off")
+        assert 'data-keys="off"' in browser.get("/").text
+        assert "(key /)" not in browser.get("/").text
+        browser.send_form("/theme", theme="", keys="")
+        assert 'data-keys="off"' not in browser.get("/").text
