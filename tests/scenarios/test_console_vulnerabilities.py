@@ -13,7 +13,6 @@ from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
-from tests.scenarios.queries import statements_of
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -130,12 +129,3 @@ def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
         assert site.rejected not in browser.get("/packages/critical-fixed-0").text
         assert site.rejected not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
         assert browser.get("/vulnerabilities").status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("path", "most"),
-    [("/vulnerabilities", 12), (f"/vulnerabilities/{CRITICAL}", 32), ("/packages/critical-fixed-0", 32)],
-)
-def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str, most: int) -> None:
-    statements = statements_of(site.server.store, lambda: browser.get(path))
-    assert len(statements) <= most, "\n".join(statements)

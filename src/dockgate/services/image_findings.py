@@ -59,11 +59,10 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
         placed = list(store.fleet.bundles_of_images([image.id]))
         contents = dict(store.fleet.bundles({entry.bundle for entry in placed}))
         components = {number for content in contents.values() for number in content.counted}
-        lives = store.trends.lives(components)
+        lives = store.trends.lives(components, has_past=False)
     present: dict[int, list[Severity]] = {}
     for life in lives:
-        if life.closed == ALWAYS:
-            present.setdefault(life.component, []).append(life.severity)
+        present.setdefault(life.component, []).append(life.severity)
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
     for entry in placed:
         content = contents[entry.bundle]

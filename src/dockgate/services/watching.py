@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.gate.policy_choice import Watch, WatchStart
+from dockgate.gate.policy_choice import DEFAULT_POLICY, Watch, WatchStart
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.cases import running_image
 from dockgate.services.clock import ServerClock
@@ -35,6 +35,11 @@ class WatchedRepository:
     owners: tuple[str, ...]
 
 
+def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
+    """Whether an image is watched that is in these repositories. One without a repository is."""
+    return not repositories or any(entry.is_watched for entry in repositories)
+
+
 @dataclass(slots=True)
 class Watching:
     """Answers which images are watched, and records their uses. Any thread may call.
@@ -57,8 +62,7 @@ class Watching:
 
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
-        watched = self.repositories(image)
-        return not watched or any(entry.is_watched for entry in watched)
+        return is_watched_in(self.repositories(image))
 
     def state(self, repository: str, image: str) -> WatchState:
         """Return whether an image is watched in a repository.
@@ -93,10 +97,12 @@ class Watching:
                 self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
     def _watched(self, image: str, use: ImageUse) -> WatchedRepository:
-        watch = self.selection.watch_of(use.repository)
+        assignment = self.selection.assignment_of(use.repository)
+        watch = assignment.watch if assignment else Watch()
         is_running = watch.start is not WatchStart.FOREVER and self._is_running(image)
         state = watch_state(watch, use, self.clock.now(), is_running=is_running)
-        policy, owners = self.selection.policy_of(use.repository), self.selection.owners_of(use.repository)
+        policy = assignment.policy if assignment else DEFAULT_POLICY
+        owners = assignment.owners if assignment else ()
         return WatchedRepository(use.repository, policy, watch, state.is_watched, state.until, owners)
 
     def _is_running(self, image: str) -> bool:

@@ -89,8 +89,8 @@ class Trends:
         with self._database.read() as connection:
             return {row[0]: Period(row[1], row[2]) for row in connection.execute(query)}
 
-    def lives(self, components: Collection[int] | None = None) -> Sequence[FindingLife]:
-        """The lives of all findings, or of those of these components."""
+    def lives(self, components: Collection[int] | None = None, *, has_past: bool = True) -> Sequence[FindingLife]:
+        """The lives of all findings, or of those of these components; those that have ended only with `has_past`."""
         present, past = fleet_findings.c, fleet_past_findings.c
         queries = [
             select(present.component, present.vulnerability, present.severity, present.opened, literal(ALWAYS)),
@@ -102,7 +102,7 @@ class Trends:
                 query.where(numbers_of(column, components)) for query, column in zip(queries, columns, strict=True)
             ]
         with self._database.read() as connection:
-            return [FindingLife(*row) for query in queries for row in connection.execute(query)]
+            return [FindingLife(*row) for query in queries[: 2 if has_past else 1] for row in connection.execute(query)]
 
     def tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
         """What was under a tag, the newest first."""

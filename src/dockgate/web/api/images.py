@@ -13,9 +13,10 @@ from dockgate.gate.model import Status, Verdict
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
+from dockgate.scanner.model import Inventory
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
-from dockgate.services.watching import WatchedRepository
+from dockgate.services.watching import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
@@ -130,18 +131,25 @@ def digests(kind: Kind, start: Start, who: api.Reader, server: api.ServerDepende
 @api.checks_token_limits
 def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
+    view, _ = view_of_image(digest, who, server)
+    return view
+
+
+def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
+    """The view of an image with its whole inventories. NotFoundError, DeniedError."""
     require_image_access(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
-    verdicts, is_watched = server.store.verdicts.of_image(digest), server.watching.is_watched(digest)
+    verdicts, watches = server.store.verdicts.of_image(digest), list(server.watching.repositories(digest))
+    is_watched = is_watched_in(watches)
     newest = _newest(verdicts)
     if not is_watched:
         last = newest["summary"] or "no verdict"
         newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
-    return ImageView(
+    view = ImageView(
         digest=digest,
         status=newest["status"],
         summary=newest["summary"],
@@ -155,9 +163,10 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
         ],
         verdicts=list(verdicts),
         is_watched=is_watched,
-        watches=list(server.watching.repositories(digest)),
+        watches=watches,
         scanner=server.scans.runner.version,
     )
+    return view, inventories
 
 
 @router.post("/images/{digest}/scan", status_code=202)

@@ -89,8 +89,7 @@ def image(
     page: api.Count = 0,
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
-    view = calls.image(digest, who, server)
-    inventories = server.store.images.inventories(digest) if view.inventories else ()
+    view, inventories = calls.view_of_image(digest, who, server)
     by_layer = find_by_layer(server.store, digest) if inventories else {}
     packages = [
         (inventory.platform, package)
@@ -125,13 +124,13 @@ def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
-    view = calls.image(digest, who, server)
-    if not view.inventories or view.scan is None:
+    view, inventories = calls.view_of_image(digest, who, server)
+    if not inventories or view.scan is None:
         raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
     content = reports.InventoryReport(
         f"{view.scan.repository}@{digest}",
         digest,
-        tuple(server.store.images.inventories(digest)),
+        tuple(inventories),
         view.scan.finished_at or "",
     )
     name = f"sbom-{view.scan.repository}-{digest[7:19]}.{kind.suffix}"
@@ -148,12 +147,7 @@ def scan(digest: api.Digest, who: api.Runner, server: api.ServerDependency, fiel
 
 def _services(server: api.ServerDependency, digest: str) -> list[str]:
     """The services that run the image."""
-    running = []
-    for service in server.store.services.list():
-        definition = server.store.services.definition(service.name, service.revision)
-        if definition.image and definition.image.digest == digest:
-            running.append(service.name)
-    return running
+    return [entry.service for entry in server.store.exposures.running() if entry.digest == digest]
 
 
 def _layers(

@@ -1,0 +1,62 @@
+"""How many statements a page of the console sends to the database: as many however much there is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import Site
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.queries import statements_of
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.vulnerabilities.model import Severity
+
+CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+# Statements that find out who asks, before the page.
+WHO = 4
+# Statements of a page. Where something is has many parts: what runs, holds, is unknown, and is accepted by whom.
+MOST, MOST_OF_IMAGE, MOST_OF_EXPOSURE = 12, 14, 24
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        made = Site(server)
+        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        yield made
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/pipelines", "/pipelines/web", "/pipelines/web/definition", "/executions/EXECUTION", "/running"),
+        *("/executions/EXECUTION/Build/Build/1", "/running/web", "/policies", "/policies/default", "/waivers"),
+        *("/images/IMAGE/sbom", "/images/r/api/app:latest", "/vulnerabilities", "/verdicts/VERDICT", "/settings"),
+        *("/verdicts/VERDICT/report", "/advisories", "/events", "/search?q=critical", "/new/pipeline"),
+    ],
+)
+def test_a_page_needs_few_queries(site: Site, path: str) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    path = path.replace("IMAGE", site.rejected).replace("VERDICT", verdict).replace("EXECUTION", site.execution)
+    assert _count(site, path) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        (f"/vulnerabilities/{CRITICAL}", MOST_OF_EXPOSURE),
+        ("/packages/critical-fixed-0", MOST_OF_EXPOSURE),
+        ("/images/IMAGE", MOST_OF_IMAGE),
+    ],
+)
+def test_pages_with_many_parts_need_more(site: Site, path: str, most: int) -> None:
+    assert _count(site, path.replace("IMAGE", site.rejected)) <= most
+
+
+def _count(site: Site, path: str) -> int:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        assert browser.get(path).status_code == 200
+        return len(statements_of(site.server.store, lambda: browser.get(path))) - WHO
