@@ -8,20 +8,25 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from tests.scenarios.console_site import Site
+from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
+from dockgate.vulnerabilities.model import Severity
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 CHROMIUM = "/usr/bin/chromium"
+CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 START = (
     *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
+    *("/vulnerabilities", f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0", "/images/r/api/app:latest"),
+    *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
     *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
 )
 # Pages of one walk: the first of each kind are reached long before.
-MAX_PAGES = 60
+MAX_PAGES = 70
 RUN_AXE = """
     options => axe.run(document, options).then(
         results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))
@@ -81,7 +86,9 @@ def _walk(page: Page) -> Iterator[str]:
         if "text/html" not in answer.headers.get("content-type", ""):
             continue
         yield path
-        for link in page.locator("a[href^='/']").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+        for link in page.locator("a[href^='/']:not([download])").evaluate_all(
+            "links => links.map(link => link.getAttribute('href'))"
+        ):
             target = link.partition("#")[0]
             if target not in seen and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
                 seen.add(target)
@@ -173,6 +180,31 @@ def test_a_person_works_by_keyboard_alone(chromium: Browser, site: Site) -> None
     assert page.evaluate("document.activeElement.closest('tr') !== null")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/pipelines/"))
+    page.context.close()
+
+
+def test_a_text_is_checked_while_it_is_typed(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.goto("/pipelines/web/definition")
+    text = page.get_by_label("Stages and actions, as YAML")
+    written = text.input_value()
+    text.fill(written.replace("type: build", "type: bild"))
+    expect(page.locator("#check")).to_contain_text("Not valid.", timeout=15_000)
+    text.fill(written)
+    expect(page.locator("#check")).to_contain_text("Valid Pipeline.", timeout=15_000)
+    expect(text).to_be_focused()
+    page.context.close()
+
+
+def test_shortcuts_do_nothing_when_they_are_off(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.goto("/settings")
+    page.get_by_label("Single-key shortcuts").select_option("Off")
+    page.locator("form[action='/theme'] button").click()
+    expect(page.locator("html[data-keys='off']")).to_be_attached()
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    expect(page.locator("#search")).not_to_be_focused()
     page.context.close()
 
 

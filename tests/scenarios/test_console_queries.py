@@ -15,7 +15,7 @@ from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-# Statements that find out who asks, before the page.
+# Statements that authenticate, before those of the page.
 WHO = 4
 # Statements of a page. Where something is has many parts: what runs, holds, is unknown, and is accepted by whom.
 MOST, MOST_OF_IMAGE, MOST_OF_EXPOSURE = 12, 14, 24
