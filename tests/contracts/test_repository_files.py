@@ -11,7 +11,7 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import git
 
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, RepositoryFiles
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, RepositoryFiles
 from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
 
@@ -158,6 +158,39 @@ def test_an_edit_of_a_branch_that_has_moved_changes_nothing(repository: Reposito
     with pytest.raises(ChangedError):
         repository.files.prepare("web", change(None), AT)
     assert repository.head() == second
+
+
+def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_same_commit(
+    repository: Repository,
+) -> None:
+    first = repository.push({"Dockerfile": "FROM a\n", "b/c.txt": "1\r\n", "d": "1"})
+    contents = {"Dockerfile": "FROM b\n", "b/c.txt": "2\r\n", "new/e": "x"}
+    edit = FilesEdit(first, contents, AUTHOR, "Change two")
+    made = repository.files.prepare_files("web", edit, AT)
+    assert repository.files.prepare_files("web", edit, AT) == made
+    assert repository.head() == first
+    later = repository.push({"Dockerfile": "FROM z\n"})
+    assert repository.files.prepare_files("web", edit, AT) == made
+    repository.files.move("web", "dockgate/fix-1", None, made)
+    assert repository.head("dockgate/fix-1") == made
+    assert repository.head() == later
+    for path, content in {**contents, "d": "1"}.items():
+        assert repository.files.read("web", made, path) == content.encode()
+    newest, parent = repository.files.history("web", made, 2)
+    assert (newest.author, newest.message, parent.id) == (AUTHOR, "Change two", first)
+
+
+def test_an_edit_of_several_files_that_git_cannot_commit_is_refused(repository: Repository) -> None:
+    first = repository.push({"a/b": "1"})
+    for path, content in (("../x", "1"), ("x", "y" * (MAX_FILE + 1))):
+        with pytest.raises(UsageError):
+            repository.files.prepare_files("web", FilesEdit(first, {path: content}, AUTHOR, "x"), AT)
+    with pytest.raises(ConflictError):
+        repository.files.prepare_files("web", FilesEdit(first, {"a": "1"}, AUTHOR, "x"), AT)
+    with pytest.raises(NotFoundError):
+        repository.files.prepare_files("web", FilesEdit("0" * 40, {"a": "1"}, AUTHOR, "x"), AT)
+    with pytest.raises(UsageError):
+        repository.files.prepare_files("web", FilesEdit(first, {"c": "1"}, "no address", "x"), AT)
 
 
 def test_a_folder_is_no_file_to_edit(repository: Repository) -> None:

@@ -100,6 +100,22 @@ def all_events() -> list[NewEvent]:
             approvers={"count": 1},
             time=NOW,
         ),
+        catalogue.fix_available(
+            fix="f1",
+            pipeline="web",
+            repository="team/app",
+            image=IMAGE,
+            kind="change",
+            summary="It is on a branch.",
+            changes=["flask: 1.0 → 2.0"],
+            vulnerabilities=["CVE-1"],
+            obstacles=[],
+            commands=[],
+            branch="dockgate/fix-f1",
+            commit="c" * 40,
+            execution=None,
+            time=NOW,
+        ),
         catalogue.tag_moved(
             push="1", repository="team/app", tag="v1", previous=PREVIOUS, image=IMAGE, by=None, time=NOW
         ),

@@ -7,9 +7,12 @@ from difflib import unified_diff
 from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.ports import Commit
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, TreeEntry
-from dockgate.delivery.sources.git_files import check_edit
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
+from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
+
+# A branch that exists only while a commit is made.
+_SCRATCH = "scratch/commit"
 
 
 class MemoryFiles:
@@ -72,6 +75,20 @@ class MemoryFiles:
         )
         commit = self._host.heads(repository)[edit.branch]
         self._host.rewind(repository, edit.branch, edit.parent)
+        return commit
+
+    def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
+        check_authorship(edit.author, edit.message)
+        contents = {check_content(path, content): content for path, content in edit.files.items()}
+        files = dict(self._host.files(repository, edit.parent))
+        for path in contents:
+            if any(name.startswith(f"{path}/") for name in files):
+                raise ConflictError(f"{path} is no file", "Choose another path.")
+        self._host.rewind(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
+        time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        message = edit.message.rstrip()
+        commit = self._host.push(repository, files | contents, message, _SCRATCH, author=edit.author, time=time)
+        self._host.rewind(repository, _SCRATCH, None)
         return commit
 
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:

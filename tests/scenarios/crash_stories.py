@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 from tests.scenarios.killable_server import Mortal, play
-from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_story, side_story, voted_story
+from tests.scenarios.stories import (
+    ACCEPTED,
+    FIXED,
+    SIDE,
+    VOTED,
+    accepted_story,
+    fixed_story,
+    main_story,
+    side_story,
+    voted_story,
+)
 
 from dockgate.services.effects import EffectKind
 
@@ -53,7 +63,7 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[
 def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[EffectKind, ...]]]:
     """Every step, with those that happen on the way of the same story, so many at a time; the longest story last, which
     processes that begin at once would have to wait for."""
-    stories = {voted_story: VOTED, accepted_story: ACCEPTED, side_story: SIDE}
+    stories = {voted_story: VOTED, accepted_story: ACCEPTED, fixed_story: FIXED, side_story: SIDE}
     theirs = {step for steps in stories.values() for step in steps}
     for story, steps in {**stories, main_story: tuple(step for step in EffectKind if step not in theirs)}.items():
         size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))

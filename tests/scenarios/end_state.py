@@ -31,7 +31,12 @@ def picture(server: Live) -> dict[str, Any]:
     tags = _registry(server)
     names = {digest: f"{repository}:{tag}" for repository, match in tags.items() for tag, digest in match.items()}
 
+    tables = _tables(server.data / "dockgate.db")
+    fixes = [json.loads(row)["id"] for row in tables["fixes"]]  # made from the image's digest
+
     def named(text: str) -> str:
+        for fix in fixes:
+            text = text.replace(fix, "fix")
         text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
         return re.sub("sha256:[0-9a-f]{64}", lambda match: names.get(match[0], "sha256:*"), text)
@@ -41,9 +46,7 @@ def picture(server: Live) -> dict[str, Any]:
         return re.sub("sha256-([0-9a-f]{64})", lambda match: names.get(f"sha256:{match[1]}", "?"), text)
 
     return {
-        "tables": {
-            table: sorted(named(row) for row in rows) for table, rows in _tables(server.data / "dockgate.db").items()
-        },
+        "tables": {table: sorted(named(row) for row in rows) for table, rows in tables.items()},
         "registry": sorted(map(beside, names.values())),
         "tasks": [named(task) for task in _tasks(server)],
     }

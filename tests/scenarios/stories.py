@@ -32,6 +32,8 @@ REPORT = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "im
 VOTED = (EffectKind.VOTE,)
 # What only happens on the way of `accepted_story`.
 ACCEPTED = (EffectKind.ACCEPT, EffectKind.ANNOUNCE)
+# What only happens on the way of `fixed_story`.
+FIXED = (EffectKind.PLAN_FIX, EffectKind.OFFER_FIX, EffectKind.END_FIX)
 
 
 def main_story(server: Mortal) -> None:
@@ -135,6 +137,28 @@ def voted_story(server: Mortal) -> None:
     server.insist(lambda: server.post(vote, {"yes": True, "reason": "fine"}))
     assert server.ends("voted-1") == "Succeeded"
     server.insist(lambda: _attested(server, "voted"))
+
+
+def fixed_story(server: Mortal) -> None:
+    """An advisory puts at risk what a pipeline delivered; its rebuild is started, and the gate rejects it."""
+    feed = server.folder / "feed"
+    advisories.write(feed, advisories.DEMO)
+    server.dockgate("db", "build", "--from", str(feed))
+    server.insist(lambda: server.apply("kind: Repository\nname: fixed\n"))
+    server.insist(lambda: server.apply(SERVICE.format(name="fixed", count=0)))
+    text = PIPELINE.format(name="fixed", repository="fixed", service="fixed", timeout="1d")
+    server.insist(lambda: server.apply(text.replace("name: fixed\n", "name: fixed\nonFix: rebuild\n", 1)))
+    work = Clone(server, "fixed", server.folder / "fixed")
+    work.init()
+    application(work, "2.0")
+    work.commit("One")
+    server.insist(lambda: work.push() or True)
+    assert server.ends("fixed-1") == "Succeeded"
+    server.insist(lambda: _attested(server, "fixed"))
+    advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
+    server.dockgate("db", "build", "--from", str(feed))
+    server.insist(lambda: [fix["state"] for fix in server.get("/pipelines/fixed/fixes")] == ["Failed"])
+    assert server.ends("fixed-2") == "Failed"
 
 
 def _attested(server: Live, service: str) -> bool:

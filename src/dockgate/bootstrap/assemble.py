@@ -32,6 +32,7 @@ from dockgate.workflows.workflows import Workflows, labels_of
 
 # In rounds of the reconciler.
 EXECUTIONS_EVERY = 5
+FIXES_EVERY = 3
 SERVICES_EVERY = 5
 PURGE_EVERY = 30
 STALE_FEEDS_EVERY = 30
@@ -189,6 +190,7 @@ def _task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
+        groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))

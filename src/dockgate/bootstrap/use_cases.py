@@ -60,6 +60,8 @@ from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.finding_trends import TrendReader
 from dockgate.services.first_admin import FirstAdmin
+from dockgate.services.fix_search import FixSearch, NewestImages
+from dockgate.services.fixes import Fixes, leave_lock
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.followed_images import ApprovedImages
@@ -181,6 +183,7 @@ class UseCases:
     image_removal: ImageRemoval
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
+    fixes: Fixes
     continuous: ContinuousVerdicts
     garbage_collection: GarbageCollection
     push_verdicts: PushVerdicts
@@ -280,6 +283,20 @@ def make_use_cases(
         clock,
     )
     event_rules = EventRules(store, event_targets, adapters.builtin_targets, clock)
+    git_pushes = GitPushes(store, source, clock, effects, starter)
+    newest_images = NewestImages(store, adapters.resolve_image, scans.request, clock)
+    fix_search = FixSearch(
+        store,
+        verdicts,
+        adapters.advisories,
+        adapters.files,
+        all_ecosystems,
+        all_rules,
+        clock,
+        registry,
+        newest_images,
+    )
+    fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, leave_lock, clock, effects, starter)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     image_removal = ImageRemoval(store, clock, effects)
     retention = Retention(options.keep_days, options.keep_images, options.keep_revisions)
@@ -309,7 +326,7 @@ def make_use_cases(
         attestor=adapters.attestor,
         advisories=adapters.advisories,
         scratch=options.scratch,
-        git_pushes=GitPushes(store, source, clock, effects, starter),
+        git_pushes=git_pushes,
         registry_notifications=RegistryNotifications(
             registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, registry
         ),
@@ -399,6 +416,7 @@ def make_use_cases(
         feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock, continuous.renew)
         if options.feeds
         else None,
+        fixes=fixes,
         continuous=continuous,
         garbage_collection=garbage_collection,
         push_verdicts=push_verdicts,

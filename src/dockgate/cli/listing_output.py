@@ -124,6 +124,6 @@ STATES = {
 def trigger_text(execution: Execution) -> str:
     """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
     trigger = execution.trigger
-    if "commit" in trigger:
+    if "commit" in trigger and "fix" not in trigger:
         return f"push of {trigger['commit'][:10]} to {trigger.get('repository')} {trigger.get('branch')}"
     return trigger.get("cause", "") or ", ".join(f"{key} {value}" for key, value in sorted(trigger.items()))

@@ -118,16 +118,32 @@ def executions(name: str, limit: int, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
+@format_option
+def fixes(name: str, output_format: str) -> None:
+    """List the fixes that were found for rejected images of a pipeline, newest first.
+
+    A fix is a change with which the image was judged again and passes. `onFix` of the pipeline says what happens then.
+    """
+    from dockgate.cli.fix_output import fix_rows
+
+    answer = Client().get("pipelines", name, "fixes")
+    head = ("FIX", "STATE", "SINCE", "KIND", "CHANGES", "WHERE")
+    print_list(answer, output_format, head, fix_rows(answer), f"No fix was found for images of {name}.")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed anew.")
 @wait_options
 @format_option
 @click.pass_context
-def start(context: click.Context, name: str, wait: bool, timeout: int | None, output_format: str) -> None:
+def start(context: click.Context, name: str, fresh: bool, wait: bool, timeout: int | None, output_format: str) -> None:
     """Start a pipeline with the newest commit of its source.
 
     With --wait the command waits for the end of the execution. Exit codes are those of `dockgate pipeline wait`.
     """
     client = Client()
-    answer = client.post("pipelines", name, "executions")
+    answer = client.post("pipelines", name, "executions", query={"fresh": "true"} if fresh else None)
     if wait:
         _wait(context, client, str(answer["id"]), timeout, output_format)
     _print_execution(answer, "started", output_format)

@@ -89,6 +89,8 @@ def _of_execution(
 def _trigger(execution: Execution) -> dict[str, str]:
     """What started an execution: a push, or a person."""
     trigger = execution.trigger
+    if "fix" in trigger:
+        return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("cause", "")}
     if "commit" in trigger:
         place = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
         return {"trigger-type": "Webhook", "trigger-detail": f"{place} {trigger['commit']}"[:MAX_TEXT]}

@@ -68,13 +68,33 @@ class Stage:
     actions: tuple[Action, ...]
 
 
+class FixAction(StrEnum):
+    """What a pipeline does when a fix for its rejected image is found: `fixes.Fix`."""
+
+    NOTIFY = "notify"
+    BRANCH = "branch"
+    REBUILD = "rebuild"
+
+
+@dataclass(frozen=True, slots=True)
+class FixSettings:
+    """What happens with fixes, at most `per_day` times within 24 hours."""
+
+    action: FixAction
+    per_day: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline's definition. `version` starts at 1 and grows by 1 with each change."""
+    """A pipeline's definition. `version` starts at 1 and grows by 1 with each change.
+
+    `on_fix` is None where fixes are not looked for.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     version: int = 1
+    on_fix: FixSettings | None = None
 
     def stage(self, name: str) -> Stage:
         """The stage of this name. Raises StopIteration for an unknown one."""

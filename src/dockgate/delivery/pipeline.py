@@ -10,9 +10,23 @@ from dockgate.shared.errors import UsageError
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 
 
-def manual_trigger(by: str) -> dict[str, str]:
+_FRESH = {"fresh": "yes"}
+
+
+def manual_trigger(by: str, *, fresh: bool = False) -> dict[str, str]:
     """The trigger of an execution that a principal started ("": the server has no principals yet)."""
-    return {"cause": "started by hand", **({"started_by": by} if by else {})}
+    return {"cause": "started by hand", **({"started_by": by} if by else {}), **(_FRESH if fresh else {})}
+
+
+def fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str, str]:
+    """The trigger of an execution that builds a commit again because that fixes its image."""
+    cause = f"a rebuild, fix {fix}"
+    return {"cause": cause, "fix": fix, "repository": repository, "branch": branch, "commit": commit, **_FRESH}
+
+
+def is_fresh(trigger: Mapping[str, str]) -> bool:
+    """Whether the builds of an execution take nothing from earlier builds."""
+    return trigger.items() >= _FRESH.items()
 
 
 def add_retrier(trigger: Mapping[str, str], by: str) -> dict[str, str]:

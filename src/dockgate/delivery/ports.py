@@ -114,6 +114,7 @@ class BuildRequest:
 
     `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder. `fence` is
     called before the push, and returns when this process may still push: another one may have taken over the build.
+    With `fresh` no step takes its result from an earlier build: packages are installed anew.
     """
 
     key: str
@@ -122,6 +123,7 @@ class BuildRequest:
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
     fence: Callable[[], None] = lambda: None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -3,7 +3,7 @@
 The contract suite in `tests/contracts` checks the docstrings for every implementation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,6 +48,16 @@ class FileEdit:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class FilesEdit:
+    """New contents of files by path, to be committed on top of `parent`. `author` is "Name <mail>"."""
+
+    parent: str
+    files: Mapping[str, str]
+    author: str
+    message: str
+
+
 class RepositoryFiles(Protocol):
     """The files and the history of repositories that Dockgate hosts. A revision is a commit id or a branch.
 
@@ -78,6 +88,13 @@ class RepositoryFiles(Protocol):
 
         Raises ChangedError if the branch has another head by now, UsageError for a path, branch, author or message that
         cannot be committed, ConflictError if the path is no file.
+        """
+        ...
+
+    def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
+        """Make a commit that changes files, on no branch yet. Return its id, the same for the same edit and time.
+
+        Raises UsageError for a path, author or message that cannot be committed, ConflictError if a path is no file.
         """
         ...
 

@@ -130,6 +130,46 @@ def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, ti
     return _event("execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline)
 
 
+def fix_available(
+    *,
+    fix: str,
+    pipeline: str,
+    repository: str,
+    image: str,
+    kind: str,
+    summary: str,
+    changes: Sequence[str],
+    vulnerabilities: Sequence[str],
+    obstacles: Sequence[str],
+    commands: Sequence[str],
+    branch: str | None,
+    commit: str | None,
+    execution: str | None,
+    time: str,
+) -> NewEvent:
+    """A rejected image would pass with these changes. `kind`: a change of files, a rebuild, or by hand.
+
+    The change is on `branch`, or `execution` builds again; None for both if people have to do it. `obstacles` say why.
+    """
+    detail = {
+        "fix": fix,
+        "pipeline": pipeline,
+        "repository": repository,
+        "image": image,
+        "kind": kind,
+        "summary": summary,
+        "changes": list(changes),
+        "vulnerabilities": list(vulnerabilities),
+        "obstacles": list(obstacles),
+        "commands": list(commands),
+        "branch": branch,
+        "commit": commit,
+        "execution": execution,
+    }
+    subject = f"pipeline {pipeline}"
+    return _event("fix.available", subject, fix, time, detail, repository=repository, pipeline=pipeline)
+
+
 def approval_needed(
     *,
     approval: str,

@@ -21,12 +21,12 @@ class Executions:
     starter: Starter
     pubsub: ApprovalPubSub
 
-    def start(self, pipeline: str, cause: str, by: str) -> Execution:
+    def start(self, pipeline: str, cause: str, by: str, *, fresh: bool = False) -> Execution:
         """Start a pipeline by hand at the heads of its source branches, once for each cause.
 
-        `by` is a principal, "" before there are any.
+        `by` is a principal, "" before there are any. With `fresh`, builds take nothing from earlier builds.
         """
-        start, trigger = self.store.executions.start, manual_trigger(by)
+        start, trigger = self.store.executions.start, manual_trigger(by, fresh=fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
         self.starter.proceed(execution.id)
         return execution

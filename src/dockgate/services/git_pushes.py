@@ -79,6 +79,23 @@ class GitPushes:
         self.accept(repository, by, (update,), push, token)
         return commit
 
+    def create_branch(
+        self, files: RepositoryFiles, repository: str, branch: str, commit: str, by: str, push: str
+    ) -> None:
+        """Have a new branch lead to a commit, and record it as the push of this name. May be called twice.
+
+        ChangedError if the branch leads to another commit.
+        """
+        update = RefUpdate(f"{HEADS}{branch}", NO_OBJECT, commit)
+        self.request(push, repository, by, "", (update,))
+        if self.source.heads(repository).get(branch) != commit:
+            files.move(repository, branch, None, commit)
+        self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, "", (update,))
+        # Not the other branches: another push may be moving one at this moment.
+        observe, now = self.store.events.record_head, self.clock.now()
+        for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, branch, commit, now, by):
+            self.starter.start_event(event.id)
+
     def recover(self) -> None:
         """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""
         self._unobserved.update(self.store.repositories.names())

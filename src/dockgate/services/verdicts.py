@@ -124,6 +124,12 @@ class Verdicts:
             cannot_judge="; ".join(doubts) or None,
         )
 
+    def deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
+        """Return the cases of a deployed image, one for each required policy; [] while it cannot be judged by all."""
+        policies = self.selection.required_policies(image, context.execution, context.repository)
+        cases = [self._case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
+        return [case for case in cases if case is not None] if None not in cases else []
+
     def for_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
         usable = self.selection.read(self.selection.policy_of(repository))

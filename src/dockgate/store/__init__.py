@@ -24,6 +24,7 @@ from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.exposure import Exposures
+from dockgate.store.fixes import Fixes
 from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_changes import FleetChanges
 from dockgate.store.fleet_findings import FleetFindings
@@ -107,6 +108,7 @@ class Store:
     fleet_changes: FleetChanges
     event_receivers: OutboxReceivers
     pipeline_starts: PipelineStarts
+    fixes: Fixes
     provenance: ProvenanceStatements
     reports: Reports
     services: Services
@@ -190,6 +192,7 @@ def open_store(
         fleet_changes=FleetChanges(database),
         event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
         pipeline_starts=PipelineStarts(database),
+        fixes=Fixes(database),
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
         services=Services(database, outbox),

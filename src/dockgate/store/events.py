@@ -35,16 +35,15 @@ class Events:
         with self._database.write() as connection:
             lock_name(connection, heads_table, repository)
             recorded = _recorded_heads(connection, repository)
-            moved = _find_moves(recorded, heads)
-            pushes = []
-            for branch, head in moved.items():
-                moves = recorded.get(branch, ("", 0))[1] + (1 if head else 0)
-                _remember(connection, repository, branch, head, moves)
-                if head:
-                    event = _push(repository, branch, head, moves, now, by)
-                    insert_if_new(connection, events, asdict(event))
-                    pushes.append(event)
-            return pushes
+            return _record_moves(connection, repository, recorded, _find_moves(recorded, heads), now, by)
+
+    def record_head(self, repository: str, branch: str, head: str, now: str, by: str) -> Sequence[Event]:
+        """Record the head of one branch like `record_heads`; the others are left as they are recorded."""
+        with self._database.write() as connection:
+            lock_name(connection, heads_table, repository)
+            recorded = _recorded_heads(connection, repository)
+            moved = {branch: head} if recorded.get(branch, ("", 0))[0] != head else {}
+            return _record_moves(connection, repository, recorded, moved, now, by)
 
     def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
@@ -95,6 +94,25 @@ def _find_moves(recorded: Mapping[str, tuple[str, int]], present: Mapping[str, s
         for branch in sorted({*recorded, *present})
         if present.get(branch, "") != recorded.get(branch, ("", 0))[0]
     }
+
+
+def _record_moves(
+    connection: Connection,
+    repository: str,
+    recorded: Mapping[str, tuple[str, int]],
+    moved: Mapping[str, str],
+    now: str,
+    by: str,
+) -> Sequence[Event]:
+    pushes = []
+    for branch, head in moved.items():
+        moves = recorded.get(branch, ("", 0))[1] + (1 if head else 0)
+        _remember(connection, repository, branch, head, moves)
+        if head:
+            event = _push(repository, branch, head, moves, now, by)
+            insert_if_new(connection, events, asdict(event))
+            pushes.append(event)
+    return pushes
 
 
 def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:

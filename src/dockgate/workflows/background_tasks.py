@@ -123,7 +123,7 @@ class Recovery:
 
 
 class Purge:
-    """Deletes settled approvals, events and dead letters that are older than `keep_days`."""
+    """Deletes settled approvals, events, dead letters and ended fixes that are older than `keep_days`."""
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, keep_days: float) -> None:
         self._store = store
@@ -134,6 +134,7 @@ class Purge:
     def run(self) -> None:
         days = self._keep_days
         self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
+        self._effects.run(EffectKind.PURGE, self._store.fixes.purge, self._clock.ago(days))
         self._effects.run(EffectKind.PURGE, self._store.event_log.purge, self._clock.ago(days))
         before = self._clock.ago(max(days, LEAST_LETTER_DAYS))
         self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)

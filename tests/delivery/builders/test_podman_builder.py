@@ -99,6 +99,14 @@ class System:
         return self.builder.build(BuildRequest(key, "team/app", self.source, args=arguments), lambda line: None)
 
 
+def test_a_fresh_build_takes_no_layers_of_earlier_builds(system: System) -> None:
+    request = BuildRequest("fresh", "team/app", system.source, fresh=True)
+    system.builder.build(request, lambda line: None)
+    system.build()
+    builds = [next(command for command in job.commands if "build" in command) for job in system.runner.jobs]
+    assert ["--no-cache" in command for command in builds] == [True, False]
+
+
 @pytest.fixture
 def system(tmp_path: Path) -> System:
     registry, runner = MemoryRegistry(), Runner()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dockgate.delivery.definitions.documents import Repository, ServiceDefinition, read
-from dockgate.delivery.model import ActionType, Pipeline
+from dockgate.delivery.model import ActionType, FixAction, FixSettings, Pipeline
 from dockgate.shared.errors import DefinitionError
 
 PIPELINE = """\
@@ -61,6 +61,17 @@ def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> No
     approval = pipeline.action("Gate", "Approval")
     assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "timeout": 5400}
     assert pipeline.action("Deploy", "Deploy").input == "BuildOutput"
+
+
+def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() -> None:
+    plain = read(PIPELINE, "p.yaml")
+    limited = read(PIPELINE.replace("name: Web\n", "name: Web\nonFix: branch\nfixesPerDay: 3\n", 1), "p.yaml")
+    default = read(PIPELINE.replace("name: Web\n", "name: Web\nonFix: rebuild\n", 1), "p.yaml")
+    assert isinstance(plain, Pipeline)
+    assert isinstance(limited, Pipeline)
+    assert isinstance(default, Pipeline)
+    assert (plain.on_fix, limited.on_fix) == (None, FixSettings(FixAction.BRANCH, 3))
+    assert default.on_fix == FixSettings(FixAction.REBUILD, 1)
 
 
 def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
@@ -140,6 +151,9 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
             "file.yaml:4: taskDefinition: web: 2 tasks cannot use the host's network",
             "bridge",
         ),
+        (PIPELINE.replace("name: Web", "name: Web\nonFix: deploy", 1), "file.yaml:3: onFix: ", ""),
+        (PIPELINE.replace("name: Web", "name: Web\nfixesPerDay: 2", 1), "file.yaml:3: fixesPerDay: ", "onFix: one of"),
+        (PIPELINE.replace("name: Web", "name: Web\nonFix: notify\nfixesPerDay: 0", 1), "file.yaml:4: fixesPerD", ""),
         (SERVICE.replace("startPeriod: 2m", "startPeriod: 2h"), "less than or equal to 3600", ""),
         (SERVICE.replace("name: web", "name: ../web"), "file.yaml:2: name: ", ""),
         (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),

@@ -206,6 +206,7 @@ class PodmanBuilder:
             f"--file={paths.scratch}/{dockerfile.name}",
             f"--tag={paths.tag}",
             *hard_limits(),
+            *(["--no-cache"] if request.fresh else []),
         ]
         if self._ca_bundle is not None:
             options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")

@@ -22,7 +22,7 @@ from dockgate.delivery.definitions.service import (
     service_definition,
 )
 from dockgate.delivery.labels import LABEL_KEY, LABEL_VALUE, MOST_LABELS
-from dockgate.delivery.model import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.delivery.model import REPOSITORY, Action, ActionType, FixAction, FixSettings, Pipeline, Stage
 from dockgate.events.definitions import rule as rules
 from dockgate.events.definitions import target as targets
 from dockgate.events.definitions.target import TargetDefinition
@@ -114,6 +114,8 @@ class _Stage(Strict):
 class _Pipeline(Strict):
     kind: Literal["Pipeline"]
     name: Name
+    onFix: FixAction | None = Field(None, strict=False)  # noqa: N815 - as CodePipeline spells its keys
+    fixesPerDay: int | None = Field(None, ge=1, le=24)  # noqa: N815
     stages: list[_Stage] = Field(min_length=2)
 
 
@@ -185,6 +187,9 @@ def of(document: Document) -> Definition:
 
 
 def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
+    if model.fixesPerDay is not None and model.onFix is None:
+        advice = f"onFix: one of {', '.join(FixAction)}."
+        raise document.error(("fixesPerDay",), "a limit of fixes without onFix", advice)
     stages: set[str] = set()
     outputs: set[str] = set()
     for index, stage in enumerate(model.stages):
@@ -222,7 +227,9 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
                 )
             if output:
                 outputs.add(output)
-    return Pipeline(model.name, tuple(Stage(s.name, tuple(map(_action, s.actions))) for s in model.stages))
+    on_fix = FixSettings(model.onFix, model.fixesPerDay or 1) if model.onFix else None
+    parts = tuple(Stage(stage.name, tuple(map(_action, stage.actions))) for stage in model.stages)
+    return Pipeline(model.name, parts, on_fix=on_fix)
 
 
 def _check_approvers(document: Document, here: Location, approvers: _Approvers) -> None:

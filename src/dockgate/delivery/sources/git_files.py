@@ -1,13 +1,13 @@
-"""Files and history of the repositories that Dockgate hosts, and commits that change one file."""
+"""Files and history of the repositories that Dockgate hosts, and commits that change files."""
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from dockgate.delivery.ports import Commit
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
 from dockgate.delivery.sources.git import place_of, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
@@ -81,29 +81,13 @@ class GitFiles:
         self._check_branch(place, edit.branch)
         if _head(place, edit.branch) != edit.parent:
             raise _changed(edit.branch)
-        mode = _mode(place, edit.parent, path) if edit.parent else None
-        if mode not in (None, *_FILES):
-            raise ConflictError(f"{path} is no file", "Choose another path.")
-        blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=edit.content).strip()
-        with tempfile.TemporaryDirectory() as scratch:
-            index = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
-            if edit.parent:
-                run("-C", str(place), "read-tree", edit.parent, variables=index)
-            try:
-                entry = f"{mode or _FILES[0]},{blob},{path}"
-                run("-C", str(place), "update-index", "--add", "--cacheinfo", entry, variables=index)
-            except UnavailableError as error:
-                raise ConflictError(f"{path} cannot be a file: {error}", "Choose another path.") from error
-            tree = run("-C", str(place), "write-tree", variables=index).strip()
-        parents = ("-p", edit.parent) if edit.parent else ()
-        name, _, mail = edit.author.rstrip(">").rpartition(" <")
-        people = {
-            f"GIT_{role}_{key}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for key, value in (("NAME", name), ("EMAIL", mail), ("DATE", f"@{int(at.timestamp())} +0000"))
-        }
-        arguments = ("commit-tree", tree, *parents, "-F", "-")
-        return run("-C", str(place), *arguments, input_text=f"{edit.message.rstrip()}\n", variables=people).strip()
+        return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
+
+    def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
+        place, parent = self._find(repository, edit.parent)
+        check_authorship(edit.author, edit.message)
+        files = {check_content(path, content): content for path, content in sorted(edit.files.items())}
+        return _commit(place, parent, files, edit.author, edit.message, at)
 
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
         place = place_of(self._folder, repository)
@@ -125,17 +109,54 @@ class GitFiles:
             raise UsageError(f"{branch!r} cannot be the name of a branch", "Use letters, digits and dashes.") from None
 
 
+def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: str, message: str, at: datetime) -> str:
+    """Make a commit of the parent's files (None: of none) with these contents. Return its id."""
+    with tempfile.TemporaryDirectory() as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
+        if parent:
+            run("-C", str(place), "read-tree", parent, variables=index)
+        for path, content in files.items():
+            mode = _mode(place, parent, path) if parent else None
+            if mode not in (None, *_FILES):
+                raise ConflictError(f"{path} is no file", "Choose another path.")
+            blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=content).strip()
+            try:
+                entry = f"{mode or _FILES[0]},{blob},{path}"
+                run("-C", str(place), "update-index", "--add", "--cacheinfo", entry, variables=index)
+            except UnavailableError as error:
+                raise ConflictError(f"{path} cannot be a file: {error}", "Choose another path.") from error
+        tree = run("-C", str(place), "write-tree", variables=index).strip()
+    name, _, mail = author.rstrip(">").rpartition(" <")
+    people = {
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in (("NAME", name), ("EMAIL", mail), ("DATE", f"@{int(at.timestamp())} +0000"))
+    }
+    arguments = ("commit-tree", tree, *(("-p", parent) if parent else ()), "-F", "-")
+    return run("-C", str(place), *arguments, input_text=f"{message.rstrip()}\n", variables=people).strip()
+
+
 def check_edit(edit: FileEdit) -> str:
     """Return the path of an edit. Raises UsageError for a path, branch, author or message that cannot be committed."""
     if not _BRANCH.fullmatch(edit.branch) or ".." in edit.branch:
         raise UsageError(f"{edit.branch!r} cannot be the name of a branch", "Use letters, digits and dashes.")
-    if not _AUTHOR.fullmatch(edit.author):
-        raise UsageError(f"{edit.author!r} is no author", "Give a name and an e-mail address: Ada <ada@example.org>.")
-    if not edit.message.strip() or len(edit.message) > MAX_MESSAGE or "\0" in edit.message:
+    check_authorship(edit.author, edit.message)
+    return check_content(edit.path, edit.content)
+
+
+def check_authorship(author: str, message: str) -> None:
+    """Raise UsageError for an author or a message that cannot be committed."""
+    if not _AUTHOR.fullmatch(author):
+        raise UsageError(f"{author!r} is no author", "Give a name and an e-mail address: Ada <ada@example.org>.")
+    if not message.strip() or len(message) > MAX_MESSAGE or "\0" in message:
         raise UsageError("a commit needs a message", f"Say in at most {MAX_MESSAGE} characters what it changes.")
-    if len(edit.content.encode()) > MAX_FILE:
-        raise UsageError(f"{edit.path} is larger than {MAX_FILE} bytes", "Push it with git.")
-    return check_path(edit.path)
+
+
+def check_content(path: str, content: str) -> str:
+    """Return the path of a new content. Raises UsageError for one that cannot be committed."""
+    if len(content.encode()) > MAX_FILE:
+        raise UsageError(f"{path} is larger than {MAX_FILE} bytes", "Push it with git.")
+    return check_path(path)
 
 
 def check_path(path: str) -> str:

@@ -1,11 +1,11 @@
-"""The tables of rules and targets, as the first version makes them."""
+"""The tables of rules, targets and fixes, as the first version makes them."""
 
 import sqlalchemy as sa
 from alembic import op
 
 
 def create() -> None:
-    """Create the tables of rules and targets."""
+    """Create the tables of rules, targets and fixes."""
     op.create_table(
         "event_rules",
         *_text("name", "body"),
@@ -50,6 +50,14 @@ def create() -> None:
         sa.PrimaryKeyConstraint("cause"),
     )
     _index("pipeline_starts", "rule", "pipeline", "at")
+    op.create_table(
+        "fixes",
+        *_text("id", "pipeline", "image", "repository", "kind", "action", "details", "source", "parent", "created_at"),
+        *_text("state"),
+        *_optional_text("branch", "commit", "execution", "reason", "ended_at"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    _index("fixes", "pipeline", "created_at")
 
 
 def _text(*names: str) -> list[sa.Column[str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Header, Request
 
+from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, Pipeline
 from dockgate.services.documents import AppliedDocument
 from dockgate.services.web_services import ServerStatus
@@ -101,7 +102,21 @@ def executions(name: str, who: api.Reader, server: api.ServerDependency, limit: 
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
-def start(name: str, who: api.Runner, server: api.ServerDependency, idempotency_key: str = Header("")) -> Execution:
-    """Start a pipeline. The same Idempotency-Key starts it once."""
+def start(
+    name: str,
+    who: api.Runner,
+    server: api.ServerDependency,
+    idempotency_key: str = Header(""),
+    fresh: bool = False,
+) -> Execution:
+    """Start a pipeline. The same Idempotency-Key starts it once. `fresh` builds without layers of earlier builds."""
     server.store.pipelines.get(name)
-    return server.executions.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")
+    cause = f"hand/{idempotency_key or uuid.uuid4()}"
+    return server.executions.start(name, cause, who.name if who.token else "", fresh=fresh)
+
+
+@router.get("/pipelines/{name}/fixes")
+def fixes(name: str, who: api.Reader, server: api.ServerDependency) -> list[Fix]:
+    """List the fixes that were found for the images of a pipeline, newest first."""
+    server.store.pipelines.get(name)
+    return list(server.store.fixes.list(name))

@@ -5,6 +5,7 @@ import uuid
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.services.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.console.pages.signing_in import Form
@@ -12,7 +13,7 @@ from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
-EXECUTIONS = 50
+EXECUTIONS, FIXES = 50, 5
 
 router = page_router()
 
@@ -35,7 +36,7 @@ def pipelines(request: Request, who: api.Reader, server: api.ServerDependency) -
 
 @router.get("/pipelines/{name}")
 def pipeline(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """Show a pipeline: its stages, and its executions."""
+    """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)
     executions = server.store.executions.for_pipeline(name, EXECUTIONS)
     return render(
@@ -47,6 +48,8 @@ def pipeline(name: str, request: Request, who: api.Reader, server: api.ServerDep
         pipeline=definition,
         executions=executions,
         strips=strips(server, executions),
+        fixes=server.store.fixes.list(name, FIXES),
+        summarize=summarize,
         key=uuid.uuid4().hex,
     )
 

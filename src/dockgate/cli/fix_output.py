@@ -1,0 +1,16 @@
+"""Fixes as rows of a table."""
+
+from collections.abc import Iterator, Sequence
+
+from dockgate.cli import times
+from dockgate.cli.client import parse_answer
+from dockgate.delivery.fixes import Fix
+
+
+def fix_rows(answer: Sequence[object]) -> Iterator[tuple[str, ...]]:
+    """The rows of the API's fixes."""
+    for value in answer:
+        fix = parse_answer(Fix, value)
+        place = fix.branch or fix.execution or "; ".join(fix.details.obstacles) or "-"
+        changes = ", ".join(fix.details.changes)
+        yield fix.id, fix.state.value, times.short(fix.created_at), fix.kind.value, changes, fix.reason or place

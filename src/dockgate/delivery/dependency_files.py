@@ -1,0 +1,138 @@
+"""Change the version of a dependency in the files of a repository that name it. Pure.
+
+A function returns the new text, or None if the file does not restrict the version: then a build takes a newer one by
+itself. It raises PinError for a file that restricts the version in a way that only people should change.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
+_LOWER_BOUND = re.compile(r"\s*>=?\s*[^,\s<>=!~]+\s*")
+_EXACT = re.compile(r"\s*={2,3}\s*(\S+?)\s*")
+# "1.2.3", "^1.2.3", "~1.2.3", "=1.2.3" (npm documentation, "semver"): the prefix, and the version.
+_NPM_VERSION = re.compile(r"([\^~=v]?)\s*([0-9][^\s|<>=*]*)")
+_NPM_OPEN = ("", "*", "latest")
+NPM_SECTIONS = ("dependencies", "optionalDependencies", "devDependencies")
+
+
+class PinError(ValueError):
+    """Why a version cannot be changed in a file, as a sentence."""
+
+
+def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> str | None:
+    """Change `name==old` to `name==new` in a requirements file (pip documentation, "Requirements File Format")."""
+    changed = []
+    is_pinned = False
+    for line in _logical_lines(text):
+        match = _REQUIREMENT.match(line)
+        if match is None or line.lstrip().startswith(("#", "-")) or _normalized(match[1]) != _normalized(name):
+            changed.append(line)
+            continue
+        specifier = re.split(r"\s--|\\\n", match[2])[0].strip()
+        exact = _EXACT.fullmatch(specifier)
+        if not specifier or _LOWER_BOUND.fullmatch(specifier):
+            changed.append(line)
+            continue
+        if exact is None or exact[1].endswith(".*"):
+            raise PinError(f"{path} limits {name} to {specifier}.")
+        if exact[1] != old:
+            raise PinError(f"{path} pins {name} to {exact[1]}, and the image has {old}.")
+        if "--hash" in line:
+            raise PinError(f"{path} pins {name} with hashes, which your package manager has to make.")
+        start, end = match.span(2)
+        changed.append(line[:start] + line[start:end].replace(old, new, 1) + line[end:])
+        is_pinned = True
+    return "".join(changed) if is_pinned else None
+
+
+def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None:
+    """Change the version of a direct dependency in a package.json (npm documentation, "package.json")."""
+    document = _json_object(text, path)
+    changed = text
+    for section in NPM_SECTIONS:
+        dependencies = document.get(section)
+        if not isinstance(dependencies, dict) or name not in dependencies:
+            continue
+        specifier = str(dependencies[name]).strip()
+        if specifier in _NPM_OPEN or re.fullmatch(r">=\s*[0-9][^\s<]*", specifier):
+            continue
+        version = _NPM_VERSION.fullmatch(specifier)
+        if version is None:
+            raise PinError(f"{path} takes {name} from {specifier!r}.")
+        if version[1] not in ("^", "~") and version[2] != old:
+            raise PinError(f"{path} pins {name} to {version[2]}, and the image has {old}.")
+        dependencies[name] = f"{version[1]}{new}"
+        pair = re.compile(rf"({re.escape(json.dumps(name))}\s*:\s*){re.escape(json.dumps(specifier))}")
+        changed = pair.sub(partial(_with_value, json.dumps(dependencies[name])), changed)
+    if changed == text:
+        return None
+    if json.loads(changed) != document:
+        raise PinError(f"{path} names {name} in several places.")
+    return changed
+
+
+def names_npm(text: str, path: str, name: str) -> bool:
+    """Whether a package.json names a package as a direct dependency."""
+    document = _json_object(text, path)
+    sections = (document.get(section) for section in NPM_SECTIONS)
+    return any(isinstance(section, dict) and name in section for section in sections)
+
+
+def lock_versions(text: str, path: str, name: str) -> frozenset[str]:
+    """The versions of a package in a package-lock.json (npm documentation, "package-lock.json")."""
+    packages = _json_object(text, path).get("packages")
+    if not isinstance(packages, dict):
+        raise PinError(f"{path} is of a version of npm before 7.")
+    entries = (entry for key, entry in packages.items() if key.rpartition("node_modules/")[2] == name and key != name)
+    return frozenset(str(entry.get("version", "")) for entry in entries if isinstance(entry, Mapping))
+
+
+def repin_digest(text: str, path: str, old: str, new: str) -> str:
+    """Change the digest of an image in a Dockerfile."""
+    if old not in text:
+        raise PinError(f"{path} does not name {old}: arguments of the build do.")
+    return text.replace(old, new)
+
+
+def require_unpinned(text: str, path: str, name: str) -> None:
+    """Raise PinError if a Dockerfile installs the package in a fixed version ("apt-get install name=1.0")."""
+    pin = re.search(rf"(?<![\w.+-]){re.escape(name)}(?::\w+)?(={{1,2}}|@|~=)(?=[\w\"'$])", text)
+    if pin is not None:
+        number = text.count("\n", 0, pin.start()) + 1
+        raise PinError(f"line {number} of {path} installs {name} in a fixed version.")
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    r"""Lines with their ends; those that end with "\" with the next one."""
+    joined = ""
+    for line in text.splitlines(keepends=True):
+        joined += line
+        if not line.rstrip("\r\n").endswith("\\"):
+            yield joined
+            joined = ""
+    if joined:
+        yield joined
+
+
+def _with_value(value: str, match: re.Match[str]) -> str:
+    """A key of JSON, which the match has, with another value."""
+    return match[1] + value
+
+
+def _normalized(name: str) -> str:
+    """A name after PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _json_object(text: str, path: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise PinError(f"{path} is no JSON.") from None
+    if not isinstance(document, dict):
+        raise PinError(f"{path} is no JSON object.")
+    return document

@@ -1,0 +1,287 @@
+"""A fix: what to change so that an image passes that its policies reject now. Pure.
+
+`plan_fix` says how a repository's files make the upgrades with which the image was proven to pass. It is a *change* of
+files, a *rebuild* that takes newer packages or a newer base image by itself, or something that people have to do
+*by hand*.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dockgate.delivery.dependency_files import (
+    PinError,
+    names_npm,
+    repin_digest,
+    repin_npm,
+    repin_requirement,
+    require_unpinned,
+)
+from dockgate.delivery.model import FixAction
+from dockgate.gate.model import Upgrade
+from dockgate.scanner.model import Package
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, hex_of
+
+# Branches with fixes. No pipeline watches them unless it names one.
+BRANCH_PREFIX = "dockgate/fix-"
+AUTHOR = "Dockgate <dockgate@localhost>"
+_SYSTEM_PACKAGES = ("pkg:deb/", "pkg:rpm/", "pkg:apk/", "pkg:alpm/")
+_PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
+_OTHER_NPM_LOCKS = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
+_NPM_LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
+# Upgrades in the first line of a commit's message.
+_NAMED = 3
+
+
+class FixKind(StrEnum):
+    """How a fix is made."""
+
+    CHANGE = "change"
+    REBUILD = "rebuild"
+    BY_HAND = "by hand"
+
+
+class FixState(StrEnum):
+    """The state of a fix. PLANNED: not offered yet; OFFERED: announced, its branch made, or its execution started."""
+
+    PLANNED = "Planned"
+    OFFERED = "Offered"
+    APPLIED = "Applied"
+    SUPERSEDED = "Superseded"
+    FAILED = "Failed"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the fix still concerns what its pipeline delivered last."""
+        return self in (FixState.PLANNED, FixState.OFFERED)
+
+
+@dataclass(frozen=True, slots=True)
+class FixDetails:
+    """What a fix changes, the vulnerabilities that it clears, why it needs people, and what they can run."""
+
+    changes: tuple[str, ...]
+    vulnerabilities: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A proven fix of the image that a pipeline delivered last.
+
+    `repository` is the image's. `source` is the git repository, `parent` the commit to change, `commit` the change on
+    `branch`; `execution` rebuilds. `reason` is why it ended. Times are RFC 3339. None: not so, or not yet.
+    """
+
+    id: str
+    pipeline: str
+    image: str
+    repository: str
+    kind: FixKind
+    action: FixAction
+    details: FixDetails
+    source: str
+    parent: str
+    created_at: str
+    state: FixState = FixState.PLANNED
+    branch: str | None = None
+    commit: str | None = None
+    execution: str | None = None
+    reason: str | None = None
+    ended_at: str | None = None
+
+    @property
+    def makes_branch(self) -> bool:
+        """Whether the server offers a branch. What a rebuild cannot do is offered where rebuilding was asked for."""
+        return self.kind is FixKind.CHANGE and self.action is not FixAction.NOTIFY
+
+    @property
+    def starts_execution(self) -> bool:
+        """Whether the server builds the source again."""
+        return self.kind is FixKind.REBUILD and self.action is FixAction.REBUILD
+
+
+@dataclass(frozen=True, slots=True)
+class BaseChange:
+    """A newer base image: the name in the Dockerfile, with its digest if it has one, and the digest of today."""
+
+    reference: str
+    new: str
+
+    @property
+    def pinned(self) -> str | None:
+        """The digest that the Dockerfile names, None for a tag alone."""
+        return self.reference.partition("@")[2] or None
+
+
+@dataclass(frozen=True, slots=True)
+class NeededUpgrade:
+    """An upgrade with which the image passes. `package` is the installed one."""
+
+    upgrade: Upgrade
+    package: Package
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFiles:
+    """The files of a repository that name dependencies: text by path. `names` are all paths that were seen."""
+
+    dockerfile: str
+    texts: Mapping[str, str]
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LockUpdate:
+    """A lockfile that npm has to make: in `folder`, with these packages in at least these versions.
+
+    Direct dependencies are in the package.json already.
+    """
+
+    folder: str
+    lock: str
+    packages: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FixPlan:
+    """How the files make a fix: new texts by path, the lockfiles that follow, and what only people can do."""
+
+    kind: FixKind
+    changes: tuple[str, ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    locks: tuple[LockUpdate, ...] = ()
+    obstacles: tuple[str, ...] = ()
+
+
+def plan_fix(base: BaseChange | None, upgrades: Sequence[NeededUpgrade], files: ProjectFiles) -> FixPlan:
+    """Plan how to make the upgrades, on a newer base image if there is one."""
+    draft = _Draft(files)
+    if base is not None:
+        draft.change_base(base)
+    for needed in sorted(upgrades, key=lambda each: (each.upgrade.name, each.upgrade.package)):
+        draft.upgrade(needed)
+    return draft.plan()
+
+
+class _Draft:
+    """A plan that is being made."""
+
+    def __init__(self, files: ProjectFiles) -> None:
+        self._files = files
+        self._texts: dict[str, str] = {}
+        self._changes: list[str] = []
+        self._obstacles: list[str] = []
+        self._locked: dict[str, dict[str, str]] = {}
+
+    def plan(self) -> FixPlan:
+        if not self._changes:
+            self._changes.append("a new build of the same source")
+        locks = tuple(
+            LockUpdate(lock.rpartition("/")[0], lock, tuple(packages.items()))
+            for lock, packages in sorted(self._locked.items())
+        )
+        is_change = bool(self._texts or locks)
+        kind = FixKind.BY_HAND if self._obstacles else FixKind.CHANGE if is_change else FixKind.REBUILD
+        texts = self._texts if kind is FixKind.CHANGE else {}
+        return FixPlan(
+            kind, tuple(self._changes), texts, locks if kind is FixKind.CHANGE else (), tuple(self._obstacles)
+        )
+
+    def change_base(self, base: BaseChange) -> None:
+        name = base.reference.partition("@")[0]
+        if base.pinned is None:
+            self._changes.append(f"{name} has a newer image, {base.new}")
+            return
+        self._changes.append(f"FROM {name}: {base.pinned} → {base.new}")
+        path = self._files.dockerfile
+        try:
+            self._texts[path] = repin_digest(self._text(path), path, base.pinned, base.new)
+        except PinError as error:
+            self._obstacles.append(str(error))
+
+    def upgrade(self, needed: NeededUpgrade) -> None:
+        upgrade = needed.upgrade
+        self._changes.append(f"{upgrade.name}: {upgrade.version} → {upgrade.fixed}")
+        try:
+            if upgrade.base:
+                self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
+            elif upgrade.package.startswith(_SYSTEM_PACKAGES):
+                require_unpinned(self._text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
+            elif needed.package.ecosystem == "PyPI":
+                self._upgrade_python(upgrade)
+            elif needed.package.ecosystem == "npm":
+                self._upgrade_npm(upgrade)
+            else:
+                self._obstacles.append(f"{upgrade.name} is upgraded in the build of your {needed.package.ecosystem}.")
+        except PinError as error:
+            self._obstacles.append(str(error))
+
+    def _text(self, path: str) -> str:
+        return self._texts.get(path, self._files.texts.get(path, ""))
+
+    def _paths(self, *endings: str) -> list[str]:
+        return [path for path in sorted(self._files.texts) if path.rpartition("/")[2].endswith(endings)]
+
+    def _upgrade_python(self, upgrade: Upgrade) -> None:
+        require_unpinned(self._text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
+        is_pinned = False
+        for path in self._paths(".txt"):
+            text = repin_requirement(self._text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
+            if text is not None:
+                self._texts[path], is_pinned = text, True
+        locks = [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _PYTHON_LOCKS]
+        if not is_pinned and locks:
+            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+
+    def _upgrade_npm(self, upgrade: Upgrade) -> None:
+        if locks := [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _OTHER_NPM_LOCKS]:
+            raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+        for path in self._paths("package.json"):
+            folder = path.rpartition("/")[0]
+            beside = [f"{folder}/{name}" if folder else name for name in _NPM_LOCKS]
+            lock = next((name for name in beside if name in self._files.names), None)
+            text = repin_npm(self._text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
+            if text is not None:
+                self._texts[path] = text
+            is_named = names_npm(self._text(path), path, upgrade.name)
+            if lock is not None and (is_named or upgrade.name in self._files.texts.get(lock, "")):
+                self._locked.setdefault(lock, {})[upgrade.name] = upgrade.fixed
+
+
+def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
+    """The id of a fix: the same for the same changes of the same image."""
+    parts = [pipeline, image, action, plan.kind, plan.changes]
+    return hex_of(digest_of(canonical.encode(parts)))[:16]
+
+
+def branch_name(identity: str) -> str:
+    """The branch that a fix is offered on."""
+    return f"{BRANCH_PREFIX}{identity[:12]}"
+
+
+def commit_message(fix: Fix, notes: Sequence[str]) -> str:
+    """The message of the commit that makes a fix. `notes` are what the commit leaves undone."""
+    changes = fix.details.changes
+    named = ", ".join(_subject(change) for change in changes[:_NAMED])
+    more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+    cleared = ", ".join(fix.details.vulnerabilities)
+    lines = [
+        f"Upgrade {named}{more}",
+        "",
+        f"The policy rejects {fix.image}, which {fix.pipeline} delivered.",
+        "It was judged again with these changes, and passes:",
+        "",
+        *(f"- {change}" for change in changes),
+        *(["", f"Clears {cleared}."] if cleared else []),
+        *(["", *notes] if notes else []),
+        "",
+        f"Dockgate-Fix: {fix.id}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _subject(change: str) -> str:
+    return change.partition(": ")[0].removeprefix("FROM ").rpartition("/")[2]

@@ -1,0 +1,112 @@
+"""What the store promises of fixes: one at a time, so many a day, each once, on both databases."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from tests.postgres import drop_database
+from tests.store.factories import FACTORIES
+
+from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
+from dockgate.delivery.model import FixAction
+from dockgate.events.envelope import NewEvent
+from dockgate.store import Store
+
+DAY_1, DAY_2, DAY_3 = (f"2026-11-{day}T10:00:00.000Z" for day in (26, 27, 28))
+IMAGE = "sha256:" + "a" * 64
+DETAILS = FixDetails(("flask: 1.0 → 2.0",), ("CVE-2026-1",), (), ("pip install flask==2.0",))
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    store = FACTORIES[request.param](tmp_path)
+    yield store
+    store.close()
+    drop_database(tmp_path)
+
+
+def fix(identity: str, pipeline: str = "shop", created_at: str = DAY_2) -> Fix:
+    return Fix(
+        identity,
+        pipeline,
+        IMAGE,
+        "shop/app",
+        FixKind.CHANGE,
+        FixAction.BRANCH,
+        DETAILS,
+        "shop",
+        "c" * 40,
+        created_at,
+    )
+
+
+def ended(fix: Fix, state: FixState = FixState.FAILED, at: str = DAY_2) -> Fix:
+    return replace(fix, state=state, ended_at=at)
+
+
+def event(name: str) -> NewEvent:
+    return NewEvent(name, "dockgate", "fix.available", "pipeline shop", DAY_2, {})
+
+
+def test_a_fix_is_stored_as_it_is(store: Store) -> None:
+    assert store.fixes.plan(fix("1"), DAY_1, 1)
+    assert store.fixes.open("shop") == fix("1")
+    assert store.fixes.pipelines() == {"shop"}
+    planned = replace(fix("1"), parent="d" * 40, commit="e" * 40)
+    store.fixes.set_commit(planned)
+    assert store.fixes.open("shop") == planned
+    offered = replace(planned, state=FixState.OFFERED, branch="dockgate/fix-1")
+    assert store.fixes.offer(offered, [event("1")])
+    assert not store.fixes.offer(offered, [event("2")])
+    store.fixes.set_commit(replace(planned, commit="f" * 40))
+    assert store.fixes.list("shop") == [offered]
+    assert [each.id for each in store.event_log.read()] == ["1"]
+
+
+def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Store) -> None:
+    assert store.fixes.plan(fix("1"), DAY_1, 9)
+    assert not store.fixes.plan(fix("1"), DAY_1, 9)
+    assert not store.fixes.plan(fix("2"), DAY_1, 9)
+    assert store.fixes.plan(fix("3", "web"), DAY_1, 9)
+    assert store.fixes.end(ended(fix("1")), [event("1")])
+    assert not store.fixes.end(ended(fix("1"), FixState.APPLIED), [event("2")])
+    assert not store.fixes.offer(fix("1"), [event("3")])
+    assert store.fixes.open("shop") is None
+    assert not store.fixes.plan(fix("1"), DAY_1, 9)
+    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_1, 9)
+    assert [each.id for each in store.fixes.list("shop")] == ["2", "1"]
+    assert [each.id for each in store.event_log.read()] == ["1"]
+
+
+def test_a_day_has_a_limit(store: Store) -> None:
+    assert store.fixes.plan(fix("1"), DAY_1, 1)
+    store.fixes.end(ended(fix("1")))
+    assert not store.fixes.plan(fix("2"), DAY_1, 1)
+    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1)
+
+
+def test_of_two_servers_one_plans(store: Store) -> None:
+    answers: list[bool] = []
+    barrier = Barrier(4)
+
+    def plan(number: int) -> None:
+        barrier.wait()
+        answers.append(store.fixes.plan(fix(str(number)), DAY_1, 9))
+
+    threads = [Thread(target=plan, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [False, False, False, True]
+
+
+def test_old_fixes_are_deleted_and_open_ones_stay(store: Store) -> None:
+    store.fixes.plan(fix("1"), DAY_1, 9)
+    store.fixes.end(ended(fix("1")))
+    store.fixes.plan(fix("2"), DAY_1, 9)
+    assert store.fixes.purge(DAY_1) == 0
+    assert store.fixes.purge(DAY_3) == 1
+    assert [each.id for each in store.fixes.list("shop")] == ["2"]

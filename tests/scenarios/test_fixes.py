@@ -1,0 +1,282 @@
+"""Fixes of rejected images on a server: announced, offered as branches, built again. Each once, one at a time."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import PIPELINE, until
+from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.delivery.fixes import FixKind, FixPlan, branch_name, fix_id
+from dockgate.delivery.model import FixAction
+from dockgate.delivery.registry_access import SERVER
+from dockgate.scanner.model import Inventory, Package
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Advisory, Coverage, Severity
+
+DOCKERFILE = "FROM scratch\n"
+
+
+def digest_of(name: str) -> str:
+    return f"sha256:{sha256(name.encode()).hexdigest()}"
+
+
+def python(name: str, version: str) -> Package:
+    path = f"usr/lib/python3/{name}.dist-info/METADATA"
+    return Package(name, version, f"pkg:pypi/{name}@{version}", "PyPI", name, version, path)
+
+
+def python_advisory(name: str, fixed: str) -> Advisory:
+    return replace(advisory(name, Severity.CRITICAL, fixed), ecosystem="PyPI")
+
+
+class BothFeeds(AdvisoryDatabase):
+    """Advisories of Debian and of PyPI."""
+
+    def coverage(self) -> Sequence[Coverage]:
+        return (*super().coverage(), Coverage("PyPI", True, (), format_time(self.clock())))
+
+
+class System(ServerSystem):
+    """A server whose images hold what `contents` says."""
+
+    contents: dict[str, Inventory]
+
+    def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        return [self.contents[digest]] if digest in self.contents else super()._read(repository, digest)
+
+    def hold(self, digest: str, *packages: Package, layers: Sequence[str] = ("own",), base_layers: int = 0) -> None:
+        """Have an image hold packages, which are in its last layer unless they name another."""
+        digests = tuple(digest_of(layer) for layer in layers)
+        placed = [replace(each, layer=each.layer or digests[-1]) for each in packages]
+        inventory = planned_inventory(digest, "x", PlannedFindings())
+        content = tuple(sorted(placed, key=lambda each: each.name))
+        self.contents[digest] = replace(
+            inventory, packages=content, layers=digests, diff_ids=digests, base_layers=base_layers
+        )
+
+    def deliver(
+        self, name: str, on_fix: str, *packages: Package, files: dict[str, str] | None = None, **more: Any
+    ) -> str:
+        """A pipeline that delivered an image with these packages, and its setting for fixes."""
+        image = self.image(name, PlannedFindings())
+        if packages:
+            self.hold(image, *packages, **more)
+        if files:
+            self.push(name, files={"Dockerfile": DOCKERFILE, **files})
+        self.set_fixes(name, on_fix)
+        self.deployed(image)
+        return image
+
+    def set_fixes(self, name: str, on_fix: str) -> None:
+        text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+        self.apply(text.replace("kind: Pipeline\n", f"kind: Pipeline\n{on_fix}\n"))
+
+    def publish(self, *advisories: Advisory) -> None:
+        self.advisories.advisories = [*self.advisories.advisories, *advisories]
+
+    def fixes(self, name: str) -> list[Any]:
+        fixes: list[Any] = self.get(f"/pipelines/{name}/fixes")
+        return fixes
+
+    def fix(self, name: str, state: str = "Offered") -> Any:
+        """The newest fix, once it has this state."""
+        return until(lambda: next((each for each in self.fixes(name)[:1] if each["state"] == state), None), 40)
+
+    def announced(self, name: str) -> list[Any]:
+        events = self.store.event_log.read(0, 5000)
+        return [e.body["detail"] for e in events if e.detail_type == "fix.available" and e.pipeline == name]
+
+    def next_image(self, name: str, *packages: Package) -> str:
+        """What the pipeline builds from now on."""
+        image = self.foreign(f"{name}-next", PlannedFindings())
+        if packages:
+            self.hold(image, *packages)
+        self.scan_may_end[image].set()
+        self.builder.digests[f"{name}/app"] = image
+        return image
+
+    def look(self) -> None:
+        """Look for fixes now, whatever was seen before."""
+        self.clock.ahead += timedelta(hours=1)
+        self.use_cases.fixes.review()
+
+
+@pytest.fixture(scope="module", params=sorted(FACTORIES))
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with System(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+        system.contents = {}
+        system.advisories = BothFeeds(system.clock, list(system.advisories.advisories))
+        yield system
+
+
+def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: System) -> None:
+    server.deliver("again", "onFix: rebuild")
+    new = server.next_image("again")
+    server.publish(advisory("again", Severity.CRITICAL, "2"))
+    fix = server.fix("again", "Applied")
+    execution = server.get(f"/executions/{fix['execution']}")
+    assert execution["execution"]["state"] == "Succeeded"
+    trigger = execution["execution"]["trigger"]
+    assert trigger["fix"] == fix["id"]
+    assert trigger["fresh"] == "yes"
+    assert execution["stages"][2]["actions"][0]["approval"]["state"] == "Approved"
+    (task,) = server.get("/services/again")["tasks"]
+    assert task["digest"] == new
+    (event,) = server.announced("again")
+    assert (event["kind"], event["execution"]) == ("rebuild", fix["execution"])
+    assert event["changes"] == ["again: 1 → 2"]
+
+
+def test_a_rebuild_that_fixes_nothing_is_refused_by_the_gate_and_not_tried_again(server: System) -> None:
+    image = server.deliver("same", "onFix: rebuild\nfixesPerDay: 9")
+    server.publish(advisory("same", Severity.CRITICAL, "2"))
+    fix = server.fix("same", "Failed")
+    assert fix["reason"].startswith(f"{fix['execution']}: ContainerVulnerabilityAssessment/Approval")
+    server.look()
+    server.look()
+    assert len(server.fixes("same")) == 1
+    assert len(server.get("/pipelines/same/executions")) == 2
+    assert server.runs(image)
+
+
+def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) -> None:
+    files = {"requirements.txt": "flask==1.0\nother==1.0\n", "app.py": "pass\n"}
+    image = server.deliver("pins", "onFix: rebuild", python("flask", "1.0"), files=files)
+    head = server.server.source.heads("pins")["main"]
+    server.publish(python_advisory("flask", "2.0"))
+    fix = server.fix("pins")
+    heads = server.server.source.heads("pins")
+    assert heads == {"main": head, fix["branch"]: fix["commit"]}
+    assert fix["branch"].startswith("dockgate/fix-")
+    commit = server.server.source.commit("pins", fix["branch"])
+    assert commit.author == "Dockgate <dockgate@localhost>"
+    assert f"Dockgate-Fix: {fix['id']}" in commit.message
+    texts = {path: server.server.files.read("pins", fix["branch"], path).decode() for path in files}
+    assert texts == {**files, "requirements.txt": "flask==2.0\nother==1.0\n"}
+    assert len(server.get("/pipelines/pins/executions")) == 1
+    (event,) = server.announced("pins")
+    assert (event["branch"], event["commit"], event["image"]) == (fix["branch"], fix["commit"], image)
+
+    # The commit was pushed by the server, which is no principal: merging it is a push of a person.
+    pushers = server.store.pushes.pushers("pins", [fix["commit"]])
+    assert [pusher.principal for pusher in pushers[fix["commit"]]] == [SERVER]
+
+    new = server.next_image("pins", python("flask", "2.0"))
+    server.post("/pipelines/pins/executions")
+    assert server.fix("pins", "Applied")["reason"] == f"pins-2 delivered {new}"
+
+
+def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
+    old, new = digest_of("base-1"), digest_of("base-2")
+    address = server.registry.address
+    weak, strong = package("libweak", "1"), package("libweak", "2")
+    for digest, name, library in ((old, "base", weak), (new, "base", strong)):
+        server.planned[digest] = (name, PlannedFindings())
+        server.hold(digest, library, layers=[f"layer of {digest}"])
+    pinned = f"FROM {address}/base/app:latest@{old}\n"
+    below = replace(weak, layer=digest_of(f"layer of {old}"))
+    server.builder.digests["based/app"] = ""
+    server.deliver(
+        "based",
+        "onFix: branch",
+        below,
+        package("based"),
+        files={"Dockerfile": pinned},
+        layers=[f"layer of {old}", "own"],
+        base_layers=1,
+    )
+    for digest in (old, new):
+        server.scan_may_end[digest] = done = threading.Event()
+        done.set()
+    server.notify(old, "base-1")
+    server.publish(advisory("libweak", Severity.CRITICAL, "2"))
+    first = server.fix("based")
+    assert (first["kind"], first["branch"]) == ("by hand", None)
+    assert "libweak is in the base image" in first["details"]["obstacles"][0]
+
+    server.notify(new, "base-2")
+    until(lambda: server.store.images.inventories(new), 20)
+    server.clock.ahead += timedelta(days=1, hours=1)
+    fix = server.fix("based")
+    until(lambda: server.fix("based")["id"] != first["id"], 40)
+    fix = server.fix("based")
+    assert server.server.files.read("based", fix["branch"], "Dockerfile").decode() == pinned.replace(old, new)
+    assert [each["state"] for each in server.fixes("based")] == ["Offered", "Superseded"]
+
+
+def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
+    server.deliver("told", "onFix: notify", python("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"})
+    server.publish(python_advisory("jinja2", "2.0"))
+    fix = server.fix("told")
+    assert (fix["kind"], fix["branch"], fix["execution"]) == ("change", None, None)
+    server.look()
+    assert len(server.announced("told")) == 1
+    assert list(server.server.source.heads("told")) == ["main"]
+    assert any("told" in message.title for message in server.notified("fix.available").values())
+    server.set_fixes("told", "")
+    assert server.fix("told", "Superseded")["reason"] == "the pipeline does not want fixes any more"
+
+
+def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
+    server.deliver("unset", "")
+    server.publish(advisory("unset", Severity.CRITICAL, "2"))
+    until(lambda: server.get("/services/unset")["service"]["at_risk"], 40)
+    server.look()
+    assert server.fixes("unset") == []
+
+
+def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server: System) -> None:
+    pins = {"requirements.txt": "a1==1.0\nb1==1.0\n"}
+    server.deliver("limit", "onFix: branch\nfixesPerDay: 2", python("a1", "1.0"), python("b1", "1.0"), files=pins)
+    server.publish(python_advisory("a1", "2.0"))
+    first = server.fix("limit")
+    server.publish(python_advisory("b1", "2.0"))
+    until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded"], 40)
+    second = server.fix("limit")
+    assert second["branch"] != first["branch"]
+    server.publish(replace(python_advisory("b1", "3.0"), id="CVE-2026-333"))
+    until(lambda: [each["state"] for each in server.fixes("limit")] == ["Superseded", "Superseded"], 40)
+    server.look()
+    assert len(server.fixes("limit")) == 2
+    server.clock.ahead += timedelta(days=1)
+    until(lambda: len(server.fixes("limit")) == 3, 40)
+    text = server.server.files.read("limit", server.fix("limit")["branch"], "requirements.txt")
+    assert text == b"a1==2.0\nb1==3.0\n"
+
+
+def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
+    """Of two violations, one has no fix."""
+    server.apply("kind: Policy\nname: unfixed\nrules:\n  max_findings: {CRITICAL: 0, only_fixable: false}\n")
+    server.apply("kind: PolicyAssignment\nname: stuck\nrepositories: [stuck/app]\npolicy: unfixed\n")
+    packages = python("c1", "1.0"), python("d1", "1.0")
+    server.deliver("stuck", "onFix: branch", *packages, files={"requirements.txt": "c1==1.0\n"})
+    server.publish(python_advisory("c1", "2.0"), python_advisory("d1", ""))
+    until(lambda: "2 CRITICAL" in server.get("/services/stuck")["service"]["at_risk"], 40)
+    server.look()
+    assert server.fixes("stuck") == []
+    assert list(server.server.source.heads("stuck")) == ["main"]
+
+
+def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -> None:
+    files = {"requirements.txt": "e1==1.0\n"}
+    image = server.deliver("taken", "onFix: branch", python("e1", "1.0"), files=files)
+    plan = FixPlan(FixKind.CHANGE, ("e1: 1.0 → 2.0",))
+    branch = branch_name(fix_id("taken", image, FixAction.BRANCH, plan))
+    theirs = server.push("taken", files={**files, "x": "y"}, branch=branch)
+    server.publish(python_advisory("e1", "2.0"))
+    fix = server.fix("taken", "Failed")
+    assert branch in fix["reason"]
+    server.look()
+    assert server.server.source.heads("taken")[branch] == theirs
+    (event,) = server.announced("taken")
+    assert "branch" not in event
+    assert event["summary"] == fix["reason"]

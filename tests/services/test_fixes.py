@@ -1,0 +1,277 @@
+"""Fixes, interrupted at every point: the same rows, commits, branches and executions as without."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.fakes.repository_files import MemoryFiles
+from tests.fakes.repository_host import MemoryHost
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState, LockUpdate
+from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
+from dockgate.services.cases import DeploymentContext
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.fix_search import Delivered, ProvenFix
+from dockgate.services.fixes import Fixes, leave_lock
+from dockgate.services.git_pushes import GitPushes
+from dockgate.store import Store
+
+IMAGE, NEXT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+NOW = datetime(2026, 11, 28, 10, 0, tzinfo=UTC)
+CHANGES = ("flask: 1.0 → 2.0",)
+CHANGE = FixPlan(FixKind.CHANGE, CHANGES, {"requirements.txt": "flask==2.0\n"})
+REBUILD = FixPlan(FixKind.REBUILD, CHANGES)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Starter:
+    proceeded: list[str] = field(default_factory=list)
+
+    def proceed(self, execution: str) -> None:
+        self.proceeded.append(execution)
+
+    def start_event(self, event_id: str) -> None:
+        pass
+
+
+@dataclass
+class Search:
+    """A `FixSearch` whose answers a test chooses."""
+
+    store: Store
+    delivery: Delivered | None
+    plan: FixPlan | None
+    is_bad: bool = True
+    base: str | None = None
+    searches: int = 0
+
+    def delivered(self, name: str) -> Delivered | None:
+        is_under_way = any(not each.state.is_final for each in self.store.executions.for_pipeline(name))
+        return None if is_under_way else self.delivery
+
+    def is_rejected(self, image: str) -> bool:
+        return self.is_bad
+
+    def base_digest(self, delivered: Delivered, commit: str) -> str | None:
+        return self.base
+
+    def find(self, delivered: Delivered, commit: str) -> ProvenFix | None:
+        self.searches += 1
+        return ProvenFix(self.plan, FixDetails(self.plan.changes, ("CVE-2026-1",))) if self.plan else None
+
+
+class Site:
+    """A pipeline that delivered an image, and what looks for its fixes."""
+
+    def __init__(self, store: Store, action: FixAction, plan: FixPlan, per_day: int = 1) -> None:
+        self.store, self.host, self.starter = store, MemoryHost(), Starter()
+        self.files = MemoryFiles(self.host)
+        self.now = NOW
+        self.clock = ServerClock(lambda: self.now)
+        self.host.create("shop")
+        self.head = self.host.push("shop", {"requirements.txt": "flask==1.0\n"})
+        stages = (Stage("Source", (Action("Pull", ActionType.SOURCE, output="Code"),)),)
+        self.pipeline = Pipeline("shop", stages, on_fix=FixSettings(action, per_day))
+        store.pipelines.put(self.pipeline, self.clock.now())
+        self.search = Search(store, self.delivery(IMAGE), plan)
+
+    def delivery(self, image: str, number: int = 1) -> Delivered:
+        execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {})
+        context = DeploymentContext("shop/app")
+        return Delivered(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
+
+    def server(self, observe: Callable[[str], None] = lambda moment: None) -> Fixes:
+        """A server that has just started."""
+        effects = Effects(observe)
+        pushes = GitPushes(self.store, self.host, self.clock, effects, self.starter)  # type: ignore[arg-type]
+        search, starter = self.search, self.starter
+        return Fixes(
+            self.store,
+            search,  # type: ignore[arg-type]
+            self.host,
+            self.files,
+            pushes,
+            leave_lock,
+            self.clock,
+            effects,
+            starter,  # type: ignore[arg-type]
+        )
+
+    def fix(self) -> Fix:
+        (fix,) = self.store.fixes.list("shop")
+        return fix
+
+    def state(self) -> tuple[object, ...]:
+        events = [event.body for event in self.store.event_log.read()]
+        executions = self.store.executions.for_pipeline("shop")
+        pushes = [record for fix in self.store.fixes.list("shop") for record in self._pushes(fix)]
+        return self.store.fixes.list("shop"), events, self.host.heads("shop"), executions, pushes
+
+    def _pushes(self, fix: Fix) -> list[object]:
+        ref = f"refs/heads/{fix.branch}"
+        return [(record.push, record.new, record.accepted) for record in self.store.pushes.for_ref("shop", ref)]
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+MOMENTS = [f"{when} {step}" for step in (EffectKind.PLAN_FIX, EffectKind.OFFER_FIX) for when in ("before", "after")]
+PUSH_MOMENTS = [f"{when} {step}" for step in ("record-push", "observe-push") for when in ("before", "after")]
+
+
+@pytest.mark.parametrize(
+    ("action", "plan", "moment"),
+    [
+        *((FixAction.BRANCH, CHANGE, moment) for moment in (*MOMENTS, *PUSH_MOMENTS)),
+        *((FixAction.REBUILD, REBUILD, moment) for moment in MOMENTS),
+    ],
+)
+def test_a_fix_that_is_interrupted_ends_as_one_that_is_not(
+    tmp_path: Path, action: FixAction, plan: FixPlan, moment: str
+) -> None:
+    with opened("sqlite", tmp_path / "alone") as store:
+        alone = Site(store, action, plan)
+        alone.server().review()
+        undisturbed = alone.state()
+    with opened("sqlite", tmp_path / "killed") as store:
+        site = Site(store, action, plan)
+        moments = [moment]
+
+        def die(here: str) -> None:
+            if here in moments:
+                moments.remove(here)
+                raise Killed
+
+        with pytest.raises(Killed):
+            site.server(die).review()
+        site.server().review()
+        site.server().review()
+        assert site.state() == undisturbed
+        assert site.fix().state is FixState.OFFERED
+
+
+def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+
+    def die(here: str) -> None:
+        if here == "before offer-fix":
+            raise Killed
+
+    with pytest.raises(Killed):
+        site.server(die).review()
+    new = site.host.push("shop", {"requirements.txt": "flask==1.0\n", "x": "y"})
+    site.server().review()
+    fix = site.fix()
+    assert (fix.state, fix.parent) == (FixState.OFFERED, new)
+    assert fix.branch is not None
+    assert [commit.id for commit in site.files.history("shop", fix.branch, 2)] == [fix.commit, new]
+    assert site.files.read("shop", fix.branch, "x") == b"y"
+
+
+def test_a_remedy_that_changed_while_the_server_was_down_is_not_offered(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+
+    def die(here: str) -> None:
+        if here == "after plan-fix":
+            raise Killed
+
+    with pytest.raises(Killed):
+        site.server(die).review()
+    site.search.plan = None
+    site.server().review()
+    assert (site.fix().state, site.fix().reason) == (FixState.SUPERSEDED, "what fixes the image has changed")
+    assert list(site.host.heads("shop")) == ["main"]
+    assert store.event_log.read() == []
+
+
+def test_nothing_is_done_while_the_pipeline_delivers(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    delivery, site.search.delivery = site.search.delivery, None
+    server = site.server()
+    server.review()
+    assert store.fixes.list("shop") == []
+    site.search.delivery = delivery
+    server.review()
+    assert site.fix().state is FixState.OFFERED
+
+
+def test_the_search_is_made_once_for_the_same_inputs(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    server = site.server()
+    for _ in range(3):
+        server.review()
+    assert site.search.searches == 1
+    site.search.base = NEXT
+    server.review()
+    site.now += timedelta(hours=1)
+    server.review()
+    assert site.search.searches == 3
+    assert len(store.event_log.read()) == 1
+
+
+def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> None:
+    site = Site(store, FixAction.REBUILD, REBUILD)
+    site.host.push("shop", {"requirements.txt": "flask==1.0\n", "x": "y"})
+    site.server().review()
+    fix = site.fix()
+    assert (fix.kind, fix.execution) == (FixKind.BY_HAND, None)
+    assert "main has moved on since shop-1" in fix.details.obstacles[0]
+    assert store.executions.for_pipeline("shop") == []
+
+
+def test_a_rebuild_is_of_the_commit_that_was_judged_and_starts_once(store: Store) -> None:
+    site = Site(store, FixAction.REBUILD, REBUILD)
+    site.server().review()
+    (execution,) = store.executions.for_pipeline("shop")
+    assert (execution.trigger["commit"], execution.trigger["fresh"]) == (site.head, "yes")
+    assert site.starter.proceeded == [execution.id]
+    site.server().review()
+    assert site.fix().state is FixState.OFFERED
+    store.executions.stop(execution.id, "enough", site.clock.now())
+    site.server().review()
+    assert (site.fix().state, site.fix().reason) == (FixState.FAILED, f"{execution.id}: enough")
+    site.server().review()
+    assert len(store.executions.for_pipeline("shop")) == 1
+
+
+def test_a_fix_ends_when_its_image_is_replaced_or_accepted(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE, per_day=9)
+    site.server().review()
+    site.search.is_bad = False
+    site.server().review()
+    assert (site.fix().state, site.fix().reason) == (FixState.SUPERSEDED, "its image is not rejected any more")
+    site.search.is_bad = True
+    site.search.delivery = site.delivery(NEXT, 2)
+    site.now += timedelta(hours=1)
+    site.server().review()
+    site.search.delivery = site.delivery(IMAGE, 3)
+    site.server().review()
+    newest, oldest = store.fixes.list("shop")
+    assert (newest.state, newest.reason) == (FixState.APPLIED, f"shop-3 delivered {IMAGE}")
+    assert oldest.state is FixState.SUPERSEDED
+
+
+def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(store: Store) -> None:
+    locks = (LockUpdate("", "package-lock.json", (("lodash", "4.17.21"),)),)
+    plan = FixPlan(FixKind.CHANGE, ("lodash: 4.17.20 → 4.17.21",), {"package.json": "{}\n"}, locks)
+    site = Site(store, FixAction.BRANCH, plan)
+    site.server().review()
+    fix = site.fix()
+    assert fix.branch is not None
+    (commit,) = site.files.history("shop", fix.branch, 1)
+    note = "package-lock.json is not changed: this server makes no lockfiles."
+    assert note in commit.message
+    assert "npm install --package-lock-only lodash@4.17.21" in commit.message
+    (event,) = store.event_log.read()
+    assert event.body["detail"]["obstacles"][0].startswith(note)
