@@ -64,6 +64,7 @@ ROUTES = {
     f"GET {V}/pipelines": Row(READ),
     f"GET {V}/pipelines/{{name}}": Row(READ, PIPELINE),
     f"GET {V}/pipelines/{{name}}/executions": Row(READ, PIPELINE),
+    f"GET {V}/pipelines/{{name}}/fixes": Row(READ, PIPELINE),
     f"POST {V}/pipelines/{{name}}/executions": Row(RUN, PIPELINE),
     f"GET {V}/executions/{{execution_id}}": Row(READ, PIPELINE),
     f"GET {V}/executions/{{execution_id}}/log": Row(READ, PIPELINE),
