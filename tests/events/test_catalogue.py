@@ -124,6 +124,7 @@ def all_events() -> list[NewEvent]:
         ),
         catalogue.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
         catalogue.feed_recovered("osv", NOW, NOW),
+        catalogue.feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),
         catalogue.feed_stale("osv", NOW, ["npm"], NOW),
     ]
 

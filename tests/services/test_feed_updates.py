@@ -219,6 +219,32 @@ def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server
     assert server.kinds()[-1] == "feed.recovered"
 
 
+def test_a_feed_that_is_checked_and_brings_nothing_is_announced_as_suspect_once(server: Server, site: Site) -> None:
+    days = [NOW - timedelta(days=number) for number in range(30)]
+    records = (
+        record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2")), modified=f"{day:%Y-%m-%d}T00:00:00Z")
+        for day in days
+    )
+    site.files[OSV] = export(*records)
+    server.updates.announce_suspect()  # there is no database yet
+    for day in range(12):
+        server.run(day * 24)
+        server.updates.announce_suspect()
+        server.restarted().announce_suspect()
+    (event,) = (event for event in server.events if event.detail_type == "feed.suspect")
+    assert event.detail == {
+        "feed": "osv",
+        "part": "osv PyPI",
+        "newest": "2026-11-24",
+        "since": "2026-12-01T00:00:00.000Z",
+    }
+    newer = record("PYSEC-1", entry("PyPI", "six", *fixed("3")), modified="2026-12-05T00:00:00Z")
+    site.files[OSV] = export(newer, *(record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2"))) for day in days))
+    server.run(12 * 24)
+    server.updates.announce_suspect()
+    assert server.kinds().count("feed.suspect") == 1
+
+
 def test_a_clock_that_jumps_makes_nothing_stale(server: Server, site: Site) -> None:
     server.run(0)
     server.run(24 * 365)

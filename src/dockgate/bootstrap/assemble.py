@@ -198,7 +198,8 @@ def _task_groups(
         groups.append(TaskGroup("collection", [collection]))
         if updates := use_cases.feed_updates:
             stale = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
-            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale]))
+            suspect = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)
+            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale, suspect]))
     return groups
 
 

@@ -91,6 +91,12 @@ def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEve
     return _event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
+def feed_suspect(feed: str, part: str, newest: str, since: str, time: str) -> NewEvent:
+    """A part of a feed brings nothing: its newest record, of the day `newest`, is unusually old for it `since` then."""
+    detail = {"feed": feed, "part": part, "newest": newest, "since": since}
+    return _event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
+
+
 def verdict_changed(
     image: str, repository: str, policy: str, before: str, status: str, counts: Mapping[str, int], since: str
 ) -> NewEvent:

@@ -10,7 +10,15 @@ from dockgate.events.message import one_line, shorten
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
     *("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered", "service.unhealthy"),
-    *("verdict.changed", "waiver.expiring", "feed.failed", "feed.stale", "feed.recovered", "approval.needed"),
+    *(
+        "verdict.changed",
+        "waiver.expiring",
+        "feed.failed",
+        "feed.stale",
+        "feed.suspect",
+        "feed.recovered",
+        "approval.needed",
+    ),
     *("execution.failed", "deploy.failed", "tag.moved", "fix.available"),
 )
 # Title and advice of kinds whose names do not say it; {} is the subject.
@@ -24,13 +32,14 @@ _WORDS = {
     "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
+    "feed.suspect": ("The feed {} brings no new records", "Its publisher, or a mirror, may have stopped."),
     "feed.stale": ("The feed {} is stale", "New verdicts that need it are Undetermined."),
 }
 # What an event is about, of which a target is notified once: these fields of the detail, without times.
 _TOPIC_FIELDS = (
     *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "state"),
     *("vulnerabilities", "vulnerability", "waiver", "feed", "approval", "execution", "execution-id", "stage", "action"),
-    *("task", "digest", "phase", "summary", "fix"),
+    *("task", "digest", "phase", "summary", "fix", "part"),
 )
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30

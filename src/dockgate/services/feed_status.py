@@ -73,10 +73,20 @@ def read_parts(database: Path) -> Sequence[Part]:
         return ()
 
 
+def read_suspect_parts(path: Path, now: datetime) -> tuple["SuspectPart", ...]:
+    """The suspect parts of the database at this path, () if there is none. It reads every record."""
+    try:
+        with Database.open(path) as reader:
+            return suspect_parts(reader, now)
+    except DatabaseError:
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class SuspectPart:
     """A part whose newest record is unusually old for its own history. `newest` is a day, `since` RFC 3339."""
 
+    feed: str
     part: str
     newest: str
     since: str
@@ -92,5 +102,5 @@ def suspect_parts(database: Database, now: datetime) -> tuple[SuspectPart, ...]:
         days = database.record_days(part.feed, part.name)
         if since := suspect_since(days, now):
             newest = max(day for day in days if day <= now.date().isoformat())
-            suspect.append(SuspectPart(part.title, newest, since))
+            suspect.append(SuspectPart(part.feed, part.title, newest, since))
     return tuple(suspect)

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from dockgate.events import catalogue
 from dockgate.events.envelope import NewEvent
 from dockgate.services import advisories
 from dockgate.services.clock import ServerClock
-from dockgate.services.feed_status import read_parts
+from dockgate.services.feed_status import read_parts, read_suspect_parts
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states, read_states
@@ -65,6 +65,7 @@ class FeedUpdates:
         self._installed: tuple[int, int] | None = None
         self._announced: set[str] = set()
         self._attempts: dict[str, datetime] = {}
+        self._suspects_read: date | None = None
         names = [feed.name for feed in self._feeds]
         for name in self._periods:
             if name not in names:
@@ -106,6 +107,23 @@ class FeedUpdates:
                 self._record([event])
                 self._announced = {event.id, *list(self._announced)[: _REMEMBERED - 1]}
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
+
+    def announce_suspect(self) -> None:
+        """Announce the parts of feeds that are checked and bring nothing, each once.
+
+        All records are read for it: once a day, and after the server has started.
+        """
+        now = self._clock()
+        if self._suspects_read == now.date() or not read_parts(self._path):
+            return
+        suspects = read_suspect_parts(self._path, now)
+        for suspect in suspects:
+            _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
+        time = self._clock.now()
+        events = [catalogue.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects]
+        if events:
+            self._record(events)
+        self._suspects_read = now.date()
 
     def _may_fetch(self, feed: Feed, now: datetime) -> bool:
         """Not twice in a minute, even if the states cannot be written."""
