@@ -10,6 +10,7 @@ every approval has one answer. A failure prints the seed that repeats its plan, 
 
 import argparse
 import heapq
+import json
 import os
 import platform
 import random
@@ -36,6 +37,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same 
 from tests.scenarios.live import until
 from tests.scenarios.node_process import EFFECTS
 from tests.scenarios.nodes import Node, Nodes, push, running_nodes, set_up
+
+from dockgate.store.records import OutboxKind
+from dockgate.store.signals import CHANNEL, Topic
 
 LEASE_SECONDS = 6
 # How long a round's faults last, and how long its executions may take afterwards.
@@ -153,7 +157,7 @@ class Round:
         """One fault, at a node that has no other."""
         kinds = ["kill", "kill", "freeze", "cut", "kill registry", "freeze registry"]
         if self.database == "postgres":
-            kinds += ["kill database", "drop notifications"]
+            kinds += ["kill database", "drop notifications", "repeat notifications"]
         kind, node = dice.choice(kinds), dice.choice(self.nodes.nodes)
         seconds = dice.choice((0.2, 2.0, LEASE_SECONDS * 1.5, LEASE_SECONDS * 2.5))
         if kind == "kill database":
@@ -165,6 +169,9 @@ class Round:
                 self.nodes.database.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
                 )
+        elif kind == "repeat notifications":
+            with suppress(psycopg.Error):
+                self.repeat_notifications()
         elif node.name in self.harmed or not node.alive() or node.process is None:
             return
         elif kind == "kill":
@@ -192,6 +199,19 @@ class Round:
             if kind == "freeze registry":
                 heapq.heappush(self.pending, (time.monotonic() + min(seconds, 5), number, lambda: resume(process)))
         self.faults[kind] += 1
+
+    def repeat_notifications(self) -> None:
+        """Send every signal again that the nodes may have sent: late, twice, and to their senders as well."""
+        items = {
+            Topic.APPROVALS: [*self.answers()],
+            Topic.SCANS: [""],
+            Topic.OUTBOX: [kind.value for kind in OutboxKind],
+        }
+        with psycopg.connect(self.database_url(), autocommit=True) as connection:
+            for topic, names in items.items():
+                for _ in range(2):
+                    text = json.dumps({"from": "chaos", "topic": topic.value, "items": names})
+                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
     def heal(self, moment: float) -> None:
         while self.pending and self.pending[0][0] <= moment:
@@ -331,7 +351,7 @@ def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds
         else:
             shutil.rmtree(folder, ignore_errors=True)
         number += 1
-    kills = sum(times for kind, times in total.items() if kind.startswith(("kill", "freeze", "cut", "drop")))
+    kills = sum(times for kind, times in total.items() if kind.startswith(("kill", "freeze", "cut", "drop", "repeat")))
     print(f"{number} rounds, {dict(executions)} executions, {kills} faults: {dict(sorted(total.items()))}")
     print(f"failed seeds: {failed or 'none'}")
     return 1 if failed else 0
