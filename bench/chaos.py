@@ -221,6 +221,7 @@ class Round:
         for node in self.nodes.nodes:
             if node.name not in self.harmed and node.process is not None and not node.alive():
                 if node.process.returncode not in (-9, 75):
+                    # With 1 if the database was away when it started.
                     self.faults[f"ended by itself with {node.process.returncode}"] += 1
                 node.begin()
 
