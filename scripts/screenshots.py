@@ -22,6 +22,7 @@ from tests.scenarios.live import until  # noqa: E402
 from tests.scenarios.planned_images import advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
 
+from dockgate.delivery.model import ActionKey  # noqa: E402
 from dockgate.scanner.model import Inventory  # noqa: E402
 from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
@@ -36,6 +37,16 @@ PAST = (
     (40, {"HIGH": 4, "MEDIUM": 9, "LOW": 6}, {"LOW": 3, "MEDIUM": 2}),
     (19, {"HIGH": 1, "MEDIUM": 5, "LOW": 6}, {"LOW": 2, "MEDIUM": 1}),
     (6, {"MEDIUM": 2, "LOW": 4}, {"LOW": 2, "MEDIUM": 1}),
+)
+# Lines of a build's log, with the colours of a terminal.
+LOG = (
+    "STEP 1/3: FROM debian:13",
+    "STEP 2/3: RUN apt-get update && apt-get install --yes openssl",
+    "\x1b[32mGet:1\x1b[0m http://deb.debian.org/debian trixie InRelease [138 kB]",
+    "\x1b[33mwarning:\x1b[0m 3 packages can be upgraded",
+    "\x1b[1;31merror:\x1b[0m a mirror did not answer, trying the next",
+    "STEP 3/3: COPY app /app",
+    "\x1b[1;36mSuccessfully built the image\x1b[0m",
 )
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
@@ -95,10 +106,17 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.advisory_appears(web)
     server.marked_at_risk(web)
     verdict = server.get(f"/images/{api}")["verdicts"][0]["digest"]
+    for high in (9, 4):
+        rules = f"max_findings:\n  CRITICAL: 0\n  HIGH: {high}\n"
+        server.client.put("/policies/strict", content=rules, params={"comment": "Stricter"}).raise_for_status()
+    for line in LOG:
+        server.store.logs.append(ActionKey("web-1", "Build", "Build", 1), line)
     return {
         "overview": "/",
         "pipelines": "/pipelines",
         "pipeline": "/pipelines/web",
+        "definition": "/pipelines/web/definition",
+        "pipeline-new": "/new/pipeline?name=web2&repository=web&service=web",
         "execution": f"/executions/{rejected}",
         "log": "/executions/web-1/Build/Build/1",
         "verdict": f"/verdicts/{verdict}",
@@ -115,10 +133,11 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "file": "/repositories/web/files/Dockerfile?at=main",
         "file-edit": "/repositories/web/edit/Dockerfile?at=main",
         "policies": "/policies",
-        "policy": "/policies/default",
+        "policy": "/policies/strict",
         "waivers": "/waivers",
         "waiver-new": "/waivers/new",
         "advisories": "/advisories",
+        "events": "/events",
         "people": "/people",
         "audit": "/audit",
         "settings": "/settings",

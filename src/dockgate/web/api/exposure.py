@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, PAGE, Exposure, ExposureRequest
+from dockgate.services.finding_trends import DAYS, FindingTrends
+from dockgate.services.image_findings import TagFindings, find_of_tag
 from dockgate.services.package_exposure import PackageContents, find_package
 from dockgate.services.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.shared.errors import UsageError
@@ -17,6 +19,7 @@ router = APIRouter(route_class=api.GuardedRoute)
 _DATE = len("2026-01-01")
 
 
+Days = Annotated[int, Query(ge=1, le=366)]
 Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 
 
@@ -61,6 +64,20 @@ def package(q: Question, who: api.Reader, server: api.ServerDependency) -> Packa
     Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
     """
     return find_package(server.exposure_search, q, who)
+
+
+@router.get("/trends")
+def trends(who: api.Reader, server: api.ServerDependency) -> FindingTrends:
+    """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
+    return server.trends.read()
+
+
+@router.get("/tag-findings")
+def tag_findings(
+    who: api.Reader, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
+) -> TagFindings:
+    """Get the findings of a tag over time: of what it named at the end of each of the last days."""
+    return find_of_tag(server.store, repository, tag, server.clock(), days)
 
 
 def _time(text: str, now: str) -> str:
