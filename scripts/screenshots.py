@@ -48,7 +48,8 @@ LOG = (
     "STEP 3/3: COPY app /app",
     "\x1b[1;36mSuccessfully built the image\x1b[0m",
 )
-CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+# What appears for the package of the service that runs.
+RUNNING = advisory("web", Severity.CRITICAL, "2").id
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
 BASE_LAYERS = 2
 
@@ -121,7 +122,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "log": "/executions/web-1/Build/Build/1",
         "verdict": f"/verdicts/{verdict}",
         "vulnerabilities": "/vulnerabilities",
-        "vulnerability": f"/vulnerabilities/{CRITICAL}",
+        "vulnerability": f"/vulnerabilities/{RUNNING}",
         "package": "/packages/pkg:deb/debian/critical-fixed-0",
         "tag": "/images/r/history/app:latest",
         "images": "/images",

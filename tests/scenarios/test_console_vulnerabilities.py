@@ -15,6 +15,7 @@ from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
+from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
 
@@ -85,6 +86,15 @@ def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Sit
     assert {f"/vulnerabilities/{CRITICAL}", package} <= Forms(browser.get(f"/verdicts/{verdict}").text).links
     assert package in Forms(browser.get(f"/images/{site.rejected}").text).links
     assert "/vulnerabilities/CVE-2026-1" in Forms(browser.get("/waivers").text).links
+
+
+def test_events_link_to_the_vulnerabilities_that_they_name(site: Site, browser: Browser) -> None:
+    detail = {"findings": [{"vulnerabilities": [CRITICAL, "CVE-" + "1-" * 100, "shop-2026-11"]}]}
+    at = "2026-11-28T12:00:00.000Z"
+    site.server.store.event_log.record([NewEvent("test/1", "dockgate", "test", "image x", at, detail)])
+    links = Forms(browser.get("/events").text).links
+    assert {link for link in links if link.startswith("/vulnerabilities/")} >= {f"/vulnerabilities/{CRITICAL}"}
+    assert "/vulnerabilities/shop-2026-11" not in links
 
 
 def test_the_list_is_filtered_and_paged(browser: Browser) -> None:

@@ -26,6 +26,8 @@ DEAD_LETTERS = 100
 # Vulnerabilities of an event that its row links, and characters of a name.
 MAX_NAMES = 10
 LONGEST_NAME = 60
+# Beginnings of vulnerabilities' names that nothing else in an event has.
+PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS")
 
 router = page_router()
 
@@ -71,8 +73,8 @@ def _vulnerabilities(body: Any) -> list[str]:
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value
-        elif isinstance(value, str) and len(value) < LONGEST_NAME and is_vulnerability_name(value):
-            names.append(value)
+        elif isinstance(value, str) and len(value) < LONGEST_NAME and value.startswith(PREFIXES):
+            names += [value] if is_vulnerability_name(value) else []
     return sorted(set(names))
 
 
