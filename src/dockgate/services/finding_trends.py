@@ -80,15 +80,17 @@ class TrendReader:
 
     def read(self) -> FindingTrends:
         """The trends of the last DAYS days."""
-        latest, now = self._latest, self.clock()
-        if latest is not None and abs((now - latest[0]).total_seconds()) < FRESH_SECONDS:
-            return latest[1]
-        if latest is not None and self._turn.locked():
+        latest = self._latest
+        if latest is not None and (self._is_fresh(latest[0]) or self._turn.locked()):
             return latest[1]
         with self._turn:
-            trends = compute_trends(self.store, now)
-            self._latest = now, trends
-            return trends
+            if self._latest is None or not self._is_fresh(self._latest[0]):  # another call may just have computed
+                now = self.clock()
+                self._latest = now, compute_trends(self.store, now)
+            return self._latest[1]
+
+    def _is_fresh(self, computed_at: datetime) -> bool:
+        return abs((self.clock() - computed_at).total_seconds()) < FRESH_SECONDS
 
 
 def compute_trends(store: Store, now: datetime) -> FindingTrends:
