@@ -10,7 +10,8 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer, RecordedRequest
 from tests.reports import samples
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
+from dockgate.delivery.model import FixAction, RunState
 from dockgate.gate.model import AppliedWaiver, Status
 from dockgate.shared.canonical import plain
 
@@ -152,6 +153,26 @@ def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
     assert f"{NAME}-3: stopped" in dockgate("pipeline", "stop", f"{NAME}-3", "--reason", "enough").out
     assert server.requests[-1].json() == {"reason": "enough"}
     assert dockgate("pipeline", "retry", f"{NAME}-3").code == 0
+
+
+def test_a_fresh_start_asks_for_builds_without_earlier_layers(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers[f"POST /pipelines/{NAME}/executions"] = (201, answers.execution(3, RunState.IN_PROGRESS))
+    for arguments, query in (([], {}), (["--fresh"], {"fresh": "true"})):
+        assert dockgate("pipeline", "start", NAME, *arguments).code == 0
+        assert server.requests[-1].query == query
+
+
+def test_fixes_are_listed_with_what_they_change_and_where(dockgate: Dockgate, server: FakeServer) -> None:
+    details = FixDetails(("flask: 1.0 → 2.0",), ("CVE-2026-1",), ("go.mod is upgraded by hand.",))
+    values = "shop", "sha256:" + "a" * 64, "shop/app", FixKind.CHANGE, FixAction.BRANCH, details
+    offered = Fix("f1", *values, "shop", "c" * 40, "2026-11-28T10:00:00.000Z", FixState.OFFERED, "dockgate/fix-f1")
+    ended = replace(offered, id="f0", state=FixState.APPLIED, reason="shop-2 delivered another image")
+    server.answers[f"GET /pipelines/{NAME}/fixes"] = plain([offered, replace(offered, id="f2", branch=None), ended])
+    out = dockgate("pipeline", "fixes", NAME).out
+    for text in ("f1", "Offered", "dockgate/fix-f1", "flask: 1.0 → 2.0", "go.mod is", "shop-2 delivered another"):
+        assert text in out, out
+    server.answers[f"GET /pipelines/{NAME}/fixes"] = []
+    assert "No fix was found" in dockgate("pipeline", "fixes", NAME).out
 
 
 class Log:

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
+from dockgate.delivery.pipeline import fix_trigger
 from dockgate.events import aws_events, catalogue, schemas
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
@@ -195,6 +196,15 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
     assert stages[:4] == [("Source", "STARTED"), ("Source", "SUCCEEDED"), ("Deploy", "STARTED"), ("Deploy", "FAILED")]
     assert stages[4:] == [("Deploy", "RESUMED"), ("Deploy", "FAILED")]
     assert [each.detail_type for each in events].count("execution.failed") == 2
+
+
+def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
+    trigger = fix_trigger("f1", "web", "main", "c" * 40)
+    (event,) = execution_events.started(replace(EXECUTION, trigger=trigger), NOW)
+    assert event.detail["execution-trigger"] == {
+        "trigger-type": "StartPipelineExecution",
+        "trigger-detail": "a rebuild, fix f1",
+    }
 
 
 def test_long_texts_are_cut() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
@@ -165,6 +166,10 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     assert len(server.get("/pipelines/pins/executions")) == 1
     (event,) = server.announced("pins")
     assert (event["branch"], event["commit"], event["image"]) == (fix["branch"], fix["commit"], image)
+
+    page = slow_http.get(f"{server.url}/pipelines/pins").text
+    assert f'<a href="/repositories/pins/commits/{fix["commit"]}">{fix["branch"]}</a>' in page
+    assert "flask: 1.0 → 2.0" in page
 
     # The commit was pushed by the server, which is no principal: merging it is a push of a person.
     pushers = server.store.pushes.pushers("pins", [fix["commit"]])

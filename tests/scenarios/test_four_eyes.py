@@ -14,7 +14,10 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import APPROVERS
 
 from dockgate.delivery.contributors import NO_OBJECT
+from dockgate.delivery.fixes import AUTHOR
 from dockgate.delivery.ports import RefUpdate
+from dockgate.delivery.registry_access import SERVER
+from dockgate.delivery.repository_files import FilesEdit
 
 # An author without a principal.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
@@ -112,6 +115,23 @@ def test_an_earlier_pusher_cannot_approve(eyes: FourEyes) -> None:
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ann", "ben", "starter")] == [True] * 3
     eyes.approve("cyd", execution)
+
+
+def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes: FourEyes) -> None:
+    """The commit is the server's, so that its author and pusher are no principal: the merge is what counts."""
+    name = eyes.repository()
+    head = eyes.server.push(name, "ann", files=files("1"))
+    eyes.approve("cyd", eyes.start(name))
+    repository_files = eyes.server.server.files
+    edit = FilesEdit(head, {"file": "2"}, AUTHOR, "Upgrade the file")
+    commit = repository_files.prepare_files(name, edit, eyes.server.clock())
+    pushes = eyes.server.server.git_pushes
+    pushes.create_branch(repository_files, name, "dockgate/fix-1", commit, SERVER, f"fix/{name}")
+    eyes.host.move(name, "main", commit)
+    eyes.server.moved(name, "ben", RefUpdate("refs/heads/main", head, commit))
+    execution = eyes.start(name)
+    assert [eyes.refuses(who, execution) for who in ("ben", "starter")] == [True] * 2
+    eyes.approve("ann", execution)
 
 
 def test_authors_and_committers_cannot_approve_with_other_addresses(eyes: FourEyes) -> None:

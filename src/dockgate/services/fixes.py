@@ -86,11 +86,13 @@ class Fixes:
         delivered = self.search.delivered(name)
         if delivered is None:
             return  # something is on its way
-        head = self.source.heads(delivered.source).get(delivered.branch, "")
         if present is not None and (ending := self._ending(present, delivered, on_fix)):
             self._end(present, *ending)
             present = None
-        if on_fix is None or not head or not self.search.is_rejected(delivered.image):
+        if on_fix is None or not self.search.is_rejected(delivered.image):
+            return
+        head = self.source.heads(delivered.source).get(delivered.branch)
+        if head is None:
             return
         inputs = self._inputs(delivered, head)
         if self._searched.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
