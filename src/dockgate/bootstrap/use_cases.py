@@ -311,7 +311,7 @@ def make_use_cases(
         effects,
         options.gc_hours,
         # Those that name others come first.
-        [old.revisions, old.executions, old.logs, old.artifacts, old.verdicts, old.documents],
+        [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
     )
     server = WebServices(
         url=options.url,

@@ -9,6 +9,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.garbage_collection import Removed
 from dockgate.store import Store
+from dockgate.store.fleet_findings import MATCHING
 
 
 @dataclass(slots=True)
@@ -64,6 +65,17 @@ class OldRows:
         count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._before)
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._before)
         return Removed("verdicts", count)
+
+    def gone_images(self, remove: bool) -> Removed:
+        """What the fleet index has of images that are gone for long."""
+        fleet, before = self.store.fleet_retention, self._before
+        if not remove:
+            return Removed("gone images", fleet.count_gone(before))
+        count = 0
+        with self.store.locks.hold(MATCHING):
+            while deleted := self.effects.run(EffectKind.PURGE, fleet.delete_gone, before):
+                count += deleted
+        return Removed("gone images", count)
 
     def documents(self, remove: bool) -> Removed:
         """Inventories, snapshots and other documents that nothing names."""

@@ -29,6 +29,7 @@ from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_changes import FleetChanges
 from dockgate.store.fleet_findings import FleetFindings
 from dockgate.store.fleet_judging import FleetJudgingState
+from dockgate.store.fleet_retention import FleetRetention
 from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.followed_images import FollowedImages
 from dockgate.store.image_removals import ImageRemovals
@@ -96,6 +97,7 @@ class Store:
     fleet_findings: FleetFindings
     fleet_judging: FleetJudgingState
     fleet_verdicts: FleetVerdicts
+    fleet_retention: FleetRetention
     tag_history: TagHistory
     exposures: Exposures
     trends: Trends
@@ -180,6 +182,7 @@ def open_store(
         fleet_findings=FleetFindings(database),
         fleet_judging=FleetJudgingState(database),
         fleet_verdicts=FleetVerdicts(database),
+        fleet_retention=FleetRetention(database),
         tag_history=TagHistory(database),
         exposures=Exposures(database),
         trends=Trends(database),

@@ -1,0 +1,99 @@
+"""Contract of the store: images that are gone for long leave the fleet index."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from tests.contracts.test_store_fleet import BASE, FACTS, FINDING, FLASK, NEW, SOURCE, ZLIB
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+
+from dockgate.store import Store
+from dockgate.store.fleet import NewBundle, NewPlatform
+from dockgate.store.fleet_findings import Matched
+from dockgate.store.records import PushedImage
+from dockgate.store.schema_fleet import (
+    fleet_bundle_components,
+    fleet_bundles,
+    fleet_components,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_platforms,
+    fleet_tags,
+)
+
+OTHER = "sha256:" + "b" * 64
+TABLES = (
+    fleet_images,
+    fleet_platforms,
+    fleet_image_bundles,
+    fleet_bundles,
+    fleet_bundle_components,
+    fleet_components,
+    fleet_tags,
+)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def push(store: Store, image: str) -> None:
+    store.images.add_push(PushedImage("web", "1", image, NOW))
+
+
+def counts(store: Store) -> dict[str, int]:
+    with store.database.read() as connection:
+        return {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES}
+
+
+def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
+    own = NewBundle("sha256:3", False, {ZLIB: 1}, {})
+    shared = NEW._replace(digest=OTHER, platforms=(NewPlatform(replace(FACTS, image=OTHER), 1, (BASE,)),))
+    push(store, OTHER)
+    store.fleet.add(shared)
+    before = counts(store)
+    push(store, IMAGE)
+    store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (*NEW.platforms[0].bundles, own)),)))
+    assert store.fleet_retention.delete_gone(LATER) == 0
+    store.image_removals.remove("web", IMAGE, NOW)
+    assert store.fleet_retention.count_gone(NOW) == store.fleet_retention.delete_gone(NOW) == 0
+    assert store.fleet_retention.count_gone(LATER) == 1
+    assert store.fleet_retention.delete_gone(LATER) == 1
+    assert store.fleet_retention.delete_gone(LATER) == 0
+    assert counts(store) == before
+    assert [image.digest for image in store.fleet.images()] == [OTHER]
+    assert {component for _, component in store.fleet.components()} == {ZLIB, FLASK}
+
+
+def test_findings_leave_with_their_component(store: Store) -> None:
+    push(store, IMAGE)
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE)
+    unmatched = store.fleet_findings.unmatched(10)
+    results = [Matched(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    assert store.fleet_findings.record_new(results, SOURCE, NOW)
+    store.image_removals.remove("web", IMAGE, NOW)
+    assert store.fleet_retention.delete_gone(LATER) == 1
+    assert not any(counts(store).values())
+    assert list(store.fleet.components()) == []
+
+
+def test_an_image_that_an_approval_names_stays(store: Store) -> None:
+    push(store, IMAGE)
+    store.fleet.add(NEW)
+    store.approvals.add(approval())
+    store.image_removals.remove("web", IMAGE, NOW)
+    assert store.fleet_retention.delete_gone(LATER) == 0
+
+
+def test_an_image_that_is_back_stays(store: Store) -> None:
+    push(store, IMAGE)
+    store.fleet.add(NEW)
+    store.image_removals.remove("web", IMAGE, NOW)
+    push(store, IMAGE)
+    assert store.fleet_retention.delete_gone(LATER) == 0
+    assert [image.digest for image in store.fleet.images(ids=[1])] == [IMAGE]
