@@ -23,7 +23,7 @@ from dockgate.store.schema_fleet import (
     fleet_tags,
 )
 
-OTHER = "sha256:" + "b" * 64
+SECOND = "sha256:" + "b" * 64
 TABLES = (
     fleet_images,
     fleet_platforms,
@@ -52,8 +52,8 @@ def counts(store: Store) -> dict[str, int]:
 
 def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
     own = NewBundle("sha256:3", False, {ZLIB: 1}, {})
-    shared = NEW._replace(digest=OTHER, platforms=(NewPlatform(replace(FACTS, image=OTHER), 1, (BASE,)),))
-    push(store, OTHER)
+    shared = NEW._replace(digest=SECOND, platforms=(NewPlatform(replace(FACTS, image=SECOND), 1, (BASE,)),))
+    push(store, SECOND)
     store.fleet.add(shared)
     before = counts(store)
     push(store, IMAGE)
@@ -65,7 +65,7 @@ def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
     assert store.fleet_retention.delete_gone(LATER) == 1
     assert store.fleet_retention.delete_gone(LATER) == 0
     assert counts(store) == before
-    assert [image.digest for image in store.fleet.images()] == [OTHER]
+    assert [image.digest for image in store.fleet.images()] == [SECOND]
     assert {component for _, component in store.fleet.components()} == {ZLIB, FLASK}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
+from dockgate.bootstrap.local_storage import HostStorage
 from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
@@ -85,6 +86,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         prefix = f"{registry_address}/"
         return access.pull_login(repository_in(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
+    target = PodmanTarget(podman.url, podman.network, login=login)
     return Adapters(
         store=store,
         source=GitHost(repositories),
@@ -101,9 +103,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
             settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared / "run" / "hooks.json"),
-        targets=Targets(
-            {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
-        ),
+        targets=Targets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=Current(settings.advisories),
         answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
@@ -114,6 +114,10 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         builtin_targets=builtin_targets(settings),
         clock=clock,
         registry_storage=programs.storage,
+        local_storage=HostStorage(
+            target,
+            Workspaces(podman_service.build_place(podman) / "repositories", settings.build_minutes * 60),
+        ),
         identity_provider=_identity_provider(settings, url),
     )
 

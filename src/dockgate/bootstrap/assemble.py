@@ -36,6 +36,7 @@ FIXES_EVERY = 3
 SERVICES_EVERY = 5
 PURGE_EVERY = 30
 STALE_FEEDS_EVERY = 30
+LOCAL_STORAGE_EVERY = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +166,11 @@ def _task_groups(
     server, pushes = use_cases.server, use_cases.registry_pushes
     recovery = Recovery(adapters.store, server.scans, use_cases.waiting, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
+    local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
     groups = [
         TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False),
         TaskGroup("registry key", [key], is_exclusive=False),
+        TaskGroup("local storage", [local], is_exclusive=False),
     ]
     if Queue.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))

@@ -19,6 +19,7 @@ from dockgate.delivery.ports import (
     FindingsSource,
     ImageReader,
     ImageResolver,
+    LocalStorage,
     ProvenanceReader,
     RegistryContent,
     RegistryStorage,
@@ -70,6 +71,7 @@ from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_removal import ImageRemoval
+from dockgate.services.local_storage import LocalCollections
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.old_rows import OldRows
 from dockgate.services.packages import Purls
@@ -131,6 +133,7 @@ class Adapters:
     target_adapters: Sequence[TargetAdapter] = ()
     builtin_targets: Sequence[EventTarget] = ()
     registry_storage: RegistryStorage | None = None
+    local_storage: LocalStorage | None = None
     identity_provider: IdentityProvider | None = None
 
 
@@ -186,6 +189,7 @@ class UseCases:
     fixes: Fixes
     continuous: ContinuousVerdicts
     garbage_collection: GarbageCollection
+    local_collections: LocalCollections
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
     scan_runner: ScanRunner
@@ -419,6 +423,7 @@ def make_use_cases(
         fixes=fixes,
         continuous=continuous,
         garbage_collection=garbage_collection,
+        local_collections=LocalCollections(store, adapters.local_storage, clock, retention),
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         scan_runner=scan_runner,

@@ -4,7 +4,7 @@ The docstrings state the behaviour that callers rely on. The contract suites in 
 implementation, including the in-memory fakes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -246,6 +246,20 @@ class RegistryStorage(Protocol):
         """Delete the blobs that no manifest names, and what is left of deleted manifests.
 
         Interrupted, it leaves blobs for the next call. Raises UnavailableError.
+        """
+        ...
+
+
+class LocalStorage(Protocol):
+    """What builds and services leave on this host."""
+
+    def remove_unused(self, needed: Callable[[], Collection[str]], before: datetime) -> int:
+        """Delete images of services whose digest is not `needed`, and what builds keep that ended before that time.
+
+        `needed` is asked once all images are known: what is deployed was registered before it was pulled.
+
+        Returns how many bytes were freed at least. What is in use is left alone. Raises UnavailableError if podman does
+        not answer.
         """
         ...
 

@@ -165,3 +165,19 @@ def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman:
     assert page(after) == "one"
     assert after.started_at > task.started_at
     clean(target)
+
+
+@pytest.mark.real
+def test_images_that_no_task_has_and_that_are_not_needed_are_deleted(podman: Podman, target: PodmanTarget) -> None:
+    first, second = definition(1, podman.first_image), definition(2, podman.second_image)
+    target.deploy(service(1, 1), first, None)
+    target.deploy(service(1, 2), second, first)
+    target.remove_images(lambda: [digest(podman.first_image)])  # those of other tests
+    assert target.remove_images(lambda: [digest(podman.first_image)]) == 0, "one is needed, the other runs"
+    assert target.remove_images(list) > 0
+    assert target.remove_images(list) == 0
+    (task,) = target.tasks("web")
+    assert page(task) == "two"
+    target.deploy(service(1, 1), first, second)  # it is pulled again
+    (task,) = target.tasks("web")
+    assert page(task) == "one"

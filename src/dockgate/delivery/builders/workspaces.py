@@ -10,6 +10,8 @@ from pathlib import Path
 from dockgate.shared.errors import UnavailableError
 
 _WAIT_SECONDS = 0.1
+# The server's record of what the disk of a repository has, and the disk.
+_STATE, _DISK = "state.json", "disk.ext4"
 
 
 class Workspaces:
@@ -24,6 +26,26 @@ class Workspaces:
         folder = self._folder / hashlib.sha256(repository.encode()).hexdigest()[:32]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+    def remove_unused(self, before: float) -> int:
+        """Delete what builds keep of repositories that were built last before that time, in seconds since 1970.
+
+        Returns how many bytes that were. The next build of such a repository begins with an empty disk. A repository
+        that is being built is left alone.
+        """
+        size = 0
+        for folder in self._folder.glob("*/"):
+            with (folder / "lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                kept_files = [path for path in (folder / _STATE, folder / _DISK) if path.exists()]
+                if all(path.stat().st_mtime < before for path in kept_files):
+                    for path in kept_files:
+                        size += path.stat().st_blocks * 512
+                        path.unlink()
+        return size
 
     @contextmanager
     def reserved(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:

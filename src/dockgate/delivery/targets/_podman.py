@@ -76,6 +76,15 @@ class Container:
         return f"exited with code {self.exit_code}{memory}"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in podman's storage. `digests` are those of all manifests by which it was pulled, `size` is in bytes."""
+
+    id: str
+    digests: frozenset[str]
+    size: int
+
+
 class Engine:
     """Every call opens a connection of its own: any thread may call.
 
@@ -165,6 +174,28 @@ class Engine:
                 except NotFound:
                     continue  # removed meanwhile
         return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
+
+    def images(self) -> Sequence[StoredImage]:
+        """All images."""
+        with self._client() as client:
+            return [
+                StoredImage(
+                    image.id,
+                    frozenset(name.partition("@")[2] for name in image.attrs.get("RepoDigests") or ()),
+                    int(image.attrs.get("Size") or 0),
+                )
+                for image in client.images.list()
+            ]
+
+    def remove_image(self, image: str) -> bool:
+        """Delete an image with all its names, unless a container has it. Returns whether it did."""
+        try:
+            with self._client() as client:
+                for name in client.images.get(image).attrs.get("RepoTags") or [image]:
+                    client.images.remove(name, force=False)
+        except (DeployError, ImageNotFound):
+            return False
+        return True
 
     def run_inside(self, name: str, command: Sequence[str], seconds: float) -> bool:
         """Whether the command exits 0 inside the container within `seconds`."""

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.deployments import require_image
@@ -72,6 +72,16 @@ class PodmanTarget:
     def remove(self, service: str) -> None:
         with self._locks[service]:
             self._keep(service, set())
+
+    def remove_images(self, needed: Callable[[], Collection[str]]) -> int:
+        """Delete the images of this podman that no container has, and whose digest is not needed. Returns their bytes.
+
+        They were pulled to run services: another deploy pulls them again. `needed` is asked once all images are known.
+        """
+        images = self._engine.images()
+        digests = set(needed())
+        unused = [image for image in images if image.digests and not image.digests & digests]
+        return sum(image.size for image in unused if self._engine.remove_image(image.id))
 
     def _replace(self, service: Service, definition: TaskDefinition) -> None:
         image = require_image(service.name, definition)

@@ -1,0 +1,39 @@
+"""Follows collections on each host: what builds and services left there is removed after each."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dockgate.delivery.ports import LocalStorage
+from dockgate.delivery.retention import Retention
+from dockgate.services.clock import ServerClock
+from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class LocalCollections:
+    """Removes unused storage of this host. `storage` is None where there is none."""
+
+    store: Store
+    storage: LocalStorage | None
+    clock: ServerClock
+    retention: Retention
+    # The last collection that this process has followed, None before the first look.
+    _followed: int | None = field(default=None, init=False)
+
+    def run(self) -> None:
+        """Remove what is not needed, once after each collection that finishes from now on. Called repeatedly."""
+        if self.storage is None:
+            return
+        finished = next((entry.seq for entry in self.store.collections.list(limit=2) if entry.finished_at), 0)
+        if self._followed is not None and finished > self._followed:
+            keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=self.retention.least_hours))
+            size = self.storage.remove_unused(self._needed, self.clock() - keep)
+            _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
+        self._followed = finished
+
+    def _needed(self) -> Collection[str]:
+        return self.store.image_retention.holds(self.retention.revisions).keys()
