@@ -159,6 +159,8 @@ def fixed_story(server: Mortal) -> None:
     server.dockgate("db", "build", "--from", str(feed))
     server.insist(lambda: [fix["state"] for fix in server.get("/pipelines/fixed/fixes")] == ["Failed"])
     assert server.ends("fixed-2") == "Failed"
+    execution = server.insist(lambda: server.get("/executions/fixed-2")["execution"])
+    assert execution["reason"].startswith("ContainerVulnerabilityAssessment/"), execution["reason"]
 
 
 def _attested(server: Live, service: str) -> bool:

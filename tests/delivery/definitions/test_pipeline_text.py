@@ -46,6 +46,15 @@ def test_a_pipeline_is_read_back_from_its_text() -> None:
     assert pipeline_text(pipeline) == text
 
 
+@pytest.mark.parametrize("setting", ["onFix: branch\n", "onFix: rebuild\nfixesPerDay: 3\n"])
+def test_what_happens_with_fixes_is_kept(setting: str) -> None:
+    pipeline = documents.read(TEXT.replace("name: web\n", f"name: web\n{setting}", 1), "web.yaml")
+    assert isinstance(pipeline, Pipeline)
+    assert pipeline.on_fix is not None
+    assert setting in pipeline_text(pipeline)
+    assert documents.read(pipeline_text(pipeline), "web.yaml") == pipeline
+
+
 @pytest.mark.parametrize("words", ["timeout: 90m", "branch: 'no'", "runOrder: 2", "arch: arm64"])
 def test_the_text_is_as_people_write_it(words: str) -> None:
     pipeline = documents.read(TEXT, "web.yaml")

@@ -16,12 +16,20 @@ def pipeline_text(pipeline: Pipeline) -> str:
     document = {
         "kind": "Pipeline",
         "name": pipeline.name,
+        **_on_fix(pipeline),
         "stages": [
             {"name": stage.name, "actions": [_action(action) for action in stage.actions]} for stage in pipeline.stages
         ],
     }
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def _on_fix(pipeline: Pipeline) -> dict[str, Any]:
+    on_fix = pipeline.on_fix
+    if on_fix is None:
+        return {}
+    return {"onFix": on_fix.action.value} | ({"fixesPerDay": on_fix.per_day} if on_fix.per_day != 1 else {})
 
 
 def _action(action: Action) -> dict[str, Any]:
