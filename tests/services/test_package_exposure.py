@@ -1,0 +1,61 @@
+"""Lists of vulnerabilities and packages, and what is known of a package, on both databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.test_exposure import Fleet
+from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.store.exposure import Places
+from dockgate.store.vulnerability_lists import VulnerabilityFilter
+from dockgate.vulnerabilities.model import Cve, Severity
+
+SIX = advisory("CVE-2026-9", "six", "2", severity="LOW")
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened(request.param, tmp_path) as store:
+        cves = {"CVE-2026-9": Cve("CVE-2026-9", None, "2026-11-01", "2026-11-22", 0.6, 0.9)}
+        made = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX], cves), today=10)
+        made.push("a", "team/web", "1", package("idna", "3.6"), package("flask", "2"), package("six", "1"))
+        made.push("b", "team/api", "1", package("idna", "3.6"), package("Idna_x", "1"))
+        yield made
+
+
+def names(fleet: Fleet, **chosen: object) -> list[str]:
+    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(**chosen), 10, 0)  # type: ignore[arg-type]
+    return [entry.name for entry in entries]
+
+
+def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> None:
+    assert names(fleet) == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
+    assert names(fleet, severity=Severity.HIGH) == ["CVE-2026-1", "CVE-2026-2"]
+    assert names(fleet, only_exploited=True) == ["CVE-2026-9"]
+    assert names(fleet, only_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
+    assert names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
+    assert names(fleet, start="%") == names(fleet, start="CVE_2026") == []
+    second = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 1, 1)
+    assert [(entry.name, entry.severity, entry.is_fixed) for entry in second] == [("CVE-2026-1", Severity.HIGH, True)]
+
+
+def test_each_vulnerability_names_its_packages(fleet: Fleet) -> None:
+    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 10, 0)
+    packages = fleet.store.vulnerability_lists.packages([entry.id for entry in entries])
+    assert [packages[entry.id] for entry in entries] == [["six"], ["idna"], ["flask"]]
+
+
+def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:
+    assert fleet.store.vulnerability_lists.starting("idna", 10) == ([], ["Idna_x", "idna"])
+    assert fleet.store.vulnerability_lists.starting("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
+    assert fleet.store.vulnerability_lists.starting("_", 10) == ([], [])
+
+
+def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
+    exposures = fleet.store.exposures
+    (idna,) = exposures.named(["idna"])
+    assert exposures.images_by_component([idna], Places()) == {idna: 2}
+    assert exposures.images_by_component([idna], Places(repositories=["team/web"])) == {idna: 1}
+    assert exposures.images_by_component([], Places()) == {}
