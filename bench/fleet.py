@@ -70,7 +70,7 @@ class Fleet:
         current = Current(self.advisories)
         self.policies = Policies(self.store, all_rules, clock, effects)
         selection = PolicySelection(self.store, self.policies, nothing)
-        exceptions = RiskAcceptances(self.store, nothing, kinds, nothing, clock, effects, 7)
+        exceptions = RiskAcceptances(self.store, nothing, kinds, clock, effects, 7)
         judging = FleetJudging(self.store, nothing, exceptions, nothing, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
         watching = Watching(self.store, selection, clock, "")

@@ -297,7 +297,8 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     assert "✓ Approved with 1 waived finding by policy default" in out
     assert "✓ Approved with 1 waived finding by policy default" in dockgate("verdict", "show", VERDICT).out
     summary = {"repository": "app", "tag": "1", "digest": samples.MANIFEST, "pushed_at": answers.ago(9), "scan": "Done"}
-    server.answers["GET /images"] = [summary | {"status": "Approved", "summary": "", "waived": "1 waived finding"}]
+    listed = {"status": "Approved", "summary": "", "waived": "1 waived finding", "gone_at": None, "counts": None}
+    server.answers["GET /images"] = {"images": [summary | listed], "next": None}
     assert "Approved, 1 waived finding" in dockgate("image", "list").out
 
 

@@ -60,11 +60,13 @@ def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -
 
 def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     summary = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
-    server.answers["GET /images"] = [summary]
+    summary |= {"gone_at": None, "counts": {"CRITICAL": 0, "HIGH": 2, "MEDIUM": 0, "LOW": 1}}
+    server.answers["GET /images"] = {"images": [summary], "next": None}
     listed = dockgate("image", "list", "components").out
     assert listed.splitlines()[1].split()[-2:] == ["components", "1"]
     assert samples.MANIFEST in listed
-    assert server.requests[-1].query == {"repository": "components"}
+    assert "0/2/0/1" in listed
+    assert server.requests[-1].query == {"repository": "components", "limit": "50"}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {
         "digest": samples.MANIFEST,
         "status": "Undetermined",
@@ -73,6 +75,8 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "watches": [{"repository": "components", "is_watched": False, "until": answers.ago(60), "policy": "strict",
                      "owners": ["ada"]}],
         "scanner": "14-b",
+        "places": [summary | {"policy": "strict", "since": answers.ago(60), "cannot_judge_since": answers.ago(5),
+                              "services": ["shop"]}],
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down", "scanner": "13-a"},
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
@@ -85,6 +89,9 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     for text in (
         "Failed: the registry is down by scanner 13-a; the server has 14-b",
         "Undetermined: not watched any more",
+        "by policy strict since",
+        "cannot be judged since",
+        "shop",
         "ada",
         "components:1",
         "Debian 13",

@@ -187,7 +187,10 @@ def _is_answered(server: Live, url: str) -> bool:
 
 
 def _scans(server: Live) -> list[Any]:
-    digests = {image["digest"] for image in server.get("/images")} | {BOGUS, REQUESTED}
+    digests = {image["digest"] for image in server.get("/images?limit=1000&include_moved=true")["images"]} | {
+        BOGUS,
+        REQUESTED,
+    }
     return [server.get(f"/images/{digest}")["scan"] for digest in sorted(digests)]
 
 

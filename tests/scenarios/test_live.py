@@ -90,7 +90,9 @@ def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> No
     work = clone(live, "alone")
     application(work, "1.0")
     pushed(work, 1)
-    reference = f"127.0.0.1:{live.registry_port}/alone/app@{live.get('/images?repository=alone/app')[0]['digest']}"
+    reference = (
+        f"127.0.0.1:{live.registry_port}/alone/app@{live.get('/images?repository=alone/app')['images'][0]['digest']}"
+    )
     verdict = json.loads(live.dockgate("gate", reference, "-o", "json", code=1))
     assert verdict["verdict"]["status"] == "Rejected"
     assert "CVE-2026-1000" in live.dockgate("scan", reference)
@@ -155,13 +157,14 @@ def test_a_push_during_downtime_is_handled_at_the_next_start(live: Live) -> None
     work = clone(live, "missed")
     application(work, "2.0")
     pushed(work, 1)
-    (image,) = live.get("/images?repository=missed/app")
+    (image,) = live.get("/images?repository=missed/app")["images"]
     live.stop()
     repositories = live.data / "registry/docker/registry/v2/repositories"
     shutil.copytree(repositories / "missed/app", repositories / "elsewhere")
     live.start()
     until(
-        lambda: image["digest"] in {entry["digest"] for entry in live.get("/images?repository=elsewhere")}, seconds=20
+        lambda: image["digest"] in [entry["digest"] for entry in live.get("/images?repository=elsewhere")["images"]],
+        seconds=20,
     )
 
 

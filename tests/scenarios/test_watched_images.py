@@ -85,7 +85,7 @@ def test_a_pushed_image_is_judged_by_the_policy_of_its_repository_without_an_app
     assert (record["policy"], record["status"]) == ("no-low", "Rejected")
     assert record["cause"] == f"push/judged/app@{image}/1"
     assert server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    (listed,) = server.get("/images?repository=judged/app")
+    (listed,) = server.get("/images?repository=judged/app")["images"]
     assert listed["status"] == "Rejected"
 
 
@@ -153,7 +153,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
     view = server.get(f"/images/{image}")
     (watch,) = view["watches"]
     assert (view["is_watched"], watch["is_watched"], watch["until"][:16]) == (False, False, ended[:16])
-    (listed,) = server.get("/images?repository=ending/app")
+    (listed,) = server.get("/images?repository=ending/app")["images"]
     assert (listed["status"], listed["summary"][:24]) == ("Undetermined", "not watched any more sin")
     with pytest.raises(DeployError, match="is Undetermined: it is not watched any more since"):
         server.use_cases.verdicts.require_approval(image, "deploy/2", context)

@@ -28,6 +28,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
 from dockgate.services.fleet import FleetIndex
+from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -77,7 +78,7 @@ class Fleet:
             self.store,
             self.database,
             exceptions,
-            Purls(KINDS),
+            FleetPackages(self.store, Purls(KINDS)),
             lambda repository: make_policy("default", {}),
             clock,
             "registry.example",

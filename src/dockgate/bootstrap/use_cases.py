@@ -65,12 +65,14 @@ from dockgate.services.fix_search import FixSearch, NewestImages
 from dockgate.services.fixes import Fixes, leave_lock
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
+from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.followed_images import ApprovedImages
 from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_removal import ImageRemoval
+from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.old_rows import OldRows
@@ -317,6 +319,7 @@ def make_use_cases(
         # Those that name others come first.
         [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
     )
+    fleet_packages = FleetPackages(store, Purls(all_ecosystems))
     server = WebServices(
         url=options.url,
         registry=registry,
@@ -352,12 +355,13 @@ def make_use_cases(
             store,
             adapters.advisories,
             exceptions,
-            Purls(all_ecosystems),
+            fleet_packages,
             lambda repository: selection.read(selection.policy_of(repository)).policy,
             clock,
             registry,
         ),
         trends=TrendReader(store, clock),
+        image_search=ImageSearch(store, fleet_packages, watching, clock, registry),
         policies=policies,
         policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
         documents=Documents(

@@ -55,7 +55,7 @@ class Client:
         self._settings = settings or from_environment()
         self._http: httpx.Client | None = None
 
-    def get(self, *path: str, **query: str | int) -> Any:
+    def get(self, *path: str, **query: str | int | list[str]) -> Any:
         """Get JSON of the API."""
         return self._request("GET", path, params=query)
 

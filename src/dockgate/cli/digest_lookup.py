@@ -6,6 +6,7 @@ from dockgate.cli.client import Client
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
 
+_PAGE = 1000
 # The start of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
 DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
@@ -15,9 +16,15 @@ def image_digest(client: Client, text: str) -> str:
     repository, colon, tag = text.rpartition(":")
     if not colon or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
         return _digest(client, "image", text)
-    pushed = client.get("images", repository=repository)
-    digests = dict.fromkeys(entry["digest"] for entry in pushed if entry["tag"] == tag)
-    return next(iter(digests)) if digests else text
+    query: dict[str, str | int] = {"repository": repository, "limit": _PAGE}
+    while True:
+        page = client.get("images", **query)
+        for entry in page["images"]:
+            if (entry["repository"], entry["tag"]) == (repository, tag):
+                return str(entry["digest"])
+        if page["next"] is None:
+            return text
+        query["after"] = page["next"]
 
 
 def verdict_digest(client: Client, text: str) -> str:

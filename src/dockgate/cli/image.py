@@ -21,6 +21,8 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import echo
 
+# Images of one request, where all are fetched.
+PAGE = 1000
 # Words for scan states.
 _SCANS = {"NotAnImage": "not an image"}
 
@@ -32,23 +34,91 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("repository", required=False)
+@click.option("--severity", metavar="CRITICAL,HIGH,...", help="With a finding of one of these severities.")
+@click.option("--fixable", is_flag=True, help="With a finding for which a fix exists.")
+@click.option("--exploited", is_flag=True, help="With a finding that is known to be exploited (KEV).")
+@click.option("--package", metavar="PURL|NAME[@VERSION]", help="With this package, or with a finding of it.")
+@click.option("--origin", type=click.Choice(["base", "own"]), help="In the base image, or in the image's own layers.")
+@click.option(
+    "--status",
+    type=click.Choice(["approved", "rejected", "undetermined", "not-judged"], case_sensitive=False),
+    multiple=True,
+    help="With this verdict. May be given more than once.",
+)
+@click.option("--running", is_flag=True, help="That a service runs.")
+@click.option("--all-tags", is_flag=True, help="Tags that have moved on, and images that are gone, too.")
+@click.option(
+    "--sort",
+    type=click.Choice(["pushed", "severity", "name"]),
+    default="pushed",
+    show_default=True,
+    help="Newest push first, worst findings first, or by name.",
+)
+@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images to list.")
+@click.option("--after", metavar="CURSOR", help="List the images after this cursor, which the page before ended with.")
+@click.option("--all", "all_images", is_flag=True, help="List all images.")
 @format_option
-def list_images(repository: str | None, output_format: str) -> None:
-    """List pushed images, or those of REPOSITORY, newest first."""
-    images = Client().get("images", **({"repository": repository} if repository else {}))
+def list_images(
+    repository: str | None,
+    severity: str | None,
+    package: str | None,
+    origin: str | None,
+    status: tuple[str, ...],
+    sort: str,
+    limit: int,
+    after: str | None,
+    output_format: str,
+    **flags: bool,
+) -> None:
+    """List images where they are, with their current verdicts.
+
+    REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
+    --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.
+    """
+    named = {"repository": repository, "package": package, "origin": origin, "after": after}
+    query: dict[str, Any] = {name: value for name, value in named.items() if value}
+    if severity:
+        query["severity"] = [name.strip().upper() for name in severity.split(",")]
+    if status:
+        query["status"] = [name.title().replace("-J", "J") for name in status]
+    names = {"fixable": "fixable", "exploited": "exploited", "running": "running", "all_tags": "include_moved"}
+    query |= {name: "true" for flag, name in names.items() if flags[flag]}
+    if sort != "pushed":
+        query["sort"] = sort
+    page = _all_pages(Client(), query) if flags["all_images"] else Client().get("images", limit=limit, **query)
     rows = (
         (
             styled_verdict(image["status"], image.get("waived", "")),
+            _counts(image["counts"]),
             display_digest(image["digest"]),
             times.short(image["pushed_at"]),
-            _SCANS.get(image["scan"], image["scan"]) or "-",
+            "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"]) or "-",
             image["repository"],
             image["tag"],
         )
-        for image in images
+        for image in page["images"]
     )
-    head = ("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
-    print_list(images, output_format, head, rows, "No images have been pushed.")
+    head = ("VERDICT", "C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
+    print_list(page, output_format, head, rows, "No image matches." if query else "No images have been pushed.")
+    if page["next"] and output_format == "table":
+        echo(f"There are more images: use --all, or --after {page['next']}")
+
+
+def _all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]:
+    """All pages of a list as one."""
+    page: dict[str, Any] = client.get("images", limit=PAGE, **query)
+    images = page["images"]
+    while page["next"]:
+        page = client.get("images", limit=PAGE, **{**query, "after": page["next"]})
+        images += page["images"]
+    return {"images": images, "next": None}
+
+
+def _counts(counts: Mapping[str, int] | None) -> str:
+    """The findings of the four severities that have a rank, "-" where they are not known."""
+    if counts is None:
+        return "-"
+    return "/".join(str(counts[severity]) for severity in ("CRITICAL", "HIGH", "MEDIUM", "LOW"))
 
 
 @command.command()
@@ -65,8 +135,17 @@ def show(digest: str, output_format: str) -> None:
     if output_format == "json":
         print_json(image)
         return
-    verdict = image["summary"] if image["is_watched"] else f"{image['status']}: {image['summary']}"
-    print_fields(image["digest"], [("scan", _scan(image["scan"]) + _scanner(image)), ("verdict", verdict)])
+    place = image["places"][0] if image["places"] else None
+    verdict = f"{image['status']}: {image['summary']}" if image["status"] else "not judged"
+    print_fields(
+        image["digest"],
+        [
+            ("scan", _scan(image["scan"]) + _scanner(image)),
+            ("verdict", verdict + (_current(place) if place else "")),
+            ("deleted", times.at(place["gone_at"]) if place and place["gone_at"] else ""),
+            ("services", ", ".join(place["services"]) if place else ""),
+        ],
+    )
     echo()
     watches = [
         (
@@ -145,6 +224,16 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
     )
     head = ("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT")
     print_list(records, output_format, head, rows, "No reports were uploaded.")
+
+
+def _current(place: Mapping[str, Any]) -> str:
+    """By which policy the current verdict is, and since when."""
+    if place["policy"] is None:
+        return ""
+    text = f", by policy {short_reference(place['policy'])} since {times.short(place['since'])}"
+    if place["cannot_judge_since"]:
+        text += f"; cannot be judged since {times.short(place['cannot_judge_since'])}"
+    return text
 
 
 def _watch(watch: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockgate.delivery.ports import Advisories
-from dockgate.gate import patterns
 from dockgate.gate.model import Policy
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, UnknownPage, ask_advisories
-from dockgate.services.packages import Purls
+from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
@@ -162,7 +161,7 @@ class ExposureSearch:
     store: Store
     advisories: Advisories
     exceptions: RiskAcceptances
-    purls: Purls
+    packages: FleetPackages
     policy_of: Callable[[str], Policy]
     clock: ServerClock
     registry: str
@@ -228,27 +227,14 @@ class ExposureSearch:
 
     def _subject(self, question: str, at: str | None) -> _Subject:
         if question.lower().startswith("pkg:"):
-            return _Subject(False, self._of_purl(question))
+            return _Subject(False, self.packages.find(question))
         vulnerabilities = self.store.exposures.vulnerabilities(question)
         if vulnerabilities or is_vulnerability_name(question):
             affected: dict[int, list[Affected]] = {}
             for entry in self.store.exposures.affected(vulnerabilities, at):
                 affected.setdefault(entry.component, []).append(entry)
             return _Subject(True, self.store.exposures.components(affected), vulnerabilities, affected)
-        name, at_sign, version = question.rpartition("@")
-        if not name or not at_sign:
-            name, version = question, ""
-        return _Subject(False, _of_version(self.store.exposures.named([name]), version))
-
-    def _of_purl(self, question: str) -> Mapping[int, Component]:
-        purl = self.purls.parse(question)
-        namespaced = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
-        components = self.store.exposures.named([purl.name, *namespaced])
-        return {
-            number: component
-            for number, component in components.items()
-            if patterns.names_package(question, component.package())
-        }
+        return _Subject(False, self.packages.find(question))
 
     def _repositories(self, who: Caller | None) -> Collection[str] | None:
         if who is None or not who.is_limited:
@@ -366,13 +352,3 @@ def _service(entry: RunningImage) -> RunningService:
 def _names(subject: _Subject) -> list[str]:
     names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
     return sorted(names, key=alias_order)
-
-
-def _of_version(components: Mapping[int, Component], version: str) -> Mapping[int, Component]:
-    if not version:
-        return components
-    return {
-        number: component
-        for number, component in components.items()
-        if version in (component.version, component.source_version)
-    }

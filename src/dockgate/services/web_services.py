@@ -27,6 +27,7 @@ from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
+from dockgate.services.image_search import ImageSearch
 from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provider_sign_in import ProviderSignIn
@@ -82,6 +83,7 @@ class WebServices:
     exceptions: RiskAcceptances
     exposure_search: ExposureSearch
     trends: TrendReader
+    image_search: ImageSearch
     policies: Policies
     policy_dry_run: PolicyDryRun
     documents: Documents

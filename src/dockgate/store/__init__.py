@@ -32,6 +32,7 @@ from dockgate.store.fleet_judging import FleetJudgingState
 from dockgate.store.fleet_retention import FleetRetention
 from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.followed_images import FollowedImages
+from dockgate.store.image_listing import ImageListing
 from dockgate.store.image_removals import ImageRemovals
 from dockgate.store.image_retention import ImageRetention
 from dockgate.store.image_uses import ImageUses
@@ -85,6 +86,7 @@ class Store:
     pipelines: Pipelines
     executions: Executions
     images: Images
+    image_listing: ImageListing
     image_removals: ImageRemovals
     image_uses: ImageUses
     image_retention: ImageRetention
@@ -170,6 +172,7 @@ def open_store(
         pipelines=Pipelines(database),
         executions=Executions(database),
         images=Images(database),
+        image_listing=ImageListing(database),
         image_removals=ImageRemovals(database),
         image_uses=ImageUses(database),
         image_retention=ImageRetention(database),

@@ -26,6 +26,7 @@ def create() -> None:
         sa.ForeignKeyConstraint(["image"], ["fleet_images.id"]),
         postgresql_with={"fillfactor": 50},
     )
+    _index("fleet_verdicts", "image")
 
 
 def _components() -> None:

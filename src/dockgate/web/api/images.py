@@ -16,31 +16,17 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
+from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
 from dockgate.services.watching import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
+from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 
 router = APIRouter(route_class=api.GuardedRoute)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSummary:
-    """A pushed image with its scan's state and its newest verdict ("" where there is none yet).
-
-    An image that is not watched any more is Undetermined.
-    """
-
-    repository: str
-    tag: str
-    digest: str
-    pushed_at: str
-    scan: str
-    status: str
-    summary: str
-    waived: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +43,9 @@ class InventoryView:
 class ImageView:
     """An image with its history. `moves` are tag moves to and from this digest, newest first.
 
-    `status` and `summary` are those of the newest verdict that was requested, or else of the one on its push; "" where
-    there is none. An image that is not watched any more is Undetermined.
+    `places` are where it is and was, each with its current verdict, as lists of images show them. `status` and
+    `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
+    its push; "" where there is none. An image that is not watched any more is Undetermined.
     `watches` says for each repository of the image whether it is watched there, and who owns it. `is_watched`: in any
     of them. `scanner` is the version of the server's scanner; `scan` has the one that read the image.
     """
@@ -67,6 +54,7 @@ class ImageView:
     status: str
     summary: str
     scan: Scan | None
+    places: list[ImageSummary]
     pushes: list[PushedImage]
     moves: list[TagMove]
     inventories: list[InventoryView]
@@ -92,25 +80,54 @@ class ExplanationView:
 
 
 MAX_DIGESTS = 10
+Text = Annotated[str, Query(max_length=1000)]
+StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 Kind = Literal["image", "verdict"]
 Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 
 
 @router.get("/images")
-def images(who: api.Reader, server: api.ServerDependency, repository: str | None = None) -> list[ImageSummary]:
-    """List the images that were pushed to the server's registry, newest first."""
-    return [summary_of(server, pushed) for pushed in server.store.images.pushed_images(repository)]
+@api.checks_token_limits
+def images(
+    who: api.Reader,
+    server: api.ServerDependency,
+    repository: Text = "",
+    severity: Annotated[tuple[Severity, ...], Query()] = (),
+    fixable: bool = False,
+    exploited: bool = False,
+    package: Text = "",
+    origin: Origin | None = None,
+    status: Annotated[tuple[StatusName, ...], Query()] = (),
+    running: bool = False,
+    include_moved: bool = False,
+    sort: ImageSort = ImageSort.PUSHED,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    after: Text = "",
+) -> ImagePage:
+    """List images where they are, with their current verdicts, a page at a time.
 
-
-def summary_of(server: WebServices, pushed: PushedImage) -> ImageSummary:
-    """The summary of a pushed image."""
-    scan = server.store.images.scan(pushed.digest)
-    newest = _newest(server.store.verdicts.of_image(pushed.digest))
-    state = server.watching.state(pushed.repository, pushed.digest)
-    if not state.is_watched:
-        newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more since {state.until}"}
-    return api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest)
+    `repository` is a name or a pattern (`team/*`). `severity`, `fixable`, `exploited` (KEV), `package` (a package URL
+    or NAME[@VERSION]) and `origin` apply to one finding. `include_moved` also lists tags that have moved on, and images
+    that are gone. `after` is the `next` of the page before. A limited token sees its repositories only.
+    """
+    return server.image_search.page(
+        ImageQuery(
+            who=who,
+            repository=repository,
+            severities=severity,
+            is_fixable=fixable,
+            is_exploited=exploited,
+            package=package,
+            origin=origin,
+            statuses=status,
+            is_running=running,
+            include_moved=include_moved,
+            sort=sort,
+            limit=limit,
+            after=after,
+        )
+    )
 
 
 def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
@@ -140,20 +157,23 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
     require_image_access(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = list(server.store.images.pushed_images(digest=digest))
-    if scan is None and not pushes:
+    if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
     verdicts, watches = server.store.verdicts.of_image(digest), list(server.watching.repositories(digest))
     is_watched = is_watched_in(watches)
-    newest = _newest(verdicts)
+    newest, places = _newest(verdicts), list(server.image_search.places(digest))
+    if places and places[0].status:
+        newest |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
-        last = newest["summary"] or "no verdict"
+        last = _newest(verdicts)["summary"] or "no verdict"
         newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
         status=newest["status"],
         summary=newest["summary"],
         scan=scan,
+        places=places,
         pushes=pushes,
         moves=list(server.store.images.tag_moves(digest)),
         inventories=[

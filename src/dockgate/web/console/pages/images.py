@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate import reports
+from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory
 from dockgate.services.exposure import is_vulnerability_name
 from dockgate.services.image_findings import LayerFindings, find_by_layer
+from dockgate.services.image_search import NOT_JUDGED, ImageQuery
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
@@ -21,13 +25,15 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
-# Images or packages on one page, and pushed images that a filter looks at for it.
+# Images or packages on one page, and characters of a filter.
 PAGE_SIZE = 50
-MAX_FILTERED = 1000
 # Vulnerabilities and packages that a search lists, of each.
 MAX_NAMES = 10
-# How the filter names images without a verdict.
-NOT_JUDGED = "None"
+MAX_TEXT = 1000
+STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
+FLAGS = ("fixable", "exploited", "running", "include_moved")
+# Filters with several values.
+MANY = ("severity", "status")
 
 router = page_router()
 
@@ -44,38 +50,83 @@ class LayerRow:
 
 
 @router.get("/images")
-def images(
-    request: Request,
-    who: api.Reader,
-    server: api.ServerDependency,
-    repository: str = "",
-    status: str = "",
-    after: api.Count = 0,
-) -> Response:
-    """List pushed images, newest first; `after` so many."""
-    looked_at = PAGE_SIZE if not status else MAX_FILTERED
-    shown: list[calls.ImageSummary] = []
-    position = after
-    pushes = server.store.images.pushed_images(repository or None, limit=looked_at + 1, offset=after)
-    for pushed in pushes[:looked_at]:
-        if len(shown) == PAGE_SIZE:
-            break
-        position += 1
-        summary = calls.summary_of(server, pushed)
-        if status in ("", summary.status or NOT_JUDGED):
-            shown.append(summary)
+@api.checks_token_limits
+def images(request: Request, who: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
+    """List images, by the filters of the API's call. A filter that is none is left out."""
+    fields = request.query_params
+    severities = [name for name in Severity if name in fields.getlist("severity")]
+    statuses = [name for name in STATUSES if name in fields.getlist("status")]
+    sort = ImageSort(fields["sort"]) if fields.get("sort") in list(ImageSort) else ImageSort.PUSHED
+    flags = [name for name in FLAGS if fields.get(name) == "true"]
+    query = ImageQuery(
+        who=who,
+        repository=fields.get("repository", "")[:MAX_TEXT],
+        severities=severities,
+        is_fixable="fixable" in flags,
+        is_exploited="exploited" in flags,
+        package=fields.get("package", "")[:MAX_TEXT],
+        origin=Origin(fields["origin"]) if fields.get("origin") in list(Origin) else None,
+        statuses=statuses,
+        is_running="running" in flags,
+        include_moved="include_moved" in flags,
+        sort=sort,
+        limit=PAGE_SIZE,
+        after=after,
+    )
+    page = server.image_search.page(query)
+    filters: list[tuple[str, str]] = [
+        *(("severity", name.value) for name in severities),
+        *(("status", name) for name in statuses),
+        *((name, "true") for name in flags),
+        *((("origin", query.origin.value),) if query.origin else ()),
+        *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
+    ]
+    order = [("sort", sort.value)] if sort is not ImageSort.PUSHED else []
     return render(
         request,
         who,
         "images.html",
         title="Images",
-        images=shown,
-        repositories=server.store.images.pushed_repositories(),
-        repository=repository,
-        status=status,
+        images=page.images,
+        repositories=server.image_search.repositories(who),
+        query=query,
+        filters=filters,
+        order=order,
+        links=FilterLinks(filters, order),
+        flags=flags,
+        severities=list(Severity)[:4],
         after=after,
-        following=position if position - after < len(pushes) else None,
+        following=page.next,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FilterLinks:
+    """Links to the list with one filter more or less."""
+
+    filters: Sequence[tuple[str, str]]
+    order: Sequence[tuple[str, str]]
+
+    def toggle(self, name: str, value: str) -> str:
+        """The list with this filter if it is without, and without it if it is with. From its first page."""
+        pair = name, value
+        others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in MANY)]
+        return self._link([*others, *([] if pair in self.filters else [pair])], self.order)
+
+    def has(self, name: str, value: str) -> bool:
+        """Whether the list is filtered by this."""
+        return (name, value) in self.filters
+
+    def sorted_by(self, name: str) -> str:
+        """The list in this order, from its first page."""
+        return self._link(self.filters, [("sort", name)])
+
+    def page(self, after: str = "") -> str:
+        """The page after a cursor, or the first one."""
+        return self._link(self.filters, [*self.order, *([("after", after)] if after else [])])
+
+    def _link(self, filters: Sequence[tuple[str, str]], more: Sequence[tuple[str, str]]) -> str:
+        return f"/images?{urlencode([*filters, *more])}"
 
 
 @router.get("/images/{digest}")

@@ -1,0 +1,44 @@
+"""The packages of the fleet by the names that people give them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dockgate.gate import patterns
+from dockgate.services.packages import Purls
+from dockgate.store import Store
+from dockgate.store.fleet_records import Component
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPackages:
+    """Finds components, by id."""
+
+    store: Store
+    purls: Purls
+
+    def find(self, text: str) -> Mapping[int, Component]:
+        """The components that a package URL or NAME[@VERSION] names, also by the source of a distribution's package.
+
+        UsageError for a wrong package URL.
+        """
+        if text.lower().startswith("pkg:"):
+            return self._of_purl(text)
+        name, at_sign, version = text.rpartition("@")
+        if not name or not at_sign:
+            name, version = text, ""
+        components = self.store.exposures.named([name])
+        return {
+            number: component
+            for number, component in components.items()
+            if not version or version in (component.version, component.source_version)
+        }
+
+    def _of_purl(self, text: str) -> Mapping[int, Component]:
+        purl = self.purls.parse(text)
+        namespaced = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
+        components = self.store.exposures.named([purl.name, *namespaced])
+        return {
+            number: component
+            for number, component in components.items()
+            if patterns.names_package(text, component.package())
+        }

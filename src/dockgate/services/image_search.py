@@ -1,0 +1,214 @@
+"""Lists of images for people and programs: what `dockgate image list`, the API and the console show."""
+
+import base64
+import binascii
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate import patterns
+from dockgate.gate.model import Status
+from dockgate.identity.model import Caller
+from dockgate.services.clock import ServerClock
+from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.watching import Watching
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+from dockgate.store.exposure import RunningImage
+from dockgate.store.image_listing import ImageFilter, ImageSort, ListedImage, Origin
+from dockgate.store.records import VerdictRecord
+from dockgate.vulnerabilities.model import Severity
+
+# Images of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+# Minutes after its scan in which an image may have no current verdict yet.
+JUDGING_MINUTES = 2
+# How filters name images without a verdict.
+NOT_JUDGED = "NotJudged"
+# Columns of each order.
+_POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
+    ImageSort.PUSHED: (str, int),
+    ImageSort.SEVERITY: (int, int, int, int, int),
+    ImageSort.NAME: (str, str, int),
+}
+_LARGEST_NUMBER = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """A place of an image: its tag ("" for none), and its verdict.
+
+    `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
+    its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (findings by severity) are those
+    of the current verdict, which is renewed when anything changes; where there is none, the status is that of the
+    newest verdict, and `counts` is null. "": it was not judged. `cannot_judge_since`: since when it is the last status
+    that could be judged, because feeds are stale or missing. `services` run the image.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    until: str | None
+    gone_at: str | None
+    scan: str
+    scanner: str
+    status: str
+    summary: str
+    waived: str
+    policy: str | None
+    counts: dict[str, int] | None
+    since: str | None
+    cannot_judge_since: str | None
+    services: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePage:
+    """A page of images. `next` is the cursor of the following one, null for the last."""
+
+    images: list[ImageSummary]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """Which images to list. Filters of findings apply to one finding (`store.image_listing`).
+
+    `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]. `statuses` may
+    have NOT_JUDGED. With `include_moved`, tags that have moved on and images that are gone are listed, too. `after` is
+    the cursor of a page. `who` asks: a limited token sees its own repositories only.
+    """
+
+    who: Caller | None = None
+    repository: str = ""
+    severities: Collection[Severity] = ()
+    is_fixable: bool = False
+    is_exploited: bool = False
+    package: str = ""
+    origin: Origin | None = None
+    statuses: Collection[str] = ()
+    is_running: bool = False
+    include_moved: bool = False
+    sort: ImageSort = ImageSort.PUSHED
+    limit: int = PAGE
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSearch:
+    """Lists images. `registry` is the address of our own registry."""
+
+    store: Store
+    packages: FleetPackages
+    watching: Watching
+    clock: ServerClock
+    registry: str
+
+    def page(self, query: ImageQuery) -> ImagePage:
+        """A page of images. UsageError for a wrong cursor or package URL."""
+        after = _read_cursor(query.after, query.sort) if query.after else None
+        with self.store.database.read():  # one connection, and one state of the tables, for all of it
+            running = self.store.exposures.running()
+            which = ImageFilter(
+                repositories=self._repositories(query.repository, query.who),
+                severities=query.severities,
+                is_fixable=query.is_fixable,
+                is_exploited=query.is_exploited,
+                components=self.packages.find(query.package).keys() if query.package else None,
+                origin=query.origin,
+                statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
+                digests={entry.digest for entry in running} if query.is_running else None,
+                moved=query.include_moved,
+            )
+            images, position = self._read(which, query.sort, after, query.limit, running)
+        return ImagePage(images, _write_cursor(query.sort, position) if position else None)
+
+    def places(self, image: str) -> Sequence[ImageSummary]:
+        """The places of one image (a digest), those where it is now first."""
+        with self.store.database.read():
+            which = ImageFilter(digests=[image], moved=True)
+            places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, self.store.exposures.running())
+        return sorted(places, key=lambda place: place.until is not None)
+
+    def _read(
+        self,
+        which: ImageFilter,
+        sort: ImageSort,
+        after: Sequence[str | int] | None,
+        limit: int,
+        running: Sequence[RunningImage],
+    ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
+        judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
+        rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
+        newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+        return [self._summary(row, newest.get(row.digest), running) for row in rows], position
+
+    def repositories(self, who: Caller | None = None) -> Sequence[str]:
+        """The repositories that have or had images, as far as the caller sees them, sorted."""
+        names = self.store.exposures.repositories()
+        return names if who is None or not who.is_limited else [name for name in names if who.reaches(repository=name)]
+
+    def _repositories(self, pattern: str, who: Caller | None) -> Collection[str] | None:
+        is_limited = who is not None and who.is_limited
+        if not pattern and not is_limited:
+            return None
+        return [name for name in self.repositories(who) if not pattern or patterns.matches(name, pattern)]
+
+    def _summary(self, row: ListedImage, newest: VerdictRecord | None, running: Sequence[RunningImage]) -> ImageSummary:
+        status, summary = row.status.value if row.status else "", ""
+        if newest is not None and newest.status == status:
+            summary = newest.summary
+        elif row.counts is not None:
+            summary = _findings(row.counts)
+        if row.gone_at is None:
+            state = self.watching.state(row.repository, row.digest)
+            if not state.is_watched:
+                status, summary = Status.UNDETERMINED.value, f"not watched any more since {state.until}"
+        return ImageSummary(
+            repository=row.repository,
+            tag=row.tag,
+            digest=row.digest,
+            pushed_at=row.pushed_at,
+            until=row.until,
+            gone_at=row.gone_at,
+            scan=row.scan or "",
+            scanner=row.scanner,
+            status=status,
+            summary=summary,
+            waived=newest.waived if newest is not None and newest.status == status else "",
+            policy=row.policy,
+            counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
+            since=row.since,
+            cannot_judge_since=row.cannot_judge_since,
+            services=[entry.service for entry in running if entry.digest == row.digest],
+        )
+
+
+def _findings(counts: Sequence[int]) -> str:
+    """The numbers of findings in words."""
+    named = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
+    return f"{', '.join(named)} finding{'s' if sum(counts) > 1 else ''}" if named else "no findings"
+
+
+def _write_cursor(sort: ImageSort, position: Sequence[str | int]) -> str:
+    text = json.dumps([sort, *position], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str, sort: ImageSort) -> Sequence[str | int]:
+    """The position of a cursor. UsageError for a text that is none, or one of another order."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        position: list[str | int]
+        name, *position = values
+    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
+        name, position = None, []
+    types = _POSITIONS[sort]
+    is_position = name == sort and [type(value) for value in position] == list(types)
+    if not is_position or any(type(value) is int and abs(value) > _LARGEST_NUMBER for value in position):
+        raise UsageError(
+            f"{text[:100]!r} is not a cursor of this list",
+            "Give `next` of the page before, with the same order, or leave it out.",
+        )
+    return position

@@ -1,0 +1,227 @@
+"""Lists images where they are: by what was found in them, their verdict and their repository, a page at a time.
+
+A row is a place of an image: its digest under a tag, or in a repository by its digest alone. Filters of findings apply
+to one finding: with a severity and a fix, an image is listed that has a finding of this severity with a fix.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, or_, select, tuple_
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database
+from dockgate.store.queries import numbers_of, select_as
+from dockgate.store.records import PUSH_CAUSE, ScanState, VerdictRecord
+from dockgate.store.schema import scans, verdicts
+from dockgate.store.schema_fleet import (
+    fleet_bundle_components,
+    fleet_findings,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_tags,
+    fleet_verdicts,
+    fleet_vulnerabilities,
+)
+from dockgate.vulnerabilities.model import Severity
+
+
+class ImageSort(StrEnum):
+    """The order of a list: the latest push first, the worst findings first, or by repository and tag."""
+
+    PUSHED = "pushed"
+    SEVERITY = "severity"
+    NAME = "name"
+
+
+class Origin(StrEnum):
+    """Whether a layer is of the base image."""
+
+    BASE = "base"
+    OWN = "own"
+
+
+class ImageFilter(NamedTuple):
+    """What an image must be or have to be listed; None and () for no matter.
+
+    `components` (ids) are packages of which it must have one. `statuses` of its verdict may have None for an image that
+    was not judged. `digests` are those of which its own must be one. With `moved`, tags count that have moved on.
+    """
+
+    repositories: Collection[str] | None = None
+    severities: Collection[Severity] = ()
+    is_fixable: bool = False
+    is_exploited: bool = False
+    components: Collection[int] | None = None
+    origin: Origin | None = None
+    statuses: Collection[Status | None] = ()
+    digests: Collection[str] | None = None
+    moved: bool = False
+
+
+class ListedImage(NamedTuple):
+    """A place of an image. `tag` is "" for none; `until` is when the tag moved on or the image was deleted.
+
+    `scanner` read it, "" if that is unknown. `status` is that of the current verdict, or of the newest one where the
+    image has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
+    severity, in the order of `Severity`; both are None without one, as `since` and `cannot_judge_since` then are.
+    """
+
+    id: int
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    until: str | None
+    scan: ScanState | None
+    scanner: str
+    status: Status | None
+    policy: str | None
+    counts: tuple[int, ...] | None
+    since: str | None
+    cannot_judge_since: str | None
+    gone_at: str | None
+
+
+_TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
+_COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
+_IS_PUSH = verdicts.c.cause.startswith(PUSH_CAUSE)
+# The newest verdict that was requested, or else the newest on a push.
+_NEWEST = (
+    select(verdicts.c.status)
+    .where(verdicts.c.image == _TAGS.digest)
+    .order_by(_IS_PUSH, verdicts.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
+    ImageSort.PUSHED: (_TAGS.pushed_at, _TAGS.id),
+    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS[:4]), _TAGS.id),
+    ImageSort.NAME: (_TAGS.repository, _TAGS.tag, _TAGS.id),
+}
+
+
+class ImageListing:
+    """Reads lists of images."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self, which: ImageFilter, sort: ImageSort, after: Sequence[str | int] | None, limit: int, judged_before: str
+    ) -> tuple[Sequence[ListedImage], Sequence[str | int] | None]:
+        """At most `limit` rows after the position `after`, and the position of the last one if there are more.
+
+        An indexed image that was scanned before `judged_before` and has no current verdict is not watched any more: its
+        status is Undetermined.
+        """
+        status = _status(judged_before)
+        key = _SORTS[sort]
+        query = (
+            select(
+                *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
+                _SCANS.state,
+                _IMAGES.scanner,
+                status,
+                _CURRENT.policy,
+                _CURRENT.since,
+                _CURRENT.cannot_judge_since,
+                _IMAGES.gone_at,
+                *_COUNTS,
+                *key,
+            )
+            .select_from(fleet_tags)
+            .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
+            .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
+            .outerjoin(scans, _SCANS.image == _TAGS.digest)
+            .where(*_conditions(which, status))
+        )
+        is_ascending = sort is ImageSort.NAME
+        if after is not None:
+            position = tuple_(*(literal(value, column.type) for value, column in zip(after, key, strict=True)))
+            query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
+        query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
+        with self._database.read() as connection:
+            rows = connection.execute(query.limit(limit + 1)).all()
+        more = len(rows) > limit
+        # While a repository gets another policy, an image may have verdicts by both for a moment.
+        by_place = {row[0]: _listed(row) for row in reversed(rows[:limit])}
+        images = list(reversed(by_place.values()))
+        return images, tuple(rows[limit - 1][-len(key) :]) if more else None
+
+    def newest_verdicts(self, images: Collection[str]) -> dict[str, VerdictRecord]:
+        """The newest verdict on each of these images that was requested, or else the newest on its push."""
+        number = func.row_number().over(partition_by=verdicts.c.image, order_by=(_IS_PUSH, verdicts.c.seq.desc()))
+        ranked = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
+        newest = ranked.where(verdicts.c.image.in_(sorted(images))).subquery()
+        columns = [column for column in newest.c if column.name != "number"]
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).where(newest.c.number == 1)).mappings()
+            return {row["image"]: VerdictRecord(**row) for row in rows}
+
+
+def _status(judged_before: str) -> ColumnElement[Any]:
+    is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
+    return case(
+        (_CURRENT.status.is_not(None), _CURRENT.status),
+        (and_(_IMAGES.scanned_at < judged_before, is_judged), literal(Status.UNDETERMINED, _CURRENT.status.type)),
+        else_=_NEWEST,
+    )
+
+
+def _conditions(which: ImageFilter, status: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if not which.moved:
+        conditions.append(_TAGS.until.is_(None))
+    if which.repositories is not None:
+        conditions.append(_TAGS.repository.in_(sorted(which.repositories)))
+    if which.digests is not None:
+        conditions.append(_TAGS.digest.in_(sorted(which.digests)))
+    if which.statuses:
+        names = [name for name in which.statuses if name is not None]
+        conditions.append(or_(status.in_(names), status.is_(null()) if None in which.statuses else status.in_(())))
+    holding = _holding(which)
+    if holding is not None:
+        conditions.append(_IMAGES.id.in_(holding))
+    return conditions
+
+
+def _holding(which: ImageFilter) -> Select[Any] | None:
+    """The images that have such a package or finding; None for no matter."""
+    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+    asks_for_finding = bool(which.severities) or which.is_fixable or which.is_exploited
+    if not asks_for_finding and which.components is None:
+        if which.origin is None:
+            return None
+        asks_for_finding = True  # any finding of such a layer
+    holders = select(parts.bundle)
+    if which.components is not None:
+        holders = holders.where(numbers_of(parts.component, which.components))
+    if asks_for_finding:
+        holders = holders.where(parts.component.in_(_with_findings(which)), ~parts.owned)
+    images = select(bundles.image).where(bundles.bundle.in_(holders))
+    if which.origin is not None:
+        images = images.where(bundles.base if which.origin is Origin.BASE else ~bundles.base)
+    return images
+
+
+def _with_findings(which: ImageFilter) -> Select[Any]:
+    """The components with such a finding."""
+    findings = fleet_findings.c
+    query = select(findings.component)
+    if which.severities:
+        query = query.where(findings.severity.in_(which.severities))
+    if which.is_fixable:
+        query = query.where(findings.fixed != "")
+    if which.is_exploited:
+        exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited != "")
+        query = query.where(findings.vulnerability.in_(exploited))
+    return query
+
+
+def _listed(row: Sequence[Any]) -> ListedImage:
+    *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:13]
+    counts = tuple(row[13 : 13 + len(_COUNTS)]) if policy is not None else None
+    status = None if status is None else Status(status)
+    return ListedImage._make((*place, scan, scanner or "", status, policy, counts, since, cannot_judge_since, gone_at))

@@ -1,0 +1,224 @@
+"""Lists of images: every filter on both databases, the orders, and pages."""
+
+import base64
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.services.test_exposure import Fleet, day
+from tests.services.test_fleet import KINDS, AdvisoryDatabase, advisory, digest, package
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.delivery.definitions.approval_request import read_requested_policy
+from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.gate.model import Status
+from dockgate.gate.policy import make_policy
+from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
+from dockgate.identity.model import Caller, Principal, Role, Token
+from dockgate.scanner.model import Package
+from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.image_search import ImageQuery, ImageSearch, ImageSummary
+from dockgate.services.packages import Purls
+from dockgate.services.policies import PolicySelection
+from dockgate.services.watching import Watching
+from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference
+from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.store.records import PushedImage
+from dockgate.vulnerabilities.model import Cve, Severity
+
+IDNA = advisory("CVE-2026-1", "idna", "3.7", severity="CRITICAL")
+FLASK = advisory("CVE-2026-2", "flask", "")
+JINJA = advisory("CVE-2026-3", "jinja2", "4", severity="LOW")
+EXPLOITED = {"CVE-2026-2": Cve("CVE-2026-2", exploited="2026-01-01")}
+BASE = "sha256:base"
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """Four images: `base` has idna in its base, `own` flask in a layer of its own, `both` all, `clean` nothing."""
+    with opened(request.param, tmp_path) as store:
+        fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, JINJA], EXPLOITED), today=10)
+        push(fleet, "base", "team/base", package("idna", "3.6", BASE))
+        push(fleet, "own", "team/own", package("flask", "2"), package("idna", "3.7"))
+        push(fleet, "both", "other/both", package("idna", "3.6"), package("flask", "2", BASE), package("jinja2", "1"))
+        push(fleet, "clean", "other/clean", package("six", "1"))
+        yield fleet
+
+
+def push(fleet: Fleet, name: str, repository: str, *packages: Package, tag: str = "1") -> None:
+    fleet.push(name, repository, tag, *packages)
+    fleet.today += 1
+
+
+def search(fleet: Fleet) -> ImageSearch:
+    clock = fleet.clock()
+    read_file = partial(read_requested_policy, rules=())
+    selection = PolicySelection(fleet.store, lambda name: make_policy(name, {}), read_file)
+    watching = Watching(fleet.store, selection, clock, "registry.example")
+    packages = FleetPackages(fleet.store, Purls(KINDS))
+    return ImageSearch(fleet.store, packages, watching, clock, "registry.example")
+
+
+def listed(fleet: Fleet, **query: object) -> list[str]:
+    """The repositories of the list without their team."""
+    return [image.repository.rpartition("/")[2] for image in images(fleet, **query)]
+
+
+def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
+    return search(fleet).page(ImageQuery(**query)).images  # type: ignore[arg-type]
+
+
+def judge(fleet: Fleet, name: str, status: Status, *counts: int) -> None:
+    image = fleet.store.fleet.image(digest(name))
+    assert image is not None
+    verdict = FleetVerdict("default", image.id, status, (*counts, *[0] * (6 - len(counts))), None, day(20))
+    with fleet.store.database.write() as connection:
+        fleet.store.fleet_verdicts.write_changed(connection, [verdict])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["clean", "both", "own", "base"]),
+        ({"severities": [Severity.CRITICAL]}, ["both", "base"]),
+        ({"severities": [Severity.HIGH, Severity.CRITICAL]}, ["both", "own", "base"]),
+        ({"is_fixable": True}, ["both", "base"]),
+        ({"is_exploited": True}, ["both", "own"]),
+        ({"severities": [Severity.HIGH], "is_fixable": True}, []),
+        ({"is_fixable": True, "is_exploited": True}, []),
+        ({"severities": [Severity.CRITICAL], "origin": Origin.BASE}, ["base"]),
+        ({"severities": [Severity.CRITICAL], "origin": Origin.OWN}, ["both"]),
+        ({"origin": Origin.BASE}, ["both", "base"]),
+        ({"package": "idna"}, ["both", "own", "base"]),
+        ({"package": "idna@3.6"}, ["both", "base"]),
+        ({"package": "pkg:pypi/idna@3.7"}, ["own"]),
+        ({"package": "idna", "severities": [Severity.CRITICAL]}, ["both", "base"]),
+        ({"package": "nothing"}, []),
+        ({"package": "idna", "origin": Origin.OWN}, ["both", "own"]),
+        ({"repository": "team/*"}, ["own", "base"]),
+        ({"repository": "team/own"}, ["own"]),
+        ({"repository": "team"}, []),
+        ({"repository": "**", "severities": [Severity.LOW]}, ["both"]),
+    ],
+)
+def test_filters_apply_to_one_finding(fleet: Fleet, query: dict[str, object], expected: list[str]) -> None:
+    assert listed(fleet, **query) == expected
+
+
+def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) -> None:
+    assert listed(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
+    judge(fleet, "base", Status.REJECTED, 1)
+    judge(fleet, "clean", Status.APPROVED)
+    assert listed(fleet, statuses=["Rejected"]) == ["base"]
+    assert listed(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
+    (image,) = images(fleet, repository="team/base")
+    assert (image.status, image.policy, image.since) == ("Rejected", "default", day(20))
+    assert image.summary == "1 CRITICAL finding"
+    assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
+    # The others were scanned long ago, and are not judged: they are not watched.
+    assert listed(fleet, statuses=["Undetermined"]) == ["both", "own"]
+    assert listed(fleet, statuses=["NotJudged"]) == []
+
+
+def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -> None:
+    judge(fleet, "base", Status.REJECTED, 1)
+    fleet.push("new", "team/new", "1", package("six", "1"))
+    assert listed(fleet, statuses=["NotJudged"]) == ["new"]
+
+
+def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> None:
+    watch = Watch(WatchStart.PUSH, 2 * 86_400)
+    fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", watch=watch), "test", day(1))
+    judge(fleet, "clean", Status.APPROVED)
+    states = {image.repository: image.status for image in images(fleet)}
+    assert states["other/clean"] == "Approved"
+    assert states["team/base"] == "Undetermined"
+
+
+def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
+    assert listed(fleet, is_running=True) == []
+    image = ImageReference("registry.example/team/own", digest("own"))
+    fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", image))
+    assert listed(fleet, is_running=True) == ["own"]
+    (image,) = images(fleet, is_running=True)
+    assert image.services == ["shop"]
+
+
+def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
+    push(fleet, "next", "team/own", package("six", "1"))
+    fleet.store.image_removals.remove("team/base", digest("base"), day(19))
+    assert listed(fleet) == ["own", "clean", "both"]
+    entries = images(fleet, include_moved=True)
+    assert [(image.digest, image.until, image.gone_at) for image in entries] == [
+        (digest("next"), None, None),
+        (digest("clean"), None, None),
+        (digest("both"), None, None),
+        (digest("own"), day(14), None),
+        (digest("base"), day(19), day(19)),
+    ]
+
+
+def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
+    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), day(18)))
+    (image,) = images(fleet, repository="team/new")
+    assert (image.scan, image.status, image.counts, image.scanner) == ("", "", None, "")
+
+
+def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
+    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    who = Caller(Principal("ana", (Role.VIEWER,)), token)
+    assert listed(fleet, who=who) == ["own", "base"]
+    assert listed(fleet, who=who, repository="other/both") == []
+    assert search(fleet).repositories(who) == ["team/base", "team/own"]
+
+
+@pytest.mark.parametrize("sort", list(ImageSort))
+def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort) -> None:
+    for name, counts in (("base", (1, 0)), ("own", (0, 2)), ("both", (1, 5)), ("clean", (0, 0))):
+        judge(fleet, name, Status.REJECTED, *counts)
+    expected = {
+        ImageSort.PUSHED: ["clean", "both", "own", "base"],
+        ImageSort.SEVERITY: ["both", "base", "own", "clean"],
+        ImageSort.NAME: ["both", "clean", "base", "own"],
+    }[sort]
+    assert listed(fleet, sort=sort) == expected
+    seen, after = [], ""
+    for _ in range(2):
+        page = search(fleet).page(ImageQuery(sort=sort, limit=2, after=after))
+        seen += [image.repository.rpartition("/")[2] for image in page.images]
+        after = page.next or ""
+    assert (seen, after) == (expected, "")
+
+
+def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:
+    page = search(fleet).page(ImageQuery(limit=2))
+    push(fleet, "late", "team/late", package("six", "1"))
+    following = search(fleet).page(ImageQuery(limit=2, after=page.next or ""))
+    assert [image.repository for image in following.images] == ["team/own", "team/base"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "é",
+        *(
+            base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+            for value in (
+                {},
+                [],
+                ["name", "a", "b", 1],
+                ["pushed", 1, 1],
+                ["pushed", "a", 1 << 60],
+                ["pushed", "a", True],
+            )
+        ),
+    ],
+)
+def test_a_wrong_cursor_is_refused(fleet: Fleet, cursor: str) -> None:
+    with pytest.raises(UsageError, match="cursor"):
+        search(fleet).page(ImageQuery(after=cursor))
