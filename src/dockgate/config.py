@@ -84,6 +84,7 @@ class Settings(NamedTuple):
     keep_images: int = 10
     keep_revisions: int = 10
     gc_hours: float = 0
+    rereads_per_minute: float = 10
     waiver_notice_days: float = 7
     attestation_days: float = 3
     registries: tuple[str, ...] = ()
@@ -159,6 +160,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keep_images=_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
         keep_revisions=_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
         gc_hours=_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
+        rereads_per_minute=_number(values, "DOCKGATE_REREADS", _DEFAULTS.rereads_per_minute, may_be_zero=True),
         waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),
         oidc=_oidc(values),
         event_bus=values.get("DOCKGATE_EVENT_BUS"),
@@ -294,13 +296,16 @@ def _mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
     return _whole_number(values, name, default >> 20, (1 << 30) - 1) << 20
 
 
-def _number(values: Mapping[str, str], name: str, default: float, *, is_days: bool = False) -> float:
+def _number(
+    values: Mapping[str, str], name: str, default: float, *, is_days: bool = False, may_be_zero: bool = False
+) -> float:
     text = values.get(name, str(default))
     try:
         number = float(text)
     except ValueError:
         number = -1
-    if not (0 <= number < 36_500 if is_days else 0 < number < 10**9):
+    most = 36_500 if is_days else 10**9
+    if not (0 <= number < most if is_days or may_be_zero else 0 < number < most):
         raise UsageError(f"{name} is {text!r}.", "Set it to a positive number, such as 14 or 0.5.")
     return number
 

@@ -166,7 +166,7 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
     digest = samples.MANIFEST
     answer = {"pull": "approved", "may_pull": False, "reason": "no verdict yet", "advice": "Run `dockgate gate`."}
     server.answers[f"GET /registry/repositories/a/b/pull/{digest}"] = answer
-    server.answers["GET /images"] = [{"repository": "a/b", "tag": "1", "digest": digest}]
+    server.answers["GET /images"] = {"images": [{"repository": "a/b", "tag": "1", "digest": digest}], "next": None}
     for image in (f"a/b@{digest}", "a/b:1"):
         ran = dockgate("registry", "check", image)
         assert ran.code == 1

@@ -85,7 +85,10 @@ def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -
 
 
 def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["GET /images"] = [{"repository": "team/app", "tag": "1", "digest": samples.MANIFEST}]
+    server.answers["GET /images"] = {
+        "images": [{"repository": "team/app", "tag": "1", "digest": samples.MANIFEST}],
+        "next": None,
+    }
     dockgate("image", "show", "team/app:1")
     assert server.requests[-1].path == f"/images/{samples.MANIFEST}"
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",

@@ -78,7 +78,7 @@ ROUTES = {
     f"POST {V}/approvals/{{approval_id:path}}/vote": Row(DECIDE, BOTH),
     f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH),
     f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY),
-    f"GET {V}/images": Row(READ),
+    f"GET {V}/images": Row(READ, ALWAYS),
     f"GET {V}/digests/{{kind}}/{{start}}": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/images/{{digest}}": Row(READ, BOTH),
     f"POST {V}/images/{{digest}}/scan": Row(RUN, REPOSITORY),
@@ -168,7 +168,7 @@ PAGES = {
     "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH),
     "POST /approvals/{approval_id:path}/override": Row(ACCEPT, REPOSITORY),
     "GET /verdicts/{digest}": Row(READ, BOTH),
-    "GET /images": Row(READ),
+    "GET /images": Row(READ, ALWAYS),
     "GET /images/{digest}": Row(READ, BOTH),
     "GET /images/r/{name:path}": Row(READ, REPOSITORY),
     "GET /images/{digest}/sbom": Row(READ, BOTH),

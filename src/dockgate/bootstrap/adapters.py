@@ -157,6 +157,7 @@ def make_options(
         keep_images=settings.keep_images,
         keep_revisions=settings.keep_revisions,
         gc_hours=settings.gc_hours,
+        rereads_per_minute=settings.rereads_per_minute,
         notice_days=settings.waiver_notice_days,
         push_limit=settings.push_limit,
         queues=queues,

@@ -174,6 +174,7 @@ def _task_groups(
     ]
     if Queue.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
+        groups.append(TaskGroup("images read again", [RepeatedTask("images read again", use_cases.rereading.run)]))
     if Queue.DEPLOY in options.queues:
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))

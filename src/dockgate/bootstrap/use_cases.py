@@ -85,6 +85,7 @@ from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.rereading import Rereading
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
@@ -149,8 +150,8 @@ class Options:
     not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
     are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
     `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
-    `notice_days` is how long before its end a waiver is announced. `feeds` are the settings by which
-    advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
+    `rereads_per_minute` is how many images a newer scanner reads again, `notice_days` how long before its end a waiver
+    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
     `queues` that asks for no more than its `labels`. `group_roles` are the roles of the identity provider's groups.
     """
 
@@ -166,6 +167,7 @@ class Options:
     keep_images: int = 10
     keep_revisions: int = 10
     gc_hours: float = 0
+    rereads_per_minute: float = 10
     notice_days: float = 7
     push_limit: int = DEFAULT_PUSH_LIMIT
     pause_seconds: float = PAUSE_SECONDS
@@ -194,6 +196,7 @@ class UseCases:
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
+    rereading: Rereading
     scan_runner: ScanRunner
     service_repair: ServiceRepair
     service_risk: ServiceRisk
@@ -430,6 +433,9 @@ def make_use_cases(
         local_collections=LocalCollections(store, adapters.local_storage, clock, retention),
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
+        rereading=Rereading(
+            store, adapters.read_image, fleet_index.add, scanner, options.rereads_per_minute, clock, effects
+        ),
         scan_runner=scan_runner,
         service_repair=ServiceRepair(store, adapters.targets, clock, effects),
         service_risk=ServiceRisk(

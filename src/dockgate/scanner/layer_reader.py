@@ -1,5 +1,6 @@
 """Read one layer: collect its paths, and let ecosystems read the files that name packages."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -31,6 +32,7 @@ READS_LIMIT = 100_000
 # vendor's, and no distribution brings fixes to it.
 _ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
 
+_SCANNER_VERSION = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?-[0-9a-f]{8}")
 _NOTHING = Extract()
 _RELEASES = frozenset(osrelease.PATHS)
 
@@ -41,8 +43,29 @@ def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
 
 
 def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
-    """The version of the scanner for people, such as "13-0f2a7c41": another one may find other things in an image."""
-    return f"{FACTS_VERSION}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
+    """The version of the scanner for people, such as "13.58-0f2a7c41": another one may find other things in an image.
+
+    The second number is the sum of the plugins' versions, so that versions have an order (`is_older_scanner`).
+    """
+    plugins = sum(kind.version for kind in ecosystems)
+    return f"{FACTS_VERSION}.{plugins}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
+
+
+def is_older_scanner(version: str | None, than: str) -> bool:
+    """Whether a scanner's version is older than another one; None is older than all.
+
+    A version that cannot be compared is not older: a later release of Dockgate may have written it.
+    """
+    if version is None:
+        return True
+    first, second = _SCANNER_VERSION.fullmatch(version), _SCANNER_VERSION.fullmatch(than)
+    if first is None or second is None:
+        return False
+    return _order(first) < _order(second)
+
+
+def _order(version: re.Match[str]) -> tuple[int, int]:
+    return int(version[1]), int(version[2] or 0)
 
 
 def read_layer(

@@ -105,6 +105,8 @@ def verdict(
         newer=_newer(records, digest, stored),
         earlier=[record for record in records if record.digest != digest],
         repository=_repository(server, stored.image),
+        scan=server.store.images.scan(stored.image),
+        scanner=server.scans.runner.version,
         commands=waiver_commands(stored),
         show=show,
         page=page,

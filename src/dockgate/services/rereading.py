@@ -1,0 +1,112 @@
+"""A newer scanner reads the kept images again: in the background, slowly, those that services run first.
+
+What is left to do is in the database: which version read each image. So it goes on after a restart, and in another
+process. Until an image is read again, its verdict rests on what the older version found, and says which that was. What
+a newer version has read stays: while servers are upgraded one after another, the older ones leave it alone.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dockgate.delivery.ports import ImageReader
+from dockgate.scanner.layer_reader import is_older_scanner
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.shared.errors import DockgateError, UnavailableError
+from dockgate.shared.references import RepositoryReference
+from dockgate.store import Store
+from dockgate.store.records import Scan
+
+# Images that one call reads at most, so that a pause of the server is not made up for all at once.
+BURST = 5
+# Seconds until the versions are looked up again, where every image was read by this one or a newer one.
+IDLE_SECONDS = 60.0
+# Seconds until a registry that does not answer is asked again, at first and at most; and until an image is tried again
+# that could not be read.
+FIRST_PAUSE, LONGEST_PAUSE, RETRY_SECONDS = 60.0, 3600.0, 86_400.0
+# Images that could not be read, and that this process remembers.
+MEMORY = 10_000
+# Images that are looked at beyond those that are due: of registries that do not answer.
+MARGIN = 200
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Rereading:
+    """Reads images again, at most `per_minute`; 0 for never. `version` is our scanner's.
+
+    `index` takes an image into the fleet index, whose next renewal judges it. `monotonic` counts seconds.
+    """
+
+    store: Store
+    read_image: ImageReader
+    index: Callable[[str], None]
+    version: str
+    per_minute: float
+    clock: ServerClock
+    effects: Effects
+    monotonic: Callable[[], float] = time.monotonic
+    _credit: float = field(default=1.0, init=False)
+    _counted_at: float | None = field(default=None, init=False)
+    _idle_until: float = field(default=0.0, init=False)
+    # By image: when it is tried again. By registry: when it is asked again, and how long the next pause is.
+    _failed: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False)
+    _paused: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+
+    def run(self) -> None:
+        """Read the next images, as many as are due since the last call."""
+        now = self.monotonic()
+        if not self.per_minute or now < self._idle_until:
+            return
+        elapsed = 0.0 if self._counted_at is None else now - self._counted_at
+        self._counted_at = now
+        self._credit = min(self._credit + elapsed * self.per_minute / 60, BURST)
+        older = {name for name in self.store.rereads.versions() if is_older_scanner(name, self.version)}
+        if not older:
+            self._idle_until = now + IDLE_SECONDS
+            return
+        count = int(self._credit)
+        if not count:
+            return
+        running = {entry.digest for entry in self.store.exposures.running()}
+        candidates = self.store.rereads.read_by(older, running, count + len(self._failed) + MARGIN)
+        due = [scan for scan in candidates if self._is_due(scan, now)][:count]
+        for scan in due:
+            if self._is_due(scan, now):  # its registry may have failed a moment ago
+                self._credit -= 1
+                self._read(scan)
+
+    def _read(self, scan: Scan) -> None:
+        registry = _registry(scan)
+        try:
+            self.effects.run(EffectKind.READ_IMAGE, self._read_again, scan)
+            self._paused.pop(registry, None)
+        except UnavailableError as error:
+            _, pause = self._paused.get(registry, (0.0, FIRST_PAUSE))
+            self._paused[registry] = self.monotonic() + pause, min(2 * pause, LONGEST_PAUSE)
+            _log.warning("images of %s are read again later: %s", registry or "our registry", error.full_message)
+        except DockgateError as error:
+            self._failed[scan.image] = self.monotonic() + RETRY_SECONDS
+            self._failed.move_to_end(scan.image)
+            while len(self._failed) > MEMORY:
+                self._failed.popitem(last=False)
+            _log.warning("%s@%s cannot be read again: %s", scan.repository, scan.image, error.full_message)
+
+    def _read_again(self, scan: Scan) -> None:
+        inventories = self.read_image(scan.repository, scan.image)
+        self.effects.fence()
+        if self.store.rereads.record(scan, inventories, self.version, self.clock.now()):
+            self.index(scan.image)
+
+    def _is_due(self, scan: Scan, now: float) -> bool:
+        paused_until, _ = self._paused.get(_registry(scan), (0.0, 0.0))
+        return max(self._failed.get(scan.image, 0.0), paused_until) <= now
+
+
+def _registry(scan: Scan) -> str:
+    """The registry of an image, "" for our own."""
+    return RepositoryReference.parse(scan.repository).registry or ""

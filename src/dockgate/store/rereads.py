@@ -1,0 +1,71 @@
+"""Images that an older scanner has read, and what a newer one reads in them."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, case, delete, insert, literal, or_, select, update
+
+from dockgate.scanner.model import Inventory
+from dockgate.store.documents import Document, store_documents
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.records import Scan, ScanState
+from dockgate.store.schema import scan_inventories, scans
+from dockgate.store.schema_fleet import fleet_images
+
+_DONE = scans.c.state == ScanState.DONE
+
+
+class Rereads:
+    """The finished scans by the version of the scanner that ran them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def versions(self) -> set[str | None]:
+        """The versions whose inventories are stored; None for images that were read before versions were recorded."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
+
+    def read_by(self, versions: Collection[str | None], first: Collection[str], limit: int) -> Sequence[Scan]:
+        """At most `limit` finished scans by these versions, those of the images `first` first, then the newest images.
+
+        Without the images that are gone.
+        """
+        names = sorted(name for name in versions if name is not None)
+        is_of = or_(scans.c.scanner.in_(names), scans.c.scanner.is_(None) if None in versions else literal(False))
+        rank = case((scans.c.image.in_(sorted(first)), 0), else_=1)
+        query = (
+            select_as(Scan, scans)
+            .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
+            .where(_DONE, is_of, fleet_images.c.gone_at.is_(None))
+            .order_by(rank, scans.c.requested_at.desc(), scans.c.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [Scan(**row) for row in connection.execute(query).mappings()]
+
+    def record(self, scan: Scan, inventories: Sequence[Inventory], scanner: str, now: str) -> bool:
+        """Replace the inventories of a finished scan by those that the version `scanner` has read.
+
+        False, and nothing changes, if the image was scanned or read again meanwhile. The scan's number stays, and what
+        decides (verdicts, approvals) keeps its inputs.
+        """
+        stored = [Document.of(inventory) for inventory in inventories]
+        is_same = scans.c.image == scan.image, scans.c.number == scan.number, _DONE
+        by = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
+        change = update(scans).where(*is_same, by).values(scanner=scanner, finished_at=now)
+
+        def write(connection: Connection) -> bool:
+            if connection.execute(change).rowcount == 0:
+                return False
+            store_documents(connection, *stored)
+            connection.execute(delete(scan_inventories).where(scan_inventories.c.image == scan.image))
+            rows = [
+                {"image": scan.image, "position": at, "digest": document.digest, "platform_image": inventory.image}
+                for at, (document, inventory) in enumerate(zip(stored, inventories, strict=True))
+            ]
+            if rows:
+                connection.execute(insert(scan_inventories), rows)
+            return True
+
+        return self._database.group_commit(write)

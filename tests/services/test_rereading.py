@@ -1,0 +1,207 @@
+"""A newer scanner reads kept images again: which, in which order, how fast, and what happens to failures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.services.test_fleet import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
+from tests.store.factories import FACTORIES, NOW, opened
+
+from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.scanner.model import Inventory, Package
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, RETRY_SECONDS, Rereading
+from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.references import ImageReference
+from dockgate.store import Store
+from dockgate.store.records import ScanState
+
+OLD, NEW, NEWEST = "13.5-aaaaaaaa", "13.6-bbbbbbbb", "14.2-cccccccc"
+
+
+@dataclass
+class Registry:
+    """Images by name, each with the packages that today's scanner finds. `errors` are raised by repository."""
+
+    packages: dict[str, tuple[Package, ...]] = field(default_factory=dict)
+    errors: dict[str, DockgateError] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+
+    def __call__(self, repository: str, image: str) -> Sequence[Inventory]:
+        self.read.append(repository)
+        if repository in self.errors:
+            raise self.errors[repository]
+        return [inventory(image, *self.packages.get(image, ()))]
+
+
+@dataclass
+class Server:
+    """A server whose scanner has a version, and whose clock a test sets."""
+
+    store: Store
+    registry: Registry
+    version: str = NEW
+    per_minute: float = 60
+    seconds: float = 1000
+
+    def __post_init__(self) -> None:
+        clock = ServerClock(lambda: datetime(2026, 11, 25, tzinfo=UTC))
+        index = index_of(self.store, AdvisoryDatabase([IDNA]))
+        self.rereading = Rereading(
+            self.store,
+            self.registry,
+            index.add,
+            self.version,
+            self.per_minute,
+            clock,
+            Effects(),
+            monotonic=lambda: self.seconds,
+        )
+
+    def run(self, after: float = 0) -> list[str]:
+        """The repositories that are read so many seconds later."""
+        self.seconds += after
+        self.registry.read.clear()
+        self.rereading.run()
+        return list(self.registry.read)
+
+    def run_until_done(self) -> list[str]:
+        return [name for _ in range(20) for name in self.run(after=1)]
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def scanned(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
+    image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
+    scan = store.images.request_scan(image, repository, at)
+    store.images.finish_scan(image, scan.number, [inventory(image, *packages)], "", at, scanner=scanner)
+    index_of(store, AdvisoryDatabase([IDNA])).add(image)
+    return image
+
+
+def version_of(store: Store, image: str) -> str | None:
+    scan = store.images.scan(image)
+    assert scan is not None
+    assert (scan.state, scan.number) == (ScanState.DONE, 1)
+    return scan.scanner
+
+
+def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
+    image = scanned(store, "web", OLD)
+    assert findings(store) == {}
+    server = Server(store, Registry({image: (package("idna", "3.6"),)}))
+    assert server.run() == ["web"]
+    assert version_of(store, image) == NEW
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    indexed = store.fleet.image(image)
+    assert indexed is not None
+    assert (indexed.scanner, indexed.seen_at) == (NEW, "2026-11-20T10:00:00.000Z")
+    assert server.run(after=100) == []
+
+
+def test_what_a_newer_scanner_has_read_is_left_alone(store: Store) -> None:
+    scanned(store, "old", OLD)
+    scanned(store, "unknown", None)
+    scanned(store, "same", NEW)
+    scanned(store, "newer", NEWEST)
+    scanned(store, "later", "a format of the future")
+    assert sorted(Server(store, Registry()).run_until_done()) == ["old", "unknown"]
+
+
+def test_two_versions_side_by_side_read_each_image_once(store: Store) -> None:
+    images = [scanned(store, f"app-{number}", OLD) for number in range(4)]
+    older, newer = Server(store, Registry(), NEW), Server(store, Registry(), NEWEST)
+    read = [name for _ in range(10) for server in (older, newer) for name in server.run(after=1)]
+    assert {version_of(store, image) for image in images} == {NEWEST}
+    assert len(read) <= 2 * len(images)
+    for server in (older, newer):
+        assert server.run(after=IDLE_SECONDS) == []
+
+
+def test_running_images_come_first_then_the_newest(store: Store) -> None:
+    scanned(store, "oldest", OLD, day=1 + 9)
+    running = scanned(store, "running", OLD, day=11)
+    scanned(store, "newest", OLD, day=12)
+    definition = TaskDefinition("shop", 1, "web", ImageReference("registry.example/running", running))
+    store.services.put(Service("shop", "local", 1, 1), definition)
+    assert Server(store, Registry()).run_until_done() == ["running", "newest", "oldest"]
+
+
+def test_reading_is_limited_by_the_minute_also_after_a_pause(store: Store) -> None:
+    for number in range(BURST + 4):
+        scanned(store, f"app-{number}", OLD)
+    server = Server(store, Registry(), per_minute=6)
+    assert [len(server.run(after=seconds)) for seconds in (0, 1, 8, 1, 10)] == [1, 0, 0, 1, 1]
+    assert len(server.run(after=3600)) == BURST
+
+
+def test_a_rate_of_zero_reads_nothing(store: Store) -> None:
+    scanned(store, "web", OLD)
+    assert Server(store, Registry(), per_minute=0).run_until_done() == []
+
+
+def test_reading_goes_on_after_a_restart(store: Store) -> None:
+    for number in range(3):
+        scanned(store, f"app-{number}", OLD)
+    first = Server(store, Registry()).run()
+    rest = Server(store, Registry()).run_until_done()
+    assert sorted(first + rest) == ["app-0", "app-1", "app-2"]
+
+
+def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
+    gone = scanned(store, "gone", OLD)
+    store.image_removals.remove("gone", gone, NOW)
+    scan = store.images.request_scan(digest("failed"), "failed", NOW)
+    store.images.finish_scan(digest("failed"), scan.number, (), "it is broken", NOW)
+    assert Server(store, Registry()).run_until_done() == []
+
+
+def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store: Store) -> None:
+    image = scanned(store, "down.example/a", OLD, day=20)
+    scanned(store, "down.example/b", OLD, day=19)
+    scanned(store, "web", OLD, day=18)
+    registry = Registry(errors={"down.example/a": UnavailableError("it does not answer", "Wait.")})
+    server = Server(store, registry)
+    assert server.run() == ["down.example/a"]
+    assert server.run(after=1) == ["web"]
+    assert version_of(store, image) == OLD
+    assert server.run(after=FIRST_PAUSE - 2) == []
+    assert server.run(after=1) == ["down.example/a"]
+    assert server.run(after=FIRST_PAUSE) == []  # the second pause is longer
+    registry.errors.clear()
+    assert server.run(after=FIRST_PAUSE) == ["down.example/a", "down.example/b"]
+
+
+def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_day(store: Store) -> None:
+    image = scanned(store, "web", OLD, package("idna", "3.6"))
+    server = Server(store, Registry(errors={"web": NotFoundError("there is no such image", "")}))
+    assert server.run() == ["web"]
+    assert server.run(after=RETRY_SECONDS - 1) == []
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    assert version_of(store, image) == OLD
+    assert server.run(after=1) == ["web"]
+
+
+def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
+    image = scanned(store, "web", OLD)
+    scan = store.images.scan(image)
+    assert scan is not None
+    store.images.request_new_scan(image, "web", scan.number, NOW)
+    assert not store.rereads.record(scan, [inventory(image, package("idna", "3.6"))], NEW, NOW)
+    assert len(store.images.inventories(image)[0].packages) == 0
+
+
+def test_recording_twice_changes_nothing(store: Store) -> None:
+    image = scanned(store, "web", OLD)
+    scan = store.images.scan(image)
+    assert scan is not None
+    assert store.rereads.record(scan, [inventory(image, package("idna", "3.6"))], NEW, NOW)
+    assert not store.rereads.record(scan, [inventory(image)], NEW, NOW)
+    assert [entry.name for entry in store.images.inventories(image)[0].packages] == ["idna"]
