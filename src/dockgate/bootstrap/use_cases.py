@@ -151,8 +151,9 @@ class Options:
     are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
     `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
     `rereads_per_minute` is how many images a newer scanner reads again, `notice_days` how long before its end a waiver
-    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for `pause_seconds`. This process takes work from
-    `queues` that asks for no more than its `labels`. `group_roles` are the roles of the identity provider's groups.
+    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for
+    `pause_seconds`. This process takes work from `queues` that asks for no more than its `labels`. `group_roles` are
+    the roles of the identity provider's groups.
     """
 
     url: str
