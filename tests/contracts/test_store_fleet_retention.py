@@ -97,3 +97,35 @@ def test_an_image_that_is_back_stays(store: Store) -> None:
     push(store, IMAGE)
     assert store.fleet_retention.delete_gone(LATER) == 0
     assert [image.digest for image in store.fleet.images(ids=[1])] == [IMAGE]
+
+
+def test_what_only_an_earlier_scan_found_leaves(store: Store) -> None:
+    push(store, IMAGE)
+    store.fleet.add(NEW)
+    (platform,) = NEW.platforms
+    base, _ = platform.bundles
+    store.fleet.add(
+        NEW._replace(inventories="sha256:j", scanned_at=LATER, platforms=(platform._replace(bundles=(base,)),))
+    )
+    before = counts(store)
+    assert store.fleet_retention.delete_orphans() == 1
+    assert store.fleet_retention.delete_orphans() == 0
+    assert sum(counts(store).values()) < sum(before.values())
+    assert [row.layer for row in store.fleet.image_bundles()] == [base.layer]
+    assert {component for _, component in store.fleet.components()} == {*base.counted, *base.owned}
+
+
+def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store) -> None:
+    push(store, IMAGE)
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE)
+    unmatched = store.fleet_findings.unmatched(10)
+    results = [Matched(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    store.fleet_findings.record_new(results, SOURCE, NOW)
+    assert store.fleet_retention.delete_vulnerabilities() == 0
+    store.image_removals.remove("web", IMAGE, NOW)
+    store.fleet_retention.delete_gone(LATER)
+    assert store.fleet_retention.delete_vulnerabilities() == 1
+    assert store.fleet_retention.delete_vulnerabilities() == 0
+    assert store.fleet_findings.vulnerabilities() == {}
+    assert store.exposures.vulnerabilities("GHSA-1") == {}

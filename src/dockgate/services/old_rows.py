@@ -67,7 +67,7 @@ class OldRows:
         return Removed("verdicts", count)
 
     def gone_images(self, remove: bool) -> Removed:
-        """What the fleet index has of images that are gone for long."""
+        """What the fleet index has of images that are gone for long, and what no image has any more."""
         fleet, before = self.store.fleet_retention, self._before
         if not remove:
             return Removed("gone images", fleet.count_gone(before))
@@ -75,6 +75,9 @@ class OldRows:
         with self.store.locks.hold(MATCHING):
             while deleted := self.effects.run(EffectKind.PURGE, fleet.delete_gone, before):
                 count += deleted
+            while self.effects.run(EffectKind.PURGE, fleet.delete_orphans):
+                pass
+            self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
         return Removed("gone images", count)
 
     def documents(self, remove: bool) -> Removed:

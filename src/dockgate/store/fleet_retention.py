@@ -1,4 +1,4 @@
-"""Images that are gone for long leave the fleet index, with what no other image has."""
+"""Images that are gone for long leave the fleet index, with what no other image has; and so do parts of old scans."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -10,6 +10,7 @@ from dockgate.store.fleet import COLLECTION
 from dockgate.store.queries import batches
 from dockgate.store.schema import approvals, pushed_images, reports, scan_inventories, scans
 from dockgate.store.schema_fleet import (
+    fleet_aliases,
     fleet_bundle_components,
     fleet_bundles,
     fleet_components,
@@ -21,6 +22,7 @@ from dockgate.store.schema_fleet import (
     fleet_platforms,
     fleet_tags,
     fleet_verdicts,
+    fleet_vulnerabilities,
 )
 from dockgate.store.statements import lock_rows, try_lock_name
 
@@ -54,6 +56,30 @@ class FleetRetention:
                 _delete_images(connection, list(images), list(images.values()))
             return len(images)
 
+    def delete_orphans(self) -> int:
+        """Delete some bundles of earlier scans, which no image has any more. Returns how many.
+
+        0 if there is none, or while another process adds images.
+        """
+        has_image = exists().where(fleet_image_bundles.c.bundle == fleet_bundles.c.id)
+        with self._database.write() as connection:
+            if not try_lock_name(connection, fleet_bundles, COLLECTION):
+                return 0
+            bundles = connection.scalars(select(fleet_bundles.c.id).where(~has_image).limit(BATCH)).all()
+            _delete_unused(connection, bundles)
+            return len(bundles)
+
+    def delete_vulnerabilities(self) -> int:
+        """Delete the vulnerabilities that no component has or had. Returns how many."""
+        number = fleet_vulnerabilities.c.id
+        is_named = (exists().where(table.c.vulnerability == number) for table in (fleet_findings, fleet_past_findings))
+        with self._database.write() as connection:
+            unused = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
+            for part in batches(unused):
+                connection.execute(delete(fleet_aliases).where(fleet_aliases.c.vulnerability.in_(part)))
+                connection.execute(delete(fleet_vulnerabilities).where(number.in_(part)))
+            return len(unused)
+
 
 def _is_gone(before: str) -> tuple[ColumnElement[bool], ...]:
     digest = fleet_images.c.digest
@@ -71,8 +97,12 @@ def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence
         connection.execute(delete(column.table).where(column.in_(ids)))
     for name in (fleet_tags.c.digest, scan_inventories.c.image, scans.c.image, reports.c.image):
         connection.execute(delete(name.table).where(name.in_(digests)))
-    unused = bundles - set(_present(connection, table.bundle, bundles))
-    components = _delete_bundles(connection, unused)
+    _delete_unused(connection, bundles - set(_present(connection, table.bundle, bundles)))
+
+
+def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
+    """Delete bundles that no image has, and their components that no other bundle has."""
+    components = _delete_bundles(connection, bundles)
     used = set(_present(connection, fleet_bundle_components.c.component, components))
     for part in batches(sorted(components - used)):
         for number in (
