@@ -155,3 +155,14 @@ def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockg
         "o-3: telnet is forbidden, until 2026-12-31",
         "Retrying Web-7.",
     ]
+
+
+def test_a_role_can_be_for_some_repositories(dockgate: Dockgate, server: FakeServer) -> None:
+    limited = [{"role": "developer", "repositories": "team-a/*"}]
+    server.answers["POST /principals/ben/roles"] = {"roles": ["viewer"], "project_roles": limited}
+    ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "developer:team-a/*")
+    assert ran.out == "ben: viewer, developer:team-a/*\n"
+    assert server.requests[-1].json() == {"roles": ["viewer"], "project_roles": limited}
+    refused = dockgate("principal", "roles", "ben", "--role", "root")
+    assert refused.code == 2
+    assert "developer:team-a/*" in refused.err

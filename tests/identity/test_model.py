@@ -1,5 +1,7 @@
 """What roles may, what a token lends of it, and how a token is written."""
 
+from dataclasses import replace
+
 import pytest
 
 from dockgate.identity.model import (
@@ -7,13 +9,16 @@ from dockgate.identity.model import (
     Caller,
     Permission,
     Principal,
+    Project,
+    ProjectRole,
     Role,
     Token,
     digest,
+    read_roles,
     read_token,
     write_token,
 )
-from dockgate.shared.errors import DeniedError
+from dockgate.shared.errors import DeniedError, UsageError
 
 SECRET = "ab" * 32
 ANN = Principal("ann", (Role.DEVELOPER,))
@@ -71,3 +76,71 @@ def test_a_tokens_text_is_what_it_was_written_from_and_nothing_else_is_one() -> 
     assert not token().is_of(SECRET[:-1] + "0")
     for wrong in ("", "dgt_", text[:-1], text + "\n", text.upper(), text.replace("dgt", "ghp")):
         assert read_token(wrong) == ("", "")
+
+
+READER = Principal(
+    "ada", (Role.VIEWER,), project_roles=(ProjectRole(Role.DEVELOPER, "team-a/*"), ProjectRole(Role.ADMIN, "lab"))
+)
+PROJECTS = {
+    Permission.RUN: Project(("team-a/*", "lab"), frozenset({"Web"})),
+}
+
+
+@pytest.mark.parametrize(
+    ("permission", "repository", "pipeline", "expected"),
+    [
+        (Permission.READ, "", "", True),
+        (Permission.READ, "team-b/app", "", True),
+        (Permission.RUN, "", "", False),
+        (Permission.RUN, "team-a/app", "", True),
+        (Permission.RUN, "team-a", "", True),
+        (Permission.RUN, "team-ab/app", "", False),
+        (Permission.RUN, "team-b/team-a/app", "", False),
+        (Permission.RUN, "", "Web", True),
+        (Permission.RUN, "", "web", False),
+        (Permission.RUN, "team-b/app", "Web", False),
+        (Permission.ADMINISTER, "team-a/app", "", False),
+        (Permission.ADMINISTER, "lab", "", False),
+        (Permission.ADMINISTER, "lab/app", "", False),
+    ],
+)
+def test_a_role_for_some_repositories_counts_there(
+    permission: Permission, repository: str, pipeline: str, expected: bool
+) -> None:
+    caller = Caller(READER, None, projects=PROJECTS)
+    assert caller.may(permission, repository=repository, pipeline=pipeline) == expected
+    acting = replace(caller, permission=permission)
+    assert acting.is_limited == (permission is not Permission.READ)
+    if repository or pipeline:
+        assert acting.reaches(repository=repository, pipeline=pipeline) == expected
+
+
+def test_a_role_for_some_repositories_never_administers() -> None:
+    assert READER.patterns(Permission.RUN) == ("team-a/*", "lab")
+    assert READER.patterns(Permission.ACCEPT) == ("lab",)
+    assert not READER.may_somewhere(Permission.ADMINISTER)
+
+
+def test_a_token_limits_a_role_for_some_repositories_further() -> None:
+    token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
+    caller = Caller(READER, token, Permission.RUN, PROJECTS)
+    assert caller.reaches(repository="team-a/app")
+    assert not caller.reaches(repository="team-a/other")
+    assert not caller.reaches(repository="team-b/app")
+
+
+def test_a_disabled_principal_has_no_role_for_a_repository() -> None:
+    assert not replace(READER, disabled_at="2026-01-01").may_somewhere(Permission.RUN)
+
+
+@pytest.mark.parametrize("text", ["", "root", "developer:", "developer:Team", "developer:a b", "developer:../x", ":x"])
+def test_nonsense_is_no_role(text: str) -> None:
+    with pytest.raises(UsageError, match="no role"):
+        read_roles([text])
+
+
+def test_roles_are_read_with_their_repositories() -> None:
+    assert read_roles(["viewer", "developer:team-a/*", "viewer"]) == (
+        (Role.VIEWER,),
+        (ProjectRole(Role.DEVELOPER, "team-a/*"),),
+    )

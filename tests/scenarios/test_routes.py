@@ -60,8 +60,8 @@ ROUTES = {
     f"GET {V}/attestation-keys": Row(READ, ALWAYS),
     f"POST {V}/attestation-keys": Row(ADMINISTER),
     f"POST {V}/apply": Row(ACCEPT, alternative=ADMINISTER),
-    f"GET {V}/repositories": Row(READ),
-    f"GET {V}/pipelines": Row(READ),
+    f"GET {V}/repositories": Row(READ, ALWAYS),  # of what the caller may see
+    f"GET {V}/pipelines": Row(READ, ALWAYS),  # of what the caller may see
     f"GET {V}/pipelines/{{name}}": Row(READ, PIPELINE),
     f"GET {V}/pipelines/{{name}}/executions": Row(READ, PIPELINE),
     f"GET {V}/pipelines/{{name}}/fixes": Row(READ, PIPELINE),
@@ -70,7 +70,7 @@ ROUTES = {
     f"GET {V}/executions/{{execution_id}}/log": Row(READ, PIPELINE),
     f"POST {V}/executions/{{execution_id}}/stop": Row(RUN, PIPELINE),
     f"POST {V}/executions/{{execution_id}}/retry": Row(RUN, PIPELINE),
-    f"GET {V}/approvals": Row(READ),
+    f"GET {V}/approvals": Row(READ, ALWAYS),  # of what the caller may see
     f"POST {V}/approvals": Row(RUN, BOTH),
     f"GET {V}/approvals/{{approval_id:path}}": Row(READ, BOTH),
     f"GET {V}/approvals/{{approval_id:path}}/answer": Row(READ, BOTH),
@@ -97,8 +97,8 @@ ROUTES = {
     f"GET {V}/vex": Row(READ),
     f"POST {V}/vex": Row(ACCEPT),
     f"POST {V}/vex/{{digest}}/remove": Row(ACCEPT),
-    f"GET {V}/services": Row(READ),
-    f"GET {V}/services/{{name}}": Row(READ),
+    f"GET {V}/services": Row(READ, ALWAYS),  # of what the caller may see
+    f"GET {V}/services/{{name}}": Row(READ, REPOSITORY),
     f"GET {V}/services/{{name}}/rollouts/{{number}}": Row(READ),
     f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
     f"GET {V}/principals": Row(ADMINISTER),
@@ -153,9 +153,9 @@ PAGES = {
     "POST /first-admin": OPEN,
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
-    "GET /": Row(READ),
+    "GET /": Row(READ, ALWAYS),  # of what the caller may see
     "GET /live": Row(READ),
-    "GET /pipelines": Row(READ),
+    "GET /pipelines": Row(READ, ALWAYS),  # of what the caller may see
     "GET /pipelines/{name}": Row(READ, PIPELINE),
     "POST /pipelines/{name}/start": Row(RUN, PIPELINE),
     "GET /executions/{execution_id}": Row(READ, PIPELINE),
@@ -174,7 +174,7 @@ PAGES = {
     "GET /images/{digest}/sbom": Row(READ, BOTH),
     "GET /verdicts/{digest}/report": Row(READ, BOTH),
     "POST /images/{digest}/scan": Row(RUN, REPOSITORY),
-    "GET /search": Row(READ),
+    "GET /search": Row(READ, ALWAYS),  # of what the caller may see
     "GET /new/{kind}": Row(ACCEPT, alternative=ADMINISTER),
     "POST /new/{kind}": Row(ACCEPT, alternative=ADMINISTER),
     "POST /definitions/check": Row(READ),
@@ -184,10 +184,10 @@ PAGES = {
     "GET /vulnerabilities/{name:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /packages/{question:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /exposure/report": Row(READ, ALWAYS),  # of what the token may see
-    "GET /running": Row(READ),
-    "GET /running/{name}": Row(READ),
+    "GET /running": Row(READ, ALWAYS),  # of what the caller may see
+    "GET /running/{name}": Row(READ, REPOSITORY),
     "POST /running/{name}/scale": Row(ADMINISTER),
-    "GET /repositories": Row(READ),
+    "GET /repositories": Row(READ, ALWAYS),  # of what the caller may see
     "GET /repositories/{name}": Row(READ, REPOSITORY),
     "GET /repositories/{name}/files/{path:path}": Row(READ, REPOSITORY),
     "GET /repositories/{name}/raw/{path:path}": Row(READ, REPOSITORY),
@@ -299,6 +299,13 @@ class Callers:
             "this repository": self._token("admin", repositories=["mine", "mine/*"]),
             "this pipeline": self._token("admin", pipelines=["mine"]),
         }
+        for name, limited in (("this", "mine/*"), ("other", "other/*")):
+            roles = [{"role": "admin", "repositories": limited}]
+            self._post("/principals", {"name": f"{name}-project", "roles": [], "project_roles": roles})
+            self.tokens[f"{name} project"] = self._token(f"{name}-project")
+        roles = [{"role": role.value, "repositories": "other/*"} for role in Role]
+        self._post("/principals", {"name": "reader", "roles": ["viewer"], "project_roles": roles})
+        self.tokens["reader with roles elsewhere"] = self._token("reader")
 
     def _post(self, path: str, body: object = None) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
@@ -371,6 +378,41 @@ def test_a_limited_token_has_access_to_its_limits_only(callers: Callers, kind: s
             assert (callers.ask(route, f"other {kind}") == 403) == (row.reach != ALWAYS), route
             is_reached = row.reach == ALWAYS or kind in row.reach
             assert (callers.ask(route, f"this {kind}") != 403) == is_reached, route
+
+
+def test_a_role_for_a_project_counts_there_only(callers: Callers) -> None:
+    for route, row in ROUTES.items():
+        if row is not OPEN:
+            assert (callers.ask(route, "other project") == 403) == (row.reach != ALWAYS), route
+            is_granted = row.reach != NEVER and row.permission is not ADMINISTER
+            assert (callers.ask(route, "this project") != 403) == is_granted, route
+            may_read = READ in (row.permission, row.alternative)
+            status = callers.ask(route, "reader with roles elsewhere")
+            assert (status != 403) == (may_read or row.reach == ALWAYS), (route, status)
+
+
+def test_lists_show_only_what_is_in_the_project(callers: Callers) -> None:
+    for path in ("repositories", "pipelines", "images", "services", "approvals"):
+        counts = []
+        for who in ("admin", "this project", "this repository", "other project", "other repository"):
+            headers = {"Authorization": f"Bearer {callers.tokens[who]}"}
+            answer_list = callers.client.get(f"{V}/{path}", headers=headers).json()
+            counts.append(len(answer_list["images"] if path == "images" else answer_list))
+        everything, count, *others = counts  # other cases request approvals of images elsewhere
+        is_pipeline = path == "pipelines"  # a token's repositories say nothing of pipelines
+        assert 0 < count <= everything, path
+        assert others == [0 if is_pipeline else count, 0, 0], path
+
+
+def test_pages_show_only_what_is_in_the_project(callers: Callers) -> None:
+    for path in ("/", "/pipelines", "/images", "/running", "/repositories", "/search?q=mine"):
+        for who, is_shown in (("this project", True), ("other project", False)):
+            headers = {"Authorization": f"Bearer {callers.tokens[who]}", "Accept": "text/html"}
+            page = callers.client.get(path, headers=headers)
+            assert page.status_code in (200, 303), path
+            links = [*re.findall(r'href="([^"]*)"', page.text), page.headers.get("location", "")]
+            is_linked = any(re.search(r"\bmine\b", link) for link in links) or "mine/app" in page.text
+            assert is_linked == is_shown or (path == "/" and not is_linked), (path, who)
 
 
 def test_a_limited_token_finds_only_visible_digests(callers: Callers) -> None:

@@ -1,20 +1,22 @@
 """`dockgate principal`: manage users and their roles."""
 
+from typing import Any
+
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list
 from dockgate.cli.output import echo
-from dockgate.identity.model import Role
+from dockgate.identity.model import Role, read_roles
 
 role_option = click.option(
     "--role",
     "roles",
-    type=click.Choice([role.value for role in Role]),
+    metavar=f"{'|'.join(Role)}[:REPOSITORIES]",
     multiple=True,
     required=True,
-    help="A role. May be repeated.",
+    help="A role, such as developer, or developer:team-a/* for some repositories. May be repeated.",
 )
 
 
@@ -34,7 +36,7 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
     The first principal must be an admin and must be added on the server's machine. The command prints its token, only
     once. From then on every call needs a token: set DOCKGATE_TOKEN.
     """
-    answer = Client().post("principals", body={"name": name, "roles": list(roles), "email": email})
+    answer = Client().post("principals", body={"name": name, "email": email, **_body(roles)})
     if output_format == "json":
         print_json(answer)
         return
@@ -45,6 +47,18 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
         echo(f"  dockgate token create {name}   creates a token for them")
 
 
+def _body(texts: tuple[str, ...]) -> dict[str, Any]:
+    roles, project_roles = read_roles(texts)
+    limited = [{"role": str(each.role), "repositories": each.repositories} for each in project_roles]
+    body: dict[str, Any] = {"roles": [str(role) for role in roles]}
+    return {**body, "project_roles": limited} if limited else body
+
+
+def _roles(principal: dict[str, Any]) -> str:
+    limited = [f"{each['role']}:{each['repositories']}" for each in principal.get("project_roles", ())]
+    return ", ".join([*principal["roles"], *limited])
+
+
 @command.command("list")
 @format_option
 def list_principals(output_format: str) -> None:
@@ -53,7 +67,7 @@ def list_principals(output_format: str) -> None:
     rows = (
         (
             entry["name"],
-            ", ".join(entry["roles"]),
+            _roles(entry),
             entry["email"],
             times.short(entry["created_at"]),
             ("disabled", "red") if entry["disabled_at"] else "",
@@ -70,8 +84,8 @@ def list_principals(output_format: str) -> None:
 @format_option
 def roles(name: str, roles: tuple[str, ...], output_format: str) -> None:
     """Replace the roles of a principal."""
-    answer = Client().post("principals", name, "roles", body={"roles": list(roles)})
-    print_answer(answer, output_format, f"{name}: {', '.join(answer['roles'])}")
+    answer = Client().post("principals", name, "roles", body=_body(roles))
+    print_answer(answer, output_format, f"{name}: {_roles(answer)}")
 
 
 @command.command()

@@ -6,7 +6,7 @@ from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, is_cont
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import shorten
-from dockgate.identity.model import Permission, Principal
+from dockgate.identity.model import PERMISSIONS, Permission, Principal
 
 
 def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, supporters: Sequence[str] = ()) -> Answer:
@@ -30,15 +30,18 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     return Answer(ApprovalState.APPROVED, shorten(f"{summary}; approved by {names}"), digest, names)
 
 
-def vote_objection(approvers: Approvers, principal: Principal, committers: Sequence[str]) -> str | None:
-    """Why this principal's vote does not count, None if it does.
+def vote_objection(
+    approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str = ""
+) -> str | None:
+    """Why this principal's vote on an image of the repository does not count, None if it does.
 
     `committers` are the names and e-mail addresses of the contributors. A principal without an e-mail address could be
     one of them, and is refused.
     """
-    if not principal.may(Permission.DECIDE):
+    roles = principal.roles_for(repository)
+    if principal.disabled_at or not any(Permission.DECIDE in PERMISSIONS[role] for role in roles):
         return f"{principal.name} does not have the permission to decide"
-    is_named = principal.name in approvers.principals or any(role in approvers.roles for role in principal.roles)
+    is_named = principal.name in approvers.principals or any(role in approvers.roles for role in roles)
     if (approvers.principals or approvers.roles) and not is_named:
         names = ", ".join([*approvers.principals, *approvers.roles])
         return f"{principal.name} is not one of the approvers: {names}"

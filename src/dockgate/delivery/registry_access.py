@@ -90,6 +90,13 @@ def built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:
     return frozenset(str(image) for image in images if image)
 
 
+def source_repositories(pipeline: Pipeline) -> frozenset[str]:
+    """The git repositories from which a pipeline takes its sources."""
+    actions = (action for stage in pipeline.stages for action in stage.actions)
+    names = (action.configuration.get("repository") for action in actions if action.type is ActionType.SOURCE)
+    return frozenset(str(name) for name in names if name)
+
+
 def granted(caller: Caller | Login, requested: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
     """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []
@@ -104,13 +111,7 @@ def _may(caller: Caller | Login, repository: str, action: str, rules: PushRules)
     if isinstance(caller, Login):
         return caller.may(repository, action)
     if action == PULL:
-        return caller.may(Permission.READ) and caller.reaches(repository=repository)
+        return caller.may(Permission.READ, repository=repository)
     # Without a token the caller is any process of this machine, a build step among them.
     named = caller.token is not None
-    return (
-        action == PUSH
-        and named
-        and caller.may(Permission.RUN)
-        and caller.reaches(repository=repository)
-        and rules.is_open(repository)
-    )
+    return action == PUSH and named and caller.may(Permission.RUN, repository=repository) and rules.is_open(repository)

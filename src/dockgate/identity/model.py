@@ -3,11 +3,12 @@
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from dockgate.shared.errors import DeniedError
+from dockgate.shared.errors import DeniedError, UsageError
 
 # What a principal may be called: an e-mail address, too.
 PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
@@ -48,10 +49,46 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectRole:
+    """A role for some repositories: git and image repositories whose names match the pattern ("team-a/*")."""
+
+    role: Role
+    repositories: str
+
+    def __str__(self) -> str:
+        return f"{self.role}:{self.repositories}"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A part of the server: repositories whose names match a pattern, and the pipelines that build them.
+
+    `team-a/*` matches `team-a`, too: the git repository beside the image repositories.
+    """
+
+    repositories: tuple[str, ...] = ()
+    pipelines: frozenset[str] = frozenset()
+
+    def has_repository(self, name: str) -> bool:
+        return any(
+            fnmatchcase(name, pattern) or (pattern.endswith("/*") and name == pattern.removesuffix("/*"))
+            for pattern in self.repositories
+        )
+
+    def has(self, *, repository: str = "", pipeline: str = "") -> bool:
+        """Whether the repository, or without one the pipeline, is a part of it.
+
+        Both are known of an approval, whose pipeline may be an outside one that chose its name itself.
+        """
+        return self.has_repository(repository) if repository else bool(pipeline) and pipeline in self.pipelines
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A person or a program with a name.
 
-    `email` says which commits are its own ("" for none). A disabled principal stays on record without permissions.
+    `roles` count everywhere, `project_roles` for some repositories. `email` says which commits are its own ("" for
+    none). A disabled principal stays on record without permissions.
     """
 
     name: str
@@ -59,9 +96,28 @@ class Principal:
     email: str = ""
     created_at: str = ""
     disabled_at: str = ""
+    project_roles: tuple[ProjectRole, ...] = ()
 
     def may(self, permission: Permission) -> bool:
+        """Whether it has the permission everywhere."""
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
+
+    def patterns(self, permission: Permission) -> tuple[str, ...]:
+        """The repositories for which project roles give the permission.
+
+        They never give *administer*: who defines pipelines could have them build into other repositories.
+        """
+        active = () if self.disabled_at or permission is Permission.ADMINISTER else self.project_roles
+        return tuple(each.repositories for each in active if permission in PERMISSIONS[each.role])
+
+    def may_somewhere(self, permission: Permission) -> bool:
+        """Whether it has the permission everywhere, or for some repositories."""
+        return self.may(permission) or bool(self.patterns(permission))
+
+    def roles_for(self, repository: str) -> tuple[Role, ...]:
+        """The roles that it has for a repository."""
+        limited = (each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository))
+        return tuple(dict.fromkeys((*self.roles, *limited)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +170,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a request: a principal, and its token (None on loopback while no principals exist)."""
+    """The caller of a request: a principal, and its token (None on loopback while no principals exist).
+
+    `permission` is the one that the request needs: `is_limited`, `reaches` and `require` are about it. `projects` says
+    where the principal has permissions that its roles do not give everywhere.
+    """
 
     principal: Principal
     token: Token | None = None
+    permission: Permission = Permission.READ
+    projects: Mapping[Permission, Project] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -125,29 +187,55 @@ class Caller:
 
     @property
     def is_limited(self) -> bool:
-        """Whether the token works for some repositories and pipelines only."""
+        """Whether the token or the roles are for some repositories and pipelines only."""
+        return self._has_limited_token or not self.principal.may(self.permission)
+
+    @property
+    def _has_limited_token(self) -> bool:
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
-    def may(self, permission: Permission) -> bool:
-        lent = self.token is None or not self.token.scopes or permission in self.token.scopes
-        return lent and self.principal.may(permission)
+    def may(self, permission: Permission, *, repository: str = "", pipeline: str = "") -> bool:
+        """Whether the caller has the permission for this repository or pipeline; without any, everywhere."""
+        if not self._lends(permission):
+            return False
+        if not repository and not pipeline:
+            return self.principal.may(permission)
+        return replace(self, permission=permission).reaches(repository=repository, pipeline=pipeline)
+
+    def may_somewhere(self, permission: Permission) -> bool:
+        """Whether the caller has the permission everywhere, or for some repositories."""
+        return self._lends(permission) and self.principal.may_somewhere(permission)
+
+    def _lends(self, permission: Permission) -> bool:
+        return self.token is None or not self.token.scopes or permission in self.token.scopes
 
     def reaches(self, *, repository: str = "", pipeline: str = "") -> bool:
-        """Whether the token is for one of these; "" names none."""
-        if self.token is None or not self.is_limited:
+        """Whether token and roles are for one of these; "" names none."""
+        project = self.projects.get(self.permission, Project())
+        is_granted = self.principal.may(self.permission) or project.has(repository=repository, pipeline=pipeline)
+        return is_granted and self._token_reaches(repository, pipeline)
+
+    def _token_reaches(self, repository: str, pipeline: str) -> bool:
+        if self.token is None or not self._has_limited_token:
             return True
         return (bool(repository) and any(fnmatchcase(repository, pattern) for pattern in self.token.repositories)) or (
             bool(pipeline) and any(fnmatchcase(pipeline, pattern) for pattern in self.token.pipelines)
         )
 
     def require(self, *, repository: str = "", pipeline: str = "") -> None:
-        """Raise DeniedError unless the token is for one of these."""
-        if not self.reaches(repository=repository, pipeline=pipeline):
-            what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}"
+        """Raise DeniedError unless token and roles are for one of these."""
+        if self.reaches(repository=repository, pipeline=pipeline):
+            return
+        what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
+        if not self._token_reaches(repository, pipeline):
             raise DeniedError(
-                f"this token of {self.name} is not for {what if pipeline or repository else 'this call'}",
+                f"this token of {self.name} is not for {what}",
                 "Use a token without such limits: `dockgate token create`.",
             )
+        raise DeniedError(
+            f"the role of {self.name} is not for {what}",
+            f"Ask an admin for a role with the permission {self.permission} there: `dockgate principal roles`.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +265,27 @@ def require(who: Caller, permission: Permission) -> None:
             f"Permission denied: {who.name} needs the permission {permission} (role {roles}).",
             f"Ask an admin for the role, or use a token whose scopes include {permission}.",
         )
+
+
+# What a role can be limited to: names of repositories, and * for any characters.
+PATTERN = r"[a-z0-9*][a-z0-9._/*-]{0,199}"
+
+
+def read_roles(texts: Iterable[str]) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:
+    """Read roles: "developer", or "developer:team-a/*" for some repositories. Raises UsageError."""
+    roles, project_roles = [], []
+    for text in texts:
+        name, colon, pattern = text.partition(":")
+        if name not in list(Role) or (colon and not re.fullmatch(PATTERN, pattern)):
+            raise UsageError(
+                f"{text!r} is no role",
+                f"Roles: {', '.join(Role)}; for some repositories only: developer:team-a/*",
+            )
+        if colon:
+            project_roles.append(ProjectRole(Role(name), pattern))
+        else:
+            roles.append(Role(name))
+    return tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles))
 
 
 # The caller on loopback while no principals exist.

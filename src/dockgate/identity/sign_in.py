@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dockgate.identity.model import Role
+from dockgate.identity.model import ProjectRole, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class GroupRole:
-    """A role that the members of a provider's group have."""
+    """A role that the members of a provider's group have, everywhere or for some repositories."""
 
     group: str
-    role: Role
+    role: Role | ProjectRole
 
 
-def roles_of(mapping: Sequence[GroupRole], groups: Collection[str]) -> tuple[Role, ...]:
-    """The roles of a member of these groups, in the order of the mapping; empty if none is mapped."""
-    return tuple(dict.fromkeys(entry.role for entry in mapping if entry.group in groups))
+def roles_of(mapping: Sequence[GroupRole], groups: Collection[str]) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:
+    """The roles of a member of these groups, in the order of the mapping; both empty if none is mapped."""
+    roles = list(dict.fromkeys(entry.role for entry in mapping if entry.group in groups))
+    return (
+        tuple(role for role in roles if isinstance(role, Role)),
+        tuple(role for role in roles if isinstance(role, ProjectRole)),
+    )

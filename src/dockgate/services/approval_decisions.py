@@ -83,7 +83,9 @@ class WaitingApprovals:
             return
         votes = self.approvals.votes(approval.id)
         supporters = [
-            vote.who for vote, who in votes if vote.yes and vote_objection(approvers, who, approval.committers) is None
+            vote.who
+            for vote, who in votes
+            if vote.yes and vote_objection(approvers, who, approval.committers, approval.repository) is None
         ]
         if len(supporters) >= approvers.count:
             self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
@@ -137,7 +139,7 @@ class ApprovalDecisions:
             raise UsageError(
                 f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
             )
-        objection = vote_objection(approval.approvers, principal, approval.committers)
+        objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self.contributors.of(approval.action).objection(principal)
         if objection:

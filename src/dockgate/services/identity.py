@@ -17,9 +17,12 @@ from dockgate.identity.model import (
     Caller,
     Permission,
     Principal,
+    Project,
+    ProjectRole,
     Role,
     Token,
     digest,
+    read_roles,
     read_token,
     write_token,
 )
@@ -78,12 +81,15 @@ class People:
             )
         return Caller(LOCAL)
 
-    def add(self, name: str, roles: Sequence[Role], email: str) -> tuple[Principal, str]:
+    def add(
+        self, name: str, roles: Sequence[Role], email: str, project_roles: Sequence[ProjectRole] = ()
+    ) -> tuple[Principal, str]:
         """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
         _require_description(name, email)
-        if not roles:
-            raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
-        principal = Principal(name, tuple(dict.fromkeys(roles)), email, self._at(0))
+        _require_roles(name, roles, project_roles)
+        principal = Principal(
+            name, tuple(dict.fromkeys(roles)), email, self._at(0), project_roles=tuple(dict.fromkeys(project_roles))
+        )
         if self.store.principals.has_any():
             self.store.principals.add(principal)
             return principal, ""
@@ -104,10 +110,22 @@ class People:
         self.store.principals.add_first(principal, token)
         return text
 
-    def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
-        if not roles:
-            raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
-        return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)))
+    def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
+        _require_roles(name, roles, project_roles)
+        return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles)))
+
+    def with_projects(self, caller: Caller) -> Caller:
+        """The caller with the pipelines of the repositories for which it has roles."""
+        limited = [permission for permission in Permission if caller.principal.patterns(permission)]
+        if not limited:
+            return caller
+        sources = self.store.pipelines.sources()
+        projects = {}
+        for permission in limited:
+            project = Project(caller.principal.patterns(permission))
+            names = (name for name, used in sources.items() if used and all(map(project.has_repository, used)))
+            projects[permission] = replace(project, pipelines=frozenset(names))
+        return replace(caller, projects=projects)
 
     def issue(
         self,
@@ -121,7 +139,7 @@ class People:
         owner = self.store.principals.get(principal)
         if not 0 < days <= MOST_TOKEN_DAYS:
             raise UsageError(f"a token of {days:g} days", f"A token lasts at most {MOST_TOKEN_DAYS} days.")
-        beyond = [scope for scope in scopes if not owner.may(scope)]
+        beyond = [scope for scope in scopes if not owner.may_somewhere(scope)]
         if beyond:
             raise UsageError(
                 f"{principal} may not {beyond[0]}: no token of theirs can lend that",
@@ -153,6 +171,12 @@ def _require_description(name: str, email: str) -> None:
     require_name(name)
     if email and not EMAIL.fullmatch(email):
         raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
+
+
+def _require_roles(name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole]) -> None:
+    if not roles and not project_roles:
+        raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
+    read_roles(map(str, project_roles))  # checks the patterns
 
 
 def require_name(name: str) -> None:

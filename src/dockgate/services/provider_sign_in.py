@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.identity.model import Caller, Principal, Role
+from dockgate.identity.model import Caller, Principal, read_roles
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, roles_of
 from dockgate.services.clock import ServerClock
@@ -52,15 +52,15 @@ class ProviderSignIn:
             require_name(identity.name)
         except UsageError as error:
             raise DeniedError(f"You are not signed in: {error}.", "Ask an admin of the identity provider.") from error
-        roles = roles_of(self.mapping, identity.groups)
-        if not roles:
+        roles, project_roles = roles_of(self.mapping, identity.groups)
+        if not roles and not project_roles:
             self.store.principals.withdraw(identity.issuer, identity.subject)
             raise DeniedError(
                 f"{identity.name} has no access: no group of yours has a role on this server.",
                 "Ask an admin for membership in a group of DOCKGATE_OIDC_ROLES, then sign in again.",
             )
         email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else ""
-        described = Principal(identity.name, roles, email, self.clock.now())
+        described = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
         principal = self.store.principals.sign_in(identity.issuer, identity.subject, described)
         if principal.disabled_at:
             raise DeniedError(f"{principal.name} is disabled.", "Ask an admin: `dockgate principal enable`.")
@@ -83,9 +83,12 @@ def read_request(fields: Sequence[object]) -> SignInRequest | None:
 
 def read_mapping(roles: Sequence[tuple[str, str]]) -> tuple[GroupRole, ...]:
     """The mapping of the settings. Raises UsageError for an unknown role."""
-    for group, role in roles:
-        if role not in list(Role):
-            raise UsageError(
-                f"DOCKGATE_OIDC_ROLES gives the group {group!r} the role {role!r}.", f"Roles: {', '.join(Role)}."
-            )
-    return tuple(GroupRole(group, Role(role)) for group, role in roles)
+    mapping: list[GroupRole] = []
+    for group, text in roles:
+        try:
+            everywhere, limited = read_roles([text])
+        except UsageError as error:
+            raise UsageError(f"DOCKGATE_OIDC_ROLES, group {group!r}: {error}", error.advice) from None
+        mapping += [GroupRole(group, role) for role in everywhere]
+        mapping += [GroupRole(group, role) for role in limited]
+    return tuple(mapping)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dockgate.identity.model import Permission, Principal, Role, Token
+from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
@@ -58,7 +58,8 @@ class Principals:
             _lock_all(connection)
             name = _identified(connection, issuer, subject)
             if name is not None:
-                return _update(connection, name, {"roles": described.roles, "email": described.email})
+                names = ("roles", "project_roles", "email")
+                return _update(connection, name, {column: getattr(described, column) for column in names})
             if not _exist(connection) and not described.may(Permission.ADMINISTER):
                 raise ConflictError(
                     "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
@@ -77,7 +78,7 @@ class Principals:
             _lock_all(connection)
             name = _identified(connection, issuer, subject)
             if name is not None:
-                _update(connection, name, {"roles": ()})
+                _update(connection, name, {"roles": (), "project_roles": ()})
 
     def get(self, name: str) -> Principal:
         with self._database.read() as connection:
@@ -88,9 +89,9 @@ class Principals:
         with self._database.read() as connection:
             return [Principal(**row) for row in connection.execute(_PRINCIPAL.order_by(principals.c.folded)).mappings()]
 
-    def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
+    def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
         """Replace the roles of a principal."""
-        return self._change(name, {"roles": tuple(roles)})
+        return self._change(name, {"roles": tuple(roles), "project_roles": tuple(project_roles)})
 
     def disable(self, name: str, now: str) -> Principal:
         """Disable a principal, and so its tokens."""

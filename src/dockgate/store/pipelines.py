@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, insert, select
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
+from dockgate.delivery.registry_access import source_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
@@ -63,6 +64,12 @@ class Pipelines:
         """The names of all pipelines, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+    def sources(self) -> Mapping[str, frozenset[str]]:
+        """The source repositories of each pipeline's newest version, by name."""
+        query = select(pipelines.c.name, pipelines.c.body).order_by(pipelines.c.version)
+        with self._database.read() as connection:
+            return {name: source_repositories(body) for name, body in connection.execute(query)}
 
     def is_built(self, repository: str) -> bool:
         """Whether any version of any pipeline pushes its builds to this image repository."""

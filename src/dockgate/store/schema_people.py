@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
 
-from dockgate.identity.model import Permission, Role
+from dockgate.identity.model import Permission, ProjectRole, Role
 from dockgate.store.columns import Json, SafeText
 from dockgate.store.schema import metadata, sequence, text
 
@@ -16,6 +16,7 @@ principals = Table(
     text("email"),
     text("created_at"),
     text("disabled_at"),
+    Column("project_roles", Json(tuple[ProjectRole, ...]), nullable=False),
 )
 
 # The link by which the first administrator is added: at most one.

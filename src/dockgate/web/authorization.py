@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from anyio import CancelScope
@@ -126,14 +127,18 @@ class RequirePermission:
 
     def authorize(self, request: Request) -> Caller:
         """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body."""
+        server: WebServices = request.app.state.server
         who = caller(request)
         permission = self.needed(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
-            call, server = f"{request.method} {_template(request)}", request.app.state.server
+            call = f"{request.method} {_template(request)}"
             request.scope[_AUDITED] = begin_audit_entry(server, who, call, request.url.path)
-        if not who.may(permission) and not (self.alternative and who.may(self.alternative)):
+        if self.alternative and not who.may(permission) and who.may(self.alternative):
+            permission = self.alternative
+        if not who.may_somewhere(permission):
             require(who, permission)
+        who = replace(server.people.with_projects(who), permission=permission)
         if who.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             who.require(**_subject(request))
         request.scope[_CALLER] = who

@@ -86,11 +86,16 @@ def view(approval: Approval) -> ApprovalView:
 
 
 @router.get("/approvals")
+@checks_token_limits
 def approvals(
     who: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
-    """List approvals, newest first."""
-    return [view(approval) for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))]
+    """List approvals, newest first: of the newest `limit` those that the caller may see."""
+    return [
+        view(approval)
+        for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
+        if who.reaches(pipeline=pipeline_of(approval), repository=approval.repository)
+    ]
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -115,7 +120,8 @@ def votes(approval_id: str, who: Reader, server: ServerDependency) -> list[Vote]
 def show(approval_id: str, who: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(who, approval_id, server)
-    return approval if who.may(Permission.DECIDE) else replace(approval, token="")
+    may_decide = who.may(Permission.DECIDE, repository=approval.repository, pipeline=pipeline_of(approval))
+    return approval if may_decide else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/vote")

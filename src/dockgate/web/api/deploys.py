@@ -7,7 +7,9 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from dockgate.delivery.model import Rollout, Service, ServiceChange, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency, checks_token_limits
 
 MAX_TASKS = 100
 
@@ -51,11 +53,31 @@ class Change:
     rollout: Rollout | None
 
 
+def visible_services(who: Caller, server: WebServices) -> list[Service]:
+    """The services that the caller may see: for limited callers, those that run an image of their repositories."""
+    return [service for service in server.store.services.list() if _may_see(who, service, server)]
+
+
+def _may_see(who: Caller, service: Service, server: WebServices) -> bool:
+    if not who.is_limited:
+        return True
+    image = server.store.services.definition(service.name, service.revision).image
+    return image is not None and who.reaches(repository=image.repository_in(server.registry))
+
+
+def _require_service(who: Caller, name: str, server: WebServices) -> Service:
+    service = server.store.services.get(name)
+    if not _may_see(who, service, server):
+        who.require()
+    return service
+
+
 @router.get("/services")
+@checks_token_limits
 def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
-    """List services with their image and running tasks."""
+    """List services that the caller may see, with their image and running tasks."""
     summaries = []
-    for service in server.store.services.list():
+    for service in visible_services(who, server):
         image = server.store.services.definition(service.name, service.revision).image
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
@@ -64,9 +86,10 @@ def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
 
 
 @router.get("/services/{name}")
+@checks_token_limits
 def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
-    stored = server.store.services.get(name)
+    stored = _require_service(who, name, server)
     return ServiceView(
         service=stored,
         definitions=list(server.store.services.definitions(name)),

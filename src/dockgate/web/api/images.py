@@ -141,7 +141,7 @@ def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
 def digests(kind: Kind, start: Start, who: api.Reader, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
     matches = server.store.images.find_digests(kind, start, MAX_DIGESTS)
-    return [digest for digest, image in matches if _may_see(who, image, server)]
+    return [digest for digest, image in matches if may_see(who, image, server)]
 
 
 @router.get("/images/{digest}")
@@ -219,7 +219,9 @@ async def findings(
 def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
     """Record a report. With the permission accept it can replace a missing scan."""
     reported = reading.read(body, name[:200], digest, found_at)
-    return list(server.finding_reports.add(reported, who.name, who.may(Permission.ACCEPT)))
+    scan = server.store.images.scan(digest)
+    may_accept = who.may(Permission.ACCEPT, repository=scan.repository if scan else "")
+    return list(server.finding_reports.add(reported, who.name, may_accept))
 
 
 @router.get("/images/{digest}/findings")
@@ -279,7 +281,8 @@ def require_image_access(who: Caller, image: str, server: WebServices) -> None:
             _require_repository_access(who, image, server)
 
 
-def _may_see(who: Caller, image: str, server: WebServices) -> bool:
+def may_see(who: Caller, image: str, server: WebServices) -> bool:
+    """Whether the caller may see an image and its verdicts."""
     try:
         require_image_access(who, image, server)
     except DeniedError:

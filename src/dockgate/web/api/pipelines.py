@@ -7,8 +7,9 @@ from fastapi import APIRouter, Header, Request
 
 from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, Pipeline
+from dockgate.identity.model import Caller
 from dockgate.services.documents import AppliedDocument
-from dockgate.services.web_services import ServerStatus
+from dockgate.services.web_services import ServerStatus, WebServices
 from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
@@ -70,22 +71,30 @@ async def read_document(request: Request, name: str) -> str:
 
 
 @router.get("/repositories")
+@api.checks_token_limits
 def repositories(who: api.Reader, server: api.ServerDependency) -> list[RepositoryView]:
-    """List the server's git repositories."""
+    """List the server's git repositories that the caller may see."""
     return [
         RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
         for name in server.store.repositories.names()
+        if who.reaches(repository=name)
     ]
 
 
 @router.get("/pipelines")
+@api.checks_token_limits
 def pipelines(who: api.Reader, server: api.ServerDependency) -> list[PipelineSummary]:
-    """List pipelines with their newest execution."""
+    """List pipelines that the caller may see, with their newest execution."""
     summaries = []
-    for name in server.store.pipelines.names():
+    for name in visible_pipelines(who, server):
         newest = server.store.executions.for_pipeline(name, 1)
         summaries.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
     return summaries
+
+
+def visible_pipelines(who: Caller, server: WebServices) -> list[str]:
+    """The names of the pipelines that the caller may see, sorted."""
+    return [name for name in server.store.pipelines.names() if who.reaches(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")

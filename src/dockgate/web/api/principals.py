@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
-from dockgate.identity.model import AuditEntry, Permission, Principal, Role
+from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.web import api
 
@@ -18,6 +18,7 @@ class NewPrincipal:
     name: str
     roles: list[Role]
     email: str = ""
+    project_roles: list[ProjectRole] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class AddedPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The new roles of a principal."""
+    """The new roles of a principal. `project_roles` are for some repositories, by a pattern such as "team-a/*"."""
 
     roles: list[Role]
+    project_roles: list[ProjectRole] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class CallerView:
-    """The caller. `permissions` are those of the token."""
+    """The caller. `permissions` are those of the token, everywhere or for the repositories of `project_roles`."""
 
     name: str
     roles: tuple[Role, ...]
+    project_roles: tuple[ProjectRole, ...]
     permissions: list[Permission]
     token: TokenView | None
 
@@ -87,7 +90,8 @@ def caller(who: api.Reader, server: api.ServerDependency) -> CallerView:
     return CallerView(
         who.name,
         who.principal.roles,
-        [permission for permission in Permission if who.may(permission)],
+        who.principal.project_roles,
+        [permission for permission in Permission if who.may_somewhere(permission)],
         api.view_of(TokenView, who.token) if who.token else None,
     )
 
@@ -101,14 +105,14 @@ def principals(who: api.Administrator, server: api.ServerDependency) -> list[Pri
 @router.post("/principals", status_code=201)
 def add_principal(body: NewPrincipal, who: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
-    principal, token = server.people.add(body.name, body.roles, body.email)
+    principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
 def set_roles(name: str, body: Roles, who: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
-    return server.people.set_roles(name, body.roles)
+    return server.people.set_roles(name, body.roles, body.project_roles)
 
 
 @router.post("/principals/{name}/disable")

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -28,12 +28,16 @@ KEYS_OFF = "off"
 
 @dataclass(frozen=True, slots=True)
 class NavigationItem:
-    """A page of the navigation. `section` is the part of the path that marks it as current."""
+    """A page of the navigation. `section` is the part of the path that marks it as current.
+
+    `is_filtered`: callers who are limited to some repositories see their part of it; other pages are closed to them.
+    """
 
     title: str
     path: str
     icon: str
     permission: Permission = Permission.READ
+    is_filtered: bool = False
 
     @property
     def section(self) -> str:
@@ -43,13 +47,13 @@ class NavigationItem:
 # Groups of pages, in the order in which people need them.
 NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
     (
-        NavigationItem("Overview", "/", "house"),
-        NavigationItem("Pipelines", "/pipelines", "workflow"),
-        NavigationItem("Images", "/images", "box"),
+        NavigationItem("Overview", "/", "house", is_filtered=True),
+        NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True),
+        NavigationItem("Images", "/images", "box", is_filtered=True),
         NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert"),
-        NavigationItem("Running", "/running", "server"),
+        NavigationItem("Running", "/running", "server", is_filtered=True),
     ),
-    (NavigationItem("Repositories", "/repositories", "git-branch"),),
+    (NavigationItem("Repositories", "/repositories", "git-branch", is_filtered=True),),
     (
         NavigationItem("Policies", "/policies", "scale"),
         NavigationItem("Waivers", "/waivers", "file-check"),
@@ -59,7 +63,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
     (
         NavigationItem("People", "/people", "users", Permission.ADMINISTER),
         NavigationItem("Audit", "/audit", "scroll-text", Permission.ACCEPT),
-        NavigationItem("Settings", "/settings", "settings"),
+        NavigationItem("Settings", "/settings", "settings", is_filtered=True),
     ),
 )
 
@@ -87,7 +91,7 @@ def render(
             navigation=_navigation(who) if who else (),
             is_unprotected=who is not None and who.token is None,
             version=server.version,
-            live=live,
+            live=None if who is not None and who.is_limited else live,
             now=server.clock(),
             **context,
         )
@@ -128,8 +132,13 @@ def _content_policy(nonce: str) -> str:
 
 
 def _navigation(who: Caller) -> list[list[NavigationItem]]:
-    groups = ([item for item in group if who.may(item.permission)] for group in NAVIGATION)
+    groups = ([item for item in group if _may_open(who, item)] for group in NAVIGATION)
     return [group for group in groups if group]
+
+
+def _may_open(who: Caller, item: NavigationItem) -> bool:
+    is_open = who.may(item.permission) and not replace(who, permission=item.permission).is_limited
+    return is_open or (item.is_filtered and who.may_somewhere(item.permission))
 
 
 @cache

@@ -330,7 +330,7 @@ def _waivers() -> None:
 def _people() -> None:
     op.create_table(
         "principals",
-        *_text("name", "folded", "roles", "email", "created_at", "disabled_at"),
+        *_text("name", "folded", "roles", "email", "created_at", "disabled_at", "project_roles"),
         sa.PrimaryKeyConstraint("name"),
         sa.UniqueConstraint("folded"),
     )

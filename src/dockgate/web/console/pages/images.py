@@ -19,6 +19,8 @@ from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
+from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.pipelines import visible_pipelines
 from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download
 from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.pages.signing_in import Form
@@ -162,7 +164,7 @@ def image(
         q=q,
         page=page,
         page_size=PAGE_SIZE,
-        services=_services(server, digest),
+        services=_services(who, server, digest),
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
@@ -196,9 +198,13 @@ def scan(digest: api.Digest, who: api.Runner, server: api.ServerDependency, fiel
     return see_other(f"/images/{digest}")
 
 
-def _services(server: api.ServerDependency, digest: str) -> list[str]:
-    """The services that run the image."""
-    return [entry.service for entry in server.store.exposures.running() if entry.digest == digest]
+def _services(who: api.Reader, server: api.ServerDependency, digest: str) -> list[str]:
+    """The services that run the image, of those that the caller may see."""
+    running = [entry.service for entry in server.store.exposures.running() if entry.digest == digest]
+    if who.is_limited:
+        visible = {service.name for service in visible_services(who, server)}
+        running = [name for name in running if name in visible]
+    return running
 
 
 def _layers(
@@ -221,17 +227,18 @@ def _layers(
 
 
 @router.get("/search")
+@api.checks_token_limits
 def search(request: Request, who: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing: an exact match opens at once."""
     words = q.strip()
-    matches = _matches(server, words) if words else []
+    matches = _matches(who, server, words) if words else []
     exact = [href for name, _, href in matches if name.lower() == words.lower()]
     if len(exact) == 1:
         return see_other(exact[0])
     return render(request, who, "search.html", title="Search", q=words, matches=matches)
 
 
-def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, str]]:
+def _matches(who: api.Reader, server: api.ServerDependency, words: str) -> list[tuple[str, str, str]]:
     """The name, kind and page of what matches."""
     store, lower = server.store, words.lower()
     matches: list[tuple[str, str, str]] = []
@@ -239,8 +246,10 @@ def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, s
     if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
         for kind in ("image", "verdict"):
             digests = store.images.find_digests(kind, start, 10)
-            matches += [(digest, kind, f"/{kind}s/{digest}") for digest, _ in digests]
-    vulnerabilities, packages = store.vulnerability_lists.starting(words, MAX_NAMES)
+            matches += [
+                (digest, kind, f"/{kind}s/{digest}") for digest, of in digests if calls.may_see(who, of, server)
+            ]
+    vulnerabilities, packages = ([], []) if who.is_limited else store.vulnerability_lists.starting(words, MAX_NAMES)
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
     matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]
@@ -248,15 +257,18 @@ def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, s
         matches.append((words, "package", package_path("", words)))
     matches += [(name, "package", package_path("", name)) for name in packages]
     with suppress(NotFoundError):
-        matches.append((store.executions.get(words).id, "execution", f"/executions/{words}"))
+        execution = store.executions.get(words)
+        if who.reaches(pipeline=execution.pipeline):
+            matches.append((execution.id, "execution", f"/executions/{words}"))
     named = (
-        ("pipeline", store.pipelines.names(), "/pipelines/"),
-        ("service", [service.name for service in store.services.list()], "/running/"),
-        ("policy", server.policies.names(), "/policies/"),
-        ("waiver", [record.waiver.id for record in store.waivers.list()], "/waivers/"),
+        ("pipeline", visible_pipelines(who, server), "/pipelines/"),
+        ("service", [service.name for service in visible_services(who, server)], "/running/"),
+        ("policy", () if who.is_limited else server.policies.names(), "/policies/"),
+        ("waiver", () if who.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in named:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    repositories = (name for name in store.images.pushed_repositories() if lower in name.lower())
+    pushed = (name for name in store.images.pushed_repositories() if who.reaches(repository=name))
+    repositories = (name for name in pushed if lower in name.lower())
     matches += [(name, "image repository", f"/images?repository={name}") for name in repositories]
     return matches[:50]

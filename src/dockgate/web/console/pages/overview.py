@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from dockgate.delivery.approval_request import pipeline_of
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
@@ -13,6 +14,7 @@ from dockgate.services.web_services import WebServices, status
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
+from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
@@ -43,20 +45,22 @@ class QueueItem:
 
 
 @router.get("/")
+@api.checks_token_limits
 def overview(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
-    newest = server.store.executions.newest_of_each()
-    services = server.store.services.list()
+    newest = [each for each in server.store.executions.newest_of_each() if who.reaches(pipeline=each.pipeline)]
+    services = visible_services(who, server)
+    waivers = () if who.is_limited else server.store.waivers.list()
     queue = [
         *_at_risk(services),
         *_unjudged(services),
         *_waiting(server, who),
         *_failed(server, newest),
         *_advisories(server),
-        *_ending_waivers(server.store.waivers.list(), server.clock.now()),
+        *_ending_waivers(waivers, server.clock.now()),
         *_undelivered(server, who),
     ]
-    under_way = server.store.executions.unfinished()
+    under_way = [each for each in server.store.executions.unfinished() if who.reaches(pipeline=each.pipeline)]
     return render(
         request,
         who,
@@ -67,8 +71,8 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         executions=under_way,
         strips=strips(server, under_way),
         services=services,
-        is_fresh=not newest,
-        trends=server.trends.read(),
+        is_fresh=not newest and not who.is_limited,
+        trends=None if who.is_limited else server.trends.read(),
     )
 
 
@@ -99,9 +103,12 @@ def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
 
 def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
-    waiting = server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may(Permission.DECIDE) else ()
+    waiting = (
+        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may_somewhere(Permission.DECIDE) else ()
+    )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        if approval.approvers:
+        may_decide = who.may(Permission.DECIDE, repository=approval.repository, pipeline=pipeline_of(approval))
+        if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
             name, href = approval_name(approval), approval_path(approval)

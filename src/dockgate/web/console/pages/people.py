@@ -3,7 +3,7 @@
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import Role
+from dockgate.identity.model import ProjectRole, Role, read_roles
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.web import api
@@ -50,11 +50,10 @@ def _people(
 @router.post("/people")
 def add(request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Add a principal; the token of the first one is shown once."""
-    roles = [role for role in Role if fields.get(f"role-{role}") == "yes"]
     try:
-        added = calls.add_principal(
-            calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", "")), who, server
-        )
+        roles, limited = _roles_of(fields)
+        principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), limited)
+        added = calls.add_principal(principal, who, server)
     except DockgateError as error:
         return _people(request, who, server, error)
     return (
@@ -62,6 +61,13 @@ def add(request: Request, who: api.Administrator, server: api.ServerDependency, 
         if added.token
         else see_other(f"/people/{added.principal.name}")
     )
+
+
+def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
+    """The roles that a form chooses: boxes for those everywhere, words for those of some repositories."""
+    texts = [*(role for role in Role if fields.get(f"role-{role}") == "yes"), *fields.get("project-roles", "").split()]
+    roles, limited = read_roles(texts)
+    return list(roles), list(limited)
 
 
 @router.get("/people/{name}")
@@ -89,8 +95,7 @@ def _person(
 @router.post("/people/{name}/roles")
 def set_roles(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Replace the roles of a principal."""
-    roles = [role for role in Role if fields.get(f"role-{role}") == "yes"]
-    calls.set_roles(name, calls.Roles(roles), who, server)
+    calls.set_roles(name, calls.Roles(*_roles_of(fields)), who, server)
     return see_other(f"/people/{name}")
 
 

@@ -19,16 +19,19 @@ router = page_router()
 
 
 @router.get("/pipelines")
+@api.checks_token_limits
 def pipelines(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """List pipelines with the stages of their newest execution."""
-    newest = {execution.pipeline: execution for execution in server.store.executions.newest_of_each()}
+    names = calls.visible_pipelines(who, server)
+    executions = server.store.executions.newest_of_each()
+    newest = {execution.pipeline: execution for execution in executions if execution.pipeline in names}
     return render(
         request,
         who,
         "pipelines.html",
         live="",
         title="Pipelines",
-        names=server.store.pipelines.names(),
+        names=names,
         newest=newest,
         strips=strips(server, list(newest.values())),
     )

@@ -25,6 +25,7 @@ router = page_router()
 
 
 @router.get("/repositories")
+@api.checks_token_limits
 def repositories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """List git repositories with their branches."""
     listed = calls.repositories(who, server)

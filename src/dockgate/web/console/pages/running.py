@@ -14,12 +14,14 @@ router = page_router()
 
 
 @router.get("/running")
+@api.checks_token_limits
 def services(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """List services with their image and tasks."""
     return render(request, who, "running.html", live="", title="Running", services=calls.services(who, server))
 
 
 @router.get("/running/{name}")
+@api.checks_token_limits
 def service(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
     view = calls.service(name, who, server)
