@@ -87,6 +87,7 @@ ROUTES = {
     f"POST {V}/images/{{digest}}/vex": Row(RUN),
     f"GET {V}/images/{{digest}}/attestations": Row(READ, BOTH),
     f"GET {V}/verdicts/{{digest}}": Row(READ, BOTH),
+    f"POST {V}/verdicts/{{digest}}/link": Row(READ, BOTH),
     f"GET {V}/verdicts/{{digest}}/case": Row(READ, BOTH),
     f"GET {V}/verdicts/{{digest}}/explanation": Row(READ, BOTH),
     f"GET {V}/documents/{{digest}}": Row(READ),
@@ -168,6 +169,7 @@ PAGES = {
     "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH),
     "POST /approvals/{approval_id:path}/override": Row(ACCEPT, REPOSITORY),
     "GET /verdicts/{digest}": Row(READ, BOTH),
+    "GET /verdicts/{digest}/link": OPEN,  # the link's signature
     "GET /images": Row(READ, ALWAYS),
     "GET /images/{digest}": Row(READ, BOTH),
     "GET /images/r/{name:path}": Row(READ, REPOSITORY),
@@ -237,6 +239,7 @@ BODIES = {
         "image": "127.0.0.1:7421/mine/app:mine",
     },
     f"POST {V}/images/{{digest}}/scan": {"repository": "mine/app"},
+    f"POST {V}/verdicts/{{digest}}/link": {},
     "POST /images/{digest}/scan": {"repository": "mine/app"},
     "POST /approvals/{approval_id:path}/vote": {"vote": "yes"},
     "POST /approvals/{approval_id:path}/override": {"reason": "why", "until": "2999-01-01"},

@@ -50,6 +50,7 @@ from dockgate.services.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.push_permits import PushPermits
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
@@ -105,7 +106,9 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared / "run" / "hooks.json"),
         targets=Targets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=Current(settings.advisories),
-        answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
+        answers={
+            codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url, links=VerdictLinks(programs.secret, url, clock))
+        },
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
         attestor=RegistryAttestor(
             Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers

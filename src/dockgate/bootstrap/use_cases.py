@@ -90,6 +90,7 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
+from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watching import Watching
 from dockgate.services.web_services import GitBackend, WebServices
@@ -385,6 +386,7 @@ def make_use_cases(
         people=people,
         sessions=sessions,
         first_admin=FirstAdmin(store, people, clock),
+        verdict_links=VerdictLinks(options.secret, options.public_url, clock),
         provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
         if adapters.identity_provider
         else None,

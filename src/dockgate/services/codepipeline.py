@@ -23,6 +23,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
+from dockgate.services.verdict_links import VerdictLinks
 from dockgate.shared.aws import Client, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference
@@ -142,10 +143,14 @@ class CodePipelineRequests:
 
 
 class CodePipelineAnswers:
-    """Answers CodePipeline (`delivery.ports.Answers`). Answers link to the verdict at `url`, the server's own."""
+    """Answers CodePipeline (`delivery.ports.Answers`). Answers link to the verdict at `url`, the server's own.
 
-    def __init__(self, url: str, client: Client | None = None) -> None:
+    With `links` the verdict opens without signing in, for a while.
+    """
+
+    def __init__(self, url: str, client: Client | None = None, links: VerdictLinks | None = None) -> None:
         self._url = url
+        self._links = links
         self._clients = RegionalClients(client)
 
     def give(self, delivery: Delivery) -> None:
@@ -154,12 +159,17 @@ class CodePipelineAnswers:
         data = json.loads(delivery.body)["data"]
         action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
-        link = f"verdicts/{data['verdict']}" if data["verdict"] else f"approvals/{data['approval']}"
+        link = self._link(data["verdict"], data["approval"])
         with _translated_errors(action_request, "answering"):
             answers = Answers(self._clients(SCHEME, callback.netloc))
-            outcome = answers.give(action_request, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
+            outcome = answers.give(action_request, status, summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
+
+    def _link(self, verdict: str, approval: str) -> str:
+        if verdict and self._links:
+            return self._links.link(verdict)[0]
+        return f"{self._url}/api/v1/" + (f"verdicts/{verdict}" if verdict else f"approvals/{approval}")
 
 
 def _translated_errors(action: Request, doing: str) -> AbstractContextManager[None]:

@@ -37,6 +37,7 @@ from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import FindingReports, ScanScheduler
 from dockgate.services.sessions import Sessions
+from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.watching import Watching
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
@@ -93,6 +94,7 @@ class WebServices:
     people: People
     sessions: Sessions
     first_admin: FirstAdmin
+    verdict_links: VerdictLinks
     watching: Watching
     garbage_collection: GarbageCollection
     workers: Workers

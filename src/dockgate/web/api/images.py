@@ -17,6 +17,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
 from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
+from dockgate.services.verdict_links import DEFAULT_DAYS
 from dockgate.services.watching import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
@@ -25,6 +26,7 @@ from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
+from dockgate.web.authorization import begin_audit_entry
 
 router = APIRouter(route_class=api.GuardedRoute)
 
@@ -239,6 +241,34 @@ def verdict(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -
     stored = server.store.verdicts.get(digest)
     require_image_access(who, stored.image, server)
     return stored
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRequest:
+    """How many days a link lasts, at most 30."""
+
+    days: float = DEFAULT_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictLink:
+    """A link that opens a verdict without signing in, until it ends."""
+
+    url: str
+    expires_at: str
+
+
+@router.post("/verdicts/{digest}/link", status_code=201)
+@api.checks_token_limits
+def link(
+    digest: api.Digest, body: LinkRequest, request: Request, who: api.Reader, server: api.ServerDependency
+) -> VerdictLink:
+    """Make a link to this verdict alone, for people who have no account."""
+    _recorded(digest, who, server)
+    url, expires_at = server.verdict_links.link(digest, body.days)
+    entry = begin_audit_entry(server, who, "POST /api/v1/verdicts/{digest}/link", request.url.path)
+    server.store.audit.finish(entry, 201)
+    return VerdictLink(url, expires_at)
 
 
 @router.get("/verdicts/{digest}/case")

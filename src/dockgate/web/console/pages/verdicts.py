@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,8 +12,10 @@ from dockgate import reports
 from dockgate.delivery.accept_commands import waiver_commands
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
+from dockgate.services.gate import replay
 from dockgate.shared.errors import UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
@@ -24,6 +27,8 @@ from dockgate.web.console.routes import page_router
 
 # Findings on one page.
 PAGE_SIZE = 200
+# Visitors with a link share the slots of one caller.
+_VISITORS = "visitors of verdicts"
 
 router = page_router()
 
@@ -93,29 +98,76 @@ def verdict(
     stored = calls.verdict(digest, who, server)
     records = server.store.verdicts.of_image(stored.image)
     explanation = calls.explanation(digest, who, server, against)
-    platforms = [_platform_page(server, stored, platform) for platform in stored.platform_verdicts]
     return render(
         request,
         who,
         "verdict.html",
-        title=f"{stored.status}: {stored.image[7:19]}",
-        digest=digest,
-        verdict=stored,
-        platforms=platforms,
+        **_content(server, digest, stored),
+        query="",
         newer=_newer(records, digest, stored),
         earlier=[record for record in records if record.digest != digest],
-        repository=_repository(server, stored.image),
-        scan=server.store.images.scan(stored.image),
-        scanner=server.scans.runner.version,
         commands=waiver_commands(stored),
         show=show,
         page=page,
-        page_size=PAGE_SIZE,
         against=against,
         report_kinds=REPORT_KINDS,
         comparison=explanation.explanation,
         replay=explanation.replay,
     )
+
+
+@router.get("/verdicts/{digest}/link")
+async def linked_verdict(
+    digest: api.Digest,
+    request: Request,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+    expires: str = "",
+    signature: str = "",
+    show: Group | None = None,
+    page: api.Count = 0,
+) -> Response:
+    """Show a verdict, and nothing else, to a visitor with a link to it."""
+    server.verdict_links.require(digest, expires, signature)
+    query = f"expires={expires}&signature={signature}&"
+    return await threads.run(_VISITORS, _linked, request, server, digest, query, show, page)
+
+
+def _linked(
+    request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
+) -> Response:
+    stored = server.store.verdicts.get(digest)
+    recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
+    return render(
+        request,
+        None,
+        "verdict.html",
+        **_content(server, digest, stored),
+        query=query,
+        newer=None,
+        earlier=(),
+        commands=(),
+        show=show,
+        page=page,
+        against=None,
+        report_kinds=(),
+        comparison=None,
+        replay=replay(recorded),
+    )
+
+
+def _content(server: api.ServerDependency, digest: str, stored: Verdict) -> dict[str, Any]:
+    """What the page shows of the verdict itself."""
+    return {
+        "title": f"{stored.status}: {stored.image[7:19]}",
+        "digest": digest,
+        "verdict": stored,
+        "platforms": [_platform_page(server, stored, platform) for platform in stored.platform_verdicts],
+        "repository": _repository(server, stored.image),
+        "scan": server.store.images.scan(stored.image),
+        "scanner": server.scans.runner.version,
+        "page_size": PAGE_SIZE,
+    }
 
 
 @router.get("/verdicts/{digest}/report")

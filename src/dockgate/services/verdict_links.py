@@ -1,0 +1,48 @@
+"""Signed, expiring links to one verdict alone, for visitors who have no account."""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.delivery.ports import Clock
+from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.timestamps import format_time
+
+DEFAULT_DAYS = 7.0
+MOST_DAYS = 30.0
+# What the key signs, so that no signature for another purpose counts.
+_PURPOSE = b"dockgate: link to a verdict, version 1"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictLinks:
+    """Makes and checks links. `secret` is known to the servers of one database alone, `url` is their public URL."""
+
+    secret: str
+    url: str
+    clock: Clock
+
+    def link(self, digest: str, days: float = DEFAULT_DAYS) -> tuple[str, str]:
+        """Return a link to the verdict of this digest, and when it ends. Raises UsageError for too many days."""
+        if not 0 < days <= MOST_DAYS:
+            raise UsageError(f"a link of {days:g} days", f"A link to a verdict lasts at most {MOST_DAYS:g} days.")
+        end = self.clock() + timedelta(days=days)
+        expires = int(end.timestamp())
+        query = f"expires={expires}&signature={self._sign(digest, str(expires))}"
+        return f"{self.url}/verdicts/{digest}/link?{query}", format_time(end)
+
+    def require(self, digest: str, expires: str, signature: str) -> None:
+        """Raise DeniedError unless a link to this verdict has this signature and has not ended."""
+        is_signed = hmac.compare_digest(self._sign(digest, expires).encode(), signature.encode(errors="replace"))
+        if not is_signed or not expires.isdecimal() or int(expires) <= self.clock().timestamp():
+            raise DeniedError(
+                "This link to a verdict is not valid, or has ended.",
+                "Ask for a new link, or sign in and open the verdict.",
+            )
+
+    def _sign(self, digest: str, expires: str) -> str:
+        key = hmac.digest(self.secret.encode(), _PURPOSE, hashlib.sha256)
+        content = f"{digest}\n{expires}".encode(errors="replace")
+        return base64.urlsafe_b64encode(hmac.digest(key, content, hashlib.sha256)).decode().rstrip("=")

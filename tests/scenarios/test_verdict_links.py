@@ -1,0 +1,111 @@
+"""Signed links to one verdict: what they open, until when, and that nothing else opens with them."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import Site
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("links"))) as server:
+        yield Site(server)
+
+
+def verdict_of(site: Site, image: str) -> str:
+    digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
+    return digest
+
+
+def make(site: Site, digest: str, days: float = 7) -> str:
+    made = site.server.post(f"/verdicts/{digest}/link", {"days": days})
+    url: str = made["url"]
+    assert url.startswith(f"{site.server.url}/verdicts/{digest}/link?")
+    return url.removeprefix(site.server.url)
+
+
+def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
+    digest = verdict_of(site, site.rejected)
+    with Browser(site.server) as visitor:
+        page = visitor.get(make(site, digest))
+        assert page.status_code == 200
+        assert "Rejected" in page.text
+        assert "set-cookie" not in page.headers
+        assert page.headers["cache-control"] == "no-store"
+        assert "<form" not in page.text
+        assert visitor.get(f"/verdicts/{digest}").status_code == 303
+        assert visitor.get("/images").status_code == 303
+
+
+def test_links_within_the_page_keep_the_signature(site: Site) -> None:
+    with Browser(site.server) as visitor:
+        path = make(site, verdict_of(site, site.rejected))
+        links = re.findall(r'href="([^"]*show=[^"]*)"', visitor.get(path).text)
+        assert links
+        assert {visitor.get(link.replace("&amp;", "&")).status_code for link in links} == {200}
+
+
+def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
+    own, second = verdict_of(site, site.rejected), verdict_of(site, site.approved)
+    query = urlsplit(make(site, own)).query
+    with Browser(site.server) as visitor:
+        assert visitor.get(f"/verdicts/{own}/link?{query}").status_code == 200
+        for path in (
+            f"/verdicts/{second}/link?{query}",
+            f"/verdicts/{own.upper()}/link?{query}",
+            f"/verdicts/{own}/link?{query.replace('expires=', 'expires=9')}",
+            f"/verdicts/{own}/link?{query[:-1]}",
+            f"/verdicts/{own}/link?{query}%00",
+            f"/verdicts/{own}/link?expires=99999999999&signature=",
+            f"/verdicts/{own}/link",
+        ):
+            answer = visitor.get(path)
+            assert answer.status_code in (400, 403, 404, 422), path
+            assert "Rejected" not in answer.text
+        for path in (f"/verdicts/{own}?{query}", f"/images/{site.rejected}?{query}"):
+            assert visitor.get(path).status_code == 303, path
+        for path in (f"/verdicts/{own}", f"/verdicts/{own}/case", f"/verdicts/{own}/explanation"):
+            assert httpx.get(f"{site.server.url}/api/v1{path}?{query}").status_code == 401
+        compared = visitor.get(f"/verdicts/{own}/link?{query}&against={second}")
+        assert second[7:19] not in compared.text
+        assert visitor.post(f"/verdicts/{own}/link?{query}").status_code == 405
+
+
+def test_a_link_ends(site: Site) -> None:
+    path = make(site, verdict_of(site, site.rejected), days=1)
+    with Browser(site.server) as visitor:
+        assert visitor.get(path).status_code == 200
+        site.server.clock.ahead += timedelta(days=1, seconds=1)
+        answer = visitor.get(path)
+        site.server.clock.ahead -= timedelta(days=1, seconds=1)
+        assert answer.status_code == 403
+        assert "has ended" in answer.text
+
+
+@pytest.mark.parametrize("days", [0, -1, 31])
+def test_a_link_lasts_a_month_at_most(site: Site, days: float) -> None:
+    path = f"/verdicts/{verdict_of(site, site.rejected)}/link"
+    assert site.server.client.post(path, json={"days": days}).status_code == 400
+
+
+def test_only_who_may_read_a_verdict_makes_a_link_and_it_is_recorded(site: Site) -> None:
+    digest = verdict_of(site, site.rejected)
+    url = f"{site.server.url}/api/v1/verdicts/{digest}/link"
+    assert httpx.post(url, json={}).status_code == 401
+    limited = site.token("viewer", repositories=["elsewhere/*"])
+    assert httpx.post(url, json={}, headers={"Authorization": f"Bearer {limited}"}).status_code == 403
+    made = httpx.post(url, json={}, headers={"Authorization": f"Bearer {site.tokens[Role.VIEWER]}"})
+    assert made.status_code == 201
+    signature = parse_qs(urlsplit(made.json()["url"]).query)["signature"][0]
+    entries = site.server.get("/audit?by=viewer")
+    assert ("POST /api/v1/verdicts/{digest}/link", 201) in {(entry["call"], entry["status"]) for entry in entries}
+    assert signature not in str(entries)
