@@ -18,7 +18,7 @@ CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 # Statements that authenticate, before those of the page.
 WHO = 4
 # Statements of a page. Where something is has many parts: what runs, holds, is unknown, and is accepted by whom.
-MOST, MOST_OF_IMAGE, MOST_OF_EXPOSURE = 12, 14, 24
+MOST, MOST_OF_IMAGE, MOST_OF_EXPOSURE = 12, 18, 24
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     [
         *("/", "/pipelines", "/pipelines/web", "/pipelines/web/definition", "/executions/EXECUTION", "/running"),
         *("/executions/EXECUTION/Build/Build/1", "/running/web", "/policies", "/policies/default", "/waivers"),
-        *("/images/IMAGE/sbom", "/images/r/api/app:latest", "/vulnerabilities", "/verdicts/VERDICT", "/settings"),
+        *(
+            "/images",
+            "/images?status=Rejected&repository=api/*",
+            "/images/IMAGE/sbom",
+            "/images/r/api/app:latest",
+            "/vulnerabilities",
+            "/verdicts/VERDICT",
+            "/settings",
+        ),
         *("/verdicts/VERDICT/report", "/advisories", "/events", "/search?q=critical", "/new/pipeline"),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status
+from dockgate.gate.watch import WatchState
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
@@ -142,7 +143,11 @@ class ImageSearch:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
-        return [self._summary(row, newest.get(row.digest), running) for row in rows], position
+        watched = self.watching.states({(row.repository, row.digest) for row in rows if row.gone_at is None})
+        summaries = [
+            _summary(row, newest.get(row.digest), watched.get((row.repository, row.digest)), running) for row in rows
+        ]
+        return summaries, position
 
     def repositories(self, who: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
@@ -155,34 +160,35 @@ class ImageSearch:
             return None
         return [name for name in self.repositories(who) if not pattern or patterns.matches(name, pattern)]
 
-    def _summary(self, row: ListedImage, newest: VerdictRecord | None, running: Sequence[RunningImage]) -> ImageSummary:
-        status, summary = row.status.value if row.status else "", ""
-        if newest is not None and newest.status == status:
-            summary = newest.summary
-        elif row.counts is not None:
-            summary = _findings(row.counts)
-        if row.gone_at is None:
-            state = self.watching.state(row.repository, row.digest)
-            if not state.is_watched:
-                status, summary = Status.UNDETERMINED.value, f"not watched any more since {state.until}"
-        return ImageSummary(
-            repository=row.repository,
-            tag=row.tag,
-            digest=row.digest,
-            pushed_at=row.pushed_at,
-            until=row.until,
-            gone_at=row.gone_at,
-            scan=row.scan or "",
-            scanner=row.scanner,
-            status=status,
-            summary=summary,
-            waived=newest.waived if newest is not None and newest.status == status else "",
-            policy=row.policy,
-            counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
-            since=row.since,
-            cannot_judge_since=row.cannot_judge_since,
-            services=[entry.service for entry in running if entry.digest == row.digest],
-        )
+
+def _summary(
+    row: ListedImage, newest: VerdictRecord | None, watch: WatchState | None, running: Sequence[RunningImage]
+) -> ImageSummary:
+    status, summary = row.status.value if row.status else "", ""
+    if newest is not None and newest.status == status:
+        summary = newest.summary
+    elif row.counts is not None:
+        summary = _findings(row.counts)
+    if watch is not None and not watch.is_watched:
+        status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
+    return ImageSummary(
+        repository=row.repository,
+        tag=row.tag,
+        digest=row.digest,
+        pushed_at=row.pushed_at,
+        until=row.until,
+        gone_at=row.gone_at,
+        scan=row.scan or "",
+        scanner=row.scanner,
+        status=status,
+        summary=summary,
+        waived=newest.waived if newest is not None and newest.status == status else "",
+        policy=row.policy,
+        counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
+        since=row.since,
+        cannot_judge_since=row.cannot_judge_since,
+        services=[entry.service for entry in running if entry.digest == row.digest],
+    )
 
 
 def _findings(counts: Sequence[int]) -> str:

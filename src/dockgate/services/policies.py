@@ -1,7 +1,7 @@
 """The policies of a server: stored or built in, changed, and selected for an image."""
 
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -205,7 +205,12 @@ class PolicySelection:
 
     def assignment_of(self, repository: str) -> PolicyAssignment | None:
         """Return the repository's policy assignment, None without one. ConflictError as `assignment_for`."""
-        return assignment_for(self._assignments(), repository)
+        return self.assignments_of([repository])[repository]
+
+    def assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+        """Return the policy assignments of several repositories, by repository. ConflictError as `assignment_for`."""
+        assignments = self._assignments()
+        return {repository: assignment_for(assignments, repository) for repository in repositories}
 
     def pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""
@@ -214,12 +219,12 @@ class PolicySelection:
 
     def watch_of(self, repository: str) -> Watch:
         """Return how long the repository's images are watched. ConflictError as `assignment_for`."""
-        assignment = assignment_for(self._assignments(), repository)
+        assignment = self.assignment_of(repository)
         return assignment.watch if assignment else Watch()
 
     def owners_of(self, repository: str) -> tuple[str, ...]:
         """Return who hears of the repository's images. ConflictError as `assignment_for`."""
-        assignment = assignment_for(self._assignments(), repository)
+        assignment = self.assignment_of(repository)
         return assignment.owners if assignment else ()
 
     def choose(self, repository: str, requested: str, requester: Principal) -> str:

@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.gate.policy_choice import DEFAULT_POLICY, Watch, WatchStart
+from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.cases import running_image
 from dockgate.services.clock import ServerClock
@@ -56,9 +56,13 @@ class Watching:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def repositories(self, image: str) -> Sequence[WatchedRepository]:
-        """Return the repositories of an image, sorted, each with its watch."""
-        uses = self.store.image_uses.of_image(image, self.clock.now())
-        return [self._watched(image, use) for use in uses]
+        """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`."""
+        now = self.clock.now()
+        uses = self.store.image_uses.of_image(image, now)
+        assignments = self.selection.assignments_of([use.repository for use in uses])
+        is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
+        is_running = is_limited and image in self._running()
+        return [_watched(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
@@ -69,12 +73,28 @@ class Watching:
 
         ConflictError if two policy assignments match the repository equally well.
         """
-        watch = self.selection.watch_of(repository)
-        if watch.start is WatchStart.FOREVER:
-            return WatchState(True)
-        uses = self.store.image_uses.of_image(image, now := self.clock.now())
-        use = next((use for use in uses if use.repository == repository), ImageUse(repository))
-        return watch_state(watch, use, now, is_running=self._is_running(image))
+        return self.states([(repository, image)])[repository, image]
+
+    def states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
+        """Return whether each image is watched in its repository, by repository and digest. ConflictError as `state`.
+
+        The number of statements does not depend on the number of places.
+        """
+        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
+        limited = [
+            (repository, image)
+            for repository, image in places
+            if repository in watches and watches[repository].start is not WatchStart.FOREVER
+        ]
+        states = dict.fromkeys(places, WatchState(True))
+        if limited:
+            now, running = self.clock.now(), self._running()
+            uses = self.store.image_uses.of_images({image for _, image in limited}, now)
+            for repository, image in limited:
+                use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
+                states[repository, image] = watch_state(watches[repository], use, now, is_running=image in running)
+        return states
 
     def record_pull(self, repository: str, image: str) -> None:
         """Record that another machine pulled the image, at most once an hour. A failure is logged."""
@@ -96,18 +116,9 @@ class Watching:
             if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
                 self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
-    def _watched(self, image: str, use: ImageUse) -> WatchedRepository:
-        assignment = self.selection.assignment_of(use.repository)
-        watch = assignment.watch if assignment else Watch()
-        is_running = watch.start is not WatchStart.FOREVER and self._is_running(image)
-        state = watch_state(watch, use, self.clock.now(), is_running=is_running)
-        policy = assignment.policy if assignment else DEFAULT_POLICY
-        owners = assignment.owners if assignment else ()
-        return WatchedRepository(use.repository, policy, watch, state.is_watched, state.until, owners)
-
-    def _is_running(self, image: str) -> bool:
-        running = (running_image(self.store, service, self.registry) for service in self.store.services.list())
-        return any(entry is not None and entry[0] == image for entry in running)
+    def _running(self) -> set[str]:
+        """The images that services run."""
+        return {entry.digest for entry in self.store.exposures.running()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
         key, now = (kind, repository, image), self.monotonic()
@@ -119,3 +130,11 @@ class Watching:
             while len(self._recorded) > _CACHE_SIZE:
                 self._recorded.popitem(last=False)
             return True
+
+
+def _watched(use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool) -> WatchedRepository:
+    watch = assignment.watch if assignment else Watch()
+    state = watch_state(watch, use, now, is_running=is_running)
+    policy = assignment.policy if assignment else DEFAULT_POLICY
+    owners = assignment.owners if assignment else ()
+    return WatchedRepository(use.repository, policy, watch, state.is_watched, state.until, owners)

@@ -156,12 +156,10 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
 
 def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image with its whole inventories. NotFoundError, DeniedError."""
-    require_image_access(who, digest, server)
-    scan = server.store.images.scan(digest)
+    scan, inventories = read_inventories(digest, who, server)
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
-    inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
     verdicts, watches = server.store.verdicts.of_image(digest), list(server.watching.repositories(digest))
     is_watched = is_watched_in(watches)
     newest, places = _newest(verdicts), list(server.image_search.places(digest))
@@ -189,6 +187,14 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         scanner=server.scans.runner.version,
     )
     return view, inventories
+
+
+def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[Inventory]]:
+    """The scan of an image, and its inventories if the scan has succeeded. DeniedError."""
+    require_image_access(who, digest, server)
+    scan = server.store.images.scan(digest)
+    has_succeeded = scan is not None and scan.finished_at and not scan.reason
+    return scan, server.store.images.inventories(digest) if has_succeeded else ()
 
 
 @router.post("/images/{digest}/scan", status_code=202)

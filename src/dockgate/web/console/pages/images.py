@@ -177,16 +177,12 @@ def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
-    view, inventories = calls.view_of_image(digest, who, server)
-    if not inventories or view.scan is None:
+    scan, inventories = calls.read_inventories(digest, who, server)
+    if scan is None or not inventories:
         raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
-    content = reports.InventoryReport(
-        f"{view.scan.repository}@{digest}",
-        digest,
-        tuple(inventories),
-        view.scan.finished_at or "",
-    )
-    name = f"sbom-{view.scan.repository}-{digest[7:19]}.{kind.suffix}"
+    subject, scanned_at = f"{scan.repository}@{digest}", scan.finished_at or ""
+    content = reports.InventoryReport(subject, digest, tuple(inventories), scanned_at)
+    name = f"sbom-{scan.repository}-{digest[7:19]}.{kind.suffix}"
     return download(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
