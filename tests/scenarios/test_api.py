@@ -19,6 +19,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield system
 
 
+def test_filters_of_images_may_be_repeated_and_other_parameters_may_not(server: ServerSystem) -> None:
+    several = "severity=CRITICAL&severity=HIGH&status=Rejected&status=Undetermined"
+    assert server.get(f"/images?{several}")["images"] == []
+    refused = server.client.get(f"/images?{several}&limit=1&limit=2")
+    assert refused.status_code == 400
+    assert "limit" in refused.text
+
+
 def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem) -> None:
     document = server.get("/openapi.json")
     operations = [operation for path in document["paths"].values() for operation in path.values()]

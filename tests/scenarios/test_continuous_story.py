@@ -92,7 +92,12 @@ def tag(live: Live, repository: str, digest: str, name: str) -> None:
     manifest = slow_http.get(f"{url}/{digest}", headers={"Accept": MANIFEST, **token})
     put = slow_http.put(f"{url}/{name}", content=manifest.content, headers={"Content-Type": MANIFEST, **token})
     assert put.status_code == 201, put.text
-    until(lambda: any(image["tag"] == name and image["digest"] == digest for image in live.get("/images")), PATIENCE)
+
+    def is_listed() -> bool:
+        images = live.get("/images?limit=1000")["images"]
+        return any(image["tag"] == name and image["digest"] == digest for image in images)
+
+    until(is_listed, PATIENCE)
 
 
 def events(live: Live, kind: str) -> list[Any]:

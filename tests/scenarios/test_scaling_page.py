@@ -237,7 +237,7 @@ def drain_a_worker(site: Site) -> None:
     admin.run(f"ID={listed['node4']}\n{drained}")
     assert process.wait(60) == 0
     admin.run(f"ID={listed['node3']}\n{removed}")
-    assert workers(site).keys() <= {"node1", "node2"}
+    until(lambda: workers(site).keys() <= {"node1", "node2"})
 
 
 def go_back(site: Site) -> None:

@@ -51,8 +51,12 @@ class BodySizeLimit:
         await self._app(scope, limited, send)
 
 
-# The only repeatable parameter: the scopes of a registry token ("Token Authentication Specification").
-_REPEATED = ("/registry/token", "scope")
+# The only repeatable parameters: the scopes of a registry token ("Token Authentication Specification"), and the filters
+# of images that have several values.
+_REPEATABLE = {
+    ("/registry/token", "scope"),
+    *((path, name) for path in ("/api/v1/images", "/images") for name in ("severity", "status")),
+}
 
 
 def require_storable(body: bytes) -> None:
@@ -78,7 +82,7 @@ def refuse_ambiguous(request: Request) -> Response | None:
     repeated += [
         f"the parameter {name[:100]!r}"
         for name, count in names.items()
-        if count > 1 and (request.url.path, name) != _REPEATED
+        if count > 1 and (request.url.path, name) not in _REPEATABLE
     ]
     if headers["content-length"] and headers["transfer-encoding"]:
         repeated.append("the body's length")
