@@ -42,7 +42,7 @@ PAST = (
 LOG = (
     "STEP 1/3: FROM debian:13",
     "STEP 2/3: RUN apt-get update && apt-get install --yes openssl",
-    "\x1b[32mGet:1\x1b[0m http://deb.debian.org/debian trixie InRelease [138 kB]",
+    "\x1b[32mGet:1\x1b[0m http://mirror.example/debian trixie InRelease [138 kB]",
     "\x1b[33mwarning:\x1b[0m 3 packages can be upgraded",
     "\x1b[1;31merror:\x1b[0m a mirror did not answer, trying the next",
     "STEP 3/3: COPY app /app",
