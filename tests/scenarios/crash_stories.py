@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -100,5 +101,6 @@ def kill_around(
         assert ended["registry"] == alone.picture["registry"]
         assert ended["tasks"] == alone.picture["tasks"]
         for table, rows in alone.picture["tables"].items():
-            assert ended["tables"][table] == rows, (table, set(ended["tables"][table]) ^ set(rows))
+            was, expected = Counter(ended["tables"][table]), Counter(rows)
+            assert was == expected, (table, was - expected, expected - was)
         moments = moments[deaths:]

@@ -11,6 +11,8 @@ from tests.scenarios import slow_http
 from tests.scenarios.live import Live
 
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
+from dockgate.store.engine import Database
+from dockgate.store.row_retention import RowRetention
 from dockgate.store.schema import metadata
 
 # times, tokens, ports, and the order in which rows happened to come.
@@ -73,10 +75,13 @@ def _tables(file: Path) -> dict[str, list[str]]:
     sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     _wait_for_index(sql)
     sql.row_factory = sqlite3.Row
+    unreferenced = _unreferenced_documents(file)
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
             rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
+            if name == "documents":
+                rows = [row for row in rows if row["digest"] not in unreferenced]
             tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
             if name.startswith("fleet_"):
                 tables[name] = [_without_numbers(row) for row in tables[name]]
@@ -104,6 +109,15 @@ def _tables(file: Path) -> dict[str, list[str]]:
     tables["event_log"] = sorted(row for row in ordered if '"ECR Image Action"' not in row)
     tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
     return tables
+
+
+def _unreferenced_documents(file: Path) -> frozenset[str]:
+    """What is left of an effect whose server was killed; the garbage collection removes it."""
+    database = Database.from_url(f"sqlite:///{file}")
+    try:
+        return frozenset(RowRetention(database).unreferenced_documents()[0])
+    finally:
+        database.close()
 
 
 def _without_numbers(row: str) -> str:
