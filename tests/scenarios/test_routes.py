@@ -155,7 +155,7 @@ PAGES = {
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ, ALWAYS),  # of what the caller may see
-    "GET /live": Row(READ),
+    "GET /live": Row(READ, ALWAYS),  # events that the token may see
     "GET /pipelines": Row(READ, ALWAYS),  # of what the caller may see
     "GET /pipelines/{name}": Row(READ, PIPELINE),
     "POST /pipelines/{name}/start": Row(RUN, PIPELINE),
@@ -206,7 +206,7 @@ PAGES = {
     "GET /waivers/{waiver_id}": Row(READ),
     "POST /waivers/{waiver_id}/revoke": Row(ACCEPT),
     "GET /advisories": Row(READ),
-    "GET /events": Row(READ),
+    "GET /events": Row(READ, ALWAYS),  # those that the token may see
     "GET /events/rules": Row(READ),
     "GET /events/rules/{name}": Row(READ),
     "POST /events/rules/{name}/test": Row(READ),

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from dockgate.events.envelope import StoredEvent
+from dockgate.identity.model import Caller, Permission, Principal, Project, ProjectRole, Role, Token
 from dockgate.shared.errors import BusyError, StoreError
 from dockgate.web.console import live
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.threads import Threads
 
+EVERYWHERE = Caller(Principal("ann", (Role.VIEWER,)))
 AT = "2026-11-28T12:00:00.000Z"
 
 
@@ -22,9 +24,9 @@ class Log:
         self.reads = 0
         self.is_down = False
 
-    def add(self, subject: str) -> None:
+    def add(self, subject: str, repository: str | None = None) -> None:
         seq = len(self.events) + 1
-        self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, AT, None, None, {}))
+        self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, AT, repository, None, {}))
 
     def newest(self) -> int:
         if self.is_down:
@@ -39,12 +41,12 @@ class Log:
 class Page:
     """An open page that counts its refreshes."""
 
-    def __init__(self, changes: LiveChanges, threads: Threads, *subjects: str) -> None:
+    def __init__(self, changes: LiveChanges, threads: Threads, *subjects: str, who: Caller = EVERYWHERE) -> None:
         self.refreshes = 0
-        self.task = asyncio.create_task(self._read(changes, threads, subjects))
+        self.task = asyncio.create_task(self._read(changes, threads, subjects, who))
 
-    async def _read(self, changes: LiveChanges, threads: Threads, subjects: tuple[str, ...]) -> None:
-        async for part in changes.stream(subjects, threads):
+    async def _read(self, changes: LiveChanges, threads: Threads, subjects: tuple[str, ...], who: Caller) -> None:
+        async for part in changes.stream(who, subjects, threads):
             self.refreshes += part.startswith(b"event: refresh")
 
     async def close(self) -> None:
@@ -74,6 +76,35 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
         assert log.reads == 1
         for page in (every, web, api):
             await page.close()
+
+    asyncio.run(run())
+
+
+LIMITED = Principal("ben", (), project_roles=(ProjectRole(Role.VIEWER, "team/*"),))
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        Caller(LIMITED, projects={Permission.READ: Project(("team/*",))}),
+        Caller(EVERYWHERE.principal, Token("t", "ann", "", AT, AT, repositories=("team/*",))),
+    ],
+    ids=["roles", "token"],
+)
+def test_a_limited_caller_hears_of_own_repositories_only(who: Caller) -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        changes = LiveChanges(log.newest, log.read)
+        page = Page(changes, threads, who=who)
+        await _wait()
+        for repository in ("other/app", None):
+            log.add("image x", repository)
+        await _wait()
+        assert page.refreshes == 0
+        log.add("image x", "team/app")
+        await _wait()
+        assert page.refreshes == 1
+        await page.close()
 
     asyncio.run(run())
 
@@ -120,7 +151,7 @@ def test_there_is_a_limit_of_open_pages() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         changes = LiveChanges(log.newest, log.read)
-        streams = [changes.stream((), threads) for _ in range(live.MAX_STREAMS + 1)]
+        streams = [changes.stream(EVERYWHERE, (), threads) for _ in range(live.MAX_STREAMS + 1)]
         for stream in streams[:-1]:
             await anext(stream)
         with pytest.raises(BusyError):

@@ -1,7 +1,8 @@
 """Live pages: a stream for each open page says when something that it shows has changed. The page then asks again.
 
 A stream carries no content, so that one reader of the event log serves everybody. It costs nothing while nothing
-happens. Streams end after a while, and browsers connect again: permissions are checked then.
+happens. Callers who are limited to some repositories hear of events on these only. Streams end after a while, and
+browsers connect again: permissions are checked then.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.events.envelope import StoredEvent
+from dockgate.identity.model import Caller
 from dockgate.shared.errors import BusyError, StoreError
 from dockgate.web.threads import Threads
 
@@ -28,13 +30,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Stream:
-    """An open page. `subjects` are the beginnings of the subjects that it shows; none: everything."""
+    """A person's open page. `subjects` are the beginnings of the subjects that it shows; none: everything."""
 
+    who: Caller
     subjects: tuple[str, ...]
     is_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def shows(self, event: StoredEvent) -> bool:
-        return not self.subjects or event.subject.startswith(self.subjects)
+        is_subject = not self.subjects or event.subject.startswith(self.subjects)
+        return is_subject and self.who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
 
 
 class LiveChanges:
@@ -49,14 +53,14 @@ class LiveChanges:
         self._streams: set[_Stream] = set()
         self._reader: asyncio.Task[None] | None = None
 
-    async def stream(self, subjects: tuple[str, ...], threads: Threads) -> AsyncIterator[bytes]:
-        """Yield a server-sent event named "refresh" for each change of these subjects, for a while.
+    async def stream(self, who: Caller, subjects: tuple[str, ...], threads: Threads) -> AsyncIterator[bytes]:
+        """Yield a server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
 
         Raises BusyError when too many pages are open.
         """
         if len(self._streams) >= MAX_STREAMS:
             raise BusyError(f"More than {MAX_STREAMS} live pages are open.", "Reload the page now and then.")
-        stream = _Stream(subjects)
+        stream = _Stream(who, subjects)
         self._streams.add(stream)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._follow(threads))

@@ -58,7 +58,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
         NavigationItem("Policies", "/policies", "scale"),
         NavigationItem("Waivers", "/waivers", "file-check"),
         NavigationItem("Advisories", "/advisories", "rss"),
-        NavigationItem("Events", "/events", "list"),
+        NavigationItem("Events", "/events", "list", is_filtered=True),
     ),
     (
         NavigationItem("People", "/people", "users", Permission.ADMINISTER),
@@ -89,9 +89,10 @@ def render(
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
             navigation=_navigation(who) if who else (),
+            is_open=lambda page: who is not None and _is_open(who, page),
             is_unprotected=who is not None and who.token is None,
             version=server.version,
-            live=None if who is not None and who.is_limited else live,
+            live=live,
             now=server.clock(),
             **context,
         )
@@ -134,6 +135,11 @@ def _content_policy(nonce: str) -> str:
 def _navigation(who: Caller) -> list[list[NavigationItem]]:
     groups = ([item for item in group if _may_open(who, item)] for group in NAVIGATION)
     return [group for group in groups if group]
+
+
+def _is_open(who: Caller, path: str) -> bool:
+    """Whether the caller may open the page of the navigation at this path."""
+    return any(item.path == path for group in _navigation(who) for item in group)
 
 
 def _may_open(who: Caller, item: NavigationItem) -> bool:

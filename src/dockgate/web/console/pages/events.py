@@ -33,6 +33,7 @@ router = page_router()
 
 
 @router.get("/events")
+@api.checks_token_limits
 def events(
     request: Request,
     who: api.Reader,
@@ -44,7 +45,7 @@ def events(
     shown: Sequence[StoredEvent] = ()
     error = None
     try:
-        shown = _matching(server, pattern, before)
+        shown = _matching(server, who, pattern, before)
     except DefinitionError as problem:
         error = problem
     return render(
@@ -78,17 +79,21 @@ def _vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _matching(server: WebServices, pattern: str, before: int) -> Sequence[StoredEvent]:
-    """The newest matching events before a number (0: all), newest first."""
+def _matching(server: WebServices, who: Caller, pattern: str, before: int) -> Sequence[StoredEvent]:
+    """The newest matching events before a number (0: all), newest first, of those that `who` may see."""
     try:
         compiled = compile_pattern(json.loads(pattern)) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
     end = before - 1 if before else server.store.event_log.newest()
-    reach = MAX_READ if compiled else PAGE_SIZE
+    reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
     read = server.store.event_log.read(max(0, end - reach), reach)
-    newest_first = reversed([event for event in read if event.seq <= end])
-    return [event for event in newest_first if compiled is None or compiled.matches(event.body)][:PAGE_SIZE]
+    visible = (
+        event
+        for event in reversed(read)
+        if event.seq <= end and who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+    )
+    return [event for event in visible if compiled is None or compiled.matches(event.body)][:PAGE_SIZE]
 
 
 @router.get("/events/rules")

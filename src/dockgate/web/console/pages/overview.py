@@ -77,6 +77,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
 
 
 @router.get("/live")
+@api.checks_token_limits
 async def live(
     request: Request, who: api.Reader, threads: api.ThreadsDependency, subject: str = ""
 ) -> StreamingResponse:
@@ -84,7 +85,7 @@ async def live(
     changes: LiveChanges = request.app.state.live_changes
     subjects = tuple(filter(None, subject.split(",")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(changes.stream(subjects, threads), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(changes.stream(who, subjects, threads), media_type="text/event-stream", headers=headers)
 
 
 def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
