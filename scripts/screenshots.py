@@ -5,10 +5,11 @@ python scripts/screenshots.py [FOLDER]
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -16,17 +17,24 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, Route, ViewportSize, sync_playwright  # noqa: E402
+from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider  # noqa: E402
+from tests.scenarios.accessibility import CHROMIUM  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
 from tests.scenarios.live import until  # noqa: E402
 from tests.scenarios.planned_images import advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
 
+from dockgate.config import OidcSettings  # noqa: E402
 from dockgate.delivery.model import ActionKey  # noqa: E402
+from dockgate.delivery.ports import Clock  # noqa: E402
+from dockgate.identity.openid.connection import ProviderConnection  # noqa: E402
+from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
 from dockgate.scanner.model import Inventory  # noqa: E402
+from dockgate.services.first_admin import LINK_PATH  # noqa: E402
+from dockgate.services.provider_sign_in import read_mapping  # noqa: E402
 from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
-CHROMIUM = "/usr/bin/chromium"
 # Height of a screenshot in pixels; longer pages are cut.
 HEIGHT = 860
 VIEWS = (("light", 1280), ("dark", 1280), ("phone", 360))
@@ -55,7 +63,22 @@ BASE_LAYERS = 2
 
 
 class Site(ServerSystem):
-    """A server whose images have layers: the first ones are the base image's."""
+    """A server whose images have layers: the first ones are the base image's. People sign in at a fake provider."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, identity_provider=self._provider, group_roles=read_mapping([("platform", "admin")]))
+
+    def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
+        self.provider = FakeProvider(clock)
+        settings = OidcSettings(ISSUER, CLIENT, SECRET)
+        return OpenIdProvider(settings, return_url, clock, ProviderConnection(transport=self.provider.transport))
+
+    def refuse(self, route: Route) -> None:
+        """Answer as the provider: a person without a group goes back at once."""
+        person = {"sub": "kim", "email": "kim@example.org", "email_verified": True, "groups": []}
+        back = escape(self.provider.authorize(route.request.url, **person))
+        html = f'<meta http-equiv="refresh" content="0;url={back}">'
+        route.fulfill(body=html, content_type="text/html")
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         return [_layered(inventory) for inventory in super()._read(repository, digest)]
@@ -75,17 +98,31 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as data, Site(Path(data)) as server:
         pages = _fill(server)
-        token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@example.org"})["token"]
+        verdict = server.post(f"{pages['verdict']}/link", {})["url"]
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for view, width in VIEWS:
-                page = _sign_in(browser, server.url, token, view, width)
-                for name, path in pages.items():
-                    page.goto(path)
-                    page.wait_for_timeout(200)
-                    page.screenshot(path=folder / f"{name}-{view}.png")
-                page.context.close()
+                link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
+                _take(_open(browser, server.url, view, width), folder, view, {"first-admin": link})
+            token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@example.org"})["token"]
+            visited = {"signin": "/signin", "signin-refused": "/signin/provider", "verdict-link": verdict}
+            for view, width in VIEWS:
+                page = _open(browser, server.url, view, width)
+                page.route(f"{ISSUER}/**", server.refuse)
+                _take(page, folder, view, visited)
+                page = _open(browser, server.url, view, width)
+                _sign_in(page, token)
+                _take(page, folder, view, pages)
             browser.close()
+
+
+def _take(page: Page, folder: Path, view: str, pages: Mapping[str, str]) -> None:
+    """Write a file for each page, and close the browser's window."""
+    for name, path in pages.items():
+        page.goto(path)
+        page.wait_for_timeout(200)
+        page.screenshot(path=folder / f"{name}-{view}.png")
+    page.context.close()
 
 
 def _fill(server: ServerSystem) -> dict[str, str]:
@@ -160,17 +197,19 @@ def _fill_past(server: ServerSystem) -> None:
     server.clock.ahead = timedelta()
 
 
-def _sign_in(browser: Browser, url: str, token: str, view: str, width: int) -> Page:
-    """A page of the width in the view's colours, signed in."""
+def _open(browser: Browser, url: str, view: str, width: int) -> Page:
+    """A page of the width in the view's colours."""
     scheme: Literal["dark", "light"] = "dark" if view == "dark" else "light"
     viewport = ViewportSize(width=width, height=HEIGHT)
     context = browser.new_context(base_url=url, color_scheme=scheme, viewport=viewport)
-    page = context.new_page()
+    return context.new_page()
+
+
+def _sign_in(page: Page, token: str) -> None:
     page.goto("/signin")
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/")
-    return page
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from tests.scenarios.accessibility import CHROMIUM, faults_of
 from tests.scenarios.console_site import Site
 from tests.scenarios.planned_images import advisory
-from tests.scenarios.server import ServerSystem
+from tests.scenarios.provider_site import Place
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
@@ -17,7 +17,6 @@ from dockgate.vulnerabilities.model import Severity
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
-CHROMIUM = "/usr/bin/chromium"
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 START = (
     *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
@@ -27,25 +26,11 @@ START = (
 )
 # Pages of one walk: the first of each kind are reached long before.
 MAX_PAGES = 70
-RUN_AXE = """
-    options => axe.run(document, options).then(
-        results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))
-"""
-# The scheme, the width in pixels, and what axe looks for: {} for everything, None for nothing. Another scheme has other
-# contrasts; a narrow window has other elements.
-CONTRAST: dict[str, object] = {"runOnly": ["color-contrast"]}
-LOOKS: tuple[tuple[str, int, dict[str, object] | None], ...] = (
-    ("light", 1440, {}),
-    ("dark", 1440, CONTRAST),
-    ("dark", 768, None),
-    ("dark", 360, CONTRAST),
-    ("light", 360, {}),
-)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+    with Place(Path(tmp_path_factory.mktemp("console"))).server as server:
         yield Site(server)
 
 
@@ -107,26 +92,39 @@ def test_every_page_is_accessible_and_fits_its_screen(chromium: Browser, site: S
     page.on("console", note)
     page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
     faults, count = [], 0
-    for path in _walk(page):
+    for _ in _walk(page):
         count += 1
-        page.evaluate(Axe().axe_script)
-        for scheme, width, options in LOOKS:
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.set_viewport_size({"width": width, "height": 900})
-            faults += [f"{path}: {scheme}, {width} px: {fault}" for fault in _faults(page, options)]
+        faults += faults_of(page)
     assert not faults, "\n".join(faults[:20])
     assert not messages, "\n".join(messages[:20])
     assert count > 40
     page.context.close()
 
 
-def _faults(page: Page, options: dict[str, object] | None) -> Iterator[str]:
-    """What axe finds, if it is to look, and whether the page is wider than its window."""
-    if options is not None:
-        yield from page.evaluate(RUN_AXE, {"resultTypes": ["violations"], **options})
-    excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    if excess > 0:
-        yield f"{excess} pixels too wide"
+def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: Browser, site: Site) -> None:
+    """What a person sees before signing in, whether that succeeds or not, and a verdict by a signed link."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+
+    def examine(heading: str) -> None:
+        expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+        faults.extend(faults_of(page))
+
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    page.goto(site.server.post(f"/verdicts/{verdict}/link", {})["url"])
+    examine("Rejected")
+    page.goto(f"{site.server.url}/signin/provider/return?state=x&code=y")
+    examine("You are not signed in")
+    page.goto(f"{site.server.url}/signin")
+    expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
+    examine("Sign in")
+    page.get_by_label("Token").fill("dgt_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("That token is not valid")
+    examine("Sign in")
+    assert not faults, "\n".join(faults[:20])
+    context.close()
 
 
 def test_a_page_follows_what_happens_and_keeps_the_focus(chromium: Browser, site: Site) -> None:

@@ -3,8 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from tests.scenarios.accessibility import CHROMIUM, faults_of
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
+
+from dockgate.services.first_admin import LINK_PATH
 
 
 def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp_path: Path) -> None:
@@ -17,3 +22,30 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
         assert browser.get("/").status_code == 303
         assert browser.send_form("/signin", token=token[0]).status_code == 303
         assert "Anyone on this machine" not in browser.get("/").text
+
+
+@pytest.mark.real
+@pytest.mark.long
+def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
+    faults: list[str] = []
+    with ServerSystem(tmp_path) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(base_url=server.url)
+
+        def examine(heading: str) -> None:
+            expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+            faults.extend(faults_of(page))
+
+        page.goto(f"{LINK_PATH}?key=wrong")
+        examine("not valid")
+        page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+        examine("Become the administrator")
+        page.get_by_role("textbox", name=re.compile("^Name")).fill("no name")
+        page.get_by_role("button").click()
+        expect(page.get_by_role("alert")).to_contain_text("No administrator was added")
+        examine("Become the administrator")
+        page.get_by_role("textbox", name=re.compile("^Name")).fill("ada")
+        page.get_by_role("button").click()
+        examine("You are the administrator")
+        browser.close()
+    assert not faults, "\n".join(faults[:20])

@@ -1,0 +1,39 @@
+"""What axe finds on a page in a real browser, in every scheme and width, and whether the page fits its window."""
+
+from collections.abc import Iterator
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+CHROMIUM = "/usr/bin/chromium"
+RUN_AXE = """
+    options => axe.run(document, options).then(
+        results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))
+"""
+# The scheme, the width in pixels, and what axe looks for: {} for everything, None for nothing. Another scheme has other
+# contrasts; a narrow window has other elements.
+CONTRAST: dict[str, object] = {"runOnly": ["color-contrast"]}
+LOOKS: tuple[tuple[str, int, dict[str, object] | None], ...] = (
+    ("light", 1440, {}),
+    ("dark", 1440, CONTRAST),
+    ("dark", 768, None),
+    ("dark", 360, CONTRAST),
+    ("light", 360, {}),
+)
+
+
+def faults_of(page: Page) -> Iterator[str]:
+    """The faults of the page that is open: it is not opened again, but its scheme and width change."""
+    page.evaluate(Axe().axe_script)
+    for scheme, width, options in LOOKS:
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 900})
+        yield from (f"{page.url}: {scheme}, {width} px: {fault}" for fault in _faults(page, options))
+
+
+def _faults(page: Page, options: dict[str, object] | None) -> Iterator[str]:
+    if options is not None:
+        yield from page.evaluate(RUN_AXE, {"resultTypes": ["violations"], **options})
+    excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if excess > 0:
+        yield f"{excess} pixels too wide"
