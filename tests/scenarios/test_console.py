@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -38,9 +38,9 @@ START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies",
 MORE = ("/people", "/audit", "/settings", "/styleguide", "/search?q=api", "/signin")
 
 
-def _pages(browser: Browser) -> Iterator[tuple[str, httpx.Response]]:
+def _pages(browser: Browser, start: Sequence[str] = START + MORE) -> Iterator[tuple[str, httpx.Response]]:
     """Every page that can be reached by links, lists of images with two filters at most."""
-    waiting, seen = [*START, *MORE], set(START + MORE)
+    waiting, seen = [*start], {*start}
     while waiting:
         path = waiting.pop()
         answer = browser.get(path)
@@ -69,6 +69,19 @@ def test_every_page_of_every_role_is_whole_and_offers_only_what_the_role_may_do(
                 if action in ("/theme", "/people", "/waivers/new") or action.endswith(("/scale", "/roles", "/vote")):
                     assert browser.send_form(action).status_code != 403, (path, action)
     assert {f"/executions/{site.execution}", f"/images/{site.approved}", "/running/web", "/policies/default"} <= paths
+
+
+def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) -> None:
+    person = {"name": "kim", "roles": [], "project_roles": [{"role": "developer", "repositories": "api/*"}]}
+    site.server.post("/principals", person)
+    paths = set()
+    with Browser(site.server, site.token("kim")) as browser:
+        for path, answer in _pages(browser, ("/",)):
+            paths.add(path)
+            assert answer.status_code in (200, 303), (path, answer.text)
+            for name in (site.approved, site.approved[7:19], "web/app", "/running/web"):
+                assert name not in answer.text, path
+    assert {f"/executions/{site.execution}", f"/images/{site.rejected}", "/pipelines/api", "/events"} <= paths
 
 
 def test_pages_of_a_viewer_have_no_form_that_changes_anything(site: Site) -> None:
@@ -215,6 +228,13 @@ def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
     assert answer.status_code == 409
     assert "typed text" in answer.text
     assert "has moved" in answer.text
+
+
+def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        assert _edit(browser, content="  two blanks\n\tand a tab  ").status_code == 303
+        answer = browser.get("/repositories/web/raw/Dockerfile?at=main")
+    assert answer.text == "  two blanks\n\tand a tab  \n"
 
 
 @pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])

@@ -15,6 +15,8 @@ from dockgate.web.console.rendering import render
 
 # Fields of a form, and parts of the path of a page to return to.
 MAX_FIELDS = 100
+# Fields whose blanks mean something: the content of a file.
+TEXT_FIELDS = frozenset({"content"})
 
 
 class PageRoute(GuardedRoute):
@@ -37,7 +39,7 @@ def page_router() -> APIRouter:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, without surrounding blanks. Raises UsageError for a malformed body."""
+    """The fields of a form, without surrounding blanks except for texts. Raises UsageError for a malformed body."""
     body = await request.body()
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
@@ -46,7 +48,7 @@ async def form_of(request: Request) -> dict[str, str]:
         raise UsageError(f"The form cannot be read: {error}.", "Send it again from the page.") from None
     if any("\0" in value for _, value in fields):
         raise UsageError("The form contains a NUL character.", "Remove it.")
-    return {name: value.strip() for name, value in fields}
+    return {name: value if name in TEXT_FIELDS else value.strip() for name, value in fields}
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
+from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.model import ActionKey, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import starters
 from dockgate.gate.model import Verdict
+from dockgate.identity.model import Caller
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
 from dockgate.web import api
@@ -31,11 +33,15 @@ router = page_router()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An approval with its votes and its verdict, None before there is one."""
+    """An approval with its votes and its verdict, None before there is one.
+
+    `objection` is why a vote of the person at the page would not count, None if it would.
+    """
 
     approval: ApprovalView
     votes: Sequence[Vote]
     verdict: Verdict | None
+    objection: str | None
 
 
 @router.get("/executions/{execution_id}")
@@ -44,7 +50,9 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
     view = calls.show(execution_id, who, server)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): _decision(server, action.approval) for stage, action in actions if action.approval
+        (stage.name, action.name): _decision(server, action.approval, who)
+        for stage, action in actions
+        if action.approval
     }
     return render(
         request,
@@ -62,10 +70,15 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
     )
 
 
-def _decision(server: api.ServerDependency, approval: ApprovalView) -> Decision:
+def _decision(server: api.ServerDependency, approval: ApprovalView, who: Caller) -> Decision:
     votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
     verdict = server.store.verdicts.get(approval.verdict) if approval.verdict else None
-    return Decision(approval, votes, verdict)
+    objection = None
+    if approval.approvers:
+        objection = vote_objection(approval.approvers, who.principal, approval.committers, approval.repository)
+        if who.name in [vote.who for vote in votes]:
+            objection = f"{who.name} has voted"
+    return Decision(approval, votes, verdict, objection)
 
 
 @router.post("/executions/{execution_id}/stop")
@@ -164,7 +177,7 @@ def approval(approval_id: str, request: Request, who: api.Reader, server: api.Se
     shown = approval_calls.view(approval_calls.show(approval_id, who, server))
     if not ApprovalId(approval_id).is_external:
         return see_other(_page(approval_id))
-    decision = _decision(server, shown)
+    decision = _decision(server, shown, who)
     return render(request, who, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}")
 
 

@@ -3,6 +3,7 @@
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.delivery.model import RunState
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
@@ -28,6 +29,7 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
     verdicts = server.store.verdicts.of_image(image.digest) if image else ()
+    under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
     return render(
         request,
         who,
@@ -39,6 +41,7 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
         definition=definition,
         image=image,
         verdict=verdicts[0] if verdicts else None,
+        goal=under_way[0] if under_way else view.service.desired_count,
         most_tasks=calls.MAX_TASKS,
     )
 

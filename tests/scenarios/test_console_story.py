@@ -1,0 +1,246 @@
+"""The whole story in a real browser: from the first administrator to a service that a person approved."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from tests.scenarios import advisories
+from tests.scenarios.accessibility import CHROMIUM
+from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+# For what a build, a scan or a deployment ends, in milliseconds.
+PATIENCE = 60_000
+VULNERABILITY = "CVE-2026-1000"
+START = """\
+FROM scratch
+COPY root/ /
+CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
+"""
+INSTALL = (
+    'RUN ["/bin/busybox", "sh", "-c", "printf \'Package: demo\\\\nStatus: install ok installed\\\\n'
+    "Architecture: amd64\\\\nVersion: {}\\\\nDescription: a package\\\\n' > /var/lib/dpkg/status\"]\n"
+)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """A server that does not run yet, with an advisory on `demo` before 2.0."""
+    live = Live(tmp_path / "server")
+    advisories.write(tmp_path / "feed", advisories.DEMO)
+    live.dockgate("db", "build", "--from", str(tmp_path / "feed"))
+    try:
+        yield live
+    finally:
+        live.purge()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Person:
+    """A person at a browser; `faults` are what the browser complained of."""
+
+    page: Page
+    faults: list[str]
+
+    @classmethod
+    def sit_down(cls, chromium: Browser, live: Live) -> "Person":
+        context: BrowserContext = chromium.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
+        person = cls(context.new_page(), [])
+        person.page.on("console", person._note)
+        person.page.on("pageerror", lambda error: person.faults.append(str(error)))
+        return person
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{self.page.url}: {message.text}")
+
+    @property
+    def answer(self) -> Locator:
+        """What the page says first."""
+        return self.page.locator(".answer").first
+
+    def field(self, label: str) -> Locator:
+        """The field whose label begins with these words; a hint may come after them."""
+        return self.page.get_by_label(re.compile(f"^\\s*{label}"))
+
+    def follow(self, *names: str) -> None:
+        """Press one link after the other."""
+        for name in names:
+            here = self.page.url
+            self.page.get_by_role("link", name=name, exact=True).first.click()
+            self.page.wait_for_url(lambda url, here=here: url != here)
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def sees(self, heading: str) -> None:
+        expect(self.page.get_by_role("heading", level=1)).to_contain_text(heading)
+
+    def create(self, kind: str, name: str, **choices: str) -> None:
+        """Create a document from its template, on the page of a list."""
+        self.follow(f"New {kind}")
+        for label, choice in choices.items():
+            self.field(label.capitalize()).select_option(label=choice)
+        self.field("Name").fill(name)
+        self.press("Fill in")
+        self.press(f"Create {kind}")
+        self.sees(name)
+
+    def change_dockerfile(self, text: str, message: str) -> None:
+        """Commit a Dockerfile on its page."""
+        self.follow("Repositories", "web", "Dockerfile", "Edit")
+        self.field("Content").fill(text)
+        self.field("Message").fill(message)
+        self.press("Commit")
+        self.sees(message)
+
+    def open_execution(self, number: int) -> None:
+        """Wait on the page of the pipeline until it has this execution, without loading the page again."""
+        self.follow("Pipelines", "Web")
+        self.page.get_by_role("link", name=f"#{number}", exact=True).click(timeout=PATIENCE)
+        self.sees(f"Web-{number}")
+
+    def waits_for(self, words: str) -> None:
+        """Look at the page until its answer has these words, without loading it again."""
+        expect(self.answer).to_contain_text(words, timeout=PATIENCE)
+
+
+def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_person(
+    live: Live, chromium: Browser, tmp_path: Path
+) -> None:
+    started = live.dockgate("up", "--detach")
+    ada, ben = Person.sit_down(chromium, live), Person.sit_down(chromium, live)
+    token = _become_administrator(ada, started)
+    approver = _add_approver(ada)
+    ada.follow("Repositories")
+    ada.create("repository", "web")
+    _push_application(Clone(live, "web", tmp_path / "web"), token)
+    ada.follow("Running")
+    ada.create("service", "web")
+    ada.follow("Pipelines")
+    ada.create("pipeline", "Web", repository="web", service="web", template="Build, check, deploy")
+
+    ada.change_dockerfile(_dockerfile("1.0"), "Install demo 1.0")
+    ada.open_execution(1)
+    ada.waits_for("Failed")
+    expect(ada.answer).to_contain_text("CRITICAL")
+    ada.follow("Verdict")
+    ada.sees("Rejected")
+    row = ada.page.get_by_role("row").filter(has_text=VULNERABILITY)
+    expect(row).to_contain_text("demo")
+    expect(row).to_contain_text("1.0 → 2.0")
+    expect(row).to_contain_text("Blocks.")
+
+    ada.change_dockerfile(_dockerfile("2.0"), "Install demo 2.0")
+    ada.open_execution(2)
+    ada.waits_for("Succeeded")
+    ada.follow("Running", "web")
+    expect(ada.answer).to_contain_text("1 of 1 task runs")
+
+    ada.field("Tasks").fill("2")
+    ada.press("Change")
+    ada.waits_for("2 of 2 tasks run")
+
+    ada.page.get_by_role("searchbox", name=re.compile("Search")).fill(VULNERABILITY)
+    ada.page.keyboard.press("Enter")
+    ada.sees(VULNERABILITY)
+    expect(ada.answer).to_contain_text("Runs nowhere, lies in 1 image")
+    expect(ada.page.locator("#images").get_by_role("row").filter(has_text="web/app")).to_contain_text("1.0 → 2.0")
+
+    ada.follow("Waive it")
+    ada.field("Image repository").fill("web/app")
+    ada.field("Until").first.fill("2999-01-01")
+    ada.field("Owner").fill("ada")
+    ada.field("Reason").fill("It is never called.")
+    ada.press("Save waiver")
+    ada.sees("w-")
+
+    _ask_people(ada)
+    ada.change_dockerfile(_dockerfile("1.0", "# Back to what is tested."), "Go back to demo 1.0")
+    ada.open_execution(3)
+    ada.waits_for("Waiting")
+    expect(ada.page.locator("#live")).to_contain_text("Others decide.")
+
+    ben.page.goto("/signin")
+    ben.field("Token").fill(approver)
+    ben.press("Sign in")
+    ben.page.locator(".queue").get_by_role("link", name="Decide").click()
+    ben.sees("Web-3")
+    expect(ben.page.locator("#live .panel")).to_contain_text("0 of 1 said yes")
+    ben.field("Reason").fill("The waiver covers it.")
+    ben.press("Approve")
+    ben.waits_for("Succeeded")
+    ada.waits_for("Succeeded")
+    ada.follow("Running", "web")
+    ada.waits_for("2 of 2 tasks run")
+    assert [*ada.faults, *ben.faults] == []
+
+
+def _dockerfile(version: str, comment: str = "") -> str:
+    first, copy, command = START.splitlines(keepends=True)
+    return f"{first}{comment}\n{copy}{INSTALL.format(version)}{command}"
+
+
+def _become_administrator(person: Person, started: str) -> str:
+    """Open the link that the server printed when it started. Returns the token that the page shows."""
+    (link,) = re.findall(r"http\S+/first-admin\?key=\S+", started)
+    person.page.goto(link)
+    person.field("Name").fill("ada")
+    person.field("E-mail").fill("ada@example.org")
+    person.press("Become the administrator")
+    person.sees("You are the administrator")
+    token = person.page.locator(".command pre").inner_text()
+    person.page.goto("/")
+    person.sees("Nothing needs you")
+    return token
+
+
+def _add_approver(person: Person) -> str:
+    """Add ben. Returns his token."""
+    person.follow("People")
+    person.field("Name").fill("ben")
+    person.field("E-mail").fill("ben@example.org")
+    person.field("approver").check()
+    person.press("Add")
+    person.sees("ben")
+    person.press("Make a token")
+    return person.page.locator(".command pre").first.inner_text()
+
+
+def _push_application(clone: Clone, token: str) -> None:
+    """Push what a page cannot edit: a program. No pipeline exists yet that this would start."""
+    clone.init()
+    clone.git("remote", "set-url", "origin", clone.live.url.replace("//", f"//ada:{token}@") + "/git/web.git")
+    clone.write({"Dockerfile": START, "root/etc/os-release": OS_RELEASE, "root/www/index.html": "hello"})
+    for folder in ("root/bin", "root/var/lib/dpkg"):
+        (clone.folder / folder).mkdir(parents=True)
+    (clone.folder / "root/var/lib/dpkg/status").touch()
+    shutil.copy(BUSYBOX, clone.folder / "root/bin/busybox")
+    clone.commit("A program")
+    clone.push()
+
+
+def _ask_people(person: Person) -> None:
+    """Edit the pipeline, so that a person decides, too."""
+    person.follow("Pipelines", "Web", "Edit definition")
+    text = person.field("Stages and actions, as YAML")
+    written = text.input_value()
+    changed = re.sub("( *)type: approval\n", r"\g<0>\g<1>approvers: {roles: [approver], count: 1}\n", written)
+    assert changed != written
+    text.fill(changed)
+    expect(person.page.locator("#check")).to_contain_text("Valid Pipeline.")
+    person.press("Save as version 2")
+    expect(person.page.get_by_role("button", name="Save as version 3")).to_be_visible()
