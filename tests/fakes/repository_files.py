@@ -8,7 +8,7 @@ from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.ports import Commit
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
-from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit
+from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 
 # A branch that exists only while a commit is made.
@@ -23,7 +23,7 @@ class MemoryFiles:
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
         files = self._host.files(repository, revision)
-        start = f"{folder}/" if folder else ""
+        start = f"{check_path(folder)}/" if folder else ""
         entries: dict[str, TreeEntry] = {}
         for path, text in files.items():
             name, slash, _ = path.removeprefix(start).partition("/")

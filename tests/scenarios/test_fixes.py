@@ -150,8 +150,9 @@ def test_a_rebuild_that_fixes_nothing_is_refused_by_the_gate_and_not_tried_again
 
 
 def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) -> None:
+    odd = {"a:folder/requirements.txt": "flask==1.0\n", "a\nline/package.json": "{"}
     files = {"requirements.txt": "flask==1.0\nother==1.0\n", "app.py": "pass\n"}
-    image = server.deliver("pins", "onFix: rebuild", python("flask", "1.0"), files=files)
+    image = server.deliver("pins", "onFix: rebuild", python("flask", "1.0"), files={**odd, **files})
     head = server.server.source.heads("pins")["main"]
     server.publish(python_advisory("flask", "2.0"))
     fix = server.fix("pins")

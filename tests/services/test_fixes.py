@@ -1,7 +1,7 @@
 """Fixes, interrupted at every point: the same rows, commits, branches and executions as without."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,8 +52,11 @@ class Search:
     is_bad: bool = True
     base: str | None = None
     searches: int = 0
+    failing: str = ""
 
     def delivered(self, name: str) -> Delivered | None:
+        if name == self.failing:
+            raise RecursionError("an unexpected file")
         is_under_way = any(not each.state.is_final for each in self.store.executions.for_pipeline(name))
         return None if is_under_way else self.delivery
 
@@ -275,3 +278,12 @@ def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(
     assert "npm install --package-lock-only lodash@4.17.21" in commit.message
     (event,) = store.event_log.read()
     assert event.body["detail"]["obstacles"][0].startswith(note)
+
+
+def test_a_pipeline_whose_search_fails_keeps_no_other_from_its_fix(store: Store) -> None:
+    """Its repository and its image are what developers pushed: what they break is their own."""
+    site = Site(store, FixAction.NOTIFY, CHANGE)
+    store.pipelines.put(replace(site.pipeline, name="a-hostile-one"), site.clock.now())
+    site.search.failing = "a-hostile-one"
+    site.server().review()
+    assert site.fix().state is FixState.OFFERED

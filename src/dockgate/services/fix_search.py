@@ -9,7 +9,7 @@ from dockgate.delivery.fixes import BaseChange, FixDetails, FixKind, FixPlan, Ne
 from dockgate.delivery.model import Action, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import collect_variables, latest_runs, resolve_variables
 from dockgate.delivery.ports import Advisories, ImageResolver
-from dockgate.delivery.repository_files import EntryKind, RepositoryFiles
+from dockgate.delivery.repository_files import EntryKind, RepositoryFiles, TreeEntry
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase
 from dockgate.gate.replay.case_diff import with_own_layers_of
@@ -20,7 +20,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts import Verdicts
-from dockgate.shared.errors import DockgateError
+from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import with_versions
 
@@ -312,7 +312,7 @@ class FixSearch:
         names: set[str] = set()
         folders = [""]
         for folder in folders:
-            for entry in self.files.list(delivered.source, commit, folder):
+            for entry in self._entries(delivered.source, commit, folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.kind is EntryKind.FILE:
                     names.add(path)
@@ -323,6 +323,13 @@ class FixSearch:
         locks = {path for path in names if path.rpartition("/")[2] in _LOCKS | _OTHER_LOCKS}
         readable = {path: text for path, text in texts.items() if text is not None}
         return ProjectFiles(delivered.dockerfile, readable, frozenset(locks | readable.keys()))
+
+    def _entries(self, source: str, commit: str, folder: str) -> Sequence[TreeEntry]:
+        """The entries of a folder; none of one whose name cannot be read, such as one that is not UTF-8."""
+        try:
+            return self.files.list(source, commit, folder)
+        except (NotFoundError, UsageError):
+            return ()
 
     def _text(self, source: str, commit: str, path: str) -> str | None:
         try:

@@ -78,6 +78,8 @@ class Fixes:
                 raise
             except DockgateError as error:
                 _log.warning("Fixes of the pipeline %s: %s", name, error.full_message)
+            except Exception as error:
+                _log.error("Fixes of the pipeline %s failed", name, exc_info=error)
 
     def _review(self, name: str, on_fix: FixSettings | None) -> None:
         present = self.store.fixes.open(name)

@@ -63,6 +63,8 @@ class ApprovedImages:
                         evaluated[key] = present
             except DockgateError as error:
                 _log.warning("%s was not judged again: %s", followed.image, error.full_message)
+            except Exception as error:
+                _log.error("judging %s again failed", followed.image, exc_info=error)
         self._evaluated = evaluated
 
     def _evaluate(self, followed: FollowedImage) -> None:

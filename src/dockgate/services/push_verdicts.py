@@ -53,6 +53,9 @@ class PushVerdicts:
         except DockgateError as error:
             self._failed[image] = self.monotonic() + RETRY_SECONDS
             _log.warning("%s was not judged after its push, and is tried again: %s", image, error.full_message)
+        except Exception as error:
+            self._failed[image] = self.monotonic() + RETRY_SECONDS
+            _log.error("judging %s after its push failed, and is tried again", image, exc_info=error)
 
     def _judge(self, image: str) -> None:
         scan = self.store.images.scan(image)
