@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.identity.model import Role
+from dockgate.identity.model import Permission, Role, digest
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity import People
 from dockgate.services.sessions import IDLE_HOURS, MOST_DAYS, Sessions
-from dockgate.shared.errors import UnknownCallerError
+from dockgate.shared.errors import NotFoundError, UnknownCallerError
 from dockgate.store import open_store
 
 START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -101,3 +101,14 @@ def test_sessions_that_are_over_are_deleted(door: Door) -> None:
 @pytest.mark.parametrize("secret", ["", "x", "\ud800"])
 def test_nonsense_is_no_session(door: Door, secret: str) -> None:
     assert not door.is_open(secret)
+
+
+def test_a_limited_token_neither_sees_nor_ends_the_sessions_of_other_tokens(door: Door) -> None:
+    _, text = door.people.issue("ada", 1, [Permission.READ])
+    limited_session, full_session = door.sessions.start(text), door.sessions.start(door.token)
+    reader, ada = door.sessions.caller(limited_session), door.sessions.caller(full_session)
+    assert [session.digest for session in door.sessions.of(reader)] == [digest(limited_session)]
+    assert {session.digest for session in door.sessions.of(ada)} == {digest(limited_session), digest(full_session)}
+    with pytest.raises(NotFoundError):
+        door.sessions.end_of(reader, digest(full_session))
+    assert door.is_open(full_session)

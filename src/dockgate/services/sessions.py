@@ -75,8 +75,17 @@ class Sessions:
         self._end(digest(secret))
 
     def of(self, caller: Caller) -> Sequence[Session]:
-        """List the caller's sessions that are not over, newest first."""
-        return [session for session in self.store.sessions.of_principal(caller.name) if self._is_active(session)]
+        """List the caller's sessions that are not over, newest first.
+
+        A token that is limited to some permissions or repositories reaches the sessions of its own alone.
+        """
+        token = caller.token
+        own = token.id if token and (token.scopes or token.repositories or token.pipelines) else None
+        return [
+            session
+            for session in self.store.sessions.of_principal(caller.name)
+            if self._is_active(session) and own in (None, session.token)
+        ]
 
     def end_of(self, caller: Caller, session_digest: str) -> None:
         """End a session of the caller. Raises NotFoundError for one that is not theirs."""

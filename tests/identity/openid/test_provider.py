@@ -255,6 +255,12 @@ def test_the_userinfo_does_not_verify_an_address_of_the_token(case: Case) -> Non
         case.sign_in(sub="1", email="root@example.org")
 
 
+def test_the_token_does_not_verify_an_address_of_the_userinfo(case: Case) -> None:
+    case.fake.userinfo = {"sub": "1", "groups": ["developers"], "email": "root@example.org"}
+    with pytest.raises(DeniedError, match="no verified"):
+        case.sign_in(sub="1", email_verified=True)
+
+
 @pytest.mark.parametrize("groups", [None, {"platform": True}, 7, [["platform"]], ""])
 def test_groups_of_another_form_are_none(case: Case, groups: object) -> None:
     case.fake.metadata = {"userinfo_endpoint": None}

@@ -76,8 +76,8 @@ class OpenIdProvider:
             raise DeniedError("You are not signed in: the ID token has no usable subject.", "Sign in again.")
         if self._settings.groups_claim not in claims and metadata.userinfo_endpoint and isinstance(access_token, str):
             more = self._userinfo(metadata.userinfo_endpoint, access_token, subject)
-            if "email" in claims:  # the address and whether it is verified come from one document
-                more.pop("email_verified", None)
+            # The address and whether it is verified come from one document.
+            (more if "email" in claims else claims).pop("email_verified", None)
             claims = more | claims
         return _identity(claims, metadata.issuer, self._settings)
 
