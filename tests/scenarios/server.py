@@ -340,10 +340,10 @@ class ServerSystem:
     # --- the scanner ---------------------------------------------------------------------------------------------
 
     def _resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
-        """Any repository has every image, but `empty.example/app` none: `elsewhere.example/name:name` is the image of
-        that name."""
+        """Any repository has every image, but `empty.example/app` and those named `empty` have none:
+        `elsewhere.example/name:name` is the image of that name."""
         place, at, digest = reference.partition("@")
-        if sure and place == "empty.example/app":
+        if sure and (place == "empty.example/app" or place.endswith("/empty")):
             raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
         if at:
             return place.removeprefix(f"{self.registry.address}/"), digest
@@ -352,7 +352,7 @@ class ServerSystem:
             raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
         for digest, (name, _planned) in self.planned.items():
             if name == tag:
-                return place, digest
+                return place.removeprefix(f"{self.registry.address}/"), digest
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:

@@ -72,6 +72,14 @@ def pipeline_of(approval: Approval) -> str:
     return approval.pipeline or (approval.action.execution.rpartition("-")[0] if approval.action else "")
 
 
+def scope_of(approval: Approval) -> dict[str, str]:
+    """The repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
+
+    An outside pipeline chooses its name itself, so it belongs to no pipeline ("").
+    """
+    return {"repository": approval.repository, "pipeline": pipeline_of(approval) if approval.action else ""}
+
+
 def _require_name(what: str, text: str, required: bool) -> None:
     if (required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
         raise UsageError(

@@ -23,9 +23,9 @@ from dockgate.services.scans import ScanScheduler
 from dockgate.services.watching import Watching
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import own_repository
+from dockgate.shared.references import RepositoryReference, own_repository
 from dockgate.store import Store
-from dockgate.store.records import Scan
+from dockgate.store.records import Scan, ScanState
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,8 @@ class ApprovalRequests:
         It is settled at once where the image was scanned before.
 
         The scan is requested first: the reconciler answers approvals beside a failed scan, perhaps by an older report
-        of another scanner. An image that was scanned in another repository has to exist in the requested one: the
-        requester may not choose whose waivers and whose baseline count. The policy is the repository's own, or another
-        that the requester may name for it.
+        of another scanner. The image has to be in the repository (`require_image`). The policy is the repository's own,
+        or another that the requester may name for it.
         """
         request = replace(request, asker=requester.name)
         approval = self._find(request.id("", "")) if request.key else None
@@ -124,9 +123,7 @@ class ApprovalRequests:
             request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
             approval = self._find(request.id(repository, digest))
             if approval is None:
-                present = self.store.images.scan(digest)
-                if present is not None and present.repository != repository:
-                    self.resolve_image(request.reference, sure=True)
+                self.require_image(repository, digest)
                 scan = self.scans.request(repository, digest)
                 if scan.finished_at and not self.watching.is_watched(digest):
                     self.scans.request_again(repository, digest, scan.number)
@@ -134,6 +131,18 @@ class ApprovalRequests:
         if approval.state is ApprovalState.WAITING:
             self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)
         return self.store.approvals.get(approval.id)
+
+    def require_image(self, repository: str, digest: str) -> None:
+        """Raise NotFoundError unless the image is in the repository: a push of it is recorded, or the registry has it.
+
+        Otherwise a caller who names an image and a repository would have the image scanned there, see what is known of
+        it, and choose whose waivers and whose baseline count.
+        """
+        scan = self.store.images.scan(digest)
+        is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
+        if not is_scanned and not self.store.images.pushers(repository, digest):
+            place = RepositoryReference.parse(repository).with_registry(self.registry)
+            self.resolve_image(f"{place}@{digest}", sure=True)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""

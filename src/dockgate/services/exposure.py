@@ -279,7 +279,12 @@ class ExposureSearch:
                     if request.who is None or request.who.reaches(pipeline=name)
                 ],
                 packages=_packages(
-                    image, holdings.get(image.id, ()), subject, where.get(image.digest, ()), acceptances
+                    image,
+                    holdings.get(image.id, ()),
+                    subject,
+                    where.get(image.digest, ()),
+                    acceptances,
+                    [image.repository] if places.has(image.repository) else [],
                 ),
             )
             for image in images
@@ -292,12 +297,16 @@ def _packages(
     subject: _Subject,
     periods: Sequence[TagPeriod],
     acceptances: AcceptanceFinder,
+    elsewhere: Sequence[str],
 ) -> list[ExposedPackage]:
-    """The packages of an image that a question is about, each with each vulnerability; the worst first."""
+    """The packages of an image that a question is about, each with each vulnerability; the worst first.
+
+    `elsewhere` are the repositories whose waivers count for an image without `periods`.
+    """
     since = min((period.since for period in periods), default=image.seen_at)
     ends = [period.until for period in periods]
     until = None if None in ends or not ends else max(filter(None, ends))
-    repositories = sorted({period.repository for period in periods}) or [image.repository]
+    repositories = sorted({period.repository for period in periods}) or elsewhere
     entries: list[tuple[Holding, Affected | None]] = [
         (holding, affected)
         for holding in holdings

@@ -99,6 +99,10 @@ class UnknownImages:
         if image not in self._exposed:
             self._reasons.setdefault(image, []).append(reason)
 
+    def _visible(self, repository: str) -> str:
+        """The repository, "" if its images do not count: then the image runs from another one."""
+        return repository if self._places.has(repository) else ""
+
     def _views(self, ids: Sequence[int]) -> list[UnknownExposure]:
         images = {image.id: image for image in self._store.fleet.images(ids)} if ids else {}
         where: Mapping[str, tuple[str, str | None]] = {
@@ -109,7 +113,7 @@ class UnknownImages:
         return [
             UnknownExposure(
                 images[number].digest,
-                *where.get(images[number].digest, (images[number].repository, None)),
+                *where.get(images[number].digest, (self._visible(images[number].repository), None)),
                 "; ".join(self._reasons[number]),
             )
             for number in ids

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status
+from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.gate.watch import WatchState
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
@@ -143,11 +144,23 @@ class ImageSearch:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+        rows = [row if is_own else _with_newest(row, newest) for row, is_own in self._with_origin(rows)]
+        rows = [row for row in rows if not which.statuses or row.status in which.statuses]
         watched = self.watching.states({(row.repository, row.digest) for row in rows if row.gone_at is None})
         summaries = [
-            _summary(row, newest.get(row.digest), watched.get((row.repository, row.digest)), running) for row in rows
+            _summary(row, newest.get((row.repository, row.digest)), watched.get((row.repository, row.digest)), running)
+            for row in rows
         ]
         return summaries, position
+
+    def _with_origin(self, rows: Sequence[ListedImage]) -> Sequence[tuple[ListedImage, bool]]:
+        """Each row with whether its current verdict is by the policy of its repository.
+
+        The fleet judges an image once, by the policy of the repository where it was scanned.
+        """
+        assignments = self.watching.selection.assignments_of({row.repository for row in rows})
+        policies = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
+        return [(row, row.policy is None or row.policy == policies[row.repository]) for row in rows]
 
     def repositories(self, who: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
@@ -189,6 +202,13 @@ def _summary(
         cannot_judge_since=row.cannot_judge_since,
         services=[entry.service for entry in running if entry.digest == row.digest],
     )
+
+
+def _with_newest(row: ListedImage, newest: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
+    """The row with the newest verdict of its repository in place of another policy's."""
+    record = newest.get((row.repository, row.digest))
+    status = Status(record.status) if record else None
+    return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None)
 
 
 def _findings(counts: Sequence[int]) -> str:

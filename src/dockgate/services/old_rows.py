@@ -58,7 +58,7 @@ class OldRows:
         return Removed("revisions of services", count)
 
     def verdicts(self, remove: bool) -> Removed:
-        """Verdicts that a newer one of the same image, policy and status follows, and those of absent images."""
+        """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
         if not remove:
             return Removed("verdicts", rows.old_verdicts(self._before))

@@ -60,9 +60,13 @@ class Places(NamedTuple):
     running: Collection[str] = ()
     moved: bool = False
 
+    def has(self, repository: str) -> bool:
+        """Whether images of the repository count."""
+        return self.repositories is None or repository in self.repositories
+
     def shows(self, period: TagPeriod) -> bool:
         """Whether an image was there at the time, and in one of the repositories."""
-        if self.repositories is not None and period.repository not in self.repositories:
+        if not self.has(period.repository):
             return False
         if self.at is None:
             return self.moved or period.until is None

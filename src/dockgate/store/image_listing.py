@@ -64,7 +64,7 @@ class ListedImage(NamedTuple):
     """A place of an image. `tag` is "" for none; `until` is when the tag moved on or the image was deleted.
 
     `scanner` read it, "" if that is unknown. `status` is that of the current verdict, or of the newest one where the
-    image has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
+    place has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
     severity, in the order of `Severity`; both are None without one, as `since` and `cannot_judge_since` then are.
     """
 
@@ -87,10 +87,10 @@ class ListedImage(NamedTuple):
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 _IS_PUSH = verdicts.c.cause.startswith(PUSH_CAUSE)
-# The newest verdict that was requested, or else the newest on a push.
+# The newest verdict of the place that was requested, or else the newest on a push.
 _NEWEST = (
     select(verdicts.c.status)
-    .where(verdicts.c.image == _TAGS.digest)
+    .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
     .order_by(_IS_PUSH, verdicts.c.seq.desc())
     .limit(1)
     .scalar_subquery()
@@ -150,15 +150,19 @@ class ImageListing:
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if more else None
 
-    def newest_verdicts(self, images: Collection[str]) -> dict[str, VerdictRecord]:
-        """The newest verdict on each of these images that was requested, or else the newest on its push."""
-        number = func.row_number().over(partition_by=verdicts.c.image, order_by=(_IS_PUSH, verdicts.c.seq.desc()))
+    def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
+        """The newest verdict on each of these images in each repository, by repository and image.
+
+        It is one that was requested, or else one on a push.
+        """
+        place = verdicts.c.image, verdicts.c.repository
+        number = func.row_number().over(partition_by=place, order_by=(_IS_PUSH, verdicts.c.seq.desc()))
         ranked = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
         newest = ranked.where(verdicts.c.image.in_(sorted(images))).subquery()
         columns = [column for column in newest.c if column.name != "number"]
         with self._database.read() as connection:
             rows = connection.execute(select(*columns).where(newest.c.number == 1)).mappings()
-            return {row["image"]: VerdictRecord(**row) for row in rows}
+            return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
 
 
 def _status(judged_before: str) -> ColumnElement[Any]:

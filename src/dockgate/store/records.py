@@ -82,6 +82,7 @@ class VerdictRecord:
     """A stored verdict without its body.
 
     `cause` names what requested it, `waived` the findings that do not count in it (`summaries.count_waived`).
+    `repository` is the one whose waivers and baselines count, "" if none was named.
     """
 
     digest: str
@@ -92,6 +93,7 @@ class VerdictRecord:
     cause: str
     judged_at: str
     waived: str = ""
+    repository: str = ""
 
     @property
     def decides(self) -> bool:

@@ -134,7 +134,8 @@ class RowRetention:
     def delete_verdicts(self, before: str) -> int:
         """Delete verdicts made before that time. Returns how many.
 
-        Of each image, policy and status the newest stays, as long as the image is anywhere; and what an approval names.
+        Of each image, repository, policy and status the newest stays, as long as the image is anywhere; and what an
+        approval names.
         """
         with self._database.write() as connection:
             return connection.execute(delete(verdicts).where(_is_old_verdict(before))).rowcount
@@ -240,7 +241,7 @@ def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _is_old_verdict(before: str) -> ColumnElement[bool]:
     table = verdicts.c
-    groups = table.image, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
+    groups = table.image, table.repository, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
     newest = select(func.max(table.seq)).group_by(*groups)
     named = select(approvals.c.verdict).union(select(followed_images.c.verdict))
     pending = select(outbox.c.image).where(outbox.c.next_at.is_not(None), outbox.c.image.is_not(None))

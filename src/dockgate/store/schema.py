@@ -285,6 +285,7 @@ verdicts = Table(
     text("cause", unique=True),
     text("digest", ForeignKey(documents.c.digest)),
     text("image"),
+    text("repository"),
     text("policy"),
     Column("status", EnumText(Status), nullable=False),
     text("summary"),

@@ -72,6 +72,7 @@ class Verdicts:
             "cause": cause,
             "digest": body.digest,
             "image": verdict.image,
+            "repository": repository or "",
             "policy": verdict.policy,
             "status": verdict.status,
             "summary": verdict.summary,
@@ -128,6 +129,13 @@ class Verdicts:
                 if digests.provenance
                 else None,
             )
+
+    def repositories(self, image: str, digest: str) -> Sequence[str]:
+        """The repositories in which a verdict on an image was made, the first one first; "" stands for none."""
+        query = select(verdicts.c.repository).where(verdicts.c.image == image, verdicts.c.digest == digest)
+        query = query.order_by(verdicts.c.seq)
+        with self._database.read() as connection:
+            return list(dict.fromkeys(connection.scalars(query)))
 
     def get(self, digest: str) -> Verdict:
         """A verdict by its digest."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
 
-from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, pipeline_of
+from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, scope_of
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhook_signature import key
@@ -85,7 +85,7 @@ def _request_approval(
 ) -> CreatedApproval:
     address = server.registry
     reference = _reference(body, address)
-    who.require(pipeline=body.pipeline, repository=_qualified_repository(reference).removeprefix(f"{address}/"))
+    who.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, who)
     callback = None
     if body.callback is not None:
@@ -121,7 +121,7 @@ async def wait_for_decision(
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
     with server.approval_pubsub.subscribe(approval_id) as settled:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
-        who.require(pipeline=pipeline_of(approval), repository=approval.repository)
+        who.require(**scope_of(approval))
         if approval.state is ApprovalState.WAITING and wait:
             try:
                 async with asyncio.timeout(wait):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
-from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
@@ -94,7 +94,7 @@ def approvals(
     return [
         view(approval)
         for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
-        if who.reaches(pipeline=pipeline_of(approval), repository=approval.repository)
+        if who.reaches(**scope_of(approval))
     ]
 
 
@@ -120,7 +120,7 @@ def votes(approval_id: str, who: Reader, server: ServerDependency) -> list[Vote]
 def show(approval_id: str, who: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(who, approval_id, server)
-    may_decide = who.may(Permission.DECIDE, repository=approval.repository, pipeline=pipeline_of(approval))
+    may_decide = who.may(Permission.DECIDE, **scope_of(approval))
     return approval if may_decide else replace(approval, token="")
 
 
@@ -147,7 +147,7 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     They become waivers, and the execution is retried.
     """
     approval = _require_approval(who, approval_id, server)
-    if who.is_limited:  # an external pipeline chooses its own name, so check the repository too
+    if who.is_limited:  # the waivers are the repository's
         who.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
     retried = approval.action.execution if approval.action else ""
@@ -157,5 +157,5 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
 def _require_approval(who: Caller, approval_id: str, server: ServerDependency) -> Approval:
     """The approval. Raises DeniedError if the token is limited to other pipelines and repositories."""
     approval = server.store.approvals.get(approval_id)
-    who.require(pipeline=pipeline_of(approval), repository=approval.repository)
+    who.require(**scope_of(approval))
     return approval

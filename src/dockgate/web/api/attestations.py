@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services import deliveries
+from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
-from dockgate.web.api.images import require_image_access
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -39,8 +39,11 @@ def rotate(who: Administrator, server: ServerDependency) -> Keys:
 @checks_token_limits
 def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[Attestation]:
     """List the attestations of an image, newest first. Their content is in the registry."""
-    require_image_access(who, digest, server)
-    return list(deliveries.attestations(server.store.outbox, digest))
+    visibility = ImageVisibility(server.store, who)
+    visibility.require_image(digest)
+    names = visibility.repositories(digest) if who.is_limited else None
+    attested = deliveries.attestations(server.store.outbox, digest)
+    return [entry for entry in attested if names is None or entry.repository in names]
 
 
 def _attestor(server: WebServices) -> Attestor:

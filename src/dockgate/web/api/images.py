@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from dockgate.delivery.approval_request import pipeline_of
 from dockgate.delivery.model import REPOSITORY
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.replay import case_file
@@ -17,11 +16,12 @@ from dockgate.scanner.model import Inventory
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
 from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
+from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.verdict_links import DEFAULT_DAYS
 from dockgate.services.watching import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
-from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
+from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
@@ -142,8 +142,17 @@ def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
 @api.checks_token_limits
 def digests(kind: Kind, start: Start, who: api.Reader, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
-    matches = server.store.images.find_digests(kind, start, MAX_DIGESTS)
-    return [digest for digest, image in matches if may_see(who, image, server)]
+    return visible_digests(kind, start, who, server)
+
+
+def visible_digests(kind: str, start: str, who: Caller, server: WebServices) -> list[str]:
+    """The visible ones of the first digests of images or verdicts that begin so."""
+    visibility = ImageVisibility(server.store, who)
+    return [
+        digest
+        for digest, image in server.store.images.find_digests(kind, start, MAX_DIGESTS)
+        if (visibility.shows_image(image) if kind == "image" else visibility.shows_verdict(image, digest))
+    ]
 
 
 @router.get("/images/{digest}")
@@ -160,9 +169,17 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
-    verdicts, watches = server.store.verdicts.of_image(digest), list(server.watching.repositories(digest))
+    visibility = ImageVisibility(server.store, who)
+    verdicts, watches = visibility.verdicts(digest), list(server.watching.repositories(digest))
+    places, moves = list(server.image_search.places(digest)), list(server.store.images.tag_moves(digest))
+    if who.is_limited:  # the image may be elsewhere, too
+        names = visibility.repositories(digest)
+        pushes = [entry for entry in pushes if entry.repository in names]
+        moves = [entry for entry in moves if entry.repository in names]
+        places = [entry for entry in places if entry.repository in names]
+        watches = [entry for entry in watches if entry.repository in names]
     is_watched = is_watched_in(watches)
-    newest, places = _newest(verdicts), list(server.image_search.places(digest))
+    newest = _newest(verdicts)
     if places and places[0].status:
         newest |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
@@ -175,7 +192,7 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         scan=scan,
         places=places,
         pushes=pushes,
-        moves=list(server.store.images.tag_moves(digest)),
+        moves=moves,
         inventories=[
             InventoryView(item.platform, name, len(item.packages), len(item.unread))
             for item in inventories
@@ -190,10 +207,17 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
 
 
 def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[Inventory]]:
-    """The scan of an image, and its inventories if the scan has succeeded. DeniedError."""
-    require_image_access(who, digest, server)
+    """The scan of an image, and its inventories if the scan has succeeded. DeniedError.
+
+    An image that was scanned in a repository that the caller may not see has the scan in one that they may see.
+    """
+    visibility = ImageVisibility(server.store, who)
+    visibility.require_image(digest)
     scan = server.store.images.scan(digest)
     has_succeeded = scan is not None and scan.finished_at and not scan.reason
+    if scan is not None and scan.repository not in (visible := visibility.repositories(digest)):
+        reason = "it could not be read in another repository" if scan.reason else ""
+        scan = replace(scan, repository=visible[0], reason=reason)
     return scan, server.store.images.inventories(digest) if has_succeeded else ()
 
 
@@ -204,6 +228,7 @@ def scan(digest: api.Digest, body: ScanRequest, who: api.Runner, server: api.Ser
     if not re.fullmatch(REPOSITORY, body.repository):
         raise UsageError(f"{body.repository!r} is not a repository name.", "See `dockgate image list`.")
     who.require(repository=body.repository)
+    server.approval_requests.require_image(body.repository, digest)
     return server.scans.request(body.repository, digest)
 
 
@@ -219,16 +244,16 @@ async def findings(
     found_at: str = "",
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
-    await threads.run_prompt(_require_repository_access, who, digest, server)
+    await threads.run_prompt(ImageVisibility(server.store, who).require_all, digest)
     body = await request.body()
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 
 def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
-    """Record a report. With the permission accept it can replace a missing scan."""
+    """Record a report. With the permission accept, in all repositories of the image, it can replace a missing scan."""
     reported = reading.read(body, name[:200], digest, found_at)
-    scan = server.store.images.scan(digest)
-    may_accept = who.may(Permission.ACCEPT, repository=scan.repository if scan else "")
+    names = ImageVisibility(server.store, who).all_repositories(digest) or {""}
+    may_accept = all(who.may(Permission.ACCEPT, repository=repository) for repository in names)
     return list(server.finding_reports.add(reported, who.name, may_accept))
 
 
@@ -236,7 +261,7 @@ def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: st
 @api.checks_token_limits
 def reports(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
-    require_image_access(who, digest, server)
+    ImageVisibility(server.store, who).require_image(digest)
     return list(server.store.reports.for_image(digest))
 
 
@@ -245,7 +270,7 @@ def reports(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -
 def verdict(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
     stored = server.store.verdicts.get(digest)
-    require_image_access(who, stored.image, server)
+    ImageVisibility(server.store, who).repository_of_verdict(stored.image, digest)
     return stored
 
 
@@ -302,32 +327,5 @@ def document(digest: api.Digest, who: api.Reader, server: api.ServerDependency) 
 
 
 def _recorded(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    stored = server.store.verdicts.get(digest)
-    require_image_access(who, stored.image, server)
+    stored = verdict(digest, who, server)
     return case_file.RecordedVerdict(stored, server.store.verdicts.case(digest))
-
-
-def require_image_access(who: Caller, image: str, server: WebServices) -> None:
-    """Raise DeniedError unless the image is of a limited token's repositories, or approvals of its pipelines."""
-    if who.is_limited:
-        approvals = server.store.approvals.for_image(image)
-        if not any(
-            who.reaches(pipeline=pipeline_of(approval), repository=approval.repository) for approval in approvals
-        ):
-            _require_repository_access(who, image, server)
-
-
-def may_see(who: Caller, image: str, server: WebServices) -> bool:
-    """Whether the caller may see an image and its verdicts."""
-    try:
-        require_image_access(who, image, server)
-    except DeniedError:
-        return False
-    return True
-
-
-def _require_repository_access(who: Caller, image: str, server: WebServices) -> None:
-    """Raise DeniedError if the image is not in a repository of a limited token."""
-    if who.is_limited:
-        scan = server.store.images.scan(image)
-        who.require(repository=scan.repository if scan else "")

@@ -224,7 +224,7 @@ def _images() -> None:
     op.create_table(
         "verdicts",
         *_integer("seq"),
-        *_text("cause", "digest", "image", "policy", "status", "summary", "waived", "judged_at"),
+        *_text("cause", "digest", "image", "repository", "policy", "status", "summary", "waived", "judged_at"),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("cause"),
         sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),

@@ -241,10 +241,8 @@ def _matches(who: api.Reader, server: api.ServerDependency, words: str) -> list[
     start = lower.removeprefix("sha256:")
     if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
         for kind in ("image", "verdict"):
-            digests = store.images.find_digests(kind, start, 10)
-            matches += [
-                (digest, kind, f"/{kind}s/{digest}") for digest, of in digests if calls.may_see(who, of, server)
-            ]
+            digests = calls.visible_digests(kind, start, who, server)
+            matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
     vulnerabilities, packages = ([], []) if who.is_limited else store.vulnerability_lists.starting(words, MAX_NAMES)
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]

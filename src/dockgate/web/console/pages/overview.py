@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
@@ -108,7 +108,7 @@ def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
         server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may_somewhere(Permission.DECIDE) else ()
     )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        may_decide = who.may(Permission.DECIDE, repository=approval.repository, pipeline=pipeline_of(approval))
+        may_decide = who.may(Permission.DECIDE, **scope_of(approval))
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."

@@ -158,7 +158,7 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
         "settings.html",
         title="Settings",
         sessions=server.sessions.of(who) if who.token else (),
-        workers=server.workers.status(),
+        workers=None if who.is_limited else server.workers.status(),
         undelivered=() if who.is_limited else server.store.outbox.failing(MAX_FAILING),
         server=server,
     )

@@ -16,6 +16,7 @@ from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
 from dockgate.services.gate import replay
+from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
@@ -96,13 +97,14 @@ def verdict(
 ) -> Response:
     """Show a verdict, or with `against` what differs from another one."""
     stored = calls.verdict(digest, who, server)
-    records = server.store.verdicts.of_image(stored.image)
+    visibility = ImageVisibility(server.store, who)
+    records = visibility.verdicts(stored.image)
     explanation = calls.explanation(digest, who, server, against)
     return render(
         request,
         who,
         "verdict.html",
-        **_content(server, digest, stored),
+        **_content(server, digest, stored, visibility.repository_of_verdict(stored.image, digest)),
         query="",
         newer=_newer(records, digest, stored),
         earlier=[record for record in records if record.digest != digest],
@@ -142,7 +144,7 @@ def _linked(
         request,
         None,
         "verdict.html",
-        **_content(server, digest, stored),
+        **_content(server, digest, stored, next(iter(server.store.verdicts.repositories(stored.image, digest)), "")),
         query=query,
         newer=None,
         earlier=(),
@@ -156,14 +158,14 @@ def _linked(
     )
 
 
-def _content(server: api.ServerDependency, digest: str, stored: Verdict) -> dict[str, Any]:
+def _content(server: api.ServerDependency, digest: str, stored: Verdict, repository: str) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
     return {
         "title": f"{stored.status}: {stored.image[7:19]}",
         "digest": digest,
         "verdict": stored,
         "platforms": [_platform_page(server, stored, platform) for platform in stored.platform_verdicts],
-        "repository": _repository(server, stored.image),
+        "repository": repository,
         "scan": server.store.images.scan(stored.image),
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
@@ -179,16 +181,11 @@ def report(digest: api.Digest, who: api.Reader, server: api.ServerDependency, fo
         raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
     stored = calls.verdict(digest, who, server)
     case = server.store.verdicts.case(digest)
-    repository = _repository(server, stored.image)
+    repository = ImageVisibility(server.store, who).repository_of_verdict(stored.image, digest)
     reference = f"{repository}@{stored.image}" if repository else stored.image
     content = reports.GateReport(reference, stored, case.inventories, case)
     name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"
     return download(name, kind.media_type, lambda out: reports.write(content, form, out))
-
-
-def _repository(server: api.ServerDependency, image: str) -> str:
-    scan = server.store.images.scan(image)
-    return scan.repository if scan else ""
 
 
 def _newer(records: Sequence[VerdictRecord], digest: str, stored: Verdict) -> VerdictRecord | None:

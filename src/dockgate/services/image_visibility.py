@@ -1,0 +1,89 @@
+"""What callers who are limited to some repositories and pipelines may see of images.
+
+An image can be in several repositories, under one digest: each of them has verdicts, pushes and waivers of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockgate.delivery.approval_request import scope_of
+from dockgate.identity.model import Caller
+from dockgate.shared.errors import DeniedError
+from dockgate.store import Store
+from dockgate.store.records import VerdictRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ImageVisibility:
+    """What one caller may see of images and verdicts."""
+
+    store: Store
+    who: Caller
+
+    def repositories(self, image: str) -> Sequence[str]:
+        """The visible repositories of an image, sorted: where it was pushed, scanned or approved."""
+        if not self.who.is_limited:
+            return sorted(self.all_repositories(image))
+        approvals = self.store.approvals.for_image(image)
+        approved = {approval.repository for approval in approvals if self.who.reaches(**scope_of(approval))}
+        reached = {name for name in self.all_repositories(image) if self.who.reaches(repository=name)}
+        return sorted(reached | approved)
+
+    def all_repositories(self, image: str) -> set[str]:
+        """Every repository of an image."""
+        scan = self.store.images.scan(image)
+        return {
+            *(pushed.repository for pushed in self.store.images.pushed_images(digest=image)),
+            *(approval.repository for approval in self.store.approvals.for_image(image)),
+            *((scan.repository,) if scan else ()),
+        }
+
+    def shows_image(self, image: str) -> bool:
+        return not self.who.is_limited or bool(self.repositories(image))
+
+    def require_image(self, image: str) -> None:
+        """Raise DeniedError unless the image is visible."""
+        if not self.shows_image(image):
+            raise self._refusal()
+
+    def verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        """The visible verdicts on an image, newest first."""
+        records = self.store.verdicts.of_image(image)
+        if not self.who.is_limited:
+            return records
+        visible = self.repositories(image)
+        return [record for record in records if record.repository in visible]
+
+    def repository_of_verdict(self, image: str, verdict: str) -> str:
+        """The first visible repository in which a verdict on an image was made, "" if none was named.
+
+        Raises DeniedError if none is visible.
+        """
+        made_in = self.store.verdicts.repositories(image, verdict)
+        if self.who.is_limited:
+            visible = self.repositories(image)
+            made_in = [name for name in made_in if name in visible]
+            if not made_in:
+                raise self._refusal()
+        return made_in[0] if made_in else ""
+
+    def shows_verdict(self, image: str, verdict: str) -> bool:
+        try:
+            self.repository_of_verdict(image, verdict)
+        except DeniedError:
+            return False
+        return True
+
+    def require_all(self, image: str) -> None:
+        """Raise DeniedError unless the caller reaches every repository of an image: what changes counts in all."""
+        if self.who.is_limited:
+            names = self.all_repositories(image)
+            if not names or not all(self.who.reaches(repository=name) for name in names):
+                raise self._refusal()
+
+    def _refusal(self) -> DeniedError:
+        """It names no repository: the caller may not know the one."""
+        return DeniedError(
+            f"the role or token of {self.who.name} is not for all that this image is in",
+            "Use a role and a token for the image's repositories: `dockgate principal roles`, `dockgate token create`.",
+        )

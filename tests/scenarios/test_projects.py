@@ -1,0 +1,269 @@
+"""Every route × callers who are limited to the project `alpha` × what belongs to the project `bravo`.
+
+No answer to such a caller may have a word of `bravo` in it: every name, reason and note of that project has this word.
+Some images are in both projects; an outside pipeline of `bravo` calls itself `alpha`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from tests.scenarios import slow_http
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.server import SECRET, ServerSystem
+from tests.scenarios.test_routes import ROUTES, V
+
+from dockgate.identity.model import Role
+from dockgate.vulnerabilities.model import Severity
+
+CVE = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+ASSIGNMENT = """\
+kind: PolicyAssignment
+name: bravo
+repositories: ["bravo/**"]
+policy: bravo-rules
+owners: ["role:security"]
+"""
+POLICY = "kind: Policy\nname: bravo-rules\nrules:\n  max_findings: {CRITICAL: 9}\n"
+LIMITS: Mapping[str, Mapping[str, Any]] = {
+    "repository token": {"repositories": ["alpha", "alpha/*"]},
+    "pipeline token": {"pipelines": ["alpha"]},
+    "token": {"repositories": ["alpha", "alpha/*"], "pipelines": ["alpha"]},
+}
+LIMITED = (*LIMITS, "project")
+
+
+class Answer(NamedTuple):
+    """An answer. `text` lacks the words that the request itself had."""
+
+    status: int
+    text: str
+
+
+class Projects:
+    """A server with two projects, and callers who are limited to one of them."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.client = httpx.Client(base_url=server.url, timeout=60)
+        self.values: dict[str, dict[str, str]] = {}
+        for document in (POLICY, ASSIGNMENT):
+            server.apply(document)
+        for project in ("alpha", "bravo"):
+            self.values[project] = self._project(project)
+        self.shared = self._foreign("shared", PlannedFindings({"CRITICAL": 1}))
+        for project in ("bravo", "alpha"):
+            self.push(self.shared, f"{project}/base", "1")
+        self.bravo_only = self._foreign("only-bravo", PlannedFindings({"CRITICAL": 1}))
+        self.push(self.bravo_only, "bravo/base", "2")
+        self.promoted = self._foreign("promoted", PlannedFindings({"CRITICAL": 1}))
+        for project in ("alpha", "bravo"):
+            self.push(self.promoted, f"{project}/base", "4")
+        # One that cannot be read, and one that is not pushed yet.
+        self.unread = self._foreign("unread", PlannedFindings(status="STRANGE"))
+        self.push(self.unread, "bravo/base", "3")
+        self.unknown = self._foreign("unknown", PlannedFindings())
+        waiver = {"owner": "bravo-owner", "reason": "bravo-reason", "until": "2999-01-01", "vulnerability": CVE}
+        self.waiver = server.post("/waivers", {**waiver, "repository": "bravo/base"})["waiver"]["id"]
+        for image, name in ((self.shared, "1"), (self.bravo_only, "2")):
+            self._external("alpha", f"bravo/base@{image}", f"bravo-run-{name}")
+        self._external("alpha", f"alpha/base@{self.shared}", "alpha-run")
+        self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
+        for name, limits in LIMITS.items():
+            self.tokens[name] = self.post("/tokens", {"principal": "admin", **limits})["text"]
+        roles = [{"role": role.value, "repositories": "alpha/*"} for role in Role]
+        self.post("/principals", {"name": "project", "roles": [], "project_roles": roles})
+        self.tokens["project"] = self.post("/tokens", {"principal": "project"})["text"]
+
+    def _project(self, project: str) -> dict[str, str]:
+        image = self.server.image(project, PlannedFindings({"CRITICAL": 1} if project == "bravo" else {"LOW": 1}))
+        execution = self.server.early_approval(image)
+        until(lambda: self.server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+        return {
+            "name": project,
+            "repository": project,
+            "execution_id": execution,
+            "approval_id": f"{execution}/ContainerVulnerabilityAssessment/Approval/1",
+            "digest": image,
+            "verdict": self.server.get(f"/images/{image}")["verdicts"][0]["digest"],
+            "stage": "Build",
+            "action": "Build",
+            "attempt": "1",
+        }
+
+    def _foreign(self, name: str, findings: PlannedFindings) -> str:
+        image = self.server.foreign(name, findings)
+        self.server.scan_may_end[image].set()
+        return image
+
+    def push(self, image: str, repository: str, tag: str) -> None:
+        """The registry's notification of a push."""
+        media_type = "application/vnd.oci.image.manifest.v1+json"
+        target = {"mediaType": media_type, "digest": image, "repository": repository, "tag": tag}
+        self.server.events += 1
+        event = {"id": f"push-{self.server.events}", "action": "push", "target": target}
+        answer = slow_http.post(
+            f"{self.server.url}/registry/events",
+            json={"events": [event]},
+            headers={"Authorization": f"Bearer {SECRET}"},
+        )
+        assert answer.is_success, answer.text
+        until(lambda: self._is_judged(image, repository))
+
+    def _is_judged(self, image: str, repository: str) -> bool:
+        records = self.server.store.verdicts.of_image(image)
+        return any(record.cause.startswith(f"push/{repository}@") for record in records)
+
+    def _external(self, pipeline: str, image: str, execution: str) -> None:
+        """A request of a pipeline elsewhere, which chooses its name itself."""
+        body = {"pipeline": pipeline, "stage": "s", "execution": execution}
+        approval = self.server.post("/approvals", {**body, "image": f"{self.server.registry.address}/{image}"})
+        path = f"/approvals/{approval['approval']['id']}"
+        until(lambda: self.server.get(path)["state"] != "Waiting")
+
+    def post(self, path: str, body: object = None) -> Any:
+        answer = self.client.post(f"{V}{path}", json=body, headers=self.headers("admin"))
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def call(self, method: str, path: str, who: str, body: object = None) -> httpx.Response:
+        return self.client.request(method, f"{V}{path}", json=body, headers=self.headers(who))
+
+    def headers(self, who: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[who]}", "Accept": "application/json, text/html"}
+
+    def get(self, path: str, who: str) -> Answer:
+        """An answer, without what it repeats of the request."""
+        answer = self.client.get(path, headers=self.headers(who))
+        text = answer.text
+        words = re.split(r"[?&=/]", path)
+        for part in sorted({path, *words} - {""}, key=len, reverse=True):
+            text = text.replace(part, "") if "bravo" in part else text
+        return Answer(answer.status_code, text)
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Projects]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        made = Projects(server)
+        yield made
+        made.client.close()
+
+
+def paths(projects: Projects) -> Iterator[str]:
+    """Every path that can be read, with values of `alpha` and of images in both projects; lists with their filters."""
+    for route in ROUTES:
+        method, _, template = route.partition(" ")
+        if method != "GET" or template in ("/live", "/signin/provider/return"):
+            continue
+        for image in (projects.values["alpha"]["digest"], projects.shared):
+            for verdict in projects.server.store.verdicts.of_image(image):
+                is_verdict = "/verdicts/" in template
+                values = {**projects.values["alpha"], "digest": verdict.digest if is_verdict else image}
+                yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
+    start = projects.shared[7:13], projects.bravo_only[7:13], projects.values["bravo"]["verdict"][7:13]
+    name = projects.values["bravo"]["execution_id"]
+    for prefix in ("", V):
+        yield f"{prefix}/images?limit=1000"
+        for query in ("include_moved=true", "sort=severity", "sort=name", "repository=brav*", "repository=*/*"):
+            yield f"{prefix}/images?{query}"
+        for query in (
+            "running=true",
+            "severity=CRITICAL",
+            "fixable=true",
+            "package=critical-fixed-0",
+            "status=Approved",
+        ):
+            yield f"{prefix}/images?{query}&include_moved=true"
+    for question in (CVE, "critical-fixed-0", "pkg:deb/debian/critical-fixed-0", "brav", "only-bravo"):
+        yield f"{V}/exposure?q={question}&include_moved=true"
+        yield f"{V}/packages?q={question}"
+        for form in ("html", "csv", "json"):
+            yield f"/exposure/report?q={question}&form={form}"
+        yield f"/packages/{question}"
+    yield f"/vulnerabilities/{CVE}"
+    yield f"{V}/vulnerabilities/{CVE}"
+    yield f"{V}/events?after=0&limit=1000"
+    yield f"{V}/approvals?limit=1000"
+    for words in (*start, "brav", name, projects.waiver):
+        yield f"/search?q={words}"
+    for kind in ("image", "verdict"):
+        for digits in start:
+            yield f"{V}/digests/{kind}/{digits}"
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_no_answer_names_what_is_in_another_project(projects: Projects, who: str) -> None:
+    seen = []
+    for path in dict.fromkeys(paths(projects)):
+        answer = projects.get(path, who)
+        assert answer.status < 500, (path, answer.text)
+        if match := re.search(r".{0,80}bravo.{0,80}", answer.text):
+            seen.append((path, match[0]))
+        if projects.bravo_only in answer.text:
+            seen.append((path, projects.bravo_only))
+    assert not seen, "\n".join(f"{path}: {text}" for path, text in seen)
+
+
+def test_an_admin_sees_all_of_it(projects: Projects) -> None:
+    """What the test above looks for is there."""
+    count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(paths(projects)))
+    assert count > 50
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_a_self_chosen_name_of_a_pipeline_opens_no_other_repository(projects: Projects, who: str) -> None:
+    body = {"pipeline": "alpha", "stage": "s", "execution": f"forged-{who}", "service": "bravo"}
+    image = f"{projects.server.registry.address}/bravo/base@{projects.bravo_only}"
+    answer = projects.call("POST", "/approvals", who, {**body, "image": image})
+    assert answer.status_code == 403, answer.text
+    for path in (f"/images/{projects.bravo_only}", f"/images/{projects.bravo_only}/findings"):
+        answer = projects.call("GET", path, who)
+        assert answer.status_code == 403, answer.text
+        assert "bravo" not in answer.text
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, who: str) -> None:
+    """The digest may be known: from a log, a build that gives the same bytes again, or a message."""
+    unread = projects.unread
+    for image in (projects.bravo_only, unread, projects.unknown):
+        answer = projects.call("POST", f"/images/{image}/scan", who, {"repository": "alpha/empty"})
+        assert answer.status_code in (403, 404), answer.text
+        body = {"pipeline": "alpha", "stage": "s", "execution": f"empty-{who}-{image[7:15]}"}
+        reference = f"{projects.server.registry.address}/alpha/empty@{image}"
+        answer = projects.call("POST", "/approvals", who, {**body, "image": reference})
+        assert answer.status_code in (403, 404), answer.text
+        assert projects.call("GET", f"/images/{image}", who).status_code == 403
+    scan = projects.server.store.images.scan(unread)
+    assert scan is not None
+    assert scan.repository == "bravo/base"
+    assert projects.server.store.images.scan(projects.unknown) is None
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Projects, who: str) -> None:
+    """It would count there: it can reject an image, and vouch for one that could not be read."""
+    report = {"SchemaVersion": 2, "ArtifactName": "x", "Results": []}
+    for image in (projects.shared, projects.promoted):
+        answer = projects.call("POST", f"/images/{image}/findings", who, report)
+        assert answer.status_code == 403, answer.text
+        assert not projects.server.store.reports.for_image(image)
+
+
+def test_each_repository_of_an_image_has_its_own_verdicts(projects: Projects) -> None:
+    """By their own policies: one of `bravo` approves what the one of `alpha` rejects."""
+    page = projects.call("GET", "/images?repository=*/base", "admin").json()
+    states = {(entry["repository"], entry["digest"]): entry["status"] for entry in page["images"]}
+    assert states["bravo/base", projects.shared] == "Approved"
+    assert states["alpha/base", projects.shared] == "Rejected"
+    view = projects.call("GET", f"/images/{projects.shared}", "project").json()
+    assert {record["repository"] for record in view["verdicts"]} == {"alpha/base"}
+    assert view["status"] == "Rejected"
+    view = projects.call("GET", f"/images/{projects.shared}", "admin").json()
+    assert {record["repository"] for record in view["verdicts"]} == {"alpha/base", "bravo/base"}
