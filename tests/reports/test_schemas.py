@@ -1,4 +1,7 @@
-"""Every machine format against its published schema, for every kind of report."""
+"""Every machine format against its published schema, for every kind of report.
+
+The validators, which take seconds to import, are imported by the tests that need them.
+"""
 
 import io
 import json
@@ -7,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import xmlschema
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
 from tests.reports.samples import NOW, inventory, odd_inventory, reports
 
 from dockgate.reports import GateReport, InventoryReport, ScanReport, write
@@ -48,6 +47,8 @@ def schema(name: str) -> Any:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_sarif(name: str) -> None:
+    from jsonschema import Draft4Validator, FormatChecker
+
     document = json.loads(written(REPORTS[name], "sarif"))
     validator = Draft4Validator(schema("sarif-2.1.0.json"), format_checker=FormatChecker())
     assert [error.message for error in validator.iter_errors(document)] == []
@@ -55,6 +56,8 @@ def test_sarif(name: str) -> None:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_openvex(name: str) -> None:
+    from jsonschema import Draft202012Validator, FormatChecker
+
     document = json.loads(written(REPORTS[name], "openvex"))
     validator = Draft202012Validator(schema("openvex-0.2.0.json"), format_checker=FormatChecker())
     errors = [error.message for error in validator.iter_errors(document)]
@@ -71,12 +74,17 @@ def test_junit(name: str) -> None:
 
 
 @cache
-def _junit() -> xmlschema.XMLSchema:
+def _junit() -> Any:
+    import xmlschema
+
     return xmlschema.XMLSchema(str(SCHEMAS / "junit-10.xsd"))
 
 
 @cache
-def _cyclonedx() -> JsonStrictValidator:
+def _cyclonedx() -> Any:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     return JsonStrictValidator(SchemaVersion.V1_6)
 
 
@@ -105,6 +113,7 @@ def _refs(document: Any) -> Any:
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
 def test_spdx(name: str) -> None:
+    from jsonschema import Draft7Validator
     from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 

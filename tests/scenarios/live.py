@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from tests.scenarios import slow_http
 
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import Access
@@ -118,7 +119,7 @@ class Live:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v1/health", timeout=5).status_code == 200
+            return slow_http.get(f"{self.url}/api/v1/health", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -160,29 +161,29 @@ class Live:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1{path}", headers=self.authorization, timeout=30)
+        answer = slow_http.get(f"{self.url}/api/v1{path}", headers=self.authorization)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
-        answer = httpx.post(
+        answer = slow_http.post(
             f"{self.url}/api/v1{path}", json=body, headers={**self.authorization, **(headers or {})}, timeout=120
         )
         assert answer.is_success, answer.text
         return answer.json()
 
     def put(self, path: str, text: str) -> Any:
-        answer = httpx.put(f"{self.url}/api/v1{path}", content=text, headers=self.authorization, timeout=30)
+        answer = slow_http.put(f"{self.url}/api/v1{path}", content=text, headers=self.authorization)
         assert answer.is_success, answer.text
         return answer.json()
 
     def delete(self, path: str) -> Any:
-        answer = httpx.delete(f"{self.url}/api/v1{path}", timeout=30)
+        answer = slow_http.delete(f"{self.url}/api/v1{path}")
         assert answer.is_success, answer.text
         return answer.json()
 
     def apply(self, text: str, name: str = "document.yaml") -> Any:
-        answer = httpx.post(
+        answer = slow_http.post(
             f"{self.url}/api/v1/apply", params={"name": name}, content=text, headers=self.authorization, timeout=30
         )
         assert answer.is_success, answer.text
@@ -198,7 +199,7 @@ class Live:
         """The execution, when it is over. It may have yet to begin."""
 
         def ended() -> Any:
-            answer = httpx.get(f"{self.url}/api/v1/executions/{execution}", timeout=30)
+            answer = slow_http.get(f"{self.url}/api/v1/executions/{execution}")
             assert answer.status_code in (200, 404), answer.text
             over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
             return answer.json() if over else None

@@ -21,6 +21,7 @@ from typing import Any, Self
 import httpx
 import psycopg
 from sqlalchemy import insert
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import free_port, until
 from tests.scenarios.server import SECRET, ServerSystem
@@ -160,7 +161,7 @@ class Crowd:
     def _answers(self, url: str) -> bool:
         assert self.alive, (self.folder / "server.log").read_text()[-4000:]
         try:
-            return httpx.get(f"{url}/api/v1/health", timeout=5).is_success
+            return slow_http.get(f"{url}/api/v1/health", timeout=5).is_success
         except httpx.HTTPError:
             return False
 

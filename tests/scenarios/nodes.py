@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from tests import postgres
-from tests.scenarios import advisories
+from tests.scenarios import advisories, slow_http
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, free_port, until
 
 from dockgate.server import podman_service
@@ -312,7 +311,7 @@ def running_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) 
 
 
 def workers(server: Live) -> Sequence[Any]:
-    answer = httpx.get(f"{server.url}/api/v1/workers", timeout=30)
+    answer = slow_http.get(f"{server.url}/api/v1/workers")
     assert answer.is_success, answer.text
     listed: Sequence[Any] = answer.json()["workers"]
     return listed

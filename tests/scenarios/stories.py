@@ -6,7 +6,6 @@ A server may die at any moment of them: every request is repeated, and may have 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 from tests.scenarios import advisories, slow_http
 from tests.scenarios.killable_server import OVER, Mortal
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
@@ -172,7 +171,7 @@ def _attested(server: Live, service: str) -> bool:
 
 def _bogus(server: Live) -> bool:
     """A scan that failed would be asked for anew."""
-    return httpx.get(f"{server.url}/api/v1/images/{BOGUS}", timeout=30).is_success
+    return slow_http.get(f"{server.url}/api/v1/images/{BOGUS}").is_success
 
 
 def _is_answered(server: Live, url: str) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.contracts.test_event_targets import SECRET, Mailbox, Receiver
@@ -102,7 +101,7 @@ def tag(live: Live, repository: str, digest: str, name: str) -> None:
 
 def events(live: Live, kind: str) -> list[Any]:
     pattern = json.dumps({"detail-type": [kind]})
-    answer = httpx.get(f"{live.url}/api/v1/events", params={"pattern": pattern, "limit": 500}, timeout=60)
+    answer = slow_http.get(f"{live.url}/api/v1/events", params={"pattern": pattern, "limit": 500})
     assert answer.is_success, answer.text
     return [event["detail"] for event in answer.json()["events"]]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.postgres import Cluster
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -27,14 +28,14 @@ def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_
             execution = server.approval(image)
             cluster.kill()
             begin = time.monotonic()
-            answer = httpx.get(f"{server.url}/api/v1/approvals", timeout=60)
+            answer = slow_http.get(f"{server.url}/api/v1/approvals")
             assert time.monotonic() - begin < ANSWER_SECONDS
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-            assert httpx.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
+            assert slow_http.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
             server.scan_may_end[image].set()
             time.sleep(1)
             cluster.start()
-            until(lambda: httpx.get(f"{server.url}/api/v1/approvals", timeout=60).status_code == 200)
+            until(lambda: slow_http.get(f"{server.url}/api/v1/approvals").status_code == 200)
             server.notify(image, "after the failure")
             until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
             assert server.answers_sent(execution) == 1
@@ -60,7 +61,7 @@ def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
 
             def ask(method: str, path: str) -> tuple[float, httpx.Response]:
                 begin = time.monotonic()
-                answer = httpx.request(method, f"{server.url}/api/v1/{path}", timeout=60)
+                answer = slow_http.request(method, f"{server.url}/api/v1/{path}")
                 return time.monotonic() - begin, answer
 
             cluster.freeze()
@@ -71,7 +72,7 @@ def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
                     for seconds, answer in answers:
                         assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
                         assert seconds < (ANSWER_SECONDS if number == 0 else ANSWER_SECONDS / 2)
-                assert httpx.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
+                assert slow_http.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
             finally:
                 cluster.resume()
             until(lambda: ask("GET", "approvals")[1].status_code == 200)

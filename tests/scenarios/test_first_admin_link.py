@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
+from tests.scenarios import slow_http
 from tests.scenarios.browser import FROM_PAGE, Browser
 from tests.scenarios.server import ServerSystem
 
@@ -50,7 +50,7 @@ def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: Serve
         tokens = re.findall(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", done.text)
         assert tokens
         assert browser.get("/api/v1/caller").json()["name"] == "ada"
-        answer = httpx.get(f"{server.url}/api/v1/principals", headers={"Authorization": f"Bearer {tokens[0]}"})
+        answer = slow_http.get(f"{server.url}/api/v1/principals", headers={"Authorization": f"Bearer {tokens[0]}"})
         assert [(each["name"], each["roles"], each["email"]) for each in answer.json()] == [
             ("ada", ["admin"], "ada@example.org")
         ]
@@ -115,7 +115,7 @@ def test_there_is_no_link_once_there_is_a_principal(server: ServerSystem) -> Non
         assert "not valid" in answer.text
         assert address.partition("=")[2] not in answer.text
     headers = {"Authorization": f"Bearer {token}"}
-    entries = httpx.get(f"{server.url}/api/v1/audit?by=unknown", headers=headers).json()
+    entries = slow_http.get(f"{server.url}/api/v1/audit?by=unknown", headers=headers).json()
     assert [(entry["call"], entry["status"], entry["subject"]) for entry in entries] == [
         (f"GET {LINK_PATH}", 403, LINK_PATH)
     ]

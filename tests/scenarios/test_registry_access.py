@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from tests.parts import free_port, until
+from tests.scenarios import slow_http
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
@@ -68,7 +69,7 @@ class Site:
     def token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
         """What the token endpoint answers the principal; "" asks without a name."""
         shown = password or self.people.get(who, "")
-        return httpx.get(
+        return slow_http.get(
             f"{self.server.url}/registry/token",
             params=[("service", service), *(("scope", scope) for scope in scopes)],
             auth=("anything", shown) if shown else None,
@@ -76,7 +77,7 @@ class Site:
 
     def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
         headers = {"Accept": MANIFEST, **({"Authorization": f"Bearer {token}"} if token else {})}
-        return httpx.request(method, f"{self.url}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+        return slow_http.request(method, f"{self.url}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
 
     @staticmethod
     def granted(answer: httpx.Response) -> dict[str, list[str]]:
@@ -93,7 +94,7 @@ class Site:
 
     def api(self, who: str, method: str, path: str, body: object = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.people[who]}"} if who else {}
-        return httpx.request(method, f"{self.server.url}/api/v1{path}", json=body, headers=headers, timeout=30)
+        return slow_http.request(method, f"{self.server.url}/api/v1{path}", json=body, headers=headers)
 
     def admin(self, path: str, body: object) -> Any:
         answer = self.api("admin", "POST", path, body)
@@ -119,7 +120,7 @@ class Site:
         if begun.status_code != 202:
             return begun
         place = str(httpx.URL(self.url).join(begun.headers["location"]).copy_add_param("digest", blob))
-        put = httpx.put(place, content=content, headers={"Authorization": f"Bearer {token}"})
+        put = slow_http.put(place, content=content, headers={"Authorization": f"Bearer {token}"})
         if put.status_code != 201:
             return put
         manifest = {
@@ -324,10 +325,10 @@ def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
     begun = site.ask("POST", "team/one/blobs/uploads/", mine)
     place = httpx.URL(site.url).join(begun.headers["location"])
     for method in ("PATCH", "PUT", "GET"):
-        answer = httpx.request(method, place, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
+        answer = slow_http.request(method, place, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
         assert answer.status_code == 401
     moved = place.copy_with(path=place.path.replace("team/one", "team/two"))
-    answer = httpx.request("PATCH", moved, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
+    answer = slow_http.request("PATCH", moved, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
     assert answer.status_code in (400, 404)
 
 

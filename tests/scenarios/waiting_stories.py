@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from standardwebhooks import Webhook
+from tests.scenarios import slow_http
 from tests.scenarios.live import until
 from tests.scenarios.many_waiters import Crowd, digest, vulnerable
 
@@ -104,7 +105,7 @@ def _send(crowd: Crowd, number: int, event: str) -> None:
         if not crowd.alive:
             crowd.start()
         try:
-            if httpx.post(**crowd.notification(number, event), timeout=10, trust_env=False).status_code == 202:
+            if slow_http.post(**crowd.notification(number, event), timeout=10, trust_env=False).status_code == 202:
                 return
         except httpx.TransportError:
             pass

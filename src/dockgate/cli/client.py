@@ -141,6 +141,7 @@ class Client:
         import httpx
 
         from dockgate.shared.addresses import is_loopback
+        from dockgate.shared.tls import trusted, trusts_nobody
 
         if self._http is None:
             settings = self._settings
@@ -152,9 +153,9 @@ class Client:
                     "Set DOCKGATE_SERVER to a URL that begins with https://.",
                 )
             verify: Any = True
-            if settings.ca_bundle:
-                from dockgate.shared.tls import trusted
-
+            if server.scheme == "http":
+                verify = trusts_nobody()
+            elif settings.ca_bundle:
                 verify = trusted(settings.ca_bundle)
             self._http = httpx.Client(
                 base_url=settings.server,

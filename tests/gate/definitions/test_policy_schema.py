@@ -3,11 +3,11 @@ as a schema can say it."""
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from tests.gate.rules.policy_cases import cases
 from tests.gate.samples import RULES
 
@@ -17,14 +17,22 @@ from dockgate.shared.yaml import load
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SCHEMA = policy_schema(RULES)
-VALID = Draft202012Validator(SCHEMA)
 BY_NAME = {rule.name: rule for rule in RULES}
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
 BUILDERS = [{"id": "https://ci.example", "keys": [KEY]}]
 LAYER = "sha256:" + "c" * 64
 
 
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator  # takes a second
+
+    return Draft202012Validator(SCHEMA)
+
+
 def test_the_schema_is_valid_for_its_draft() -> None:
+    from jsonschema import Draft202012Validator
+
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
@@ -33,22 +41,24 @@ def test_every_policy_in_the_documentation_validates() -> None:
     texts = re.findall(r"(?ms)^```yaml policy\n(.*?)^```$", (ROOT / "docs" / "reference" / "policies.md").read_text())
     assert len(texts) > 2
     for text in texts:
-        VALID.validate(load(text, "policies.md").value)
+        _validator().validate(load(text, "policies.md").value)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_builtin_policy_validates(name: str) -> None:
     text = (ROOT / "src" / "dockgate" / "gate" / "definitions" / f"{name}.yaml").read_text()
-    VALID.validate(load(text, name).value)
+    _validator().validate(load(text, name).value)
 
 
 def test_every_policy_in_cases_validates() -> None:
     for _, case in cases():
-        VALID.validate(case["policy"])
+        _validator().validate(case["policy"])
 
 
 def test_a_whole_document_validates() -> None:
-    VALID.validate({"kind": "Policy", "name": "ours", "rules": {"malicious": None}, "examples": [{"name": "clean"}]})
+    _validator().validate(
+        {"kind": "Policy", "name": "ours", "rules": {"malicious": None}, "examples": [{"name": "clean"}]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,7 @@ def test_a_whole_document_validates() -> None:
 def test_the_schema_refuses_documents_that_the_reader_refuses(document: Any) -> None:
     with pytest.raises(DefinitionError):
         read_named_policy(json.dumps(document), "ours", RULES)
-    assert not VALID.is_valid(document)
+    assert not _validator().is_valid(document)
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
@@ -200,7 +210,7 @@ def test_the_schema_refuses_settings_that_a_rule_refuses(name: str, settings: di
     key = str(refusal.value).partition(": ")[0].partition(".")[0]
     assert key in {name, "action", *BY_NAME[name].schema["properties"], *settings}
     assert "allowed" in str(refusal.value) or " set " in str(refusal.value) or "at most" in str(refusal.value)
-    assert not VALID.is_valid({name: settings})
+    assert not _validator().is_valid({name: settings})
 
 
 def test_every_rule_has_refused_settings() -> None:

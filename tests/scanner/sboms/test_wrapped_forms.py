@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spdx_tools.spdx.parser.parse_anything import parse_file
-from spdx_tools.spdx.writer.tagvalue.tagvalue_writer import write_document_to_file
 
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.model import Inventory
@@ -25,6 +23,9 @@ def inventory(path: Path) -> Inventory:
 
 @pytest.mark.parametrize("tool", ["syft", "trivy"])
 def test_tag_value_says_what_json_says(tool: str, tmp_path: Path) -> None:
+    from spdx_tools.spdx.parser.parse_anything import parse_file  # takes a second
+    from spdx_tools.spdx.writer.tagvalue.tagvalue_writer import write_document_to_file
+
     path = tmp_path / "bill.spdx"
     write_document_to_file(parse_file(str(DATA / f"{tool}.spdx.json")), str(path), validate=False)
     expected = inventory(DATA / f"{tool}.spdx.json")

@@ -9,6 +9,7 @@ from dockgate.delivery.ports import StoredManifest
 from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.tls import trusts_nobody
 
 if TYPE_CHECKING:
     import httpx
@@ -120,7 +121,9 @@ class DistributionRegistry:
             headers["Authorization"] = f"Bearer {self._issue([access])}"
         try:
             # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
-            with httpx.Client(base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False) as client:
+            with httpx.Client(
+                base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False, verify=trusts_nobody()
+            ) as client:
                 answer = client.request(method, path, headers=headers, content=content.data if content else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
