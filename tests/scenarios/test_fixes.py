@@ -227,7 +227,7 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     server.look()
     assert len(server.announced("told")) == 1
     assert list(server.server.source.heads("told")) == ["main"]
-    assert any("told" in message.title for message in server.notified("fix.available").values())
+    until(lambda: any("told" in message.title for message in server.notified("fix.available").values()), 20)
     server.set_fixes("told", "")
     assert server.fix("told", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 

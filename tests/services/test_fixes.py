@@ -16,8 +16,9 @@ from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.fix_search import Delivered, ProvenFix
-from dockgate.services.fixes import Fixes, leave_lock
+from dockgate.services.fixes import Fixes
 from dockgate.services.git_pushes import GitPushes
+from dockgate.shared.errors import UnavailableError
 from dockgate.store import Store
 
 IMAGE, NEXT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -29,6 +30,10 @@ REBUILD = FixPlan(FixKind.REBUILD, CHANGES)
 
 class Killed(BaseException):
     """The process ends here."""
+
+
+def no_lockfile(delivered: Delivered, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
+    raise UnavailableError("no stage of Dockerfile runs npm")
 
 
 @dataclass
@@ -102,7 +107,7 @@ class Site:
             self.host,
             self.files,
             pushes,
-            leave_lock,
+            no_lockfile,
             self.clock,
             effects,
             starter,  # type: ignore[arg-type]
@@ -273,9 +278,9 @@ def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(
     fix = site.fix()
     assert fix.branch is not None
     (commit,) = site.files.history("shop", fix.branch, 1)
-    note = "package-lock.json is not changed: this server makes no lockfiles."
+    note = "package-lock.json is not changed: no stage of Dockerfile runs npm."
     assert note in commit.message
-    assert "npm install --package-lock-only lodash@4.17.21" in commit.message
+    assert "npm update --package-lock-only lodash" in commit.message
     (event,) = store.event_log.read()
     assert event.body["detail"]["obstacles"][0].startswith(note)
 

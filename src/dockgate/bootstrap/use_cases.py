@@ -62,7 +62,7 @@ from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.finding_trends import TrendReader
 from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.fix_search import FixSearch, NewestImages
-from dockgate.services.fixes import Fixes, leave_lock
+from dockgate.services.fixes import Fixes
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.fleet_packages import FleetPackages
@@ -74,6 +74,7 @@ from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
+from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.old_rows import OldRows
 from dockgate.services.packages import Purls
@@ -307,7 +308,9 @@ def make_use_cases(
         registry,
         newest_images,
     )
-    fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, leave_lock, clock, effects, starter)
+    npm = next(ecosystem for ecosystem in all_ecosystems if ecosystem.name == "npm")
+    locks = LockBuilds(adapters.builder, adapters.registry, source, options.scratch, npm)
+    fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, locks, clock, effects, starter)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     image_removal = ImageRemoval(store, clock, effects)
     retention = Retention(options.keep_days, options.keep_images, options.keep_revisions)

@@ -93,7 +93,7 @@ class Actions:
             raise UsageError(f"{key}: args is not a mapping")
         with tempfile.TemporaryDirectory(prefix="build-", dir=self.scratch) as folder:
             context = Path(folder)
-            _unpack(self.store.blobs.path(artifact), context)
+            unpack_source(self.store.blobs.path(artifact), context)
             request = BuildRequest(
                 key=key.tag(self.secret),
                 repository=str(action.configuration["image"]),
@@ -134,7 +134,7 @@ class Actions:
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
 
-def _unpack(archive: Path, into: Path) -> None:
+def unpack_source(archive: Path, into: Path) -> None:
     """Unpack a source artifact with tar(1), which never writes outside the folder.
 
     Modes and owners are not restored: a build reads the files as another user.

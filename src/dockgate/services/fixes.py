@@ -35,7 +35,7 @@ from dockgate.services.fix_search import Delivered, FixSearch, ProvenFix
 from dockgate.services.git_pushes import GitPushes
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.errors import DockgateError, StoreError, UnavailableError
+from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 
@@ -241,11 +241,6 @@ class Fixes:
         )
 
 
-def leave_lock(delivered: Delivered, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
-    """A `MakeLock` of a server that makes no lockfiles."""
-    raise UnavailableError("this server makes no lockfiles")
-
-
 def _cause(fix: Fix) -> str:
     """The cause of the execution that makes a fix, which starts once."""
     return f"fix/{fix.id}"
@@ -267,5 +262,6 @@ def summarize(fix: Fix) -> str:
 
 
 def _lock_advice(lock: LockUpdate) -> str:
-    packages = " ".join(f"{name}@{version}" for name, version in lock.packages)
-    return f"Run `npm install --package-lock-only {packages}` in {lock.folder or 'the root'}"
+    packages = " ".join(name for name, _ in lock.packages)
+    commands = f"npm install --package-lock-only && npm update --package-lock-only {packages}"
+    return f"Run `{commands}` in {lock.folder or 'the root'}"

@@ -36,11 +36,12 @@ class Named:
     """The images that a Dockerfile names, arguments filled in, in their order.
 
     `last` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
-    `scratch`.
+    `scratch`. `commands` are what RUN instructions run, each with the image that its stage starts from.
     """
 
     images: tuple[str, ...]
     last: str | None
+    commands: tuple[tuple[str, str], ...] = ()
 
 
 def base_images(text: str, arguments: Mapping[str, str]) -> Named:
@@ -52,6 +53,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
     stages: dict[str, str | None] = {}
     last: str | None = None
     references: dict[str, None] = {}
+    commands: list[tuple[str, str]] = []
     has_stage = False
     stage_count = 0
     for name, rest in _instructions(text):
@@ -83,13 +85,15 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
             if len(words) == 3 and words[1].upper() == "AS":
                 stages[words[2].lower()] = last
         elif name in ("COPY", "ADD", "RUN"):
+            if name == "RUN" and last is not None:
+                commands.append((last, rest))
             for reference in _sources(rest):
                 is_stage = reference.isdecimal() and int(reference[:9]) < stage_count - 1
                 if not is_stage and reference.lower() not in stages and reference != "scratch":
                     references[_checked(reference)] = None
     if len(references) > _MOST:
         raise BuildError(f"the Dockerfile names {len(references)} images", f"At most {_MOST} are pulled for a build.")
-    return Named(tuple(references), last)
+    return Named(tuple(references), last, tuple(commands))
 
 
 def _platform() -> dict[str, str]:
