@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dockgate.scanner.model import Distribution, Inventory, Package
@@ -14,8 +15,10 @@ NOW = "2026-11-28T10:00:00.000Z"
 BASES, TEAM_LAYERS = 300, 1_500
 # Packages of a base, of a team's layer, and of an image alone.
 BASE_SIZE, TEAM_SIZE, OWN_SIZE = (120, 220), (20, 60), (5, 25)
-# The part of the language packages that are older than every fix.
-OLD = 0.04
+# The part of the packages that are older than every fix: of a base's, of the languages'.
+OLD_OF_BASE, OLD = 0.012, 0.04
+# The part of the images whose own layer replaces packages of the layer below.
+REPLACING = 0.07
 
 
 class Generator:
@@ -36,14 +39,19 @@ class Generator:
                 for ecosystem in ("Debian:13", "PyPI", "npm")
             }
         self._bases = [self._layer(f"base-{number}", self._debian(BASE_SIZE)) for number in range(BASES)]
-        self._layers = [self._layer(f"team-{number}", self._languages(TEAM_SIZE)) for number in range(TEAM_LAYERS)]
+        self._layers = [
+            self._layer(f"team-{number}", self._languages(TEAM_SIZE, f"opt/{number}")) for number in range(TEAM_LAYERS)
+        ]
 
     def images(self, count: int) -> Iterator[NewImage]:
         """Yield that many images."""
         for number in range(count):
             base = self._bases[self._zipf(len(self._bases))]
             layers = [base, *(self._layers[self._zipf(len(self._layers))] for _ in range(self._random.randint(2, 4)))]
-            layers.append(self._layer(f"own-{number}", self._languages(OWN_SIZE)))
+            own = self._languages(OWN_SIZE, "app")
+            if self._random.random() < REPLACING:
+                own += [replace(package, version="4.0.0", source_version="4.0.0") for package in layers[-1][:2]]
+            layers.append(self._layer(f"own-{number}", own))
             packages = {package.path: package for layer in layers for package in layer}
             digest = digest_of(f"image {number}".encode())
             digests = tuple(dict.fromkeys(package.layer for layer in layers for package in layer))
@@ -63,23 +71,27 @@ class Generator:
 
     def _debian(self, size: tuple[int, int]) -> list[Package]:
         names = self._random.sample(self._names["Debian:13"], self._random.randint(*size))
-        return [self._package("Debian:13", name, f"99:1-{self._random.randint(1, 2)}") for name in names]
+        versions = [
+            "0:0-1" if self._random.random() < OLD_OF_BASE else f"99:1-{self._random.randint(1, 2)}" for _ in names
+        ]
+        return [self._package("Debian:13", name, version) for name, version in zip(names, versions, strict=True)]
 
-    def _languages(self, size: tuple[int, int]) -> list[Package]:
+    def _languages(self, size: tuple[int, int], folder: str) -> list[Package]:
         packages = []
         for _ in range(self._random.randint(*size)):
             ecosystem = self._random.choice(("PyPI", "npm", "npm"))
             names = self._names[ecosystem]
             if self._random.random() < OLD:
-                packages.append(self._package(ecosystem, names[self._random.randrange(len(names))], "0.0.1"))
+                name = names[self._random.randrange(len(names))]
+                packages.append(self._package(ecosystem, name, "0.0.1", folder))
             else:  # one of many that no advisory is about
-                name = f"package-{int(self._random.paretovariate(0.4)) % 40_000}"
-                packages.append(self._package(ecosystem, name, f"{self._random.randint(1, 3)}.0.0"))
+                name = f"package-{int(self._random.paretovariate(0.25)) % 40_000}"
+                packages.append(self._package(ecosystem, name, f"{self._random.randint(1, 3)}.0.0", folder))
         return packages
 
-    def _package(self, ecosystem: str, name: str, version: str) -> Package:
+    def _package(self, ecosystem: str, name: str, version: str, folder: str = "") -> Package:
         kind = {"Debian:13": "deb/debian", "PyPI": "pypi", "npm": "npm"}[ecosystem]
-        path = "var/lib/dpkg/status" if ecosystem == "Debian:13" else f"app/{kind}/{name}/{version}"
+        path = "var/lib/dpkg/status" if ecosystem == "Debian:13" else f"{folder}/{kind}/{name}"
         return Package(name, version, f"pkg:{kind}/{name}@{version}", ecosystem, name, version, f"{path}#{name}")
 
     def _layer(self, name: str, packages: list[Package]) -> list[Package]:

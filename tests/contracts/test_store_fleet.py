@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
+from dockgate.gate.fleet.model import Place
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet_findings import Change, Matched, Source
+from dockgate.store.fleet_judging import Placement
 from dockgate.store.fleet_records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
 
@@ -56,7 +58,7 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     assert store.fleet.image("sha256:none") is None
     (platform,) = store.fleet.platforms()
     assert platform == (image.id, 0, FACTS, 3)
-    bundles = list(store.fleet.image_bundles())
+    bundles = list(store.fleet.bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
     assert list(store.fleet.bundles_of_images([image.id])) == bundles
     numbers = ids(store)
@@ -74,10 +76,13 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
     )
     assert store.fleet.add(new) == []
     first, second = store.fleet.images()
-    bundles = list(store.fleet.image_bundles())
+    bundles = list(store.fleet.bundles_of_images())
     assert bundles[2] == ImageBundle(second.id, 0, 0, bundles[0].bundle, "sha256:3", True)
-    assert list(store.fleet.image_bundles(second.id)) == bundles[2:]
-    assert list(store.fleet.image_bundles(0, second.id)) == bundles[:2]
+    platform = Placement(
+        second.id, 0, tuple((row.bundle, Place.BASE if row.base else Place.OWN) for row in bundles[2:])
+    )
+    assert list(store.fleet_judging.placements_between(second.id, second.id + 1)) == [platform]
+    assert list(store.fleet_judging.placements([second.id])) == [platform]
     assert store.fleet.images_with([bundles[0].bundle]) == {first.id, second.id}
 
 
@@ -89,7 +94,7 @@ def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
     assert store.fleet.add(again) == []
     (image,) = store.fleet.images()
     assert (image.scanner, image.seen_at, image.scanned_at) == ("2", NOW, LATER)
-    assert [row.layer for row in store.fleet.image_bundles()] == ["sha256:2"]
+    assert [row.layer for row in store.fleet.bundles_of_images()] == ["sha256:2"]
 
 
 def test_components_are_told_apart_by_everything_that_matching_reads(store: Store) -> None:

@@ -111,7 +111,7 @@ def test_what_only_an_earlier_scan_found_leaves(store: Store) -> None:
     assert store.fleet_retention.delete_orphans() == 1
     assert store.fleet_retention.delete_orphans() == 0
     assert sum(counts(store).values()) < sum(before.values())
-    assert [row.layer for row in store.fleet.image_bundles()] == [base.layer]
+    assert [row.layer for row in store.fleet.bundles_of_images()] == [base.layer]
     assert {component for _, component in store.fleet.components()} == {*base.counted, *base.owned}
 
 

@@ -133,7 +133,7 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
         index.add(image)
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     assert list(store.fleet_findings.unmatched(10)) == []
-    bundles = list(store.fleet.image_bundles())
+    bundles = list(store.fleet.bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
     (period,) = store.tag_history.periods([image])
     assert (period.repository, period.tag, period.until) == ("team/web", "", None)
@@ -264,7 +264,7 @@ def test_images_are_added_side_by_side(store: Store) -> None:
     assert len(list(store.fleet.images())) == 16
     assert len(list(store.fleet.components())) == 80
     assert list(store.fleet_findings.unmatched(1)) == []
-    assert len(list(store.fleet.image_bundles())) == 32
+    assert len(list(store.fleet.bundles_of_images())) == 32
 
 
 def test_an_inventory_is_split_by_layer_and_owner() -> None:

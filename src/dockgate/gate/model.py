@@ -18,8 +18,10 @@ class Status(StrEnum):
 
 def worst(statuses: "list[Status]") -> Status:
     """The worst of the statuses: Rejected, then Undetermined, then Approved; Undetermined for no statuses."""
-    order = list(Status)
-    return max(statuses, key=order.index, default=Status.UNDETERMINED)
+    for status in (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED):
+        if status in statuses:
+            return status
+    return Status.UNDETERMINED
 
 
 class RuleAction(StrEnum):

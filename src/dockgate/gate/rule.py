@@ -67,6 +67,9 @@ class RuleInput:
     `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is not `complete` in `coverage`.
     `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
     unread files, which `inventory` no longer lists.
+
+    `memory` is where a rule may keep what it makes of one finding: inputs share it that differ in nothing but in which
+    findings they have. None if there are no such inputs.
     """
 
     inventory: Inventory
@@ -83,6 +86,7 @@ class RuleInput:
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
     has_accepted_unread: bool = False
+    memory: dict[object, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.events.catalogue import verdict_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
-from dockgate.gate.policy_choice import WatchStart
+from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.fleet import EVERY, FleetIndex
@@ -28,6 +28,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet_records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.fleet_verdicts import is_changed
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -133,15 +134,14 @@ class ContinuousVerdicts:
 
     def _images_by_policy(self) -> dict[str, list[FleetImage]]:
         """The watched images by the policy of their repository."""
+        images = list(self.store.fleet.images())
+        assignments = self.selection.assignments_of({image.repository for image in images})
+        states = self.watching.states({(image.repository, image.digest) for image in images})
         groups: dict[str, list[FleetImage]] = {}
-        repositories: dict[str, tuple[str, bool]] = {}
-        for image in self.store.fleet.images():
-            if image.repository not in repositories:
-                is_always_watched = self.selection.watch_of(image.repository).start is WatchStart.FOREVER
-                repositories[image.repository] = self.selection.policy_of(image.repository), is_always_watched
-            policy, is_always_watched = repositories[image.repository]
-            if is_always_watched or self.watching.state(image.repository, image.digest).is_watched:
-                groups.setdefault(policy, []).append(image)
+        for image in images:
+            if states[image.repository, image.digest].is_watched:
+                assignment = assignments[image.repository]
+                groups.setdefault(assignment.policy if assignment else DEFAULT_POLICY, []).append(image)
         return groups
 
     def _unmatched_images(self) -> set[int]:
@@ -190,7 +190,10 @@ class _Renewal:
         for at in range(0, len(images), JUDGED_TOGETHER):
             contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for judged in service.judging.judge(usable, contents):
-                verdicts.append(self._verdict(judged, present.get(judged.image), now))
+                previous = present.get(judged.image)
+                verdict = self._verdict(judged, previous, now)
+                if is_changed(verdict, previous):
+                    verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
                     self._write(verdicts, by_id, None)
                     verdicts = []

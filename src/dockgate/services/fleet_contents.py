@@ -8,7 +8,7 @@ from dockgate.gate.fleet.model import FleetComponent, Holding, Place
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
 from dockgate.store.fleet_judging import IndexedPlatform
-from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage, ImageBundle
+from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage
 from dockgate.vulnerabilities.model import Coverage, Undetermined
 
 # What stands for the purl of a component: the component itself tells which it is.
@@ -113,13 +113,11 @@ class FleetContents:
         return self._inventories({platform.image for platform in platforms if platform.unread})
 
     @cached_property
-    def placed(self) -> Mapping[tuple[int, int], Sequence[tuple[int, Place]]]:
+    def placed(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
         """The bundles of each platform, by image and position."""
-        placed: dict[tuple[int, int], list[tuple[int, Place]]] = {}
-        for row in self._image_bundles():
-            place = Place.ANY if not row.layer else Place.BASE if row.base else Place.OWN
-            placed.setdefault((row.image, row.platform), []).append((row.bundle, place))
-        return placed
+        state = self.facts.store.fleet_judging
+        rows = state.placements_between(*self._range) if self.is_dense else state.placements(self._ids)
+        return {(row.image, row.position): row.bundles for row in rows}
 
     @cached_property
     def bundles(self) -> _Holdings:
@@ -163,10 +161,6 @@ class FleetContents:
 
     def _inventories(self, ids: Collection[int]) -> dict[tuple[int, int], Inventory]:
         return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
-
-    def _image_bundles(self) -> Iterable[ImageBundle]:
-        fleet = self.facts.store.fleet
-        return fleet.image_bundles(*self._range) if self.is_dense else fleet.bundles_of_images(self._ids)
 
 
 def holdings_of(content: BundleContent) -> tuple[Holding, ...]:

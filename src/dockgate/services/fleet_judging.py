@@ -80,6 +80,7 @@ class FleetJudging:
         is_plain = not required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited = {waiver.repository for waiver in exceptions.waivers if waiver.repository}
+        here = datetime.fromisoformat(now).timestamp()
         for image in contents.images:
             provenance = self.provenance.collect_facts(image.digest, policy) if has_provenance else None
             item = FleetImage(
@@ -96,7 +97,7 @@ class FleetJudging:
                 if alone is not None:
                     yield alone
             else:
-                yield _combine(image, results, results_if_fresh, now)
+                yield _combine(image, results, results_if_fresh, now, here)
 
     def _judge_of(
         self,
@@ -142,17 +143,18 @@ class FleetJudging:
 
 def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
     platforms = []
+    needs_inventory = judge.needs_inventory(0)
     for platform in contents.platforms.get(image.id, ()):
         place = image.id, platform.position
         inventory = None
-        if judge.needs_inventory(0):
+        if needs_inventory:
             inventory = contents.inventories[place]
-        elif judge.needs_inventory(platform.unread):
+        elif platform.unread:
             inventory = contents.unread_inventories[place]
         platforms.append(
             FleetPlatform(
                 platform.manifest,
-                tuple(contents.placed.get(place, ())),
+                contents.placed.get(place, ()),
                 contents.ecosystems_of(*place) if judge.needs_ecosystems else (),
                 platform.packages,
                 platform.unread,
@@ -164,12 +166,17 @@ def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) 
 
 
 def _combine(
-    image: IndexedImage, results: Sequence[PlatformResult], fresh: Sequence[PlatformResult], now: str
+    image: IndexedImage, results: Sequence[PlatformResult], fresh: Sequence[PlatformResult], now: str, here: float
 ) -> JudgedImage:
-    """The verdict on an image from those on its platforms: the worst status and the most findings."""
+    """The verdict on an image from those on its platforms: the worst status and the most findings.
+
+    `here` is `now` in seconds since 1970.
+    """
+    if len(results) == 1 and results[0].changes_at == inf:
+        return JudgedImage(image.id, results[0].status, results[0].counts, fresh[0].status, None)
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format(changes_at)
-    if changes_at <= datetime.fromisoformat(now).timestamp():
+    if changes_at <= here:
         next_at = _later(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,

@@ -78,7 +78,7 @@ class FleetFindings:
         """All findings of today, or those of these components, by component."""
         query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
         for row in self._rows(query, fleet_findings.c.component, components):
-            yield ComponentFinding(*row)
+            yield ComponentFinding._make(row)
 
     def past(self) -> Sequence[PastFinding]:
         """The findings that have ended, the last first."""
@@ -186,10 +186,10 @@ class FleetFindings:
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
         with self._database.read() as connection:
             if ids is None:
-                yield from connection.execute(query)
+                yield from connection.execute(query).all()
                 return
             for numbers in batches(sorted(ids)):
-                yield from connection.execute(query.where(column.in_(numbers)))
+                yield from connection.execute(query.where(column.in_(numbers))).all()
 
 
 def _source(connection: Connection) -> Source | None:

@@ -1,18 +1,21 @@
 """What judging the fleet reads and remembers, beside the index and the verdicts themselves."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select, update
 
+from dockgate.gate.fleet.model import Place
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.schema import reports
-from dockgate.store.schema_fleet import fleet_images, fleet_platforms, fleet_state, fleet_verdicts
+from dockgate.store.schema_fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
 from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
 _JUDGED = "judged/"
+_PLACES = len(Place)
 
 
 class IndexedPlatform(NamedTuple):
@@ -24,6 +27,14 @@ class IndexedPlatform(NamedTuple):
     base_layers: int
     unread: int
     packages: int
+
+
+class Placement(NamedTuple):
+    """The bundles of a platform of an image, each with its place there."""
+
+    image: int
+    position: int
+    bundles: tuple[tuple[int, Place], ...]
 
 
 class FleetJudgingState:
@@ -38,19 +49,39 @@ class FleetJudgingState:
         query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
         with self._database.read() as connection:
             if images is None:
-                yield from (IndexedPlatform(*row) for row in connection.execute(query))
+                yield from map(IndexedPlatform._make, connection.execute(query).all())
                 return
             for part in batches(sorted(images)):
-                for row in connection.execute(query.where(table.image.in_(part))):
-                    yield IndexedPlatform(*row)
+                yield from map(IndexedPlatform._make, connection.execute(query.where(table.image.in_(part))).all())
 
     def platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
         """The platforms of the images from id `first` to before id `end`."""
         table = fleet_platforms.c
         query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
         with self._database.read() as connection:
-            for row in connection.execute(query.where(table.image >= first, table.image < end)):
-                yield IndexedPlatform(*row)
+            rows = connection.execute(query.where(table.image >= first, table.image < end)).all()
+            yield from map(IndexedPlatform._make, rows)
+
+    def placements_between(self, first: int, end: int) -> Iterator[Placement]:
+        """Where the bundles lie in the images from id `first` to before id `end`. Images without packages have none."""
+        table = fleet_image_bundles.c
+        yield from self._placements([table.image >= first, table.image < end])
+
+    def placements(self, images: Collection[int]) -> Iterator[Placement]:
+        """As `placements_between`, of these images. Where they are a fifth of a range, reading all of it is faster."""
+        for part in batches(sorted(images)):
+            yield from self._placements([fleet_image_bundles.c.image.in_(part)])
+
+    def _placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
+        """One row a platform: reading a row for each of its bundles takes three times as long."""
+        table = fleet_image_bundles.c
+        place = case((table.layer == "", Place.ANY), (table.base, Place.BASE), else_=Place.OWN)
+        bundles = func.aggregate_strings(cast(table.bundle * _PLACES + place, Text), ",")
+        query = select(table.image, table.platform, bundles).where(*conditions).group_by(table.image, table.platform)
+        decode = cache(_decode)  # most of them lie in many images
+        with self._database.read() as connection:
+            for image, position, text in connection.execute(query).all():
+                yield Placement(image, position, tuple(map(decode, text.split(","))))
 
     def reported_images(self) -> frozenset[str]:
         """The images of which other scanners have reports."""
@@ -83,6 +114,11 @@ class FleetJudgingState:
             change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))
             connection.execute(change.values(cannot_judge_since=now))
             connection.execute(update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED)).values(value=""))
+
+
+def _decode(text: str) -> tuple[int, Place]:
+    bundle, place = divmod(int(text), _PLACES)
+    return bundle, Place(place)
 
 
 def set_judged_from(connection: Connection, policy: str, inputs: str) -> None:

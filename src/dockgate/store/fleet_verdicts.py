@@ -45,7 +45,7 @@ class FleetVerdicts:
         query = _ROW.where(_TABLE.policy == policy)
         with self._database.read() as connection:
             if images is None:
-                return {row[1]: _verdict(row) for row in connection.execute(query)}
+                return {row[1]: _verdict(row) for row in connection.execute(query).all()}
             return {
                 row[1]: _verdict(row)
                 for part in batches(sorted(images))
@@ -118,20 +118,27 @@ class FleetVerdicts:
         query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
         if len(ids) <= _FEW:
             query = query.where(_TABLE.image.in_(ids))
-        return {row[1]: _verdict(row) for row in connection.execute(query)}
+        return {row[1]: _verdict(row) for row in connection.execute(query).all()}
 
 
 # Ids that are looked up one by one.
 _FEW = 500
 
 
+def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
+    """Whether a verdict is another one than the stored one, whose `since` stays while the status does."""
+    return previous is None or _with_since(verdict, previous) != previous
+
+
+def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
+    return verdict._replace(since=previous.since) if previous.status is verdict.status else verdict
+
+
 def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
     for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
         previous = present.get(verdict.image)
-        if previous is not None and previous.status == verdict.status:
-            verdict = verdict._replace(since=previous.since)
-        if verdict != previous:
-            yield VerdictChange(verdict, previous)
+        if is_changed(verdict, previous):
+            yield VerdictChange(_with_since(verdict, previous) if previous else verdict, previous)
 
 
 def _verdict(row: Sequence[object]) -> FleetVerdict:

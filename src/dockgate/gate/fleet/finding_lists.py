@@ -1,6 +1,6 @@
 """Ask the rules that read an image's findings and nothing else of its packages, such as expressions. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -35,11 +35,17 @@ class FindingLists:
         self,
         rules: Sequence[ActiveRule],
         image_rules: Sequence[ActiveRule],
-        coverage: Iterable[Coverage],
+        coverage: Sequence[Coverage],
         now: str,
     ) -> None:
         self._rules, self._image_rules = rules, image_rules
-        self._coverage, self._now = tuple(coverage), now
+        # The facts without findings, by whether the base image is known.
+        self._facts = {
+            is_known: RuleInput(
+                inventory_of((), has_known_base=is_known), Matches((), ()), tuple(coverage), now, memory={}
+            )
+            for is_known in (False, True)
+        }
         self._here = datetime.fromisoformat(now).timestamp()
         self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
@@ -51,21 +57,22 @@ class FindingLists:
         return bool(self._rules or self._image_rules)
 
     def ask(
-        self, listed: Sequence[ListedWeight], facts: RuleInput, *, has_known_base: bool
+        self, listed: Sequence[ListedWeight], facts: RuleInput | None, *, has_known_base: bool
     ) -> tuple[list[Answers], float]:
-        """What the rules say, and when time can change it. `facts` are the image's, without findings."""
+        """What the rules say, and when time can change it.
+
+        `facts` are the image's, without findings; rules that read nothing but findings do without.
+        """
         listed = [entry for entry in listed if entry.weight.findings]
         answers, changes_at = [], inf
         if self._rules:
             self._weights |= {id(entry.weight): entry.weight for entry in listed}
             key = has_known_base, frozenset((id(entry.weight), entry.place, entry.paths) for entry in listed)
             if key not in self._answers:
-                inventory = inventory_of((), has_known_base=has_known_base)
-                own = RuleInput(inventory, Matches((), ()), self._coverage, self._now)
-                self._answers[key] = self._ask(self._rules, own, listed)
+                self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed)
             answer, changes_at = self._answers[key]
             answers.append(answer)
-        if self._image_rules:
+        if self._image_rules and facts is not None:
             answer, at = self._ask(self._image_rules, facts, listed)
             answers.append(answer)
             changes_at = min(changes_at, at)

@@ -58,6 +58,10 @@ class FleetJudge:
         # Warnings and notes do not decide.
         self._active = [active for active in active_rules if active.action is RuleAction.REJECT]
         self._reads = [active.rule.reads(active.settings) for active in self._active]
+        self._evidence_rules = self._reading(Reads.EVIDENCE)
+        self._image_rules = self._reading(Reads.IMAGE)
+        self._reads_image = any(reads in _OF_IMAGE for reads in self._reads)
+        self._sum_rules = frozenset(active.rule.name for active in self._reading(*_SUMS))
         self._catalogues = catalogues_of(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
         self._here = datetime.fromisoformat(now).timestamp()
@@ -70,16 +74,19 @@ class FleetJudge:
         self._weigher = Weigher(
             policy,
             self._reading(*_SUMS),
+            Reads.PACKAGE_SUMS in self._reads,
             tuple(self._coverage.values()),
             now,
             self._compare,
             self._contexts.conditional,
         )
         self._weights: dict[tuple[Context, int], Weight] = {}
-        self._totals: dict[tuple[Context, int, Place], tuple[int, float]] = {}
+        # By context, then by bundle and place.
+        self._totals: dict[Context, dict[tuple[int, Place], tuple[int, float]]] = {}
         self._evidence: dict[tuple[object, ...], Answers] = {}
+        self._ends: dict[Context, float] = {}
         self._listed = FindingLists(
-            self._reading(Reads.FINDINGS), self._reading(Reads.IMAGE_AND_FINDINGS), self._coverage.values(), now
+            self._reading(Reads.FINDINGS), self._reading(Reads.IMAGE_AND_FINDINGS), tuple(self._coverage.values()), now
         )
 
     @cached_property
@@ -116,7 +123,7 @@ class FleetJudge:
 
     def needs_inventory(self, unread: int) -> bool:
         """Whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
-        return unread > 0 or any(reads in _OF_IMAGE for reads in self._reads)
+        return unread > 0 or self._reads_image
 
     def judge(self, image: FleetImage) -> list[PlatformResult] | None:
         """The results of the platforms; None if the image has to be judged from its inventories."""
@@ -134,26 +141,18 @@ class FleetJudge:
         context = self._contexts.of(image, platform)
         total, changes_at = self._total(context, platform)
         sums = self._weigher.sums(total, has_known_base=platform.has_known_base)
-        doubts = (*sums.doubts, *self._uncovered(platform))
+        doubts = (*sums.doubts, *self._uncovered(platform)) if platform.ecosystems else sums.doubts
         if not (context.is_exact and sums.is_exact) or (doubts and context.accepts_doubts):
             return None
-        if context.rule_waivers and any(active.rule.name in context.rule_waivers for active in self._reading(*_SUMS)):
+        if not context.rule_waivers.isdisjoint(self._sum_rules):
             return None  # the waiver names a message, and only the gate words it
-        facts = self._facts(image, platform, doubts, context)
-        answers = [self._ask_about_evidence(facts, platform, image)]
-        if image_rules := self._reading(Reads.IMAGE):
-            answers.append(ask_rules(facts, image_rules))
-        changes_at = min([changes_at, *(first_change(active, facts, self._here) for active in image_rules)])
-        if self._listed.is_needed:
-            listed = [
-                ListedWeight(self._weight(context, component), place, count)
-                for (component, place), count in self._holdings(platform).items()
-            ]
-            answer, at = self._listed.ask(listed, facts, has_known_base=platform.has_known_base)
-            answers += answer
+        answers = [self._ask_about_evidence(image, platform, doubts, context)]
+        if self._image_rules or self._listed.is_needed:
+            more, at = self._ask_about_image(image, platform, doubts, context)
+            answers += more
             changes_at = min(changes_at, at)
-        status, ends = self._apply_waivers(answers, image, platform, context)
-        return PlatformResult(worst([sums.status, status]), sums.counts, min(changes_at, ends))
+        status = self._apply_waivers(answers, image, platform, context)
+        return PlatformResult(worst([sums.status, status]), sums.counts, min(changes_at, self._end_of_waivers(context)))
 
     def _reading(self, *kinds: Reads) -> list[ActiveRule]:
         return [active for active, reads in zip(self._active, self._reads, strict=True) if reads in kinds]
@@ -161,23 +160,25 @@ class FleetJudge:
     # --- sums ---------------------------------------------------------------------------------------------------------
 
     def _total(self, context: Context, platform: FleetPlatform) -> tuple[int, float]:
+        totals = self._totals.setdefault(context, {})
         total, changes_at = 0, inf
-        for bundle, place in platform.bundles:
-            weight, at = self._bundle_total(context, bundle, place if platform.has_known_base else Place.ANY)
+        for placed in platform.bundles:
+            key = placed if platform.has_known_base else (placed[0], Place.ANY)
+            if key not in totals:
+                totals[key] = self._bundle_total(context, *key)
+            weight, at = totals[key]
             total += weight
-            changes_at = min(changes_at, at)
+            if at < changes_at:
+                changes_at = at
         return total, changes_at
 
     def _bundle_total(self, context: Context, bundle: int, place: Place) -> tuple[int, float]:
-        key = context, bundle, place
-        if key not in self._totals:
-            total, changes_at = 0, inf
-            for holding in self._bundles.get(bundle, ()):
-                weight = self._weight(context, holding.component)
-                total += holding.paths * (weight.owned if holding.owned else weight.places[place])
-                changes_at = min(changes_at, inf if holding.owned else weight.changes_at)
-            self._totals[key] = total, changes_at
-        return self._totals[key]
+        total, changes_at = 0, inf
+        for holding in self._bundles.get(bundle, ()):
+            weight = self._weight(context, holding.component)
+            total += holding.paths * (weight.owned if holding.owned else weight.places[place])
+            changes_at = min(changes_at, inf if holding.owned else weight.changes_at)
+        return total, changes_at
 
     def _weight(self, context: Context, number: int) -> Weight:
         component = self._components[number]
@@ -234,30 +235,56 @@ class FleetJudge:
             has_accepted_unread=len(accepted.unread) < len(inventory.unread),
         )
 
-    def _ask_about_evidence(self, facts: RuleInput, platform: FleetPlatform, image: FleetImage) -> Answers:
-        rules = self._reading(Reads.EVIDENCE)
+    def _ask_about_evidence(
+        self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
+    ) -> Answers:
+        """What the rules about evidence say. Remembered: it is the same for many images without unread content."""
         if platform.inventory is not None and platform.inventory.unread:
-            return ask_rules(facts, rules)
+            return ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
         ecosystems = tuple(each.ecosystems for each in image.platforms)
-        key = facts.matches.undetermined, platform.ecosystems, platform.packages > 0, ecosystems
+        key = doubts, platform.ecosystems, platform.packages > 0, ecosystems
         if key not in self._evidence:
-            self._evidence[key] = ask_rules(facts, rules)
+            self._evidence[key] = ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
         return self._evidence[key]
+
+    def _ask_about_image(
+        self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
+    ) -> tuple[list[Answers], float]:
+        """What the rules about this image or its findings say, and when time can change it."""
+        facts = self._facts(image, platform, doubts, context) if self._reads_image else None
+        answers, changes_at = [], inf
+        if facts is not None and self._image_rules:
+            answers.append(ask_rules(facts, self._image_rules))
+            changes_at = min(first_change(active, facts, self._here) for active in self._image_rules)
+        if self._listed.is_needed:
+            listed = [
+                ListedWeight(self._weight(context, component), place, count)
+                for (component, place), count in self._holdings(platform).items()
+            ]
+            more, at = self._listed.ask(listed, facts, has_known_base=platform.has_known_base)
+            answers += more
+            changes_at = min(changes_at, at)
+        return answers, changes_at
 
     def _apply_waivers(
         self, answers: Sequence[Answers], image: FleetImage, platform: FleetPlatform, context: Context
-    ) -> tuple[Status, float]:
-        """The status that the answers lead to, and when a waiver that they need ends."""
+    ) -> Status:
+        """The status that the answers lead to."""
         violations = [entry for answer in answers for entry in answer.violations[RuleAction.REJECT]]
         is_undetermined = any(answer.undetermined for answer in answers)
-        ends = [parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule]
         if violations and context.rule_waivers:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
             counting, _ = waivers.apply_to_violations(violations, _accepted(context), images, self._now, unwaivable)
             violations = list(counting)
-        status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
-        return status, first_after(ends, self._here)
+        return Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
+
+    def _end_of_waivers(self, context: Context) -> float:
+        """When the first waiver ends that is not for findings."""
+        if context not in self._ends:
+            ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)
+            self._ends[context] = first_after(ends, self._here)
+        return self._ends[context]
 
 
 def _accepted(context: Context) -> Waivers:

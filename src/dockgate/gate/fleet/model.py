@@ -43,8 +43,7 @@ class Holding(NamedTuple):
 Bundles = Mapping[int, tuple[Holding, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPlatform:
+class FleetPlatform(NamedTuple):
     """One platform of an image. `digest` is its manifest's.
 
     `packages` and `unread` count; `ecosystems` are those of the packages without an owner. `inventory` has everything
@@ -60,8 +59,7 @@ class FleetPlatform:
     inventory: Inventory | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FleetImage:
+class FleetImage(NamedTuple):
     """An image, or an index with its platforms.
 
     `repository` is the one whose waivers count, "" if none do. `is_plain` is false if something belongs to the verdict

@@ -67,18 +67,23 @@ def inventory_of(packages: Sequence[Package], *, has_known_base: bool) -> Invent
 
 
 class Weigher:
-    """Weighs components under one policy at one time. `coverage` has stale catalogues as incomplete."""
+    """Weighs components under one policy at one time. `coverage` has stale catalogues as incomplete.
+
+    `weighs_packages`: a rule counts packages without findings, too.
+    """
 
     def __init__(
         self,
         policy: Policy,
         active_rules: Sequence[ActiveRule],
+        weighs_packages: bool,
         coverage: tuple[Coverage, ...],
         now: str,
         compare: Callable[[str, str, str], int],
         conditional: tuple[VexStatement, ...],
     ) -> None:
         self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
+        self._weighs_packages = weighs_packages
         self._here = datetime.fromisoformat(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
         self._conditional = PlatformStatements(
@@ -98,6 +103,11 @@ class Weigher:
         self._first_doubt = offset
         self._doubts: dict[tuple[str, str], tuple[int, Undetermined]] = {}
         self._sums: dict[tuple[int, bool], Sums] = {}
+        empty = self._facts((), (), Place.ANY)
+        # The facts about an image without packages, by whether its base image is known.
+        self._of_nothing = {
+            is_known: replace(empty, inventory=inventory_of((), has_known_base=is_known)) for is_known in (False, True)
+        }
 
     def weigh(self, component: FleetComponent, context: Context) -> Weight:
         """What the component weighs in images of this context."""
@@ -106,7 +116,9 @@ class Weigher:
         places = (Place.BASE, Place.OWN) if self._places else ()
         others = [self._numbers(component.package, findings, component.doubts, place) for place in places]
         base, own = others or (numbers, numbers)
-        owned = self._numbers(replace(component.package, owner="owner"), (), (), Place.ANY)
+        owned = 0
+        if self._weighs_packages:
+            owned = self._numbers(replace(component.package, owner="owner"), (), (), Place.ANY)
         facts = self._facts((component.package,), findings, Place.ANY)
         for active, _, _ in self._rules:
             changes_at = min(changes_at, first_change(active, facts, self._here))
@@ -120,7 +132,7 @@ class Weigher:
         return self._sums[key]
 
     def _decide(self, numbers: Sequence[int], has_known_base: bool) -> Sums:
-        facts = replace(self._facts((), (), Place.ANY), inventory=inventory_of((), has_known_base=has_known_base))
+        facts = self._of_nothing[has_known_base]
         statuses = [
             active.rule.status_of(numbers[first:end], facts, active.settings) for active, first, end in self._rules
         ]

@@ -148,7 +148,6 @@ def _uncertain(
     findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
-    certain = untriaged_severity(settings)
     is_open = settings["untriaged_counts_as"] == ANY
     if settings["only_fixable"] and (facts.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
@@ -156,7 +155,10 @@ def _uncertain(
         yield from _counting(unfixed, facts, settings, scope)
         findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, facts)]
     untriaged = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
-    for severity in Severity if untriaged else ():
+    if not untriaged:
+        return
+    certain = untriaged_severity(settings)
+    for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
             yield from _counting(untriaged, facts, {**settings, "untriaged_counts_as": severity}, scope)
 

@@ -115,7 +115,7 @@ RULE: Rule = Expression()
 def _variables(facts: RuleInput, text: str) -> dict[str, Any]:
     """The variables that the expression mentions."""
     values: dict[str, Callable[[], Any]] = {
-        "findings": lambda: [_finding(finding, facts, text) for finding in facts.matches.findings],
+        "findings": lambda: _findings(facts, text),
         "packages": lambda: [_package(package, facts) for package in facts.inventory.packages],
         "image": lambda: _image(facts),
         "now": lambda: datetime.fromisoformat(facts.now),
@@ -123,17 +123,29 @@ def _variables(facts: RuleInput, text: str) -> dict[str, Any]:
     return {name: value() for name, value in values.items() if name in text}
 
 
-def _finding(finding: Finding, facts: RuleInput, text: str) -> Any:
-    """The finding as a message. Unknown values are null.
+def _findings(facts: RuleInput, text: str) -> list[Any]:
+    """The findings as messages. One that is remembered is known by its address, and kept so that this stays its own."""
+    catalogues = {
+        name: facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, name)
+        for name in ("kev", "epss")
+    }
+    if facts.memory is None:
+        return [_finding(finding, facts, text, catalogues) for finding in facts.matches.findings]
+    messages = facts.memory.setdefault((Expression.name, text), {})
+    for finding in facts.matches.findings:
+        if id(finding) not in messages:
+            messages[id(finding)] = finding, _finding(finding, facts, text, catalogues)
+    return [messages[id(finding)][1] for finding in facts.matches.findings]
+
+
+def _finding(finding: Finding, facts: RuleInput, text: str, catalogues: Mapping[str, bool]) -> Any:
+    """The finding as a message. Unknown values are null. `catalogues` says which of them are complete.
 
     Unknown are: fields that another scanner does not report; whether a vulnerability is exploited, and how likely,
     without a complete catalogue; a severity of UNTRIAGED, unless the expression mentions UNTRIAGED.
     """
     is_rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
-    has_kev, has_epss = (
-        facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, catalogue)
-        for catalogue in ("kev", "epss")
-    )
+    has_kev, has_epss = catalogues["kev"], catalogues["epss"]
     optional = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
         "severity": finding.severity.value if is_rated else None,

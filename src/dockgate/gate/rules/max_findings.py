@@ -86,10 +86,10 @@ class MaxFindings(Rule):
         return *numbers, len(selected.findings), len(selected.possible_not_counted)
 
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
-        limits = [settings.get(limit) for limit in (*(severity.value for severity in Severity), _TOTAL)]
+        limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
-            compare_with_limit(certain, certain + possible, limit)
-            for certain, possible, limit in zip(weight[::2], weight[1::2], limits, strict=True)
+            compare_with_limit(weight[at], weight[at] + weight[at + 1], limit)
+            for at, limit in limits
             if isinstance(limit, int)
         ]
         return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), facts, settings)
