@@ -25,7 +25,7 @@ from tests.scanner.images.make import image
 from tests.scenarios.live import OS_RELEASE
 
 from dockgate.bootstrap import serve
-from dockgate.bootstrap.use_cases import Adapters
+from dockgate.bootstrap.parts import Adapters
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.labels import parse_labels
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState

@@ -13,7 +13,7 @@ from pathlib import Path
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
 from dockgate.bootstrap.local_storage import HostStorage
-from dockgate.bootstrap.use_cases import Adapters, Options
+from dockgate.bootstrap.parts import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies

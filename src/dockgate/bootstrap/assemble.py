@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dockgate.bootstrap.use_cases import Adapters, Options, UseCases, make_use_cases
+from dockgate.bootstrap.parts import Adapters, Options
+from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import (

@@ -15,7 +15,7 @@ import uvicorn
 
 from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, pollers
 from dockgate.bootstrap.assemble import App, assemble
-from dockgate.bootstrap.use_cases import Adapters
+from dockgate.bootstrap.parts import Adapters
 from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.server import connections

@@ -1,42 +1,18 @@
 """Makes the use cases of a server from its adapters. Nothing runs yet."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from dockgate import __version__
-from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
+from dockgate.bootstrap.parts import Adapters, Options
 from dockgate.delivery.definitions.approval_request import read_requested_policy
-from dockgate.delivery.labels import Labels
-from dockgate.delivery.ports import (
-    Advisories,
-    Answers,
-    Attestor,
-    Builder,
-    Clock,
-    FindingsSource,
-    ImageReader,
-    ImageResolver,
-    LocalStorage,
-    ProvenanceReader,
-    RegistryContent,
-    RegistryStorage,
-    RepositoryHost,
-    Target,
-    VexReader,
-)
-from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
-from dockgate.events.ports import TargetAdapter, Webhooks
-from dockgate.events.rule import Target as EventTarget
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate import rules
 from dockgate.gate.model import Policy
-from dockgate.identity.ports import IdentityProvider
-from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.actions import Actions
@@ -84,101 +60,23 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.registry_pulls import RegistryPulls
-from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
-from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
 from dockgate.services.rereading import Rereading
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, ScanScheduler
+from dockgate.services.scans import FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watching import Watching
-from dockgate.services.web_services import GitBackend, WebServices
+from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
-from dockgate.store import Store
 from dockgate.store.signals import Topic
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.workflows import explain
 
-PAUSE_SECONDS = 2.0
 # In rounds of the reconciler.
 PENDING_SCANS_EVERY = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Adapters:
-    """What a server connects to.
-
-    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
-    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
-    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay. With an
-    `identity_provider` people sign in there.
-    """
-
-    store: Store
-    source: RepositoryHost
-    files: RepositoryFiles
-    git_backend: GitBackend
-    builder: Builder
-    registry: RegistryContent
-    registry_access: RegistryAccess
-    read_image: ImageReader
-    resolve_image: ImageResolver
-    vex: VexReader
-    provenance: ProvenanceReader
-    webhooks: Webhooks
-    webhook_secrets: WebhookSecrets
-    targets: Mapping[str, Target]
-    advisories: Advisories
-    clock: Clock
-    answers: Mapping[str, Answers] = field(default_factory=dict)
-    findings: FindingsSource | None = None
-    attestor: Attestor | None = None
-    target_adapters: Sequence[TargetAdapter] = ()
-    builtin_targets: Sequence[EventTarget] = ()
-    registry_storage: RegistryStorage | None = None
-    local_storage: LocalStorage | None = None
-    identity_provider: IdentityProvider | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`url` is where the API answers on this host, `public_url` what others call it by.
-
-    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `attestation_days` is how
-    long an attestation is valid. `risk_days` is how long a running image may stay at risk unless its policy says
-    otherwise, `risk_notice_days` how long before that its service is announced again, `recovery_days` how long it must
-    not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
-    are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
-    `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
-    `rereads_per_minute` is how many images a newer scanner reads again, `notice_days` how long before its end a waiver
-    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for
-    `pause_seconds`. This process takes work from `queues` that asks for no more than its `labels`. `group_roles` are
-    the roles of the identity provider's groups.
-    """
-
-    url: str
-    public_url: str
-    secret: str
-    scratch: Path
-    attestation_days: float = 3
-    risk_days: float = 14
-    risk_notice_days: float = 1
-    recovery_days: float = 1
-    keep_days: float = 90
-    keep_images: int = 10
-    keep_revisions: int = 10
-    gc_hours: float = 0
-    rereads_per_minute: float = 10
-    notice_days: float = 7
-    push_limit: int = DEFAULT_PUSH_LIMIT
-    pause_seconds: float = PAUSE_SECONDS
-    parallel_scans: int = PARALLEL_SCANS
-    queues: tuple[str, ...] = tuple(Queue)
-    feeds: Settings | None = None
-    labels: Labels = field(default_factory=dict)
-    group_roles: tuple[GroupRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

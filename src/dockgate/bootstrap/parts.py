@@ -1,0 +1,113 @@
+"""What a server is made from: its adapters, and its options."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
+from dockgate.delivery.labels import Labels
+from dockgate.delivery.ports import (
+    Advisories,
+    Answers,
+    Attestor,
+    Builder,
+    Clock,
+    FindingsSource,
+    ImageReader,
+    ImageResolver,
+    LocalStorage,
+    ProvenanceReader,
+    RegistryContent,
+    RegistryStorage,
+    RepositoryHost,
+    Target,
+    VexReader,
+)
+from dockgate.delivery.repository_files import RepositoryFiles
+from dockgate.events.ports import TargetAdapter, Webhooks
+from dockgate.events.rule import Target as EventTarget
+from dockgate.identity.ports import IdentityProvider
+from dockgate.identity.sign_in import GroupRole
+from dockgate.services.registry_pushes import WebhookSecrets
+from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.scans import PARALLEL_SCANS
+from dockgate.services.web_services import GitBackend
+from dockgate.store import Store
+from dockgate.workflows.queues import Queue
+
+PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What a server connects to.
+
+    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
+    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
+    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay. With an
+    `identity_provider` people sign in there.
+    """
+
+    store: Store
+    source: RepositoryHost
+    files: RepositoryFiles
+    git_backend: GitBackend
+    builder: Builder
+    registry: RegistryContent
+    registry_access: RegistryAccess
+    read_image: ImageReader
+    resolve_image: ImageResolver
+    vex: VexReader
+    provenance: ProvenanceReader
+    webhooks: Webhooks
+    webhook_secrets: WebhookSecrets
+    targets: Mapping[str, Target]
+    advisories: Advisories
+    clock: Clock
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    findings: FindingsSource | None = None
+    attestor: Attestor | None = None
+    target_adapters: Sequence[TargetAdapter] = ()
+    builtin_targets: Sequence[EventTarget] = ()
+    registry_storage: RegistryStorage | None = None
+    local_storage: LocalStorage | None = None
+    identity_provider: IdentityProvider | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`url` is where the API answers on this host, `public_url` what others call it by.
+
+    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `attestation_days` is how
+    long an attestation is valid. `risk_days` is how long a running image may stay at risk unless its policy says
+    otherwise, `risk_notice_days` how long before that its service is announced again, `recovery_days` how long it must
+    not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
+    are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
+    `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
+    `rereads_per_minute` is how many images a newer scanner reads again, `notice_days` how long before its end a waiver
+    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for
+    `pause_seconds`. This process takes work from `queues` that asks for no more than its `labels`. `group_roles` are
+    the roles of the identity provider's groups.
+    """
+
+    url: str
+    public_url: str
+    secret: str
+    scratch: Path
+    attestation_days: float = 3
+    risk_days: float = 14
+    risk_notice_days: float = 1
+    recovery_days: float = 1
+    keep_days: float = 90
+    keep_images: int = 10
+    keep_revisions: int = 10
+    gc_hours: float = 0
+    rereads_per_minute: float = 10
+    notice_days: float = 7
+    push_limit: int = DEFAULT_PUSH_LIMIT
+    pause_seconds: float = PAUSE_SECONDS
+    parallel_scans: int = PARALLEL_SCANS
+    queues: tuple[str, ...] = tuple(Queue)
+    feeds: Settings | None = None
+    labels: Labels = field(default_factory=dict)
+    group_roles: tuple[GroupRole, ...] = ()
