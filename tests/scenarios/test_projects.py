@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.scenarios.test_routes import ROUTES, V
@@ -29,11 +29,12 @@ repositories: ["bravo/**"]
 policy: bravo-rules
 owners: ["role:security"]
 """
+GATED = "kind: PolicyAssignment\nname: gated\nrepositories: [alpha/empty]\npolicy: default\npull: approved\n"
 POLICY = "kind: Policy\nname: bravo-rules\nrules:\n  max_findings: {CRITICAL: 9}\n"
 LIMITS: Mapping[str, Mapping[str, Any]] = {
-    "repository token": {"repositories": ["alpha", "alpha/*"]},
-    "pipeline token": {"pipelines": ["alpha"]},
-    "token": {"repositories": ["alpha", "alpha/*"], "pipelines": ["alpha"]},
+    "repository token": {"repositories": ["alpha*"]},
+    "pipeline token": {"pipelines": ["alpha*"]},
+    "token": {"repositories": ["alpha*"], "pipelines": ["alpha*"]},
 }
 LIMITED = (*LIMITS, "project")
 
@@ -52,7 +53,7 @@ class Projects:
         self.server = server
         self.client = httpx.Client(base_url=server.url, timeout=60)
         self.values: dict[str, dict[str, str]] = {}
-        for document in (POLICY, ASSIGNMENT):
+        for document in (POLICY, ASSIGNMENT, GATED):
             server.apply(document)
         for project in ("alpha", "bravo"):
             self.values[project] = self._project(project)
@@ -76,7 +77,7 @@ class Projects:
         self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
         for name, limits in LIMITS.items():
             self.tokens[name] = self.post("/tokens", {"principal": "admin", **limits})["text"]
-        roles = [{"role": role.value, "repositories": "alpha/*"} for role in Role]
+        roles = [{"role": role.value, "repositories": "alpha*"} for role in Role]
         self.post("/principals", {"name": "project", "roles": [], "project_roles": roles})
         self.tokens["project"] = self.post("/tokens", {"principal": "project"})["text"]
 
@@ -166,6 +167,9 @@ def paths(projects: Projects) -> Iterator[str]:
                 is_verdict = "/verdicts/" in template
                 values = {**projects.values["alpha"], "digest": verdict.digest if is_verdict else image}
                 yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
+        absent = dict.fromkeys(("name", "repository", "execution_id", "approval_id"), "alpha-9")
+        values = {**projects.values["alpha"], **absent, "digest": projects.unknown}
+        yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
     start = projects.shared[7:13], projects.bravo_only[7:13], projects.values["bravo"]["verdict"][7:13]
     name = projects.values["bravo"]["execution_id"]
     for prefix in ("", V):
@@ -267,3 +271,34 @@ def test_each_repository_of_an_image_has_its_own_verdicts(projects: Projects) ->
     assert view["status"] == "Rejected"
     view = projects.call("GET", f"/images/{projects.shared}", "admin").json()
     assert {record["repository"] for record in view["verdicts"]} == {"alpha/base", "bravo/base"}
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_messages_name_nothing_of_another_project(projects: Projects, who: str) -> None:
+    image = f"{projects.server.registry.address}/alpha/base@{projects.shared}"
+    body = {"pipeline": "alpha", "stage": "s", "execution": f"names-{who}", "image": image}
+    for more in ({"policy": "none"}, {"service": "none"}, {"policy": "bravo-rules"}):
+        answer = projects.call("POST", "/approvals", who, {**body, **more})
+        assert answer.status_code >= 400
+        assert more.get("policy") == "bravo-rules" or "bravo" not in answer.text, answer.text
+
+
+@pytest.mark.parametrize("who", LIMITED)
+def test_a_pull_check_says_nothing_of_an_image_that_is_elsewhere(projects: Projects, who: str) -> None:
+    """`alpha/empty` gives out approved images only, so the answer says what the policy found."""
+    for image in (projects.bravo_only, projects.unknown):
+        answer = projects.call("GET", f"/registry/repositories/alpha/empty/pull/{image}", who)
+        assert answer.status_code in (403, 404), answer.text
+
+
+def test_a_token_for_a_pipeline_does_not_define_it(projects: Projects) -> None:
+    """Its definition may name any repository and service."""
+    page = projects.client.get("/pipelines/alpha/definition", headers=projects.headers("pipeline token"))
+    assert page.is_success
+    assert '<form method="post" action="/pipelines/alpha/definition"' not in page.text
+    text = PIPELINE.format(name="alpha", repository="bravo", service="bravo", timeout="7d")
+    headers = {**projects.headers("pipeline token"), "Sec-Fetch-Site": "same-origin"}
+    fields = {"text": text, "version": "1"}
+    answer = projects.client.post("/pipelines/alpha/definition", data=fields, headers=headers)
+    assert answer.status_code == 403
+    assert projects.server.store.pipelines.get("alpha").version == 1

@@ -87,6 +87,8 @@ def _request_approval(
     reference = _reference(body, address)
     who.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, who)
+    if who.is_limited and body.policy and body.policy not in server.policies.names():
+        raise NotFoundError(f"There is no policy {body.policy!r}.", "Omit `policy` for the repository's own.")
     callback = None
     if body.callback is not None:
         server.webhooks.check(body.callback.url)

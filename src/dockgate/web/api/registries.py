@@ -45,4 +45,6 @@ def repositories(server: ServerDependency, who: Reader) -> list[RepositoryPulls]
 def pull(repository: Repository, digest: Digest, server: ServerDependency, who: Reader) -> PullAnswer:
     """Get whether other machines can pull an image from the server's registry now, and why not."""
     who.require(repository=repository)
+    if who.is_limited:  # the answer says what the policy found in the image
+        server.approval_requests.require_image(repository, digest)
     return server.registry_pulls.explain(repository, digest)

@@ -195,6 +195,8 @@ def save_definition(
     name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Save a new version of a pipeline, unless another person did since the page was opened; or only check it."""
+    if who.is_limited:  # a pipeline may name any repository and service
+        who.require()
     text, seen = fields.get("text", ""), fields.get("version", "")
     if fields.get("do") == "check":
         result = check_text(server, text, "pipeline", name)

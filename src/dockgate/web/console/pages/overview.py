@@ -145,7 +145,8 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
 def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
-    for entry in server.store.outbox.failing(MAX_ROWS) if who.may(Permission.ACCEPT) else ():
+    may_see = who.may(Permission.ACCEPT) and not who.is_limited
+    for entry in server.store.outbox.failing(MAX_ROWS) if may_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
     for kind, entries in given_up.items():
