@@ -4,7 +4,7 @@ A row is a place of an image: its digest under a tag, or in a repository by its 
 to one finding: with a severity and a fix, an image is listed that has a finding of this severity with a fix.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -149,6 +149,18 @@ class ImageListing:
         by_place = {row[0]: _listed(row) for row in reversed(rows[:limit])}
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if more else None
+
+    def count_verdicts(self, repositories: Collection[str] | None = None) -> Mapping[Status, int]:
+        """How many images have each current verdict: those in these repositories (None: in any), each counted once."""
+        places = and_(_TAGS.digest == _IMAGES.digest, *_conditions(ImageFilter(repositories), null()))
+        query = (
+            select(_CURRENT.status, func.count(_IMAGES.id.distinct()))
+            .join(fleet_images, _IMAGES.id == _CURRENT.image)
+            .where(select(_TAGS.id).where(places).exists())
+            .group_by(_CURRENT.status)
+        )
+        with self._database.read() as connection:
+            return {Status(status): count for status, count in connection.execute(query)}
 
     def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
         """The newest verdict on each of these images in each repository, by repository and image.
