@@ -45,6 +45,12 @@ class Generator:
 
     def images(self, count: int) -> Iterator[NewImage]:
         """Yield that many images."""
+        for repository, inventory in self.inventories(count):
+            digest = inventory.image
+            yield NewImage(digest, repository, digest, "bench", NOW, NOW, (split_inventory(inventory),))
+
+    def inventories(self, count: int) -> Iterator[tuple[str, Inventory]]:
+        """Yield that many repositories, each with what an image of it holds."""
         for number in range(count):
             base = self._bases[self._zipf(len(self._bases))]
             layers = [base, *(self._layers[self._zipf(len(self._layers))] for _ in range(self._random.randint(2, 4)))]
@@ -66,8 +72,7 @@ class Generator:
                 created=NOW,
                 user="1000",
             )
-            team = f"team-{number % 40}/app-{number % 700}"
-            yield NewImage(digest, team, digest, "bench", NOW, NOW, (split_inventory(inventory),))
+            yield f"team-{number % 40}/app-{number % 700}", inventory
 
     def _debian(self, size: tuple[int, int]) -> list[Package]:
         names = self._random.sample(self._names["Debian:13"], self._random.randint(*size))

@@ -124,9 +124,16 @@ class ServerStatus:
 
 def status(server: WebServices) -> ServerStatus:
     """Return what the server is, and the state of its advisory database."""
+    unserved = server.workers.status().unserved
+    database, feeds = advisory_database(server), advisory_feeds(server)
+    return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved, feeds)
+
+
+def advisory_database(server: WebServices) -> dict[str, Any]:
+    """Return what the advisory database covers, or why there is none."""
     try:
         reader = server.advisories()
-        database: dict[str, Any] = {
+        return {
             "digest": reader.digest,
             "coverage": [
                 {"ecosystem": item.ecosystem, "complete": item.complete, "checked_at": item.checked_at}
@@ -134,7 +141,9 @@ def status(server: WebServices) -> ServerStatus:
             ],
         }
     except DatabaseError as error:
-        database = {"error": str(error), "advice": error.advice}
-    feeds = read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()
-    unserved = server.workers.status().unserved
-    return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved, feeds)
+        return {"error": str(error), "advice": error.advice}
+
+
+def advisory_feeds(server: WebServices) -> Sequence[FeedStatus]:
+    """Return the state of the advisory feeds."""
+    return read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()

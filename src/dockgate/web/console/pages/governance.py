@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
 from dockgate.services.policy_dry_run import PART_LIMIT
-from dockgate.services.web_services import WebServices, status
+from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
 from dockgate.shared.errors import BusyError, ChangedError, UsageError
 from dockgate.web import api
 from dockgate.web.api import policies as policy_calls
@@ -178,5 +178,5 @@ def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> R
 @router.get("/advisories")
 def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what the advisory database covers, and how old it is."""
-    state = status(server)
-    return render(request, who, "advisories.html", title="Advisories", database=state.database, feeds=state.feeds)
+    database, feeds = advisory_database(server), advisory_feeds(server)
+    return render(request, who, "advisories.html", title="Advisories", database=database, feeds=feeds)

@@ -10,7 +10,7 @@ from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices, status
+from dockgate.services.web_services import WebServices, advisory_database
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
@@ -127,7 +127,7 @@ def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueI
 
 
 def _advisories(server: WebServices) -> Iterator[QueueItem]:
-    database = status(server).database
+    database = advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")

@@ -1,0 +1,202 @@
+"""The console's pages with a fleet at its size: how long the server takes for each, and what open pages cost.
+
+    python bench/pages.py [--images 10000] [--executions 1000] [--database sqlite|postgres] [--live 200]
+
+Pages are requested one after the other by a person with a session, over loopback; each request is by the clock, and by
+the processor time of this process, which has the server and the client. Not measured: /settings, which asks dbos, and
+the pages of git. The advisories are those of DOCKGATE_FEEDS.
+"""
+
+import argparse
+import os
+import platform
+import re
+import resource
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the server is that of the tests
+from sqlalchemy import update
+from tests import postgres
+from tests.scenarios.browser import Browser
+from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.server import ServerSystem
+
+import _fleets
+import fleet as fleets
+from dockgate.config import Settings
+from dockgate.delivery.model import RunState
+from dockgate.delivery.pipeline import Plan
+from dockgate.events.model import Event, EventKind
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.scanner.model import Inventory
+from dockgate.store import Store
+from dockgate.store.records import ScanState
+from dockgate.store.schema import scans
+
+PIPELINES, SCANNED = 40, 300
+REQUESTS, BAR = 30, 0.100
+# Processes that push at once, and seconds for which open pages are watched.
+WRITERS, IDLE_SECONDS = 8, 20
+
+
+def main(images: int, executions: int, database: str, live: int) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {database}")
+    postgres.OPTIONS["fsync"] = "on"
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
+        fleet = fleets.Fleet(Path(name), database)
+        fleets.ingest(fleet, images)
+        digests = push(fleet, images)
+        fleet.policies.put("fleet", fleets.POLICY.format(high=9), "bench")
+        fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
+        fleet.continuous.renew()
+        fleets.counts(fleet)
+        with serving(fleet) as server:
+            deliver(server, executions)
+            token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+            with Browser(server, token) as browser:
+                browser.timeout = 300  # type: ignore[assignment]
+                measure(browser, paths(browser, digests))
+                idle(server, browser, live)
+
+
+def push(fleet: fleets.Fleet, count: int) -> list[str]:
+    """Push every image under a tag. The first ones have whole scans. Returns their digests."""
+    store = fleet.store
+
+    def accept(entry: tuple[int, tuple[str, Inventory]]) -> str:
+        number, (repository, inventory) = entry
+        digest = inventory.image
+        detail = {"repository": repository, "digest": digest, "tag": f"1.{number}"}
+        scan = store.images.accept_push(Event(f"push/{number}", EventKind.IMAGE_PUSH, detail, _fleets.NOW))
+        if number < SCANNED and scan is not None:
+            store.images.finish_scan(digest, scan.number, [inventory], "", _fleets.NOW, scanner="bench")
+        return digest
+
+    inventories = _fleets.Generator(fleet.advisories).inventories(count)
+    with ThreadPoolExecutor(WRITERS) as pool:  # which share a commit
+        digests = list(pool.map(accept, enumerate(inventories)))
+    with store.database.write() as connection:
+        done = {"state": ScanState.DONE, "finished_at": _fleets.NOW, "scanner": "bench"}
+        connection.execute(update(scans).where(scans.c.state == ScanState.REQUESTED).values(**done))
+    return digests
+
+
+@contextmanager
+def serving(fleet: fleets.Fleet) -> Iterator[ServerSystem]:
+    """A server on the fleet's store, without background work."""
+    settings = Settings(fleet.folder, fleet.folder)
+    assert settings.advisories == fleet.advisories
+    server = ServerSystem(fleet.folder, open_store=lambda _: fleet.store, feeds=settings)
+    server.thread.start()
+    until(lambda: server.web.started)
+    try:
+        yield server
+    finally:
+        server.client.close()
+        server.web.should_exit = True
+        server.thread.join()
+
+
+def deliver(server: ServerSystem, count: int) -> None:
+    """Executions of several pipelines, which have ended."""
+    store: Store = server.store
+    for number in range(PIPELINES):
+        name = f"app-{number}"
+        for document in (
+            f"kind: Repository\nname: {name}\n",
+            SERVICE.format(name=name, count=1),
+            PIPELINE.format(name=name, repository=name, service=name, timeout="7d"),
+        ):
+            server.apply(document)
+    for number in range(count):
+        pipeline = f"app-{number % PIPELINES}"
+        started = store.executions.start(pipeline, f"push {number}", {"commit": f"{number:040}"}, _fleets.NOW)
+        state = RunState.FAILED if number % 5 else RunState.SUCCEEDED
+        plan = Plan(state=state, reason="Rejected: 2 HIGH, limit 0" if number % 5 else "")
+        store.executions.advance(started.id, lambda *_, plan=plan: plan, _fleets.NOW)
+
+
+def paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
+    """The pages by their kinds: of some, several."""
+    names = re.findall(r'href="(/vulnerabilities/[^"?]+)"', browser.get("/vulnerabilities").text)
+    packages = re.findall(r'href="(/packages/[^"?]+)"', browser.get("/vulnerabilities").text)
+    kinds = {path: [path] for path in ("/", "/pipelines", "/images", "/vulnerabilities", "/running", "/repositories")}
+    kinds |= {path: [path] for path in ("/policies", "/policies/fleet", "/waivers", "/advisories", "/events")}
+    kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
+    kinds |= {path: [path] for path in ("/search?q=open", "/images?severity=CRITICAL", "/images?sort=severity")}
+    return kinds | {
+        "/images?status=Rejected&fixable=true": ["/images?status=Rejected&fixable=true"],
+        "/images?package=NAME": ["/images?package=openssl"],
+        "/images/DIGEST": [f"/images/{digest}" for digest in digests[:SCANNED:10]],
+        "/images/r/NAME:TAG": [f"/images/r/team-{number % 40}/app-{number % 700}:1.{number}" for number in range(30)],
+        "/vulnerabilities/NAME": list(dict.fromkeys(names))[:30],
+        "/packages/NAME": list(dict.fromkeys(packages))[:30],
+        "/packages/openssl": ["/packages/openssl"],
+        "/pipelines/NAME": ["/pipelines/app-1"],
+        "/pipelines/NAME/definition": ["/pipelines/app-1/definition"],
+        "/executions/ID": ["/executions/app-1-2"],
+        "/running/NAME": ["/running/app-1"],
+    }
+
+
+def measure(browser: Browser, kinds: dict[str, list[str]]) -> None:
+    """Request each page some times."""
+    for kind, pages in kinds.items():
+        times, processor, size = [], 0.0, 0
+        for number, path in enumerate(islice(cycle(pages), REQUESTS + 2)):
+            begin, begin_processor = time.perf_counter(), time.process_time()
+            answer = browser.get(path)
+            assert answer.status_code == 200, (path, answer.status_code)
+            if number >= 2:  # the first ones fill what is remembered
+                times.append(time.perf_counter() - begin)
+                processor += time.process_time() - begin_processor
+            size = max(size, len(answer.content))
+        p95 = sorted(times)[int(len(times) * 0.95)]
+        middle = sorted(times)[len(times) // 2]
+        print(
+            f"{kind:42} p50 {middle * 1000:7.1f}  p95 {p95 * 1000:7.1f} ms"
+            f"  processor {processor / REQUESTS * 1000:7.1f} ms"
+            f"  {size / 1024:6.0f} KB  {'pass' if p95 <= BAR else 'MISS'}",
+            flush=True,
+        )
+
+
+def idle(server: ServerSystem, browser: Browser, count: int) -> None:
+    """Open live pages, and see what they cost while nothing happens."""
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    port = int(server.url.rpartition(":")[2])
+    streams = []
+    for _ in range(count):
+        stream = socket.create_connection(("127.0.0.1", port))
+        stream.sendall(f"GET /live?subject= HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+        streams.append(stream)
+    for stream in streams:
+        assert stream.recv(4096).startswith(b"HTTP/1.1 200")
+    time.sleep(2)  # all of them wait now
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    begin = time.perf_counter()
+    threading.Event().wait(IDLE_SECONDS)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{count} live pages while nothing happens: {used / (time.perf_counter() - begin):.1%} of a core")
+    for stream in streams:
+        stream.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--executions", type=int, default=1_000)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--live", type=int, default=200)
+    options = parser.parse_args()
+    main(options.images, options.executions, options.database, options.live)
