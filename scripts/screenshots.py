@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -17,7 +16,7 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import Browser, Page, Route, ViewportSize, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider  # noqa: E402
 from tests.scenarios.accessibility import CHROMIUM  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
@@ -73,12 +72,10 @@ class Site(ServerSystem):
         settings = OidcSettings(ISSUER, CLIENT, SECRET)
         return OpenIdProvider(settings, return_url, clock, ProviderConnection(transport=self.provider.transport))
 
-    def refuse(self, route: Route) -> None:
-        """Answer as the provider: a person without a group goes back at once."""
-        person = {"sub": "kim", "email": "kim@example.org", "email_verified": True, "groups": []}
-        back = escape(self.provider.authorize(route.request.url, **person))
-        html = f'<meta http-equiv="refresh" content="0;url={back}">'
-        route.fulfill(body=html, content_type="text/html")
+    def way_back(self, page: Page) -> str:
+        """Sign in at the provider as a person without a group: the address that the browser is sent back to."""
+        begun = page.request.get("/signin/provider", max_redirects=0).headers["location"]
+        return self.provider.authorize(begun, sub="kim", email="kim@example.org", email_verified=True, groups=[])
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         return [_layered(inventory) for inventory in super()._read(repository, digest)]
@@ -105,10 +102,9 @@ def main(folder: Path) -> None:
                 link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
                 _take(_open(browser, server.url, view, width), folder, view, {"first-admin": link})
             token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@example.org"})["token"]
-            visited = {"signin": "/signin", "signin-refused": "/signin/provider", "verdict-link": verdict}
             for view, width in VIEWS:
                 page = _open(browser, server.url, view, width)
-                page.route(f"{ISSUER}/**", server.refuse)
+                visited = {"signin": "/signin", "signin-refused": server.way_back(page), "verdict-link": verdict}
                 _take(page, folder, view, visited)
                 page = _open(browser, server.url, view, width)
                 _sign_in(page, token)
