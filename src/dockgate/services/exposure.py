@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Policy
@@ -24,7 +25,6 @@ from dockgate.vulnerabilities.model import Severity
 PAGE, LARGEST_PAGE = 50, 1000
 # Characters of a question.
 LONGEST_QUESTION = 1000
-EVERY = 1 << 31
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
 
@@ -142,13 +142,20 @@ class ExposureRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
+class Subject:
     """What a question is about: components, with their findings if it is about a vulnerability."""
 
     is_vulnerability: bool
     components: Mapping[int, Component]
     vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
     affected: Mapping[int, Sequence[Affected]] = field(default_factory=dict)
+
+
+class LookUp(NamedTuple):
+    """What a question is about, and every service that runs an image, none for a question about the past."""
+
+    subject: Subject
+    running: Sequence[RunningImage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +173,15 @@ class ExposureSearch:
     clock: ServerClock
     registry: str
 
-    def find(self, request: ExposureRequest) -> Exposure:
-        """Answer a question. UsageError for an empty or too long one, or for a wrong package URL."""
+    def look_up(self, question: str, at: str | None = None) -> LookUp:
+        """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
+        return LookUp(self._subject(question.strip(), at), () if at else self.store.exposures.running())
+
+    def find(self, request: ExposureRequest, begun: LookUp | None = None) -> Exposure:
+        """Answer a question, of which the beginning may be known.
+
+        UsageError for an empty or too long one, or for a wrong package URL.
+        """
         question = request.question.strip()
         if not question or len(question) > LONGEST_QUESTION:
             raise UsageError(
@@ -175,38 +189,39 @@ class ExposureSearch:
                 "Name a vulnerability, a package or a package URL.",
             )
         with self.store.database.read():  # one connection, and one state of the index, for all of it
-            return self._find(question, request)
+            return self._find(question, request, begun or self.look_up(question, request.as_of))
 
-    def package_components(self, question: str) -> Mapping[int, Component]:
-        """The components that a question about a package is about, () for one about a vulnerability."""
-        subject = self._subject(question.strip(), None)
-        return {} if subject.is_vulnerability else subject.components
-
-    def visible_places(self, who: Caller | None) -> Places:
+    def visible_places(self, who: Caller | None, running: Sequence[RunningImage]) -> Places:
         """Where images count that are there now, for a caller."""
-        running = {entry.digest for entry in self.store.exposures.running() if self._may_see(entry, who)}
-        return Places(None, self._repositories(who), running)
+        visible = {entry.digest for entry in running if self._may_see(entry, who)}
+        return Places(None, self._repositories(who), visible)
 
-    def _find(self, question: str, request: ExposureRequest) -> Exposure:
-        subject = self._subject(question, request.as_of)
+    def _find(self, question: str, request: ExposureRequest, begun: LookUp) -> Exposure:
+        subject = begun.subject
         owned, exposures = not subject.is_vulnerability, self.store.exposures
-        running = [] if request.as_of else [entry for entry in exposures.running() if self._may_see(entry, request.who)]
-        exposed_running = exposures.holding(subject.components, {entry.digest for entry in running}, owned=owned)
-        services = [_service(entry) for entry in running if entry.digest in exposed_running]
-        places = Places(request.as_of, self._repositories(request.who), exposed_running, request.include_moved)
-        ids = exposures.image_ids(subject.components, places, owned=owned)
+        running = [entry for entry in begun.running if self._may_see(entry, request.who)]
+        digests = {entry.digest for entry in running}
+        places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
+        exposed = exposures.images(subject.components, places, owned=owned)
+        ids, holders = list(exposed), digests.intersection(exposed.values())
+        services = [_service(entry) for entry in running if entry.digest in holders]
+        places = places._replace(running=holders)
         names = _names(subject)
         knowledge = AdvisoryKnowledge(True)
         unknown = UnknownImages(self.store, places, ids)
         unknown.add_partly_read()
         if subject.is_vulnerability:
-            knowledge = ask_advisories(self.store, self.advisories, [question, *names])
+            state = exposures.index_state()
+            knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
             unknown.add_components(knowledge.uncovered, "the advisory database does not cover packages of it")
-            unknown.add_components(exposures.doubtful([question, *names]), "versions of it cannot be compared")
-            waiting = [number for number, _ in self.store.fleet_findings.unmatched(EVERY)]
-            unknown.add_components(waiting, "packages of it are not matched yet")
+            unknown.add_components(state.doubtful([question, *names]), "versions of it cannot be compared")
+            unknown.add_components(state.unmatched, "packages of it are not matched yet")
         following = [number for number in ids if request.after is None or number < request.after]
         page = following[: request.limit]
+        part = unknown.slice(request.unknown_after, request.limit)
+        placed = exposures.placed([*page, *part.indexed], places)
+        indexed = {image.id: image for image, _ in placed}
+        where = {image.digest: periods for image, periods in placed}
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         return Exposure(
@@ -220,21 +235,24 @@ class ExposureSearch:
             answered_at=self.clock.now(),
             total=len(ids),
             services=services,
-            images=self._images(page, subject, places, services, request),
+            images=self._images([indexed[number] for number in page], subject, places, where, services, request),
             next=str(page[-1]) if len(following) > len(page) else None,
-            unknown=unknown.page(request.unknown_after, request.limit, knowledge.reason),
+            unknown=unknown.page(part, knowledge.reason, indexed, where),
         )
 
-    def _subject(self, question: str, at: str | None) -> _Subject:
+    def _subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):
-            return _Subject(False, self.packages.find(question))
-        vulnerabilities = self.store.exposures.vulnerabilities(question)
-        if vulnerabilities or is_vulnerability_name(question):
+            return Subject(False, self.packages.find(question))
+        is_named = is_vulnerability_name(question)
+        vulnerabilities = self.store.exposures.vulnerabilities(question, any_case=is_named)
+        if vulnerabilities or is_named:
             affected: dict[int, list[Affected]] = {}
-            for entry in self.store.exposures.affected(vulnerabilities, at):
+            components: dict[int, Component] = {}
+            for entry, component in self.store.exposures.affected(vulnerabilities, at):
                 affected.setdefault(entry.component, []).append(entry)
-            return _Subject(True, self.store.exposures.components(affected), vulnerabilities, affected)
-        return _Subject(False, self.packages.find(question))
+                components[entry.component] = component
+            return Subject(True, components, vulnerabilities, affected)
+        return Subject(False, self.packages.find(question))
 
     def _repositories(self, who: Caller | None) -> Collection[str] | None:
         if who is None or not who.is_limited:
@@ -246,24 +264,23 @@ class ExposureSearch:
 
     def _images(
         self,
-        ids: Sequence[int],
-        subject: _Subject,
+        images: Sequence[FleetImage],
+        subject: Subject,
         places: Places,
+        where: Mapping[str, Sequence[TagPeriod]],
         services: Sequence[RunningService],
         request: ExposureRequest,
     ) -> list[ExposedImage]:
-        images = sorted(self.store.fleet.images(ids), key=lambda image: -image.id) if ids else []
-        digests = [image.digest for image in images]
-        where: dict[str, list[TagPeriod]] = {}
-        for period in self.store.tag_history.periods(digests):
-            if places.shows(period):
-                where.setdefault(period.digest, []).append(period)
+        ids, digests = [image.id for image in images], [image.digest for image in images]
         owned = not subject.is_vulnerability
         holdings: dict[int, list[Holding]] = {}
         for holding in self.store.exposures.holdings(ids, subject.components, owned=owned):
             holdings.setdefault(holding.image, []).append(holding)
         pipelines = self.store.exposures.pipelines(digests)
-        acceptances = AcceptanceFinder(self.store, self.exceptions, self.policy_of, request.as_of or self.clock.now())
+        acceptances = None
+        if subject.is_vulnerability:
+            now = request.as_of or self.clock.now()
+            acceptances = AcceptanceFinder(self.store, self.exceptions, self.policy_of, now)
         return [
             ExposedImage(
                 digest=image.digest,
@@ -294,9 +311,9 @@ class ExposureSearch:
 def _packages(
     image: FleetImage,
     holdings: Sequence[Holding],
-    subject: _Subject,
+    subject: Subject,
     periods: Sequence[TagPeriod],
-    acceptances: AcceptanceFinder,
+    acceptances: AcceptanceFinder | None,
     elsewhere: Sequence[str],
 ) -> list[ExposedPackage]:
     """The packages of an image that a question is about, each with each vulnerability; the worst first.
@@ -318,7 +335,7 @@ def _packages(
         vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
         waived: list[Acceptance] = []
         end, ended_by = _end(image, until, affected)
-        if affected and vulnerability:
+        if acceptances and affected and vulnerability:
             waived = acceptances.find(image, repositories, component.package(), affected, vulnerability)
         packages.append(
             ExposedPackage(
@@ -358,6 +375,6 @@ def _service(entry: RunningImage) -> RunningService:
     return RunningService(entry.service, entry.target, definition, entry.desired_count, pipeline, entry.digest)
 
 
-def _names(subject: _Subject) -> list[str]:
+def _names(subject: Subject) -> list[str]:
     names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
     return sorted(names, key=alias_order)

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.exposure import Places
+from dockgate.store.exposure import IndexState, Places
+from dockgate.store.fleet_records import FleetImage, TagPeriod
 from dockgate.store.records import ScanState
 
 
@@ -47,19 +49,28 @@ class AdvisoryKnowledge:
     reason: str | None = None
 
 
-def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str]) -> AdvisoryKnowledge:
+def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], state: IndexState) -> AdvisoryKnowledge:
     """Return what the advisory database knows of the vulnerabilities with these names."""
     try:
         reader = advisories()
         packages = reader.packages_of(names)
         is_known = packages is not None or bool(reader.cves(names))
-        uncovered = store.fleet.uncovered(reader.coverage(), packages or ())
+        uncovered = store.fleet.uncovered(reader.coverage(), packages or (), state.ecosystems)
     except DatabaseError as error:
         return AdvisoryKnowledge(False, reason=f"{error} {error.advice}".strip())
-    if store.fleet_findings.source() is None:
+    if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
         return AdvisoryKnowledge(is_known, packages or (), uncovered, reason)
     return AdvisoryKnowledge(is_known, packages or (), uncovered)
+
+
+class UnknownSlice(NamedTuple):
+    """The images of one page: how many there are on all pages, and those of the index by id."""
+
+    total: int
+    not_indexed: Sequence[UnknownExposure]
+    indexed: Sequence[int]
+    next: str | None
 
 
 class UnknownImages:
@@ -80,20 +91,30 @@ class UnknownImages:
 
     def add_components(self, components: Collection[int], reason: str) -> None:
         """Add the images that hold one of these components, for this reason."""
-        for image in self._store.exposures.image_ids(components, self._places, owned=False):
+        for image in self._store.exposures.images(components, self._places, owned=False):
             self._add(image, reason)
 
-    def page(self, after: int, limit: int, reason: str | None) -> UnknownPage:
-        """The page that begins after so many images; those that are in no index come first."""
+    def slice(self, after: int, limit: int) -> UnknownSlice:
+        """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
             UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry.state, entry.reason))
             for entry in self._store.exposures.not_indexed(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
         total, end = len(not_indexed) + len(ids), after + limit
-        page = not_indexed[after:end]
-        page += self._views(ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))])
-        return UnknownPage(total, page, str(end) if end < total else None, reason)
+        indexed = ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))]
+        return UnknownSlice(total, not_indexed[after:end], indexed, str(end) if end < total else None)
+
+    def page(
+        self,
+        part: UnknownSlice,
+        reason: str | None,
+        images: Mapping[int, FleetImage],
+        where: Mapping[str, Sequence[TagPeriod]],
+    ) -> UnknownPage:
+        """The page of these images. `images` and `where` are those of the index, by id and by digest."""
+        indexed = [self._view(images[number], where.get(images[number].digest, ())) for number in part.indexed]
+        return UnknownPage(part.total, [*part.not_indexed, *indexed], part.next, reason)
 
     def _add(self, image: int, reason: str) -> None:
         if image not in self._exposed:
@@ -103,21 +124,10 @@ class UnknownImages:
         """The repository, "" if its images do not count: then the image runs from another one."""
         return repository if self._places.has(repository) else ""
 
-    def _views(self, ids: Sequence[int]) -> list[UnknownExposure]:
-        images = {image.id: image for image in self._store.fleet.images(ids)} if ids else {}
-        where: Mapping[str, tuple[str, str | None]] = {
-            period.digest: (period.repository, period.tag or None)
-            for period in self._store.tag_history.periods([image.digest for image in images.values()])
-            if self._places.shows(period)
-        }
-        return [
-            UnknownExposure(
-                images[number].digest,
-                *where.get(images[number].digest, (self._visible(images[number].repository), None)),
-                "; ".join(self._reasons[number]),
-            )
-            for number in ids
-        ]
+    def _view(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
+        elsewhere = self._visible(image.repository), None
+        place = (periods[-1].repository, periods[-1].tag or None) if periods else elsewhere
+        return UnknownExposure(image.digest, *place, "; ".join(self._reasons[image.id]))
 
 
 def _why(state: ScanState | None, reason: str) -> str:

@@ -53,19 +53,14 @@ class TagFindings:
 def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
-        image = store.fleet.image(digest)
-        if image is None:
-            return {}
-        placed = list(store.fleet.bundles_of_images([image.id]))
-        contents = dict(store.fleet.bundles({entry.bundle for entry in placed}))
-        components = {number for content in contents.values() for number in content.counted}
-        lives = store.trends.lives(components, has_past=False)
+        placed = list(store.fleet.contents_of_image(digest))
+        components = {number for _, content in placed for number in content.counted}
+        lives = store.trends.lives(components, has_past=False) if components else []
     present: dict[int, list[Severity]] = {}
     for life in lives:
         present.setdefault(life.component, []).append(life.severity)
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
-    for entry in placed:
-        content = contents[entry.bundle]
+    for entry, content in placed:
         packages, severities = layers.get((entry.platform, entry.layer), (0, []))
         severities = severities + [severity for number in content.counted for severity in present.get(number, ())]
         packages += sum(content.counted.values()) + sum(content.owned.values())

@@ -13,7 +13,7 @@ from dockgate.gate.watch import WatchState
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.watching import Watching
+from dockgate.services.watching import WatchedRepository, Watching
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure import RunningImage
@@ -126,11 +126,12 @@ class ImageSearch:
             images, position = self._read(which, query.sort, after, query.limit, running)
         return ImagePage(images, _write_cursor(query.sort, position) if position else None)
 
-    def places(self, image: str) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), those where it is now first."""
+    def places(self, image: str, watches: Sequence[WatchedRepository]) -> Sequence[ImageSummary]:
+        """The places of one image (a digest), those where it is now first. `watches` are of its repositories."""
+        by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            which = ImageFilter(digests=[image], moved=True)
-            places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, self.store.exposures.running())
+            which, running = ImageFilter(digests=[image], moved=True), self.store.exposures.running()
+            places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
     def _read(
@@ -140,27 +141,38 @@ class ImageSearch:
         after: Sequence[str | int] | None,
         limit: int,
         running: Sequence[RunningImage],
+        watches: Mapping[tuple[str, str], WatchedRepository] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
-        rows = [row if is_own else _with_newest(row, newest) for row, is_own in self._with_origin(rows)]
+        places = {(row.repository, row.digest) for row in rows}
+        watched = watches if watches is not None and places <= watches.keys() else None
+        if watched is None:
+            policies = self._policies({repository for repository, _ in places})
+        else:
+            policies = {repository: entry.policy for (repository, _), entry in watched.items()}
+        rows = [row if row.policy in (None, policies[row.repository]) else _with_newest(row, newest) for row in rows]
         rows = [row for row in rows if not which.statuses or row.status in which.statuses]
-        watched = self.watching.states({(row.repository, row.digest) for row in rows if row.gone_at is None})
+        present = {(row.repository, row.digest) for row in rows if row.gone_at is None}
+        if watched is None:
+            states = self.watching.states(present)
+        else:
+            states = {place: WatchState(watched[place].is_watched, watched[place].until) for place in present}
         summaries = [
-            _summary(row, newest.get((row.repository, row.digest)), watched.get((row.repository, row.digest)), running)
+            _summary(row, newest.get((row.repository, row.digest)), states.get((row.repository, row.digest)), running)
             for row in rows
         ]
         return summaries, position
 
-    def _with_origin(self, rows: Sequence[ListedImage]) -> Sequence[tuple[ListedImage, bool]]:
-        """Each row with whether its current verdict is by the policy of its repository.
+    def _policies(self, repositories: Collection[str]) -> Mapping[str, str]:
+        """The policies of repositories.
 
-        The fleet judges an image once, by the policy of the repository where it was scanned.
+        The fleet judges an image once, by the policy of the repository where it was scanned: where it is in another
+        one, its current verdict may be by another policy.
         """
-        assignments = self.watching.selection.assignments_of({row.repository for row in rows})
-        policies = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
-        return [(row, row.policy is None or row.policy == policies[row.repository]) for row in rows]
+        assignments = self.watching.selection.assignments_of(repositories)
+        return {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
 
     def repositories(self, who: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""

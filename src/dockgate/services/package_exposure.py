@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
-from dockgate.services.exposure import ExposureSearch
+from dockgate.services.exposure import ExposureSearch, LookUp
 from dockgate.store.fleet_records import Component, ComponentFinding
 from dockgate.vulnerabilities.model import Severity
 
@@ -45,12 +45,18 @@ class PackageContents:
     vulnerability_count: int
 
 
-def find_package(search: ExposureSearch, question: str, who: Caller | None) -> PackageContents:
-    """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL."""
+def find_package(
+    search: ExposureSearch, question: str, who: Caller | None, begun: LookUp | None = None
+) -> PackageContents:
+    """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL.
+
+    `begun` is what looking it up gave, if it is known.
+    """
     store = search.store
     with store.database.read():
-        components = search.package_components(question)
-        images = store.exposures.images_by_component(components, search.visible_places(who))
+        subject, running = begun or search.look_up(question)
+        components = {} if subject.is_vulnerability else subject.components
+        images = store.exposures.images_by_component(components, search.visible_places(who, running))
         present = {number: component for number, component in components.items() if images.get(number)}
         findings = list(store.fleet_findings.findings(present)) if present else []
         entries = store.fleet_findings.vulnerabilities({finding.vulnerability for finding in findings})

@@ -3,15 +3,34 @@
 What holds it is found from the components: their bundles, the images of these, and where those were.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
 
 from dockgate.delivery.model import TaskDefinition
 from dockgate.shared.references import ImageReference
 from dockgate.store.engine import Database
-from dockgate.store.fleet_records import Component, TagPeriod, Vulnerability
+from dockgate.store.fleet_findings import ADVISORIES
+from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.store.queries import batches, numbers_of
 from dockgate.store.records import ScanState
 from dockgate.store.schema import approvals, scans, services, task_definitions
@@ -25,6 +44,7 @@ from dockgate.store.schema_fleet import (
     fleet_images,
     fleet_past_findings,
     fleet_platforms,
+    fleet_state,
     fleet_tags,
     fleet_vulnerabilities,
 )
@@ -107,57 +127,100 @@ class RunningImage(NamedTuple):
     reference: ImageReference
 
 
+class IndexState(NamedTuple):
+    """How far the index can answer: whether components were matched at all, and their ecosystems.
+
+    `doubts` are components that cannot be compared with the advisories of some names; `unmatched` ones were not looked
+    up yet.
+    """
+
+    is_matched: bool
+    ecosystems: Sequence[str]
+    doubts: Sequence[tuple[int, frozenset[str]]]
+    unmatched: Sequence[int]
+
+    def doubtful(self, names: Collection[str]) -> Sequence[int]:
+        """The components that cannot be compared with an advisory of one of these names."""
+        return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
+
+
 class Exposures:
     """Questions about what images hold."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def vulnerabilities(self, name: str) -> dict[int, Vulnerability]:
-        """The fleet's vulnerabilities that are known by a name, in any case of its letters, or by one of these's names.
+    def vulnerabilities(self, name: str, *, any_case: bool = True) -> dict[int, Vulnerability]:
+        """The fleet's vulnerabilities that are known by a name, or by the name of one of these.
 
-        A bulletin's name gives all vulnerabilities that it is about.
+        A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or with `any_case`
+        of any, which is slower.
         """
-        table = fleet_vulnerabilities.c
+        alias, table = fleet_aliases.c.alias, fleet_vulnerabilities.c
+        is_named: list[ColumnElement[bool]] = [alias.in_({name, name.upper(), name.lower()})]
+        if any_case:
+            is_named.append(func.lower(alias) == name.lower())
         columns = select(table.id, *(table[name] for name in Vulnerability._fields))
-        by_alias = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct
+        joined = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()
         with self._database.read() as connection:
-            rows = connection.execute(by_alias().where(fleet_aliases.c.alias.in_({name, name.upper(), name.lower()})))
-            if not (entries := {number: Vulnerability(*fields) for number, *fields in rows}):
-                rows = connection.execute(by_alias().where(func.lower(fleet_aliases.c.alias) == name.lower()))
-                entries = {number: Vulnerability(*fields) for number, *fields in rows}
-            for names in batches(sorted({entry.name for entry in entries.values()})):
-                rows = connection.execute(by_alias().where(fleet_aliases.c.alias.in_(names)))
-                entries |= {number: Vulnerability(*fields) for number, *fields in rows}
-        return entries
+            for condition in is_named:
+                # Each has its own name among its aliases.
+                names = select(table.name).join(fleet_aliases, fleet_aliases.c.vulnerability == table.id)
+                rows = connection.execute(joined.where(alias.in_(names.where(condition).correlate(None))))
+                if entries := {number: Vulnerability(*fields) for number, *fields in rows}:
+                    return entries
+        return {}
 
-    def affected(self, vulnerabilities: Collection[int], at: str | None = None) -> Sequence[Affected]:
+    def index_state(self) -> IndexState:
+        """How far the index can answer for the components that it has."""
+        components, doubts = fleet_components.c, fleet_doubts.c
+        nothing = cast(null(), Integer)
+        query = union_all(
+            select(literal("state"), nothing, fleet_state.c.name),
+            select(literal("ecosystem"), nothing, components.ecosystem).distinct(),
+            select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
+            select(literal("unmatched"), components.id, literal("")).where(~components.matched),
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        by_kind: dict[str, list[tuple[int, str]]] = {}
+        for kind, number, text in rows:
+            by_kind.setdefault(kind, []).append((number, text))
+        return IndexState(
+            is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
+            ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
+            doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
+            unmatched=sorted(number for number, _ in by_kind.get("unmatched", ())),
+        )
+
+    def affected(self, vulnerabilities: Collection[int], at: str | None = None) -> Sequence[tuple[Affected, Component]]:
         """The components that have one of these vulnerabilities, or had it at a time."""
         present, past = fleet_findings.c, fleet_past_findings.c
-        rows: list[Affected] = []
+        component = [fleet_components.c[name] for name in Component._fields]
+        rows: list[tuple[Affected, Component]] = []
         columns: list[ColumnElement[Any]]
         with self._database.read() as connection:
             for part in batches(sorted(vulnerabilities)):
                 columns = [present[name] for name in Affected._fields if name not in ("closed", "why")]
-                query = select(*columns).where(present.vulnerability.in_(part))
+                query = select(*columns, *component).where(present.vulnerability.in_(part))
+                query = query.join(fleet_components, fleet_components.c.id == present.component)
                 if at is not None:
                     query = query.where(present.opened <= at)
-                rows += [Affected._make((*row, None, "")) for row in connection.execute(query)]
+                width = len(columns)
+                rows += [
+                    (Affected._make((*row[:width], None, "")), Component(*row[width:]))
+                    for row in connection.execute(query)
+                ]
                 if at is None:
                     continue
                 columns = [literal("") if name == "note" else past[name] for name in Affected._fields]
-                ended = select(*columns).where(past.vulnerability.in_(part), past.opened <= at, past.closed > at)
-                rows += [Affected(*row) for row in connection.execute(ended)]
+                ended = select(*columns, *component).where(
+                    past.vulnerability.in_(part), past.opened <= at, past.closed > at
+                )
+                ended = ended.join(fleet_components, fleet_components.c.id == past.component)
+                width = len(columns)
+                rows += [(Affected(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)]
         return rows
-
-    def components(self, ids: Collection[int]) -> dict[int, Component]:
-        """These components, by id."""
-        with self._database.read() as connection:
-            return {
-                number: Component(*fields)
-                for part in batches(sorted(ids))
-                for number, *fields in connection.execute(_COMPONENT.where(fleet_components.c.id.in_(part)))
-            }
 
     def named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.
@@ -177,16 +240,37 @@ class Exposures:
                     return components
         return {}
 
-    def image_ids(self, components: Collection[int], places: Places, *, owned: bool) -> Sequence[int]:
-        """The images that hold one of these components, the newest first.
+    def images(self, components: Collection[int], places: Places, *, owned: bool) -> dict[int, str]:
+        """The images that hold one of these components, the newest first: their digests by id.
 
         `owned`: components that a distribution's package owns count, too.
         """
         if not components:
-            return ()
-        query = select(fleet_images.c.id).where(fleet_images.c.id.in_(_holding(components, owned=owned)))
+            return {}
+        table = fleet_images.c
+        query = select(table.id, table.digest).where(table.id.in_(_holding(components, owned=owned)))
         with self._database.read() as connection:
-            return connection.scalars(query.where(_is_placed(places)).order_by(fleet_images.c.id.desc())).all()
+            rows = connection.execute(query.where(_is_placed(places)).order_by(table.id.desc()))
+            return {row.id: row.digest for row in rows}
+
+    def placed(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
+        """These images, each with those periods that count, the oldest first."""
+        images, tags = fleet_images.c, fleet_tags.c
+        query = (
+            select(*(images[name] for name in FleetImage._fields), *(tags[name] for name in TagPeriod._fields))
+            .outerjoin(fleet_tags, tags.digest == images.digest)
+            .where(numbers_of(images.id, ids))
+            .order_by(images.id, tags.since, tags.repository, tags.tag)
+        )
+        by_id: dict[int, tuple[FleetImage, list[TagPeriod]]] = {}
+        width = len(FleetImage._fields)
+        with self._database.read() as connection:
+            for row in connection.execute(query) if ids else ():
+                image = FleetImage(*row[:width])
+                _, periods = by_id.setdefault(image.id, (image, []))
+                if row[width] is not None and places.shows(period := TagPeriod(*row[width:])):
+                    periods.append(period)
+        return list(by_id.values())
 
     def images_by_component(self, components: Collection[int], places: Places) -> dict[int, int]:
         """How many images hold each of these components; none are left out."""
@@ -200,20 +284,6 @@ class Exposures:
         )
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)} if components else {}
-
-    def holding(self, components: Collection[int], digests: Collection[str], *, owned: bool) -> set[str]:
-        """Those of the images that hold one of these components."""
-        if not components or not digests:
-            return set()
-        condition = fleet_images.c.id.in_(_holding(components, owned=owned))
-        with self._database.read() as connection:
-            return {
-                digest
-                for part in batches(sorted(digests))
-                for digest in connection.scalars(
-                    select(fleet_images.c.digest).where(fleet_images.c.digest.in_(part), condition)
-                )
-            }
 
     def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
         """Where these images hold these components."""
@@ -234,13 +304,6 @@ class Exposures:
             query = query.where(~parts.owned)
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
-
-    def doubtful(self, names: Collection[str]) -> Sequence[int]:
-        """The components that cannot be compared with an advisory of one of these names."""
-        accepted = set(names)
-        with self._database.read() as connection:
-            rows = connection.execute(select(fleet_doubts.c.component, fleet_doubts.c.ids))
-            return sorted({component for component, ids in rows if not accepted.isdisjoint(ids)})
 
     def partly_read(self, places: Places) -> Sequence[tuple[int, int]]:
         """The images with files that could not be read, and how many, the newest first."""

@@ -138,6 +138,19 @@ class Fleet:
         for row in self._rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
             yield ImageBundle._make(row)
 
+    def contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
+        """The bundles of the image of this digest with their contents, in the order of platforms and positions."""
+        table = fleet_image_bundles.c
+        query = (
+            select(*(table[name] for name in ImageBundle._fields), fleet_bundles.c.content)
+            .join(fleet_images, fleet_images.c.id == table.image)
+            .join(fleet_bundles, fleet_bundles.c.id == table.bundle)
+            .where(fleet_images.c.digest == digest)
+            .order_by(table.platform, table.position)
+        )
+        for *fields, content in self._rows(query):
+            yield ImageBundle(*fields), content_of_bundles.decode(content)
+
     def bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
         """The content of all bundles, or of these, in the order of ids."""
         table = fleet_bundles.c
@@ -169,18 +182,22 @@ class Fleet:
             return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
 
     def uncovered(
-        self, coverage: Sequence[Coverage], about: Collection[tuple[str, str]] | None = None
+        self,
+        coverage: Sequence[Coverage],
+        about: Collection[tuple[str, str]] | None = None,
+        ecosystems: Sequence[str] | None = None,
     ) -> Sequence[int]:
         """The components for which the advisory database has no feed, or a partial one that does not name them.
 
         With `about`, only those that may be packages of these (ecosystem without release, source name): of the same
-        ecosystem, of the same name in another one, or of an unknown distribution.
+        ecosystem, of the same name in another one, or of an unknown distribution. `ecosystems` are those of all
+        components, if they are known.
         """
         bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
         by_ecosystem = {entry.ecosystem: entry for entry in coverage}
         uncovered: list[int] = []
         table = fleet_components.c
-        for ecosystem in self.ecosystems():
+        for ecosystem in self.ecosystems() if ecosystems is None else ecosystems:
             entry = by_ecosystem.get(ecosystem)
             if entry is not None and entry.complete:
                 continue

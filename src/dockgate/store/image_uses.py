@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_, select, union_all, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
@@ -12,8 +12,15 @@ from dockgate.store.schema import approvals, pushed_images
 from dockgate.store.schema_watch import image_uses
 from dockgate.store.statements import insert_if_new
 
+_NONE = null()
 _PUSHES = (
-    select(pushed_images.c.digest, pushed_images.c.repository, func.max(pushed_images.c.pushed_at).label("pushed_at"))
+    select(
+        pushed_images.c.digest.label("image"),
+        pushed_images.c.repository,
+        func.max(pushed_images.c.pushed_at).label("pushed_at"),
+        *(cast(_NONE, Text).label(name) for name in ("approval_at", "pulled_at", "run_at")),
+        literal(0).label("waiting"),
+    )
     .where(one_of(pushed_images.c.digest, "images"))
     .group_by(pushed_images.c.digest, pushed_images.c.repository)
 )
@@ -24,13 +31,25 @@ _APPROVALS = (
     select(
         approvals.c.image,
         approvals.c.repository,
-        func.max(_ASKED_AT).label("approval_at"),
-        func.count().filter(approvals.c.state == ApprovalState.WAITING).label("waiting"),
+        cast(_NONE, Text),
+        func.max(_ASKED_AT),
+        cast(_NONE, Text),
+        cast(_NONE, Text),
+        func.count().filter(approvals.c.state == ApprovalState.WAITING),
     )
     .where(one_of(approvals.c.image, "images"))
     .group_by(approvals.c.image, approvals.c.repository)
 )
-_USES = select(image_uses).where(one_of(image_uses.c.image, "images"))
+_RECORDED = select(
+    image_uses.c.image,
+    image_uses.c.repository,
+    cast(_NONE, Text),
+    cast(_NONE, Text),
+    image_uses.c.pulled_at,
+    image_uses.c.run_at,
+    literal(0),
+).where(one_of(image_uses.c.image, "images"))
+_USES = union_all(_PUSHES, _APPROVALS, _RECORDED)
 
 
 class ImageUses:
@@ -59,13 +78,12 @@ class ImageUses:
         values: dict[str, dict[str, dict[str, str | None]]] = {image: {} for image in images}
         parameters = {"images": text_list(sorted(images))}
         with self._database.read() as connection:
-            for row in connection.execute(_PUSHES, parameters):
-                values[row.digest].setdefault(row.repository, {})["pushed_at"] = row.pushed_at
-            for row in connection.execute(_APPROVALS, parameters):
-                requested_at = now if row.waiting else row.approval_at
-                values[row.image].setdefault(row.repository, {})["approval_at"] = requested_at
             for row in connection.execute(_USES, parameters):
-                values[row.image].setdefault(row.repository, {}).update(pulled_at=row.pulled_at, run_at=row.run_at)
+                times = {name: getattr(row, name) for name in ("pushed_at", "approval_at", "pulled_at", "run_at")}
+                if row.waiting:
+                    times["approval_at"] = now
+                present = {name: time for name, time in times.items() if time is not None}
+                values[row.image].setdefault(row.repository, {}).update(present)
         return {
             image: [ImageUse(repository, **times) for repository, times in sorted(repositories.items())]
             for image, repositories in values.items()

@@ -171,7 +171,7 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     visibility = ImageVisibility(server.store, who)
     verdicts, watches = visibility.verdicts(digest), list(server.watching.repositories(digest))
-    places, moves = list(server.image_search.places(digest)), list(server.store.images.tag_moves(digest))
+    places, moves = list(server.image_search.places(digest, watches)), list(server.store.images.tag_moves(digest))
     if who.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
@@ -215,7 +215,7 @@ def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Sca
     visibility.require_image(digest)
     scan = server.store.images.scan(digest)
     has_succeeded = scan is not None and scan.finished_at and not scan.reason
-    if scan is not None and scan.repository not in (visible := visibility.repositories(digest)):
+    if scan is not None and who.is_limited and scan.repository not in (visible := visibility.repositories(digest)):
         reason = "it could not be read in another repository" if scan.reason else ""
         scan = replace(scan, repository=visible[0], reason=reason)
     return scan, server.store.images.inventories(digest) if has_succeeded else ()

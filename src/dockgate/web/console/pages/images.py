@@ -164,7 +164,7 @@ def image(
         q=q,
         page=page,
         page_size=PAGE_SIZE,
-        services=_services(who, server, digest),
+        services=_services(who, server, view),
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
@@ -194,9 +194,12 @@ def scan(digest: api.Digest, who: api.Runner, server: api.ServerDependency, fiel
     return see_other(f"/images/{digest}")
 
 
-def _services(who: api.Reader, server: api.ServerDependency, digest: str) -> list[str]:
+def _services(who: api.Reader, server: api.ServerDependency, view: calls.ImageView) -> Sequence[str]:
     """The services that run the image, of those that the caller may see."""
-    running = [entry.service for entry in server.store.exposures.running() if entry.digest == digest]
+    if view.places:
+        running = view.places[0].services
+    else:  # it runs, and is in no place
+        running = [entry.service for entry in server.store.exposures.running() if entry.digest == view.digest]
     if who.is_limited:
         visible = {service.name for service in visible_services(who, server)}
         running = [name for name in running if name in visible]

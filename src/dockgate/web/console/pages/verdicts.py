@@ -15,7 +15,7 @@ from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
-from dockgate.services.gate import replay
+from dockgate.services.gate import compare, replay
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.store.records import VerdictRecord
@@ -96,15 +96,19 @@ def verdict(
     against: calls.OtherDigest = None,
 ) -> Response:
     """Show a verdict, or with `against` what differs from another one."""
-    stored = calls.verdict(digest, who, server)
-    visibility = ImageVisibility(server.store, who)
+    stored, visibility = server.store.verdicts.get(digest), ImageVisibility(server.store, who)
+    repository = visibility.repository_of_verdict(stored.image, digest)
     records = visibility.verdicts(stored.image)
-    explanation = calls.explanation(digest, who, server, against)
+    recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
+    comparison = None
+    if against:
+        second = RecordedVerdict(calls.verdict(against, who, server), server.store.verdicts.case(against))
+        comparison = compare(recorded, second)
     return render(
         request,
         who,
         "verdict.html",
-        **_content(server, digest, stored, visibility.repository_of_verdict(stored.image, digest)),
+        **_content(server, digest, stored, repository),
         query="",
         newer=_newer(records, digest, stored),
         earlier=[record for record in records if record.digest != digest],
@@ -113,8 +117,8 @@ def verdict(
         page=page,
         against=against,
         report_kinds=REPORT_KINDS,
-        comparison=explanation.explanation,
-        replay=explanation.replay,
+        comparison=comparison,
+        replay=replay(recorded),
     )
 
 

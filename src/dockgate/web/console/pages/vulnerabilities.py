@@ -118,8 +118,9 @@ def package(
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
+    begun = server.exposure_search.look_up(question)
     exposure = server.exposure_search.find(
-        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE)
+        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE), begun
     )
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
@@ -129,7 +130,7 @@ def package(
         "package.html",
         title=exposure.question,
         exposure=exposure,
-        contents=find_package(server.exposure_search, exposure.question, who),
+        contents=find_package(server.exposure_search, exposure.question, who, begun),
         most=None if show == "all" else PAGE_SIZE,
         after=after,
         unknown_after=unknown_after,
