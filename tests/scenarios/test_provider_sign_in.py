@@ -201,7 +201,7 @@ def test_an_answer_for_another_browser_signs_no_one_in(place: Place) -> None:
             prepare()
             answer = victim.get(link)
             assert answer.status_code == 403
-            assert "this browser did not begin" in answer.text
+            assert "This browser did not begin" in answer.text
             assert SESSION not in victim.cookies
     assert "mallory@example.org" not in {each["name"] for each in place.server.get("/principals")}
 
