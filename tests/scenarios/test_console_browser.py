@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -60,8 +61,8 @@ def _open(chromium: Browser, site: Site, *, scheme: str = "light", width: int = 
 
 
 def _walk(page: Page) -> Iterator[str]:
-    """Open every page that links lead to."""
-    waiting, seen = list(START), set(START)
+    """Open a page of every kind that links lead to."""
+    waiting, seen = list(START), {_kind(path) for path in START}
     for _ in range(MAX_PAGES):
         if not waiting:
             return
@@ -75,9 +76,17 @@ def _walk(page: Page) -> Iterator[str]:
             "links => links.map(link => link.getAttribute('href'))"
         ):
             target = link.partition("#")[0]
-            if target not in seen and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
-                seen.add(target)
+            kind = _kind(target)
+            if kind not in seen and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
+                seen.add(kind)
                 waiting.append(target)
+
+
+def _kind(path: str) -> tuple[str, int, tuple[str, ...]]:
+    """Pages with the same first part of their path, as many parts, and the same parameters are of one kind."""
+    parts = urlsplit(path)
+    names = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)})
+    return parts.path.split("/")[1], parts.path.count("/"), tuple(names)
 
 
 def test_every_page_is_accessible_and_fits_its_screen(chromium: Browser, site: Site) -> None:
