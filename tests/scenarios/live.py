@@ -195,6 +195,21 @@ class Live:
         self.apply(SERVICE.format(name=service, count=count))
         self.apply(PIPELINE.format(name=pipeline, repository=repository, service=service, timeout="7d"))
 
+    def report_push(self, repository: str, digest: str, folder: Path | None = None) -> None:
+        """Report a push as the registry does, whose secret is below `folder` (default: the data)."""
+        secret = ((folder or self.data) / "run" / "registry-secret").read_text()
+        target = {
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest,
+            "repository": repository,
+            "tag": "one",
+        }
+        event = {"id": f"{repository}@{digest}", "action": "push", "target": target}
+        answer = slow_http.post(
+            f"{self.url}/registry/events", json={"events": [event]}, headers={"Authorization": f"Bearer {secret}"}
+        )
+        assert answer.status_code == 202, answer.text
+
     def over(self, execution: str, seconds: float = 90) -> Any:
         """The execution, when it is over. It may have yet to begin."""
 

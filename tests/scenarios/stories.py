@@ -69,6 +69,8 @@ def side_story(server: Mortal) -> None:
     execution that is stopped while it waits."""
     advisories.write(server.folder / "feed", advisories.DEMO)
     server.dockgate("db", "build", "--from", str(server.folder / "feed"))
+    for digest in (BOGUS, REQUESTED):
+        server.insist(lambda digest=digest: server.report_push("nowhere", digest) or True)
     server.insist(lambda: _bogus(server) or server.post(f"/images/{BOGUS}/scan", {"repository": "nowhere"}))
     server.insist(lambda: server.post(f"/images/{BOGUS}/findings", REPORT))
     receiver = Receiver()

@@ -220,6 +220,8 @@ def test_a_long_poll_at_another_server_gets_the_answer(cluster: Cluster) -> None
         "repository": "slow/app",
         "digest": "sha256:" + "1" * 64,
     }
+    cluster.server.report_push("slow/app", body["digest"], cluster.nodes.shared)
+    until(lambda: cluster.server.get("/images?repository=slow/app")["images"], 30)
     approval = cluster.server.post("/approvals", body, {"Idempotency-Key": "one"})["approval"]
     began = time.monotonic()
     with ThreadPoolExecutor() as pool:
