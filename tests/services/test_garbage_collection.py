@@ -15,7 +15,7 @@ from dockgate.delivery.model import Approval, Service, TaskDefinition
 from dockgate.delivery.retention import Retention
 from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
-from dockgate.services.garbage_collection import GarbageCollection
+from dockgate.services.garbage_collection import BATCH, GarbageCollection
 from dockgate.services.push_permits import PushPermits
 from dockgate.shared.errors import BusyError, UnavailableError
 from dockgate.shared.references import ImageReference
@@ -259,6 +259,34 @@ def test_a_collection_waits_until_no_token_can_push(site: Site) -> None:
     assert not site.there()
     assert site.store.collections.get(number).finished_at
     permits.require()
+
+
+@pytest.mark.parametrize("moment", ["images", "blobs"])
+def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushes(site: Site, moment: str) -> None:
+    """A push may rely on a blob that no manifest names any more."""
+    for number in range(BATCH + 5):
+        site.push(str(number), str(number).encode())
+    site.later(days=40)
+    permits = PushPermits(site.store.push_gate, site.system.server.clock)
+    blobs, calls = dict(site.registry.blobs), []
+
+    def slow(now: str) -> None:
+        calls.append(now)
+        if len(calls) == 1:
+            site.later(hours=2)
+            permits.require()
+
+    if moment == "images":
+        site.registry.fault = lambda now: slow(now) if now == "before delete" else None
+    else:
+        site.storage.fault = lambda now: slow(now) if now == "before unreferenced" else None
+    report = site.collect()
+    assert site.registry.blobs == blobs
+    assert len(site.there()) == (5 if moment == "images" else 0)
+    assert "pushes have begun meanwhile" in str(report["notes"])
+    site.later(hours=2)
+    site.collect()
+    assert not site.registry.blobs
 
 
 def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:

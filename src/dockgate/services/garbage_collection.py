@@ -167,6 +167,9 @@ class GarbageCollection:
         removed: list[StoredImage] = []
         planned = list(facts.plan.removed)
         for start in range(0, len(planned), BATCH):
+            if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
+                self._notes.append(f"{len(planned) - start} images were not removed: pushes have begun meanwhile.")
+                break
             batch = planned[start : start + BATCH]
             removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, facts, [*removed])
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
@@ -242,7 +245,9 @@ class GarbageCollection:
         if any(blob.written_at is None for blob in blobs) and self._was_pushed_since(since):
             self._notes.append("No blob was removed: something was pushed within the last hour.")
             return 0, 0
-        self.store.push_gate.close(format_time(self.clock() + timedelta(seconds=CLOSED_SECONDS)))
+        if not self._is_gate_closed():
+            self._notes.append("No blob was removed: pushes have begun meanwhile.")
+            return 0, 0
         self.effects.run(EffectKind.PURGE, self.storage.collect)
         return len(blobs), sum(blob.size or 0 for blob in blobs)
 
