@@ -18,7 +18,9 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.scenarios.test_routes import ROUTES, V
 
+from dockgate.delivery.model import Service, TaskDefinition
 from dockgate.identity.model import Role
+from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.model import Severity
 
 CVE = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
@@ -71,6 +73,7 @@ class Projects:
         self.unknown = self._foreign("unknown", PlannedFindings())
         waiver = {"owner": "bravo-owner", "reason": "bravo-reason", "until": "2999-01-01", "vulnerability": CVE}
         self.waiver = server.post("/waivers", {**waiver, "repository": "bravo/base"})["waiver"]["id"]
+        self._run("bravo-base", f"bravo/base@{self.shared}")
         for image, name in ((self.shared, "1"), (self.bravo_only, "2")):
             self._external("alpha", f"bravo/base@{image}", f"bravo-run-{name}")
         self._external("alpha", f"alpha/base@{self.shared}", "alpha-run")
@@ -115,6 +118,14 @@ class Projects:
         )
         assert answer.is_success, answer.text
         until(lambda: self._is_judged(image, repository))
+
+    def _run(self, service: str, image: str) -> None:
+        """A service whose revision has this image, without tasks."""
+        repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
+        services = self.server.store.services
+        services.put(Service(service, "podman", 0, 0), TaskDefinition(service, 0, "app", None))
+        definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
+        services.set_revision(service, services.register(service, definition, "deploy 1").revision, "")
 
     def _is_judged(self, image: str, repository: str) -> bool:
         records = self.server.store.verdicts.of_image(image)

@@ -111,7 +111,7 @@ class ImageSearch:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = _read_cursor(query.after, query.sort) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running = self.store.exposures.running()
+            running = self._running(query.who)
             which = ImageFilter(
                 repositories=self._repositories(query.repository, query.who),
                 severities=query.severities,
@@ -126,11 +126,16 @@ class ImageSearch:
             images, position = self._read(which, query.sort, after, query.limit, running)
         return ImagePage(images, _write_cursor(query.sort, position) if position else None)
 
-    def places(self, image: str, watches: Sequence[WatchedRepository]) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), those where it is now first. `watches` are of its repositories."""
+    def places(
+        self, image: str, watches: Sequence[WatchedRepository], who: Caller | None = None
+    ) -> Sequence[ImageSummary]:
+        """The places of one image (a digest), those where it is now first, each with the services that `who` sees.
+
+        `watches` are of its repositories.
+        """
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            which, running = ImageFilter(digests=[image], moved=True), self.store.exposures.running()
+            which, running = ImageFilter(digests=[image], moved=True), self._running(who)
             places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
@@ -164,6 +169,14 @@ class ImageSearch:
             for row in rows
         ]
         return summaries, position
+
+    def _running(self, who: Caller | None) -> Sequence[RunningImage]:
+        """What services run, of the repositories that the caller sees."""
+        return [
+            entry
+            for entry in self.store.exposures.running()
+            if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+        ]
 
     def _policies(self, repositories: Collection[str]) -> Mapping[str, str]:
         """The policies of repositories.

@@ -171,7 +171,7 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     visibility = ImageVisibility(server.store, who)
     verdicts, watches = visibility.verdicts(digest), list(server.watching.repositories(digest))
-    places, moves = list(server.image_search.places(digest, watches)), list(server.store.images.tag_moves(digest))
+    places, moves = list(server.image_search.places(digest, watches, who)), list(server.store.images.tag_moves(digest))
     if who.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]

@@ -4,6 +4,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
+from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
@@ -28,7 +29,7 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
     view = calls.service(name, who, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
-    verdicts = server.store.verdicts.of_image(image.digest) if image else ()
+    verdicts = ImageVisibility(server.store, who).verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
     return render(
         request,
