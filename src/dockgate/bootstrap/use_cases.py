@@ -178,6 +178,7 @@ def make_use_cases(
         effects,
         registry,
         options.secret,
+        adapters.findings,
     )
     people = People(store, adapters.clock)
     sessions = Sessions(store, people, clock)

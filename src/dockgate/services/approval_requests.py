@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
-from dockgate.delivery.ports import ImageResolver
+from dockgate.delivery.ports import FindingsSource, ImageResolver
 from dockgate.delivery.webhook_delivery import made_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
@@ -33,6 +33,7 @@ class ApprovalRequests:
     """Creates approvals.
 
     `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
+    `findings` is another scanner.
     """
 
     store: Store
@@ -48,6 +49,7 @@ class ApprovalRequests:
     effects: Effects
     registry: str
     secret: str = field(repr=False)
+    findings: FindingsSource | None = None
 
     # --- by our own pipelines -------------------------------------------------------------------------------------
 
@@ -136,9 +138,13 @@ class ApprovalRequests:
         """Raise NotFoundError unless the image is in the repository: a push of it is recorded, or the registry has it.
 
         Otherwise a caller who names an image and a repository would have the image scanned there, see what is known of
-        it, and choose whose waivers and whose baseline count.
+        it, and choose whose waivers and whose baseline count. Of an image that nobody named before, another scanner
+        that covers the repository says whether it is there: its registry may be closed to this server.
         """
         scan = self.store.images.scan(digest)
+        is_known = scan is not None or self.store.images.pushed_images(digest=digest, limit=1)
+        if not is_known and self.findings is not None and self.findings.knows(repository):
+            return
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.pushers(repository, digest):
             place = RepositoryReference.parse(repository).with_registry(self.registry)
