@@ -2,12 +2,14 @@
 
 import random
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.fleet import split_inventory
+from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
 from dockgate.store.fleet import NewImage
 
@@ -19,6 +21,9 @@ BASE_SIZE, TEAM_SIZE, OWN_SIZE = (120, 220), (20, 60), (5, 25)
 OLD_OF_BASE, OLD = 0.012, 0.04
 # The part of the images whose own layer replaces packages of the layer below.
 REPLACING = 0.07
+
+# Images whose inventories are encoded to know their size.
+SIZED = 200
 
 
 class Generator:
@@ -42,6 +47,9 @@ class Generator:
         self._layers = [
             self._layer(f"team-{number}", self._languages(TEAM_SIZE, f"opt/{number}")) for number in range(TEAM_LAYERS)
         ]
+
+        # Bytes of the stored inventories of the first images.
+        self.document_sizes: list[int] = []
 
     def images(self, count: int) -> Iterator[NewImage]:
         """Yield that many images."""
@@ -72,6 +80,8 @@ class Generator:
                 created=NOW,
                 user="1000",
             )
+            if number < SIZED:
+                self.document_sizes.append(len(zlib.compress(encode(inventory))))
             yield f"team-{number % 40}/app-{number % 700}", inventory
 
     def _debian(self, size: tuple[int, int]) -> list[Package]:

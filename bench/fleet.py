@@ -1,6 +1,6 @@
 """The fleet at its size: what a change of advisories or policies costs, on SQLite and Postgres.
 
-    python bench/fleet.py [--images 10000] [--database sqlite|postgres]
+    python bench/fleet.py [--images 10000] [--database sqlite|postgres] [--no-changes]
 
 The advisories are those of DOCKGATE_FEEDS. Every figure is a whole operation by the clock: reading, matching, judging,
 writing, events included. On Postgres the cluster is that of the tests, but its commits reach the disk.
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster is that of 
 from tests import postgres
 
 import _advisories
+import _fleet_questions
 import _fleets
 from dockgate.gate import rules
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -42,7 +43,10 @@ from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.watching import Watching
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
+from dockgate.store.records import PushedImage
+from dockgate.store.tag_history import record_push
 from dockgate.vulnerabilities.database.keys import write_keys
 
 POLICY = "kind: Policy\nname: fleet\nrules:\n  max_findings: {{CRITICAL: 0, HIGH: {high}, only_fixable: true}}\n"
@@ -66,6 +70,7 @@ class Fleet:
         self.store: Store = open_store(folder, postgres.database_url(folder) if database == "postgres" else None)
         nothing = cast(Any, None)
         clock, effects = ServerClock(lambda: datetime.now(UTC)), Effects(lambda _: None)
+        self.clock = clock
         kinds, all_rules = ecosystems.load(), rules.load()
         current = Current(self.advisories)
         self.policies = Policies(self.store, all_rules, clock, effects)
@@ -107,23 +112,29 @@ class Fleet:
         return chosen
 
 
-def main(count: int, database: str) -> None:
+def main(count: int, database: str, *, has_changes: bool) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {database}")
     postgres.OPTIONS["fsync"] = "on"
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         fleet = Fleet(Path(name), database)
-        ingest(fleet, count)
+        document = ingest(fleet, count)
         fleet.policies.put("fleet", POLICY.format(high=9), "bench")
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
         report("all components matched, all images judged for the first time", timed(fleet.continuous.renew), None)
         counts(fleet)
-        measure(fleet)
-        print(f"disk: {size(fleet) / count:.0f} bytes an image, without its inventory document")
+        if has_changes:
+            measure(fleet)
+        rewrite(fleet)
+        push(fleet)
+        questions(fleet)
+        index = size(fleet) / count
+        print(f"disk: {index:.0f} bytes an image, its tag included, and {document:.0f} of its inventory document")
 
 
-def ingest(fleet: Fleet, count: int) -> None:
-    """Add all images, the last ones alone by the clock."""
-    images = _fleets.Generator(fleet.advisories).images(count)
+def ingest(fleet: Fleet, count: int) -> float:
+    """Add all images, the last ones alone by the clock. Returns the bytes of an inventory document."""
+    generator = _fleets.Generator(fleet.advisories)
+    images = generator.images(count)
     with ThreadPoolExecutor(8) as pool:  # which share a commit
         waiting = deque[Future[object]]()
         for image in islice(images, count - ALONE):
@@ -135,6 +146,7 @@ def ingest(fleet: Fleet, count: int) -> None:
     times = sorted(timed(partial(fleet.store.fleet.add, image)) for image in images)
     report("ingest of one more image, p95", times[int(len(times) * 0.95)], 0.020)
     print(f"  median {times[len(times) // 2].seconds * 1000:.1f} ms")
+    return statistics.mean(generator.document_sizes)
 
 
 def measure(fleet: Fleet) -> None:
@@ -165,6 +177,45 @@ def measure(fleet: Fleet) -> None:
     report("all EPSS values moved", timed(fleet.continuous.renew), None)
     fleet.policies.put("fleet", EXPRESSION, "bench")
     report("everything judged again, a policy with an expression", timed(fleet.continuous.renew), 8.0)
+
+
+def rewrite(fleet: Fleet) -> None:
+    """Change the verdicts by a policy that counts other findings."""
+    fleet.policies.put("fleet", POLICY.format(high=9), "bench")
+    fleet.continuous.renew()
+    before = fleet.store.fleet_verdicts.of_policy("fleet")
+    fleet.policies.put("fleet", "kind: Policy\nname: fleet\nrules:\n  max_findings: {total: 0}\n", "bench")
+    used = timed(fleet.continuous.renew)
+    after = fleet.store.fleet_verdicts.of_policy("fleet").items()
+    changed = sum(verdict != before.get(image) for image, verdict in after)
+    report(f"everything judged again, {changed} verdicts rewritten", used, None)
+
+
+def push(fleet: Fleet) -> None:
+    """Give every image a tag, a minute after the one before."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    images = list(fleet.store.fleet.images())
+    with fleet.store.database.write() as connection:
+        for number, image in enumerate(images):
+            at = format_time(start + timedelta(minutes=number))
+            record_push(connection, PushedImage(image.repository, f"v{number}", image.digest, at))
+
+
+def questions(fleet: Fleet) -> None:
+    service = fleet.continuous
+    selection, judging = service.selection, service.judging
+    fleet.policies.put("fleet", POLICY.format(high=9), "bench")
+    service.renew()
+    for name, times in _fleet_questions.ask(
+        fleet.store,
+        fleet.index.advisories,
+        judging.exceptions,
+        service.watching,
+        lambda repository: selection.read(selection.policy_of(repository)).policy,
+        judging.ecosystems,
+        fleet.clock,
+    ):
+        print(f"{name:55} {times.describe()}", flush=True)
 
 
 def counts(fleet: Fleet) -> None:
@@ -212,5 +263,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--no-changes", action="store_true", help="leave out what changes of advisories cost")
     options = parser.parse_args()
-    main(options.images, options.database)
+    main(options.images, options.database, has_changes=not options.no_changes)

@@ -25,7 +25,10 @@ def matches(text: str, pattern: str) -> bool:
     if "*" not in pattern:
         return text == pattern
     ends = {0}
-    for part in _STARS.split(pattern):
+    *first_parts, last_literal = _STARS.split(pattern)
+    if not text.startswith(first_parts[0]) or not text.endswith(last_literal):
+        return False
+    for part in (*first_parts, last_literal):
         if not part:
             continue
         if part == "*":

@@ -18,6 +18,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -31,7 +32,7 @@ from dockgate.shared.references import ImageReference
 from dockgate.store.engine import Database
 from dockgate.store.fleet_findings import ADVISORIES
 from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
-from dockgate.store.queries import batches, numbers_of
+from dockgate.store.queries import batches, numbers_of, texts_of
 from dockgate.store.records import ScanState
 from dockgate.store.schema import approvals, scans, services, task_definitions
 from dockgate.store.schema_fleet import (
@@ -311,7 +312,7 @@ class Exposures:
         query = (
             select(fleet_images.c.id, func.sum(platforms.unread))
             .join(fleet_platforms, platforms.image == fleet_images.c.id)
-            .where(platforms.unread > 0, _is_placed(places))
+            .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
             .group_by(fleet_images.c.id)
             .order_by(fleet_images.c.id.desc())
         )
@@ -320,13 +321,13 @@ class Exposures:
 
     def not_indexed(self, places: Places) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success."""
-        tags = fleet_tags.c
+        tags, every_tag = fleet_tags.c, fleet_tags.alias()
+        is_indexed = exists().where(fleet_images.c.digest == every_tag.c.digest)
         query = (
             select(tags.digest, tags.repository, tags.tag, scans.c.state, scans.c.reason)
             .outerjoin(scans, scans.c.image == tags.digest)
-            .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
             .where(
-                fleet_images.c.id.is_(None),
+                tags.id.in_(select(every_tag.c.id).where(~is_indexed)),  # from indexes alone
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
                 true() if places.moved else _is_at(places.at),
                 _is_in(places.repositories),
@@ -409,4 +410,4 @@ def _is_at(at: str | None) -> ColumnElement[bool]:
 
 
 def _is_in(repositories: Collection[str] | None) -> ColumnElement[bool]:
-    return true() if repositories is None else fleet_tags.c.repository.in_(sorted(repositories))
+    return true() if repositories is None else texts_of(fleet_tags.c.repository, repositories)

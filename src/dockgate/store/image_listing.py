@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, or_, select, tuple_
 
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
-from dockgate.store.queries import numbers_of, select_as
+from dockgate.store.queries import numbers_of, select_as, texts_of
 from dockgate.store.records import PUSH_CAUSE, ScanState, VerdictRecord
 from dockgate.store.schema import scans, verdicts
 from dockgate.store.schema_fleet import (
@@ -102,6 +102,10 @@ _SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
 }
 
 
+# From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
+_WIDE = 500
+
+
 class ImageListing:
     """Reads lists of images."""
 
@@ -143,6 +147,8 @@ class ImageListing:
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
         query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
         with self._database.read() as connection:
+            if (holders := _holders(which)) is not None:
+                query = query.where(_holds(holders, which.origin, is_wide=_is_wide(connection, holders)))
             rows = connection.execute(query.limit(limit + 1)).all()
         more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
@@ -191,21 +197,20 @@ def _conditions(which: ImageFilter, status: ColumnElement[Any]) -> list[ColumnEl
     if not which.moved:
         conditions.append(_TAGS.until.is_(None))
     if which.repositories is not None:
-        conditions.append(_TAGS.repository.in_(sorted(which.repositories)))
+        is_wide = len(which.repositories) >= _WIDE
+        repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it
+        conditions.append(texts_of(repository, which.repositories))
     if which.digests is not None:
-        conditions.append(_TAGS.digest.in_(sorted(which.digests)))
+        conditions.append(texts_of(_TAGS.digest, which.digests))
     if which.statuses:
         names = [name for name in which.statuses if name is not None]
         conditions.append(or_(status.in_(names), status.is_(null()) if None in which.statuses else status.in_(())))
-    holding = _holding(which)
-    if holding is not None:
-        conditions.append(_IMAGES.id.in_(holding))
     return conditions
 
 
-def _holding(which: ImageFilter) -> Select[Any] | None:
-    """The images that have such a package or finding; None for no matter."""
-    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+def _holders(which: ImageFilter) -> Select[Any] | None:
+    """The bundles that have such a package or finding; None for no matter."""
+    parts = fleet_bundle_components.c
     asks_for_finding = bool(which.severities) or which.is_fixable or which.is_exploited
     if not asks_for_finding and which.components is None:
         if which.origin is None:
@@ -216,10 +221,27 @@ def _holding(which: ImageFilter) -> Select[Any] | None:
         holders = holders.where(numbers_of(parts.component, which.components))
     if asks_for_finding:
         holders = holders.where(parts.component.in_(_with_findings(which)), ~parts.owned)
-    images = select(bundles.image).where(bundles.bundle.in_(holders))
-    if which.origin is not None:
-        images = images.where(bundles.base if which.origin is Origin.BASE else ~bundles.base)
-    return images
+    return holders
+
+
+def _is_wide(connection: Connection, holders: Select[Any]) -> bool:
+    """Whether so many bundles have it that a page is soon full of images with one."""
+    return len(connection.execute(holders.distinct().limit(_WIDE)).all()) == _WIDE
+
+
+def _holds(holders: Select[Any], origin: Origin | None, *, is_wide: bool) -> ColumnElement[bool]:
+    """Whether an image has one of the bundles in a layer of that origin.
+
+    `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
+    """
+    bundles = fleet_image_bundles.c
+    bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
+    images = select(bundles.image).where(bundle.in_(holders))
+    if origin is not None:
+        images = images.where(bundles.base if origin is Origin.BASE else ~bundles.base)
+    if is_wide:
+        return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
+    return _IMAGES.id.in_(images)
 
 
 def _with_findings(which: ImageFilter) -> Select[Any]:

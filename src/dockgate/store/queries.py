@@ -74,6 +74,11 @@ def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnEle
     return column.bool_op("IN")(_Numbers(literal(json.dumps(sorted(values)), Text)))
 
 
+def texts_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Whether the column is one of the texts, which are one parameter however many they are."""
+    return column.bool_op("IN")(_Items(literal(text_list(sorted(values)), Text)))
+
+
 def text_list(values: Sequence[str]) -> str:
     """The value of a parameter of `one_of`."""
     return json.dumps([str(value) for value in values])

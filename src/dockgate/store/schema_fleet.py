@@ -56,6 +56,7 @@ fleet_components = Table(
 )
 Index(None, fleet_components.c.source_name, fleet_components.c.ecosystem)
 Index(None, fleet_components.c.name)
+Index(None, fleet_components.c.ecosystem)
 Index(
     "ix_fleet_components_unmatched",
     fleet_components.c.id,
@@ -180,6 +181,13 @@ fleet_platforms = Table(
     text("manifest"),
     number("base_layers"),
     Column("facts", LargeBinary, nullable=False),
+)
+
+Index(
+    "ix_fleet_platforms_unread",
+    fleet_platforms.c.image,
+    sqlite_where=fleet_platforms.c.unread > 0,
+    postgresql_where=fleet_platforms.c.unread > 0,
 )
 
 # `platform` and `position` count from 0; `layer` is "" for packages without one. `base`: of the base image's layers.

@@ -40,6 +40,7 @@ def _components() -> None:
     )
     _index("fleet_components", "source_name", "ecosystem")
     _index("fleet_components", "name")
+    _index("fleet_components", "ecosystem")
     unmatched = ~components.c.matched
     op.create_index(
         "ix_fleet_components_unmatched",
@@ -120,7 +121,7 @@ def _images() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("digest"),
     )
-    op.create_table(
+    platforms = op.create_table(
         "fleet_platforms",
         *_keys("image"),
         sa.Column("position", sa.SmallInteger, nullable=False, autoincrement=False),
@@ -131,6 +132,14 @@ def _images() -> None:
         sa.Column("facts", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("image", "position"),
         sa.ForeignKeyConstraint(["image"], ["fleet_images.id"]),
+    )
+    has_unread = platforms.c.unread > 0
+    op.create_index(
+        "ix_fleet_platforms_unread",
+        "fleet_platforms",
+        ["image"],
+        sqlite_where=has_unread,
+        postgresql_where=has_unread,
     )
     op.create_table(
         "fleet_image_bundles",

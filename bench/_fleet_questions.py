@@ -1,0 +1,89 @@
+"""Questions about a fleet, each by the clock: where a vulnerability is, and the first pages of lists of images."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from dockgate.gate.model import Policy
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.advisories import Current
+from dockgate.services.clock import ServerClock
+from dockgate.services.exposure import ExposureRequest, ExposureSearch
+from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.image_search import ImageQuery, ImageSearch
+from dockgate.services.packages import Purls
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.watching import Watching
+from dockgate.store import Store
+from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.vulnerabilities.model import Severity
+
+NAMES, REPEATS = 200, 15
+# Three filters each, from those that nearly all images pass to those that hardly any does.
+LISTS = {
+    "HIGH, fixable, any layer": ImageQuery(severities=(Severity.HIGH,), is_fixable=True, repository="team-*/**"),
+    "HIGH, fixable, rejected": ImageQuery(severities=(Severity.HIGH,), is_fixable=True, statuses=("Rejected",)),
+    "HIGH, fixable, approved": ImageQuery(severities=(Severity.HIGH,), is_fixable=True, statuses=("Approved",)),
+    "LOW, own, undetermined": ImageQuery(severities=(Severity.LOW,), origin=Origin.OWN, statuses=("Undetermined",)),
+    "CRITICAL, fixable, one team": ImageQuery(severities=(Severity.CRITICAL,), is_fixable=True, repository="team-7/**"),
+    "exploited, base, rejected": ImageQuery(is_exploited=True, origin=Origin.BASE, statuses=("Rejected",)),
+    "a package, own, rejected": ImageQuery(package="package-1", origin=Origin.OWN, statuses=("Rejected",)),
+}
+
+
+class Times(NamedTuple):
+    """Seconds by the clock, and of this process's processor time."""
+
+    wall: Sequence[float]
+    processor: Sequence[float]
+
+    def describe(self) -> str:
+        return (
+            f"median {statistics.median(self.wall) * 1000:6.1f} ms, p95 {_p95(self.wall) * 1000:6.1f} ms"
+            f" (of processor {statistics.median(self.processor) * 1000:6.1f} and {_p95(self.processor) * 1000:6.1f} ms)"
+        )
+
+
+def ask(
+    store: Store,
+    advisories: Current,
+    exceptions: RiskAcceptances,
+    watching: Watching,
+    policy_of: Callable[[str], Policy],
+    kinds: Sequence[Ecosystem],
+    clock: ServerClock,
+) -> Iterator[tuple[str, Times]]:
+    """Yield what was asked, and how long it took."""
+    packages = FleetPackages(store, Purls(kinds))
+    search = ExposureSearch(store, advisories, exceptions, packages, policy_of, clock, "")
+    names = sorted({entry.name for entry in store.fleet_findings.vulnerabilities().values()})
+    chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
+    search.find(ExposureRequest(chosen[0]))
+    yield (
+        f"where, {len(chosen)} vulnerabilities",
+        _times([partial(search.find, ExposureRequest(name)) for name in chosen]),
+    )
+    images = ImageSearch(store, packages, watching, clock, "")
+    for sort in (ImageSort.PUSHED, ImageSort.SEVERITY):
+        for name, query in LISTS.items():
+            page = replace(query, sort=sort)
+            count = len(images.page(page).images)
+            yield f"list by {sort}: {name} ({count})", _times([partial(images.page, page)] * REPEATS)
+
+
+def _times(runs: Sequence[Callable[[], object]]) -> Times:
+    wall, processor = [], []
+    for run in runs:
+        begin, begin_processor = time.perf_counter(), time.process_time()
+        run()
+        wall.append(time.perf_counter() - begin)
+        processor.append(time.process_time() - begin_processor)
+    return Times(wall, processor)
+
+
+def _p95(times: Sequence[float]) -> float:
+    return sorted(times)[int(len(times) * 0.95)]
