@@ -92,6 +92,21 @@ def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, brow
     assert browser.get("/pipelines/jobs/definition?version=9").status_code == 404
 
 
+def test_comments_of_a_definition_are_kept(site: Site, browser: Browser) -> None:
+    text = _text(browser.get("/pipelines/web/definition").text)
+    version = len(site.server.store.pipelines.history("web"))
+    commented = text.replace("stages:", "# Who may approve is decided elsewhere.\r\nstages:")
+    assert _save(browser, "web", commented, str(version)).status_code == 303
+    assert len(site.server.store.pipelines.history("web")) == version
+    stored = _text(browser.get("/pipelines/web/definition").text)
+    assert "# Who may approve is decided elsewhere.\nstages:" in stored
+    assert _save(browser, "web", stored.replace("timeout: 7d", "timeout: 6d"), str(version)).status_code == 303
+    assert "# Who may approve" in _text(browser.get("/pipelines/web/definition").text)
+    page = browser.get("/pipelines/web/definition").text
+    assert re.search(r"<ins>\+\s+timeout: 6d", page)
+    assert "Who may approve" not in re.sub(r"(?s)<textarea.*?</textarea>", "", page)
+
+
 def test_a_definition_cannot_become_something_else(site: Site, browser: Browser) -> None:
     for text in ("kind: Repository\nname: slow", _text(browser.get("/pipelines/api/definition").text)):
         answer = _save(browser, "slow", text, "1")

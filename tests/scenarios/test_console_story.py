@@ -238,7 +238,7 @@ def _ask_people(person: Person) -> None:
     person.follow("Pipelines", "Web", "Edit definition")
     text = person.field("Stages and actions, as YAML")
     written = text.input_value()
-    changed = re.sub("( *)type: approval\n", r"\g<0>\g<1>approvers: {roles: [approver], count: 1}\n", written)
+    changed = written.replace("timeout: 7d}", "timeout: 7d, approvers: {roles: [approver], count: 1}}")
     assert changed != written
     text.fill(changed)
     expect(person.page.locator("#check")).to_contain_text("Valid Pipeline.")

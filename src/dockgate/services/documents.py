@@ -67,7 +67,7 @@ class Documents:
             if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
                 # A policy that a pipeline names evaluates images in place of the repository's own.
                 require(who, Permission.ACCEPT)
-            return self._apply_pipeline(definition, name)
+            return self._apply_pipeline(definition, name, text)
         if isinstance(definition, Rule):
             record, change = self.event_rules.apply(definition, who.name, name)
             return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
@@ -126,10 +126,10 @@ class Documents:
                 if action.type is ActionType.APPROVAL and "policy" in settings:
                     self._require_policy(str(settings["policy"]), where)
 
-    def _apply_pipeline(self, pipeline: Pipeline, file: str) -> AppliedDocument:
+    def _apply_pipeline(self, pipeline: Pipeline, file: str, text: str) -> AppliedDocument:
         self._require_parts(pipeline, file)
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
-        after = self.store.pipelines.put(pipeline, self.clock.now())
+        after = self.store.pipelines.put(pipeline, self.clock.now(), text)
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
         advice = f"dockgate pipeline show {pipeline.name}"
         types = {action.type for stage in pipeline.stages for action in stage.actions}

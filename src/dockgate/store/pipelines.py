@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, update
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
@@ -17,28 +18,42 @@ from dockgate.store.statements import insert_if_new, lock_name
 _BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
 
 
+class PipelineVersion(NamedTuple):
+    """A version of a pipeline, when it was stored, and how it was written; None where only its content is known."""
+
+    pipeline: Pipeline
+    created_at: str
+    text: str | None
+
+
 class Pipelines:
     """Pipelines and their versions.
 
-    Versions are never changed or deleted: executions keep the one they started with.
+    Versions are never changed or deleted, except for how they are written: executions keep the one they started with.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, pipeline: Pipeline, now: str) -> Pipeline:
-        """Store a pipeline as the next version. If it equals the present version, return that."""
+    def put(self, pipeline: Pipeline, now: str, text: str | None = None) -> Pipeline:
+        """Store a pipeline as the next version. If it equals the present version, return that.
+
+        `text` is how it is written: with another one than before, such as with other comments, it replaces that.
+        """
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline.name)
             present = find_pipeline(connection, pipeline.name)
             if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
+                is_present = pipelines.c.name == present.name, pipelines.c.version == present.version
+                if text is not None:
+                    is_new = pipelines.c.text.is_distinct_from(text)
+                    connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
                 return present
             stored = replace(pipeline, version=1 if present is None else present.version + 1)
             for repository in sorted(built_by([stored])):
                 insert_if_new(connection, built_repositories, {"name": repository})
-            connection.execute(
-                insert(pipelines).values(name=stored.name, version=stored.version, body=stored, created_at=now)
-            )
+            values = {"name": stored.name, "version": stored.version, "body": stored, "created_at": now, "text": text}
+            connection.execute(insert(pipelines).values(**values))
             return stored
 
     def get(self, name: str, version: int | None = None) -> Pipeline:
@@ -46,11 +61,12 @@ class Pipelines:
         with self._database.read() as connection:
             return require_pipeline(connection, name, version)
 
-    def history(self, name: str) -> Sequence[tuple[Pipeline, str]]:
-        """All versions of a pipeline with the time at which each was stored, the newest first."""
-        query = select(pipelines.c.body, pipelines.c.created_at).where(pipelines.c.name == name)
+    def history(self, name: str) -> Sequence[PipelineVersion]:
+        """All versions of a pipeline, the newest first."""
+        table = pipelines.c
+        query = select(table.body, table.created_at, table.text).where(table.name == name)
         with self._database.read() as connection:
-            return [(row[0], row[1]) for row in connection.execute(query.order_by(pipelines.c.version.desc()))]
+            return [PipelineVersion(*row) for row in connection.execute(query.order_by(table.version.desc()))]
 
     def versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
         """Several versions of pipelines, by name and version. Unknown ones are left out."""

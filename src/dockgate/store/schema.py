@@ -80,6 +80,8 @@ pipelines = Table(
     Column("version", Integer, primary_key=True),
     Column("body", Json(Pipeline), nullable=False),
     text("created_at"),
+    # As it was written, with comments; null where only the content is known.
+    Column("text", SafeText),
 )
 
 # The image repositories that any version of any pipeline pushes its builds to.

@@ -39,7 +39,10 @@ def page_router() -> APIRouter:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, without surrounding blanks except for texts. Raises UsageError for a malformed body."""
+    """The fields of a form, with lines that end by newlines, and without surrounding blanks except for texts.
+
+    Raises UsageError for a malformed body.
+    """
     body = await request.body()
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
@@ -48,7 +51,8 @@ async def form_of(request: Request) -> dict[str, str]:
         raise UsageError(f"The form cannot be read: {error}.", "Send it again from the page.") from None
     if any("\0" in value for _, value in fields):
         raise UsageError("The form contains a NUL character.", "Remove it.")
-    return {name: value if name in TEXT_FIELDS else value.strip() for name, value in fields}
+    lines = {name: value.replace("\r\n", "\n") for name, value in fields}
+    return {name: value if name in TEXT_FIELDS else value.strip() for name, value in lines.items()}
 
 
 def see_other(path: str) -> RedirectResponse:

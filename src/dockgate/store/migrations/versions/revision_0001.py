@@ -77,6 +77,7 @@ def _pipelines() -> None:
         *_text("name"),
         *_integer("version"),
         *_text("body", "created_at"),
+        sa.Column("text", sa.Text),
         sa.PrimaryKeyConstraint("name", "version"),
     )
     op.create_table("built_repositories", *_text("name"), sa.PrimaryKeyConstraint("name"))

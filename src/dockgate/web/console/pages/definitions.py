@@ -163,16 +163,20 @@ def _definition_page(
     history = server.store.pipelines.history(name)
     if not history:
         server.store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
-    by_version = {pipeline.version: pipeline for pipeline, _ in history}
-    newest = history[0][0].version
+    by_version = {entry.pipeline.version: entry for entry in history}
+    newest = history[0].pipeline.version
     shown = by_version.get(version or newest)
     if shown is None:
         raise NotFoundError(f"The pipeline {name} has no version {version}.", f"Versions: 1 to {newest}.")
-    previous = by_version.get(against or shown.version - 1)
-    text = edited.get("text", pipeline_text(shown))
+    previous = by_version.get(against or shown.pipeline.version - 1)
+    text = edited.get("text", shown.text or pipeline_text(shown.pipeline))
     result: CheckResult | None = edited.get("result")
     is_refused = result is not None and result.problem is not None
-    lines: Sequence[str] = difference(pipeline_text(previous), pipeline_text(shown)) if previous else ()
+    lines: Sequence[str] = ()
+    if previous and previous.text and shown.text:
+        lines = difference(previous.text, shown.text)
+    elif previous:
+        lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown.pipeline))
     return render(
         request,
         who,
@@ -180,10 +184,10 @@ def _definition_page(
         422 if is_refused else 200,
         title=f"Error: definition of {name}" if is_refused else f"Definition of {name}",
         name=name,
-        shown=shown,
+        shown=shown.pipeline,
         newest=newest,
-        previous=previous,
-        history=[(pipeline.version, at) for pipeline, at in history],
+        previous=previous.pipeline if previous else None,
+        history=[(entry.pipeline.version, entry.created_at) for entry in history],
         text=text,
         result=result,
         lines=lines,
