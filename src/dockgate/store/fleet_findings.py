@@ -1,9 +1,10 @@
 """The findings of the fleet's components: what is known today, and what ended."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
@@ -22,6 +23,14 @@ from dockgate.vulnerabilities.model import Finding, Undetermined
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
 _VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
+# The same with the text of `aliases`: a renewal reads all vulnerabilities several times.
+_VULNERABILITY_TEXT = select(
+    fleet_vulnerabilities.c.id,
+    *(
+        type_coerce(fleet_vulnerabilities.c[name], Text) if name == "aliases" else fleet_vulnerabilities.c[name]
+        for name in Vulnerability._fields
+    ),
+)
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 _REFRESH = (
     update(fleet_vulnerabilities)
@@ -89,8 +98,10 @@ class FleetFindings:
 
     def vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
-        rows = self._rows(_VULNERABILITY, fleet_vulnerabilities.c.id, ids)
-        return {number: Vulnerability(*fields) for number, *fields in rows}
+        rows = self._rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)
+        return {
+            number: Vulnerability(name, tuple(json.loads(aliases)), *fields) for number, name, aliases, *fields in rows
+        }
 
     def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
         """What could not be determined, by component. Uncovered components are in `Fleet.uncovered`."""
