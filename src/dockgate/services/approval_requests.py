@@ -138,7 +138,7 @@ class ApprovalRequests:
         """Raise NotFoundError unless the image is in the repository: a push of it is recorded, or the registry has it.
 
         Otherwise a caller who names an image and a repository would have the image scanned there, see what is known of
-        it, and choose whose waivers and whose baseline count. Of an image that nobody named before, another scanner
+        it, and choose whose waivers and whose baseline count. Of an image that was not named before, another scanner
         that covers the repository says whether it is there: its registry may be closed to this server.
         """
         scan = self.store.images.scan(digest)
