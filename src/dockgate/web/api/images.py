@@ -223,13 +223,24 @@ def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Sca
 
 @router.post("/images/{digest}/scan", status_code=202)
 @api.checks_token_limits
-def scan(digest: api.Digest, body: ScanRequest, who: api.Runner, server: api.ServerDependency) -> Scan:
+async def scan(
+    digest: api.Digest,
+    body: ScanRequest,
+    who: api.Runner,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+) -> Scan:
     """Request a scan, unless one is requested or finished."""
-    if not re.fullmatch(REPOSITORY, body.repository):
-        raise UsageError(f"{body.repository!r} is not a repository name.", "See `dockgate image list`.")
-    who.require(repository=body.repository)
-    server.approval_requests.require_image(body.repository, digest)
-    return server.scans.request(body.repository, digest)
+    return await threads.run_remote(who.name, request_scan, digest, body.repository, who, server)
+
+
+def request_scan(digest: str, repository: str, who: Caller, server: WebServices) -> Scan:
+    """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
+    if not re.fullmatch(REPOSITORY, repository):
+        raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
+    who.require(repository=repository)
+    server.approval_requests.require_image(repository, digest)
+    return server.scans.request(repository, digest)
 
 
 @router.post("/images/{digest}/findings", status_code=201, openapi_extra=api.body_of("application/json", "object"))

@@ -5,9 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from dockgate.delivery.model import REPOSITORY
+from dockgate.identity.model import Caller
 from dockgate.services.registry_pulls import PullAnswer, RepositoryPulls
 from dockgate.services.registry_pushes import Hook
-from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
+from dockgate.services.web_services import WebServices
+from dockgate.web.api import (
+    Administrator,
+    Digest,
+    GuardedRoute,
+    Reader,
+    ServerDependency,
+    ThreadsDependency,
+    checks_token_limits,
+)
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -42,8 +52,14 @@ def repositories(server: ServerDependency, who: Reader) -> list[RepositoryPulls]
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")
 @checks_token_limits
-def pull(repository: Repository, digest: Digest, server: ServerDependency, who: Reader) -> PullAnswer:
+async def pull(
+    repository: Repository, digest: Digest, server: ServerDependency, threads: ThreadsDependency, who: Reader
+) -> PullAnswer:
     """Get whether other machines can pull an image from the server's registry now, and why not."""
+    return await threads.run_remote(who.name, _explain_pull, repository, digest, server, who)
+
+
+def _explain_pull(repository: str, digest: str, server: WebServices, who: Caller) -> PullAnswer:
     who.require(repository=repository)
     if who.is_limited:  # the answer says what the policy found in the image
         server.approval_requests.require_image(repository, digest)

@@ -188,9 +188,16 @@ def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form
 
 @router.post("/images/{digest}/scan")
 @api.checks_token_limits
-def scan(digest: api.Digest, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+async def scan(
+    digest: api.Digest,
+    who: api.Runner,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+    fields: Form,
+) -> Response:
     """Request a scan."""
-    calls.scan(digest, calls.ScanRequest(fields.get("repository", "")), who, server)
+    repository = fields.get("repository", "")
+    await threads.run_remote(who.name, calls.request_scan, digest, repository, who, server)
     return see_other(f"/images/{digest}")
 
 
