@@ -21,6 +21,8 @@ MASKED = re.compile(r"(_at|_until|^until|^since|^opened|^url|^receiver|^body|^en
 NUMBERS = ("id", "image", "bundle", "component", "vulnerability")
 # How long a server may take to index what it has scanned.
 INDEX_SECONDS = 60
+# The repository of images that cannot be scanned.
+NOWHERE = "nowhere"
 # In which a change of policies or waivers has renewed the verdicts.
 RENEWAL_SECONDS = 3
 
@@ -75,13 +77,16 @@ def _tables(file: Path) -> dict[str, list[str]]:
     sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     _wait_for_index(sql)
     sql.row_factory = sqlite3.Row
-    unreferenced = _unreferenced_documents(file)
+    left_out = _unreferenced_documents(file)
+    # A scan that failed is made anew after a crash, and then its image is judged again.
+    again = f"cause LIKE 'push/{NOWHERE}@%'"
+    left_out |= {row[0] for row in sql.execute(f"SELECT digest FROM verdicts WHERE {again}")}  # noqa: S608 - a constant
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
             rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
-            if name == "documents":
-                rows = [row for row in rows if row["digest"] not in unreferenced]
+            if name in ("documents", "verdicts"):
+                rows = [row for row in rows if row["digest"] not in left_out]
             tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
             if name.startswith("fleet_"):
                 tables[name] = [_without_numbers(row) for row in tables[name]]
@@ -101,11 +106,13 @@ def _tables(file: Path) -> dict[str, list[str]]:
     tables["scans"] = [re.sub(r'"number": \d+', '"number": "some"', row) for row in tables["scans"]]
     # Whether a service is at risk, or its image's verdict has changed, is found out by two tasks, in either order.
     tables["outbox"] = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["outbox"]]
+    tables["event_cursors"] = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_cursors"]]
     # Events about different subjects are appended in either order.
     ordered = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_log"]]
     # A finding's id is made from the image's digest, which each build makes anew.
     ordered = [re.sub(r"inspector/finding/[0-9a-f]{32}", "inspector/finding/some", row) for row in ordered]
     # The registry reports a push at least once, under an id of its own.
+    ordered = [row for row in ordered if not ("image.judged" in row and NOWHERE in row)]
     tables["event_log"] = sorted(row for row in ordered if '"ECR Image Action"' not in row)
     tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
     return tables

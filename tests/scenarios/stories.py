@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.scenarios import advisories, slow_http
+from tests.scenarios.end_state import NOWHERE
 from tests.scenarios.killable_server import OVER, Mortal
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
 from tests.scenarios.waiting_stories import SECRET as CALLBACK_SECRET
@@ -70,8 +71,8 @@ def side_story(server: Mortal) -> None:
     advisories.write(server.folder / "feed", advisories.DEMO)
     server.dockgate("db", "build", "--from", str(server.folder / "feed"))
     for digest in (BOGUS, REQUESTED):
-        server.insist(lambda digest=digest: server.report_push("nowhere", digest) or True)
-    server.insist(lambda: _bogus(server) or server.post(f"/images/{BOGUS}/scan", {"repository": "nowhere"}))
+        server.insist(lambda digest=digest: server.report_push(NOWHERE, digest) or True)
+    server.insist(lambda: _bogus(server) or server.post(f"/images/{BOGUS}/scan", {"repository": NOWHERE}))
     server.insist(lambda: server.post(f"/images/{BOGUS}/findings", REPORT))
     receiver = Receiver()
     server.insist(lambda: server.get("/approvals") or _is_answered(server, receiver.url))
@@ -178,7 +179,7 @@ def _bogus(server: Live) -> bool:
 
 def _is_answered(server: Live, url: str) -> bool:
     """By a key, for the receiver's port differs from run to run."""
-    body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": REQUESTED, "repository": "nowhere"}
+    body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": REQUESTED, "repository": NOWHERE}
     callback = {"url": url, "secret": CALLBACK_SECRET}
     answer = slow_http.post(
         f"{server.url}/api/v1/approvals", json={**body, "callback": callback}, headers={"Idempotency-Key": "one"}
