@@ -37,7 +37,7 @@ def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> 
             faults.extend(faults_of(page))
 
         page.goto(f"{LINK_PATH}?key=wrong")
-        examine("not valid")
+        examine("You are not signed in")
         page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
         examine("Become the administrator")
         page.get_by_role("textbox", name=re.compile("^Name")).fill("no name")

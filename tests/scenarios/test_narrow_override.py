@@ -13,6 +13,8 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.shared.timestamps import format_time as text
 
+PLACE = "elsewhere.example/web"
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerSystem]:
@@ -51,25 +53,31 @@ def people(server: ServerSystem) -> Iterator[People]:
 
 
 def test_an_override_counts_for_its_repository_only(server: ServerSystem, people: People) -> None:
-    """The name of a pipeline elsewhere is the asker's own word, and one digest may lie in many repositories."""
+    """The name of a pipeline elsewhere is the asker's own word, and one digest may lie in many repositories.
+
+    So a token for pipelines alone asks for no approval, and a person whose role is for them overrides none.
+    """
     image = server.foreign("web", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    ci, security = people("ci", "developer", pipelines=["mine"]), people("sec", "security", pipelines=["mine"])
+    ci, security = people("ci", "developer", repositories=[PLACE]), people("sec", "security", pipelines=["mine"])
+    outside = people("out", "developer", pipelines=["mine"])
     unlimited, victim = people("all", "security"), people("victim", "developer")
 
-    def ask(who: httpx.Client, pipeline: str, execution: str, place: str = "elsewhere.example/web") -> str:
-        body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{place}@{image}"}
+    def ask(who: httpx.Client, pipeline: str, execution: str) -> str:
+        body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{PLACE}@{image}"}
         return str(who.post("/approvals", json=body).raise_for_status().json()["approval"]["id"])
 
     def state(who: httpx.Client, approval: str) -> str:
         return str(who.get(f"/approvals/{approval}/answer?wait=20").json()["state"])
 
-    body = {"reason": "x", "until": text(server.clock() + timedelta(days=20))}
+    override = {"reason": "x", "until": text(server.clock() + timedelta(days=20))}
+    body = {"pipeline": "mine", "stage": "gate", "execution": "1", "image": f"{PLACE}@{image}"}
+    assert outside.post("/approvals", json=body).status_code == 403
     approval = ask(ci, "mine", "1")
     assert state(ci, approval) == "Rejected"
-    assert security.post(f"/approvals/{approval}/override", json=body).status_code == 403
-    made = unlimited.post(f"/approvals/{approval}/override", json=body).raise_for_status().json()
-    assert {waiver["repository"] for waiver in made["waivers"]} == {"elsewhere.example/web"}
+    assert security.post(f"/approvals/{approval}/override", json=override).status_code == 403
+    made = unlimited.post(f"/approvals/{approval}/override", json=override).raise_for_status().json()
+    assert {waiver["repository"] for waiver in made["waivers"]} == {PLACE}
     assert state(victim, ask(victim, "shop", "1")) == "Approved"
 
 
