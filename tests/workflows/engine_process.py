@@ -56,5 +56,5 @@ for key in keys:
 (place / f"ready-{name}").touch()
 while not (place / f"end-{name}").exists() and os.getppid() != 1:
     time.sleep(0.01)
-engine.close(1)
+engine.close(30)  # a workflow that has noted its last step may have to be ended yet
 store.close()
