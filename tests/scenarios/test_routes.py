@@ -333,9 +333,11 @@ class Callers:
         body = {"data" if route in PAGES else "json": self.bodies.get(route)}
         if route in PAGES:
             headers["Sec-Fetch-Site"] = "same-origin"
-        answer = self.client.request(method, path + query, headers=headers, **body)  # type: ignore[arg-type]
+        with self.client.stream(method, path + query, headers=headers, **body) as answer:  # type: ignore[arg-type]
+            # A page that follows events is answered for most of a minute: only what is refused is read.
+            text = answer.read().decode() if answer.status_code == 403 else ""
         # A permitted caller may still be refused as pusher or starter.
-        is_by_permission = answer.status_code != 403 or re.search(r"needs the permission \w+|is not for", answer.text)
+        is_by_permission = answer.status_code != 403 or re.search(r"needs the permission \w+|is not for", text)
         return answer.status_code if is_by_permission else ALLOWED_AND_REFUSED
 
 
