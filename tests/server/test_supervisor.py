@@ -153,13 +153,13 @@ def test_the_registry_tells_of_a_push_until_it_is_heard(tmp_path: Path, refusals
             source = write(tmp_path / "source", {"Dockerfile": "FROM scratch\nCOPY page /\n", "page": "1"})
             digest = host.builder().build(BuildRequest("key", "team/app", source), lambda line: None).digest
             pushed = time.monotonic()
-            at, authorization, event = listener.taken.get(timeout=10)
+            at, authorization, event = listener.taken.get(timeout=60)
             target = event["target"]
             assert isinstance(target, dict)
             assert (event["action"], target["repository"], target["tag"]) == ("push", "team/app", "key")
             assert target["digest"] == digest
             assert authorization == "Bearer secret"
-            assert refusals or at - pushed < 1
+            assert refusals or at - pushed < 10
             config = host.data / "run" / "registry.json"
             assert stat.S_IMODE(config.stat().st_mode) == 0o600
 
