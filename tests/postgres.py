@@ -76,11 +76,12 @@ class Cluster:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        """The parent first, so that it starts no process meanwhile."""
+        """The parent first, so that it starts no process meanwhile; one that has just ended needs no signal."""
         os.kill(self.process.pid, number)
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for child in task.read_text().split():
-            os.kill(int(child), number)
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def url(self, database: str) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""

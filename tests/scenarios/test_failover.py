@@ -81,5 +81,4 @@ def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
             until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
             assert server.answers_sent(execution) == 1
     finally:
-        cluster.resume()
         cluster.stop()
