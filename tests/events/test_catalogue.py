@@ -119,6 +119,17 @@ def all_events() -> list[NewEvent]:
         catalogue.tag_moved(
             push="1", repository="team/app", tag="v1", previous=PREVIOUS, image=IMAGE, by=None, time=NOW
         ),
+        catalogue.pull_refused(
+            window=1,
+            repository="team/app",
+            image=IMAGE,
+            tag="v1",
+            by="cluster",
+            reason="no verdict",
+            count=3,
+            since=NOW,
+            time=NOW,
+        ),
         catalogue.waiver_expiring(
             waiver="w", owner="ann", until=NOW, reason="x", repository=None, scope={"vulnerability": "CVE-1"}, time=NOW
         ),

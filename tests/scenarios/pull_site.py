@@ -23,6 +23,7 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, SERVER, Access
 from dockgate.scanner.model import Inventory
 from dockgate.server import connections, registry_service
+from dockgate.services.refused_pulls import RefusedPulls
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.shared.digest import digest_of
@@ -159,6 +160,7 @@ def pull_site(folder: Path) -> Iterator[Site]:
             verdicts.selection,
             verdicts,
             server.use_cases.watching,
+            RefusedPulls(server.store.event_log.record, server.use_cases.watching.clock),
             registry,
             lambda: site.seconds,
         )

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.parts import until
@@ -58,6 +59,27 @@ def test_a_gated_repository_gives_out_approved_images_only(site: Site) -> None:
     site.put("gated/app", "good", bad.blobs[bad.digest])  # the tag moves
     refused(site.pull("gated/app", "good"))
     assert site.pull("gated/app", digest).status_code == 200
+
+
+def test_refused_pulls_are_one_event_that_names_the_caller_whatever_asks_again(site: Site) -> None:
+    pattern = json.dumps({"detail-type": ["pull.refused"], "detail": {"repository": ["gated/retried"]}})
+    digest = site.push("gated/retried", "v1", new_image("retried"))
+    for reference in ("v1", digest, "v1"):
+        refused(site.pull("gated/retried", reference, "GET"))
+    site.approved("gated/retried", "approved")
+    assert site.pull("gated/retried", "approved").status_code == 200
+    assert site.pull("gated/retried", "absent").status_code == 404
+    (event,) = site.server.get(f"/events?after=0&pattern={quote(pattern)}")["events"]
+    assert event["detail"] | {"reason": "", "since": ""} == {
+        "repository": "gated/retried",
+        "image": digest,
+        "tag": "v1",
+        "by": "someone",
+        "reason": "",
+        "count": 1,
+        "since": "",
+    }
+    assert f"no verdict on {digest}" in event["detail"]["reason"]
 
 
 def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:

@@ -59,6 +59,7 @@ from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
 from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.push_verdicts import PushVerdicts
+from dockgate.services.refused_pulls import RefusedPulls
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
 from dockgate.services.rereading import Rereading
@@ -246,7 +247,12 @@ def make_use_cases(
         ),
         registry_access=adapters.registry_access,
         registry_pulls=RegistryPulls(
-            store.verdicts.approved_indexes_with, selection, verdicts, watching, adapters.registry
+            store.verdicts.approved_indexes_with,
+            selection,
+            verdicts,
+            watching,
+            RefusedPulls(store.event_log.record, clock),
+            adapters.registry,
         ),
         executions=executions,
         events=EventReader(store.event_log),

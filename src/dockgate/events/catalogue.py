@@ -213,6 +213,35 @@ def tag_moved(
     return _event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
 
 
+def pull_refused(
+    *,
+    window: int,
+    repository: str,
+    image: str,
+    tag: str | None,
+    by: str,
+    reason: str,
+    count: int,
+    since: str,
+    time: str,
+) -> NewEvent:
+    """The pull policy refused an image to a caller. There is one event for each of these in a `window`.
+
+    `count` pulls were refused since then, this one among them.
+    """
+    detail = {
+        "repository": repository,
+        "image": image,
+        "tag": tag,
+        "by": by,
+        "reason": reason,
+        "count": count,
+        "since": since,
+    }
+    key = f"{repository}@{image}/{by}/{window}"
+    return _event("pull.refused", f"image {image}", key, time, detail, repository=repository)
+
+
 def waiver_expiring(
     *, waiver: str, owner: str, until: str, reason: str, repository: str | None, scope: Mapping[str, str], time: str
 ) -> NewEvent:

@@ -29,6 +29,7 @@ _WORDS = {
     "service.recovered": ("{} is no longer at risk", "The next deploy is judged as usual."),
     "service.unhealthy": ("{}: an unhealthy task was restarted", "`dockgate deploy show {}` shows the tasks."),
     "tag.moved": ("The tag of {} was moved to another image", "Deploys are by digest: what runs stays as it is."),
+    "pull.refused": ("{}: a pull was refused", "Request an approval: `dockgate gate --wait IMAGE`."),
     "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),

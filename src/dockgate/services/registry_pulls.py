@@ -28,6 +28,7 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.policies import PolicySelection
+from dockgate.services.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watching import Watching
 from dockgate.shared.digest import from_hex, is_digest
@@ -119,8 +120,8 @@ class _SimpleSigning(msgspec.Struct):
 class RegistryPulls:
     """Judges pulls from our own registry. Any thread may call.
 
-    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls. `monotonic`
-    is the clock of the cache, in seconds.
+    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls, `refused`
+    those that were refused. `monotonic` is the clock of the cache, in seconds.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class RegistryPulls:
         selection: PolicySelection,
         verdicts: Verdicts,
         watching: Watching,
+        refused: RefusedPulls,
         registry: Registry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,6 +138,7 @@ class RegistryPulls:
         self._selection = selection
         self._verdicts = verdicts
         self._watching = watching
+        self._refused = refused
         self._registry = registry
         self._monotonic = monotonic
         # By repository and digest: until when an answer holds, and the answer.
@@ -192,6 +195,11 @@ class RegistryPulls:
     def record(self, repository: str, digest: str) -> None:
         """Record that a client got the manifest. A failure is logged."""
         self._watching.record_pull(self._name(repository), digest)
+
+    def record_refusal(self, manifest: PulledManifest, by: str, objection: str) -> None:
+        """Record that a caller did not get the manifest. A failure is logged."""
+        tag = None if ":" in manifest.reference else manifest.reference
+        self._refused.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
 
     def _objection_to_image(self, repository: str, digest: str) -> str | None:
         """Why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""

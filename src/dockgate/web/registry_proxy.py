@@ -137,7 +137,7 @@ class RegistryProxy:
                 return await self._gated_manifest(request, path, match["name"], match["reference"])
         query = request.scope["query_string"] if call in _WITH_QUERY else b""
         headers, body = _body(request)
-        if body is not None and not self._can_push(match["name"], request.headers.get("authorization", "")):
+        if body is not None and not self._can_push(match["name"], request):
             # The registry refuses it before it has read the body, which would end the connection.
             return self._passed_on(await self._ask(request.method, path, query, []))
         answer = await self._ask(request.method, path, query, headers, body)
@@ -163,11 +163,15 @@ class RegistryProxy:
             "Docker-Distribution-Api-Version": "registry/2.0",
             "ETag": f'"{digest}"',
         }
-        if request.method == "HEAD" and self._can_push(name, request.headers.get("authorization", "")):
+        if request.method == "HEAD" and self._can_push(name, request):
             # Builders look whether they have pushed it already. They get no content.
             return Response(None, 200, headers | {"Content-Length": str(len(data))})
-        objection = await self._judge(PulledManifest(name, reference, digest, data))
+        manifest = PulledManifest(name, reference, digest, data)
+        objection = await self._judge(manifest)
         if objection is not None:
+            by = self._tokens.read_subject(_bearer_token(request)) or "unknown"
+            record = partial(self._pulls.record_refusal, manifest, by, objection)
+            await to_thread.run_sync(record, limiter=self._questions)
             return self._denied(name, digest, objection)
         if request.method == "GET":
             await self._record_pull(name, digest)
@@ -194,9 +198,8 @@ class RegistryProxy:
         )
         return _error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
 
-    def _can_push(self, name: str, authorization: str) -> bool:
-        kind, _, token = authorization.partition(" ")
-        granted = self._tokens.read_token(token.strip()) if kind.lower() == "bearer" else ()
+    def _can_push(self, name: str, request: Request) -> bool:
+        granted = self._tokens.read_token(_bearer_token(request))
         return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in granted)
 
     async def _ask(
@@ -230,6 +233,12 @@ class RegistryProxy:
             elif name == b"location":
                 value = httpx.URL(value.decode()).raw_path  # clients go on where they came in
             yield name, value
+
+
+def _bearer_token(request: Request) -> str:
+    """The registry token of the request, "" for none."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _path(request: Request) -> str:

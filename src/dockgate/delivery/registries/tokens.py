@@ -102,19 +102,17 @@ class RegistryTokens:
     def read_token(self, token: str) -> tuple[Access, ...]:
         """What a registry token grants; nothing for one that the registry does not accept."""
         try:
-            claims = jwt.decode(
-                token,
-                self._current().private.public_key(),
-                algorithms=["ES256"],
-                audience=SERVICE,
-                issuer=ISSUER,
-                options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
-            )
-            if int(claims["exp"]) + LEEWAY_SECONDS <= self._clock().timestamp():
-                return ()
-            return tuple(Access(entry["type"], entry["name"], tuple(entry["actions"])) for entry in claims["access"])
+            entries = self._claims(token)["access"]
+            return tuple(Access(entry["type"], entry["name"], tuple(entry["actions"])) for entry in entries)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return ()
+
+    def read_subject(self, token: str) -> str | None:
+        """Whom a registry token was issued to; None for one that the registry does not accept."""
+        try:
+            return str(self._claims(token)["sub"])
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            return None
 
     def certificate(self) -> bytes:
         """The certificate that the registry must trust, in PEM."""
@@ -125,6 +123,20 @@ class RegistryTokens:
         with self._lock:
             self._key = self._write(_new_key(self._clock()))
             self._read_from = self._file()
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """The claims of a registry token. Raises jwt.InvalidTokenError and others for one that is not accepted."""
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self._current().private.public_key(),
+            algorithms=["ES256"],
+            audience=SERVICE,
+            issuer=ISSUER,
+            options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+        if int(claims["exp"]) + LEEWAY_SECONDS <= self._clock().timestamp():
+            raise jwt.ExpiredSignatureError
+        return claims
 
     def _sign(
         self, key: _Key, subject: str, audience: str, seconds: float, claims: dict[str, object], header: dict[str, Any]
