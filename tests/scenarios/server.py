@@ -137,13 +137,13 @@ class ServerSystem:
             identity_provider=identity_provider(f"{self.url}{RETURN_PATH}", self.clock) if identity_provider else None,
         )
         self.options = Options(
+            settings=feeds or Settings(folder, folder),
             url=self.url,
-            public_url=self.url,
             secret=SECRET,
             scratch=scratch,
+            updates_feeds=feeds is not None,
             pause_seconds=sweep_seconds,
             parallel_scans=64,
-            feeds=feeds,
             group_roles=tuple(group_roles),
         )
         app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)

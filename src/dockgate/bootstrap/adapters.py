@@ -146,26 +146,14 @@ def _now() -> datetime:
 def make_options(
     settings: Settings, programs: LocalPrograms, url: str, queues: tuple[str, ...], labels: Labels
 ) -> Options:
-    """Return the settings that use cases need."""
+    """Return what use cases need beside the adapters."""
     return Options(
+        settings=settings,
         url=url,
-        public_url=settings.public_url or url,
         secret=programs.secret,
         scratch=_emptied(settings.data / "scratch"),
-        attestation_days=settings.attestation_days,
-        risk_days=settings.risk_days,
-        risk_notice_days=settings.risk_notice_days,
-        recovery_days=settings.recovery_days,
-        keep_days=settings.keep_days,
-        keep_images=settings.keep_images,
-        keep_revisions=settings.keep_revisions,
-        gc_hours=settings.gc_hours,
-        rereads_per_minute=settings.rereads_per_minute,
-        notice_days=settings.waiver_notice_days,
-        push_limit=settings.push_limit,
         queues=queues,
         labels=labels,
-        feeds=settings,
         group_roles=read_mapping(settings.oidc.roles) if settings.oidc else (),
     )
 

@@ -180,6 +180,7 @@ def _task_groups(
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))
     if Queue.UPKEEP in options.queues:
+        keep_days = options.settings.keep_days
         upkeep = [
             RepeatedTask("claims", partial(_release_lost_claims, adapters.store), PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
@@ -191,7 +192,7 @@ def _task_groups(
             RepeatedTask("runs", use_cases.watching.record_runs, PURGE_EVERY),
             RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
             RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
-            RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
+            RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
@@ -221,6 +222,6 @@ def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]
     if adapters.attestor is not None:
-        handlers.append(AttestationHandler(store.verdicts, adapters.attestor, options.attestation_days))
+        handlers.append(AttestationHandler(store.verdicts, adapters.attestor, options.settings.attestation_days))
         handlers.append(ProvenanceHandler(store.provenance, adapters.attestor))
     return handlers

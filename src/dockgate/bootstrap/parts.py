@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
+from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import (
     Advisories,
@@ -76,38 +76,26 @@ class Adapters:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`url` is where the API answers on this host, `public_url` what others call it by.
+    """The settings of a process, and what it decides for itself.
 
-    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `attestation_days` is how
-    long an attestation is valid. `risk_days` is how long a running image may stay at risk unless its policy says
-    otherwise, `risk_notice_days` how long before that its service is announced again, `recovery_days` how long it must
-    not be rejected until its service counts as recovered. `keep_days` is how long settled approvals and handled events
-    are stored, and images after their last use; of each repository the newest `keep_images` are stored, of each service
-    `keep_revisions` before the present one, whatever their age. A collection starts every `gc_hours`, 0 for never.
-    `rereads_per_minute` is how many images a newer scanner reads again, `notice_days` how long before its end a waiver
-    is announced. `feeds` are the settings by which advisories are updated, None for never. The reconciler pauses for
+    `url` is where the API answers on this host. `secret` is known to the server alone. `scratch` is an empty folder for
+    temporary files. Without `updates_feeds` the advisory database is left as it is. The reconciler pauses for
     `pause_seconds`. This process takes work from `queues` that asks for no more than its `labels`. `group_roles` are
     the roles of the identity provider's groups.
     """
 
+    settings: Settings
     url: str
-    public_url: str
     secret: str
     scratch: Path
-    attestation_days: float = 3
-    risk_days: float = 14
-    risk_notice_days: float = 1
-    recovery_days: float = 1
-    keep_days: float = 90
-    keep_images: int = 10
-    keep_revisions: int = 10
-    gc_hours: float = 0
-    rereads_per_minute: float = 10
-    notice_days: float = 7
-    push_limit: int = DEFAULT_PUSH_LIMIT
+    updates_feeds: bool = True
     pause_seconds: float = PAUSE_SECONDS
     parallel_scans: int = PARALLEL_SCANS
     queues: tuple[str, ...] = tuple(Queue)
-    feeds: Settings | None = None
     labels: Labels = field(default_factory=dict)
     group_roles: tuple[GroupRole, ...] = ()
+
+    @property
+    def public_url(self) -> str:
+        """The URL of the API for others."""
+        return self.settings.public_url or self.url

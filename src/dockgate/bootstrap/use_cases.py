@@ -117,6 +117,7 @@ def make_use_cases(
 ) -> UseCases:
     """Make the use cases. Nothing runs yet."""
     store, source, registry = adapters.store, adapters.source, adapters.registry.address
+    settings = options.settings
     all_rules, all_ecosystems = rules.load(), ecosystems.load()
     policies = Policies(store, all_rules, clock, effects)
     read_policy = read_policy or policies
@@ -134,7 +135,9 @@ def make_use_cases(
     pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
     store.approvals.watch(pubsub.publish)
     signals.receive(Topic.APPROVALS, pubsub.wake)
-    exceptions = RiskAcceptances(store, adapters.vex, all_ecosystems, clock, effects, notice_days=options.notice_days)
+    exceptions = RiskAcceptances(
+        store, adapters.vex, all_ecosystems, clock, effects, notice_days=settings.waiver_notice_days
+    )
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
@@ -213,7 +216,7 @@ def make_use_cases(
     fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, locks, clock, effects, starter)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     image_removal = ImageRemoval(store, clock, effects)
-    retention = Retention(options.keep_days, options.keep_images, options.keep_revisions)
+    retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
     old = OldRows(store, clock, effects, retention)
     garbage_collection = GarbageCollection(
         store,
@@ -223,7 +226,7 @@ def make_use_cases(
         image_removal,
         clock,
         effects,
-        options.gc_hours,
+        settings.gc_hours,
         # Those that name others come first.
         [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
     )
@@ -301,9 +304,9 @@ def make_use_cases(
         watching=watching,
         garbage_collection=garbage_collection,
         workers=Workers(store.workers, starter, store.database.is_sqlite),
-        feeds=options.feeds,
+        feeds=settings if options.updates_feeds else None,
         version=__version__,
-        push_limit=options.push_limit,
+        push_limit=settings.push_limit,
     )
     return UseCases(
         server=server,
@@ -316,7 +319,7 @@ def make_use_cases(
             watching,
             clock,
             effects,
-            options.attestation_days if adapters.attestor else None,
+            settings.attestation_days if adapters.attestor else None,
         ),
         actions=Actions(
             store,
@@ -335,8 +338,8 @@ def make_use_cases(
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),
-        feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock, continuous.renew)
-        if options.feeds
+        feed_updates=FeedUpdates(settings, store.event_log.record, clock, continuous.renew)
+        if options.updates_feeds
         else None,
         fixes=fixes,
         continuous=continuous,
@@ -345,7 +348,7 @@ def make_use_cases(
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         rereading=Rereading(
-            store, adapters.read_image, fleet_index.add, scanner, options.rereads_per_minute, clock, effects
+            store, adapters.read_image, fleet_index.add, scanner, settings.rereads_per_minute, clock, effects
         ),
         scan_runner=scan_runner,
         service_repair=ServiceRepair(store, adapters.targets, clock, effects),
@@ -358,8 +361,8 @@ def make_use_cases(
             clock,
             effects,
             registry,
-            options.risk_days,
-            RiskTerms(timedelta(days=options.risk_notice_days), timedelta(days=options.recovery_days)),
+            settings.risk_days,
+            RiskTerms(timedelta(days=settings.risk_notice_days), timedelta(days=settings.recovery_days)),
         ),
         verdicts=verdicts,
         waiting=waiting,
