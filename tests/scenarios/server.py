@@ -48,7 +48,6 @@ from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory
 from dockgate.services.advisories import Current
-from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.provider_sign_in import RETURN_PATH
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
@@ -121,8 +120,7 @@ class ServerSystem:
             registry_access=access or RegistryAccess(RegistryTokens(folder / "keys", self.clock)),
             read_image=self._read,
             resolve_image=self._resolve,
-            vex=RegistryVexReader(lambda repository, digest: self.attached.get(digest, [])),
-            provenance=RegistryProvenanceReader(self._attached),
+            attached_documents=self._attached,
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},

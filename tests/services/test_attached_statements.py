@@ -23,7 +23,7 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.attached_statements import RegistryProvenanceReader, envelopes, look_up, verify
+from dockgate.services.attached_statements import envelopes, look_up, verify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches
@@ -165,11 +165,9 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
     assert passes(collected(bundle.encode()), policy())
 
 
-def test_a_server_reads_what_its_registry_gives() -> None:
-    reader = RegistryProvenanceReader(lambda repository, digest: [b"{}", GOOD, GOOD] if digest == IMAGE.digest else [])
-    (envelope,) = reader.attached("shop", IMAGE.digest)
-    assert reader.verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
-    assert list(reader.attached("shop", SECOND_IMAGE.digest)) == []
+def test_provenance_is_found_once_among_attached_documents() -> None:
+    (envelope,) = envelopes([b"{}", GOOD, GOOD])
+    assert verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
 
 
 # --- at a terminal ---------------------------------------------------------------------------------------------------

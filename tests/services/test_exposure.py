@@ -23,7 +23,6 @@ from dockgate.gate.model import Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
-from dockgate.services.attached_statements import RegistryVexReader
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
@@ -68,7 +67,7 @@ class Fleet:
         clock, effects = self.clock(), Effects()
         exceptions = RiskAcceptances(
             self.store,
-            RegistryVexReader(lambda repository, image: []),
+            lambda repository, digest: [],
             KINDS,
             clock,
             effects,

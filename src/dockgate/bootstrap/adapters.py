@@ -40,7 +40,6 @@ from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
 from dockgate.services import codepipeline
 from dockgate.services.advisories import Current
-from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.clock import DatabaseClock, ServerClock
@@ -98,8 +97,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         registry_access=access,
         read_image=images.read,
         resolve_image=images.resolve,
-        vex=RegistryVexReader(images.attached),
-        provenance=RegistryProvenanceReader(images.attached),
+        attached_documents=images.attached,
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
         ),

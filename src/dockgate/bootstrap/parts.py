@@ -9,6 +9,7 @@ from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import (
     Advisories,
     Answers,
+    AttachedDocuments,
     Attestor,
     Builder,
     Clock,
@@ -16,12 +17,10 @@ from dockgate.delivery.ports import (
     ImageReader,
     ImageResolver,
     LocalStorage,
-    ProvenanceReader,
     RegistryContent,
     RegistryStorage,
     RepositoryHost,
     Target,
-    VexReader,
 )
 from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.events.ports import TargetAdapter, Webhooks
@@ -57,8 +56,7 @@ class Adapters:
     registry_access: RegistryAccess
     read_image: ImageReader
     resolve_image: ImageResolver
-    vex: VexReader
-    provenance: ProvenanceReader
+    attached_documents: AttachedDocuments
     webhooks: Webhooks
     webhook_secrets: WebhookSecrets
     targets: Mapping[str, Target]

@@ -123,7 +123,7 @@ def make_use_cases(
     read_policy = read_policy or policies
     provenance = Provenance(
         store,
-        adapters.provenance,
+        adapters.attached_documents,
         adapters.attestor,
         read_policy,
         clock,
@@ -136,7 +136,7 @@ def make_use_cases(
     store.approvals.watch(pubsub.publish)
     signals.receive(Topic.APPROVALS, pubsub.wake)
     exceptions = RiskAcceptances(
-        store, adapters.vex, all_ecosystems, clock, effects, notice_days=settings.waiver_notice_days
+        store, adapters.attached_documents, all_ecosystems, clock, effects, notice_days=settings.waiver_notice_days
     )
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)

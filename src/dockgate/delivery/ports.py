@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dockgate.attestations.statements import ListedKey
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition
-from dockgate.gate.model import ExternalReport, VexStatement
+from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
@@ -335,54 +335,11 @@ class Answers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedVex:
-    """A VEX document that is attached to an image in its registry.
+class AttachedDocuments(Protocol):
+    """Finds the documents that are attached to an image in its registry: VEX, provenance and others."""
 
-    `envelope` is the DSSE envelope around it, as JSON, "" if the document is unsigned.
-    """
-
-    document: bytes
-    envelope: str = ""
-
-
-class VexReader(Protocol):
-    """Reads VEX documents, and finds those that are attached to images."""
-
-    def read(self, data: bytes, name: str) -> Sequence[VexStatement]:
-        """Return a document's statements, without signer. Raises UsageError that names the faulty place."""
-        ...
-
-    def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
-        """Return the VEX documents attached to an image; other attachments are left out.
-
-        Raises DockgateError if the registry does not answer.
-        """
-        ...
-
-    def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
-        """Return the fingerprint of the one of `keys` (PEM) that signed the envelope, "" if none did.
-
-        The envelope must contain the document with this digest and name the image.
-        """
-        ...
-
-
-class ProvenanceReader(Protocol):
-    """Finds the provenance statements that are attached to images, and verifies their signatures."""
-
-    def attached(self, repository: str, digest: str) -> Sequence[str]:
-        """Return the DSSE envelopes (JSON) of SLSA Provenance v1 attached to an image, unverified.
-
-        Raises DockgateError if the registry does not answer.
-        """
-        ...
-
-    def verify(self, envelope: str, key: str) -> bytes:
-        """Return the in-toto payload that the key (PEM) signed.
-
-        Raises DeniedError if that key did not sign it, UnreadableError if it is no envelope of an in-toto statement.
-        """
+    def __call__(self, repository: str, digest: str) -> Sequence[bytes]:
+        """Return the documents as they are. Raises DockgateError if the registry does not answer."""
         ...
 
 

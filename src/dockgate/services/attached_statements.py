@@ -1,14 +1,14 @@
 """VEX documents and provenance statements that are attached to images, and their signatures."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dockgate.attestations import dsse
-from dockgate.delivery.ports import AttachedVex
 from dockgate.gate import vex_formats
-from dockgate.gate.model import Policy, VexStatement
+from dockgate.gate.model import Policy
 from dockgate.gate.policy import provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
@@ -17,46 +17,35 @@ from dockgate.services.image_inventory import DOCUMENT
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
-# (repository, digest) -> the documents beside that image, whatever they are.
-Fetch = Callable[[str, str], Sequence[bytes]]
 # Bytes of one envelope.
 SIZE_LIMIT = 2**20
 _FILE_LIMIT = 16 * SIZE_LIMIT
 
 
-class RegistryVexReader:
-    """`delivery.ports.VexReader`."""
+@dataclass(frozen=True, slots=True)
+class AttachedVex:
+    """A VEX document that is attached to an image. `envelope` is the DSSE envelope (JSON) around it; None: unsigned."""
 
-    def __init__(self, fetch: Fetch) -> None:
-        self._fetch = fetch
-
-    def read(self, data: bytes, name: str) -> Sequence[VexStatement]:
-        return vex_formats.read(data, name)
-
-    def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
-        documents = [_attached_vex(data, digest) for data in self._fetch(repository, digest)]
-        return [document for document in documents if document is not None]
-
-    def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
-        try:
-            signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
-        except (DeniedError, UnreadableError, UsageError):
-            return ""
-        predicate = _vex_predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
-        return signed.key if predicate is not None and digest_of(predicate) == document else ""
+    document: bytes
+    envelope: str | None = None
 
 
-class RegistryProvenanceReader:
-    """`delivery.ports.ProvenanceReader`."""
+def attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVex]:
+    """Return the VEX documents among those that are attached to an image (a digest). No signature is verified."""
+    return [vex for data in documents if (vex := _attached_vex(data, image)) is not None]
 
-    def __init__(self, fetch: Fetch) -> None:
-        self._fetch = fetch
 
-    def attached(self, repository: str, digest: str) -> Sequence[str]:
-        return envelopes(self._fetch(repository, digest))
+def vex_signer(envelope: str, document: str, image: str, keys: Sequence[str]) -> str | None:
+    """Return the fingerprint of the one of `keys` (PEM) that signed the envelope; None if none did.
 
-    def verify(self, envelope: str, key: str) -> bytes:
-        return verify(envelope, key)
+    The envelope must contain the document with this digest and name the image.
+    """
+    try:
+        signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
+    except (DeniedError, UnreadableError, UsageError):
+        return None
+    predicate = _vex_predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
+    return signed.key if predicate is not None and digest_of(predicate) == document else None
 
 
 def look_up(
@@ -121,7 +110,10 @@ def envelopes(documents: Iterable[bytes]) -> list[str]:
 
 
 def verify(envelope: str, key: str) -> bytes:
-    """Return the in-toto payload that the key (PEM) signed (`gate.provenance.Verify`)."""
+    """Return the in-toto payload that the key (PEM) signed (`gate.provenance.Verify`).
+
+    Raises DeniedError if that key did not sign it, UnreadableError if it is no envelope of an in-toto statement.
+    """
     try:
         signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:
@@ -145,7 +137,7 @@ def _attached_vex(data: bytes, image: str) -> AttachedVex | None:
         return None
     envelope = _open_envelope(document)
     if envelope is not None or "predicateType" in document:
-        text, payload = envelope or ("", data)
+        text, payload = envelope or (None, data)
         predicate = _vex_predicate(payload, image)
         return AttachedVex(predicate, text) if predicate is not None else None
     return AttachedVex(data) if _is_vex(document) else None

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Pipeline
 from dockgate.delivery.pipeline import latest_runs
-from dockgate.delivery.ports import Attestor, BuildResult, ProvenanceReader
+from dockgate.delivery.ports import AttachedDocuments, Attestor, BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
+from dockgate.services.attached_statements import envelopes, verify
 from dockgate.services.clock import ServerClock
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -29,7 +30,7 @@ class Provenance:
     """
 
     store: Store
-    reader: ProvenanceReader
+    attached: AttachedDocuments
     attestor: Attestor | None
     policies: Callable[[str], Policy]
     clock: ServerClock
@@ -89,12 +90,12 @@ class Provenance:
         if not is_required:
             return
         try:
-            envelopes = self.reader.attached(repository, image)
+            fetched = envelopes(self.attached(repository, image))
         except DockgateError as error:
             self.store.provenance.record_fetch_error(image, str(error), self.clock.now())
             return
         accepted, size = [], 0
-        for envelope in envelopes[: provenance.STATEMENT_LIMIT]:
+        for envelope in fetched[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
                 accepted.append(envelope)
@@ -106,7 +107,7 @@ class Provenance:
         stored = self.store.provenance.statements(image) if keys else None
         if stored is None or not (stored.envelopes or stored.fetched_at):
             return None
-        return provenance.collect(image, stored.envelopes, keys, self.reader.verify, stored.fetch_error)
+        return provenance.collect(image, stored.envelopes, keys, verify, stored.fetch_error)
 
     def fingerprint(self, image: str) -> str:
         """A text that changes whenever `collect_facts` may return something else under the same policy."""

@@ -4,15 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dockgate.delivery.ports import VexReader
+from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import catalogue
-from dockgate.gate import patterns, vex_statements, waivers
+from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetExceptions
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
+from dockgate.services.attached_statements import attached_vex, vex_signer
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.digest import digest_of
@@ -26,13 +27,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RiskAcceptances:
-    """Records exceptions, and selects those that apply.
+    """Records exceptions, and selects those that apply. `attached` finds VEX documents beside images.
 
     A waiver is announced `notice_days` before its end.
     """
 
     store: Store
-    vex: VexReader
+    attached: AttachedDocuments
     ecosystems: Sequence[Ecosystem]
     clock: ServerClock
     effects: Effects
@@ -65,13 +66,13 @@ class RiskAcceptances:
         are logged, and raise nothing.
         """
         try:
-            attached = self.vex.attached(repository, image)
+            documents = self.attached(repository, image)
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
             return
-        for vex in attached:
+        for vex in attached_vex(documents, image):
             try:
-                statements = self.vex.read(vex.document, f"what is attached to {image}")
+                statements = vex_formats.read(vex.document, f"what is attached to {image}")
             except UsageError as error:
                 _log.warning("%s", error)
             else:
@@ -89,7 +90,7 @@ class RiskAcceptances:
         return self.store.waivers.add(waiver)
 
     def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
-        statements = self.vex.read(data, name)
+        statements = vex_formats.read(data, name)
         if not statements:
             raise UsageError(f"{name} states nothing", "Give a document with statements.")
         bare = next((statement for statement in statements if not statement.products), None)
@@ -152,7 +153,7 @@ class RiskAcceptances:
         """The key that the policy lists for the document's author and that signed the document, "" for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
-            if fingerprint := self.vex.signer(envelope, record.document, record.image, keys):
+            if fingerprint := vex_signer(envelope, record.document, record.image, keys):
                 return f"{vex_statements.KEY}{fingerprint}"
         return ""
 
