@@ -16,7 +16,7 @@ from tests.store.factories import IMAGE, NOW, approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
-from dockgate.store import Store, migrate, open_store
+from dockgate.store import Store, migrate, migrations, open_store
 from dockgate.store.schema import metadata
 
 
@@ -30,6 +30,11 @@ def test_the_migrations_create_the_tables_of_the_schema(store: Store) -> None:
     with store.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_first_revision_is_frozen_before_there_is_a_second() -> None:
+    revisions = list((Path(migrations.__file__).parent / "versions").glob("revision_*.py"))
+    assert len(revisions) == 1 or not any("metadata" in revision.read_text() for revision in revisions)
 
 
 def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
