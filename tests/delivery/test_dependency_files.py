@@ -6,7 +6,6 @@ import pytest
 
 from dockgate.delivery.dependency_files import (
     PinError,
-    lock_versions,
     names_npm,
     repin_digest,
     repin_npm,
@@ -89,18 +88,6 @@ def test_an_npm_dependency_that_only_people_should_change_is_refused(text: str, 
     with pytest.raises(PinError) as error:
         repin_npm(text, "package.json", "lodash", "4.17.20", "4.17.21")
     assert reason in str(error.value)
-
-
-def test_the_versions_of_a_lockfile_are_those_of_all_places() -> None:
-    packages = {
-        "": {"name": "shop"},
-        "node_modules/lodash": {"version": "4.17.21"},
-        "node_modules/a/node_modules/lodash": {"version": "3.0.0"},
-        "node_modules/not-lodash": {"version": "1.0.0"},
-    }
-    assert lock_versions(json.dumps({"packages": packages}), "package-lock.json", "lodash") == {"4.17.21", "3.0.0"}
-    with pytest.raises(PinError, match="before 7"):
-        lock_versions('{"dependencies": {}}', "package-lock.json", "lodash")
 
 
 def test_a_pinned_base_gets_the_new_digest_in_every_place() -> None:

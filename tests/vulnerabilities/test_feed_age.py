@@ -1,46 +1,10 @@
-"""Whether the database can judge now, and which feeds bring unusually few records."""
+"""Which feeds bring unusually few records."""
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from dockgate.vulnerabilities.feed_age import cannot_judge, quiet_limit, suspect_since
-from dockgate.vulnerabilities.model import Coverage
+from dockgate.vulnerabilities.feed_age import quiet_limit, suspect_since
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-def coverage(ecosystem: str, checked_at: str) -> Coverage:
-    return Coverage(ecosystem, True, (), checked_at)
-
-
-COVERAGE = [
-    coverage("Debian:13", "2026-11-10T12:00:00Z"),
-    coverage("PyPI", "2026-11-24T11:00:00Z"),
-    coverage("npm", "2026-11-16T12:00:00Z"),
-]
-
-
-def test_stale_feeds_cannot_judge_since_the_first_became_stale() -> None:
-    result = cannot_judge(COVERAGE, NOW)
-    assert result
-    assert (result.since, result.ecosystems) == ("2026-11-17T12:00:00.000Z", ("Debian:13", "npm"))
-    assert "Debian:13, npm" in result.reason
-
-
-def test_only_the_ecosystems_of_an_image_count() -> None:
-    assert cannot_judge(COVERAGE, NOW, ecosystems=["PyPI"]) is None
-    assert cannot_judge(COVERAGE, NOW, timedelta(days=30)) is None
-    result = cannot_judge(COVERAGE, NOW, ecosystems=["PyPI", "npm"])
-    assert result
-    assert (result.since, result.ecosystems) == ("2026-11-23T12:00:00.000Z", ("npm",))
-
-
-@pytest.mark.parametrize("checked_at", ["", "nonsense", "2027-11-24T12:00:00Z"])
-def test_a_check_at_an_unknown_time_or_in_the_future_cannot_judge(checked_at: str) -> None:
-    result = cannot_judge([coverage("PyPI", checked_at)], NOW)
-    assert result
-    assert result.since is None
 
 
 def days(count: int, pause: int, end: datetime = NOW) -> list[str]:

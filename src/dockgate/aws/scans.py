@@ -37,6 +37,8 @@ _INITIAL = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ONCE)
 _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
 # BatchGetFindingDetails's limit.
 _DETAILS_AT_ONCE = 10
+# Lists that `MemoryLists` remembers.
+_MOST_LISTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,8 @@ class SeenLists(Protocol):
 class MemoryLists:
     """`SeenLists` in memory. `clock` gives epoch seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, most: int = 10_000) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._most = most
         self._lists: dict[tuple[str, str], tuple[str, int]] = {}
 
     def since(self, digest: str, repository: str, findings: str) -> int:
@@ -78,7 +79,7 @@ class MemoryLists:
         if seen is None or seen[0] != findings:
             seen = findings, int(self._clock())
         self._lists[digest, repository] = seen
-        while len(self._lists) > self._most:
+        while len(self._lists) > _MOST_LISTS:
             self._lists.pop(next(iter(self._lists)), None)
         return seen[1]
 

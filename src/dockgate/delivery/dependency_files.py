@@ -6,7 +6,7 @@ itself. It raises PinError for a file that restricts the version in a way that o
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -80,15 +80,6 @@ def names_npm(text: str, path: str, name: str) -> bool:
     document = _json_object(text, path)
     sections = (document.get(section) for section in NPM_SECTIONS)
     return any(isinstance(section, dict) and name in section for section in sections)
-
-
-def lock_versions(text: str, path: str, name: str) -> frozenset[str]:
-    """The versions of a package in a package-lock.json (npm documentation, "package-lock.json")."""
-    packages = _json_object(text, path).get("packages")
-    if not isinstance(packages, dict):
-        raise PinError(f"{path} is of a version of npm before 7.")
-    entries = (entry for key, entry in packages.items() if key.rpartition("node_modules/")[2] == name and key != name)
-    return frozenset(str(entry.get("version", "")) for entry in entries if isinstance(entry, Mapping))
 
 
 def repin_digest(text: str, path: str, old: str, new: str) -> str:

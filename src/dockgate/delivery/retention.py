@@ -55,18 +55,17 @@ class Retention:
     """How much is kept.
 
     `keep_days` counts from the last use. Of each repository the `newest` images are kept, of each service the
-    `revisions` before the present one. `least_hours` are kept whatever `keep_days` says: they are longer than any push,
+    `revisions` before the present one. LEAST_HOURS are kept whatever `keep_days` says: they are longer than any push,
     and than the time between two records of pulls.
     """
 
     keep_days: float = 90
     newest: int = 10
     revisions: int = 10
-    least_hours: float = LEAST_HOURS
 
     def kept_since(self, now: datetime) -> str:
         """What was used after this time is kept."""
-        return format_time(now - max(timedelta(days=self.keep_days), timedelta(hours=self.least_hours)))
+        return format_time(now - max(timedelta(days=self.keep_days), timedelta(hours=LEAST_HOURS)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,9 +97,8 @@ class ApprovalRequests:
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
                 return values["IMAGE_REPOSITORY"]
-        for pushed in self.store.images.pushed_images():
-            if pushed.digest == image:
-                return pushed.repository
+        for pushed in self.store.images.pushed_images(digest=image, limit=1):
+            return pushed.repository
         raise UsageError(
             f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
         )

@@ -132,7 +132,7 @@ class CodePipelineRequests:
             china = ".cn" if region.startswith("cn-") else ""
             registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
             return RepositoryReference.parse(action.repository).with_registry(registry)
-        pushed = (image.repository for image in self.store.images.pushed_images() if image.digest == action.digest)
+        pushed = (image.repository for image in self.store.images.pushed_images(digest=action.digest))
         repositories = sorted({name for name in pushed if not RepositoryReference.parse(name).is_own})
         if not repositories:
             raise UsageError(

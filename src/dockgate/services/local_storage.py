@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dockgate.delivery.ports import LocalStorage
-from dockgate.delivery.retention import Retention
+from dockgate.delivery.retention import LEAST_HOURS, Retention
 from dockgate.services.clock import ServerClock
 from dockgate.store import Store
 
@@ -30,7 +30,7 @@ class LocalCollections:
             return
         finished = next((entry.seq for entry in self.store.collections.list(limit=2) if entry.finished_at), 0)
         if self._followed is not None and finished > self._followed:
-            keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=self.retention.least_hours))
+            keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=LEAST_HOURS))
             size = self.storage.remove_unused(self._needed, self.clock() - keep)
             _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
         self._followed = finished

@@ -17,18 +17,16 @@ _PAUSE_SECONDS = 1.0
 
 
 class PushPermits:
-    """Permits pushes. `monotonic` and `sleep` are those of the waiting, in seconds."""
+    """Permits pushes. `sleep` waits for seconds."""
 
     def __init__(
         self,
         gate: PushGate,
         clock: ServerClock,
-        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._gate = gate
         self._clock = clock
-        self._monotonic = monotonic
         self._sleep = sleep
 
     def require(self) -> None:
@@ -53,11 +51,11 @@ class PushPermits:
         return issue_permitted
 
     def _wait(self) -> None:
-        end = self._monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return self.require()
             except BusyError:
-                if self._monotonic() > end:
+                if time.monotonic() > end:
                     raise
             self._sleep(_PAUSE_SECONDS)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dockgate.services.clock import ServerClock
@@ -35,14 +34,13 @@ class PushVerdicts:
     watching: Watching
     clock: ServerClock
     effects: Effects
-    monotonic: Callable[[], float] = time.monotonic
     # By image: when it is tried again.
     _failed: dict[str, float] = field(default_factory=dict, init=False)
 
     def judge_due(self) -> None:
         """Judge the images that are due. One that fails keeps no other from being judged."""
         for image in self.store.images.unjudged(ROUND_LIMIT + len(self._failed)):
-            if self._failed.get(image, 0.0) <= self.monotonic():
+            if self._failed.get(image, 0.0) <= time.monotonic():
                 self.judge(image)
 
     def judge(self, image: str) -> None:
@@ -51,10 +49,10 @@ class PushVerdicts:
             self.effects.run(EffectKind.REJUDGE, self._judge, image)
             self._failed.pop(image, None)
         except DockgateError as error:
-            self._failed[image] = self.monotonic() + RETRY_SECONDS
+            self._failed[image] = time.monotonic() + RETRY_SECONDS
             _log.warning("%s was not judged after its push, and is tried again: %s", image, error.full_message)
         except Exception as error:
-            self._failed[image] = self.monotonic() + RETRY_SECONDS
+            self._failed[image] = time.monotonic() + RETRY_SECONDS
             _log.error("judging %s after its push failed, and is tried again", image, exc_info=error)
 
     def _judge(self, image: str) -> None:

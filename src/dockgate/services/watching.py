@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
@@ -44,14 +44,13 @@ def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
 class Watching:
     """Answers which images are watched, and records their uses. Any thread may call.
 
-    `registry` is the address of our own registry, `monotonic` the clock of the cache, in seconds.
+    `registry` is the address of our own registry.
     """
 
     store: Store
     selection: PolicySelection
     clock: ServerClock
     registry: str
-    monotonic: Callable[[], float] = time.monotonic
     _recorded: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -107,7 +106,7 @@ class Watching:
     def is_pull_recorded(self, repository: str, image: str) -> bool:
         """Return whether a pull of this image was recorded within the last hour, without touching the database."""
         with self._lock:
-            return self._recorded.get(("pull", repository, image), -RECORD_SECONDS) > self.monotonic() - RECORD_SECONDS
+            return self._recorded.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS
 
     def record_runs(self) -> None:
         """Record what every service runs, at most once an hour."""
@@ -121,7 +120,7 @@ class Watching:
         return {entry.digest for entry in self.store.exposures.running()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
-        key, now = (kind, repository, image), self.monotonic()
+        key, now = (kind, repository, image), time.monotonic()
         with self._lock:
             if self._recorded.get(key, now - RECORD_SECONDS - 1) > now - RECORD_SECONDS:
                 return False

@@ -128,12 +128,11 @@ class Images:
         *,
         digest: str | None = None,
         limit: int | None = None,
-        offset: int = 0,
     ) -> Sequence[PushedImage]:
-        """Pushed images, newest first: of one repository or digest if given, at most `limit` from `offset` on."""
+        """Pushed images, newest first: of one repository or digest if given, at most `limit`."""
         table = pushed_images.c
         query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
-        query = query.limit(limit).offset(offset)
+        query = query.limit(limit)
         if repository is not None:
             query = query.where(table.repository == repository)
         if digest is not None:

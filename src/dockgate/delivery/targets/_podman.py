@@ -18,6 +18,7 @@ from dockgate.shared.references import ImageReference
 
 # A task whose program fails is started again so often; a server that is down itself need not see to it.
 RESTARTS = 10
+LOOPBACK = "127.0.0.1"
 
 # By an image's reference: user name and password that pull it, None where the host's own logins count.
 Login = Callable[[str], tuple[str, str] | None]
@@ -89,14 +90,13 @@ class Engine:
     """Every call opens a connection of its own: any thread may call.
 
     `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that stands for "bridge".
-    Published ports are opened at the host address `publish`. `login` knows how to pull an image. UnavailableError when
+    Published ports are opened on LOOPBACK. `login` knows how to pull an image. UnavailableError when
     podman does not answer.
     """
 
-    def __init__(self, url: str, bridge: str, publish: str, login: Login) -> None:
+    def __init__(self, url: str, bridge: str, login: Login) -> None:
         self._url = url
         self._bridge = bridge
-        self._publish = publish
         self._login = login
 
     def pull(self, image: str) -> None:
@@ -126,7 +126,7 @@ class Engine:
             # Set even where there is none: a label of the image must not stand in for it.
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
-        ports = {f"{port.container_port}/tcp": (self._publish, port.host_port) for port in definition.ports}
+        ports = {f"{port.container_port}/tcp": (LOOPBACK, port.host_port) for port in definition.ports}
         with self._client(f"{name} cannot be created") as client:
             client.containers.create(
                 str(image),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
-from dockgate.delivery.targets._podman import Container, Engine, Login
+from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
 from dockgate.shared.errors import DeployError
 from dockgate.shared.retry import RetrySchedule
 
@@ -26,8 +26,8 @@ class PodmanTarget:
     A name exists once, so a call that is repeated, at the same time or after a crash, adopts the existing container.
 
     podman restarts a task whose program fails, ten times; tasks keep running when the server ends. `url` is the socket
-    of its service ("unix:///…"), `bridge` the podman network for definitions with "bridge". Ports are published at the
-    host address `publish`. A task gets `grace` seconds to end before it is killed. `login` gives user name and password
+    of its service ("unix:///…"), `bridge` the podman network for definitions with "bridge". Ports are published
+    on loopback. A task gets `grace` seconds to end before it is killed. `login` gives user name and password
     to pull an image, None if the host's own logins are used.
     """
 
@@ -35,12 +35,10 @@ class PodmanTarget:
         self,
         url: str,
         bridge: str = "podman",
-        publish: str = "127.0.0.1",
         grace: int = 10,
         login: Login = lambda image: None,
     ) -> None:
-        self._engine = Engine(url, bridge, publish, login)
-        self._loopback = "127.0.0.1" if publish == "0.0.0.0" else publish  # noqa: S104 - compared, not bound
+        self._engine = Engine(url, bridge, login)
         self._grace = grace
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -151,8 +149,8 @@ class PodmanTarget:
             return self._engine.run_inside(container.name, check.command, seconds)
         published = dict(container.ports).get(check.http_port)
         if published is not None:
-            return answers(self._loopback, published, check.http_path, seconds)
-        return answers(container.address or self._loopback, check.http_port, check.http_path, seconds)
+            return answers(LOOPBACK, published, check.http_path, seconds)
+        return answers(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
 
     def _failed(self, container: Container, reason: str) -> DeployError:
         words = self._engine.last_words(container.name)

@@ -109,9 +109,9 @@ def make_package(
     return package or plain_package(name, version, purl)
 
 
-def plain_package(name: str, version: str, purl: str = "", path: str = "", layer: str = "") -> Package:
+def plain_package(name: str, version: str, purl: str = "", path: str = "") -> Package:
     """A package without a known ecosystem."""
-    return Package(name, version, purl, "", name, version, path, layer)
+    return Package(name, version, purl, "", name, version, path)
 
 
 @dataclass(slots=True)

@@ -19,7 +19,6 @@ def copy_image(
     target: RegistryReference,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
     issuers: Issuers | None = None,
 ) -> None:
     """Copy the image with the digest of `source`, an index with all its images. Existing blobs are skipped.
@@ -27,8 +26,8 @@ def copy_image(
     Raises ImageError, and errors of both registries.
     """
     with (
-        closing(registry_source(source, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as image_source,
-        Pusher(target, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers) as pusher,
+        closing(registry_source(source, ca_bundle=ca_bundle, issuers=issuers)) as image_source,
+        Pusher(target, ca_bundle=ca_bundle, issuers=issuers) as pusher,
     ):
         _manifest(image_source, pusher, source.digest, image_source.root()[1], nested=False)
 

@@ -73,9 +73,9 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
     return sorted(text for text in addresses if not ipaddress.ip_address(text).is_loopback)
 
 
-def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
+def loopback_resolver() -> str | None:
     """The host's first resolver if it is on loopback, where pasta must know it; else None (resolv.conf(5))."""
-    for line in _lines(resolv):
+    for line in _lines(Path("/etc/resolv.conf")):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:

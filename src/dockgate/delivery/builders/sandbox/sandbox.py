@@ -45,6 +45,7 @@ _BOX = (
     "from dockgate.delivery.builders.sandbox.box import main; main()",
 )
 _CA_PATH = "/etc/dockgate-ca.pem"
+_RESULT = "/out/image.tar"
 PODMAN = (
     "podman",
     "--root=/storage",
@@ -119,7 +120,7 @@ class Job:
     """Commands to run one after another until one fails.
 
     `commands` whose index is in `silent` have no output in the log. `read_only` are files and folders of the host with
-    their paths in the box. `result` is a file in the box.
+    their paths in the box.
     """
 
     repository: str
@@ -127,7 +128,6 @@ class Job:
     read_only: Sequence[tuple[Path, str]]
     silent: frozenset[int] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
-    result: str = "/out/image.tar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Sandbox:
 
     def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         """Paths that the commands of a build use."""
-        return Paths(PODMAN, "/context", "/scratch", "/out/layout", "/out/image.tar", _CA_PATH)
+        return Paths(PODMAN, "/context", "/scratch", "/out/layout", _RESULT, _CA_PATH)
 
     def has_disk(self, folder: Path) -> bool:
         """Whether the folder has a disk of earlier builds that can be used again."""
@@ -248,7 +248,7 @@ class Sandbox:
                 "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
                 **job.environment,
             },
-            "result": job.result,
+            "result": _RESULT,
         }
 
     def _watch(self, plan: dict[str, Any], log: Callable[[str], None], groups: Sequence[Path]) -> Outcome:
