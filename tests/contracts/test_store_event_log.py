@@ -43,6 +43,17 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
     assert ids(store, after=third.seq) == []
 
 
+def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
+    deploys = [
+        NewEvent(name, "dockgate", "deploy.failed", "service a", time, {}) for name, time in (("a", NOW), ("b", LATER))
+    ]
+    store.event_log.record([deploys[0], event("c", LATER), deploys[1], event("d", LATER)])
+    kinds = ["deploy.failed", "none.such"]
+    assert [each.id for each in store.event_log.latest(kinds, NOW, 10)] == ["b", "a"]
+    assert [each.id for each in store.event_log.latest(kinds, NOW, 1)] == ["b"]
+    assert [each.id for each in store.event_log.latest(kinds, LATER, 10)] == ["b"]
+
+
 def test_an_event_is_stored_once(store: Store) -> None:
     store.event_log.record([event("a"), event("a", LATER)])
     store.event_log.record([event("a", LATER), event("b")])

@@ -61,13 +61,16 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     reject(store, "web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
     revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
-    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER)
+    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER, repository="team/web")
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)
     assert store.services.deployed_by("web") == "web-1"
     ended = replace(rollout, state=RunState.SUCCEEDED, revision=revision, finished_at=LATER)
     assert store.rollouts.get("web", 1) == ended
     assert store.rollouts.begin("web", replace(UPDATE, desired_count=3), "ada", NOW) is None
+    (event,) = (event for event in store.event_log.read() if event.body["detail"].get("desired_count"))
+    assert event.body["detail"] == {"service": "web", "revision": revision, "desired_count": 3}
+    assert (event.detail_type, event.repository) == ("deploy.succeeded", "team/web")
 
 
 def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:

@@ -47,6 +47,7 @@ def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str 
 
 PULLED, RUNNING = run("Source", "Pull", RunState.SUCCEEDED), run("Deploy", "Run", RunState.IN_PROGRESS)
 FAILED = run("Deploy", "Run", RunState.FAILED, reason="no healthy task")
+DEPLOYED = replace(run("Deploy", "Run", RunState.SUCCEEDED), variables={"REVISION": "2"})
 RISKS = ("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered")
 
 
@@ -67,7 +68,8 @@ def all_events() -> list[NewEvent]:
         *execution_events.retried(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
         *execution_events.stopped(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
         execution_events.ended(PIPELINE, EXECUTION, FAILED, NOW),
-        *execution_events.failed_deploy(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.ended_deploy(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.ended_deploy(PIPELINE, EXECUTION, DEPLOYED, NOW),
         catalogue.image_judged(
             cause="push/1",
             repository=None,
@@ -88,6 +90,7 @@ def all_events() -> list[NewEvent]:
         ),
         catalogue.service_unhealthy(key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW),
         catalogue.deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
+        catalogue.deploy_succeeded(key="rollout/shop/2", service="shop", revision=2, desired_count=3, time=NOW),
         catalogue.approval_needed(
             approval="external/1",
             repository="team/app",

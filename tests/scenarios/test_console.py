@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
@@ -144,8 +145,16 @@ def test_an_unknown_page_and_an_error_are_pages_for_people_and_json_for_programs
 def test_the_overview_lists_what_needs_a_person(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         html = browser.get("/").text
-    assert site.execution in html
-    assert "CRITICAL finding" in html
+        assert site.execution in html
+        assert "CRITICAL finding" in html
+        changes = html.partition("What changed in the last 24 hours")[2].partition("</section>")[0]
+        assert re.search(r'href="/running/web"(?:(?!</li>).)*deployed by web-1', changes, re.DOTALL)
+        assert f"/executions/{site.execution}" in changes
+        site.server.clock.ahead = timedelta(hours=2)
+        later = browser.get("/").text
+        site.server.clock.ahead = timedelta()
+        assert "since your last visit" in later
+        assert f"/executions/{site.execution}" not in later.partition("What changed")[2].partition("</section>")[0]
 
 
 def test_a_rejected_execution_says_why_and_the_verdict_says_what_to_do(site: Site) -> None:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.parts import until
 from tests.postgres import drop_database
@@ -56,6 +57,9 @@ def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, si
         until(lambda: feed(server, "kev")["failures"], seconds=20)
         assert "500" in feed(server, "kev")["reason"]
         until(lambda: feed(server, "kev")["next_at"])  # none while an attempt runs
+        overview = httpx.get(server.url, headers={"Accept": "text/html"}).text
+        assert "Feed kev" in overview
+        assert "Updates began to fail" in overview
         site.failing.clear()
         until(lambda: not feed(server, "kev")["failures"], seconds=30)
         until(lambda: kinds(server) == ["feed.failed", "feed.recovered"])

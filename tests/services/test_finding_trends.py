@@ -1,5 +1,6 @@
 """Trends: open vulnerabilities by day, fixes, a tag's findings over time, and findings by layer."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.finding_trends import (
+    FRESH_FACTOR,
     FRESH_SECONDS,
     Fixes,
     SeverityTrend,
@@ -73,12 +75,21 @@ def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> Non
 
 
 def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
-    start, seconds = fleet.clock()(), [0.0]
-    reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds[0])))
+    start, seconds, took = fleet.clock()(), 0.0, itertools.count(step=20.0)
+    reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
     assert reader.read().begins_on is None
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     assert reader.read().begins_on is None
-    seconds[0] = FRESH_SECONDS + 1
+    seconds = FRESH_SECONDS + 1
+    assert reader.read().begins_on == day(10)[:10]
+
+
+def test_trends_that_are_quickly_computed_are_computed_again_soon(fleet: Fleet) -> None:
+    start, seconds, took = fleet.clock()(), 0.0, itertools.count(step=0.01)
+    reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
+    assert reader.read().begins_on is None
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    seconds = 2 * FRESH_FACTOR * 0.01
     assert reader.read().begins_on == day(10)[:10]
 
 

@@ -172,21 +172,37 @@ def ended(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -
     return action_changed(execution, pipeline.action(run.key.stage, run.key.action), run, time)
 
 
-def failed_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> list[NewEvent]:
-    """The event of an action that ends, if it is a deploy that failed."""
+def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> list[NewEvent]:
+    """The event of an action that ends, if it is a deploy that succeeded or failed."""
     action = pipeline.action(run.key.stage, run.key.action)
-    if action.type is not ActionType.DEPLOY or run.state is not RunState.FAILED:
+    if action.type is not ActionType.DEPLOY:
         return []
-    return [
-        catalogue.deploy_failed(
-            key=str(run.key),
-            service=str(action.configuration["service"]),
-            reason=run.reason,
-            time=time,
-            execution=execution.id,
-            pipeline=execution.pipeline,
-        )
-    ]
+    key, service = str(run.key), str(action.configuration["service"])
+    if run.state is RunState.FAILED:
+        return [
+            catalogue.deploy_failed(
+                key=key,
+                service=service,
+                reason=run.reason,
+                time=time,
+                execution=execution.id,
+                pipeline=execution.pipeline,
+            )
+        ]
+    if run.state is RunState.SUCCEEDED:
+        text = run.variables.get("REVISION", "")
+        revision = int(text) if text.isdecimal() else None
+        return [
+            catalogue.deploy_succeeded(
+                key=key,
+                service=service,
+                revision=revision,
+                time=time,
+                execution=execution.id,
+                pipeline=execution.pipeline,
+            )
+        ]
+    return []
 
 
 def _started_actions(

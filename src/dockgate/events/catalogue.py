@@ -123,11 +123,41 @@ def service_unhealthy(
 
 
 def deploy_failed(
-    *, key: str, service: str, reason: str, time: str, execution: str | None = None, pipeline: str | None = None
+    *,
+    key: str,
+    service: str,
+    reason: str,
+    time: str,
+    execution: str | None = None,
+    pipeline: str | None = None,
+    repository: str | None = None,
 ) -> NewEvent:
     """A deploy or a rollout failed; the previous tasks run. `key` is that of the action or rollout."""
     detail = {"service": service, "execution": execution, "pipeline": pipeline, "reason": reason}
-    return _event("deploy.failed", f"service {service}", key, time, detail, pipeline=pipeline)
+    return _event("deploy.failed", f"service {service}", key, time, detail, repository=repository, pipeline=pipeline)
+
+
+def deploy_succeeded(
+    *,
+    key: str,
+    service: str,
+    time: str,
+    revision: int | None = None,
+    desired_count: int | None = None,
+    execution: str | None = None,
+    pipeline: str | None = None,
+    repository: str | None = None,
+) -> NewEvent:
+    """A deploy or a rollout ended well: the service runs this revision. `key` is that of the action or rollout."""
+    detail = {
+        "service": service,
+        "revision": revision,
+        "desired_count": desired_count,
+        "execution": execution,
+        "pipeline": pipeline,
+    }
+    subject = f"service {service}"
+    return _event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
 
 
 def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:

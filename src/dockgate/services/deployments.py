@@ -173,12 +173,19 @@ class Rollouts:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
-            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self.clock.now())
+            repository = self._repository_of(definition)
+            end, now = self.store.rollouts.end, self.clock.now()
+            end(rollout, RunState.SUCCEEDED, definition.revision, "", now, repository=repository)
 
     def fail(self, name: str, number: int, reason: str) -> None:
         """End the rollout as failed."""
         rollout = self.store.rollouts.get(name, number)
-        self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now())
+        service = self.store.services.get(name)
+        repository = self._repository_of(self.store.services.definition(name, service.revision))
+        self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now(), repository=repository)
+
+    def _repository_of(self, definition: TaskDefinition) -> str | None:
+        return definition.image.repository_in(self.registry) if definition.image else None
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now."""

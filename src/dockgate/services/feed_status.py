@@ -20,7 +20,7 @@ class FeedStatus:
     """A feed for people: `source` is its public URL or folder, `checked_at` the last check of its oldest part.
 
     Times are RFC 3339, None for never. `reason` is that of the last failure, None while the feed works; `off` says why
-    the server does not fetch it.
+    the server does not fetch it. `suspect` says why its data may be old though it is checked (read once a day).
     """
 
     feed: str
@@ -34,6 +34,7 @@ class FeedStatus:
     reason: str | None
     next_at: str | None
     off: str | None
+    suspect: str | None = None
 
 
 def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple[FeedStatus, ...]:
@@ -61,6 +62,7 @@ def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | 
         reason=f"{reasons[0]}{more}" if reasons else None,
         next_at=state.next_at,
         off=state.off,
+        suspect=state.suspect,
     )
 
 

@@ -123,6 +123,8 @@ class FeedUpdates:
         events = [catalogue.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects]
         if events:
             self._record(events)
+        reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
+        change_states(self._path, lambda states: _suspected(states, reasons))
         self._suspects_read = now.date()
 
     def _may_fetch(self, feed: Feed, now: datetime) -> bool:
@@ -211,6 +213,12 @@ def _origin(parts: Sequence[Part]) -> str | None:
     """How a database was made that has no states; None for an update, or if there is no database."""
     is_local = bool(parts) and not any("://" in part.source for part in parts)
     return "build" if is_local else None
+
+
+def _suspected(states: FeedStates, reasons: dict[str, str]) -> FeedStates:
+    """The states with why feeds are suspect, by feed: no others are."""
+    names = {*states.feeds, *reasons}
+    return states.with_feeds({name: replace(states.of(name), suspect=reasons.get(name)) for name in names})
 
 
 def _announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:

@@ -5,7 +5,8 @@ left; not when an advisory is withdrawn.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -20,8 +21,9 @@ from dockgate.vulnerabilities.model import Severity
 DAYS = 90
 # A shorter window that is shown, too.
 SHORT_DAYS = 30
-# How long an answer is used again, in seconds: a trend of 90 days hardly changes in this time.
-FRESH_SECONDS = 600.0
+# An answer is used again for so many times the time that it took, and at most for so many seconds: computing never
+# takes more than a hundredth of the time, and the first images of a small fleet are seen at once.
+FRESH_FACTOR, FRESH_SECONDS = 100.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +77,25 @@ class TrendReader:
 
     store: Store
     clock: ServerClock
+    monotonic: Callable[[], float] = time.monotonic
     _turn: threading.Lock = field(default_factory=threading.Lock)
-    _latest: tuple[datetime, FindingTrends] | None = None
+    _latest: tuple[datetime, float, FindingTrends] | None = None
 
     def read(self) -> FindingTrends:
         """The trends of the last DAYS days."""
         latest = self._latest
-        if latest is not None and (self._is_fresh(latest[0]) or self._turn.locked()):
-            return latest[1]
+        if latest is not None and (self._is_fresh(*latest[:2]) or self._turn.locked()):
+            return latest[2]
         with self._turn:
-            if self._latest is None or not self._is_fresh(self._latest[0]):  # another call may just have computed
-                now = self.clock()
-                self._latest = now, compute_trends(self.store, now)
-            return self._latest[1]
+            if self._latest is None or not self._is_fresh(*self._latest[:2]):  # another call may just have computed
+                now, begin = self.clock(), self.monotonic()
+                trends = compute_trends(self.store, now)
+                self._latest = now, self.monotonic() - begin, trends
+            return self._latest[2]
 
-    def _is_fresh(self, computed_at: datetime) -> bool:
-        return abs((self.clock() - computed_at).total_seconds()) < FRESH_SECONDS
+    def _is_fresh(self, computed_at: datetime, seconds: float) -> bool:
+        age = abs((self.clock() - computed_at).total_seconds())
+        return age < min(FRESH_SECONDS, seconds * FRESH_FACTOR)
 
 
 def compute_trends(store: Store, now: datetime) -> FindingTrends:

@@ -26,6 +26,8 @@ from dockgate.store.statements import delete_unlocked, has_single_writer, insert
 NUMBER_BATCH = 5000
 # Events that are read at once by their numbers.
 READ_BATCH = 500
+# Events among which the latest of some kinds are looked for.
+RECENT = 5000
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
 _NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
@@ -59,6 +61,18 @@ class EventLog:
         """
         self._number()
         query = _EVENT.where(event_log.c.seq > after).order_by(event_log.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+
+    def latest(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
+        """Events of these kinds (`detail_type`) since that time, newest first, among the newest RECENT of all kinds."""
+        self._number()
+        query = (
+            _EVENT.where(event_log.c.seq > _NEWEST.scalar_subquery() - RECENT)
+            .where(event_log.c.at >= since, event_log.c.detail_type.in_(kinds))
+            .order_by(event_log.c.seq.desc())
+            .limit(limit)
+        )
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 

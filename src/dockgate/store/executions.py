@@ -261,7 +261,7 @@ def finish_run(
     values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
     if connection.execute(change.values(state=state, **values)).rowcount == 0:
         return False
-    append_ends(connection, [key], state, now, reason=reason)
+    append_ends(connection, [key], state, now, reason=reason, variables=variables)
     return True
 
 
@@ -273,7 +273,15 @@ def finish_runs(
     return connection.scalars(_FINISH_RUNS, {"keys": text_list(keys), **values}).all()
 
 
-def append_ends(connection: Connection, keys: Sequence[ActionKey], state: RunState, now: str, *, reason: str) -> None:
+def append_ends(
+    connection: Connection,
+    keys: Sequence[ActionKey],
+    state: RunState,
+    now: str,
+    *,
+    reason: str,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """Append the events of actions that ended in this transaction, after its other rows."""
     by_id = {}
     ids = sorted({key.execution for key in keys})
@@ -284,9 +292,9 @@ def append_ends(connection: Connection, keys: Sequence[ActionKey], state: RunSta
     events: list[NewEvent] = []
     for key in sorted(keys, key=str):
         pipeline, execution = by_id[key.execution]
-        run = ActionRun(key, state, reason)
+        run = ActionRun(key, state, reason, dict(variables or {}))
         events.append(execution_events.ended(pipeline, execution, run, now))
-        events += execution_events.failed_deploy(pipeline, execution, run, now)
+        events += execution_events.ended_deploy(pipeline, execution, run, now)
     append_events(connection, events)
 
 

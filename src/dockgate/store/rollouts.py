@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import Rollout, RunState, Service, ServiceChange, TaskDefinition
 from dockgate.events import catalogue
+from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
@@ -78,8 +79,19 @@ class Rollouts:
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
-    def end(self, rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str) -> bool:
-        """End a rollout. After success, the service has its target, desired count and `revision`.
+    def end(
+        self,
+        rollout: Rollout,
+        state: RunState,
+        revision: int | None,
+        reason: str,
+        now: str,
+        *,
+        repository: str | None = None,
+    ) -> bool:
+        """End a rollout, with its event. After success, the service has its target, desired count and `revision`.
+
+        `repository` is that of the image which the service runs: people who are limited to it see the event.
 
         False when it was over already: then nothing changes. ChangedError when it succeeded, but another image was
         deployed meanwhile.
@@ -89,10 +101,6 @@ class Rollouts:
             if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False
             _end(connection, rollout, state, revision, reason, now)
-            if state is RunState.FAILED:
-                key = f"rollout/{rollout.id}"
-                failure = catalogue.deploy_failed(key=key, service=rollout.service, reason=reason, time=now)
-                append_events(connection, [failure])
             if state is RunState.SUCCEEDED and revision is not None:
                 present = definition_of(connection, service.name, service.revision)
                 if definition_of(connection, service.name, revision).image != present.image:
@@ -101,7 +109,28 @@ class Rollouts:
                 if revision != service.revision:
                     changed |= {"at_risk": "", "at_risk_until": "", "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
+            if event := _ended(rollout, state, revision, reason, now, repository):
+                append_events(connection, [event])
             return True
+
+
+def _ended(
+    rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str, repository: str | None
+) -> NewEvent | None:
+    """The event of a rollout that ends."""
+    key, service = f"rollout/{rollout.id}", rollout.service
+    if state is RunState.FAILED:
+        return catalogue.deploy_failed(key=key, service=service, reason=reason, time=now, repository=repository)
+    if state is RunState.SUCCEEDED:
+        return catalogue.deploy_succeeded(
+            key=key,
+            service=service,
+            revision=revision,
+            desired_count=rollout.desired_count,
+            time=now,
+            repository=repository,
+        )
+    return None
 
 
 def _of(service: str) -> Select[tuple[object, ...]]:

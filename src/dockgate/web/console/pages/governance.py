@@ -16,6 +16,7 @@ from dockgate.web import api
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
+from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -179,4 +180,7 @@ def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> R
 def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what the advisory database covers, and how old it is."""
     database, feeds = advisory_database(server), advisory_feeds(server)
-    return render(request, who, "advisories.html", title="Advisories", database=database, feeds=feeds)
+    troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
+    return render(
+        request, who, "advisories.html", title="Advisories", database=database, feeds=feeds, troubles=troubles
+    )

@@ -10,15 +10,18 @@ from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices, advisory_database
-from dockgate.shared.timestamps import is_within_days
+from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
+from dockgate.shared.timestamps import format_time, is_within_days
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.live import LiveChanges
+from dockgate.web.console.pages.changes import find_changes
+from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
+from dockgate.web.console.visits import LONGEST, VISIT_COOKIE, visit_at
 
 # How long before its end a waiver needs its owner.
 WAIVER_DAYS = 7
@@ -56,12 +59,15 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         *_unjudged(services),
         *_waiting(server, who),
         *_failed(server, newest),
-        *_advisories(server),
+        *_advisories(server, who),
         *_ending_waivers(waivers, server.clock.now()),
         *_undelivered(server, who),
+        *_feeds(server, who),
     ]
+    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
+    changes, has_more = find_changes(server, who, format_time(visit.since))
     under_way = [each for each in server.store.executions.unfinished() if who.reaches(pipeline=each.pipeline)]
-    return render(
+    page = render(
         request,
         who,
         "overview.html",
@@ -73,7 +79,13 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         services=services,
         is_fresh=not newest and not who.is_limited,
         trends=None if who.is_limited else server.trends.read(),
+        changes=changes,
+        has_more_changes=has_more,
+        visit=visit,
     )
+    if "HX-Request" not in request.headers:  # what a page fetches by itself is no visit
+        page.set_cookie(VISIT_COOKIE, visit.cookie, max_age=int(LONGEST.total_seconds()), httponly=True, samesite="lax")
+    return page
 
 
 @router.get("/live")
@@ -126,8 +138,8 @@ def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueI
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 
-def _advisories(server: WebServices) -> Iterator[QueueItem]:
-    database = advisory_database(server)
+def _advisories(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+    database = {} if who.is_limited else advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
@@ -152,6 +164,14 @@ def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     for kind, entries in given_up.items():
         sentence = f"{len(entries)} given up. The newest: {entries[0].last_error}"
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
+
+
+def _feeds(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+    """Feeds that fail, are stale or suspect."""
+    may_see = who.may(Permission.ACCEPT) and not who.is_limited
+    for feed in advisory_feeds(server) if may_see else ():
+        if trouble := feed_trouble(feed, server.clock()):
+            yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")
 
 
 def approval_name(approval: Approval) -> str:

@@ -1,0 +1,117 @@
+"""What changed since a time, in words: deploys, failures, verdicts, risks and feeds, from the event log."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dockgate.delivery.model import RunState, TaskState
+from dockgate.events.envelope import StoredEvent
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.web.console.formats import plural
+
+# Rows that are shown, and events that are read for them.
+MAX_CHANGES = 12
+MAX_READ = 300
+KINDS = (
+    *("deploy.succeeded", "deploy.failed", "execution.failed", "verdict.changed", "fix.available"),
+    *("service.at_risk", "service.recovered", "service.unhealthy"),
+    *("feed.failed", "feed.stale", "feed.suspect", "feed.recovered"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened, for the last time `at`, and `more` times before. `state` says how it looks."""
+
+    state: str
+    subject: str
+    sentence: str
+    href: str
+    at: str
+    more: int = 0
+
+
+def find_changes(server: WebServices, who: Caller, since: str) -> tuple[Sequence[Change], bool]:
+    """What changed since a time that the caller may see, newest first, and whether there is more of it."""
+    events = [
+        event
+        for event in server.store.event_log.latest(KINDS, since, MAX_READ)
+        if who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+    ]
+    changes: dict[tuple[str, ...], Change] = {}
+    for event in events:
+        change = change_of(event)
+        if change is None:
+            continue
+        present = changes.get(key := _group(event, change))
+        changes[key] = replace(present, more=present.more + 1) if present else change
+    shown = [_counted(change) if key[0] == "verdict.changed" else change for key, change in changes.items()]
+    return shown[:MAX_CHANGES], len(shown) > MAX_CHANGES
+
+
+def change_of(event: StoredEvent) -> Change | None:
+    """An event in words; None for one that another event says, too."""
+    detail: Mapping[str, Any] = event.body["detail"]
+    match event.detail_type:
+        case "deploy.succeeded":
+            return _of_service(event, RunState.SUCCEEDED, _deployed(detail))
+        case "deploy.failed":
+            is_of_execution = "execution" in detail  # which has failed as well
+            return None if is_of_execution else _of_service(event, RunState.FAILED, str(detail["reason"]))
+        case "execution.failed":
+            name = str(detail["execution"])
+            return Change(RunState.FAILED, name, str(detail["reason"]), f"/executions/{name}", event.at)
+        case "verdict.changed":
+            sentence = f"Was {detail['previous']} by the policy {detail['policy']}."
+            href = f"/images/{detail['image']}"
+            return Change(str(detail["status"]), str(detail["repository"]), sentence, href, event.at)
+        case "fix.available":
+            name, sentence = str(detail["pipeline"]), f"A fix was found: {detail['summary']}"
+            return Change("FixFound", name, sentence, f"/pipelines/{name}", event.at)
+        case "service.at_risk":
+            return _of_service(event, "AtRisk", str(detail["summary"]))
+        case "service.recovered":
+            return _of_service(event, "Recovered", "It is no longer at risk.")
+        case "service.unhealthy":
+            return _of_service(event, TaskState.UNHEALTHY, str(detail["reason"]))
+        case _:
+            return _of_feed(event, detail)
+
+
+def _deployed(detail: Mapping[str, Any]) -> str:
+    revision = f"Runs revision {detail['revision']}" if "revision" in detail else "Runs a new revision"
+    if "desired_count" in detail:
+        return f"{revision} with {plural(detail['desired_count'], 'task')}, changed by hand."
+    return f"{revision}, deployed by {detail['execution']}." if "execution" in detail else f"{revision}."
+
+
+def _of_service(event: StoredEvent, state: str, sentence: str) -> Change:
+    name = str(event.body["detail"]["service"])
+    return Change(state, name, sentence, f"/running/{name}", event.at)
+
+
+def _of_feed(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
+    state, sentence = {
+        "feed.failed": (RunState.FAILED, "It cannot be updated; the old data stays."),
+        "feed.stale": ("Stale", "It was last checked too long ago."),
+        "feed.suspect": ("Suspect", f"Its newest record is of {detail.get('newest')}."),
+        "feed.recovered": ("Recovered", "It is updated again."),
+    }[event.detail_type]
+    return Change(state, f"Feed {detail['feed']}", sentence, "/advisories", event.at)
+
+
+def _group(event: StoredEvent, change: Change) -> tuple[str, ...]:
+    """What is one row: the same event of the same subject, or images whose verdicts changed alike."""
+    if event.detail_type == "verdict.changed":
+        return event.detail_type, change.state, change.sentence
+    return event.detail_type, change.subject
+
+
+def _counted(change: Change) -> Change:
+    """Verdicts of several images as one row, which leads to the images of this status."""
+    if not change.more:
+        return change
+    subject = plural(change.more + 1, "image")
+    sentence = change.sentence.replace("Was ", "Were ", 1)
+    return replace(change, subject=subject, sentence=sentence, href=f"/images?status={change.state}", more=0)

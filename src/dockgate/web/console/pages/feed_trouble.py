@@ -1,0 +1,31 @@
+"""What is wrong with an advisory feed, in words. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dockgate.delivery.model import RunState
+from dockgate.services.feed_status import FeedStatus
+from dockgate.vulnerabilities.feed_age import is_stale
+from dockgate.web.console.formats import ago
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTrouble:
+    """`state` says how it looks (`formats.mark`)."""
+
+    state: str
+    sentence: str
+
+
+def feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
+    """The worst of what is wrong: stale, failing, suspect; None for a feed that works, or was never fetched."""
+    failing = f" It is not fetched: {feed.off}." if feed.off else f" Updates fail: {feed.reason}" if feed.reason else ""
+    if feed.checked_at and is_stale(feed.checked_at, now):
+        checked = f"Last checked {ago(feed.checked_at, now)}: new verdicts that need it are Undetermined."
+        return FeedTrouble("Stale", checked + failing)
+    if feed.reason:
+        began = f"Updates began to fail {ago(feed.failing_since, now)}" if feed.failing_since else "Updates fail"
+        return FeedTrouble(RunState.FAILED, f"{began}: {feed.reason}")
+    if feed.suspect:
+        return FeedTrouble("Suspect", f"It is checked and brings nothing: {feed.suspect}, unusually old for it.")
+    return None

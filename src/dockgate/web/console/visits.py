@@ -1,0 +1,37 @@
+"""When a browser visited the overview before, kept in a cookie of that browser. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dockgate.shared.timestamps import format_time, parse_time
+
+VISIT_COOKIE = "dockgate-visit"
+# A visit ends when the browser has not come for this long.
+PAUSE = timedelta(minutes=30)
+# What a person sees who never was here, and at most.
+FIRST, LONGEST = timedelta(days=1), timedelta(days=30)
+_SEPARATOR = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`since` is the end of the visit before this one, or some time ago if `is_first`. `cookie` is the new cookie."""
+
+    since: datetime
+    is_first: bool
+    cookie: str
+
+
+def visit_at(now: datetime, cookie: str) -> Visit:
+    """The visit that takes place now, in a browser with this cookie ("" for none). What it cannot mean is ignored."""
+    before, latest = (_past(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
+    if latest is not None and now - latest >= PAUSE:
+        before = latest
+    text = format_time(before) if before else ""
+    since = max(before, now - LONGEST) if before else now - FIRST
+    return Visit(since, before is None, f"{text}{_SEPARATOR}{format_time(now)}")
+
+
+def _past(text: str, now: datetime) -> datetime | None:
+    time = parse_time(text)
+    return time if time is not None and time <= now else None

@@ -1,0 +1,28 @@
+"""What changed, in words: every kind of event that the overview shows."""
+
+from tests.events.test_catalogue import all_events
+
+from dockgate.events.envelope import StoredEvent
+from dockgate.web.console.formats import mark
+from dockgate.web.console.pages.changes import KINDS, change_of
+
+
+def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None:
+    kinds = set()
+    for number, event in enumerate(all_events()):
+        if event.detail_type not in KINDS:
+            continue
+        body = event.envelope()
+        stored = StoredEvent(
+            number, event.id, "dockgate", event.detail_type, event.subject, event.time, None, None, body
+        )
+        change = change_of(stored)
+        if change is None:
+            assert event.detail_type == "deploy.failed"
+            continue
+        kinds.add(event.detail_type)
+        assert mark(change.state).word != "Unknown", event.detail_type
+        assert change.subject, event.detail_type
+        assert change.sentence, event.detail_type
+        assert change.href.startswith("/"), event.detail_type
+    assert kinds == set(KINDS)

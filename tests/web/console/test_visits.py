@@ -1,0 +1,45 @@
+"""When a browser visited the overview before."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dockgate.web.console.visits import FIRST, LONGEST, PAUSE, Visit, visit_at
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+def visits(*times: datetime) -> list[Visit]:
+    results, cookie = [], ""
+    for time in times:
+        results.append(visit_at(time, cookie))
+        cookie = results[-1].cookie
+    return results
+
+
+def test_a_first_visit_sees_the_last_day() -> None:
+    (visit,) = visits(NOW)
+    assert visit.is_first
+    assert visit.since == NOW - FIRST
+
+
+def test_a_visit_lasts_until_a_pause_and_the_next_sees_what_came_after_it() -> None:
+    minute, day = timedelta(minutes=1), timedelta(days=1)
+    times = (NOW, NOW + minute, NOW + day, NOW + day + PAUSE - minute, NOW + 2 * day)
+    first, same, following, still, last = visits(*times)
+    assert first.is_first
+    assert same.is_first
+    assert following.since == still.since == NOW + minute
+    assert last.since == times[3]
+
+
+def test_nobody_sees_more_than_the_longest_time() -> None:
+    _, late = visits(NOW, NOW + 2 * LONGEST)
+    assert late.since == NOW + LONGEST
+
+
+@pytest.mark.parametrize("cookie", ["x", "~", "~~~", "2999-01-01~2999-01-01", "\x00~2026-99-99", "0001-01-01~x"])
+def test_a_cookie_that_cannot_be_meant_is_ignored(cookie: str) -> None:
+    visit = visit_at(NOW, cookie)
+    assert NOW - LONGEST <= visit.since <= NOW
+    assert visit.cookie.endswith("~2026-11-28T12:00:00.000Z")
