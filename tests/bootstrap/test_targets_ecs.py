@@ -12,7 +12,7 @@ from tests.registryd import registry
 from tests.scanner.images.make import image
 
 from dockgate.bootstrap.adapters import Targets
-from dockgate.delivery.model import Service, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.shared.references import ImageReference
 

@@ -5,18 +5,8 @@ from typing import Any
 
 from tests.reports.samples import MANIFEST
 
-from dockgate.delivery.model import (
-    Approval,
-    ApprovalState,
-    Execution,
-    Rollout,
-    RunState,
-    Service,
-    ServiceEvent,
-    Task,
-    TaskDefinition,
-    TaskState,
-)
+from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.service_model import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
 from dockgate.shared.canonical import plain
 from dockgate.shared.references import ImageReference
 

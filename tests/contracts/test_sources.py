@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import Faults, git, serving, write
 
-from dockgate.delivery.ports import CommitPeople, RepositoryHost
+from dockgate.delivery.source_ports import CommitPeople, RepositoryHost
 from dockgate.delivery.sources.git import GitHost, http_backend
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
 

@@ -8,7 +8,8 @@ import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 from tests.store.risks import accept, reject
 
-from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefinition
+from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.envelope import NewEvent
 from dockgate.services.deliveries import attestations

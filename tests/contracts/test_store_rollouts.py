@@ -8,7 +8,8 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 from tests.store.risks import reject
 
-from dockgate.delivery.model import PortMapping, Rollout, RunState, Service, ServiceChange, TaskDefinition
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store

@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from tests.contracts.test_store_images import CASE, VERDICT
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, key, opened
 
-from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Service, TaskDefinition
+from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.retention import KEPT_EXECUTIONS
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status
 from dockgate.store import Store
 from dockgate.store.documents import keep_documents

@@ -9,7 +9,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 from tests.store.risks import accept, reject
 
-from dockgate.delivery.model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
+from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import NotFoundError, UsageError

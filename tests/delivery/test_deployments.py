@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from dockgate.delivery.deployments import RESTARTS, TaskHealth, has_expected_tasks, observe_task
-from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.shared.references import ImageReference
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)

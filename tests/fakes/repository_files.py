@@ -6,8 +6,8 @@ from difflib import unified_diff
 
 from tests.fakes.repository_host import MemoryHost
 
-from dockgate.delivery.ports import Commit
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
+from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.delivery.ports import Commit, CommitPeople, Room, unlimited
+from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited
 from dockgate.shared.errors import NotFoundError, TooLargeError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
 
 

@@ -28,9 +28,9 @@ from dockgate.bootstrap import serve
 from dockgate.bootstrap.parts import Adapters
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.labels import parse_labels
-from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError

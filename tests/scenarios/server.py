@@ -36,9 +36,10 @@ from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.parts import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import Answers, Clock, FindingsSource, RefUpdate, RepositoryHost
+from dockgate.delivery.ports import Answers, Clock, FindingsSource
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.repository_files import RepositoryFiles
+from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import LOG_TARGET, TargetType

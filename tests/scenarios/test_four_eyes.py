@@ -15,9 +15,9 @@ from tests.scenarios.test_voting import APPROVERS
 
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.fixes import AUTHOR
-from dockgate.delivery.ports import RefUpdate
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit
+from dockgate.delivery.source_ports import RefUpdate
 
 # An author without a principal.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"

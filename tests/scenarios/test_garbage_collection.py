@@ -13,11 +13,11 @@ from tests.parts import free_port, until
 from tests.scanner.images import make
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.model import Service, TaskDefinition
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, Access, Login
 from dockgate.delivery.retention import Retention
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference

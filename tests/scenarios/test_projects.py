@@ -18,7 +18,7 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.scenarios.test_routes import ROUTES, V
 
-from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import Role
 from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.model import Severity

@@ -10,9 +10,10 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
-from dockgate.delivery.model import ActionKey, Approval, Pipeline, Rollout, RunState, ServiceChange
+from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
+from dockgate.delivery.service_model import Rollout, ServiceChange
 
 NOW = "2026-11-24T10:00:00.000Z"
 

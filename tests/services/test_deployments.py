@@ -13,7 +13,7 @@ from tests.services.pipeline_steps import NOW, Steps
 from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.use_cases import make_use_cases
-from dockgate.delivery.model import Rollout
+from dockgate.delivery.service_model import Rollout
 from dockgate.gate.model import Policy
 from dockgate.services.effects import Effects
 from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError

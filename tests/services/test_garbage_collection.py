@@ -11,8 +11,9 @@ from tests.fakes.target import MemoryTarget
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
-from dockgate.delivery.model import Approval, Service, TaskDefinition
+from dockgate.delivery.model import Approval
 from dockgate.delivery.retention import Retention
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.garbage_collection import BATCH, GarbageCollection

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import RefUpdate
+from dockgate.delivery.source_ports import RefUpdate
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.git_pushes import GitPushes

@@ -12,7 +12,7 @@ from tests.services.test_fleet import KINDS, AdvisoryDatabase, advisory, digest,
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy
-from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart

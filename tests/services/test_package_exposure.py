@@ -8,7 +8,7 @@ from tests.services.test_exposure import Fleet
 from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.store.exposure import Places
+from dockgate.store.exposure_records import Places
 from dockgate.store.vulnerability_lists import VulnerabilityFilter
 from dockgate.vulnerabilities.model import Cve, Severity
 

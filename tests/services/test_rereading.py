@@ -9,7 +9,7 @@ import pytest
 from tests.services.test_fleet import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
 from tests.store.factories import FACTORIES, NOW, opened
 
-from dockgate.delivery.model import Service, TaskDefinition
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects

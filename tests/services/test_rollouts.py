@@ -7,7 +7,8 @@ import pytest
 from tests.scenarios.planned_images import advisory
 from tests.services.pipeline_steps import NOW, Steps
 
-from dockgate.delivery.model import RunState, TaskState
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.vulnerabilities.model import Severity
 

@@ -7,7 +7,7 @@ import pytest
 from tests.services.pipeline_steps import NOW, Steps
 
 from dockgate.delivery.deployments import FAILED_CHECKS
-from dockgate.delivery.model import TaskState
+from dockgate.delivery.service_model import TaskState
 from dockgate.shared.errors import DeployError
 
 

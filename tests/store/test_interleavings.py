@@ -24,17 +24,9 @@ from tests.store.factories import (
 from tests.store.interleaving import LONGEST, Outcome, Pair, run_interleaved
 from tests.store.risks import reject
 
-from dockgate.delivery.model import (
-    ActionKey,
-    Answer,
-    ApprovalState,
-    RunState,
-    Service,
-    ServiceChange,
-    TaskDefinition,
-    Vote,
-)
+from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import plan_next
+from dockgate.delivery.service_model import Service, ServiceChange, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.model import Waiver

@@ -19,10 +19,10 @@ from dockgate.delivery.ports import (
     LocalStorage,
     RegistryContent,
     RegistryStorage,
-    RepositoryHost,
     Target,
 )
 from dockgate.delivery.repository_files import RepositoryFiles
+from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget
 from dockgate.identity.ports import IdentityProvider

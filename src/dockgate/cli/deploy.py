@@ -17,7 +17,7 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import count, describe, wait_for_rollout
-from dockgate.delivery.model import Rollout, Service, ServiceEvent, Task, TaskDefinition
+from dockgate.delivery.service_model import Rollout, Service, ServiceEvent, Task, TaskDefinition
 
 EVENTS_SHOWN = 10
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from dockgate.cli.client import Client, ServerUnreachableError, parse_answer
-from dockgate.delivery.model import Rollout, RunState
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Rollout
 from dockgate.shared.errors import DeployError
 
 POLL_SECONDS = 0.5

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dockgate.delivery.model import Execution, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.model import Execution
+from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.shared.retry import RetrySchedule

@@ -1,4 +1,4 @@
-"""The interfaces of delivery: where commits come from, what builds, what keeps images, where services run.
+"""The interfaces of delivery: what builds, what keeps images, where services run. Those of sources: `source_ports`.
 
 The docstrings state the behaviour that callers rely on. The contract suites in `tests/contracts` check it for every
 implementation, including the in-memory fakes.
@@ -11,101 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.attestations.statements import ListedKey
-from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition
+from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
     from dockgate.delivery.webhook_delivery import Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit: `id` 40 hex digits, `branch` without refs/heads/, `message` whole, `time` RFC 3339."""
-
-    id: str
-    branch: str
-    author: str
-    message: str
-    time: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
-    """A change of one reference ("refs/heads/main") by a push.
-
-    `old` and `new` are object ids, 40 zeros where the reference did not or does not exist.
-    """
-
-    ref: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class CommitPeople:
-    """A commit and the e-mail addresses that it names: author, committer, co-authors. Git verifies none of them."""
-
-    id: str
-    emails: tuple[str, ...]
-
-
-# Bytes that may be written (`store.blobs.Blobs.room`).
-Room = Callable[[], int]
-
-
-def unlimited() -> int:
-    """A `Room` without a limit."""
-    return 1 << 60
-
-
-class Source(Protocol):
-    """Where commits come from."""
-
-    def heads(self, repository: str) -> Mapping[str, str]:
-        """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""
-        ...
-
-    def commit(self, repository: str, revision: str) -> Commit:
-        """Return the commit that `revision`, a commit id or a branch name, stands for.
-
-        Raises NotFoundError for an unknown repository or revision.
-        """
-        ...
-
-    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
-        """Return at most `limit` commits reachable from `head` and not from `base` ("": all from `head`).
-
-        Every parent of a merge is followed. Both are commit ids. Raises NotFoundError if one of them does not exist.
-        """
-        ...
-
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
-        """Write the commit's tree as a tar file to `into`, atomically; the same commit gives the same bytes.
-
-        `room` is called before and during the writing. At most as many bytes are written as its first call returned;
-        if it raises, the writing ends.
-        """
-        ...
-
-
-class RepositoryHost(Source, Protocol):
-    """A source that Dockgate hosts itself."""
-
-    def commits_introduced(
-        self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
-    ) -> Sequence[str]:
-        """Return at most `limit` commits reachable from one of `after` and from none of `before`, newest first."""
-        ...
-
-    def create(self, repository: str) -> None:
-        """Create an empty repository. Does nothing if it exists."""
-        ...
-
-    def references(self, repository: str) -> Mapping[str, str]:
-        """Return full reference name ("refs/tags/v1") -> object id. Raises NotFoundError for an unknown repository."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from dockgate.delivery.ports import Commit
+from dockgate.delivery.source_ports import Commit
 
 # Bytes of a file or a difference that `RepositoryFiles` returns.
 MAX_FILE = 1 << 20

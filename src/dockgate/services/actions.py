@@ -14,8 +14,9 @@ from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.model import Action, ActionKey, Pipeline
-from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Source
+from dockgate.delivery.ports import Builder, BuildRequest, BuildResult
 from dockgate.delivery.registry_access import SERVER
+from dockgate.delivery.source_ports import Source
 from dockgate.services.clock import ServerClock
 from dockgate.services.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from dockgate.delivery.model import Service
 from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
+from dockgate.delivery.service_model import Service
 from dockgate.gate import baselines
 from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
 from dockgate.gate.policy import PolicyReference, required_baselines

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
-from dockgate.delivery.ports import CommitPeople, Source
+from dockgate.delivery.source_ports import CommitPeople, Source
 from dockgate.services.git_pushes import PUSH_LIMIT, email_of
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store

@@ -16,10 +16,10 @@ from dockgate.delivery.deployments import (
     observe_task,
     require_image,
 )
-from dockgate.delivery.model import (
-    ActionKey,
+from dockgate.delivery.model import ActionKey, RunState
+from dockgate.delivery.ports import Target
+from dockgate.delivery.service_model import (
     Rollout,
-    RunState,
     Service,
     ServiceChange,
     ServiceEvent,
@@ -27,7 +27,6 @@ from dockgate.delivery.model import (
     TaskDefinition,
     TaskState,
 )
-from dockgate.delivery.ports import Target
 from dockgate.events import catalogue
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
 from dockgate.services.cases import DeploymentContext

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
-from dockgate.delivery.model import ActionType, Pipeline, ServiceChange
-from dockgate.delivery.ports import RepositoryHost, Target
+from dockgate.delivery.model import ActionType, Pipeline
+from dockgate.delivery.ports import Target
+from dockgate.delivery.service_model import ServiceChange
+from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.rule import Rule
 from dockgate.gate.policy_choice import PolicyAssignment

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
 
-from dockgate.delivery.model import Rollout
+from dockgate.delivery.service_model import Rollout
 from dockgate.store.records import Worker
 
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure import Affected, Holding, Places, RunningImage
+from dockgate.store.exposure_records import Affected, Holding, Places, RunningImage
 from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity

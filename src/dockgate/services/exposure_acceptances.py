@@ -8,7 +8,7 @@ from dockgate.gate.model import Policy, Waivers
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.store import Store
-from dockgate.store.exposure import Affected
+from dockgate.store.exposure_records import Affected
 from dockgate.store.fleet_records import FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.exposure import IndexState, Places
+from dockgate.store.exposure_records import IndexState, Places
 from dockgate.store.fleet_records import FleetImage, TagPeriod
 from dockgate.store.records import ScanState
 

@@ -24,9 +24,9 @@ from dockgate.delivery.fixes import (
 )
 from dockgate.delivery.model import FixSettings, RunState
 from dockgate.delivery.pipeline import fix_trigger
-from dockgate.delivery.ports import RepositoryHost
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
+from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.catalogue import fix_available
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
-from dockgate.delivery.ports import RefUpdate, RepositoryHost
 from dockgate.delivery.repository_files import FileEdit, RepositoryFiles
+from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
 from dockgate.events.model import Event
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter

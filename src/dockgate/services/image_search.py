@@ -16,7 +16,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.watching import WatchedRepository, Watching
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure import RunningImage
+from dockgate.store.exposure_records import RunningImage
 from dockgate.store.image_listing import ImageFilter, ImageSort, ListedImage, Origin
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dockgate.delivery.builders.dockerfile import base_images
 from dockgate.delivery.fixes import FixPlan, LockUpdate
-from dockgate.delivery.ports import Builder, BuildRequest, RegistryContent, Source
+from dockgate.delivery.ports import Builder, BuildRequest, RegistryContent
+from dockgate.delivery.source_ports import Source
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.actions import unpack_source
 from dockgate.services.fix_search import Delivered

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from dockgate.delivery.model import Service
+from dockgate.delivery.service_model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
 from dockgate.events.catalogue import service_risk_changed
 from dockgate.events.envelope import NewEvent

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
-from dockgate.delivery.ports import Advisories, Attestor, RepositoryHost, Target
+from dockgate.delivery.ports import Advisories, Attestor, Target
 from dockgate.delivery.repository_files import RepositoryFiles
+from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.ports import Webhooks
 from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub

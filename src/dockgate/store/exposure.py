@@ -5,7 +5,7 @@ What holds it is found from the components: their bundles, the images of these, 
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,9 +27,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from dockgate.delivery.model import TaskDefinition
-from dockgate.shared.references import ImageReference
+from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.engine import Database
+from dockgate.store.exposure_records import Affected, Holding, IndexState, Places, RunningImage, UnknownImage
 from dockgate.store.fleet_findings import ADVISORIES
 from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.store.queries import batches, numbers_of, texts_of
@@ -49,100 +49,8 @@ from dockgate.store.schema_fleet import (
     fleet_tags,
     fleet_vulnerabilities,
 )
-from dockgate.vulnerabilities.model import Severity
 
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
-
-
-class Affected(NamedTuple):
-    """A component with a finding, and the time in which it had it.
-
-    `closed` is None while it still has, `why` is then "", otherwise a word of `Closing`.
-    """
-
-    component: int
-    vulnerability: int
-    severity: Severity
-    fixed: str
-    note: str
-    opened: str
-    closed: str | None
-    why: str = ""
-
-
-class Places(NamedTuple):
-    """Which images count: those that were somewhere at a time (None: now), in one of these repositories (None: any).
-
-    `running` images count wherever they are. With `moved`, images count whose tags have all moved on.
-    """
-
-    at: str | None = None
-    repositories: Collection[str] | None = None
-    running: Collection[str] = ()
-    moved: bool = False
-
-    def has(self, repository: str) -> bool:
-        """Whether images of the repository count."""
-        return self.repositories is None or repository in self.repositories
-
-    def shows(self, period: TagPeriod) -> bool:
-        """Whether an image was there at the time, and in one of the repositories."""
-        if not self.has(period.repository):
-            return False
-        if self.at is None:
-            return self.moved or period.until is None
-        return period.since <= self.at and (self.moved or period.until is None or period.until > self.at)
-
-
-class Holding(NamedTuple):
-    """A component in a platform of an image. `owned`: a distribution's package owns it, and answers for it."""
-
-    image: int
-    platform: str
-    component: int
-    paths: int
-    owned: bool
-    layer: str
-    base: bool
-
-
-class UnknownImage(NamedTuple):
-    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan."""
-
-    digest: str
-    repository: str
-    tag: str
-    state: ScanState | None
-    reason: str
-
-
-class RunningImage(NamedTuple):
-    """A service and what it runs. `execution` deployed it, "" for a person."""
-
-    service: str
-    target: str
-    desired_count: int
-    revision: int
-    execution: str
-    digest: str
-    reference: ImageReference
-
-
-class IndexState(NamedTuple):
-    """How far the index can answer: whether components were matched at all, and their ecosystems.
-
-    `doubts` are components that cannot be compared with the advisories of some names; `unmatched` ones were not looked
-    up yet.
-    """
-
-    is_matched: bool
-    ecosystems: Sequence[str]
-    doubts: Sequence[tuple[int, frozenset[str]]]
-    unmatched: Sequence[int]
-
-    def doubtful(self, names: Collection[str]) -> Sequence[int]:
-        """The components that cannot be compared with an advisory of one of these names."""
-        return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
 
 
 class Exposures:

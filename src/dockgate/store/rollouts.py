@@ -6,7 +6,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_service
-from dockgate.delivery.model import Rollout, RunState, Service, ServiceChange, TaskDefinition
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.events import catalogue
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError

@@ -20,7 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, RunState, TaskDefinition
+from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, RunState
+from dockgate.delivery.service_model import TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import EnumText, Json, Key, SafeText

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.delivery.model import RunState, TaskDefinition
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.columns import EnumText, Json
 from dockgate.store.schema import metadata, sequence, services, text
 

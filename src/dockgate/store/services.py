@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
-from dockgate.delivery.model import Execution, Service, ServiceEvent, TaskDefinition
+from dockgate.delivery.model import Execution
+from dockgate.delivery.service_model import Service, ServiceEvent, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.engine import Database

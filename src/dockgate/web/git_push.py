@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.delivery.model import Execution
-from dockgate.delivery.ports import RefUpdate
+from dockgate.delivery.source_ports import RefUpdate
 from dockgate.events.model import Event
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError

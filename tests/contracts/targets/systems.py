@@ -10,8 +10,8 @@ from tests.aws.ecs import CLUSTER, Ecs
 from tests.fakes.target import MemoryTarget
 from tests.parts import Host, free_port
 
-from dockgate.delivery.model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
 from dockgate.delivery.ports import Target
+from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.shared.references import ImageReference

@@ -21,7 +21,7 @@ from tests.contracts.targets.systems import (
 )
 from tests.parts import SERVE, free_port, until
 
-from dockgate.delivery.model import HealthCheck, PortMapping, Task, TaskState
+from dockgate.delivery.service_model import HealthCheck, PortMapping, Task, TaskState
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.shared.errors import DeployError
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dockgate.delivery.model import ApprovalState, RunState, TaskState
+from dockgate.delivery.model import ApprovalState, RunState
+from dockgate.delivery.service_model import TaskState
 from dockgate.gate.model import Status
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console import formats

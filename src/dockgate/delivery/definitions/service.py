@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from dockgate.delivery.deployments import check_service
-from dockgate.delivery.model import REPOSITORY, HealthCheck, PortMapping, Service, TaskDefinition
+from dockgate.delivery.model import REPOSITORY
+from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, TaskDefinition
 from dockgate.gate.definitions.fields import Name, Strict, read_seconds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document

@@ -1,1 +1,1 @@
-"""Sources of commits, one file each (`delivery.ports.Source`)."""
+"""Sources of commits, one file each (`delivery.source_ports.Source`)."""

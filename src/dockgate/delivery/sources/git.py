@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.delivery.ports import Commit, CommitPeople, Room, unlimited
+from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited
 from dockgate.delivery.sources import pre_receive
 from dockgate.delivery.sources.git_run import command, environment, run
 from dockgate.delivery.sources.pre_receive import MAX_PATHS
@@ -35,7 +35,7 @@ MAX_ARCHIVE = 4 << 30
 
 
 class GitHost:
-    """A `ports.RepositoryHost`: every repository is `folder/<name>.git`. Any thread and process may call."""
+    """A `source_ports.RepositoryHost`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

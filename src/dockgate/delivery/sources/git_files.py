@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dockgate.delivery.ports import Commit
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
+from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git import place_of, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError

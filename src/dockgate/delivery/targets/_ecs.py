@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.delivery.model import Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference

@@ -11,7 +11,7 @@ from podman import PodmanClient
 from podman.errors import APIError, ImageNotFound, NotFound
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.model import HealthCheck, TaskDefinition
+from dockgate.delivery.service_model import HealthCheck, TaskDefinition
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.shared.references import ImageReference

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._ecs import (
     SERVICE,
     Revision,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
 from dockgate.shared.errors import DeployError

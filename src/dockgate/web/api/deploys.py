@@ -6,7 +6,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import Field
 
-from dockgate.delivery.model import Rollout, Service, ServiceChange, ServiceEvent, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import (
+    Rollout,
+    Service,
+    ServiceChange,
+    ServiceEvent,
+    Task,
+    TaskDefinition,
+    TaskState,
+)
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency, checks_token_limits

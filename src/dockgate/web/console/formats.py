@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from dockgate.delivery.model import ApprovalState, RunState, TaskState
+from dockgate.delivery.model import ApprovalState, RunState
+from dockgate.delivery.service_model import TaskState
 from dockgate.gate.model import Status
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Severity

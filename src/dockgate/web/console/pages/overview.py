@@ -7,7 +7,8 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.approval_request import scope_of
-from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
+from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds

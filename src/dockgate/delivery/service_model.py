@@ -1,0 +1,155 @@
+"""The nouns of deployments: services, task definitions and tasks, with the names and meanings of ECS."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from dockgate.delivery.model import RunState
+from dockgate.shared.references import ImageReference
+
+
+class TaskState(StrEnum):
+    """The state of a task, in ECS's words."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    UNHEALTHY = "UNHEALTHY"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """A published port. With `host_port` 0 the engine chooses one."""
+
+    container_port: int
+    host_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """An HTTP GET that must answer below 400 (`http_port`, `http_path`), or a command that must exit 0.
+
+    It runs every `interval` seconds and may take `timeout` seconds. A task that is not healthy within `start_period`
+    seconds fails the deployment.
+    """
+
+    http_port: int = 0
+    http_path: str = "/"
+    command: tuple[str, ...] = ()
+    interval: float = 1.0
+    timeout: float = 5.0
+    start_period: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """A revision of what to run. `image` is None before the first deployment."""
+
+    family: str
+    revision: int
+    container: str
+    image: ImageReference | None
+    ports: tuple[PortMapping, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    health_check: HealthCheck | None = None
+    network: str = "bridge"
+
+    @property
+    def has_fixed_port(self) -> bool:
+        """Whether a task takes a port of the host, so that a second task cannot run beside it."""
+        return self.network == "host" or any(port.host_port for port in self.ports)
+
+    @property
+    def settings(self) -> "TaskDefinition":
+        """The definition without image and revision, which a deployment adds."""
+        return replace(self, image=None, revision=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that runs `desired_count` tasks of a task definition's revision.
+
+    `at_risk` is why its policy would reject the running image now ("": it would not), `at_risk_until` the deadline
+    (RFC 3339). `cannot_judge`: why its policy cannot judge it now, None if it can; that alone never puts it at risk.
+    """
+
+    name: str
+    target: str
+    desired_count: int
+    revision: int
+    at_risk: str = ""
+    at_risk_until: str = ""
+    cannot_judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A container of a service.
+
+    `digest` is the manifest digest that the engine reports; `ports` are pairs of container port and host port.
+    """
+
+    id: str
+    service: str
+    revision: int
+    state: TaskState
+    digest: str
+    started_at: str
+    reason: str = ""
+    ports: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The result of a deployment: the tasks that run now."""
+
+    service: str
+    revision: int
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """A requested change of a service; None keeps a value. Image and revision of `definition` are ignored."""
+
+    target: str | None = None
+    desired_count: int | None = None
+    definition: TaskDefinition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A change of a service in progress: `desired_count` tasks of `definition` on `target`.
+
+    The service changes when the rollout succeeds, and only then. `number` counts from 1 for each service. `definition`
+    has neither image nor revision: it gets the image that the service has when the rollout starts. `revision` is what
+    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED. Times are RFC 3339, "" means
+    "not yet".
+    """
+
+    service: str
+    number: int
+    target: str
+    desired_count: int
+    definition: TaskDefinition
+    state: RunState = RunState.IN_PROGRESS
+    reason: str = ""
+    revision: int | None = None
+    started_at: str = ""
+    started_by: str = ""
+    finished_at: str = ""
+
+    @property
+    def id(self) -> str:
+        """ "<service>/<number>"."""
+        return f"{self.service}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something that happened to a service without a person's request, such as a restart. `key` is unique to it."""
+
+    key: str
+    service: str
+    at: str
+    message: str
