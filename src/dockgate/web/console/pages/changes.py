@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dockgate.delivery.model import RunState, TaskState
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import TaskState
 from dockgate.events.envelope import StoredEvent
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
