@@ -4,50 +4,25 @@ import errno
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
-from dockgate.web import git_endpoints, registry_endpoints
-from dockgate.web.api import (
-    approval_requests,
-    approvals,
-    attestations,
-    collections,
-    deploys,
-    events,
-    executions,
-    exposure,
-    health,
-    images,
-    openapi,
-    pipelines,
-    policies,
-    principals,
-    registries,
-    rules,
-    waivers,
-    workers,
-)
+from dockgate.web import registry_endpoints
 from dockgate.web.authorization import AuditMiddleware, FailedAuthentications, authorized_caller
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.site import console_router
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
@@ -75,35 +50,6 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Error:
-    """Every error response: what happened, and the next step ("" for nothing)."""
-
-    error: str
-    advice: str
-
-
-# Responses that any call may give.
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": description}
-    for status, description in {
-        400: "The request is invalid.",
-        401: "Authentication required: no valid token.",
-        403: "Permission denied: the caller lacks the permission, or the token is limited.",
-        404: "Not found.",
-        409: "The present state does not allow it.",
-        412: "It has changed since the client read it.",
-        413: "The body is too large.",
-        415: "The body is compressed.",
-        422: "A parameter or the body is malformed.",
-        429: "Too many requests.",
-        500: "A defect of the server.",
-        502: "A registry or another dependency does not answer.",
-        503: "The database or the advisory database is not available.",
-        507: "A disk is full.",
-    }.items()
-}
-
 _log = logging.getLogger(__name__)
 
 
@@ -113,10 +59,12 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
     other machines can reach it, over TLS only.
     """
+    from dockgate.web.routes import public_routes  # a worker has none of them: they take a fifth of its start
+
     refusals = (_refuse_other_origins, refuse_ambiguous, *((_refuse_plain_http,) if is_remote else ()))
     app = _new_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
     app.state.git_processes = GitProcesses()
-    app.router.routes += _routes()
+    app.router.routes += public_routes()
     return app
 
 
@@ -152,34 +100,6 @@ def _new_app(
     app.add_exception_handler(ClientDisconnect, _client_closed_response)
     app.add_exception_handler(Exception, _unexpected_response)
     return app
-
-
-@cache
-def _routes() -> Sequence[BaseRoute]:
-    """All routes, cached for the process: reading all signatures takes half a second."""
-    router = APIRouter()
-    # Paths are matched in this order. An approval's id may contain slashes, so longer paths come first.
-    first = (health, openapi, pipelines, executions, approval_requests, approvals)
-    others = (
-        exposure,
-        images,
-        waivers,
-        attestations,
-        deploys,
-        principals,
-        policies,
-        registries,
-        rules,
-        events,
-        workers,
-        collections,
-    )
-    for module in (*first, *others):
-        router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
-    router.include_router(registry_endpoints.router)
-    router.include_router(git_endpoints.router)
-    router.include_router(console_router())
-    return router.routes
 
 
 def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
