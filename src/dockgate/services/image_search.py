@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status
-from dockgate.gate.policy_choice import DEFAULT_POLICY
-from dockgate.gate.watch import WatchState
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
@@ -123,7 +121,7 @@ class ImageSearch:
                 digests={entry.digest for entry in running} if query.is_running else None,
                 moved=query.include_moved,
             )
-            images, position = self._read(which, query.sort, after, query.limit, running)
+            images, position = self._read(which, query.sort, after, query.limit, running, {})
         return ImagePage(images, _write_cursor(query.sort, position) if position else None)
 
     def places(
@@ -146,26 +144,23 @@ class ImageSearch:
         after: Sequence[str | int] | None,
         limit: int,
         running: Sequence[RunningImage],
-        watches: Mapping[tuple[str, str], WatchedRepository] | None = None,
+        watches: Mapping[tuple[str, str], WatchedRepository],
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
-        watched = watches if watches is not None and places <= watches.keys() else None
-        if watched is None:
-            policies = self._policies({repository for repository, _ in places})
-        else:
-            policies = {repository: entry.policy for (repository, _), entry in watched.items()}
-        rows = [row if row.policy in (None, policies[row.repository]) else _with_newest(row, newest) for row in rows]
+        if missing := places - watches.keys():
+            watches = {**watches, **self.watching.watches(missing)}
+        # The fleet judges an image once, by the policy of the repository where it was scanned: where it is in another
+        # one, its current verdict may be by another policy.
+        rows = [
+            row if row.policy in (None, watches[row.repository, row.digest].policy) else _with_newest(row, newest)
+            for row in rows
+        ]
         rows = [row for row in rows if not which.statuses or row.status in which.statuses]
-        present = {(row.repository, row.digest) for row in rows if row.gone_at is None}
-        if watched is None:
-            states = self.watching.states(present)
-        else:
-            states = {place: WatchState(watched[place].is_watched, watched[place].until) for place in present}
         summaries = [
-            _summary(row, newest.get((row.repository, row.digest)), states.get((row.repository, row.digest)), running)
+            _summary(row, newest.get((row.repository, row.digest)), watches[row.repository, row.digest], running)
             for row in rows
         ]
         return summaries, position
@@ -177,15 +172,6 @@ class ImageSearch:
             for entry in self.store.exposures.running()
             if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
         ]
-
-    def _policies(self, repositories: Collection[str]) -> Mapping[str, str]:
-        """The policies of repositories.
-
-        The fleet judges an image once, by the policy of the repository where it was scanned: where it is in another
-        one, its current verdict may be by another policy.
-        """
-        assignments = self.watching.selection.assignments_of(repositories)
-        return {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
 
     def repositories(self, who: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
@@ -200,14 +186,14 @@ class ImageSearch:
 
 
 def _summary(
-    row: ListedImage, newest: VerdictRecord | None, watch: WatchState | None, running: Sequence[RunningImage]
+    row: ListedImage, newest: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
 ) -> ImageSummary:
     status, summary = row.status.value if row.status else "", ""
     if newest is not None and newest.status == status:
         summary = newest.summary
     elif row.counts is not None:
         summary = _findings(row.counts)
-    if watch is not None and not watch.is_watched:
+    if row.gone_at is None and not watch.is_watched:
         status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
     return ImageSummary(
         repository=row.repository,

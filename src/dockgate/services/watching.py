@@ -63,6 +63,14 @@ class Watching:
         is_running = is_limited and image in self._running()
         return [_watched(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
+    def watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
+        """Return the watch of each image in its repository, by repository and digest. ConflictError as `state`."""
+        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        return {
+            place: _watched_repository(place[0], assignments[place[0]], state)
+            for place, state in self.states(places).items()
+        }
+
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
         return is_watched_in(self.repositories(image))
@@ -133,7 +141,11 @@ class Watching:
 
 def _watched(use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool) -> WatchedRepository:
     watch = assignment.watch if assignment else Watch()
-    state = watch_state(watch, use, now, is_running=is_running)
-    policy = assignment.policy if assignment else DEFAULT_POLICY
-    owners = assignment.owners if assignment else ()
-    return WatchedRepository(use.repository, policy, watch, state.is_watched, state.until, owners)
+    return _watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
+
+
+def _watched_repository(repository: str, assignment: PolicyAssignment | None, state: WatchState) -> WatchedRepository:
+    if assignment is None:
+        return WatchedRepository(repository, DEFAULT_POLICY, Watch(), state.is_watched, state.until, ())
+    policy, watch, owners = assignment.policy, assignment.watch, assignment.owners
+    return WatchedRepository(repository, policy, watch, state.is_watched, state.until, owners)
