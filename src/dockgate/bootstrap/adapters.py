@@ -66,7 +66,7 @@ SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
     """Return the adapters of the server at `url`, which runs these programs."""
     registry_address, podman = programs.registry, programs.podman
-    clock = _now if store.database.is_sqlite else DatabaseClock(_now, store.database.time)
+    clock = DatabaseClock(_now, store.database.time) if store.database.is_shared else _now
     permits = PushPermits(store.push_gate, ServerClock(clock))
     issuers = {registry_address: permits.issuer(programs.tokens.repository_token)}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))

@@ -66,11 +66,11 @@ def assemble(
     after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
-    if store.database.is_sqlite:
+    if not store.database.is_shared:
         lease_times = IDLE_TIMES
     worker = make_worker(store, options, clock)
     lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, lease_times)
-    engine = Engine(store, worker, None if store.database.is_sqlite else lease, partial(labels_of, store))
+    engine = Engine(store, worker, lease if store.database.is_shared else None, partial(labels_of, store))
     effects = Effects(observe, engine.run_step, engine.fence)
     starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
@@ -90,7 +90,7 @@ def assemble(
         effects,
     )
     groups = _task_groups(adapters, options, use_cases, clock, effects, starter, engine)
-    if not store.database.is_sqlite:
+    if store.database.is_shared:
 
         def recover(lost: Worker) -> None:
             store.database.end_sessions(lost.id)
@@ -127,7 +127,7 @@ def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
     is never used again.
     """
     node = socket.gethostname()
-    name = "server" if store.database.is_sqlite else store.database.process
+    name = store.database.process if store.database.is_shared else "server"
     now = clock.now()
     return Worker(name, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now)
 

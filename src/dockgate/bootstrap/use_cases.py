@@ -303,7 +303,7 @@ def make_use_cases(
         else None,
         watching=watching,
         garbage_collection=garbage_collection,
-        workers=Workers(store.workers, starter, store.database.is_sqlite),
+        workers=Workers(store.workers, starter, store.database.is_shared),
         feeds=settings if options.updates_feeds else None,
         version=__version__,
         push_limit=settings.push_limit,

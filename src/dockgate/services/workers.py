@@ -19,11 +19,11 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Lists, drains and removes workers. `is_single`: the database allows one server process, as SQLite does."""
+    """Lists, drains and removes workers. `is_shared`: the database can have more than one."""
 
     table: WorkersTable
     starter: Starter
-    is_single: bool
+    is_shared: bool
 
     def status(self) -> WorkersStatus:
         """Return the workers, and the queues that no active worker takes work from."""
@@ -39,6 +39,6 @@ class Workers:
 
         NotFoundError if it does not exist, ConflictError where there can be no others.
         """
-        if self.is_single:
+        if not self.is_shared:
             raise ConflictError("no other worker can take over the work", "`dockgate down` stops this server.")
         self.table.end(worker_id)

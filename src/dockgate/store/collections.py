@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema_retention import collections, push_gate
-from dockgate.store.statements import insert_if_new, lock_name
+from dockgate.store.statements import insert_if_new, latest, lock_name
 
 # Collections that are on record.
 RECORDS = 100
@@ -100,9 +100,8 @@ class PushGate:
             if insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": until}):
                 return True
             is_open = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until <= now)
-            latest = func.max if connection.dialect.name == "sqlite" else func.greatest
             change = update(push_gate).where(push_gate.c.name == _GATE, is_open)
-            values = {"pushes_until": latest(push_gate.c.pushes_until, until), "closed_until": None}
+            values = {"pushes_until": latest(connection, push_gate.c.pushes_until, until), "closed_until": None}
             return connection.execute(change.values(**values)).rowcount == 1
 
     def close(self, until: str) -> str:

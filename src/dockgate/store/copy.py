@@ -44,6 +44,7 @@ from dockgate.store.engine import Database
 from dockgate.store.migrations import migrate, require_current
 from dockgate.store.schema import identity, metadata
 from dockgate.store.schema_workers import workers
+from dockgate.store.statements import is_postgres
 
 # Rows are read and written in batches of this size. Those with documents and other bytes may have megabytes each.
 BATCH = 500
@@ -72,7 +73,7 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
     The rows of workers, which are processes of one database, are not copied.
     """
     require_current(source)
-    if not source.is_sqlite:
+    if source.is_shared:
         _require_no_workers(source, watch_seconds)
     migrate(target)
     tables = [each for each in metadata.sorted_tables if each is not workers]
@@ -144,7 +145,7 @@ def _frozen(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
 
 def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
     """Lock tables of Postgres until the transaction ends, however long it is idle while the other side works."""
-    if connection.dialect.name == "postgresql":
+    if is_postgres(connection):
         quote = connection.dialect.identifier_preparer.quote
         names = ", ".join(quote(each.name) for each in tables)
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -153,7 +154,7 @@ def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
 
 def _require_empty(target: Connection, name: str) -> None:
     """Raise ConflictError if the target has rows of ours, or workflows that would be taken for the store's own."""
-    schema = "dbos" if target.dialect.name == "postgresql" else None
+    schema = "dbos" if is_postgres(target) else None
     places: list[TableClause] = list(metadata.sorted_tables)
     if inspect(target).has_table("workflow_status", schema=schema):
         places.append(table("workflow_status", schema=schema))
@@ -173,7 +174,7 @@ def _copy(of: Table, source: Connection, target: Connection) -> int:
         target.execute(insert(into), [dict(row._mapping) for row in batch])
         count += len(batch)
     counter = of.autoincrement_column
-    if count and counter is not None and target.dialect.name == "postgresql":
+    if count and counter is not None and is_postgres(target):
         numbers = func.pg_get_serial_sequence(of.name, counter.name)
         target.execute(select(func.setval(numbers, select(func.max(counter)).scalar_subquery())))
     return count
@@ -199,9 +200,9 @@ def _rows(of: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]
 
 def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...]]:
     """The rows of a table in the same order on every database, which is that of the bytes of its key's UTF-8."""
-    is_postgres = connection.dialect.name == "postgresql"
+    has_collations = is_postgres(connection)
     key = [
-        each.collate("C") if is_postgres and isinstance(_plain(each), Text) else each
+        each.collate("C") if has_collations and isinstance(_plain(each), Text) else each
         for each in _stored(of).columns
         if each.name in of.primary_key.columns
     ]

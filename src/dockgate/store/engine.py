@@ -101,6 +101,8 @@ class Database:
         # With its password: for libraries that connect by themselves, never for logs.
         self.url = url.render_as_string(hide_password=False)
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        # Whether several servers and workers may use it; SQLite has one server process.
+        self.is_shared = not self.is_sqlite
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()

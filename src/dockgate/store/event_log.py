@@ -20,7 +20,7 @@ from dockgate.store.records import OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_events import event_log
 from dockgate.store.schema_rules import event_cursors, grouped_events
-from dockgate.store.statements import delete_unlocked, has_single_writer, insert_in_order, lock_name
+from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
 
 # Events that get their number in one transaction.
 NUMBER_BATCH = 5000
@@ -115,7 +115,7 @@ class EventLog:
 
     def _number(self) -> None:
         """Number the committed events that have no number yet."""
-        if self._database.is_sqlite:
+        if not self._database.is_shared:
             return
         unnumbered = select(event_log.c.position).where(event_log.c.seq.is_(None))
         while True:
@@ -149,7 +149,7 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
         for event in events
     ]
     insert_in_order(connection, event_log, rows)
-    if has_single_writer(connection):
+    if not is_postgres(connection):
         _number(connection)
 
 

@@ -26,7 +26,7 @@ class Locks:
     def hold(self, name: str) -> Iterator[None]:
         """Wait for the lock, and hold it within the block. It cannot be taken twice by one thread."""
         with self._local[name]:
-            if self._database.is_sqlite:
+            if not self._database.is_shared:
                 yield
                 return
             with self._database.autocommit() as connection:
@@ -42,7 +42,7 @@ class Locks:
             yield False
             return
         try:
-            if self._database.is_sqlite:
+            if not self._database.is_shared:
                 yield True
                 return
             with self._database.autocommit() as connection:

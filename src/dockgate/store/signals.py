@@ -50,7 +50,7 @@ class Signals:
 
     def send(self, topic: Topic, items: Sequence[str]) -> None:
         """Send a signal to the other processes. A failure is logged: they will find out by themselves, later."""
-        if self._database.is_sqlite:
+        if not self._database.is_shared:
             return
         try:
             with self._database.autocommit() as connection:
@@ -62,7 +62,7 @@ class Signals:
 
     def start(self) -> None:
         """Receive signals from now on."""
-        if not self._database.is_sqlite:
+        if self._database.is_shared:
             self._thread.start()
 
     def close(self) -> None:

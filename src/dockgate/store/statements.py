@@ -13,6 +13,16 @@ _MIGRATION_LOCK = 0x646F636B
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
+def is_postgres(connection: Connection) -> bool:
+    """Whether it is a connection to Postgres. To SQLite, only one transaction at a time can write."""
+    return connection.dialect.name == "postgresql"
+
+
+def latest(connection: Connection, column: ColumnElement[str], time: str) -> ColumnElement[str]:
+    """The later one of a stored time and this time."""
+    return (func.greatest if is_postgres(connection) else func.max)(column, time)
+
+
 def lock_name(connection: Connection, table: Table, name: str, *, shared: bool = False) -> None:
     """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
 
@@ -20,7 +30,7 @@ def lock_name(connection: Connection, table: Table, name: str, *, shared: bool =
     the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. `shared`
     locks overlap with each other.
     """
-    if connection.dialect.name == "postgresql":
+    if is_postgres(connection):
         key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
         lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
         connection.execute(select(lock(key)))
@@ -28,7 +38,7 @@ def lock_name(connection: Connection, table: Table, name: str, *, shared: bool =
 
 def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
     """As `lock_name`, but return false at once if another transaction has locked the name, shared or not."""
-    if connection.dialect.name != "postgresql":
+    if not is_postgres(connection):
         return True
     key = func.hashtextextended(f"{table.name}/{name}", 1)
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
@@ -36,7 +46,7 @@ def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
 
 def lock_migrations(connection: Connection) -> None:
     """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
+    if is_postgres(connection):
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
@@ -82,11 +92,6 @@ def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping
     """Insert those rows whose primary or unique key does not exist, in the given order."""
     if rows:
         connection.execute(_insert_new_statement(connection.dialect.name, table), rows)
-
-
-def has_single_writer(connection: Connection) -> bool:
-    """Whether no other transaction can write until this one ends, as on SQLite."""
-    return connection.dialect.name == "sqlite"
 
 
 @cache

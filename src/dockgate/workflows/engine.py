@@ -74,7 +74,7 @@ class Engine:
             "executor_id": worker.id,
             "log_level": "WARNING",
         }
-        if not store.database.is_sqlite:  # so that `end_sessions` ends dbos's, too, which hold locks
+        if store.database.is_shared:  # so that `end_sessions` ends dbos's, too, which hold locks
             config["db_engine_kwargs"] = {"connect_args": dict(store.database.connect_arguments)}
         DBOS(config=config)
 
@@ -92,7 +92,7 @@ class Engine:
         """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
         DBOS.listen_queues(self._names)
         DBOS.launch()
-        if self._store.database.is_sqlite:  # dbos itself continues those of this version
+        if not self._store.database.is_shared:  # dbos itself continues those of this version
             self.adopt({self._worker.version})
         for place in dbos_queues(self._worker.queues, self._worker.labels):
             DBOS.register_queue(place.name, worker_concurrency=SLOTS[place.queue], polling_interval_sec=POLL_SECONDS)
