@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 from hypothesis import settings
@@ -20,14 +21,18 @@ def umask() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spread tests marked `long` over pytest-xdist's processes, each at the beginning of its share."""
+    """Spread modules with tests marked `long` over pytest-xdist's processes, each at the beginning of its share.
+
+    A module stays whole: what its tests share, a server or a browser, is started once.
+    """
     processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     short = [item for item in items if not item.get_closest_marker("long")]
+    modules = [list(module) for _, module in groupby(long, key=lambda item: item.path)]
     size, remaining = divmod(len(items), processes)
     items.clear()
     for process in range(processes):  # worksteal deals out shares of this size, in order
-        first = long[process::processes]
+        first = [item for module in modules[process::processes] for item in module]
         rest = max(size + (process >= processes - remaining) - len(first), 0)
         items += [*first, *short[:rest]]
         del short[:rest]
