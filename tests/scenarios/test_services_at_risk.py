@@ -13,6 +13,7 @@ from tests.scenarios.planned_images import AdvisoryDatabase, advisory
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
+from dockgate.events.envelope import StoredEvent
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Coverage, Severity
 
@@ -62,8 +63,12 @@ def service(server: ServerSystem, name: str) -> Any:
 
 def announced(server: ServerSystem, name: str) -> list[str]:
     """The kinds of the service's events, oldest first."""
-    events = [event for event in server.store.event_log.read(0, 1000) if event.subject == f"service {name}"]
-    return [event.detail_type for event in events if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)]
+    return [event.detail_type for event in events_of(server, name) if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)]
+
+
+def events_of(server: ServerSystem, name: str) -> list[StoredEvent]:
+    """The service's events, oldest first."""
+    return [event for event in server.store.event_log.read(0, 1000) if event.subject == f"service {name}"]
 
 
 def notices(server: ServerSystem, name: str) -> list[str]:
@@ -89,7 +94,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert timedelta(days=3) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
     assert server.runs(image)
     assert server.redeploy(image) == "Refused"
-    (event,) = [event for event in server.store.event_log.read(0, 1000) if event.subject == "service staged"][:1]
+    (event,) = [each for each in events_of(server, "staged") if each.detail_type == BEGAN]
     detail = event.body["detail"]
     assert (detail["image"], detail["repository"], detail["deadline"]) == (image, "staged/app", deadline)
     assert detail["owners"] == ["role:security", "target:chat"]
