@@ -4,6 +4,7 @@ import errno
 import logging
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -23,6 +24,7 @@ from dockgate.web import registry_endpoints
 from dockgate.web.authorization import AuditMiddleware, FailedAuthentications, authorized_caller
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
+from dockgate.web.error_responses import add_error_schema
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
@@ -53,6 +55,15 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
 _log = logging.getLogger(__name__)
 
 
+class _Application(FastAPI):
+    """An application whose OpenAPI document describes errors, too."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            add_error_schema(super().openapi())
+        return super().openapi()
+
+
 def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     """The public application.
 
@@ -71,14 +82,14 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
 def create_internal_app(server: WebServices) -> FastAPI:
     """The internal application, for the local registry and its clients: tokens and notifications."""
     app = _new_app(server, LOOPBACK_NAMES)
-    app.include_router(registry_endpoints.router)
+    app.router.routes += registry_endpoints.router.routes
     return app
 
 
 def _new_app(
     server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Response | None]] = ()
 ) -> FastAPI:
-    app = FastAPI(
+    app = _Application(
         title="Dockgate",
         version=__version__,
         description="From git push to a running container, through the gate. The commands use this API.",

@@ -202,9 +202,9 @@ def _subject(request: Request) -> dict[str, str]:
 
 
 def _template(request: Request) -> str:
-    """The path template, with the prefix that FastAPI's route may lack."""
-    path: str = request.scope["route"].path.replace(":path", "")
-    return path if path.startswith(API) or not request.url.path.startswith(API) else f"{API}{path}"
+    """The path template of the request's route."""
+    path: str = request.scope["route"].path
+    return path.replace(":path", "")
 
 
 def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str) -> str:

@@ -2,19 +2,21 @@
 
 Bodies and responses are dataclasses, documented by the OpenAPI document.
 
-Every call has a parameter `who` of one of the types below, even if unused: it is the required permission. Routers use
-`route_class=GuardedRoute`, which checks the permission before it reads the body.
+Every call has a parameter `who` of one of the types below, even if unused: it is the required permission. Routers are
+made by `api_router`, whose `GuardedRoute` checks the permission before it reads the body.
 """
 
 import dataclasses
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.routing import APIRoute
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
-from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits
+from dockgate.web.authorization import API, GuardedRoute, RequirePermission, checks_token_limits
+from dockgate.web.error_responses import ERRORS
 from dockgate.web.threads import ThreadsDependency
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Runner",
     "ServerDependency",
     "ThreadsDependency",
+    "api_router",
     "body_of",
     "checks_token_limits",
     "view_of",
@@ -55,6 +58,11 @@ Accepter = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
 Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
 # Callers with a permission: the type of the parameter `who` of every call.
 Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
+
+
+def api_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema: bool = True) -> APIRouter:
+    """A router of calls. Its routes are served as they are: FastAPI would build those of an included router twice."""
+    return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
 
 
 def view_of(kind: type[T], source: object, **fields: object) -> T:

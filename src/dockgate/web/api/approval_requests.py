@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic import Field
 
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, scope_of
@@ -15,7 +15,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, repository_in
-from dockgate.web.api import GuardedRoute, Reader, Runner, ServerDependency, ThreadsDependency, checks_token_limits
+from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, api_router, checks_token_limits
 from dockgate.web.api.approvals import ApprovalView, view
 
 # Seconds: proxies close a connection not long after.
@@ -23,7 +23,7 @@ MAX_WAIT_SECONDS = 120
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

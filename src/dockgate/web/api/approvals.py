@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from fastapi import APIRouter
-
 from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.shared.errors import DeniedError, UsageError
-from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, ServerDependency, checks_token_limits, view_of
+from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_of
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

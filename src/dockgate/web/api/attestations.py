@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
-
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services import deliveries
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
+from dockgate.web.api import Administrator, Digest, Reader, ServerDependency, api_router, checks_token_limits
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

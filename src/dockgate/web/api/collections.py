@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
-
 from dockgate.services.garbage_collection import CollectionReport
 from dockgate.shared import canonical
 from dockgate.store.collections import Collection
-from dockgate.web.api import Administrator, GuardedRoute, ServerDependency, view_of
+from dockgate.web.api import Administrator, ServerDependency, api_router, view_of
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

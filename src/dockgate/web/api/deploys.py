@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import Field
 
 from dockgate.delivery.service_model import (
@@ -17,13 +17,13 @@ from dockgate.delivery.service_model import (
 )
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
-from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency, checks_token_limits
+from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 
 MAX_TASKS = 100
 
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

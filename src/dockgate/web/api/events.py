@@ -4,19 +4,19 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.events import EventPage
-from dockgate.web.api import GuardedRoute, Reader, ServerDependency, ThreadsDependency, checks_token_limits
+from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, api_router, checks_token_limits
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 60
 # How often a waiting call looks for new events.
 POLL_SECONDS = 0.5
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @router.get("/events")

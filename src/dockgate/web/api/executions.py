@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
-
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, GuardedRoute, Reader, Runner, ServerDependency, view_of
+from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_of
 from dockgate.web.api.approvals import ApprovalView, view
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @dataclass(frozen=True, slots=True)

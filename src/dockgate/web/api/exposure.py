@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, time
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, PAGE, Exposure, ExposureRequest
 from dockgate.services.finding_trends import DAYS, FindingTrends
@@ -14,7 +14,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.web import api
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 _DATE = len("2026-01-01")
 

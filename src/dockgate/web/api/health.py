@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
-router = APIRouter()
+from dockgate.web.api import api_router
+
+router = api_router(route_class=APIRoute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from dockgate.delivery.model import REPOSITORY
 from dockgate.gate.model import Status, Verdict
@@ -28,7 +28,7 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.authorization import begin_audit_entry
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 @dataclass(frozen=True, slots=True)

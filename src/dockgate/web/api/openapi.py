@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
-from dockgate.web.api import GuardedRoute, Reader, checks_token_limits
+from dockgate.web.api import Reader, api_router, checks_token_limits
 
-router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+router = api_router(include_in_schema=False)
 
 
 @router.get("/openapi.json")

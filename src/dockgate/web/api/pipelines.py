@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 
 from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, Pipeline
@@ -17,7 +17,7 @@ from dockgate.web import api
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from pydantic import Field
 
 from dockgate.gate.model import Settings
@@ -16,7 +16,7 @@ from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from fastapi import APIRouter
-
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.web import api
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 @dataclass(frozen=True, slots=True)

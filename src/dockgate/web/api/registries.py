@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from dockgate.delivery.model import REPOSITORY
 from dockgate.identity.model import Caller
@@ -12,14 +12,14 @@ from dockgate.services.web_services import WebServices
 from dockgate.web.api import (
     Administrator,
     Digest,
-    GuardedRoute,
     Reader,
     ServerDependency,
     ThreadsDependency,
+    api_router,
     checks_token_limits,
 )
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from dockgate.events.rule import DailySummary, QuietHours, RuleTarget, Target, TargetType
@@ -13,7 +13,7 @@ from dockgate.services.event_targets import DeadLetter, TargetStatus
 from dockgate.store.rules import RuleRecord
 from dockgate.web import api
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 @dataclass(frozen=True, slots=True)

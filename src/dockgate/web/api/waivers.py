@@ -6,7 +6,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from pydantic import Field
 
 from dockgate.gate import waivers as core
@@ -15,7 +15,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 
-router = APIRouter(route_class=api.GuardedRoute)
+router = api.api_router()
 
 
 class WaiverState(StrEnum):

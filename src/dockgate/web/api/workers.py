@@ -1,11 +1,9 @@
 """The workers of the server's database."""
 
-from fastapi import APIRouter
-
 from dockgate.services.workers import WorkersStatus
-from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency
+from dockgate.web.api import Administrator, Reader, ServerDependency, api_router
 
-router = APIRouter(route_class=GuardedRoute)
+router = api_router()
 
 
 @router.get("/workers")

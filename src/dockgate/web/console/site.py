@@ -1,4 +1,6 @@
-"""All pages of the console, as one router."""
+"""All pages of the console."""
+
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 
@@ -21,11 +23,8 @@ from dockgate.web.console.pages import (
 )
 
 
-def console_router() -> APIRouter:
-    """The router of all pages. An approval's id may contain slashes, so its pages come last."""
-    router = APIRouter()
+def console_routers() -> Sequence[APIRouter]:
+    """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories)
     contents = (verdicts, images, tags, vulnerabilities)
-    for page in (*work, *contents, events, governance, people, executions):
-        router.include_router(page.router)
-    return router
+    return [page.router for page in (*work, *contents, events, governance, people, executions)]
