@@ -31,6 +31,7 @@ from tests import postgres
 import _advisories
 import _fleet_questions
 import _fleets
+from dockgate.cli.main import reduce_garbage_collection
 from dockgate.gate import rules
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
@@ -115,6 +116,7 @@ class Fleet:
 def main(count: int, database: str, *, has_changes: bool) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {database}")
     postgres.OPTIONS["fsync"] = "on"
+    reduce_garbage_collection()  # as a server does
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         fleet = Fleet(Path(name), database)
         document = ingest(fleet, count)

@@ -2,7 +2,7 @@
 
 Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
 rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
-severity is `policy.counted_severity`; the limits are checked by the rule `rules/max_findings.py`.
+severity is that of `policy.counted_severities`; the limits are checked by the rule `rules/max_findings.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from dockgate.gate.model import (
     VerdictCase,
     worst,
 )
-from dockgate.gate.policy import COUNTING_RULE, counted_severity
+from dockgate.gate.policy import COUNTING_RULE, counted_severities
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import shorten, summarize
@@ -205,9 +205,8 @@ def count_findings(
 ) -> dict[str, int]:
     """The number of findings by the severity that they count as."""
     counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
-    for finding in findings:
-        if severity := counted_severity(finding, settings):
-            counts[severity.value] += 1
+    for severity, _ in counted_severities(findings, settings):
+        counts[severity] += 1
     return counts
 
 

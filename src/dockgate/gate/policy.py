@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,11 +97,14 @@ def action_of(settings: Settings) -> RuleAction:
     return RuleAction(str(settings.get("action", RuleAction.REJECT)))
 
 
-def counted_severity(finding: Finding, settings: Mapping[str, object]) -> Severity | None:
-    """The severity that a finding counts as under `max_findings` settings, None when it does not count."""
-    if settings.get("only_fixable") and not finding.fixed:
-        return None
-    return untriaged_severity(settings) if finding.severity is Severity.UNTRIAGED else finding.severity
+def counted_severities(
+    findings: Iterable[Finding], settings: Mapping[str, object]
+) -> Iterator[tuple[Severity, Finding]]:
+    """The findings that count under `max_findings` settings, each with the severity that it counts as."""
+    only_fixable, untriaged = settings.get("only_fixable"), untriaged_severity(settings)
+    for finding in findings:
+        if finding.fixed or not only_fixable:
+            yield untriaged if finding.severity is Severity.UNTRIAGED else finding.severity, finding
 
 
 def untriaged_severity(settings: Mapping[str, object]) -> Severity:
@@ -113,7 +116,7 @@ def untriaged_severity(settings: Mapping[str, object]) -> Severity:
     setting = settings.get("untriaged_counts_as", Severity.UNTRIAGED)
     if setting != ANY:
         return Severity(str(setting))
-    limited = [severity for severity in Severity if severity.value in settings]
+    limited = [severity for severity in Severity if severity in settings]
     return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
 
 

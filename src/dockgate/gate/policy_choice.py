@@ -110,7 +110,7 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
             best, rank = [assignment], own
         elif own == rank:
             best.append(assignment)
-    if len({replace(assignment, name="", repositories=()) for assignment in best}) > 1:
+    if len(best) > 1 and len({replace(assignment, name="", repositories=()) for assignment in best}) > 1:
         names = ", ".join(sorted(assignment.name for assignment in best))
         raise ConflictError(
             f"the policy assignments {names} match the repository {repository} equally well",

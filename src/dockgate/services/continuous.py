@@ -7,7 +7,7 @@ renewal does what is left. No documents are stored; a verdict that decides somet
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.events.catalogue import verdict_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
-from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.fleet import EVERY, FleetIndex
@@ -110,7 +110,7 @@ class ContinuousVerdicts:
         touched: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
             rematched = None
-            changes = self.compare(previous, reader, self._cves()) if previous is not None else None
+            changes = self.compare(previous, reader, self.store.fleet_findings.cves()) if previous is not None else None
             if previous is not None and changes is not None:
                 rematched = self.index.rematch(reader, previous.digest, changes)
             if rematched is None:
@@ -118,11 +118,6 @@ class ContinuousVerdicts:
             touched = None if rematched is None else rematched.components
         self.index.match_new()
         return Match(_source(self.store), before, touched)
-
-    def _cves(self) -> set[str]:
-        """The CVEs that the fleet has."""
-        entries = self.store.fleet_findings.vulnerabilities().values()
-        return {name for entry in entries for name in (entry.name, *entry.aliases) if name.startswith("CVE-")}
 
     def _revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
         """A text that changes whenever a verdict may have changed, but for moments that were foreseen."""
@@ -136,13 +131,20 @@ class ContinuousVerdicts:
         """The watched images by the policy of their repository."""
         images = list(self.store.fleet.images())
         assignments = self.selection.assignments_of({image.repository for image in images})
-        states = self.watching.states({(image.repository, image.digest) for image in images})
-        groups: dict[str, list[FleetImage]] = {}
+        policies = {
+            repository: assignment.policy if assignment else DEFAULT_POLICY
+            for repository, assignment in assignments.items()
+        }
+        # Where images are watched for ever, there is no need to ask.
+        limited = {name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER}
+        states = self.watching.states(
+            {(image.repository, image.digest) for image in images if image.repository in limited}
+        )
+        groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
         for image in images:
-            if states[image.repository, image.digest].is_watched:
-                assignment = assignments[image.repository]
-                groups.setdefault(assignment.policy if assignment else DEFAULT_POLICY, []).append(image)
-        return groups
+            if image.repository not in limited or states[image.repository, image.digest].is_watched:
+                groups[policies[image.repository]].append(image)
+        return {policy: watched for policy, watched in groups.items() if watched}
 
     def _unmatched_images(self) -> set[int]:
         """The images with components whose findings are not known yet: they are judged once these are."""
@@ -174,23 +176,24 @@ class _Renewal:
         """Judge the images for which something may have changed, and write the verdicts that differ."""
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
-        present = store.fleet_verdicts.of_policy(self.policy)
+        present = store.fleet_verdicts.images(self.policy)
         inputs = self._inputs(usable)
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
-        gone = present.keys() - {image.id for image in self.images} - set(self.waiting)
+        gone = present - {image.id for image in self.images} - set(self.waiting)
         if gone:
             with store.database.write() as connection:
                 store.fleet_verdicts.remove(connection, self.policy, gone)
         selected = self._select(present, source) if before == inputs else None
         is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected or ())]
+        stored = self._stored(images, is_dense=is_dense)
         now, written = service.clock.now(), f"{inputs} {self.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
         for at in range(0, len(images), JUDGED_TOGETHER):
             contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for judged in service.judging.judge(usable, contents):
-                previous = present.get(judged.image)
+                previous = stored.get(judged.image)
                 verdict = self._verdict(judged, previous, now)
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
@@ -199,6 +202,13 @@ class _Renewal:
                     verdicts = []
         if verdicts or (before, source) != (inputs, self.match.source):
             self._write(verdicts, by_id, written)
+
+    def _stored(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+        """The present verdicts on the images that are judged."""
+        verdicts = self.service.store.fleet_verdicts
+        if not images:
+            return {}
+        return verdicts.of_policy(self.policy, None if is_dense else [image.id for image in images])
 
     def _select(self, present: Collection[int], source: str) -> set[int] | None:
         """The images to judge if nothing but the advisories, the images and the time has changed; None for all."""

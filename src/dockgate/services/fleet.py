@@ -150,13 +150,8 @@ class FleetIndex:
 
         Beside them the components whose severity comes from one of the CVEs, and is another one today.
         """
-        vulnerabilities = self.store.fleet_findings.vulnerabilities()
-        if cves is not None:
-            vulnerabilities = {
-                number: entry
-                for number, entry in vulnerabilities.items()
-                if entry.name in cves or any(name in cves for name in entry.aliases)
-            }
+        findings = self.store.fleet_findings
+        vulnerabilities = findings.vulnerabilities() if cves is None else findings.vulnerabilities_named(cves)
         if not vulnerabilities:
             return {}, set()
         names = {name for entry in vulnerabilities.values() for name in (entry.name, *entry.aliases)}
@@ -171,7 +166,7 @@ class FleetIndex:
             ratings[number] = [cve.rating for cve in facts if cve.rating]
         rated = {
             finding.component
-            for finding in self.store.fleet_findings.rated_by_cve()
+            for finding in findings.rated_by_cve()
             if (ratings_of := ratings.get(finding.vulnerability)) is not None and not _has_rating(finding, ratings_of)
         }
         return values, rated

@@ -8,7 +8,7 @@ from dockgate.gate.fleet.model import FleetComponent, Holding, Place
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
 from dockgate.store.fleet_judging import IndexedPlatform
-from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage
+from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Undetermined
 
 # What stands for the purl of a component: the component itself tells which it is.
@@ -26,12 +26,23 @@ class FleetFacts:
     @cached_property
     def components(self) -> Mapping[int, FleetComponent]:
         """The components that have findings or doubts."""
-        return dict(self._components(self._findings.keys() | self._doubts.keys() | self._uncovered))
+        return dict(self._components(self.notable, self.store.fleet_findings.vulnerabilities()))
+
+    @cached_property
+    def notable(self) -> frozenset[int]:
+        """The ids of `components`."""
+        return frozenset(self._findings.keys() | self._doubts.keys() | self._uncovered)
+
+    def components_among(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
+        """The components among these that have findings or doubts."""
+        chosen = self.notable.intersection(numbers)
+        ids = {row.vulnerability for number in chosen for row in self._findings.get(number, ())}
+        return dict(self._components(chosen, self.store.fleet_findings.vulnerabilities(ids)))
 
     @cached_property
     def every_component(self) -> Mapping[int, FleetComponent]:
         """All components."""
-        return dict(self._components(None))
+        return dict(self._components(None, self.store.fleet_findings.vulnerabilities()))
 
     @cached_property
     def bundles(self) -> _Holdings:
@@ -69,8 +80,9 @@ class FleetFacts:
     def _uncovered(self) -> frozenset[int]:
         return frozenset(self.store.fleet.uncovered(self.coverage))
 
-    def _components(self, numbers: Collection[int] | None) -> Iterable[tuple[int, FleetComponent]]:
-        vulnerabilities = self.store.fleet_findings.vulnerabilities()
+    def _components(
+        self, numbers: Collection[int] | None, vulnerabilities: Mapping[int, Vulnerability]
+    ) -> Iterable[tuple[int, FleetComponent]]:
         covered = {entry.ecosystem for entry in self.coverage}
         for number, component in self.store.fleet.components(numbers):
             package = component.package()
@@ -124,19 +136,34 @@ class FleetContents:
         """What the images' bundles hold of components with findings or doubts, owned ones left out."""
         if self.is_dense:
             return self.facts.bundles
-        components = self.facts.components
+        notable = self.facts.notable
         return {
-            bundle: tuple(holding for holding in holdings if not holding.owned and holding.component in components)
-            for bundle, holdings in self.every_holding.items()
+            bundle: tuple(
+                Holding(component, content.counted[component])
+                for component in sorted(notable.intersection(content.counted))
+            )
+            for bundle, content in self._contents.items()
         }
+
+    @cached_property
+    def components(self) -> Mapping[int, FleetComponent]:
+        """The components of the images that have findings or doubts."""
+        if self.is_dense:
+            return self.facts.components
+        return self.facts.components_among({entry.component for held in self.bundles.values() for entry in held})
 
     @cached_property
     def every_holding(self) -> _Holdings:
         """All that the images' bundles hold."""
         if self.is_dense:
             return self.facts.every_holding
+        return {bundle: holdings_of(content) for bundle, content in self._contents.items()}
+
+    @cached_property
+    def _contents(self) -> Mapping[int, BundleContent]:
+        """What the bundles of the images hold."""
         numbers = {bundle for placed in self.placed.values() for bundle, _ in placed}
-        return {bundle: holdings_of(content) for bundle, content in self.facts.store.fleet.bundles(numbers)}
+        return dict(self.facts.store.fleet.bundles(numbers))
 
     def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:
         """The ecosystems of a platform's packages that belong to no other package, sorted."""

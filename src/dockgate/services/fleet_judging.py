@@ -111,7 +111,7 @@ class FleetJudging:
         components, bundles = (
             (contents.facts.every_component, contents.every_holding)
             if traits.weighs_packages
-            else (contents.facts.components, contents.bundles)
+            else (contents.components, contents.bundles)
         )
         return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, exceptions, coverage, now)
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, sele
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
-from dockgate.store.queries import BATCH, batches
+from dockgate.store.queries import BATCH, batches, texts_of
 from dockgate.store.schema_fleet import (
     fleet_aliases,
     fleet_components,
@@ -98,10 +98,20 @@ class FleetFindings:
 
     def vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
-        rows = self._rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)
-        return {
-            number: Vulnerability(name, tuple(json.loads(aliases)), *fields) for number, name, aliases, *fields in rows
-        }
+        return dict(map(_vulnerability, self._rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)))
+
+    def vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
+        """The vulnerabilities that are known by one of these names, by id."""
+        named = select(fleet_aliases.c.vulnerability).where(texts_of(fleet_aliases.c.alias, names))
+        with self._database.read() as connection:
+            rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(named))).all()
+        return dict(map(_vulnerability, rows))
+
+    def cves(self) -> set[str]:
+        """The CVEs of all vulnerabilities."""
+        with self._database.read() as connection:
+            names = connection.scalars(select(fleet_aliases.c.alias).distinct()).all()
+        return {name for name in names if name.startswith("CVE-")}
 
     def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
         """What could not be determined, by component. Uncovered components are in `Fleet.uncovered`."""
@@ -201,6 +211,11 @@ class FleetFindings:
                 return
             for numbers in batches(sorted(ids)):
                 yield from connection.execute(query.where(column.in_(numbers))).all()
+
+
+def _vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
+    number, name, aliases, *fields = row
+    return number, Vulnerability(name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields)
 
 
 def _source(connection: Connection) -> Source | None:

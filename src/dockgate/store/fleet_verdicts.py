@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.fleet_judging import set_judged_from
@@ -51,6 +50,11 @@ class FleetVerdicts:
                 for part in batches(sorted(images))
                 for row in connection.execute(query.where(_TABLE.image.in_(part)))
             }
+
+    def images(self, policy: str) -> set[int]:
+        """The images (by id) that have a verdict by the policy."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(_TABLE.image).where(_TABLE.policy == policy)).all())
 
     def due(self, now: str) -> Sequence[tuple[str, int]]:
         """The policies and images of verdicts that time may have changed."""
@@ -127,7 +131,11 @@ _FEW = 500
 
 def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
     """Whether a verdict is another one than the stored one, whose `since` stays while the status does."""
-    return previous is None or _with_since(verdict, previous) != previous
+    return previous is None or _content(verdict) != _content(previous)
+
+
+def _content(verdict: FleetVerdict) -> tuple[object, ...]:
+    return verdict.status, verdict.counts, verdict.reason, verdict.next_at, verdict.cannot_judge_since
 
 
 def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
@@ -143,7 +151,7 @@ def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdi
 
 def _verdict(row: Sequence[object]) -> FleetVerdict:
     policy, image, status, *counts, reason, since, next_at, cannot_judge_since = row
-    return FleetVerdict(policy, image, Status(status), tuple(counts), reason, since, next_at, cannot_judge_since)  # type: ignore[arg-type]
+    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since)  # type: ignore[arg-type]
 
 
 def _columns(verdict: FleetVerdict) -> dict[str, object]:

@@ -83,6 +83,7 @@ class Contexts:
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get("", ()) if not waiver.repository]
         self.shared = Context(waivers.select_waivers(general, "", (), now), self._statements)
+        self._names_images = bool(self._attached or self._statements_by_image or self._waivers.keys() - {""})
         self._by_repository: dict[str, Context] = {}
 
     @property
@@ -93,6 +94,8 @@ class Contexts:
     def of(self, image: FleetImage, platform: FleetPlatform) -> Context:
         """The context of one platform of an image."""
         general = self._of_repository(image.repository)
+        if not self._names_images:
+            return general
         named = {platform.digest, image.digest} - {""}
         bound = [waiver for digest in named for waiver in self._waivers.get(digest, ())]
         stated = [entry for digest in named for entry in self._statements_by_image.get(digest, ())]

@@ -39,6 +39,7 @@ class FindingLists:
         now: str,
     ) -> None:
         self._rules, self._image_rules = rules, image_rules
+        self.is_needed = bool(rules or image_rules)
         # The facts without findings, by whether the base image is known.
         self._facts = {
             is_known: RuleInput(
@@ -51,10 +52,6 @@ class FindingLists:
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
         # Their addresses are keys above.
         self._weights: dict[int, Weight] = {}
-
-    @property
-    def is_needed(self) -> bool:
-        return bool(self._rules or self._image_rules)
 
     def ask(
         self, listed: Sequence[ListedWeight], facts: RuleInput | None, *, has_known_base: bool

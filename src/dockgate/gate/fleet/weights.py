@@ -4,6 +4,8 @@ The rules themselves weigh (`Rule.weigh`), after waivers and VEX statements were
 a component are packed into one integer, so that those of an image are one sum of integers.
 """
 
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,9 +25,8 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
-# Bits of one number: an image has fewer findings than this can count.
-_BITS = 40
-_MASK = (1 << _BITS) - 1
+# Bits of one number: an image has fewer findings than this can count. `array` reads numbers of this size at once.
+_BITS, _BYTES = 64, 8
 _SEVERITIES = len(Severity)
 _BASE, _OWN = "base", "own"
 _LAYERS = {Place.ANY: "", Place.BASE: _BASE, Place.OWN: _OWN}
@@ -86,6 +87,7 @@ class Weigher:
         self._weighs_packages = weighs_packages
         self._here = datetime.fromisoformat(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
+        self._is_conditional = bool(conditional)
         self._conditional = PlatformStatements(
             [replace(statement, products=()) for statement in conditional],
             policy,
@@ -112,14 +114,16 @@ class Weigher:
     def weigh(self, component: FleetComponent, context: Context) -> Weight:
         """What the component weighs in images of this context."""
         findings, changes_at = self._excuse(component, context)
-        numbers = self._numbers(component.package, findings, component.doubts, Place.ANY)
+        facts = self._facts((component.package,), findings, Place.ANY)
+        numbers = self._numbers(facts, component.doubts)
         places = (Place.BASE, Place.OWN) if self._places else ()
-        others = [self._numbers(component.package, findings, component.doubts, place) for place in places]
+        others = [
+            self._numbers(self._placed_facts(component.package, findings, place), component.doubts) for place in places
+        ]
         base, own = others or (numbers, numbers)
         owned = 0
         if self._weighs_packages:
-            owned = self._numbers(replace(component.package, owner="owner"), (), (), Place.ANY)
-        facts = self._facts((component.package,), findings, Place.ANY)
+            owned = self._numbers(self._facts((replace(component.package, owner="owner"),), (), Place.ANY), ())
         for active, _, _ in self._rules:
             changes_at = min(changes_at, first_change(active, facts, self._here))
         return Weight((numbers, base, own), owned, changes_at, findings)
@@ -142,8 +146,8 @@ class Weigher:
 
     def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], float]:
         """The findings that count, and when a waiver ends or a statement begins to count."""
-        if not component.findings:
-            return (), inf
+        if not component.findings or not (context.waivers or context.statements):
+            return component.findings, inf
         names = names_of(component.findings)
         accepted = Waivers(context.waivers_of(names), context.statements_of(names))
         if not accepted.waivers and not accepted.statements:
@@ -155,16 +159,11 @@ class Weigher:
         times = [applied.until for applied in result.waived] + [statement.at for statement in accepted.statements]
         return result.matches.findings, first_after(map(parse_time, times), self._here)
 
-    def _numbers(
-        self, package: Package, findings: tuple[Finding, ...], doubts: tuple[Undetermined, ...], place: Place
-    ) -> int:
-        package = placed(package, place)
-        if place is not Place.ANY:
-            findings = tuple(finding.of(package) for finding in findings)
-        facts = self._facts((package,), findings, place)
+    def _numbers(self, facts: RuleInput, doubts: tuple[Undetermined, ...]) -> int:
+        findings = facts.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
-        conditional = sum(bool(self._conditional.about(finding)) for finding in findings)
-        numbers = [*(counts.get(severity.value, 0) for severity in Severity), conditional]
+        conditional = sum(bool(self._conditional.about(finding)) for finding in findings) if self._is_conditional else 0
+        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional]
         for active, _, _ in self._rules:
             numbers += active.rule.weigh(facts, active.settings)
         total = _pack(numbers)
@@ -178,6 +177,10 @@ class Weigher:
         if key not in self._doubts:
             self._doubts[key] = self._first_doubt + len(self._doubts), doubt
         return self._doubts[key][0]
+
+    def _placed_facts(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
+        package = placed(package, place)
+        return self._facts((package,), tuple(finding.of(package) for finding in findings), place)
 
     def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
         inventory = inventory_of(packages, has_known_base=place is not Place.ANY)
@@ -201,11 +204,8 @@ def _has_places(active_rules: Sequence[ActiveRule]) -> bool:
 
 
 def _pack(numbers: Sequence[int]) -> int:
-    total = 0
-    for number in reversed(numbers):
-        total = total << _BITS | number
-    return total
+    return int.from_bytes(array("Q", numbers).tobytes(), sys.byteorder)
 
 
-def _unpack(total: int, length: int) -> list[int]:
-    return [total >> (_BITS * index) & _MASK for index in range(length)]
+def _unpack(total: int, length: int) -> Sequence[int]:
+    return array("Q", total.to_bytes(_BYTES * length, sys.byteorder))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
+from dockgate.gate.policy import ANY, counted_severities, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
 from dockgate.shared.timestamps import parse_time, shift_time
@@ -176,13 +176,13 @@ def _counting(
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = facts.baseline_findings.get(str(settings["baseline"]), {})
     now = datetime.fromisoformat(facts.now)
-    for finding in findings:
-        severity = counted_severity(finding, settings)
-        if severity is None or _is_in_baseline(baseline, finding, severity, settings):
+    has_grace = bool(settings["grace_days"])
+    for severity, finding in counted_severities(findings, settings):
+        if baseline and _is_in_baseline(baseline, finding, severity, settings):
             continue
         if scope != "image" and finding.package.layer and facts.inventory.in_base(finding.package) != (scope == "base"):
             continue
-        if not _is_in_grace(finding, severity, settings, now):
+        if not (has_grace and _is_in_grace(finding, severity, settings, now)):
             yield severity, finding
 
 
