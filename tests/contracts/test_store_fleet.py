@@ -167,6 +167,21 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
     assert store.fleet_findings.vulnerabilities() == {number: newer}
 
 
+def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE)
+    other = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
+    unnamed = replace(FINDING, id="MAL-3", aliases=())
+    store.fleet_findings.record_new([matched(store, FINDING, other, unnamed)], SOURCE, NOW)
+    numbers = {entry.name: number for number, entry in store.fleet_findings.vulnerabilities().items()}
+    named = store.fleet_findings.vulnerabilities_named
+    assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])
+    assert named(["CVE-2"]).keys() == {numbers["GHSA-2"]}
+    assert named(["MAL-3", "CVE-1"]).keys() == {numbers["MAL-3"], numbers["CVE-1"]}
+    assert named([]) == named(["cve-1"]) == {}
+    assert store.fleet_findings.cves() == {"CVE-1", "CVE-2"}
+
+
 def test_only_changed_verdicts_are_written(store: Store) -> None:
     store.fleet.add(NEW)
     image = next(store.fleet.images()).id
@@ -185,6 +200,7 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert write(rejected) == [(more._replace(since=NOW), rejected)]
     assert store.fleet_verdicts.of_policy("default") == {image: rejected}
     assert store.fleet_verdicts.of_policy("default", [image + 1]) == {}
+    assert (store.fleet_verdicts.images("default"), store.fleet_verdicts.images("other")) == ({image}, set())
     assert write(more) != []
     assert store.fleet_verdicts.due(NOW) == []
     assert store.fleet_verdicts.due(LATER) == [("default", image)]
