@@ -26,7 +26,7 @@ from dockgate.services.watching import Watching
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict
-from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.store.image_listing import ImageFilter, ImageListing, ImageSort, Origin
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve, Severity
 
@@ -192,6 +192,31 @@ def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort
         seen += [image.repository.rpartition("/")[2] for image in page.images]
         after = page.next or ""
     assert (seen, after) == (expected, "")
+
+
+@pytest.mark.parametrize("wide", [1, 2, 3, 100])
+def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wide: int) -> None:
+    for name, counts in (("base", (1, 0)), ("own", (0, 2)), ("both", (1, 5)), ("clean", (0, 0))):
+        judge(fleet, name, Status.REJECTED, *counts)
+    push(fleet, "unjudged", "late/unjudged", package("idna", "3.6"))
+    listing = ImageListing(fleet.store.database, wide)
+    pages = [
+        (ImageFilter(severities=[Severity.CRITICAL]), ImageSort.SEVERITY, ["both", "base", "unjudged"]),
+        (ImageFilter(severities=[Severity.CRITICAL]), ImageSort.PUSHED, ["unjudged", "both", "base"]),
+        (ImageFilter(is_exploited=True), ImageSort.SEVERITY, ["both", "own"]),
+        (ImageFilter(is_fixable=True, origin=Origin.BASE), ImageSort.SEVERITY, ["base"]),
+        (ImageFilter(severities=[Severity.LOW], statuses=[None]), ImageSort.SEVERITY, []),
+        (ImageFilter(["team/own", "other/both"], is_exploited=True), ImageSort.SEVERITY, ["both", "own"]),
+    ]
+    for which, sort, expected in pages:
+        for limit in (1, 2, 10):
+            seen, after = [], None
+            while True:
+                rows, after = listing.page(which, sort, after, limit, day(1))
+                seen += [row.repository.rpartition("/")[2] for row in rows]
+                if after is None:
+                    break
+            assert seen == expected, (which, sort, limit)
 
 
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:

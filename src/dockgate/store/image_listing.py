@@ -103,14 +103,15 @@ _SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
 
 
 # From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
-_WIDE = 500
+WIDE = 500
 
 
 class ImageListing:
-    """Reads lists of images."""
+    """Reads lists of images. `wide` is a number of bundles or repositories from which on there are many."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wide: int = WIDE) -> None:
         self._database = database
+        self._wide = wide
 
     def page(
         self, which: ImageFilter, sort: ImageSort, after: Sequence[str | int] | None, limit: int, judged_before: str
@@ -139,17 +140,15 @@ class ImageListing:
             .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
             .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
             .outerjoin(scans, _SCANS.image == _TAGS.digest)
-            .where(*_conditions(which, status))
+            .where(*_conditions(which, status, self._wide))
         )
         is_ascending = sort is ImageSort.NAME
         if after is not None:
-            position = tuple_(*(literal(value, column.type) for value, column in zip(after, key, strict=True)))
+            position = _position(key, after)
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
         query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
         with self._database.read() as connection:
-            if (holders := _holders(which)) is not None:
-                query = query.where(_holds(holders, which.origin, is_wide=_is_wide(connection, holders)))
-            rows = connection.execute(query.limit(limit + 1)).all()
+            rows = _rows(connection, query, which, sort, limit + 1, self._wide)
         more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
         by_place = {row[0]: _listed(row) for row in reversed(rows[:limit])}
@@ -158,7 +157,7 @@ class ImageListing:
 
     def count_verdicts(self, repositories: Collection[str] | None = None) -> Mapping[Status, int]:
         """How many images have each current verdict: those in these repositories (None: in any), each counted once."""
-        places = and_(_TAGS.digest == _IMAGES.digest, *_conditions(ImageFilter(repositories), null()))
+        places = and_(_TAGS.digest == _IMAGES.digest, *_conditions(ImageFilter(repositories), null(), self._wide))
         query = (
             select(_CURRENT.status, func.count(_IMAGES.id.distinct()))
             .join(fleet_images, _IMAGES.id == _CURRENT.image)
@@ -183,6 +182,31 @@ class ImageListing:
             return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
 
 
+def _rows(
+    connection: Connection, query: Select[Any], which: ImageFilter, sort: ImageSort, limit: int, wide: int
+) -> Sequence[Sequence[Any]]:
+    """The first rows of the query of images that have what the filter asks for."""
+    if (holders := _holders(which)) is None:
+        return connection.execute(query.limit(limit)).all()
+    # Many bundles have it, so a page is soon full of images with one.
+    is_wide = len(connection.execute(holders.distinct().limit(wide)).all()) == wide
+    filtered = query.where(_holds(holders, which.origin, is_wide=is_wide)).limit(limit)
+    if is_wide and sort is ImageSort.SEVERITY:
+        # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
+        key = _SORTS[sort]
+        first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
+        if first:
+            is_first = numbers_of(_TAGS.id, {row[0] for row in first}), tuple_(*key) >= _position(key, first[-1][1:])
+            rows = connection.execute(filtered.where(*is_first)).all()
+            if len(rows) == limit or len(first) < wide:
+                return rows
+    return connection.execute(filtered).all()
+
+
+def _position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
+    return tuple_(*(literal(value, column.type) for value, column in zip(values, key, strict=True)))
+
+
 def _status(judged_before: str) -> ColumnElement[Any]:
     is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
     return case(
@@ -192,12 +216,12 @@ def _status(judged_before: str) -> ColumnElement[Any]:
     )
 
 
-def _conditions(which: ImageFilter, status: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def _conditions(which: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if not which.moved:
         conditions.append(_TAGS.until.is_(None))
     if which.repositories is not None:
-        is_wide = len(which.repositories) >= _WIDE
+        is_wide = len(which.repositories) >= wide
         repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it
         conditions.append(texts_of(repository, which.repositories))
     if which.digests is not None:
@@ -222,11 +246,6 @@ def _holders(which: ImageFilter) -> Select[Any] | None:
     if asks_for_finding:
         holders = holders.where(parts.component.in_(_with_findings(which)), ~parts.owned)
     return holders
-
-
-def _is_wide(connection: Connection, holders: Select[Any]) -> bool:
-    """Whether so many bundles have it that a page is soon full of images with one."""
-    return len(connection.execute(holders.distinct().limit(_WIDE)).all()) == _WIDE
 
 
 def _holds(holders: Select[Any], origin: Origin | None, *, is_wide: bool) -> ColumnElement[bool]:
