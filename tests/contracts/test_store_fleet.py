@@ -170,9 +170,9 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
 def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE)
-    other = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
+    renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
     unnamed = replace(FINDING, id="MAL-3", aliases=())
-    store.fleet_findings.record_new([matched(store, FINDING, other, unnamed)], SOURCE, NOW)
+    store.fleet_findings.record_new([matched(store, FINDING, renamed, unnamed)], SOURCE, NOW)
     numbers = {entry.name: number for number, entry in store.fleet_findings.vulnerabilities().items()}
     named = store.fleet_findings.vulnerabilities_named
     assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])

@@ -150,7 +150,8 @@ class FleetContents:
         """The components of the images that have findings or doubts."""
         if self.is_dense:
             return self.facts.components
-        return self.facts.components_among({entry.component for held in self.bundles.values() for entry in held})
+        numbers = {entry.component for holdings in self.bundles.values() for entry in holdings}
+        return self.facts.components_among(numbers)
 
     @cached_property
     def every_holding(self) -> _Holdings:
