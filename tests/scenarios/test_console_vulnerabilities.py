@@ -53,6 +53,14 @@ def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Sit
     html = browser.get(f"/vulnerabilities/{LOW}").text
     assert "Runs in 1 service" in html
     assert {"/running/web", "/pipelines/web", f"/waivers/{made}"} <= Forms(html).links
+    sections = re.findall(r'<section id="(\w+)"', html)
+    assert sections == ["known", "running", "images", "pipelines", "unknown", "waivers", "versions", "report"]
+    assert {f"#{name}" for name in sections} == set(re.findall(r'<a href="(#\w+)">', html))
+    assert "1 of 1" in html.partition('id="running"')[2].partition("</section>")[0]
+    running = browser.get(f"/vulnerabilities/{LOW}?only=running").text
+    assert f"/images/{site.approved}" in running
+    assert f"/images/{site.rejected}" not in running
+    assert "None of them runs" in browser.get(f"/vulnerabilities/{CRITICAL}?only=running").text
 
 
 def test_any_name_in_any_case_of_letters_opens_the_page(browser: Browser) -> None:

@@ -232,8 +232,15 @@ def test_waivers_name_their_owner(fleet: Fleet) -> None:
         for image in fleet.where("CVE-2026-1").images
     }
     assert waived == {"team/web": [("ana", "w1", day(28))], "team/api": []}
+    naming = fleet.where("GHSA-2026-1").waivers
+    assert [(entry.id, entry.repository, entry.is_active) for entry in naming] == [("w1", "team/web", True)]
+    of_api = Caller(
+        Principal("ben", (Role.VIEWER,), day(1)), Token("t", "ben", "", (), day(1), day(30), repositories=("team/api",))
+    )
+    assert fleet.where("CVE-2026-1", who=of_api).waivers == []
     fleet.today = 29
     assert [image.packages[0].waived for image in fleet.where("CVE-2026-1").images] == [[], []]
+    assert [entry.is_active for entry in fleet.where("CVE-2026-1").waivers] == [False]
 
 
 def test_pages_have_every_image_once(fleet: Fleet) -> None:

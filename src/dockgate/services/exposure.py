@@ -1,16 +1,16 @@
 """Where a vulnerability or a package is: every image that holds it, since when, where it runs, and who waived it."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Policy
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
+from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder, NamingWaiver
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, UnknownPage, ask_advisories
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -89,6 +89,16 @@ class RunningService:
     tasks: int
     pipeline: str | None
     digest: str
+    is_at_risk: bool = False
+    at_risk_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedPipeline:
+    """A pipeline that asked to approve images that hold it, and how many these are."""
+
+    pipeline: str
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,8 @@ class Exposure:
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
     `total` counts the images that hold it, `images` has a page of them, newest first; `next` is the cursor of the
-    following page, null for the last. `services` are all that run one of them. `unknown` are images that hold it or
+    following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
+    one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or
     not: they were not read, not completely, or their packages cannot be judged.
     """
 
@@ -123,6 +134,8 @@ class Exposure:
     answered_at: str
     total: int
     services: list[RunningService]
+    pipelines: list[ExposedPipeline]
+    waivers: list[NamingWaiver]
     images: list[ExposedImage]
     next: str | None
     unknown: UnknownPage
@@ -130,12 +143,16 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class ExposureRequest:
-    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer."""
+    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer.
+
+    `only_running` lists the images that run now; `total` counts all that hold it.
+    """
 
     question: str
     who: Caller | None = None
     as_of: str | None = None
     include_moved: bool = False
+    only_running: bool = False
     limit: int = PAGE
     after: int | None = None
     unknown_after: int = 0
@@ -151,11 +168,16 @@ class Subject:
     affected: Mapping[int, Sequence[Affected]] = field(default_factory=dict)
 
 
-class LookUp(NamedTuple):
-    """What a question is about, and every service that runs an image, none for a question about the past."""
+@dataclass(slots=True)
+class LookUp:
+    """What a question is about, and every service that runs an image, none for a question about the past.
+
+    `exposed` are the images that hold it, of those that the caller may see: their digests by id, once they were found.
+    """
 
     subject: Subject
     running: Sequence[RunningImage]
+    exposed: dict[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +213,14 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, begun or self.look_up(question, request.as_of))
 
-    def visible_places(self, who: Caller | None, running: Sequence[RunningImage]) -> Places:
-        """Where images count that are there now, for a caller."""
-        visible = {entry.digest for entry in running if self._may_see(entry, who)}
-        return Places(None, self._repositories(who), visible)
+    def exposed(self, begun: LookUp, who: Caller | None) -> dict[int, str]:
+        """The images that are there now, and of which the caller may see that they hold it: their digests by id."""
+        if begun.exposed is None:
+            visible = {entry.digest for entry in begun.running if self._may_see(entry, who)}
+            places = Places(None, self._repositories(who), visible)
+            owned = not begun.subject.is_vulnerability
+            begun.exposed = self.store.exposures.images(begun.subject.components, places, owned=owned)
+        return begun.exposed
 
     def _find(self, question: str, request: ExposureRequest, begun: LookUp) -> Exposure:
         subject = begun.subject
@@ -203,20 +229,35 @@ class ExposureSearch:
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
         exposed = exposures.images(subject.components, places, owned=owned)
+        if request.as_of is None and not request.include_moved:
+            begun.exposed = exposed
         ids, holders = list(exposed), digests.intersection(exposed.values())
         services = [_service(entry) for entry in running if entry.digest in holders]
         places = places._replace(running=holders)
         names = _names(subject)
         knowledge = AdvisoryKnowledge(True)
         unknown = UnknownImages(self.store, places, ids)
-        unknown.add_partly_read()
+        uncertain: dict[str, Collection[int]] = {}
+        acceptances = None
         if subject.is_vulnerability:
             state = exposures.index_state()
             knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
-            unknown.add_components(knowledge.uncovered, "the advisory database does not cover packages of it")
-            unknown.add_components(state.doubtful([question, *names]), "versions of it cannot be compared")
-            unknown.add_components(state.unmatched, "packages of it are not matched yet")
-        following = [number for number in ids if request.after is None or number < request.after]
+            uncertain = {
+                "the advisory database does not cover packages of it": knowledge.uncovered,
+                "versions of it cannot be compared": state.doubtful([question, *names]),
+                "packages of it are not matched yet": state.unmatched,
+            }
+            now = request.as_of or self.clock.now()
+            acceptances = AcceptanceFinder(
+                self.store, self.exceptions, self.policy_of, now, [question, *names], has_vex=state.has_vex
+            )
+        unknown.add(uncertain)
+        pipelines = {
+            number: [name for name in asking if request.who is None or request.who.reaches(pipeline=name)]
+            for number, asking in exposures.pipelines(ids).items()
+        }
+        listed = [number for number in ids if exposed[number] in holders] if request.only_running else ids
+        following = [number for number in listed if request.after is None or number < request.after]
         page = following[: request.limit]
         part = unknown.slice(request.unknown_after, request.limit)
         placed = exposures.placed([*page, *part.indexed], places)
@@ -235,7 +276,11 @@ class ExposureSearch:
             answered_at=self.clock.now(),
             total=len(ids),
             services=services,
-            images=self._images([indexed[number] for number in page], subject, places, where, services, request),
+            pipelines=_pipelines(pipelines),
+            waivers=acceptances.naming(request.who) if acceptances else [],
+            images=self._images(
+                [indexed[number] for number in page], subject, places, where, services, pipelines, acceptances
+            ),
             next=str(page[-1]) if len(following) > len(page) else None,
             unknown=unknown.page(part, knowledge.reason, indexed, where),
         )
@@ -269,18 +314,14 @@ class ExposureSearch:
         places: Places,
         where: Mapping[str, Sequence[TagPeriod]],
         services: Sequence[RunningService],
-        request: ExposureRequest,
+        pipelines: Mapping[int, Sequence[str]],
+        acceptances: AcceptanceFinder | None,
     ) -> list[ExposedImage]:
-        ids, digests = [image.id for image in images], [image.digest for image in images]
+        ids = [image.id for image in images]
         owned = not subject.is_vulnerability
         holdings: dict[int, list[Holding]] = {}
         for holding in self.store.exposures.holdings(ids, subject.components, owned=owned):
             holdings.setdefault(holding.image, []).append(holding)
-        pipelines = self.store.exposures.pipelines(digests)
-        acceptances = None
-        if subject.is_vulnerability:
-            now = request.as_of or self.clock.now()
-            acceptances = AcceptanceFinder(self.store, self.exceptions, self.policy_of, now)
         return [
             ExposedImage(
                 digest=image.digest,
@@ -290,11 +331,7 @@ class ExposureSearch:
                     for entry in where.get(image.digest, ())
                 ],
                 services=[service for service in services if service.digest == image.digest],
-                pipelines=[
-                    name
-                    for name in pipelines.get(image.digest, ())
-                    if request.who is None or request.who.reaches(pipeline=name)
-                ],
+                pipelines=list(pipelines.get(image.id, ())),
                 packages=_packages(
                     image,
                     holdings.get(image.id, ()),
@@ -372,7 +409,21 @@ def _end(image: FleetImage, moved: str | None, affected: Affected | None) -> tup
 def _service(entry: RunningImage) -> RunningService:
     pipeline = entry.execution.rpartition("-")[0] or None
     definition = f"{entry.service}:{entry.revision}"
-    return RunningService(entry.service, entry.target, definition, entry.desired_count, pipeline, entry.digest)
+    return RunningService(
+        service=entry.service,
+        target=entry.target,
+        task_definition=definition,
+        tasks=entry.desired_count,
+        pipeline=pipeline,
+        digest=entry.digest,
+        is_at_risk=entry.is_at_risk,
+        at_risk_until=entry.at_risk_until or None,
+    )
+
+
+def _pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
+    counts = Counter(name for names in by_image.values() for name in names)
+    return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
 
 
 def _names(subject: Subject) -> list[str]:

@@ -1,16 +1,20 @@
 """Who waived a vulnerability in an image, or stated that it is not affected."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from dockgate.gate import waivers
+from dockgate.gate import patterns, waivers
 from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.policy import make_policy
+from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.store import Store
 from dockgate.store.exposure_records import Affected
 from dockgate.store.fleet_records import FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
+
+_NO_POLICY = make_policy("", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,20 @@ class Acceptance:
     repository: str
 
 
+@dataclass(frozen=True, slots=True)
+class NamingWaiver:
+    """A waiver that names a vulnerability, with its scope, null for everywhere. `is_active`: it counts as of now."""
+
+    id: str
+    owner: str
+    reason: str
+    until: str | None
+    repository: str | None
+    image: str | None
+    package: str | None
+    is_active: bool
+
+
 class AcceptanceFinder:
     """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
 
@@ -36,17 +54,46 @@ class AcceptanceFinder:
     may be named that the gate does not count.
     """
 
-    def __init__(self, store: Store, exceptions: RiskAcceptances, policy_of: Callable[[str], Policy], now: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        exceptions: RiskAcceptances,
+        policy_of: Callable[[str], Policy],
+        now: str,
+        names: Collection[str],
+        *,
+        has_vex: bool,
+    ) -> None:
+        """`names` are those of the vulnerability, `has_vex` says whether any VEX document is stored."""
         self._exceptions = exceptions
         self._policy_of = policy_of
         self._now = now
-        self._waivers = [
-            record.waiver
+        self._records = [
+            record
             for record in store.waivers.list()
-            if record.waiver.created_at <= now and (not record.revoked_at or record.revoked_at > now)
+            if record.waiver.created_at <= now and record.waiver.vulnerability in {"", *names}
         ]
-        self._has_vex = any(not record.removed_at for record in store.vex.list())
+        self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
+        self._has_vex = has_vex
         self._policies: dict[str, Policy] = {}
+
+    def naming(self, who: Caller | None) -> list[NamingWaiver]:
+        """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
+        return [
+            NamingWaiver(
+                id=waiver.id,
+                owner=waiver.owner,
+                reason=waiver.reason,
+                until=waiver.until or None,
+                repository=waiver.repository or None,
+                image=waiver.image or None,
+                package=waiver.package or None,
+                is_active=not record.revoked_at and waivers.is_active(waiver, self._now),
+            )
+            for record in self._records
+            for waiver in (record.waiver,)
+            if waiver.vulnerability and (who is None or not who.is_limited or who.reaches(repository=waiver.repository))
+        ]
 
     def find(
         self,
@@ -57,7 +104,11 @@ class AcceptanceFinder:
         vulnerability: Vulnerability,
     ) -> list[Acceptance]:
         """What excuses the finding, in each of the image's repositories."""
-        if not self._waivers and not self._has_vex:
+        if not self._has_vex and not any(
+            (not waiver.image or waiver.image == image.digest)
+            and (not waiver.package or patterns.names_package(waiver.package, package))
+            for waiver in self._waivers
+        ):
             return []
         rating = Rating("", affected.severity)
         finding = Finding(
@@ -90,6 +141,9 @@ class AcceptanceFinder:
         return Waivers(selected, self._exceptions.of(image, [inventory], policy, repository, self._now).statements)
 
     def _policy(self, repository: str) -> Policy:
+        """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
+        if not self._has_vex:
+            return _NO_POLICY
         if repository not in self._policies:
             self._policies[repository] = self._policy_of(repository)
         return self._policies[repository]

@@ -83,16 +83,15 @@ class UnknownImages:
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
 
-    def add_partly_read(self) -> None:
-        """Add the images with files that could not be read."""
-        for image, count in self._store.exposures.partly_read(self._places):
+    def add(self, components: Mapping[str, Collection[int]]) -> None:
+        """Add the images with files that could not be read, and those that hold one of these components, by reason."""
+        unread, holders = self._store.exposures.partly_read([*components.values()], self._places)
+        for image, count in unread:
             files = "1 file" if count == 1 else f"{count} files"
             self._add(image, f"{files} of it could not be read")
-
-    def add_components(self, components: Collection[int], reason: str) -> None:
-        """Add the images that hold one of these components, for this reason."""
-        for image in self._store.exposures.images(components, self._places, owned=False):
-            self._add(image, reason)
+        for reason, images in zip(components, holders, strict=True):
+            for image in images:
+                self._add(image, reason)
 
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""

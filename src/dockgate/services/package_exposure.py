@@ -50,13 +50,13 @@ def find_package(
 ) -> PackageContents:
     """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL.
 
-    `begun` is what looking it up gave, if it is known.
+    `begun` is what looking it up for this caller gave, if it is known.
     """
     store = search.store
     with store.database.read():
-        subject, running = begun or search.look_up(question)
-        components = {} if subject.is_vulnerability else subject.components
-        images = store.exposures.images_by_component(components, search.visible_places(who, running))
+        begun = begun or search.look_up(question)
+        components = {} if begun.subject.is_vulnerability else begun.subject.components
+        images = store.exposures.images_by_component(components, search.exposed(begun, who))
         present = {number: component for number, component in components.items() if images.get(number)}
         findings = list(store.fleet_findings.findings(present)) if present else []
         entries = store.fleet_findings.vulnerabilities({finding.vulnerability for finding in findings})

@@ -4,6 +4,7 @@ What holds it is found from the components: their bundles, the images of these, 
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -27,14 +28,23 @@ from sqlalchemy import (
     union_all,
 )
 
+from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.engine import Database
-from dockgate.store.exposure_records import Affected, Holding, IndexState, Places, RunningImage, UnknownImage
+from dockgate.store.exposure_records import (
+    Affected,
+    Holding,
+    IndexState,
+    PartlyRead,
+    Places,
+    RunningImage,
+    UnknownImage,
+)
 from dockgate.store.fleet_findings import ADVISORIES
 from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.store.queries import batches, numbers_of, texts_of
 from dockgate.store.records import ScanState
-from dockgate.store.schema import approvals, scans, services, task_definitions
+from dockgate.store.schema import approvals, scans, services, task_definitions, vex_documents
 from dockgate.store.schema_fleet import (
     fleet_aliases,
     fleet_bundle_components,
@@ -89,6 +99,7 @@ class Exposures:
             select(literal("ecosystem"), nothing, components.ecosystem).distinct(),
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
+            select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at == "")),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -100,6 +111,7 @@ class Exposures:
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
             unmatched=sorted(number for number, _ in by_kind.get("unmatched", ())),
+            has_vex="vex" in by_kind,
         )
 
     def affected(self, vulnerabilities: Collection[int], at: str | None = None) -> Sequence[tuple[Affected, Component]]:
@@ -160,7 +172,7 @@ class Exposures:
         query = select(table.id, table.digest).where(table.id.in_(_holding(components, owned=owned)))
         with self._database.read() as connection:
             rows = connection.execute(query.where(_is_placed(places)).order_by(table.id.desc()))
-            return {row.id: row.digest for row in rows}
+            return {number: digest for number, digest in rows.all()}  # noqa: C416 - rows are not pairs for mypy
 
     def placed(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
@@ -181,18 +193,17 @@ class Exposures:
                     periods.append(period)
         return list(by_id.values())
 
-    def images_by_component(self, components: Collection[int], places: Places) -> dict[int, int]:
-        """How many images hold each of these components; none are left out."""
+    def images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
+        """How many of these images hold each of these components; none are left out."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = (
-            select(parts.component, func.count(bundles.image.distinct()))
+            select(parts.component, bundles.image)
             .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-            .join(fleet_images, fleet_images.c.id == bundles.image)
-            .where(numbers_of(parts.component, components), _is_placed(places))
-            .group_by(parts.component)
+            .where(numbers_of(parts.component, components))
         )
         with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)} if components else {}
+            pairs = set(connection.execute(query).all()) if components and images else set()
+        return Counter(component for component, image in pairs if image in images)
 
     def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
         """Where these images hold these components."""
@@ -214,18 +225,30 @@ class Exposures:
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
-    def partly_read(self, places: Places) -> Sequence[tuple[int, int]]:
-        """The images with files that could not be read, and how many, the newest first."""
-        platforms = fleet_platforms.c
-        query = (
-            select(fleet_images.c.id, func.sum(platforms.unread))
-            .join(fleet_platforms, platforms.image == fleet_images.c.id)
+    def partly_read(self, groups: Sequence[Collection[int]], places: Places) -> PartlyRead:
+        """The images with files that could not be read, and those that hold a component of each of the groups."""
+        platforms, image = fleet_platforms.c, fleet_images.c.id
+        unread = (
+            select(literal(-1), image, func.sum(platforms.unread))
+            .join(fleet_platforms, platforms.image == image)
             .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
-            .group_by(fleet_images.c.id)
-            .order_by(fleet_images.c.id.desc())
+            .group_by(image)
         )
+        holding = (
+            select(literal(number), image, literal(0)).where(
+                image.in_(_holding(components, owned=False)), _is_placed(places)
+            )
+            for number, components in enumerate(groups)
+            if components
+        )
+        answer = PartlyRead([], [[] for _ in groups])
         with self._database.read() as connection:
-            return [(image, count) for image, count in connection.execute(query)]
+            for number, holder, count in connection.execute(union_all(unread, *holding)):
+                if number < 0:
+                    answer.unread.append((holder, count))
+                else:
+                    answer.holders[number].append(holder)
+        return answer
 
     def not_indexed(self, places: Places) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success."""
@@ -261,6 +284,8 @@ class Exposures:
                 services.c.revision,
                 services.c.deployed_by,
                 definitions.body,
+                services.c.at_risk,
+                services.c.at_risk_until,
             )
             .join(
                 task_definitions,
@@ -270,22 +295,33 @@ class Exposures:
         )
         entries = []
         with self._database.read() as connection:
-            for *fields, body in connection.execute(query):
+            for *fields, body, at_risk, until in connection.execute(query):
                 definition: TaskDefinition = body
                 if definition.image is not None:
-                    entries.append(RunningImage._make((*fields, definition.image.digest, definition.image)))
+                    image = definition.image
+                    entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
         return entries
 
-    def pipelines(self, digests: Collection[str]) -> dict[str, list[str]]:
-        """The pipelines that asked to approve these images."""
-        table = approvals.c
-        pipelines: dict[str, list[str]] = {}
-        query = select(table.image, table.pipeline).distinct().order_by(table.image, table.pipeline)
+    def pipelines(self, images: Collection[int]) -> dict[int, list[str]]:
+        """The pipelines that asked to approve these images, by image, sorted."""
+        table, fleet = approvals.c, fleet_images.c
+        query = (
+            select(fleet.id, table.pipeline, table.id)
+            .join(approvals, table.image == fleet.digest)
+            .where(numbers_of(fleet.id, images))
+        )
+        names: dict[int, set[str]] = {}
         with self._database.read() as connection:
-            for part in batches(sorted(digests)):
-                for image, pipeline in connection.execute(query.where(table.image.in_(part), table.pipeline != "")):
-                    pipelines.setdefault(image, []).append(pipeline)
-        return pipelines
+            for image, pipeline, approval in connection.execute(query).all() if images else ():
+                if name := pipeline or _pipeline_of(approval):
+                    names.setdefault(image, set()).add(name)
+        return {image: sorted(entries) for image, entries in names.items()}
+
+
+def _pipeline_of(approval: str) -> str:
+    """The pipeline of ours that waits for the approval, "" if one from outside asked for it."""
+    action = ApprovalId(approval).action
+    return action.execution.rpartition("-")[0] if action else ""
 
 
 def _holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:

@@ -72,7 +72,7 @@ class UnknownImage(NamedTuple):
 
 
 class RunningImage(NamedTuple):
-    """A service and what it runs. `execution` deployed it, "" for a person."""
+    """A service and what it runs. `execution` deployed it, "" for a person. `at_risk_until` is "" for no deadline."""
 
     service: str
     target: str
@@ -81,20 +81,30 @@ class RunningImage(NamedTuple):
     execution: str
     digest: str
     reference: ImageReference
+    is_at_risk: bool = False
+    at_risk_until: str = ""
 
 
 class IndexState(NamedTuple):
     """How far the index can answer: whether components were matched at all, and their ecosystems.
 
     `doubts` are components that cannot be compared with the advisories of some names; `unmatched` ones were not looked
-    up yet.
+    up yet. `has_vex`: some VEX document is stored.
     """
 
     is_matched: bool
     ecosystems: Sequence[str]
     doubts: Sequence[tuple[int, frozenset[str]]]
     unmatched: Sequence[int]
+    has_vex: bool = True
 
     def doubtful(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
         return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
+
+
+class PartlyRead(NamedTuple):
+    """Images with files that could not be read, and how many, and the images that hold a component of each group."""
+
+    unread: list[tuple[int, int]]
+    holders: list[list[int]]

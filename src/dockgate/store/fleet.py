@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, or_, select, update
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode, encode
@@ -22,7 +22,7 @@ from dockgate.store.fleet_records import (
     FleetPlatform,
     ImageBundle,
 )
-from dockgate.store.queries import batches, one_of, text_list
+from dockgate.store.queries import batches, one_of, text_list, texts_of
 from dockgate.store.schema_fleet import (
     fleet_bundle_components,
     fleet_bundles,
@@ -194,19 +194,23 @@ class Fleet:
         components, if they are known.
         """
         bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
-        by_ecosystem = {entry.ecosystem: entry for entry in coverage}
-        uncovered: list[int] = []
+        covered = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
+        complete = {entry.ecosystem for entry in coverage if entry.complete}
+        present = self.ecosystems() if ecosystems is None else ecosystems
+        any_name: list[str] = []
+        named: list[str] = []
+        for ecosystem in present:
+            if ecosystem not in complete:
+                is_whole = about is None or not ecosystem or ecosystem.partition(":")[0] in bases
+                (any_name if is_whole else named).append(ecosystem)
+        if not any_name and not named:
+            return ()
         table = fleet_components.c
-        for ecosystem in self.ecosystems() if ecosystems is None else ecosystems:
-            entry = by_ecosystem.get(ecosystem)
-            if entry is not None and entry.complete:
-                continue
-            names = frozenset(entry.names) if entry else frozenset()
-            query = select(table.id, table.source_name).where(table.ecosystem == ecosystem)
-            if about is not None and ecosystem and ecosystem.partition(":")[0] not in bases:
-                query = query.where(table.source_name.in_(sorted(package_names)))
-            uncovered += [number for number, name in self._rows(query.order_by(table.id)) if name not in names]
-        return sorted(uncovered)
+        of_name = and_(table.ecosystem.in_(named), texts_of(table.source_name, package_names))
+        query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
+        nothing = frozenset[str]()
+        rows = self._rows(query.order_by(table.id))
+        return [number for number, name, ecosystem in rows if name not in covered.get(ecosystem, nothing)]
 
     def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""

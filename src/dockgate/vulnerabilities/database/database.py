@@ -233,15 +233,12 @@ class Database:
                 if is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
+        is_named = _is_named(len(texts)) if (texts := _distinctive(records)) else ""
         for (number, ecosystem), names in names_by_ecosystem.items():
-            matches = self._sql.execute(
-                "SELECT a.name, a.module, r.body, a.body, r.alias_groups FROM affected a JOIN record r"
-                " ON r.id = a.record WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?)) AND (? = 0"
-                " OR EXISTS (SELECT 1 FROM json_each(?) names WHERE instr(r.body, names.value)))",
-                (number, json.dumps(sorted(names)), len(records), json.dumps(records)),
-            ).fetchall()
-            texts = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
-            parts = json.loads("[" + ",".join(texts) + "]")
+            arguments = (number, json.dumps(sorted(names)), *texts)
+            matches = self._sql.execute(_OF_PACKAGES + is_named, arguments).fetchall()
+            arrays = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
+            parts = json.loads("[" + ",".join(arrays) + "]")
             rows += [
                 (ecosystem, name, record, module, affected, alias_groups)
                 for (name, module, *_), record, affected, alias_groups in zip(
@@ -258,7 +255,30 @@ class Database:
             yield Cve(cve, rating, since, due, epss, percentile)
 
 
+_OF_PACKAGES = (
+    "SELECT a.name, a.module, r.body, a.body, r.alias_groups FROM affected a JOIN record r ON r.id = a.record"
+    " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))"
+)
+
+
+def _distinctive(names: Sequence[str]) -> list[str]:
+    """The names without those that contain another one: DEBIAN-CVE-1 is found by CVE-1. [] if they are too many."""
+    texts = list[str]()
+    for name in sorted(names, key=len):
+        if not any(text in name for text in texts):
+            texts.append(name)
+    return texts if len(texts) <= _MOST_TEXTS else []
+
+
+@cache
+def _is_named(count: int) -> str:
+    """The condition that one of so many parameters is in the record's body: twice as fast as a join with a list."""
+    return f" AND ({' OR '.join(['instr(r.body, ?)'] * count)})"
+
+
 _severity = cache(Severity)
+# Names that are looked for in records. More of them cost more than reading all records of a package.
+_MOST_TEXTS = 50
 CVE_TABLES = {
     "score": "SELECT cve, severity, score, vector FROM score ORDER BY part DESC",
     "exploited": "SELECT cve, since, due FROM exploited ORDER BY part DESC",

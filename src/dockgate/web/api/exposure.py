@@ -42,7 +42,13 @@ def exposure(
     """
     return server.exposure_search.find(
         ExposureRequest(
-            q, who, _time(as_of, server.clock.now()) if as_of else None, include_moved, limit, after, unknown_after
+            q,
+            who,
+            as_of=_time(as_of, server.clock.now()) if as_of else None,
+            include_moved=include_moved,
+            limit=limit,
+            after=after,
+            unknown_after=unknown_after,
         )
     )
 

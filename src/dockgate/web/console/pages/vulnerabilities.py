@@ -2,18 +2,23 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 
+from dockgate.delivery.service_model import TaskState
+from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
-from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, Exposure, ExposureRequest
+from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, Exposure, ExposureRequest, RunningService
+from dockgate.services.exposure_acceptances import Acceptance
 from dockgate.services.package_exposure import find_package
 from dockgate.services.vulnerability_facts import read_facts
 from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import DockgateError
 from dockgate.store.vulnerability_lists import VulnerabilityFilter
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
@@ -22,8 +27,10 @@ from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
-# Vulnerabilities on one page, and versions and vulnerabilities of a package before "show all".
+# Vulnerabilities on one page, and rows of other tables before "show all".
 PAGE_SIZE = 50
+# Services whose running tasks are counted: their targets are asked.
+MAX_SERVICES = 20
 
 router = page_router()
 
@@ -82,12 +89,12 @@ def vulnerability(
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
+    only: str = "",
+    show: str = "",
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = server.exposure_search.find(
-        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE)
-    )
+    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only))
     if exposure.kind != "vulnerability":
         return see_other(package_path("", question))
     return render(
@@ -100,8 +107,12 @@ def vulnerability(
         severity=_worst(exposure),
         source_url=wording.advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
+        statements=_statements(exposure),
+        most=None if show == "all" else PAGE_SIZE,
+        tasks=_tasks(server, exposure.services),
         after=after,
         unknown_after=unknown_after,
+        only=only,
     )
 
 
@@ -114,14 +125,13 @@ def package(
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
+    only: str = "",
     show: str = "",
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
     begun = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(
-        ExposureRequest(question, who, after=after, unknown_after=unknown_after, limit=PAGE_SIZE), begun
-    )
+    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only), begun)
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
     return render(
@@ -132,9 +142,36 @@ def package(
         exposure=exposure,
         contents=find_package(server.exposure_search, exposure.question, who, begun),
         most=None if show == "all" else PAGE_SIZE,
+        tasks=_tasks(server, exposure.services),
         after=after,
         unknown_after=unknown_after,
+        only=only,
     )
+
+
+def _request(question: str, who: Caller, after: int | None, unknown_after: int, only: str) -> ExposureRequest:
+    return ExposureRequest(
+        question, who, only_running=only == "running", limit=PAGE_SIZE, after=after, unknown_after=unknown_after
+    )
+
+
+def _tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str, int]:
+    """How many tasks of each of the first services run; without those whose target does not answer."""
+    counts = {}
+    for service in services[:MAX_SERVICES]:
+        try:
+            tasks = server.targets[service.target].tasks(service.service)
+        except (DockgateError, KeyError):
+            continue
+        counts[service.service] = sum(task.state is TaskState.RUNNING for task in tasks)
+    return counts
+
+
+def _statements(exposure: Exposure) -> list[Acceptance]:
+    """The VEX statements that excuse it in the shown images, each once."""
+    entries = (entry for image in exposure.images for package in image.packages for entry in package.waived)
+    by_document = {(entry.by, entry.owner, entry.reason): entry for entry in entries if entry.kind == "vex"}
+    return list(by_document.values())
 
 
 @router.get("/exposure/report")
