@@ -73,7 +73,7 @@ class ServerSystem:
         policy: Callable[[str], Policy] | None = None,
         *,
         port: int | None = None,
-        sweep_seconds: float = 0.25,
+        sweep_seconds: float = 0.5,
         webhooks: Webhooks | None = None,
         answers: Mapping[str, Answers] | None = None,
         findings: FindingsSource | None = None,

@@ -14,7 +14,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.store.engine import Database
 
-ROUND_SECONDS = 0.02
+ROUND_SECONDS = 0.1
 
 
 @pytest.fixture(params=FACTORIES)
