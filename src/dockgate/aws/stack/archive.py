@@ -7,6 +7,7 @@ import ast
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -30,10 +31,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
     """The archive, with the policy in canonical form. Raises UsageError as `refuse` does."""
     refuse(policy, rules)
-    package = resources.files("dockgate")
-    members = {f"dockgate/{name}": data for name, data in _sources(package)}
-    members[POLICY] = encode_policy(policy)
-    return pack(members)
+    return pack({**_sources(), POLICY: encode_policy(policy)})
 
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
@@ -50,8 +48,13 @@ def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
         )
 
 
-def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
-    """The files of every module that ROOTS import, directly or indirectly, with their data files."""
+@cache
+def _sources() -> Mapping[str, bytes]:
+    """The files of every module that ROOTS import, directly or indirectly, with their data files, by their names.
+
+    They are looked for once in a process: it takes seconds.
+    """
+    package = resources.files("dockgate")
     waiting = [name for root in ROOTS for name in _modules(package, root)]
     sources: dict[str, bytes] = {}
     while waiting:
@@ -61,12 +64,12 @@ def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
         sources[name] = package.joinpath(name).read_bytes()
         for module in _imports(ast.parse(sources[name])):
             waiting += _files(package, module.split(".")[1:])
-    yield from sources.items()
     folders = {name.rpartition("/")[0] for name in sources}
     for folder in sorted(folders):
         for file in package.joinpath(folder).iterdir():
             if file.name.endswith(DATA):
-                yield f"{folder}/{file.name}".lstrip("/"), file.read_bytes()
+                sources[f"{folder}/{file.name}".lstrip("/")] = file.read_bytes()
+    return {f"dockgate/{name}": data for name, data in sources.items()}
 
 
 def _modules(package: Traversable, name: str) -> Iterator[str]:
