@@ -28,7 +28,6 @@ from dockgate.services.effects import Effects
 from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
@@ -174,8 +173,7 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
 def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) -> None:
     fleet.today = 10
     image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    removal = ImageRemoval(fleet.store, ServerClock(lambda: datetime(2026, 11, 12, 10, tzinfo=UTC)), Effects())
-    assert removal.record("team/web", image)
+    assert fleet.store.image_removals.remove("team/web", image, "2026-11-12T10:00:00.000Z")
     assert {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13)} == {9: 0, 11: 1, 13: 0}
     assert fleet.where("CVE-2026-1").total == fleet.where("CVE-2026-1", include_moved=True).total == 0
     (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages

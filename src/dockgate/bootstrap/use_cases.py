@@ -47,7 +47,6 @@ from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
-from dockgate.services.image_removal import ImageRemoval
 from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
@@ -89,7 +88,6 @@ class UseCases:
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
-    image_removal: ImageRemoval
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
     fixes: Fixes
@@ -215,7 +213,6 @@ def make_use_cases(
     locks = LockBuilds(adapters.builder, adapters.registry, source, options.scratch, npm)
     fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, locks, clock, effects, starter)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
-    image_removal = ImageRemoval(store, clock, effects)
     retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
     old = OldRows(store, clock, effects, retention)
     garbage_collection = GarbageCollection(
@@ -223,7 +220,6 @@ def make_use_cases(
         ImageFacts(store, adapters.registry, adapters.targets, selection, clock, retention),
         adapters.registry,
         adapters.registry_storage,
-        image_removal,
         clock,
         effects,
         settings.gc_hours,
@@ -334,7 +330,6 @@ def make_use_cases(
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         fleet_index=fleet_index,
-        image_removal=image_removal,
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),

@@ -188,3 +188,16 @@ class Rule(Protocol):
         The ages of feeds are left out: they are the same for all images. None if they cannot be listed.
         """
         return None
+
+
+class SettingsRule(Rule):
+    """A rule that judges nothing: other parts of the gate read its settings."""
+
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+        return ()
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.EVIDENCE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()

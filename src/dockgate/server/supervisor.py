@@ -92,19 +92,22 @@ class ChildProcess:
     def stop(self) -> None:
         """Asks it to end, and makes it end when it does not."""
         self._stop.set()
-        process = self._process
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        self._end()
         if self._thread.ident is not None:  # else it was never started
             self._thread.join()
 
     def restart(self) -> None:
         """Ends the program, and returns when its successor is ready. UnavailableError when it is not ready in time."""
         self._log_start = log_tail.size(self._log)
+        process = self._end()
+        end = time.monotonic() + READY_SECONDS
+        while self._process is process or not self._ready():
+            if time.monotonic() > end or not self._thread.is_alive():
+                raise UnavailableError(f"{self.name} is not ready again: {self._last_words()}", f"See {self._log}.")
+            time.sleep(_POLL_SECONDS)
+
+    def _end(self) -> subprocess.Popen[bytes] | None:
+        """End the present process, and return it."""
         process = self._process
         if process is not None:
             process.terminate()
@@ -112,11 +115,7 @@ class ChildProcess:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-        end = time.monotonic() + READY_SECONDS
-        while self._process is process or not self._ready():
-            if time.monotonic() > end or not self._thread.is_alive():
-                raise UnavailableError(f"{self.name} is not ready again: {self._last_words()}", f"See {self._log}.")
-            time.sleep(_POLL_SECONDS)
+        return process
 
     def _keep(self) -> None:
         failures = 0

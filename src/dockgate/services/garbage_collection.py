@@ -18,7 +18,6 @@ from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.image_facts import Facts, ImageFacts
-from dockgate.services.image_removal import ImageRemoval
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -98,7 +97,6 @@ class GarbageCollection:
     facts: ImageFacts
     registry: RegistryContent
     storage: RegistryStorage | None
-    removal: ImageRemoval
     clock: ServerClock
     effects: Effects
     every_hours: float = 0
@@ -195,7 +193,8 @@ class GarbageCollection:
             if image not in gone:
                 self._put_back(image, manifest, facts)
         for image in gone:
-            self.removal.record(image.repository, image.digest)
+            remove, now = self.store.image_removals.remove, self.clock.now()
+            self.effects.run(EffectKind.RECORD_IMAGE, remove, image.repository, image.digest, now)
             self.store.image_retention.forget_uses(image.repository, image.digest)
         return gone
 

@@ -1,10 +1,11 @@
 """What the rules share that limit how many findings may have some property."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import whole_number
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -18,43 +19,52 @@ def settings(raw: Mapping[str, object]) -> dict[str, object]:
     return {"max": whole_number("max", raw.get("max", 0), minimum=0), **_selection.settings(raw)}
 
 
-def judge(
-    rule: str,
-    facts: RuleInput,
-    settings: Mapping[str, object],
-    has_property: Callable[[Finding], bool | None],
-    description: str,
-) -> Iterator[Violation | Undetermined]:
-    """The violation when more than `max` findings have the property, which `description` names in messages.
+class PropertyLimit(Rule):
+    """A rule that limits how many of the selected findings may have a property."""
 
-    `has_property` returns None where that is unknown: such findings are undetermined where they could exceed the limit.
-    """
-    selected = _selection.select(facts, settings)
-    violating, unknown, uncertain = _split(selected, has_property)
-    limit = int(str(settings["max"]))
-    if len(violating) > limit:
-        message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
-        yield selected.violation(rule, message, violating, None if uncertain or unknown else limit)
-    if len(violating) + len(unknown) + len(uncertain) > limit:
-        yield from _undetermined(unknown, f"is {description} is not known")
-        unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
-        unrated = [finding for finding in uncertain if finding not in unfixed]
-        source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
-        yield from _undetermined(unfixed, f"has a fix, {source}, and only those count")
-        yield from _undetermined(unrated, "counts is not known: its grace is by severity, and it has no severity")
+    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+        """The property of a finding, None where that is unknown: it is undetermined where it could exceed the limit."""
+        raise NotImplementedError
 
+    def description(self, settings: Mapping[str, object]) -> str:
+        """The property in messages."""
+        raise NotImplementedError
 
-def weigh(selected: _selection.Selected, has_property: Callable[[Finding], bool | None]) -> tuple[int, int]:
-    """The number of findings that have the property, and of those that may have it."""
-    violating, unknown, uncertain = _split(selected, has_property)
-    return len(violating), len(unknown) + len(uncertain)
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        selected, description = _selection.select(facts, settings), self.description(settings)
+        violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
+        limit = int(str(settings["max"]))
+        if len(violating) > limit:
+            message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
+            yield selected.violation(self.name, message, violating, None if uncertain or unknown else limit)
+        if len(violating) + len(unknown) + len(uncertain) > limit:
+            yield from _undetermined(unknown, f"is {description} is not known")
+            unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
+            unrated = [finding for finding in uncertain if finding not in unfixed]
+            source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
+            yield from _undetermined(unfixed, f"has a fix, {source}, and only those count")
+            yield from _undetermined(unrated, "counts is not known: its grace is by severity, and it has no severity")
 
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.FINDING_SUMS
 
-def status_of(weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status that `judge` leads to, from the sums of `weigh`."""
-    certain, possible = weight
-    status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
-    return _selection.status_in_scope(status, facts, settings)
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return self.weigh_selected(_selection.select(facts, settings), facts, settings)
+
+    def weigh_selected(
+        self, selected: _selection.Selected, facts: RuleInput, settings: Mapping[str, object]
+    ) -> tuple[int, int]:
+        """The number of findings that have the property, and of those that may have it."""
+        violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
+        return len(violating), len(unknown) + len(uncertain)
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        certain, possible = weight
+        status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
+        return _selection.status_in_scope(status, facts, settings)
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.changes_at(facts, settings)
 
 
 def _split(

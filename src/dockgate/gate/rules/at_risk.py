@@ -1,13 +1,11 @@
 """How long a running image may stay at risk. It judges nothing: `gate.risk_deadline` reads the settings."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from dockgate.gate.model import Violation
 from dockgate.gate.policy import RISK_RULE
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, SettingsRule
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Severity
@@ -17,7 +15,7 @@ _LEAST, _MOST = 3600, 365 * 86400  # seconds
 _UNITS = {"h": 3600, "d": 86400}
 
 
-class AtRisk(Rule):
+class AtRisk(SettingsRule):
     """Settings: for each severity the time until a running image has to be replaced, such as "3d" or "12h".
 
     The canonical form has seconds.
@@ -42,15 +40,6 @@ class AtRisk(Rule):
         if not raw:
             raise DefinitionError("at_risk: no time is set; set one for a severity, such as CRITICAL: 3d")
         return {severity: _seconds(severity, value) for severity, value in raw.items()}
-
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
-        yield from ()
-
-    def reads(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.EVIDENCE
-
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = AtRisk()

@@ -1,18 +1,16 @@
 """A limit for findings by CVSS score."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules import _property_limit, _selection
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding
 
 
-class Cvss(Rule):
+class Cvss(_property_limit.PropertyLimit):
     """Settings: findings with `score` (0 to 10) or more count; `max` (0) of them are allowed; and the selection.
 
     `unscored` findings are "undetermined" (the default), or to "count" or "ignore". The score is that of the rating
@@ -40,28 +38,13 @@ class Cvss(Rule):
             **_property_limit.settings(raw),
         }
 
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        description = f"of CVSS {float(str(settings['score'])):g} or more"
-        yield from _property_limit.judge(self.name, facts, settings, _property(settings), description)
+    def description(self, settings: Mapping[str, object]) -> str:
+        return f"of CVSS {float(str(settings['score'])):g} or more"
 
-    def reads(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.FINDING_SUMS
-
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return _property_limit.weigh(_selection.select(facts, settings), _property(settings))
-
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
-        return _property_limit.status_of(weight, facts, settings)
-
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(facts, settings)
+    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+        minimum = float(str(settings["score"]))
+        unscored = UNSCORED[str(settings["unscored"])]
+        return lambda finding: unscored if finding.rating.score < 0 else finding.rating.score >= minimum
 
 
 RULE: Rule = Cvss()
-
-
-def _property(settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
-    """Whether a finding has the score, None if that is undetermined."""
-    minimum = float(str(settings["score"]))
-    unscored = UNSCORED[str(settings["unscored"])]
-    return lambda finding: unscored if finding.rating.score < 0 else finding.rating.score >= minimum

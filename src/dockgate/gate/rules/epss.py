@@ -1,22 +1,20 @@
 """A limit for findings by EPSS: FIRST's prediction of exploitation within 30 days."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dockgate.gate import cve_enrichment
-from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules import _property_limit, _selection
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding
 
 _FEED = "epss"
 _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 
-class Epss(Rule):
+class Epss(_property_limit.PropertyLimit):
     """Settings: `score` (the probability) or `percentile` (the rank), each 0 to 1; findings that reach either count.
 
     `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or to "count" or "ignore"; and
@@ -43,22 +41,24 @@ class Epss(Rule):
         unscored = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED)
         return {**bounds, "unscored": unscored, **_property_limit.settings(raw)}
 
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        description = " or ".join(_BOUNDS[key].format(bound) for key, bound in _bounds(settings).items())
-        has_score = _property(facts, settings)
-        yield from _property_limit.judge(self.name, facts, settings, has_score, f"of {description} or more")
+    def description(self, settings: Mapping[str, object]) -> str:
+        bounds = " or ".join(_BOUNDS[key].format(bound) for key, bound in _bounds(settings).items())
+        return f"of {bounds} or more"
 
-    def reads(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.FINDING_SUMS
+    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+        bounds = _bounds(settings)
+        unscored = UNSCORED[str(settings["unscored"])]
+        has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
 
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return _property_limit.weigh(_selection.select(facts, settings), _property(facts, settings))
+        def has_score(finding: Finding) -> bool | None:
+            values = {"score": finding.epss, "percentile": finding.percentile}
+            if any(values[key] >= bound and values[key] >= 0 for key, bound in bounds.items()):
+                return True
+            if not has_scores:
+                return unscored or None
+            return unscored if any(values[key] < 0 for key in bounds) else False
 
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
-        return _property_limit.status_of(weight, facts, settings)
-
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(facts, settings)
+        return has_score
 
 
 RULE: Rule = Epss()
@@ -66,20 +66,3 @@ RULE: Rule = Epss()
 
 def _bounds(settings: Mapping[str, object]) -> dict[str, float]:
     return {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
-
-
-def _property(facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
-    """Whether a finding reaches a bound, None if that is undetermined."""
-    bounds = _bounds(settings)
-    unscored = UNSCORED[str(settings["unscored"])]
-    has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
-
-    def has_score(finding: Finding) -> bool | None:
-        values = {"score": finding.epss, "percentile": finding.percentile}
-        if any(values[key] >= bound and values[key] >= 0 for key, bound in bounds.items()):
-            return True
-        if not has_scores:
-            return unscored or None
-        return unscored if any(values[key] < 0 for key in bounds) else False
-
-    return has_score

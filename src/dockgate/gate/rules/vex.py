@@ -1,12 +1,10 @@
 """The trusted authors of VEX statements. `gate.waivers` applies their statements before any rule counts."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from dockgate.gate.model import Violation
 from dockgate.gate.policy import VEX_RULE
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, SettingsRule
 from dockgate.gate.rules._settings import (
     KEY_SCHEMA,
     TEXT_SCHEMA,
@@ -19,7 +17,7 @@ from dockgate.gate.rules._settings import (
 )
 
 
-class Vex(Rule):
+class Vex(SettingsRule):
     """Settings: `authors`, each with the `name` in its documents, and optionally `keys`.
 
     `keys` are PEM public keys, one of which must have signed a document that is attached to an image. Statements of
@@ -40,15 +38,6 @@ class Vex(Rule):
         require_known_keys(raw, ("authors",))
         authors = items("authors", raw.get("authors"), "a list of authors, each with a name")
         return {"authors": [_author(key, author) for key, author in authors]}
-
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
-        yield from ()
-
-    def reads(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.EVIDENCE
-
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = Vex()

@@ -15,8 +15,8 @@ from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, FileSlice, ImageSource
 from dockgate.scanner.images.layout import LayoutSource
 from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.scanner.images.reference import FileReference
-from dockgate.scanner.images.spool import Stream, spool
-from dockgate.scanner.images.stream_reader import StreamReader
+from dockgate.scanner.images.spool import spool
+from dockgate.scanner.images.stream_reader import Source, StreamReader
 from dockgate.scanner.images.tar import Member, members
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, from_hex
@@ -221,7 +221,7 @@ def file_source(reference: FileReference) -> ImageSource:
     file: BinaryIO = open_file(reference.path)
     if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
         with file:
-            file = spool(cast(Stream, file), str(reference))
+            file = spool(cast(Source, file), str(reference))
     return archive_source(file, str(reference), reference.tag, reference.digest)
 
 
@@ -232,4 +232,4 @@ def stdin_source(stdin: BinaryIO | None) -> ImageSource:
     """
     if stdin is None or stdin.isatty():
         raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
-    return archive_source(spool(cast(Stream, stdin), "standard input"), "standard input")
+    return archive_source(spool(cast(Source, stdin), "standard input"), "standard input")

@@ -23,7 +23,8 @@ from dockgate.scanner.images.archive import archive_source
 from dockgate.scanner.images.blobs import ImageSource
 from dockgate.scanner.images.chunk_stream import ChunkStream
 from dockgate.scanner.images.reference import EngineReference
-from dockgate.scanner.images.spool import Stream, spool
+from dockgate.scanner.images.spool import spool
+from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _save_with_podman(reference: EngineReference, program: str, environment: Map
             raise UnavailableError(f"{program} cannot be run: {error.strerror}.") from error
         with process:
             try:
-                saved = spool(cast(Stream, process.stdout), str(reference))
+                saved = spool(cast(Source, process.stdout), str(reference))
             except BaseException:
                 process.kill()
                 raise

@@ -3,9 +3,10 @@
 import io
 import os
 import tempfile
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
+from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -16,13 +17,7 @@ _CHUNK = 2**20
 _ROOMY = "/var/tmp"  # noqa: S108 - the file has no name there
 
 
-class Stream(Protocol):
-    """A stream of bytes that is read once."""
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
-
-
-def spool(source: Stream, name: str, bounds: LayerLimits | None = None) -> BinaryIO:
+def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> BinaryIO:
     """Copy a source into an unlinked temporary file in TMPDIR or /var/tmp. A gzip or zstd source is decompressed.
 
     `name` is for messages. Raises ImageError above the bounds and for invalid compression, UnavailableError if the
@@ -68,7 +63,7 @@ def _no_room(name: str, error: OSError) -> UnavailableError:
 class _Counted(io.RawIOBase):
     """A source that is counted while it is read."""
 
-    def __init__(self, source: Stream, name: str) -> None:
+    def __init__(self, source: Source, name: str) -> None:
         self._source = source
         self._name = name
         self.count = 0
