@@ -91,3 +91,7 @@ class _watching:  # noqa: N801 - a context manager
 def _outcome(future: "Future[Any]") -> Outcome:
     error = future.exception(timeout=120)
     return future.result() if error is None else error
+
+
+def only_error(outcomes: tuple[Outcome, Outcome], kind: type[Exception]) -> bool:
+    return [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [kind]

@@ -14,34 +14,42 @@ from tests.store.factories import (
     IMAGE,
     LATER,
     NOW,
-    PIPELINE,
-    approval,
-    at_gate,
-    key,
     opened,
-    started,
 )
-from tests.store.interleaving import LONGEST, Outcome, Pair, run_interleaved
-from tests.store.risks import reject
+from tests.store.interleaved_executions import (
+    advance_and_retry,
+    advance_and_stop,
+    answer_and_stop,
+    request_and_stop,
+    two_advances,
+    two_answers,
+    two_pipeline_versions,
+    two_retries,
+    two_starts,
+    two_starts_for_one_cause,
+    vote_and_answer,
+)
+from tests.store.interleaved_services import (
+    rollout_and_deploy,
+    two_deploys,
+    two_deploys_in_order,
+    two_new_services,
+    two_revisions,
+    two_risks,
+    two_rollouts,
+)
+from tests.store.interleaving import LONGEST, Outcome, Pair, only_error, run_interleaved
 
-from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
-from dockgate.delivery.pipeline import plan_next
-from dockgate.delivery.service_model import Service, ServiceChange, TaskDefinition
-from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.identity.model import Principal, Role, Token
-from dockgate.shared.errors import ChangedError, ConflictError, DeployError
-from dockgate.shared.references import ImageReference
+from dockgate.identity.model import Principal, Role
+from dockgate.shared.errors import ChangedError, ConflictError
 from dockgate.store import Store, migrate, open_store
 from dockgate.store.engine import Database
 from dockgate.store.records import OutboxEntry, OutboxKind, VexRecord
 
-APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
-REJECTED = Answer(ApprovalState.REJECTED, "1 CRITICAL finding", "sha256:verdict")
-DEFINITION = TaskDefinition("web", 0, "app", None, environment={"MODE": "demo"})
 Stores = tuple[Store, Store]
 Scenario = Callable[[Store, Store, int], Pair]
 
@@ -51,315 +59,6 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """Two on the same tables, as two servers have them."""
     with ExitStack() as stack:
         yield tuple(stack.enter_context(opened(request.param, tmp_path)) for _ in range(2))
-
-
-def waiting_approval(store: Store, number: int) -> ActionKey:
-    """An approval that waits, with its action, in an execution of its own."""
-    action = key("Approve", execution=at_gate(store, f"push {number}"))
-    store.approvals.add(approval(str(action)))
-    store.executions.wait(action)
-    return action
-
-
-def failed_build(store: Store, number: int) -> ActionKey:
-    """A build that has failed, in an execution that has not noticed."""
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
-    store.executions.advance(execution, plan_next, NOW)
-    build = key("Build", execution=execution)
-    store.executions.finish(build, RunState.FAILED, NOW)
-    return build
-
-
-def service(store: Store, number: int) -> str:
-    return store.services.put(Service(f"web{number}", "podman", 1, 0), DEFINITION).name
-
-
-def built(number: int) -> TaskDefinition:
-    return replace(DEFINITION, image=ImageReference("127.0.0.1:5000/web", f"sha256:{number}"))
-
-
-def only_error(outcomes: tuple[Outcome, Outcome], kind: type[Exception]) -> bool:
-    return [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [kind]
-
-
-# --- approvals and executions ----------------------------------------------------------------------------------------
-
-
-def two_answers(store: Store, peer: Store, number: int) -> Pair:
-    action = waiting_approval(store, number)
-
-    def check(approved: Outcome, rejected: Outcome) -> None:
-        assert (approved, rejected) in ((True, False), (False, True))
-        state, end = store.approvals.get(str(action)), store.executions.run(action)
-        assert state.state is (ApprovalState.APPROVED if approved else ApprovalState.REJECTED)
-        assert end.state is (RunState.SUCCEEDED if approved else RunState.FAILED)
-        assert end.reason == state.summary
-        attested = store.outbox.entries(OutboxKind.ATTESTATION)
-        assert bool([entry for entry in attested if entry.image == state.image and approved]) == approved
-
-    return Pair(
-        lambda: store.approvals.settle(str(action), APPROVED, NOW),
-        lambda: peer.approvals.settle(str(action), REJECTED, NOW),
-        check,
-    )
-
-
-def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    action = waiting_approval(store, number)
-
-    def check(answered: Outcome, stopped: Outcome) -> None:
-        assert stopped is None
-        states = store.approvals.get(str(action)).state, store.executions.run(action).state
-        cancelled, approved = (
-            (ApprovalState.CANCELLED, RunState.STOPPED),
-            (ApprovalState.APPROVED, RunState.SUCCEEDED),
-        )
-        assert states == (approved if answered else cancelled)
-        assert store.executions.get(action.execution).state is RunState.STOPPED
-
-    return Pair(
-        lambda: store.approvals.settle(str(action), APPROVED, NOW),
-        lambda: peer.executions.stop(action.execution, "not now", NOW),
-        check,
-    )
-
-
-def vote_and_answer(store: Store, peer: Store, number: int) -> Pair:
-    action = str(waiting_approval(store, number))
-    if not store.principals.has_any():
-        store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
-
-    def check(vote: Outcome, answered: Outcome) -> None:
-        if answered:
-            assert isinstance(vote, ConflictError)
-            assert not store.approvals.votes(action)
-        assert store.approvals.get(action).state is (ApprovalState.APPROVED if answered else ApprovalState.REJECTED)
-
-    no = Vote(action, "ann", False, "not before the holidays", NOW)
-    return Pair(lambda: store.approvals.vote(no), lambda: peer.approvals.settle(action, APPROVED, NOW), check)
-
-
-def request_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    action = key("Approve", execution=at_gate(store, f"push {number}"))
-
-    def check(*_: Outcome) -> None:
-        assert store.approvals.get(str(action)).state is ApprovalState.CANCELLED
-
-    return Pair(
-        lambda: store.approvals.add(approval(str(action))),
-        lambda: peer.executions.stop(action.execution, "not now", NOW),
-        check,
-    )
-
-
-def two_advances(store: Store, peer: Store, number: int) -> Pair:
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
-
-    def check(*outcomes: Outcome) -> None:
-        assert [list(outcome) for outcome in outcomes] == [[key("Build", execution=execution)]] * 2
-
-    return Pair(
-        lambda: store.executions.advance(execution, plan_next, NOW),
-        lambda: peer.executions.advance(execution, plan_next, NOW),
-        check,
-    )
-
-
-def advance_and_retry(store: Store, peer: Store, number: int) -> Pair:
-    build = failed_build(store, number)
-
-    def check(advanced: Outcome, retried: Outcome) -> None:
-        again = replace(build, attempt=2)
-        assert list(retried) == [again]
-        assert store.executions.get(build.execution).state is RunState.IN_PROGRESS
-
-    return Pair(
-        lambda: store.executions.advance(build.execution, plan_next, NOW),
-        lambda: peer.executions.retry(build.execution, NOW),
-        check,
-    )
-
-
-def advance_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
-
-    def check(*_: Outcome) -> None:
-        assert store.executions.get(execution).state is RunState.STOPPED
-        assert all(run.state.is_final for run in store.executions.runs(execution))
-
-    return Pair(
-        lambda: store.executions.advance(execution, plan_next, NOW),
-        lambda: peer.executions.stop(execution, "not now", NOW),
-        check,
-    )
-
-
-def two_retries(store: Store, peer: Store, number: int) -> Pair:
-    build = failed_build(store, number)
-
-    def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ConflictError)
-        assert store.executions.get(build.execution).trigger["retried_by"] in ("ann", "ben")
-
-    return Pair(
-        lambda: store.executions.retry(build.execution, NOW, "ann"),
-        lambda: peer.executions.retry(build.execution, NOW, "ben"),
-        check,
-    )
-
-
-def two_starts(store: Store, peer: Store, number: int) -> Pair:
-    store.pipelines.put(PIPELINE, NOW)
-
-    def check(*outcomes: Outcome) -> None:
-        assert sorted(started.number for started in outcomes) == [2 * number - 1, 2 * number]
-
-    return Pair(
-        lambda: store.executions.start("web", f"push {number}", {}, NOW),
-        lambda: peer.executions.start("web", f"click {number}", {}, NOW),
-        check,
-    )
-
-
-def two_starts_for_one_cause(store: Store, peer: Store, number: int) -> Pair:
-    store.pipelines.put(PIPELINE, NOW)
-
-    def check(*outcomes: Outcome) -> None:
-        assert [started.number for started in outcomes] == [number] * 2
-
-    start = f"push {number}"
-    return Pair(
-        lambda: store.executions.start("web", start, {}, NOW),
-        lambda: peer.executions.start("web", start, {}, NOW),
-        check,
-    )
-
-
-def two_pipeline_versions(store: Store, peer: Store, number: int) -> Pair:
-    changed = replace(PIPELINE, stages=PIPELINE.stages[: 2 - number % 2])
-    store.pipelines.put(replace(PIPELINE, stages=PIPELINE.stages[:1]), NOW)
-    before = store.pipelines.put(PIPELINE, NOW).version
-
-    def check(*outcomes: Outcome) -> None:
-        assert [pipeline.version for pipeline in outcomes] == [before + 1] * 2
-
-    return Pair(lambda: store.pipelines.put(changed, NOW), lambda: peer.pipelines.put(changed, NOW), check)
-
-
-# --- services --------------------------------------------------------------------------------------------------------
-
-
-def two_new_services(store: Store, peer: Store, number: int) -> Pair:
-    new = Service(f"web{number}", "podman", 1, 0)
-
-    def check(*outcomes: Outcome) -> None:
-        assert outcomes == (replace(new, revision=1),) * 2
-        assert len(store.services.definitions(new.name)) == 1
-
-    return Pair(lambda: store.services.put(new, DEFINITION), lambda: peer.services.put(new, replace(DEFINITION)), check)
-
-
-def two_revisions(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
-
-    def check(*outcomes: Outcome) -> None:
-        assert sorted(definition.revision for definition in outcomes) == [2, 3]
-
-    return Pair(
-        lambda: store.services.register(name, built(1), "web-1"),
-        lambda: peer.services.register(name, built(2), "web-2"),
-        check,
-    )
-
-
-def two_deploys(store: Store, peer: Store, number: int) -> Pair:
-    """The newer execution deploys first, and the older one while that has not committed."""
-    return _deploys(store, peer, number, older_first=False)
-
-
-def two_deploys_in_order(store: Store, peer: Store, number: int) -> Pair:
-    return _deploys(store, peer, number, older_first=True)
-
-
-def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pair:
-    name = service(store, number)
-    older, newer = (started(store, f"push {number} {which}") for which in ("older", "newer"))
-    revisions = {
-        deploy: store.services.register(name, built(at), deploy).revision for at, deploy in enumerate((older, newer))
-    }
-    first, second = (older, newer) if older_first else (newer, older)
-
-    def check(*outcomes: Outcome) -> None:
-        assert store.services.deployed_by(name) == newer
-        assert store.services.get(name).revision == revisions[newer]
-        of_older = outcomes[0 if older_first else 1]
-        assert of_older is None or isinstance(of_older, DeployError)
-
-    return Pair(
-        lambda: store.services.set_revision(name, revisions[first], first),
-        lambda: peer.services.set_revision(name, revisions[second], second),
-        check,
-    )
-
-
-def two_rollouts(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
-
-    def check(*outcomes: Outcome) -> None:
-        assert sorted(rollout.number for rollout in outcomes) == [1, 2]
-        (going,) = (rollout for rollout in store.rollouts.list(name) if not rollout.state.is_final)
-        assert (going.desired_count, going.definition.environment) == (3, {"MODE": "real"})
-
-    changed = replace(DEFINITION, environment={"MODE": "real"})
-    return Pair(
-        lambda: store.rollouts.begin(name, ServiceChange(desired_count=3), "ann", NOW),
-        lambda: peer.rollouts.begin(name, ServiceChange(definition=changed), "ben", NOW),
-        check,
-    )
-
-
-def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
-    changed = replace(DEFINITION, environment={"MODE": "real"})
-    rollout = store.rollouts.begin(name, ServiceChange(definition=changed), "ann", NOW)
-    assert rollout is not None
-    of_rollout = store.services.register(name, changed, "rollout").revision
-    of_deploy = store.services.register(name, built(1), "web-1").revision
-
-    def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ChangedError)
-        revision = of_deploy if isinstance(outcomes[0], ChangedError) else of_rollout
-        assert store.services.get(name).revision == revision
-
-    return Pair(
-        lambda: store.rollouts.end(rollout, RunState.SUCCEEDED, of_rollout, "", NOW),
-        lambda: peer.services.set_revision(name, of_deploy, "web-1"),
-        check,
-    )
-
-
-SOON, LATE = "2026-12-24T10:00:00.000Z", "2026-12-25T10:00:00.000Z"
-
-
-def two_risks(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
-
-    def check(*_: Outcome) -> None:
-        events = [event for event in store.event_log.read(0, 10_000) if event.subject == f"service {name}"]
-        assert len(events) == 1
-        assert store.services.get(name).at_risk_until == SOON
-
-    def announced(until: str) -> list[NewEvent]:
-        return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", f"service {name}", NOW, {})]
-
-    return Pair(
-        lambda: reject(store, name, "CVE-1", SOON, announced(SOON)),
-        lambda: reject(peer, name, "CVE-1", LATE, announced(LATE)),
-        check,
-    )
 
 
 # --- policies, waivers and people ------------------------------------------------------------------------------------

@@ -1,0 +1,206 @@
+"""Pairs of transactions on approvals and executions, and what must hold after both."""
+
+from dataclasses import replace
+
+from tests.store.factories import (
+    NOW,
+    PIPELINE,
+    approval,
+    at_gate,
+    key,
+    started,
+)
+from tests.store.interleaving import Outcome, Pair, only_error
+
+from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
+from dockgate.delivery.pipeline import plan_next
+from dockgate.identity.model import Principal, Role, Token
+from dockgate.shared.errors import ConflictError
+from dockgate.store import Store
+from dockgate.store.records import OutboxKind
+
+APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
+
+
+REJECTED = Answer(ApprovalState.REJECTED, "1 CRITICAL finding", "sha256:verdict")
+
+
+def waiting_approval(store: Store, number: int) -> ActionKey:
+    """An approval that waits, with its action, in an execution of its own."""
+    action = key("Approve", execution=at_gate(store, f"push {number}"))
+    store.approvals.add(approval(str(action)))
+    store.executions.wait(action)
+    return action
+
+
+def failed_build(store: Store, number: int) -> ActionKey:
+    """A build that has failed, in an execution that has not noticed."""
+    execution = started(store, f"push {number}")
+    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+    store.executions.advance(execution, plan_next, NOW)
+    build = key("Build", execution=execution)
+    store.executions.finish(build, RunState.FAILED, NOW)
+    return build
+
+
+def two_answers(store: Store, peer: Store, number: int) -> Pair:
+    action = waiting_approval(store, number)
+
+    def check(approved: Outcome, rejected: Outcome) -> None:
+        assert (approved, rejected) in ((True, False), (False, True))
+        state, end = store.approvals.get(str(action)), store.executions.run(action)
+        assert state.state is (ApprovalState.APPROVED if approved else ApprovalState.REJECTED)
+        assert end.state is (RunState.SUCCEEDED if approved else RunState.FAILED)
+        assert end.reason == state.summary
+        attested = store.outbox.entries(OutboxKind.ATTESTATION)
+        assert bool([entry for entry in attested if entry.image == state.image and approved]) == approved
+
+    return Pair(
+        lambda: store.approvals.settle(str(action), APPROVED, NOW),
+        lambda: peer.approvals.settle(str(action), REJECTED, NOW),
+        check,
+    )
+
+
+def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
+    action = waiting_approval(store, number)
+
+    def check(answered: Outcome, stopped: Outcome) -> None:
+        assert stopped is None
+        states = store.approvals.get(str(action)).state, store.executions.run(action).state
+        cancelled, approved = (
+            (ApprovalState.CANCELLED, RunState.STOPPED),
+            (ApprovalState.APPROVED, RunState.SUCCEEDED),
+        )
+        assert states == (approved if answered else cancelled)
+        assert store.executions.get(action.execution).state is RunState.STOPPED
+
+    return Pair(
+        lambda: store.approvals.settle(str(action), APPROVED, NOW),
+        lambda: peer.executions.stop(action.execution, "not now", NOW),
+        check,
+    )
+
+
+def vote_and_answer(store: Store, peer: Store, number: int) -> Pair:
+    action = str(waiting_approval(store, number))
+    if not store.principals.has_any():
+        store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
+
+    def check(vote: Outcome, answered: Outcome) -> None:
+        if answered:
+            assert isinstance(vote, ConflictError)
+            assert not store.approvals.votes(action)
+        assert store.approvals.get(action).state is (ApprovalState.APPROVED if answered else ApprovalState.REJECTED)
+
+    no = Vote(action, "ann", False, "not before the holidays", NOW)
+    return Pair(lambda: store.approvals.vote(no), lambda: peer.approvals.settle(action, APPROVED, NOW), check)
+
+
+def request_and_stop(store: Store, peer: Store, number: int) -> Pair:
+    action = key("Approve", execution=at_gate(store, f"push {number}"))
+
+    def check(*_: Outcome) -> None:
+        assert store.approvals.get(str(action)).state is ApprovalState.CANCELLED
+
+    return Pair(
+        lambda: store.approvals.add(approval(str(action))),
+        lambda: peer.executions.stop(action.execution, "not now", NOW),
+        check,
+    )
+
+
+def two_advances(store: Store, peer: Store, number: int) -> Pair:
+    execution = started(store, f"push {number}")
+    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+
+    def check(*outcomes: Outcome) -> None:
+        assert [list(outcome) for outcome in outcomes] == [[key("Build", execution=execution)]] * 2
+
+    return Pair(
+        lambda: store.executions.advance(execution, plan_next, NOW),
+        lambda: peer.executions.advance(execution, plan_next, NOW),
+        check,
+    )
+
+
+def advance_and_retry(store: Store, peer: Store, number: int) -> Pair:
+    build = failed_build(store, number)
+
+    def check(advanced: Outcome, retried: Outcome) -> None:
+        again = replace(build, attempt=2)
+        assert list(retried) == [again]
+        assert store.executions.get(build.execution).state is RunState.IN_PROGRESS
+
+    return Pair(
+        lambda: store.executions.advance(build.execution, plan_next, NOW),
+        lambda: peer.executions.retry(build.execution, NOW),
+        check,
+    )
+
+
+def advance_and_stop(store: Store, peer: Store, number: int) -> Pair:
+    execution = started(store, f"push {number}")
+    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+
+    def check(*_: Outcome) -> None:
+        assert store.executions.get(execution).state is RunState.STOPPED
+        assert all(run.state.is_final for run in store.executions.runs(execution))
+
+    return Pair(
+        lambda: store.executions.advance(execution, plan_next, NOW),
+        lambda: peer.executions.stop(execution, "not now", NOW),
+        check,
+    )
+
+
+def two_retries(store: Store, peer: Store, number: int) -> Pair:
+    build = failed_build(store, number)
+
+    def check(*outcomes: Outcome) -> None:
+        assert only_error(outcomes, ConflictError)
+        assert store.executions.get(build.execution).trigger["retried_by"] in ("ann", "ben")
+
+    return Pair(
+        lambda: store.executions.retry(build.execution, NOW, "ann"),
+        lambda: peer.executions.retry(build.execution, NOW, "ben"),
+        check,
+    )
+
+
+def two_starts(store: Store, peer: Store, number: int) -> Pair:
+    store.pipelines.put(PIPELINE, NOW)
+
+    def check(*outcomes: Outcome) -> None:
+        assert sorted(started.number for started in outcomes) == [2 * number - 1, 2 * number]
+
+    return Pair(
+        lambda: store.executions.start("web", f"push {number}", {}, NOW),
+        lambda: peer.executions.start("web", f"click {number}", {}, NOW),
+        check,
+    )
+
+
+def two_starts_for_one_cause(store: Store, peer: Store, number: int) -> Pair:
+    store.pipelines.put(PIPELINE, NOW)
+
+    def check(*outcomes: Outcome) -> None:
+        assert [started.number for started in outcomes] == [number] * 2
+
+    start = f"push {number}"
+    return Pair(
+        lambda: store.executions.start("web", start, {}, NOW),
+        lambda: peer.executions.start("web", start, {}, NOW),
+        check,
+    )
+
+
+def two_pipeline_versions(store: Store, peer: Store, number: int) -> Pair:
+    changed = replace(PIPELINE, stages=PIPELINE.stages[: 2 - number % 2])
+    store.pipelines.put(replace(PIPELINE, stages=PIPELINE.stages[:1]), NOW)
+    before = store.pipelines.put(PIPELINE, NOW).version
+
+    def check(*outcomes: Outcome) -> None:
+        assert [pipeline.version for pipeline in outcomes] == [before + 1] * 2
+
+    return Pair(lambda: store.pipelines.put(changed, NOW), lambda: peer.pipelines.put(changed, NOW), check)

@@ -1,0 +1,135 @@
+"""Pairs of transactions on services, and what must hold after both."""
+
+from dataclasses import replace
+
+from tests.store.factories import (
+    NOW,
+    started,
+)
+from tests.store.interleaving import Outcome, Pair, only_error
+from tests.store.risks import reject
+
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Service, ServiceChange, TaskDefinition
+from dockgate.events.envelope import NewEvent
+from dockgate.shared.errors import ChangedError, DeployError
+from dockgate.shared.references import ImageReference
+from dockgate.store import Store
+
+SOON, LATE = "2026-12-24T10:00:00.000Z", "2026-12-25T10:00:00.000Z"
+DEFINITION = TaskDefinition("web", 0, "app", None, environment={"MODE": "demo"})
+
+
+def service(store: Store, number: int) -> str:
+    return store.services.put(Service(f"web{number}", "podman", 1, 0), DEFINITION).name
+
+
+def built(number: int) -> TaskDefinition:
+    return replace(DEFINITION, image=ImageReference("127.0.0.1:5000/web", f"sha256:{number}"))
+
+
+def two_new_services(store: Store, peer: Store, number: int) -> Pair:
+    new = Service(f"web{number}", "podman", 1, 0)
+
+    def check(*outcomes: Outcome) -> None:
+        assert outcomes == (replace(new, revision=1),) * 2
+        assert len(store.services.definitions(new.name)) == 1
+
+    return Pair(lambda: store.services.put(new, DEFINITION), lambda: peer.services.put(new, replace(DEFINITION)), check)
+
+
+def two_revisions(store: Store, peer: Store, number: int) -> Pair:
+    name = service(store, number)
+
+    def check(*outcomes: Outcome) -> None:
+        assert sorted(definition.revision for definition in outcomes) == [2, 3]
+
+    return Pair(
+        lambda: store.services.register(name, built(1), "web-1"),
+        lambda: peer.services.register(name, built(2), "web-2"),
+        check,
+    )
+
+
+def two_deploys(store: Store, peer: Store, number: int) -> Pair:
+    """The newer execution deploys first, and the older one while that has not committed."""
+    return _deploys(store, peer, number, older_first=False)
+
+
+def two_deploys_in_order(store: Store, peer: Store, number: int) -> Pair:
+    return _deploys(store, peer, number, older_first=True)
+
+
+def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pair:
+    name = service(store, number)
+    older, newer = (started(store, f"push {number} {which}") for which in ("older", "newer"))
+    revisions = {
+        deploy: store.services.register(name, built(at), deploy).revision for at, deploy in enumerate((older, newer))
+    }
+    first, second = (older, newer) if older_first else (newer, older)
+
+    def check(*outcomes: Outcome) -> None:
+        assert store.services.deployed_by(name) == newer
+        assert store.services.get(name).revision == revisions[newer]
+        of_older = outcomes[0 if older_first else 1]
+        assert of_older is None or isinstance(of_older, DeployError)
+
+    return Pair(
+        lambda: store.services.set_revision(name, revisions[first], first),
+        lambda: peer.services.set_revision(name, revisions[second], second),
+        check,
+    )
+
+
+def two_rollouts(store: Store, peer: Store, number: int) -> Pair:
+    name = service(store, number)
+
+    def check(*outcomes: Outcome) -> None:
+        assert sorted(rollout.number for rollout in outcomes) == [1, 2]
+        (going,) = (rollout for rollout in store.rollouts.list(name) if not rollout.state.is_final)
+        assert (going.desired_count, going.definition.environment) == (3, {"MODE": "real"})
+
+    changed = replace(DEFINITION, environment={"MODE": "real"})
+    return Pair(
+        lambda: store.rollouts.begin(name, ServiceChange(desired_count=3), "ann", NOW),
+        lambda: peer.rollouts.begin(name, ServiceChange(definition=changed), "ben", NOW),
+        check,
+    )
+
+
+def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
+    name = service(store, number)
+    changed = replace(DEFINITION, environment={"MODE": "real"})
+    rollout = store.rollouts.begin(name, ServiceChange(definition=changed), "ann", NOW)
+    assert rollout is not None
+    of_rollout = store.services.register(name, changed, "rollout").revision
+    of_deploy = store.services.register(name, built(1), "web-1").revision
+
+    def check(*outcomes: Outcome) -> None:
+        assert only_error(outcomes, ChangedError)
+        revision = of_deploy if isinstance(outcomes[0], ChangedError) else of_rollout
+        assert store.services.get(name).revision == revision
+
+    return Pair(
+        lambda: store.rollouts.end(rollout, RunState.SUCCEEDED, of_rollout, "", NOW),
+        lambda: peer.services.set_revision(name, of_deploy, "web-1"),
+        check,
+    )
+
+
+def two_risks(store: Store, peer: Store, number: int) -> Pair:
+    name = service(store, number)
+
+    def check(*_: Outcome) -> None:
+        events = [event for event in store.event_log.read(0, 10_000) if event.subject == f"service {name}"]
+        assert len(events) == 1
+        assert store.services.get(name).at_risk_until == SOON
+
+    def announced(until: str) -> list[NewEvent]:
+        return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", f"service {name}", NOW, {})]
+
+    return Pair(
+        lambda: reject(store, name, "CVE-1", SOON, announced(SOON)),
+        lambda: reject(peer, name, "CVE-1", LATE, announced(LATE)),
+        check,
+    )
