@@ -28,7 +28,7 @@ def execution(number: int = 1, state: RunState = RunState.FAILED, **changes: Any
         state=state,
         trigger={"repository": "components", "branch": "main", "commit": COMMIT},
         started_at=ago(200),
-        finished_at=ago(135) if state.is_final else "",
+        finished_at=ago(135) if state.is_final else None,
     )
     return plain(value) | changes
 
@@ -48,7 +48,7 @@ def approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> A
         summary="2 HIGH findings, at most 0 allowed" if settled else "",
         verdict=VERDICT if settled else "",
         decided_by="policy" if settled else "",
-        settled_at=ago(138) if settled else "",
+        settled_at=ago(138) if settled else None,
     )
     return plain(value) | changes
 

@@ -99,7 +99,7 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
         "pipelines": ["Web"],
         "expires_at": "2999-01-01T00:00:00Z",
         "last_used_at": "",
-        "revoked_at": "",
+        "revoked_at": None,
         "is_session": False,
     }
     server.answers["GET /tokens"] = [token, {**token, "scopes": [], "pipelines": [], "revoked_at": "2026-01-01"}]

@@ -24,7 +24,14 @@ DOCUMENT = "sha256:" + "d" * 64
 
 
 def view(state: str = "Active", **changes: Any) -> Any:
-    return {"waiver": plain(MADE), "state": state, "revoked_at": "", "revoked_by": "", "announced_at": "", **changes}
+    return {
+        "waiver": plain(MADE),
+        "state": state,
+        "revoked_at": None,
+        "revoked_by": None,
+        "announced_at": None,
+        **changes,
+    }
 
 
 def document(**changes: Any) -> Any:

@@ -26,7 +26,7 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     store.pipelines.put(PIPELINE, NOW)
     first = store.executions.start("web", "push/1", {"commit": "c0ffee"}, NOW)
     assert (first.id, first.number, first.pipeline_version, first.state) == ("web-1", 1, 1, RunState.IN_PROGRESS)
-    assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, "")
+    assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, None)
     assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
     assert store.executions.get("web-1") == first
     assert [execution.number for execution in store.executions.for_pipeline("web")] == [2, 1]
@@ -81,7 +81,7 @@ def test_advance_starts_the_planned_actions_once(store: Store) -> None:
     execution = started(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
     (run,) = store.executions.runs(execution)
-    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), RunState.IN_PROGRESS, NOW, "")
+    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), RunState.IN_PROGRESS, NOW, None)
 
 
 def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
@@ -155,7 +155,7 @@ def test_retry_starts_new_runs_once(store: Store) -> None:
     keys = store.executions.retry(execution, LATER)
     assert list(keys) == [key("Approve", 2), key("Second", 2)]
     again = store.executions.get(execution)
-    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, "", "")
+    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, "", None)
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.retry(execution, LATER)
     assert states(store, execution)["Approve/1"] is RunState.FAILED

@@ -283,7 +283,7 @@ def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
 
 def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
     for name, answer in (
-        ("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", "", "ana")),
+        ("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", None, "ana")),
         ("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", VERDICT)),
     ):
         store.approvals.add(approval(name))

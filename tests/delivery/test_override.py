@@ -78,7 +78,7 @@ def test_nobody_accepts_what_is_undetermined_beside_a_violation() -> None:
 @pytest.mark.parametrize(
     "approval",
     [replace(APPROVAL, state=state) for state in ApprovalState if state is not ApprovalState.REJECTED]
-    + [replace(APPROVAL, verdict="")],
+    + [replace(APPROVAL, verdict=None)],
 )
 def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
     with pytest.raises(ConflictError, match="not rejected by a verdict"):

@@ -68,7 +68,7 @@ def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
     token, second = aws.ask(1), aws.ask(2)
     answers = CodePipelineAnswers(URL, aws.client)
     answers.give(answered(token, summary="x" * SUMMARY_LIMIT))
-    answers.give(answered(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=""))
+    answers.give(answered(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
     value = aws.approvals.summaries[token]
     assert len(value) == SUMMARY_LIMIT
     assert value.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")

@@ -44,7 +44,9 @@ class StoreMachine(RuleBasedStateMachine):
         return True
 
     def become(self, state: RunState, reason: str) -> None:
-        self.execution = replace(self.execution, state=state, reason=reason, finished_at=NOW if state.is_final else "")
+        self.execution = replace(
+            self.execution, state=state, reason=reason, finished_at=NOW if state.is_final else None
+        )
 
     @rule(times=TIMES)
     def advance(self, times: int) -> None:

@@ -82,8 +82,8 @@ def show(approval_id: str, output_format: str) -> None:
             ("expires", times.at(approval.expires_at) if waits else ""),
             ("token", approval.token if waits else ""),
             ("decided", "" if waits else times.at(approval.settled_at)),
-            ("decided by", approval.decided_by),
-            ("verdict", approval.verdict),
+            ("decided by", approval.decided_by or ""),
+            ("verdict", approval.verdict or ""),
         ],
     )
     if waits:
@@ -93,7 +93,7 @@ def show(approval_id: str, output_format: str) -> None:
         for text, effect in answer_commands(answer, approval.id):
             echo(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == "policy" and approval.verdict:
-        for step in _after_verdict(client, approval):
+        for step in _after_verdict(client, approval.id, approval.verdict):
             echo(f"  {step}")
 
 
@@ -157,15 +157,15 @@ def override(approval_id: str, reason: str, until: str, output_format: str) -> N
     echo(f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again.")
 
 
-def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:
+def _after_verdict(client: Client, approval_id: str, digest: str) -> Iterator[str]:
     """Next steps after a rejection by a verdict, or the commands that accept its findings."""
     try:
-        verdict = parse_answer(Verdict, client.get("verdicts", approval.verdict))
+        verdict = parse_answer(Verdict, client.get("verdicts", digest))
     except NotFoundError:  # deleted by retention
         return
     undetermined = [entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined]
     yield from (step.text for step in next_steps(undetermined, verdict.image))
-    if override := override_command(verdict, approval.id):
+    if override := override_command(verdict, approval_id):
         yield override
     yield from waiver_commands(verdict)
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from dockgate.shared.timestamps import parse_time
 
 
-def at(text: str, now: datetime | None = None) -> str:
+def at(text: str | None, now: datetime | None = None) -> str:
     """ "3 min ago (2026-11-25 00:20:11 UTC)", "in 6 days (…)"; "-" without a time."""
     moment = parse_time(text)
     return f"{relative(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)" if moment else "-"
 
 
-def short(text: str, now: datetime | None = None) -> str:
+def short(text: str | None, now: datetime | None = None) -> str:
     """ "3 min ago", or "-"."""
     moment = parse_time(text)
     return relative(moment, now) if moment else "-"
@@ -25,7 +25,7 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
     return f"{_rough(seconds)} ago" if seconds > 0 else f"in {_rough(-seconds)}"
 
 
-def duration(start: str, end: str, now: datetime | None = None) -> str:
+def duration(start: str, end: str | None, now: datetime | None = None) -> str:
     """The time from start to end, or so far; "" if it has not started."""
     started = parse_time(start)
     if started is None:

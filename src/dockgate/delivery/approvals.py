@@ -17,7 +17,7 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     """
     if verdict is None:
         if approval.expires_at <= now:
-            return Answer(ApprovalState.EXPIRED, "no answer in time", "", "timeout")
+            return Answer(ApprovalState.EXPIRED, "no answer in time", decided_by="timeout")
         return Answer(ApprovalState.WAITING, "")
     status, summary, digest = verdict[0].status, shorten(verdict[0].summary), verdict[1]
     if status is not Status.APPROVED:

@@ -131,16 +131,16 @@ class ActionKey:
 class ActionRun:
     """One attempt of an action.
 
-    `variables` are those that it exports, `artifact` is the digest of its output artifact ("" for none).
+    `variables` are those that it exports, `artifact` is the digest of its output artifact.
     """
 
     key: ActionKey
     state: RunState
     reason: str = ""
     variables: dict[str, str] = field(default_factory=dict)
-    artifact: str = ""
+    artifact: str | None = None
     started_at: str = ""
-    finished_at: str = ""
+    finished_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Execution:
     trigger: dict[str, str]
     reason: str = ""
     started_at: str = ""
-    finished_at: str = ""
+    finished_at: str | None = None
 
 
 class ApprovalId(str):
@@ -242,9 +242,9 @@ class Approval:
     expires_at: str
     state: ApprovalState = ApprovalState.WAITING
     summary: str = ""
-    verdict: str = ""
-    decided_by: str = ""
-    settled_at: str = ""
+    verdict: str | None = None
+    decided_by: str | None = None
+    settled_at: str | None = None
     reference: str = ""
     pipeline: str = ""
     service: str = ""
@@ -264,5 +264,5 @@ class Answer:
 
     state: ApprovalState
     summary: str
-    verdict: str = ""
+    verdict: str | None = None
     decided_by: str = "policy"

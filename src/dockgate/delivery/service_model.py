@@ -137,7 +137,7 @@ class Rollout:
     revision: int | None = None
     started_at: str = ""
     started_by: str = ""
-    finished_at: str = ""
+    finished_at: str | None = None
 
     @property
     def id(self) -> str:

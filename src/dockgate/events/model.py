@@ -13,7 +13,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event. `detail` maps names to text; `handled_at` is "" until all consequences of the event are complete.
+    """An event. `detail` maps names to text; `handled_at` is None until all consequences of the event are complete.
 
     A REPOSITORY_PUSH has repository, branch, commit, and `by` if the pusher is known; an IMAGE_PUSH has repository,
     digest, tag, and `by` if our own registry reported the pusher.
@@ -23,4 +23,4 @@ class Event:
     kind: EventKind
     detail: dict[str, str]
     at: str
-    handled_at: str = ""
+    handled_at: str | None = None

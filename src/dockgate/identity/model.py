@@ -95,7 +95,7 @@ class Principal:
     roles: tuple[Role, ...]
     email: str = ""
     created_at: str = ""
-    disabled_at: str = ""
+    disabled_at: str | None = None
     project_roles: tuple[ProjectRole, ...] = ()
 
     def may(self, permission: Permission) -> bool:
@@ -140,8 +140,8 @@ class Token:
     scopes: tuple[Permission, ...] = ()
     repositories: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()
-    last_used_at: str = ""
-    revoked_at: str = ""
+    last_used_at: str | None = None
+    revoked_at: str | None = None
     is_session: bool = False
 
     def is_valid(self, now: str) -> bool:

@@ -34,7 +34,7 @@ class ActionResult:
     """What an action that succeeded leaves: variables, and the digest of its artifact ("" for none)."""
 
     variables: dict[str, str] = field(default_factory=dict)
-    artifact: str = ""
+    artifact: str | None = None
 
 
 def definition_of(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:

@@ -122,7 +122,7 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         if not _same(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
-        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
+        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
         self.waiting.proceed(approval_id)

@@ -166,7 +166,7 @@ class CodePipelineAnswers:
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 
-    def _link(self, verdict: str, approval: str) -> str:
+    def _link(self, verdict: str | None, approval: str) -> str:
         if verdict and self._links:
             return self._links.link(verdict)[0]
         return f"{self._url}/api/v1/" + (f"verdicts/{verdict}" if verdict else f"approvals/{approval}")

@@ -66,7 +66,7 @@ class People:
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",
             )
-        if token.last_used_at < self._at(-USED_SECONDS):
+        if token.last_used_at is None or token.last_used_at < self._at(-USED_SECONDS):
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 

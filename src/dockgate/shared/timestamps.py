@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 
-def parse_time(text: str) -> datetime | None:
-    """Read RFC 3339, or a date (its first instant in UTC). None for other text."""
+def parse_time(text: str | None) -> datetime | None:
+    """Read RFC 3339, or a date (its first instant in UTC). None for None, and for other text."""
+    if text is None:
+        return None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -168,9 +168,8 @@ class Approvals:
                 raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` shows the answer.")
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
-                rejection = Answer(
-                    ApprovalState.REJECTED, shorten(f"rejected by {vote.who}: {vote.reason}"), "", vote.who
-                )
+                summary = shorten(f"rejected by {vote.who}: {vote.reason}")
+                rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
                 settled = _settle(connection, [vote.approval], rejection, vote.at)
         self._announce(settled)
         return vote
@@ -241,8 +240,7 @@ class Approvals:
             ids = connection.scalars(deleted).all()
             for batch in batches(ids):
                 connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
-            is_old = events.c.handled_at != "", events.c.handled_at < before
-            return len(ids) + delete_unlocked(connection, events, *is_old)
+            return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
 
 def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:

@@ -68,13 +68,13 @@ class Events:
 
     def unhandled(self) -> Sequence[Event]:
         """The events that are not handled yet, oldest first."""
-        query = _EVENT.where(events.c.handled_at == "").order_by(events.c.seq)
+        query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
         with self._database.read() as connection:
             return [Event(**row) for row in connection.execute(query).mappings()]
 
     def mark_handled(self, event_id: str, now: str) -> None:
         """Mark an event as handled. The first time stays. Does nothing for an event that was deleted."""
-        change = update(events).where(events.c.id == event_id, events.c.handled_at == "").values(handled_at=now)
+        change = update(events).where(events.c.id == event_id, events.c.handled_at.is_(None)).values(handled_at=now)
         with self._database.write() as connection:
             connection.execute(change)
 

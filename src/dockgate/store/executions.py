@@ -62,7 +62,6 @@ class Executions:
                     cause=cause,
                     reason="",
                     started_at=now,
-                    finished_at="",
                 )
             )
             execution = _get(connection, f"{pipeline}-{number}")
@@ -176,7 +175,7 @@ class Executions:
         *,
         reason: str = "",
         variables: Mapping[str, str] | None = None,
-        artifact: str = "",
+        artifact: str | None = None,
     ) -> bool:
         """End an action. False when it was over already."""
         with self._database.write() as connection:
@@ -254,7 +253,7 @@ def finish_run(
     *,
     reason: str,
     variables: Mapping[str, str] | None = None,
-    artifact: str = "",
+    artifact: str | None = None,
 ) -> bool:
     """End the action with this key unless it is over, with its events. Returns whether it did."""
     change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
@@ -269,7 +268,7 @@ def finish_runs(
     connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str
 ) -> Sequence[ActionKey]:
     """End those of these actions that exist and are not over. Returns the keys of these."""
-    values = {"state": state, "reason": reason, "variables": {}, "artifact": "", "finished_at": now}
+    values = {"state": state, "reason": reason, "finished_at": now}
     return connection.scalars(_FINISH_RUNS, {"keys": text_list(keys), **values}).all()
 
 
@@ -327,14 +326,12 @@ def _run(connection: Connection, key: ActionKey) -> ActionRun:
 def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
     for key in keys:
         run = {"key": key, "execution": key.execution, "state": RunState.IN_PROGRESS, "started_at": now}
-        insert_if_new(
-            connection, action_runs, {**run, "reason": "", "variables": {}, "artifact": "", "finished_at": ""}
-        )
+        insert_if_new(connection, action_runs, {**run, "reason": "", "variables": {}})
 
 
 def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str, now: str) -> None:
     change = update(executions).where(executions.c.id == execution_id)
-    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else ""))
+    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
 
 
 def _show(execution: Execution) -> str:

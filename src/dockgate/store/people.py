@@ -99,7 +99,7 @@ class Principals:
 
     def enable(self, name: str) -> Principal:
         """Enable a disabled principal, and so its tokens that were not revoked."""
-        return self._change(name, {"disabled_at": ""})
+        return self._change(name, {"disabled_at": None})
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
@@ -182,7 +182,7 @@ class Tokens:
 
     def revoke(self, token_id: str, now: str) -> Token:
         """Revoke a token. An earlier revocation keeps its time."""
-        change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at == "").values(revoked_at=now)
+        change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
         with self._database.write() as connection:
             connection.execute(change)
             row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()

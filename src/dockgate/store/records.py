@@ -133,9 +133,9 @@ class WaiverRecord:
     """A waiver, its revocation, and when its expiry was announced; "" for what has not happened."""
 
     waiver: Waiver
-    revoked_at: str = ""
-    revoked_by: str = ""
-    announced_at: str = ""
+    revoked_at: str | None = None
+    revoked_by: str | None = None
+    announced_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ class VexRecord:
     author: str
     signer: str
     added_at: str
-    removed_at: str = ""
-    removed_by: str = ""
+    removed_at: str | None = None
+    removed_by: str | None = None
     envelopes: tuple[str, ...] = ()
 
 
@@ -176,12 +176,12 @@ class BuiltStatement:
 class StoredStatements:
     """All stored provenance envelopes of an image: those of our builds first, then those fetched from its registry.
 
-    `fetched_at` is the time of the last fetch, "" for never. `fetch_error` is its error, None if it succeeded; after an
-    error, `envelopes` has the result of the fetch before.
+    `fetched_at` is the time of the last fetch, None for never. `fetch_error` is its error, None if it succeeded; after
+    an error, `envelopes` has the result of the fetch before.
     """
 
     envelopes: tuple[str, ...] = ()
-    fetched_at: str = ""
+    fetched_at: str | None = None
     fetch_error: str | None = None
 
 

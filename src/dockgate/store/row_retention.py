@@ -102,7 +102,7 @@ class RowRetention:
 
     def artifacts(self, without: Collection[str] = ()) -> set[str]:
         """The artifacts that runs of actions name, those of the executions in `without` left out."""
-        query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact != "")
+        query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact.is_not(None))
         skipped = set(without)
         with self._database.read() as connection:
             return {artifact for execution, artifact in connection.execute(query) if execution not in skipped}
@@ -243,7 +243,8 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
     table = verdicts.c
     groups = table.image, table.repository, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
     newest = select(func.max(table.seq)).group_by(*groups)
-    named = select(approvals.c.verdict).union(select(followed_images.c.verdict))
+    of_approvals = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
+    named = of_approvals.union(select(followed_images.c.verdict))
     pending = select(outbox.c.image).where(outbox.c.next_at.is_not(None), outbox.c.image.is_not(None))
     return and_(
         table.judged_at < before,
@@ -255,7 +256,7 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
 
 def _named_by_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
     for column in _REFERENCES:
-        query = select(column).distinct()
+        query = select(column).where(column.is_not(None)).distinct()
         yield from connection.scalars(query if digests is None else query.where(column.in_(digests)))
 
 

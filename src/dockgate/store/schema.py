@@ -1,6 +1,6 @@
 """The tables, except those of the other modules `schema_…`.
 
-Columns have the names and meanings of the fields that they hold; "" means "not yet". `seq` is the order in which rows
+Columns have the names and meanings of the fields that they hold; null means "not yet". `seq` is the order in which rows
 were inserted. A change here needs a revision in `migrations/versions`; a test compares the two.
 """
 
@@ -47,6 +47,11 @@ def text(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool =
     return Column(name, SafeText, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
+def optional(name: str) -> Column[str]:
+    """A text, or null."""
+    return Column(name, SafeText, nullable=True)
+
+
 # One row: the id of this store, which no other store has.
 identity = Table("identity", metadata, text("id", primary_key=True))
 
@@ -70,7 +75,7 @@ events = Table(
     Column("kind", EnumText(EventKind), nullable=False),
     Column("detail", Json(dict[str, str]), nullable=False),
     text("at"),
-    text("handled_at"),
+    optional("handled_at"),
 )
 Index(None, events.c.handled_at, events.c.seq)
 
@@ -100,7 +105,7 @@ executions = Table(
     text("cause"),
     text("reason"),
     text("started_at"),
-    text("finished_at"),
+    optional("finished_at"),
     UniqueConstraint("pipeline", "number"),
     UniqueConstraint("pipeline", "cause"),
     ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
@@ -117,9 +122,9 @@ action_runs = Table(
     Column("state", EnumText(RunState), nullable=False),
     text("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
-    text("artifact"),
+    optional("artifact"),
     text("started_at"),
-    text("finished_at"),
+    optional("finished_at"),
 )
 Index(None, action_runs.c.execution, action_runs.c.seq)
 
@@ -137,9 +142,9 @@ approvals = Table(
     text("expires_at"),
     Column("state", EnumText(ApprovalState), nullable=False),
     text("summary"),
-    text("verdict"),
-    text("decided_by"),
-    text("settled_at"),
+    optional("verdict"),
+    optional("decided_by"),
+    optional("settled_at"),
     text("reference"),
     text("pipeline"),
     text("service"),
@@ -344,9 +349,9 @@ waivers = Table(
     text("id", unique=True),
     Column("body", Json(Waiver), nullable=False),
     text("until"),
-    text("revoked_at"),
-    text("revoked_by"),
-    text("announced_at"),
+    optional("revoked_at"),
+    optional("revoked_by"),
+    optional("announced_at"),
 )
 Index(None, waivers.c.revoked_at, waivers.c.until)
 
@@ -360,8 +365,8 @@ vex_documents = Table(
     text("author"),
     text("signer"),
     text("added_at"),
-    text("removed_at"),
-    text("removed_by"),
+    optional("removed_at"),
+    optional("removed_by"),
     Column("envelopes", Json(tuple[str, ...]), nullable=False),
     Column("changes", Integer, nullable=False),
     UniqueConstraint("document", "image"),

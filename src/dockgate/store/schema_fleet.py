@@ -19,19 +19,14 @@ from sqlalchemy import (
 )
 
 from dockgate.gate.model import Status
-from dockgate.store.columns import EnumText, Json, SafeText
-from dockgate.store.schema import metadata, text
+from dockgate.store.columns import EnumText, Json
+from dockgate.store.schema import metadata, optional, text
 from dockgate.vulnerabilities.model import Severity
 
 
 def number(name: str, *more: ForeignKey) -> Column[int]:
     """A required whole number."""
     return Column(name, Integer, *more, nullable=False)
-
-
-def optional(name: str) -> Column[str]:
-    """A text, or null."""
-    return Column(name, SafeText, nullable=True)
 
 
 # Facts about the index itself: see `store.fleet.STATE`.

@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Uniqu
 
 from dockgate.identity.model import Permission, ProjectRole, Role
 from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema import metadata, sequence, text
+from dockgate.store.schema import metadata, optional, sequence, text
 
 # `folded` is the name in lower case: two principals never differ in case alone.
 principals = Table(
@@ -15,7 +15,7 @@ principals = Table(
     Column("roles", Json(tuple[Role, ...]), nullable=False),
     text("email"),
     text("created_at"),
-    text("disabled_at"),
+    optional("disabled_at"),
     Column("project_roles", Json(tuple[ProjectRole, ...]), nullable=False),
 )
 
@@ -48,8 +48,8 @@ tokens = Table(
     Column("pipelines", Json(tuple[str, ...]), nullable=False),
     text("created_at"),
     text("expires_at"),
-    text("last_used_at"),
-    text("revoked_at"),
+    optional("last_used_at"),
+    optional("revoked_at"),
     Column("is_session", Boolean, nullable=False),
 )
 Index(None, tokens.c.principal, tokens.c.seq)

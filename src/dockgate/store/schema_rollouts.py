@@ -5,7 +5,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.columns import EnumText, Json
-from dockgate.store.schema import metadata, sequence, services, text
+from dockgate.store.schema import metadata, optional, sequence, services, text
 
 rollouts = Table(
     "rollouts",
@@ -20,7 +20,7 @@ rollouts = Table(
     Column("revision", Integer),
     text("started_at"),
     text("started_by"),
-    text("finished_at"),
+    optional("finished_at"),
 )
 Index(None, rollouts.c.state)
 

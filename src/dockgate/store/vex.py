@@ -24,7 +24,7 @@ KIND = "Vex"
 CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
-_EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at == "").order_by(vex_documents.c.seq)
+_EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
 _ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
 
 

@@ -16,7 +16,7 @@ from dockgate.store.statements import insert_if_new
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
 _ACTIVE = _RECORD.where(
-    waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > bindparam("now"))
+    waivers.c.revoked_at.is_(None), or_(waivers.c.until == "", waivers.c.until > bindparam("now"))
 ).order_by(waivers.c.seq)
 
 
@@ -30,7 +30,7 @@ class Waivers:
         """Store a waiver. If the id exists, return the stored one unchanged."""
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
-            insert_if_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
+            insert_if_new(connection, waivers, row)
             return _get(connection, waiver.id)
 
     def get(self, waiver_id: str) -> WaiverRecord:
@@ -57,7 +57,7 @@ class Waivers:
 
     def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
         """Write the values, and append the events, unless the column `unless` is set."""
-        change = update(waivers).where(waivers.c.id == waiver_id, unless == "")
+        change = update(waivers).where(waivers.c.id == waiver_id, unless.is_(None))
         with self._database.write() as connection:
             if connection.execute(change.values(**values)).rowcount:
                 append_events(connection, events)

@@ -25,9 +25,9 @@ class ApprovalView:
     expires_at: str
     state: ApprovalState
     summary: str
-    verdict: str
-    decided_by: str
-    settled_at: str
+    verdict: str | None
+    decided_by: str | None
+    settled_at: str | None
     reference: str
     pipeline: str
     service: str

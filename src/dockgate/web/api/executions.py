@@ -21,9 +21,9 @@ class ActionView:
     reason: str
     attempt: int
     started_at: str
-    finished_at: str
+    finished_at: str | None
     variables: dict[str, str]
-    artifact: str
+    artifact: str | None
     has_log: bool
     approval: ApprovalView | None
 

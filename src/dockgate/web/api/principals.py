@@ -57,8 +57,8 @@ class TokenView:
     scopes: tuple[Permission, ...]
     repositories: tuple[str, ...]
     pipelines: tuple[str, ...]
-    last_used_at: str
-    revoked_at: str
+    last_used_at: str | None
+    revoked_at: str | None
     is_session: bool
 
 

@@ -49,9 +49,9 @@ class WaiverView:
 
     waiver: Waiver
     state: WaiverState
-    revoked_at: str
-    revoked_by: str
-    announced_at: str
+    revoked_at: str | None
+    revoked_by: str | None
+    announced_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class VexView:
     signer: str
     signed: bool
     added_at: str
-    removed_at: str
-    removed_by: str
+    removed_at: str | None
+    removed_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
