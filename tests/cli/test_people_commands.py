@@ -98,7 +98,7 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
         "repositories": [],
         "pipelines": ["Web"],
         "expires_at": "2999-01-01T00:00:00Z",
-        "last_used_at": "",
+        "last_used_at": None,
         "revoked_at": None,
         "is_session": False,
     }
