@@ -75,14 +75,27 @@ def test_every_page_of_every_role_is_whole_and_offers_only_what_the_role_may_do(
 def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) -> None:
     person = {"name": "kim", "roles": [], "project_roles": [{"role": "developer", "repositories": "api/*"}]}
     site.server.post("/principals", person)
+    assignment = (
+        "kind: PolicyAssignment\nname: {name}\nrepositories: [{name}/app, '{name}/*', 'other/{name}']\npolicy: of-{name}\n"
+    )
+    waivers = {}
+    for name in ("api", "web"):
+        site.server.apply(f"kind: Policy\nname: of-{name}\nrules:\n  max_findings: {{CRITICAL: 0}}\n")
+        site.server.apply(assignment.format(name=name))
+        waiver = {"owner": f"owner-of-{name}", "reason": "x", "vulnerability": "CVE-1", "repository": f"{name}/*"}
+        waivers[name] = site.server.post("/waivers", {**waiver, "until": "2999-01-01"})["waiver"]["id"]
     paths = set()
     with Browser(site.server, site.token("kim")) as browser:
         for path, answer in _pages(browser, ("/",)):
             paths.add(path)
             assert answer.status_code in (200, 303), (path, answer.text)
-            for name in (site.approved, site.approved[7:19], "web/app", "/running/web"):
+            for name in (site.approved, site.approved[7:19], "web/app", "/running/web", "of-web", "other/"):
                 assert name not in answer.text, path
+        for path in ("/policies/of-web", f"/waivers/{waivers['web']}"):
+            assert browser.get(path).status_code == 404
+        assert browser.get("/waivers/new").status_code == 403
     assert {f"/executions/{site.execution}", f"/images/{site.rejected}", "/pipelines/api", "/events"} <= paths
+    assert {"/policies/of-api", f"/waivers/{waivers['api']}"} <= paths
 
 
 def test_pages_of_a_viewer_have_no_form_that_changes_anything(site: Site) -> None:

@@ -1,17 +1,21 @@
 """Policies in all versions, trials, and policy assignments."""
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Request, Response
 from pydantic import Field
 
 from dockgate.gate.model import Settings
+from dockgate.gate.patterns import matches
 from dockgate.gate.policy import PolicyVersion
-from dockgate.gate.policy_choice import AllowedPolicies, PullPolicy, Watch
+from dockgate.gate.policy_choice import DEFAULT_POLICY, AllowedPolicies, PullPolicy, Watch, assignment_for
 from dockgate.gate.replay.policy_diff import PolicyComparison
-from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
@@ -41,9 +45,10 @@ class PolicyView(PolicySummary):
 
 
 @router.get("/policies")
+@api.checks_token_limits
 def policies(who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
-    """List policies, built-in policies first."""
-    return [api.view_of(PolicySummary, version) for version in server.policies.present()]
+    """List policies, built-in policies first. A limited caller sees those that judge its repositories."""
+    return [api.view_of(PolicySummary, version) for version in visible_policies(who, server)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +82,20 @@ def schema(who: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
 
 
 @router.get("/policies/{name}")
+@api.checks_token_limits
 def policy(
     name: str, who: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
+    require_visible(name, who, server)
     return _view(server.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
+@api.checks_token_limits
 def history(name: str, who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
+    require_visible(name, who, server)
     return [api.view_of(PolicySummary, version) for version in server.policies.history(name)]
 
 
@@ -141,10 +150,52 @@ class AssignmentView:
 
 
 @router.get("/policy-assignments")
+@api.checks_token_limits
 def assignments(who: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
-    """List policy assignments. The policy `default` applies to all other repositories."""
-    records = server.store.policy_assignments.list()
-    return [api.view_of(AssignmentView, entry.assignment, **_change(entry)) for entry in records]
+    """List policy assignments. The policy `default` applies to all other repositories.
+
+    A limited caller sees those that apply to its repositories, with their patterns for these.
+    """
+    return [api.view_of(AssignmentView, entry.assignment, **_change(entry)) for entry in _visible(who, server)]
+
+
+def visible_policies(who: Caller, server: WebServices) -> list[PolicyVersion]:
+    """The policies that the caller may see: for limited callers, those that judge its repositories."""
+    present = server.policies.present()
+    if not who.is_limited:
+        return list(present)
+    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _visible(who, server))}
+    return [version for version in present if version.name in names]
+
+
+def require_visible(name: str, who: Caller, server: WebServices) -> None:
+    """Raise NotFoundError for a policy that judges nothing of a limited caller: for it, this one does not exist."""
+    if who.is_limited and name not in {version.name for version in visible_policies(who, server)}:
+        raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
+
+
+def _visible(who: Caller, server: WebServices) -> list[AssignmentRecord]:
+    """The assignments that apply to a limited caller's repositories, without their patterns for others."""
+    records = list(server.store.policy_assignments.list())
+    if not who.is_limited:
+        return records
+    repositories = [name for name in server.store.exposures.repositories() if who.reaches(repository=name)]
+    applied = set()
+    for repository in repositories:
+        with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
+            if assignment := assignment_for([record.assignment for record in records], repository):
+                applied.add(assignment.name)
+    visible = []
+    for record in records:
+        names = tuple(
+            pattern
+            for pattern in record.assignment.repositories
+            if who.reaches(repository=pattern)
+            or (record.assignment.name in applied and any(matches(name, pattern) for name in repositories))
+        )
+        if names:
+            visible.append(replace(record, assignment=replace(record.assignment, repositories=names)))
+    return visible
 
 
 @router.delete("/policy-assignments/{name}")

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
+from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 
@@ -77,16 +79,27 @@ class ImageLocation:
 
 
 @router.get("/waivers")
+@api.checks_token_limits
 def waivers(who: api.Reader, server: api.ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
-    """List waivers, newest first, optionally in one state."""
-    views = [_view(record, server.clock.now()) for record in server.store.waivers.list()]
+    """List waivers, newest first, optionally in one state. A limited caller sees those of its repositories."""
+    views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(who, record)]
     return [view for view in views if state in (None, view.state)]
 
 
 @router.get("/waivers/{waiver_id}")
+@api.checks_token_limits
 def waiver(waiver_id: str, who: api.Reader, server: api.ServerDependency) -> WaiverView:
-    """Get a waiver and its state."""
-    return _view(server.store.waivers.get(waiver_id), server.clock.now())
+    """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
+    record = server.store.waivers.get(waiver_id)
+    if not _may_see(who, record):
+        raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
+    return _view(record, server.clock.now())
+
+
+def _may_see(who: Caller, record: WaiverRecord) -> bool:
+    """Whether a caller may see a waiver: a limited one if it names a repository, or a pattern, within the limits."""
+    repository = record.waiver.repository
+    return not who.is_limited or (bool(repository) and who.reaches(repository=repository))
 
 
 @router.post("/waivers", status_code=201)

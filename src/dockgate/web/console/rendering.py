@@ -55,8 +55,8 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
     ),
     (NavigationItem("Repositories", "/repositories", "git-branch", is_filtered=True),),
     (
-        NavigationItem("Policies", "/policies", "scale"),
-        NavigationItem("Waivers", "/waivers", "file-check"),
+        NavigationItem("Policies", "/policies", "scale", is_filtered=True),
+        NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True),
         NavigationItem("Advisories", "/advisories", "rss"),
         NavigationItem("Events", "/events", "list", is_filtered=True),
     ),

@@ -30,6 +30,7 @@ WAIVER_FIELDS = (
 
 
 @router.get("/policies")
+@api.checks_token_limits
 def policies(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """List policies, and which image repositories they judge."""
     return render(
@@ -37,12 +38,13 @@ def policies(request: Request, who: api.Reader, server: api.ServerDependency) ->
         who,
         "policies.html",
         title="Policies",
-        policies=server.policies.present(),
+        policies=policy_calls.visible_policies(who, server),
         assignments=policy_calls.assignments(who, server),
     )
 
 
 @router.get("/policies/{name}")
+@api.checks_token_limits
 def policy(
     name: str,
     request: Request,
@@ -52,6 +54,7 @@ def policy(
     against: api.Count = 0,
 ) -> Response:
     """Show a policy in one version with what it changed; those who may, edit the newest, and try it before."""
+    policy_calls.require_visible(name, who, server)
     return _policy_page(request, who, server, name, version=version, against=against)
 
 
@@ -122,6 +125,7 @@ def save_policy(name: str, request: Request, who: api.Accepter, server: api.Serv
 
 
 @router.get("/waivers")
+@api.checks_token_limits
 def waivers(
     request: Request,
     who: api.Reader,
@@ -164,6 +168,7 @@ def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency
 
 
 @router.get("/waivers/{waiver_id}")
+@api.checks_token_limits
 def waiver(waiver_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show a waiver."""
     return render(request, who, "waiver.html", title=waiver_id, view=calls.waiver(waiver_id, who, server))
