@@ -17,7 +17,7 @@ from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, RETRY_
 from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
-from dockgate.store.records import ScanState
+from dockgate.store.records import ScanState, Worker
 
 OLD, NEW, NEWEST = "13.5-aaaaaaaa", "13.6-bbbbbbbb", "14.2-cccccccc"
 
@@ -45,6 +45,7 @@ class Server:
     registry: Registry
     version: str = NEW
     per_minute: float = 60
+    worker: str = "server-1"
     seconds: float = 1000
 
     def __post_init__(self) -> None:
@@ -55,6 +56,7 @@ class Server:
             self.registry,
             index.add,
             self.version,
+            self.worker,
             self.per_minute,
             clock,
             Effects(),
@@ -153,6 +155,32 @@ def test_reading_goes_on_after_a_restart(store: Store) -> None:
     first = Server(store, Registry()).run()
     rest = Server(store, Registry()).run_until_done()
     assert sorted(first + rest) == ["app-0", "app-1", "app-2"]
+
+
+def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
+    for number in range(4):
+        scanned(store, f"app-{number}", OLD, day=20 - number)
+    first, second = Server(store, Registry()), Server(store, Registry(), worker="server-2")
+    for server in (first, second):
+        store.workers.add(Worker(server.worker, "host", "1", (), {}, started_at=NOW, seen_at=NOW))
+    assert first.run() == ["app-0"]
+    assert second.run() == []
+    assert first.run(after=1) == ["app-1"]
+    store.workers.give_up(first.worker)
+    assert second.run(after=IDLE_SECONDS) == ["app-2", "app-3"]
+    assert first.run(after=1) == []
+
+
+def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: Store) -> None:
+    for number in range(2):
+        scanned(store, f"app-{number}", OLD, day=20 - number)
+    old, new = Server(store, Registry()), Server(store, Registry(), version=NEWEST, worker="server-2")
+    for server in (old, new):
+        store.workers.add(Worker(server.worker, "host", "1", (), {}, started_at=NOW, seen_at=NOW))
+    assert old.run() == ["app-0"]
+    assert new.run(after=1) == ["app-0"]
+    assert old.run(after=1) == []
+    assert new.run(after=1) == ["app-1"]
 
 
 def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:

@@ -121,15 +121,11 @@ def assemble(
 
 
 def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
-    """This process as a worker.
-
-    SQLite has one server process, and the next one continues its workflows: their ids are the same. On Postgres, an id
-    is never used again.
-    """
-    node = socket.gethostname()
-    name = store.database.process if store.database.is_shared else "server"
-    now = clock.now()
-    return Worker(name, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now)
+    """This process as a worker."""
+    node, now = socket.gethostname(), clock.now()
+    return Worker(
+        store.workers.own_id, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now
+    )
 
 
 def _receive_signals(

@@ -343,7 +343,14 @@ def make_use_cases(
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         rereading=Rereading(
-            store, adapters.read_image, fleet_index.add, scanner, settings.rereads_per_minute, clock, effects
+            store,
+            adapters.read_image,
+            fleet_index.add,
+            scanner,
+            store.workers.own_id,
+            settings.rereads_per_minute,
+            clock,
+            effects,
         ),
         scan_runner=scan_runner,
         service_repair=ServiceRepair(store, adapters.targets, clock, effects),

@@ -18,7 +18,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, UnavailableError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
-from dockgate.store.records import Scan
+from dockgate.store.records import Scan, WorkerState
 
 # Images that one call reads at most, so that a pause of the server is not made up for all at once.
 BURST = 5
@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 class Rereading:
     """Reads images again, at most `per_minute`; 0 for never. `version` is our scanner's.
 
+    One worker of all servers does, which knows how fast it goes and which registries do not answer: this process if it
+    is the `worker` of this id. Another one goes on where it ends, or comes with a newer scanner.
+
     `index` takes an image into the fleet index, whose next renewal judges it. `monotonic` counts seconds.
     """
 
@@ -46,6 +49,7 @@ class Rereading:
     read_image: ImageReader
     index: Callable[[str], None]
     version: str
+    worker: str
     per_minute: float
     clock: ServerClock
     effects: Effects
@@ -72,6 +76,9 @@ class Rereading:
         count = int(self._credit)
         if not count:
             return
+        if not self.store.rereads.take_turn(self.worker, self.version, self._is_replaced):
+            self._idle_until = now + IDLE_SECONDS
+            return
         running = {entry.digest for entry in self.store.exposures.running()}
         candidates = self.store.rereads.read_by(older, running, count + len(self._failed) + MARGIN)
         due = [scan for scan in candidates if self._is_due(scan, now)][:count]
@@ -79,6 +86,11 @@ class Rereading:
             if self._is_due(scan, now):  # its registry may have failed a moment ago
                 self._credit -= 1
                 self._read(scan)
+
+    def _is_replaced(self, worker: str, version: str) -> bool:
+        """Whether this process may read in place of another worker."""
+        has_ended = all(entry.id != worker or entry.state is WorkerState.LOST for entry in self.store.workers.list())
+        return has_ended or is_older_scanner(version, self.version)
 
     def _read(self, scan: Scan) -> None:
         registry = _registry(scan)

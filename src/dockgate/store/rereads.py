@@ -1,6 +1,6 @@
 """Images that an older scanner has read, and what a newer one reads in them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import Connection, case, delete, insert, literal, or_, select, update
 
@@ -10,8 +10,11 @@ from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import Scan, ScanState
 from dockgate.store.schema import scan_inventories, scans
-from dockgate.store.schema_fleet import fleet_images
+from dockgate.store.schema_fleet import fleet_images, fleet_state
+from dockgate.store.statements import insert_if_new, lock_name
 
+# The name of the row of `fleet_state` with the worker that reads images again, and its version of the scanner.
+_READER = "reader"
 _DONE = scans.c.state == ScanState.DONE
 
 
@@ -43,6 +46,26 @@ class Rereads:
         )
         with self._database.read() as connection:
             return [Scan(**row) for row in connection.execute(query).mappings()]
+
+    def take_turn(self, worker: str, version: str, is_replaced: Callable[[str, str], bool]) -> bool:
+        """Make a worker the one that reads images again, by its version of the scanner. Returns whether it is.
+
+        One worker is, until `is_replaced` says of it (by its id and version) that another one may take its place.
+        """
+        turn = f"{worker} {version}"
+        present = select(fleet_state.c.value).where(fleet_state.c.name == _READER)
+        with self._database.read() as connection:
+            if connection.scalar(present) == turn:
+                return True
+        with self._database.write() as connection:
+            lock_name(connection, fleet_state, _READER)
+            if insert_if_new(connection, fleet_state, {"name": _READER, "value": turn}):
+                return True
+            of_worker, _, of_version = str(connection.scalar(present)).rpartition(" ")
+            if of_worker != worker and not is_replaced(of_worker, of_version):
+                return False
+            connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))
+            return True
 
     def record(self, scan: Scan, inventories: Sequence[Inventory], scanner: str, now: str) -> bool:
         """Replace the inventories of a finished scan by those that the version `scanner` has read.

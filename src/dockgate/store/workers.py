@@ -20,6 +20,15 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def own_id(self) -> str:
+        """The id of this process.
+
+        SQLite has one server process, and the next one continues its workflows: their ids are the same. On Postgres, an
+        id is never used again.
+        """
+        return self._database.process if self._database.is_shared else "server"
+
     def add(self, worker: Worker) -> None:
         """Add a worker. One that has the same id is replaced: an earlier process of a single server."""
         with self._database.write() as connection:
