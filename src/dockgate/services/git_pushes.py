@@ -44,7 +44,7 @@ class GitPushes:
     def accept(
         self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
     ) -> Sequence[Event]:
-        """Record a finished push, and store an event for each branch that moved.
+        """Record a finished push, and store an event for each of its branches that moved; without `updates`, of all.
 
         `by` is the principal who pushed with the token of this id, "" where unknown: before there are principals, and
         after a crash between the push and this call. `updates` are the references that the push changed, () where
@@ -52,19 +52,22 @@ class GitPushes:
 
         Returns the events of the branches in `updates`, stored now or before; their pipelines start in the background.
         """
-        # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher.
+        # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher. Pushes
+        # into one repository wait for each other here for two calls of git, and for none of other repositories.
         with self._locks[repository]:
             self._unobserved.add(repository)
             if push or updates:
                 name = push or uuid.uuid4().hex
                 self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
             heads = self.source.heads(repository)
-            observe = self.store.events.record_heads
-            events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self.clock.now(), by)
+            # Not branches of others: whose push is moving one at this moment will record it.
+            moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
+            branches = moved if updates else None
+            observe, now = self.store.events.record_heads, self.clock.now()
+            events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
             self._unobserved.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
-        moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
         return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
 
     def commit(self, files: RepositoryFiles, repository: str, edit: FileEdit, by: str, token: str) -> str:
@@ -91,9 +94,8 @@ class GitPushes:
         if self.source.heads(repository).get(branch) != commit:
             files.move(repository, branch, None, commit)
         self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, "", (update,))
-        # Not the other branches: another push may be moving one at this moment.
-        observe, now = self.store.events.record_head, self.clock.now()
-        for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, branch, commit, now, by):
+        observe, heads, now = self.store.events.record_heads, {branch: commit}, self.clock.now()
+        for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, [branch]):
             self.starter.start_event(event.id)
 
     def recover(self) -> None:

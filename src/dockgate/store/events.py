@@ -1,6 +1,6 @@
 """Events, and the branch heads that push events are made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
@@ -22,28 +22,28 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_heads(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
+    def record_heads(
+        self,
+        repository: str,
+        heads: Mapping[str, str],
+        now: str,
+        by: str = "",
+        branches: Collection[str] | None = None,
+    ) -> Sequence[Event]:
         """Compare a repository's branches with those last recorded, record them, and add an event for each push.
 
-        `by` is who pushed. The id of a push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n
-        counts the branch's moves from 1: a branch that returns to an earlier commit has moved once more. A deleted
-        branch keeps its count and has no event; its return is a move.
+        `by` is who pushed. With `branches`, only these are compared: others are left as they are recorded. The id of a
+        push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's moves from
+        1: a branch that returns to an earlier commit has moved once more. A deleted branch keeps its count and has no
+        event; its return is a move.
         """
         with self._database.read() as connection:
-            if not _find_moves(_recorded_heads(connection, repository), heads):
+            if not _find_moves(_recorded_heads(connection, repository), heads, branches):
                 return ()
         with self._database.write() as connection:
             lock_name(connection, heads_table, repository)
             recorded = _recorded_heads(connection, repository)
-            return _record_moves(connection, repository, recorded, _find_moves(recorded, heads), now, by)
-
-    def record_head(self, repository: str, branch: str, head: str, now: str, by: str) -> Sequence[Event]:
-        """Record the head of one branch like `record_heads`; the others are left as they are recorded."""
-        with self._database.write() as connection:
-            lock_name(connection, heads_table, repository)
-            recorded = _recorded_heads(connection, repository)
-            moved = {branch: head} if recorded.get(branch, ("", 0))[0] != head else {}
-            return _record_moves(connection, repository, recorded, moved, now, by)
+            return _record_moves(connection, repository, recorded, _find_moves(recorded, heads, branches), now, by)
 
     def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
@@ -87,11 +87,13 @@ def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[
     return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
 
 
-def _find_moves(recorded: Mapping[str, tuple[str, int]], present: Mapping[str, str]) -> dict[str, str]:
-    """The branches that moved: branch -> new commit, "" for a deleted one. Sorted by branch."""
+def _find_moves(
+    recorded: Mapping[str, tuple[str, int]], present: Mapping[str, str], branches: Collection[str] | None
+) -> dict[str, str]:
+    """Those of the branches (None: of all) that moved: branch -> new commit, "" for a deleted one. Sorted."""
     return {
         branch: present.get(branch, "")
-        for branch in sorted({*recorded, *present})
+        for branch in sorted({*recorded, *present} if branches is None else branches)
         if present.get(branch, "") != recorded.get(branch, ("", 0))[0]
     }
 
