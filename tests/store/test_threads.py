@@ -1,5 +1,6 @@
 """Concurrent calls, of many threads and of two stores on one folder, have their effect once."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
 import pytest
+from sqlalchemy import text
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
 from dockgate.delivery.model import Answer, ApprovalState, RunState
@@ -129,3 +132,15 @@ def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store])
     names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content) and None))
     assert stores[0].blobs.path(names.pop()).read_bytes() == content
     assert len(set(names)) == 1
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_connection_in_use_is_closed_when_its_thread_gives_it_back(kind: str, tmp_path: Path) -> None:
+    with opened(kind, tmp_path) as store, store.database.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        store.database.close()
+        connection.execute(text("SELECT 1"))
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        driver.execute("SELECT 1")

@@ -51,6 +51,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from dockgate.shared.errors import StoreError, UsageError
 from dockgate.store.liveness import PROBE_SECONDS, Liveness, watched_connection
@@ -303,6 +304,8 @@ class Database:
             connection.execute(select(1))
 
     def close(self) -> None:
+        """Close all connections; one that a thread still uses as soon as the thread gives it back."""
+        event.listen(self.engine, "checkin", _close_connection)
         self.engine.dispose()
 
     @contextmanager
@@ -347,6 +350,10 @@ def _sqlstate(error: Exception) -> str | None:
     """The SQLSTATE of the error of Postgres that caused a StoreError. None for any other error."""
     cause = error.__cause__
     return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
+
+
+def _close_connection(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.close()
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
