@@ -76,7 +76,8 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
     person = {"name": "kim", "roles": [], "project_roles": [{"role": "developer", "repositories": "api/*"}]}
     site.server.post("/principals", person)
     assignment = (
-        "kind: PolicyAssignment\nname: {name}\nrepositories: [{name}/app, '{name}/*', 'other/{name}']\npolicy: of-{name}\n"
+        "kind: PolicyAssignment\nname: {name}\npolicy: of-{name}\n"
+        "repositories: [{name}/app, '{name}/*', 'other/{name}']\n"
     )
     waivers = {}
     for name in ("api", "web"):
