@@ -183,7 +183,7 @@ class Host:
         """The images in the storage of a repository's builds, by their ids."""
         sandbox = podman_service.runner(self.podman, SMALL, (), (), unsafe=False)
         lines: list[str] = []
-        job = Job(repository, [[*PODMAN, "images", "--quiet", *options]], [])
+        job = Job([[*PODMAN, "images", "--quiet", *options]], [])
         with build_places(self.podman).reserved(repository, lines.append) as folder:
             assert sandbox.has_disk(folder)
             sandbox.run(job, folder, lines.append)

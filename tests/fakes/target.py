@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
 
 
@@ -29,7 +29,7 @@ class MemoryTarget:
         self.fault = fault
         self._tasks: dict[str, Task] = {}
 
-    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         self._require_available()
         self.fault("before deploy")
         digest = require_image(service.name, definition).digest
@@ -39,7 +39,7 @@ class MemoryTarget:
             raise DeployError(f"{service.name}: revision {definition.revision} did not become healthy")
         self._run(service, definition)
         self.fault("after deploy")
-        return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+        return self.tasks(service.name)
 
     def tasks(self, service: str) -> Sequence[Task]:
         self._require_available()

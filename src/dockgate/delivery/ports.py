@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.attestations.statements import ListedKey
-from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition
+from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -304,12 +304,12 @@ class Target(Protocol):
     Everything is keyed by service name and revision. The target stores nothing; its state is what runs.
     """
 
-    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """Run `service.desired_count` healthy tasks of `definition`, then stop the tasks of other revisions.
 
-        Idempotent: called again, it only starts and stops what differs. If a task does not become healthy in time, it
-        runs `previous` again (None: nothing) and raises DeployError with the reason. Raises UnavailableError if the
-        engine is down.
+        Returns the tasks that run now. Idempotent: called again, it only starts and stops what differs. If a task does
+        not become healthy in time, it runs `previous` again (None: nothing) and raises DeployError with the reason.
+        Raises UnavailableError if the engine is down.
         """
         ...
 

@@ -100,15 +100,6 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """The result of a deployment: the tasks that run now."""
-
-    service: str
-    revision: int
-    tasks: tuple[Task, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ServiceChange:
     """A requested change of a service; None keeps a value. Image and revision of `definition` are ignored."""
 

@@ -80,8 +80,7 @@ class Deployments:
             definition = self._on_top_of(before, definition, key)
             self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
-            deployment = self.targets[service.target].deploy(service, definition, previous)
-            for task in deployment.tasks:
+            for task in self.targets[service.target].deploy(service, definition, previous):
                 self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
             self.store.services.set_revision(name, definition.revision, key.execution)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})

@@ -81,6 +81,6 @@ def test_a_service_or_container_that_ecs_lacks_is_told(ecs: InEcs) -> None:
 
 
 def test_a_task_in_ecs_tells_its_ports_and_its_start(ecs: InEcs) -> None:
-    (task,) = ecs.target.deploy(service(1, 1), definition(1, ecs.first_image), None).tasks
+    (task,) = ecs.target.deploy(service(1, 1), definition(1, ecs.first_image), None)
     assert task.started_at == "2026-11-24T10:00:00Z"
     assert (8080, 49_153) in task.ports

@@ -39,7 +39,7 @@ def page(task: Task) -> str:
 
 @pytest.mark.real
 def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
     assert page(task) == "one"
 
 
@@ -50,9 +50,9 @@ def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podma
         replace(definition(n, image), ports=ports) for n, image in ((1, podman.first_image), (2, podman.second_image))
     )
     sick = replace(impatient(3, podman.sick), ports=ports)
-    (task,) = target.deploy(service(1, 1), first, None).tasks
+    (task,) = target.deploy(service(1, 1), first, None)
     assert page(task) == "one"
-    (task,) = target.deploy(service(1, 1), two, first).tasks
+    (task,) = target.deploy(service(1, 1), two, first)
     assert (page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
     with pytest.raises(DeployError, match="Revision 2 runs again"):
         target.deploy(service(1, 2), sick, two)
@@ -131,7 +131,7 @@ def test_a_stranger_under_a_tasks_name_does_not_stay(podman: Podman, target: Pod
 @pytest.mark.real
 def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: PodmanTarget) -> None:
     revision = definition(1, podman.first_image)
-    first, second = target.deploy(service(2, 1), revision, None).tasks
+    first, second = target.deploy(service(2, 1), revision, None)
     podman.host.podman.run("stop", "--time=1", first.id)
     podman.host.podman.run("rm", "--force", "--time=0", second.id)
     assert len(facts(target)) == 1
@@ -141,7 +141,7 @@ def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: Podman
 
 @pytest.mark.real
 def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
 
     def pid() -> int:
         return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))
@@ -156,7 +156,7 @@ def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: Podma
 def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman: Podman) -> None:
     target = PodmanTarget(podman.host.podman.url, podman.host.podman.network, login=podman.host.login, grace=1)
     check = replace(HTTP, start_period=2, timeout=0.5)
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None)
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
     until(lambda: [task.state for task in target.tasks("web")] == [TaskState.UNHEALTHY])
     assert target.restart("web", task.id)

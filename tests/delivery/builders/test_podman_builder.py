@@ -40,7 +40,7 @@ class Runner:
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
         self.jobs.append(job)
-        return self.outcomes.pop(0) if self.outcomes else Outcome(None, 0, "", archive(folder))
+        return self.outcomes.pop(0) if self.outcomes else Outcome(None, "", archive(folder))
 
 
 def archive(folder: Path) -> IO[bytes]:
@@ -140,7 +140,7 @@ def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> N
 def test_a_base_that_the_disk_has_is_not_loaded_again_until_the_disk_is_new(system: System) -> None:
     system.build("one")
     system.build("two")
-    system.runner.outcomes = [Outcome(0, 1, "", is_full=True)]
+    system.runner.outcomes = [Outcome(0, "", is_full=True)]
     with pytest.raises(BuildError, match="bytes of disk"):
         system.build("three")
     system.build("four")
@@ -163,7 +163,7 @@ def test_a_base_that_a_build_does_not_name_is_taken_from_the_disk_first(system: 
 def test_a_base_that_cannot_be_taken_away_ends_with_its_disk(system: System) -> None:
     system.build("one")
     write(system.source, {"Dockerfile": "FROM other\n"})
-    system.runner.outcomes = [Outcome(0, 125, "no such image")]
+    system.runner.outcomes = [Outcome(0, "no such image")]
     with pytest.raises(UnavailableError):
         system.build("two")
     assert system.runner.disks == 2
@@ -185,20 +185,20 @@ def test_an_image_that_does_not_lie_on_its_base_is_not_pushed(system: System) ->
 def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(SMALL.disk + 1)
-    system.runner.outcomes = [Outcome(None, 0, "", (tmp_path / "sparse").open("rb"))]
+    system.runner.outcomes = [Outcome(None, "", (tmp_path / "sparse").open("rb"))]
     with pytest.raises(BuildError, match="larger than a build's disk"):
         system.build()
 
 
 @pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
 def test_only_a_build_step_is_the_dockerfiles_fault(system: System, failed: int, error: type[Exception]) -> None:
-    system.runner.outcomes = [Outcome(failed, 1, "last words")]
+    system.runner.outcomes = [Outcome(failed, "last words")]
     with pytest.raises(error, match="last words"):
         system.build()
 
 
 def test_no_image_is_no_success(system: System) -> None:
-    system.runner.outcomes = [Outcome(None, 0, "", None)]
+    system.runner.outcomes = [Outcome(None, "", None)]
     with pytest.raises(UnavailableError, match="left no image"):
         system.build()
 

@@ -163,7 +163,6 @@ class PodmanBuilder:
             *prune,
         ]
         job = Job(
-            request.repository,
             commands,
             [(request.context, paths.context), (scratch, paths.scratch)]
             + ([(self._ca_bundle, paths.ca_bundle)] if self._ca_bundle is not None else []),

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._ecs import (
     SERVICE,
     Revision,
@@ -51,7 +51,7 @@ class EcsTarget:
         self._revisions: dict[str, Revision] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
         require_image(service.name, definition)
         with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
@@ -61,7 +61,7 @@ class EcsTarget:
                 self._wait(service, definition, revision.arn)
             except DeployError as error:
                 raise self._rolled_back(service, definition, revision, previous, error) from error
-            return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+            return self.tasks(service.name)
 
     def tasks(self, service: str) -> Sequence[Task]:
         """Those that ECS means to keep running: the ones that ended it replaces by itself."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.service_model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
 from dockgate.shared.errors import DeployError
@@ -42,7 +42,7 @@ class PodmanTarget:
         self._grace = grace
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """A port of the host can be had once: tasks with a fixed one stop before their successors start.
 
         Others stop when those are healthy.
@@ -54,7 +54,7 @@ class PodmanTarget:
                 self._replace(service, definition)
             except DeployError as error:
                 raise self._rolled_back(service, definition, previous, error) from error
-            return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
+            return self.tasks(service.name)
 
     def tasks(self, service: str) -> Sequence[Task]:
         return [self._task(container) for container in self._engine.containers(service)]

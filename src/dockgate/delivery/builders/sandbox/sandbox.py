@@ -123,7 +123,6 @@ class Job:
     their paths in the box.
     """
 
-    repository: str
     commands: Sequence[Sequence[str]]
     read_only: Sequence[tuple[Path, str]]
     silent: frozenset[int] = frozenset()
@@ -139,7 +138,6 @@ class Outcome:
     """
 
     failed: int | None
-    code: int
     last: str
     result: IO[bytes] | None = None
     is_full: bool = False
@@ -315,7 +313,7 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
     failed = answer["failed"] if answer["code"] else None
     # podman deletes what a step wrote before it ends, so the output is used; at worst the repository loses its cache.
     is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
-    return Outcome(failed, answer["code"], last, result, is_full)
+    return Outcome(failed, last, result, is_full)
 
 
 def _is_attached(disk: Path) -> bool:
