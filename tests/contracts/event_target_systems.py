@@ -33,8 +33,6 @@ EVENT: dict[str, Any] = {
     "resources": [],
     "detail": {"service": "web", "summary": "CVE-2026-1"},
 }
-
-
 MESSAGE = Message(
     key="tell/service.at_risk/web/1",
     rule="tell",
@@ -44,14 +42,8 @@ MESSAGE = Message(
     text="CVE-2026-1\nin flask",
     subject="service web",
 )
-
-
 SECRET = "whsec_" + "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IQ=="
-
-
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-
-
 ACCOUNT = "123456789012"
 
 

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from tests.scenarios.route_table import ROUTES
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.test_routes import ROUTES, Callers
+from tests.scenarios.test_routes import Callers
 
 from dockgate.identity.model import Permission
 

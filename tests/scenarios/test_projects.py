@@ -15,8 +15,8 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import advisory
+from tests.scenarios.route_table import ROUTES, V
 from tests.scenarios.server import SECRET, ServerSystem
-from tests.scenarios.test_routes import ROUTES, V
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import Role

@@ -20,8 +20,6 @@ from dockgate.store import Store
 from dockgate.store.records import OutboxKind
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
-
-
 REJECTED = Answer(ApprovalState.REJECTED, "1 CRITICAL finding", "sha256:verdict")
 
 
