@@ -15,7 +15,6 @@ from dockgate.cli.listing_output import (
     print_answer,
     print_json,
     print_list,
-    print_table,
     short_reference,
 )
 from dockgate.cli.options import FILE
@@ -33,12 +32,8 @@ def command() -> None:
 def list_policies(output_format: str) -> None:
     """List policies."""
     policies = Client().get("policies")
-    if output_format == "json":
-        print_json(policies)
-        return
-    print_table(
-        ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), [_row(policy["name"], policy) for policy in policies], ""
-    )
+    rows = (_row(policy["name"], policy) for policy in policies)
+    print_list(policies, output_format, ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), rows)
 
 
 @command.command()

@@ -33,14 +33,25 @@ class _Items(FunctionElement[str]):
     type = Text()
 
 
+class _Numbers(FunctionElement[int]):
+    """The items of a JSON array of whole numbers, as the rows of a subquery."""
+
+    inherit_cache = True
+    type = Integer()
+
+
 @compiles(_Items, "sqlite")
-def _items_of_sqlite(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Numbers, "sqlite")
+def _compile_for_sqlite(items: _Items | _Numbers, compiler: SQLCompiler, **options: Any) -> str:
     return f"(SELECT value FROM json_each{compiler.process(items.clause_expr, **options)})"  # noqa: S608 - a parameter
 
 
 @compiles(_Items, "postgresql")
-def _items_of_postgres(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(SELECT json_array_elements_text(CAST({compiler.process(items.clause_expr, **options)} AS json)))"
+@compiles(_Numbers, "postgresql")
+def _compile_for_postgres(items: _Items | _Numbers, compiler: SQLCompiler, **options: Any) -> str:
+    kind = "integer" if isinstance(items, _Numbers) else "text"
+    array = compiler.process(items.clause_expr, **options)
+    return f"(SELECT CAST(json_array_elements_text(CAST({array} AS json)) AS {kind}))"
 
 
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
@@ -49,24 +60,6 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
     return column.bool_op("IN")(_Items(bindparam(parameter, type_=Text)))
-
-
-class _Numbers(FunctionElement[int]):
-    """The items of a JSON array of whole numbers, as the rows of a subquery."""
-
-    inherit_cache = True
-    type = Integer()
-
-
-@compiles(_Numbers, "sqlite")
-def _numbers_of_sqlite(items: _Numbers, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(SELECT value FROM json_each{compiler.process(items.clause_expr, **options)})"  # noqa: S608 - a parameter
-
-
-@compiles(_Numbers, "postgresql")
-def _numbers_of_postgres(items: _Numbers, compiler: SQLCompiler, **options: Any) -> str:
-    array = compiler.process(items.clause_expr, **options)
-    return f"(SELECT CAST(json_array_elements_text(CAST({array} AS json)) AS integer))"
 
 
 def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
