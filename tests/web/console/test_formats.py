@@ -13,6 +13,14 @@ from dockgate.web.console import formats
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
+def test_long_names_break_between_words_and_cannot_act() -> None:
+    text = 'ContainerCheck/Approval: <b>"\u202e'
+    parts = str(formats.breakable(text)).removeprefix('<bdi class="foreign">').removesuffix("</bdi>").split("<wbr>")
+    assert parts[:2] == ["Container", "Check/"]
+    assert parts[2].startswith("Approval: &lt;b&gt;&#34;")
+    assert "\u202e" not in parts[2]
+
+
 @pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])
 def test_every_state_has_a_mark(state: str) -> None:
     assert formats.mark(state).word != "Unknown"

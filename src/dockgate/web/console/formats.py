@@ -1,5 +1,6 @@
 """How the console writes states, times and text from outside. Pure."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.terminal_text import visible
 
+# Where a line may break in a name.
+_BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 # Hexadecimal digits of a digest that people see.
 DIGEST_LENGTH = 12
 # Bars of a severity; None: unknown.
@@ -109,6 +112,12 @@ def package_path(purl: str, name: str = "") -> str:
 def foreign(text: str) -> Markup:
     """Text from an image, a commit or another person: isolated, with invisible characters made visible."""
     return Markup('<bdi class="foreign">{}</bdi>').format(visible(text))
+
+
+def breakable(text: str) -> Markup:
+    """Foreign text whose long names may break after a slash and between CamelCase words, instead of anywhere."""
+    parts = Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
+    return Markup('<bdi class="foreign">{}</bdi>').format(parts)
 
 
 def when(text: str | None) -> Markup:

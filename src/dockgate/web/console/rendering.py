@@ -166,6 +166,7 @@ _FUNCTIONS = (
     charts.share_bar,
     formats.ago,
     formats.bars,
+    formats.breakable,
     formats.foreign,
     formats.line_breaks,
     formats.mark,
