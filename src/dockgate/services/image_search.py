@@ -182,7 +182,10 @@ class ImageSearch:
         is_limited = who is not None and who.is_limited
         if not pattern and not is_limited:
             return None
-        return [name for name in self.repositories(who) if not pattern or patterns.matches(name, pattern)]
+        names = self.repositories(who)
+        chosen = [name for name in names if not pattern or patterns.matches(name, pattern)]
+        # All that there are need no filter, which would look for each image's repository among them.
+        return None if len(chosen) == len(names) and not is_limited else chosen
 
 
 def _summary(
