@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import until
+from tests.scenarios.live import SERVICE, until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.queries import statements_of
 from tests.scenarios.server import ServerSystem
@@ -52,6 +52,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_a_page_needs_few_queries(site: Site, path: str) -> None:
     verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
     path = path.replace("IMAGE", site.rejected).replace("VERDICT", verdict).replace("EXECUTION", site.execution)
+    assert _count(site, path) <= MOST
+
+
+@pytest.mark.parametrize("path", ["/", "/running"])
+def test_more_services_need_no_more_queries(site: Site, path: str) -> None:
+    for number in range(MOST):
+        site.server.apply(SERVICE.format(name=f"more-{number}", count=1))
     assert _count(site, path) <= MOST
 
 

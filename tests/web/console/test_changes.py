@@ -26,3 +26,9 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
         assert change.sentence, event.detail_type
         assert change.href.startswith("/"), event.detail_type
     assert kinds == set(KINDS)
+
+
+def test_an_event_without_what_it_should_have_is_left_out() -> None:
+    for kind in KINDS:
+        for body in ({}, {"detail": None}, {"detail": {}}):
+            assert change_of(StoredEvent(1, "a", "dockgate", kind, "x", "", None, None, body)) is None

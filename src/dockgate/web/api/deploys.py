@@ -63,7 +63,13 @@ class Change:
 
 def visible_services(who: Caller, server: WebServices) -> list[Service]:
     """The services that the caller may see: for limited callers, those that run an image of their repositories."""
-    return [service for service in server.store.services.list() if _may_see(who, service, server)]
+    services = server.store.services.list()
+    if not who.is_limited:
+        return list(services)
+    running = server.store.exposures.running()
+    reached = (entry for entry in running if who.reaches(repository=entry.reference.repository_in(server.registry)))
+    names = {entry.service for entry in reached}
+    return [service for service in services if service.name in names]
 
 
 def _may_see(who: Caller, service: Service, server: WebServices) -> bool:
@@ -85,8 +91,9 @@ def _require_service(who: Caller, name: str, server: WebServices) -> Service:
 def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
     """List services that the caller may see, with their image and running tasks."""
     summaries = []
+    images = {entry.service: entry.reference for entry in server.store.exposures.running()}
     for service in visible_services(who, server):
-        image = server.store.services.definition(service.name, service.revision).image
+        image = images.get(service.name)
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
         summaries.append(ServiceSummary(service, str(image) if image else None, running))

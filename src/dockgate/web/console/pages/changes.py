@@ -52,8 +52,17 @@ def find_changes(server: WebServices, who: Caller, since: str) -> tuple[Sequence
 
 
 def change_of(event: StoredEvent) -> Change | None:
-    """An event in words; None for one that another event says, too."""
-    detail: Mapping[str, Any] = event.body["detail"]
+    """An event in words; None for one that another event says, too, and for one that lacks what the words need.
+
+    An event may be of another version of the server, and one of them must not keep a page from opening.
+    """
+    try:
+        return _in_words(event, event.body["detail"])
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
     match event.detail_type:
         case "deploy.succeeded":
             return _of_service(event, RunState.SUCCEEDED, _deployed(detail))
@@ -71,7 +80,9 @@ def change_of(event: StoredEvent) -> Change | None:
             name, sentence = str(detail["pipeline"]), f"A fix was found: {detail['summary']}"
             return Change("FixFound", name, sentence, f"/pipelines/{name}", event.at)
         case "service.at_risk":
-            return _of_service(event, "AtRisk", str(detail["summary"]))
+            return _of_service(
+                event, "AtRisk", str(detail.get("summary") or "Its policy rejects the image that it runs.")
+            )
         case "service.recovered":
             return _of_service(event, "Recovered", "It is no longer at risk.")
         case "service.unhealthy":
