@@ -30,7 +30,7 @@ from dockgate.config import Settings, from_environment
 from dockgate.delivery.labels import parse_labels
 from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.delivery.service_model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
@@ -112,16 +112,16 @@ class SharedTarget:
         self._seconds = seconds
         folder.mkdir(parents=True, exist_ok=True)
 
-    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         self._record.write(f"begin deploy {service.name} {definition.revision}")
         time.sleep(self._seconds)
         with self._opened(service.name) as target:
-            deployment = target.deploy(service, definition, previous)
+            tasks = target.deploy(service, definition, previous)
             for task in target.started:
                 self._record.write(f"start {task}")
         time.sleep(self._seconds)
         self._record.write(f"end deploy {service.name} {definition.revision}")
-        return deployment
+        return tasks
 
     def tasks(self, service: str) -> Sequence[Task]:
         with self._opened(service) as target:
