@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dockgate.gate import evaluate, rules
-from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.model import Policy, VerdictCase
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
@@ -57,9 +57,10 @@ def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterat
 
 def policy(**limits: object) -> Policy:
     all_rules = rules.load()
-    settings = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in all_rules}
+    settings = {rule.name: limits if rule.name == "max_findings" else rule.mandatory_settings for rule in all_rules}
     return make_policy(
-        "bench", {rule.name: (in_full(rule, use),) for rule in all_rules if (use := settings[rule.name]) is not None}
+        "bench",
+        {rule.name: (complete_settings(rule, use),) for rule in all_rules if (use := settings[rule.name]) is not None},
     )
 
 
