@@ -2,13 +2,15 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.server import SECRET, ServerSystem
 
-from dockgate.web.request_limits import MAX_BODY, MAX_UPLOAD
+from dockgate.web.request_limits import MAX_BODY, MAX_OPEN_FORM, MAX_UPLOAD
+from dockgate.web.threads import MAX_OPEN_FORMS_EACH
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -88,3 +90,22 @@ def test_hostile_json_is_refused(server: ServerSystem, text: str) -> None:
     headers = {"Content-Type": "application/json"}
     answer = slow_http.post(f"{server.url}/api/v1/executions/none-1/stop", content=text, headers=headers)
     assert answer.status_code in (400, 422), answer.text
+
+
+OPEN_FORM = ("Sec-Fetch-Site: same-origin", "Content-Type: application/x-www-form-urlencoded")
+
+
+def test_a_form_without_a_session_is_small(server: ServerSystem) -> None:
+    announced = f"Content-Length: {MAX_OPEN_FORM + 1}"
+    assert head_alone(server, "POST", "/signin", *OPEN_FORM, announced).split()[1] == b"413"
+
+
+def test_forms_that_stall_are_few_at_one_address(server: ServerSystem) -> None:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    head = "\r\n".join(["POST /signin HTTP/1.1", f"Host: {host}:{port}", *OPEN_FORM, "Content-Length: 9", "", ""])
+    with ExitStack() as stack:
+        for _ in range(MAX_OPEN_FORMS_EACH):
+            stalled = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            stalled.sendall(head.encode())
+        assert head_alone(server, "POST", "/signin", *OPEN_FORM, "Content-Length: 9").split()[1] == b"429"
+        assert server.get("/health")

@@ -16,6 +16,7 @@ from tests.store.factories import IMAGE, approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
+from dockgate.web.authorization import MAX_REFUSALS, MAX_SUBJECT
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -198,6 +199,16 @@ def test_every_changing_call_is_audited_with_its_status(people: People) -> None:
     assert (pushed["subject"], pushed["status"]) == ("/git/web.git/git-receive-pack", 403)
     theirs = people.ask("security", "GET", "/api/v1/audit?by=viewer").json()
     assert {entry["who"] for entry in theirs} == {"viewer"}
+
+
+def test_refused_calls_do_not_fill_the_audit_log(people: People) -> None:
+    people.post("admin", "/principals", {"name": "vera", "roles": ["viewer"]})
+    people.tokens["vera"] = people.token("vera")
+    for _ in range(MAX_REFUSALS + 5):
+        assert people.ask("vera", "POST", f"/api/v1/executions/{'x' * 20_000}/stop", {}).status_code == 403
+    entries = people.ask("security", "GET", f"/api/v1/audit?by=vera&limit={MAX_REFUSALS * 2}").json()
+    assert [entry["status"] for entry in entries] == [403] * MAX_REFUSALS
+    assert {len(entry["subject"]) for entry in entries} == {MAX_SUBJECT + 1}
 
 
 def test_tokens_record_their_last_use(people: People) -> None:

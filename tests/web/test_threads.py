@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 
 import pytest
 from starlette.concurrency import run_in_threadpool
@@ -39,6 +40,33 @@ def test_one_principal_cannot_take_all_slots(kind: str) -> None:
         assert await run("mallory", lambda: True), "a turn is given back"
 
     _play(play)
+
+
+SLOTS = {
+    "bodies": (Threads.receiving, limits.MAX_BODIES, limits.MAX_BODIES_EACH),
+    "open forms": (Threads.receiving_open_form, limits.MAX_OPEN_FORMS, limits.MAX_OPEN_FORMS_EACH),
+}
+
+
+@pytest.mark.parametrize("kind", SLOTS)
+def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
+    slot_of, most, most_each = SLOTS[kind]
+
+    async def play() -> None:
+        threads = Threads(wait_seconds=0.01)
+        async with AsyncExitStack() as stack:
+            for _ in range(most_each):
+                await stack.enter_async_context(slot_of(threads, "mallory"))
+            with pytest.raises(BusyError, match=f"already receives {most_each} .* of yours"):
+                await stack.enter_async_context(slot_of(threads, "mallory"))
+            for number in range(most - most_each):
+                await stack.enter_async_context(slot_of(threads, f"developer-{number}"))
+            with pytest.raises(BusyError, match="too many"):
+                await stack.enter_async_context(slot_of(threads, "another"))
+        async with slot_of(threads, "mallory"):
+            pass
+
+    asyncio.run(play())
 
 
 def test_calls_that_wait_for_registries_do_not_block_others() -> None:

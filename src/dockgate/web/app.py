@@ -21,7 +21,13 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
 from dockgate.web import registry_endpoints
-from dockgate.web.authorization import AuditMiddleware, FailedAuthentications, authorized_caller
+from dockgate.web.authorization import (
+    MAX_REFUSALS,
+    AuditMiddleware,
+    FailedAuthentications,
+    RecentFailures,
+    authorized_caller,
+)
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.error_responses import add_error_schema
@@ -103,6 +109,7 @@ def _new_app(
     app.add_middleware(AuditMiddleware)
     app.state.server = server
     app.state.failed_authentications = FailedAuthentications()
+    app.state.refused_calls = RecentFailures(MAX_REFUSALS)
     app.state.threads = Threads()
     app.state.live_changes = LiveChanges(server.store.event_log.newest, server.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _error_response)

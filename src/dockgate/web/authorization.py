@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
-from dockgate.shared.errors import BusyError, UnknownCallerError
+from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
 from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
@@ -33,7 +33,12 @@ from dockgate.web.threads import Threads, threads_of
 API = "/api/v1"
 MAX_FAILURES = 20
 FAILURE_SECONDS = 60.0
-MAX_ADDRESSES = 10_000
+# Refused calls of one principal within FAILURE_SECONDS that the audit log records. Its entries are never deleted.
+MAX_REFUSALS = 60
+# Characters of a path in the audit log.
+MAX_SUBJECT = 300
+# Addresses or principals whose failures are counted at the same time.
+MAX_KEYS = 10_000
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +55,23 @@ _FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real
 _log = logging.getLogger(__name__)
 
 
+class RecentFailures:
+    """Counts failures of the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._of: dict[str, deque[float]] = {}
+
+    def count(self, key: str) -> bool:
+        """Count a failure, and return whether there are more than the limit now."""
+        now = time.monotonic()
+        while len(self._of) >= MAX_KEYS and key not in self._of:
+            del self._of[next(iter(self._of))]  # the oldest
+        times = self._of.setdefault(key, deque(maxlen=self._limit + 1))
+        times.append(now)
+        return len(times) > self._limit and times[0] > now - FAILURE_SECONDS
+
+
 class FailedAuthentications:
     """Counts invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
 
@@ -58,16 +80,11 @@ class FailedAuthentications:
     """
 
     def __init__(self) -> None:
-        self._of: dict[str, deque[float]] = {}
+        self._recent = RecentFailures(MAX_FAILURES)
 
     def count(self, address: str) -> None:
         """Count a failure. Raises BusyError when there are too many."""
-        now = time.monotonic()
-        while len(self._of) >= MAX_ADDRESSES and address not in self._of:
-            del self._of[next(iter(self._of))]  # the oldest
-        times = self._of.setdefault(address, deque(maxlen=MAX_FAILURES + 1))
-        times.append(now)
-        if len(times) > MAX_FAILURES and times[0] > now - FAILURE_SECONDS:
+        if self._recent.count(address):
             raise BusyError(
                 f"Too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds.",
                 f"Set DOCKGATE_TOKEN to a valid token, and retry in {FAILURE_SECONDS:g} seconds.",
@@ -126,14 +143,30 @@ class RequirePermission:
         return authorized
 
     def authorize(self, request: Request) -> Caller:
-        """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body."""
+        """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body.
+
+        Of the refused calls of a principal, the first MAX_REFUSALS in a minute are recorded.
+        """
         server: WebServices = request.app.state.server
         who = caller(request)
         permission = self.needed(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
-        if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
-            call = f"{request.method} {_template(request)}"
-            request.scope[_AUDITED] = begin_audit_entry(server, who, call, request.url.path)
+        is_audited = permission is not Permission.READ and request.method not in ("GET", "HEAD")
+        try:
+            request.scope[_CALLER] = permitted = self._permitted(request, who, permission)
+        except DeniedError:
+            refused: RecentFailures = request.app.state.refused_calls
+            is_audited = is_audited and not refused.count(who.name)
+            raise
+        finally:
+            if is_audited:
+                call = f"{request.method} {_template(request)}"
+                request.scope[_AUDITED] = begin_audit_entry(server, who, call, request.url.path)
+        return permitted
+
+    def _permitted(self, request: Request, who: Caller, permission: Permission) -> Caller:
+        """The caller with this permission or the alternative. Raises DeniedError without it."""
+        server: WebServices = request.app.state.server
         if self.alternative and not who.may(permission) and who.may(self.alternative):
             permission = self.alternative
         if not who.may_somewhere(permission):
@@ -141,7 +174,6 @@ class RequirePermission:
         who = replace(server.people.with_projects(who), permission=permission)
         if who.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             who.require(**_subject(request))
-        request.scope[_CALLER] = who
         return who
 
     def needed(self, request: Request) -> Permission:
@@ -162,12 +194,14 @@ class GuardedRoute(APIRoute):
             threads = await threads_of(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
+            who: Caller | None = request.scope.get(_CALLER)
             if is_json:
                 # Read here, because FastAPI turns errors of the body's limits into 400.
-                require_storable(await request.body())
-            if not takes_thread:
+                async with threads.receiving(who.name if who else ""):
+                    body = await request.body()
+                require_storable(body)
+            if not takes_thread or who is None:
                 return await handle(request)
-            who: Caller = request.scope[_CALLER]
             async with threads.calling(who.name):
                 return await handle(request)
 
@@ -210,6 +244,8 @@ def _template(request: Request) -> str:
 def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
     token = who.token.id if who.token else ""
+    if len(subject) > MAX_SUBJECT:
+        subject = f"{subject[:MAX_SUBJECT]}…"
     entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), who.name, token, call, subject)
     server.store.audit.begin(entry)
     return entry.id

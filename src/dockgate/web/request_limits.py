@@ -9,12 +9,16 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dockgate.services.first_admin import LINK_PATH
 from dockgate.shared.errors import TooLargeError, UsageError
 
 # Bytes of a call's JSON or YAML.
 MAX_BODY = 1 << 20
 # Bytes of a VEX document, a report of another scanner, or a registry notification.
 MAX_UPLOAD = 8 << 20
+# Bytes of a form that needs no session.
+MAX_OPEN_FORM = 8 << 10
+_OPEN_FORMS = ("/signin", LINK_PATH)
 _UPLOADS = re.compile(r"/registry/.*|/api/v1/vex|/api/v1/images/[^/]+/findings")
 _ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 # Headers that must not be repeated: a proxy might use the first and this server the last.
@@ -34,7 +38,7 @@ class BodySizeLimit:
         if scope["type"] != "http" or scope["path"].startswith("/git/"):
             await self._app(scope, receive, send)
             return
-        limit = MAX_UPLOAD if _UPLOADS.fullmatch(scope["path"]) else MAX_BODY
+        limit = _limit_of(scope["path"])
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         received = int(announced) if announced.isdigit() and int(announced) > limit else 0
 
@@ -49,6 +53,13 @@ class BodySizeLimit:
             return message
 
         await self._app(scope, limited, send)
+
+
+def _limit_of(path: str) -> int:
+    """The most bytes of a body for this path."""
+    if path in _OPEN_FORMS:
+        return MAX_OPEN_FORM
+    return MAX_UPLOAD if _UPLOADS.fullmatch(path) else MAX_BODY
 
 
 # The only repeatable parameters: the scopes of a registry token ("Token Authentication Specification"), and the filters

@@ -4,7 +4,7 @@ Calls wait for a slot in the event loop for a short time, without holding a thre
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -23,6 +23,10 @@ MAX_CALLS, MAX_CALLS_EACH = 40, 20
 MAX_REMOTE, MAX_REMOTE_EACH = 32, 8
 # Concurrent policy trials.
 MAX_TRIALS = 1
+# Bodies in memory that clients are sending: in total, per principal.
+MAX_BODIES, MAX_BODIES_EACH = 64, 8
+# The same for forms that need no session: in total, per address; and seconds that one waits.
+MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, OPEN_FORM_WAIT_SECONDS = 32, 4, 1.0
 # Seconds that a call waits for a slot.
 WAIT_SECONDS = 10.0
 
@@ -50,6 +54,7 @@ class Turns:
     def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
         self._all = asyncio.Semaphore(most)
         self._each: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most_each))
+        self._users: Counter[str] = Counter()
         self._work = work
         self._most_each = most_each
         self._wait_seconds = wait_seconds
@@ -58,11 +63,17 @@ class Turns:
     async def of(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for this principal. Raises BusyError."""
         own = f"The server already {self._work.format(self._most_each)} of yours."
-        async with (
-            turn(self._each[principal], self._wait_seconds, own),
-            turn(self._all, self._wait_seconds, f"The server {self._work.format('too many')} at once."),
-        ):
-            yield
+        self._users[principal] += 1
+        try:
+            async with (
+                turn(self._each[principal], self._wait_seconds, own),
+                turn(self._all, self._wait_seconds, f"The server {self._work.format('too many')} at once."),
+            ):
+                yield
+        finally:
+            self._users[principal] -= 1
+            if not self._users[principal]:  # else names that clients choose would add up
+                del self._users[principal], self._each[principal]
 
 
 class Threads:
@@ -74,6 +85,10 @@ class Threads:
         self._calls = Turns(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
         self._remote_calls = Turns(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
         self._trials = Turns(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
+        self._bodies = Turns(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
+        self._open_forms = Turns(
+            MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
+        )
 
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run quick work, without a limit per principal."""
@@ -82,6 +97,14 @@ class Threads:
     def calling(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot of the shared threads. Raises BusyError."""
         return self._calls.of(principal)
+
+    def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
+        """Take a slot for a body that is read into memory. Raises BusyError."""
+        return self._bodies.of(principal)
+
+    def receiving_open_form(self, address: str) -> AbstractAsyncContextManager[None]:
+        """Take a slot for a form that needs no session, of a client at this address. Raises BusyError."""
+        return self._open_forms.of(address)
 
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that needs only the processor or the store. Raises BusyError."""

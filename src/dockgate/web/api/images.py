@@ -256,7 +256,8 @@ async def findings(
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
     await threads.run_prompt(ImageVisibility(server.store, who).require_all, digest)
-    body = await request.body()
+    async with threads.receiving(who.name):
+        body = await request.body()
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 

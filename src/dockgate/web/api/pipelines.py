@@ -13,6 +13,8 @@ from dockgate.services.web_services import ServerStatus, WebServices
 from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
+from dockgate.web.authorization import authorized_caller
+from dockgate.web.threads import threads_of
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
@@ -58,12 +60,14 @@ async def apply(
 
 
 async def read_document(request: Request, name: str) -> str:
-    """Read the YAML of the body. Raises UsageError if it is too large or not UTF-8."""
+    """Read the YAML of the body. Raises UsageError if it is too large or not UTF-8, BusyError."""
+    threads, who = await threads_of(request), authorized_caller(request)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > DOCUMENT_LIMIT:
-            raise UsageError(f"{name} is larger than {DOCUMENT_LIMIT} bytes.", "Split the document.")
+    async with threads.receiving(who.name if who else ""):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > DOCUMENT_LIMIT:
+                raise UsageError(f"{name} is larger than {DOCUMENT_LIMIT} bytes.", "Split the document.")
     try:
         return body.decode()
     except UnicodeDecodeError as error:

@@ -134,7 +134,8 @@ async def upload(
     name: str = "document.json",
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
-    data = await request.body()
+    async with threads.receiving(who.name):
+        data = await request.body()
     return _document(await threads.run(who.name, server.exceptions.upload_vex, data, name[:200], who.name))
 
 

@@ -21,7 +21,8 @@ READ_SECONDS = 0.5
 STREAM_SECONDS = 50.0
 # How often a stream says that it is alive: proxies close silent connections after 30 seconds or more.
 ALIVE_SECONDS = 15.0
-MAX_STREAMS = 500
+# Open pages: in total, per principal.
+MAX_STREAMS, MAX_STREAMS_EACH = 500, 200
 # Events that are read at once. With more, every page is refreshed.
 MAX_EVENTS = 500
 
@@ -58,8 +59,10 @@ class LiveChanges:
 
         Raises BusyError when too many pages are open.
         """
-        if len(self._streams) >= MAX_STREAMS:
-            raise BusyError(f"More than {MAX_STREAMS} live pages are open.", "Reload the page now and then.")
+        own = sum(stream.who.name == who.name for stream in self._streams)
+        if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
+            most = f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
+            raise BusyError(f"More than {most} are open.", "Close some, or reload the page now and then.")
         stream = _Stream(who, subjects)
         self._streams.add(stream)
         if self._reader is None or self._reader.done():

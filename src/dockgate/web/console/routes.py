@@ -9,9 +9,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.web.authorization import GuardedRoute
+from dockgate.web.authorization import GuardedRoute, authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.rendering import render
+from dockgate.web.threads import threads_of
 
 # Fields of a form, and parts of the path of a page to return to.
 MAX_FIELDS = 100
@@ -41,9 +42,12 @@ def page_router() -> APIRouter:
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form, with lines that end by newlines, and without surrounding blanks except for texts.
 
-    Raises UsageError for a malformed body.
+    Raises UsageError for a malformed body, BusyError while too many others are received.
     """
-    body = await request.body()
+    threads, who = await threads_of(request), authorized_caller(request)
+    address = request.client.host if request.client else ""
+    async with threads.receiving(who.name) if who else threads.receiving_open_form(address):
+        body = await request.body()
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
                            max_num_fields=MAX_FIELDS)  # fmt: skip
