@@ -63,16 +63,17 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     await _require_repository(repository, server)
     require_plain(request)
     processes = _processes(request)
+    call = _post(repository, RECEIVE, request)
+    by, token = (who.name, who.token.id) if who.token else ("", "")
     async with processes.receiving(who.name):
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         body = await spool(request.stream(), server.scratch, server.push_limit, advice)
-    call = _post(repository, RECEIVE, request)
-    by, token = (who.name, who.token.id) if who.token else ("", "")
-    try:
-        push = Push(server, processes, call, body, requested_updates(body), by, token, audit_entry(request))
-    except BaseException:
-        body.close()
-        raise
+        try:
+            updates = await run_in_threadpool(requested_updates, body)
+            push = Push(server, processes, call, body, updates, by, token, audit_entry(request))
+        except BaseException:
+            body.close()
+            raise
     processes.keep_running(push.run())
     return PushResponse(push)
 

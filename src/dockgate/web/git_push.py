@@ -25,6 +25,8 @@ from dockgate.web.git_process import GitCall, GitProcesses
 
 # References that one push may change.
 MAX_UPDATES = 5000
+# Lines of one push that name the commits where a shallow clone ends.
+MAX_SHALLOW = 5000
 # Seconds that the response to a push waits for the executions that it starts, to list them.
 START_SECONDS = 3.0
 POLL_SECONDS = 0.05
@@ -43,18 +45,26 @@ _log = logging.getLogger(__name__)
 def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     """The reference updates that a push requests (gitprotocol-pack(5), "Reference Update Request").
 
-    Rewinds the file. Raises UsageError for unknown commands, such as signed pushes.
+    Rewinds the file. Raises UsageError for unknown commands, such as signed pushes, and for too many.
     """
     updates = []
+    shallow = 0
     try:
         while (line := _packet(body)) is not None:
             if match := _COMMAND.fullmatch(line):
                 old, new, ref = (part.decode("utf-8", "backslashreplace") for part in match.groups())
                 updates.append(RefUpdate(ref, old, new))
-            elif not _SHALLOW.fullmatch(line):
+            elif _SHALLOW.fullmatch(line):
+                shallow += 1
+            else:
                 raise UsageError("The push contains an unknown command.", "Push with `git push`.")
             if len(updates) > MAX_UPDATES:
                 raise UsageError(f"The push changes more than {MAX_UPDATES} references.", "Push in parts.")
+            if shallow > MAX_SHALLOW:
+                raise UsageError(
+                    f"The push comes from a shallow clone with more than {MAX_SHALLOW} ends.",
+                    "Fetch more history with `git fetch --unshallow`, then push again.",
+                )
     finally:
         body.seek(0)
     return tuple(updates)
