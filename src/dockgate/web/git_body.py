@@ -12,6 +12,8 @@ from dockgate.shared.errors import TooLargeError, UsageError
 
 # Bytes of a fetch request: about 300,000 object ids.
 MAX_NEGOTIATION = 16 << 20
+# Bytes by which gzip may enlarge data that it cannot compress.
+GZIP_OVERHEAD = 64 << 10
 # Bytes decompressed at a time.
 _STEP = 256 << 10
 
@@ -41,8 +43,12 @@ def require_plain(request: Request) -> None:
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes.", "Send the body uncompressed.")
 
 
-async def inflated(request: Request) -> AsyncIterator[bytes]:
-    """The chunks of a body, decompressed if it is gzip."""
+async def inflated(request: Request, limit: int, advice: str) -> AsyncIterator[bytes]:
+    """The chunks of a body, decompressed if it is gzip.
+
+    Raises TooLargeError with the advice beyond `limit` compressed bytes and GZIP_OVERHEAD. What they decompress to
+    is not limited.
+    """
     encoding = _encoding(request)
     if encoding not in ("", "gzip", "x-gzip"):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
@@ -51,11 +57,17 @@ async def inflated(request: Request) -> AsyncIterator[bytes]:
             yield chunk
         return
     stream = zlib.decompressobj(wbits=31)
+    received = 0
     try:
         async for chunk in request.stream():
-            while chunk and not stream.eof:
+            received += len(chunk)
+            if received > limit + GZIP_OVERHEAD:
+                raise TooLargeError(f"The compressed request body exceeds {limit + GZIP_OVERHEAD} bytes.", advice)
+            while chunk:
+                if stream.eof:
+                    raise UsageError("The request body continues after the gzip stream.", "Send one gzip stream.")
                 yield stream.decompress(chunk, _STEP)
-                chunk = stream.unconsumed_tail
+                chunk = stream.unused_data or stream.unconsumed_tail
     except zlib.error as error:
         raise UsageError(f"The request body is not gzip: {error}.", "Use gzip, or no encoding.") from None
     if not stream.eof:

@@ -53,7 +53,9 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Se
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
     call = _post(repository, UPLOAD, request)
-    body = await spool(inflated(request), server.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
+    advice = "Fetch fewer references at a time."
+    chunks = inflated(request, MAX_NEGOTIATION, advice)
+    body = await spool(chunks, server.scratch, MAX_NEGOTIATION, advice)
     return FetchResponse(server, _processes(request), who.name, call, body)
 
 
