@@ -1,13 +1,16 @@
 """Slots for git requests: no principal can take all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import IO, cast
 from uuid import uuid4
 
 import pytest
+from starlette.types import Message
 
-from dockgate.shared.errors import BusyError
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import BusyError, SlowBodyError
 from dockgate.web.git_process import (
     MAX_FETCHES,
     MAX_FETCHES_EACH,
@@ -15,6 +18,8 @@ from dockgate.web.git_process import (
     MAX_PUSHES_EACH,
     MAX_RECEIVING,
     MAX_RECEIVING_EACH,
+    FetchResponse,
+    GitCall,
     GitProcesses,
 )
 
@@ -56,5 +61,55 @@ def test_pushes_to_one_repository_run_one_by_one() -> None:
                     raise AssertionError("two pushes at once")
             async with processes.pushing("other", "ada"):
                 pass
+
+    asyncio.run(play())
+
+
+async def fetch(processes: GitProcesses, spooled: Callable[[], Awaitable[IO[bytes]]]) -> None:
+    """Answer a fetch with this body, on a server whose git must not be reached."""
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read otherwise")
+
+    async def send(_: Message) -> None:
+        raise AssertionError("the fetch was answered")
+
+    call = GitCall("shop", "/git-upload-pack", "POST", "", "", "")
+    await FetchResponse(cast(WebServices, None), processes, "mallory", call, spooled)({}, receive, send)
+
+
+def test_the_body_of_a_fetch_is_received_only_with_a_slot() -> None:
+    received: list[str] = []
+
+    async def body() -> IO[bytes]:
+        received.append("body")
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def play() -> None:
+        processes = GitProcesses(wait_seconds=0.01)
+        slow = [asyncio.create_task(fetch(processes, body)) for _ in range(MAX_FETCHES_EACH)]
+        while len(received) < MAX_FETCHES_EACH:
+            await asyncio.sleep(0)
+        with pytest.raises(BusyError, match="of yours"):
+            await fetch(processes, body)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(play())
+    assert len(received) == MAX_FETCHES_EACH
+
+
+def test_a_fetch_whose_body_takes_too_long_frees_its_slot() -> None:
+    async def body() -> IO[bytes]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def play() -> None:
+        processes = GitProcesses(wait_seconds=0.01, body_seconds=0.01)
+        for _ in range(MAX_FETCHES_EACH + 1):
+            with pytest.raises(SlowBodyError, match=r"within 0\.01 s"):
+                await fetch(processes, body)
 
     asyncio.run(play())

@@ -51,6 +51,10 @@ class TooLargeError(UsageError):
     """More bytes were sent than are accepted."""
 
 
+class SlowBodyError(UsageError):
+    """A request's body did not arrive within the time limit."""
+
+
 class BusyError(DockgateError):
     """Too many requests in a short time."""
 

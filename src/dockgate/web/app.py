@@ -48,6 +48,7 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.DeniedError, 403),
     (errors.BusyError, 429),
     (errors.TooLargeError, 413),
+    (errors.SlowBodyError, 408),
     (errors.UsageError, 400),
     (errors.DiskFullError, 507),
     (errors.StoreError, 503),

@@ -4,6 +4,7 @@ The required permission depends only on path and method. Git never gets the requ
 the call is rebuilt from the route.
 """
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -55,8 +56,8 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Se
     call = _post(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
     chunks = inflated(request, MAX_NEGOTIATION, advice)
-    body = await spool(chunks, server.scratch, MAX_NEGOTIATION, advice)
-    return FetchResponse(server, _processes(request), who.name, call, body)
+    spooled = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
+    return FetchResponse(server, _processes(request), who.name, call, spooled)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")

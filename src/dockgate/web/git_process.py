@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import SlowBodyError
 from dockgate.web.threads import Turns, turn
 
 # Concurrent fetches: in total, per principal.
@@ -22,6 +23,8 @@ MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
 MAX_PUSHES, MAX_PUSHES_EACH = 8, 4
 # Seconds that a request waits for a slot.
 WAIT_SECONDS = 60.0
+# Seconds that the body of a fetch may take, usually some kilobytes: it has a slot meanwhile.
+BODY_SECONDS = 60.0
 # Seconds that a git process may run.
 GIT_SECONDS = 1800.0
 
@@ -50,8 +53,14 @@ class GitCall:
 class GitProcesses:
     """Slots for an application's git requests, in one event loop. A client that disconnects ends no push."""
 
-    def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
+    def __init__(
+        self,
+        wait_seconds: float = WAIT_SECONDS,
+        git_seconds: float = GIT_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self.git_seconds = git_seconds
+        self.body_seconds = body_seconds
         self._wait_seconds = wait_seconds
         self._fetches = Turns(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
         self._receiving = Turns(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
@@ -83,28 +92,52 @@ class GitProcesses:
 
 
 class FetchResponse(Response):
-    """Runs git while the response is sent, and ends it with the response, even if the client disconnects."""
+    """Runs git while the response is sent, and ends it with the response, even if the client disconnects.
+
+    `spooled` receives the body, None if there is none. It is called with a slot, so slots limit the files, too.
+    """
 
     def __init__(
-        self, server: WebServices, processes: GitProcesses, principal: str, call: GitCall, body: IO[bytes] | None
+        self,
+        server: WebServices,
+        processes: GitProcesses,
+        principal: str,
+        call: GitCall,
+        spooled: Callable[[], Awaitable[IO[bytes]]] | None,
     ) -> None:
         super().__init__()
         self._server = server
         self._processes = processes
         self._principal = principal
         self._call = call
-        self._body = body
+        self._spooled = spooled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._processes.fetching(self._principal):
+            if self._spooled is None:
+                await self._answer(None, scope, receive, send)
+                return
+            with await self._body(self._spooled) as body:
+                await self._answer(body, scope, receive, send)
+
+    async def _body(self, spooled: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
+        seconds = self._processes.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await spooled()
+        except TimeoutError:
+            raise SlowBodyError(
+                f"The request body did not arrive within {seconds:g} s.",
+                "Retry over a faster connection, or fetch fewer references at a time.",
+            ) from None
+
+    async def _answer(self, body: IO[bytes] | None, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call
         try:
-            async with self._processes.fetching(self._principal), asyncio.timeout(self._processes.git_seconds):
-                status, headers, chunks = await call.run(self._server, self._body)
+            async with asyncio.timeout(self._processes.git_seconds):
+                status, headers, chunks = await call.run(self._server, body)
                 async with aclosing(chunks):
                     await StreamingResponse(chunks, status, headers)(scope, receive, send)
         except TimeoutError:
             _log.warning("%s %s: git stopped after %g s", call.repository, call.path, self._processes.git_seconds)
             raise
-        finally:
-            if self._body is not None:
-                self._body.close()
