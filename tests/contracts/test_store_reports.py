@@ -9,12 +9,16 @@ from tests.gate.samples import inventory, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate.model import ExternalReport
+from dockgate.identity.model import UNLIMITED, RepositoryLimits
 from dockgate.shared import canonical
 from dockgate.store import Store
+from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.model import Matches
 
 OTHER_IMAGE = "sha256:" + "b" * 64
 REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
+
+VOUCHED = ReportScope(UNLIMITED, UNLIMITED)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -25,35 +29,35 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_a_report_is_kept_with_its_body(store: Store) -> None:
     for _ in range(2):
-        record = store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
+        record = store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
     assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
     assert store.verdicts.document(record.digest) == canonical.encode(REPORTED)
     assert list(store.reports.for_image(IMAGE)) == [record]
-    assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
-    assert list(store.reports.for_image(OTHER_IMAGE)) == list(store.reports.external_reports(OTHER_IMAGE)) == []
+    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
+    assert list(store.reports.for_image(OTHER_IMAGE)) == list(store.reports.external_reports(OTHER_IMAGE, "app")) == []
 
 
 def test_the_newest_report_of_each_submitter_counts(store: Store) -> None:
     older, newer = replace(REPORTED, at="2026-11-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
-    store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
-    store.reports.put(older, "ana", vouched=True, now=LATER)
-    assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
-    store.reports.put(newer, "bob", vouched=False, now=LATER)
+    store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)
+    store.reports.put(older, "ana", VOUCHED, now=LATER)
+    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
+    store.reports.put(newer, "bob", ReportScope(), now=LATER)
     assert [(record.by, record.made_at) for record in store.reports.for_image(IMAGE)] == [("ana", NOW), ("bob", LATER)]
-    store.reports.put(newer, "ana", vouched=True, now=LATER)
-    assert list(store.reports.external_reports(IMAGE)) == [newer, newer]
+    store.reports.put(newer, "ana", VOUCHED, now=LATER)
+    assert list(store.reports.external_reports(IMAGE, "app")) == [newer, newer]
 
 
 def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     """Of an index too, whose images have digests of their own."""
     arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER_IMAGE))
-    others = store.reports.put(REPORTED, "ana", vouched=False, now=NOW)
+    others = store.reports.put(REPORTED, "ana", ReportScope(), now=NOW)
     for _ in range(2):
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
         assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
         assert {record.image for record in (first, second)} == {IMAGE}
-    assert list(store.reports.external_reports(IMAGE)) == [REPORTED, REPORTED, arm]
+    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
     assert list(store.reports.for_image(IMAGE)) == [others, record]
@@ -65,9 +69,28 @@ def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
 def test_each_scanner_and_platform_has_its_own_report(store: Store) -> None:
     other_platform = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
     for report in (REPORTED, other_platform, replace(REPORTED, source="grype")):
-        store.reports.put(report, "ana", vouched=False, now=NOW)
+        store.reports.put(report, "ana", ReportScope(), now=NOW)
     assert [(record.source, record.platform) for record in store.reports.for_image(IMAGE)] == [
         ("grype", "linux/amd64"),
         ("trivy", "linux/amd64"),
         ("trivy", "linux/arm64"),
     ]
+
+
+def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None:
+    """Those of its roles and its token, whatever the image is in later."""
+    writes, accepts = RepositoryLimits(("alpha/*", "bravo/*")), RepositoryLimits(("alpha/*",), ("*/x",))
+    store.reports.put(REPORTED, "eve", ReportScope(writes, accepts), now=NOW)
+    counted = {name: len(store.reports.external_reports(IMAGE, name)) for name in ("alpha/x", "bravo/x", "carol/x", "")}
+    assert counted == {"alpha/x": 1, "bravo/x": 1, "carol/x": 0, "": 0}
+    vouched = {name: store.reports.is_vouched(IMAGE, name) for name in ("alpha/x", "alpha/y", "bravo/x", "")}
+    assert vouched == {"alpha/x": True, "alpha/y": False, "bravo/x": False, "": False}
+    assert not store.reports.is_vouched(OTHER_IMAGE, "alpha/x")
+
+
+def test_the_same_report_counts_where_its_author_may_act_now(store: Store) -> None:
+    store.reports.put(REPORTED, "eve", ReportScope(RepositoryLimits(("alpha/*",))), now=NOW)
+    assert not store.reports.put(REPORTED, "eve", ReportScope(), now=NOW).vouched
+    assert len(store.reports.external_reports(IMAGE, "bravo/x")) == 1
+    assert store.reports.put(REPORTED, "eve", VOUCHED, now=LATER).vouched
+    assert store.reports.is_vouched(IMAGE, "bravo/x")

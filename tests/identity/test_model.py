@@ -6,11 +6,13 @@ import pytest
 
 from dockgate.identity.model import (
     PERMISSIONS,
+    UNLIMITED,
     Caller,
     Permission,
     Principal,
     Project,
     ProjectRole,
+    RepositoryLimits,
     Role,
     Token,
     digest,
@@ -127,6 +129,20 @@ def test_a_token_limits_a_role_for_some_repositories_further() -> None:
     assert caller.reaches(repository="team-a/app")
     assert not caller.reaches(repository="team-a/other")
     assert not caller.reaches(repository="team-b/app")
+
+
+def test_stored_limits_reach_what_the_caller_reaches() -> None:
+    limited = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
+    piped = Token("0123456789ab", "ada", "", "", "", pipelines=("*",))
+    scoped = Token("0123456789ab", "ada", "", "", "", scopes=(Permission.READ,))
+    for token in (None, limited, piped, scoped):
+        caller = Caller(READER, token, projects=PROJECTS)
+        for permission in (Permission.READ, Permission.RUN):
+            for name in ("team-a/app", "team-a", "team-b/app", "lab"):
+                reached = caller.may(permission, repository=name)
+                assert caller.limits(permission).has(name) == reached, (token, permission, name)
+    assert Caller(READER).limits(Permission.READ) == UNLIMITED
+    assert Caller(replace(READER, disabled_at="now")).limits(Permission.READ) == RepositoryLimits(())
 
 
 def test_a_disabled_principal_has_no_role_for_a_repository() -> None:

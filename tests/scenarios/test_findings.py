@@ -17,6 +17,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services import external_findings
 from dockgate.shared.timestamps import format_time as text
+from dockgate.store.records import ReportScope
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
 
@@ -125,7 +126,7 @@ def test_a_vouched_report_replaces_a_failed_scan(server: ServerSystem) -> None:
 def test_a_developers_report_does_not_replace_a_scan(server: ServerSystem) -> None:
     """The author of an image cannot supply its evidence."""
     image = server.image("forged", PlannedFindings({}, status="STRANGE"))
-    server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
+    server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", ReportScope())
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"

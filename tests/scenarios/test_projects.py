@@ -17,6 +17,7 @@ from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.route_table import ROUTES, V
 from tests.scenarios.server import SECRET, ServerSystem
+from tests.scenarios.test_findings import trivy
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.identity.model import Role
@@ -269,6 +270,26 @@ def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Project
         answer = projects.call("POST", f"/images/{image}/findings", who, report)
         assert answer.status_code == 403, answer.text
         assert not projects.server.store.reports.for_image(image)
+
+
+def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Projects) -> None:
+    """It was uploaded before the image was pushed to the repository of the other project."""
+    limits = (("security", "alpha/*"), ("developer", "alpha/*"), ("developer", "bravo/*"))
+    roles = [{"role": role, "repositories": repositories} for role, repositories in limits]
+    projects.post("/principals", {"name": "eve", "roles": [], "project_roles": roles})
+    projects.tokens["eve"] = projects.post("/tokens", {"principal": "eve"})["text"]
+    image = projects._foreign("moved", PlannedFindings(status="STRANGE"))
+    projects.push(image, "alpha/moved", "1")
+    report = trivy(projects.server, image)
+    answer = projects.client.post(f"{V}/images/{image}/findings", content=report, headers=projects.headers("eve"))
+    assert (answer.status_code, answer.json()[0]["vouched"]) == (201, True)
+    projects.push(image, "bravo/moved", "1")
+    for repository, state in (("alpha/moved", "Approved"), ("bravo/moved", "Rejected")):
+        reference = f"{projects.server.registry.address}/{repository}@{image}"
+        body = {"pipeline": "p", "stage": "s", "execution": repository, "image": reference}
+        approval = projects.call("POST", "/approvals", "eve", body).json()["approval"]["id"]
+        answer = projects.call("GET", f"/approvals/{approval}/answer?wait=20", "eve")
+        assert answer.json()["state"] == state, answer.text
 
 
 def test_each_repository_of_an_image_has_its_own_verdicts(projects: Projects) -> None:

@@ -84,6 +84,25 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class RepositoryLimits:
+    """The repositories for which a caller had a permission: those that its roles and its token reach.
+
+    Both are patterns, "*" for all repositories.
+    """
+
+    roles: tuple[str, ...]
+    token: tuple[str, ...] = ("*",)
+
+    def has(self, repository: str) -> bool:
+        return Project(self.roles).has_repository(repository) and any(
+            fnmatchcase(repository, pattern) for pattern in self.token
+        )
+
+
+UNLIMITED = RepositoryLimits(("*",))
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A person or a program with a name.
 
@@ -205,6 +224,14 @@ class Caller:
     def may_somewhere(self, permission: Permission) -> bool:
         """Whether the caller has the permission everywhere, or for some repositories."""
         return self._lends(permission) and self.principal.may_somewhere(permission)
+
+    def limits(self, permission: Permission) -> RepositoryLimits:
+        """The repositories for which the caller has the permission, to be stored with what it does."""
+        if not self._lends(permission):
+            return RepositoryLimits(())
+        roles = ("*",) if self.principal.may(permission) else self.principal.patterns(permission)
+        token = self.token.repositories if self.token is not None and self._has_limited_token else ("*",)
+        return RepositoryLimits(roles, token)
 
     def _lends(self, permission: Permission) -> bool:
         return self.token is None or not self.token.scopes or permission in self.token.scopes

@@ -149,19 +149,19 @@ class Cases:
         """Return the case of an image under a policy, None while its scan is requested, or nothing was scanned.
 
         A failed scan and a missing advisory database make an Undetermined verdict, so that every approval gets an
-        answer. Reports of other scanners are evaluated beside a scan; they replace it only if a principal who may
-        accept risks has vouched for one.
+        answer. Reports of other scanners are evaluated beside a scan, in the repositories of their authors; they
+        replace it only if a principal who may accept risks in this repository has vouched for one.
         """
         with self.store.database.read():  # one connection for all of it
             scan = self.store.images.scan(image)
-            is_vouched = any(record.vouched for record in self.store.reports.for_image(image))
+            context = replace(context, repository=context.repository or (scan.repository if scan else ""))
+            is_vouched = self.store.reports.is_vouched(image, context.repository)
             if scan is None and not is_vouched:
                 return None
             if scan is not None and scan.state is ScanState.REQUESTED:
                 return None
-            context = replace(context, repository=context.repository or (scan.repository if scan else ""))
             inventories = tuple(self.store.images.inventories(image))
-            reported = tuple(self.store.reports.external_reports(image))
+            reported = tuple(self.store.reports.external_reports(image, context.repository))
             every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
             provenance = self.provenance.collect_facts(image, policy)
             case = VerdictCase(

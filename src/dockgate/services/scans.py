@@ -25,7 +25,7 @@ from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
-from dockgate.store.records import ReportRecord, Scan, ScanState
+from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
 
 # Images that are read at the same time; see `ScanQueue`.
 PARALLEL_SCANS = 16
@@ -282,13 +282,13 @@ class FindingReports:
     clock: ServerClock
     effects: Effects
 
-    def add(self, reported: Sequence[ExternalReport], who: str, vouched: bool) -> Sequence[ReportRecord]:
+    def add(self, reported: Sequence[ExternalReport], who: str, scope: ReportScope) -> Sequence[ReportRecord]:
         """Record what another scanner reports, and answer the approvals of its images.
 
-        A `vouched` report may replace a scan.
+        The `scope` says where they count, and where they may replace a scan.
         """
         put, now = self.store.reports.put, self.clock.now()
-        records = [self.effects.run(EffectKind.REPORT, put, report, who, vouched, now) for report in reported]
+        records = [self.effects.run(EffectKind.REPORT, put, report, who, scope, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
             self.waiting.answer(image)
         return records

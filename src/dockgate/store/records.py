@@ -7,6 +7,7 @@ from typing import Any
 
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.identity.model import UNLIMITED, RepositoryLimits
 
 # How the causes of verdicts on pushes begin.
 PUSH_CAUSE = "push/"
@@ -102,11 +103,26 @@ class VerdictRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportScope:
+    """Where a report counts: its author's limits at the upload, whatever repositories get the image later.
+
+    It is evidence in the repositories `counts_in`, and can replace a scan in those of them that are `vouched_in` (None:
+    the author may not accept risks).
+    """
+
+    counts_in: RepositoryLimits = UNLIMITED
+    vouched_in: RepositoryLimits | None = None
+
+    def is_vouched(self, repository: str) -> bool:
+        return self.vouched_in is not None and self.counts_in.has(repository) and self.vouched_in.has(repository)
+
+
+@dataclass(frozen=True, slots=True)
 class ReportRecord:
     """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.ExternalReport`).
 
-    `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan. `made_at` is
-    when the scanner made it.
+    `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan where they may
+    (`ReportScope`). `made_at` is when the scanner made it.
     """
 
     image: str

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from dockgate.gate.model import ExternalReport
+from dockgate.identity.model import UNLIMITED
 from dockgate.shared.canonical import decode
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
-from dockgate.store.records import ReportRecord
+from dockgate.store.records import ReportRecord, ReportScope
 from dockgate.store.schema import documents, reports
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -19,11 +20,13 @@ _OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
     reports.c.source, reports.c.platform, reports.c.by
 )
 _BODIES = (
-    select(documents.c.body)
+    select(documents.c.body, reports.c.scope)
     .join(reports, reports.c.digest == documents.c.digest)
     .where(reports.c.image == bindparam("image"))
     .order_by(reports.c.source, reports.c.platform, reports.c.by)
 )
+
+_SCOPES = select(reports.c.scope).where(reports.c.image == bindparam("image"))
 
 
 class Reports:
@@ -32,10 +35,14 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, reported: ExternalReport, by: str, vouched: bool, now: str) -> ReportRecord:
-        """Store a report and its document, unless a newer one is stored. Returns the stored record."""
+    def put(self, reported: ExternalReport, by: str, scope: ReportScope, now: str) -> ReportRecord:
+        """Store a report and its document, unless a newer one is stored. Returns the stored record.
+
+        The same report counts from now on where the `scope` says.
+        """
         document = Document.of(reported)
         inventory = reported.inventory
+        vouched = scope.vouched_in is not None
         record = ReportRecord(
             inventory.image, reported.source, inventory.platform, by, document.digest, reported.at, vouched, now
         )
@@ -49,16 +56,18 @@ class Reports:
         with self._database.write() as connection:
             lock_name(connection, reports, f"{record.image}/{by}")
             store_documents(connection, document)
-            if not insert_if_new(connection, reports, asdict(record)):
-                newer = table.made_at <= record.made_at, table.digest != record.digest
-                connection.execute(update(reports).where(*same, *newer).values(**asdict(record)))
+            row_of_it = {**asdict(record), "scope": scope}
+            if not insert_if_new(connection, reports, row_of_it):
+                is_other = or_(table.digest != record.digest, table.scope != scope)
+                is_newer = table.made_at <= record.made_at
+                connection.execute(update(reports).where(*same, is_newer, is_other).values(**row_of_it))
             row = connection.execute(_RECORD.where(*same)).mappings().one()
             return ReportRecord(**row)
 
     def replace(self, image: str, reported: Sequence[ExternalReport], by: str, now: str) -> Sequence[ReportRecord]:
         """Replace everything that `by` reported of an image or index by these reports, one for each platform.
 
-        The reports count as vouched for.
+        The reports count as vouched for, in every repository.
         """
         table = reports.c
         stored = [Document.of(report) for report in reported]
@@ -71,7 +80,8 @@ class Reports:
             store_documents(connection, *stored)
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             if records:
-                connection.execute(insert(reports), [asdict(record) for record in records])
+                scope = ReportScope(UNLIMITED, UNLIMITED)
+                connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
         return [record for record in self.for_image(image) if record.by == by]
 
     def for_image(self, image: str) -> Sequence[ReportRecord]:
@@ -79,8 +89,15 @@ class Reports:
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]
 
-    def external_reports(self, image: str) -> Sequence[ExternalReport]:
-        """The documents of `for_image`, in its order."""
+    def external_reports(self, image: str, repository: str) -> Sequence[ExternalReport]:
+        """The documents of `for_image` that count in the repository, in its order."""
         with self._database.read() as connection:
-            bodies = connection.scalars(_BODIES, {"image": image}).all()
-        return [decode(ExternalReport, decompress_document(body)) for body in bodies]
+            rows = connection.execute(_BODIES, {"image": image}).all()
+        counted = [body for body, scope in rows if scope.counts_in.has(repository)]
+        return [decode(ExternalReport, decompress_document(body)) for body in counted]
+
+    def is_vouched(self, image: str, repository: str) -> bool:
+        """Whether someone who may accept risks in the repository reported on the image."""
+        with self._database.read() as connection:
+            scopes = connection.scalars(_SCOPES, {"image": image}).all()
+        return any(scope.is_vouched(repository) for scope in scopes)

@@ -25,7 +25,7 @@ from dockgate.delivery.service_model import TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import EnumText, Json, Key, SafeText
-from dockgate.store.records import OutboxKind, ScanState
+from dockgate.store.records import OutboxKind, ReportScope, ScanState
 
 metadata = MetaData(
     naming_convention={
@@ -283,6 +283,7 @@ reports = Table(
     text("digest", ForeignKey(documents.c.digest)),
     text("made_at"),
     Column("vouched", Boolean, nullable=False),
+    Column("scope", Json(ReportScope), nullable=False),
     text("added_at"),
 )
 

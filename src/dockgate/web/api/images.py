@@ -23,7 +23,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
-from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
+from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.authorization import begin_audit_entry
@@ -262,11 +262,15 @@ async def findings(
 
 
 def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
-    """Record a report. With the permission accept, in all repositories of the image, it can replace a missing scan."""
+    """Record a report, for the repositories of the caller.
+
+    With the permission accept, in all repositories of the image, it can replace a missing scan.
+    """
     reported = reading.read(body, name[:200], digest, found_at)
     names = ImageVisibility(server.store, who).all_repositories(digest) or {""}
     may_accept = all(who.may(Permission.ACCEPT, repository=repository) for repository in names)
-    return list(server.finding_reports.add(reported, who.name, may_accept))
+    scope = ReportScope(who.limits(Permission.RUN), who.limits(Permission.ACCEPT) if may_accept else None)
+    return list(server.finding_reports.add(reported, who.name, scope))
 
 
 @router.get("/images/{digest}/findings")
