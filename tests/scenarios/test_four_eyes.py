@@ -302,3 +302,17 @@ def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
     refused = eyes.call("ann", f"/approvals/{approval}/override", body)
     assert (refused.status_code, "ann asked for the approval" in refused.json()["error"]) == (403, True)
     eyes.call("ben", f"/approvals/{approval}/override", body).raise_for_status()
+
+
+def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> None:
+    image = eyes.server.foreign("own-push", PlannedFindings({"CRITICAL": 1}))
+    eyes.server.scan_may_end[image].set()
+    eyes.server.use_cases.registry_pushes.record("own-push", "outside/app", image, "1", "ben")
+    reference = f"{eyes.server.registry.address}/outside/app@{image}"
+    question = {"pipeline": "shop", "stage": "gate", "execution": "own-push", "image": reference}
+    approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
+    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    body = {"reason": "not reachable", "until": "2999-01-01"}
+    refused = eyes.call("ben", f"/approvals/{approval}/override", body)
+    assert (refused.status_code, "ben pushed the image" in refused.json()["error"]) == (403, True)
+    eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()

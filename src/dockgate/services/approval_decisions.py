@@ -158,8 +158,8 @@ class ApprovalDecisions:
 
         Nothing is recorded where the new verdict would not approve. The old answer stays as it was.
 
-        DeniedError for a principal who contributed to the image, started the execution, or asked for the approval: who
-        may not approve may not override.
+        DeniedError for a principal who contributed to the image, started the execution, asked for the approval, or
+        pushed an image from outside: who may not approve may not override.
         """
         approval = self.store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
@@ -185,7 +185,10 @@ class ApprovalDecisions:
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Why this principal may not override the approval's rejection, None if they may."""
         if approval.action is None:
-            return f"{principal.name} asked for the approval" if approval.asked_by == principal.name else None
+            if approval.asked_by == principal.name:
+                return f"{principal.name} asked for the approval"
+            is_pusher = principal.name in self.store.images.pushers(approval.repository, approval.image)
+            return f"{principal.name} pushed the image" if is_pusher else None
         if approval.approvers is not None and not approval.approvers.exclude_committer:
             return None
         if is_contributor(principal, approval.committers):
