@@ -272,6 +272,35 @@ def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Project
         assert not projects.server.store.reports.for_image(image)
 
 
+def test_an_assignment_for_others_too_names_nobody_of_them(projects: Projects) -> None:
+    document = """\
+kind: PolicyAssignment
+name: {}
+repositories: [{}]
+policy: default
+allowed:
+- {{policies: [bravo-rules], principals: [bravo-lead]}}
+- {{policies: [reference-2022], principals: [project, bravo-lead]}}
+owners: [bravo-lead]
+"""
+    projects.post("/principals", {"name": "bravo-lead", "roles": ["viewer"]})
+    for name, repositories in (("both", "alpha/base, bravo/other/**"), ("own", "alpha/lead")):
+        content = document.format(name, repositories)
+        projects.client.post(f"{V}/apply", content=content, headers=projects.headers("admin")).raise_for_status()
+    try:
+        shown = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "project").json()}
+        full = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "admin").json()}
+    finally:
+        for name in ("both", "own"):
+            path = f"{V}/policy-assignments/{name}"
+            projects.client.delete(path, headers=projects.headers("admin")).raise_for_status()
+    both = shown["both"]
+    assert (both["repositories"], both["owners"]) == (["alpha/base"], [])
+    (allowed,) = both["allowed"]
+    assert (allowed["policies"], allowed["principals"]) == (["reference-2022"], ["project"])
+    assert (shown["own"], full["both"]["owners"]) == (full["own"], ["bravo-lead"])
+
+
 def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Projects) -> None:
     """It was uploaded before the image was pushed to the repository of the other project."""
     limits = (("security", "alpha/*"), ("developer", "alpha/*"), ("developer", "bravo/*"))

@@ -1,6 +1,7 @@
 """Policies in all versions, trials, and policy assignments."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -154,7 +155,8 @@ class AssignmentView:
 def assignments(who: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories.
 
-    A limited caller sees those that apply to its repositories, with their patterns for these.
+    A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
+    what is allowed to others, only of those that are for its repositories alone.
     """
     return [api.view_of(AssignmentView, entry.assignment, **_change(entry)) for entry in _visible(who, server)]
 
@@ -175,7 +177,10 @@ def require_visible(name: str, who: Caller, server: WebServices) -> None:
 
 
 def _visible(who: Caller, server: WebServices) -> list[AssignmentRecord]:
-    """The assignments that apply to a limited caller's repositories, without their patterns for others."""
+    """The assignments that apply to a limited caller's repositories, without their patterns for others.
+
+    One that is for others' repositories too is without its owners, and without what it allows to others.
+    """
     records = list(server.store.policy_assignments.list())
     if not who.is_limited:
         return records
@@ -194,8 +199,19 @@ def _visible(who: Caller, server: WebServices) -> list[AssignmentRecord]:
             or (record.assignment.name in applied and any(matches(name, pattern) for name in repositories))
         )
         if names:
-            visible.append(replace(record, assignment=replace(record.assignment, repositories=names)))
+            assignment = replace(record.assignment, repositories=names)
+            if not all(who.reaches(repository=pattern) for pattern in record.assignment.repositories):
+                assignment = replace(assignment, owners=(), allowed=_allowed_to(who, assignment.allowed))
+            visible.append(replace(record, assignment=assignment))
     return visible
+
+
+def _allowed_to(who: Caller, allowed: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
+    """The entries that include the caller, without the names of other principals."""
+    included = (entry for entry in allowed if entry.includes(who.principal))
+    return tuple(
+        replace(entry, principals=tuple(name for name in entry.principals if name == who.name)) for entry in included
+    )
 
 
 @router.delete("/policy-assignments/{name}")
