@@ -19,7 +19,8 @@ from tests.scenarios.route_table import ROUTES, V
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.scenarios.test_findings import trivy
 
-from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Service, ServiceChange, ServiceEvent, TaskDefinition
 from dockgate.identity.model import Role
 from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.model import Severity
@@ -75,6 +76,9 @@ class Projects:
         waiver = {"owner": "bravo-owner", "reason": "bravo-reason", "until": "2999-01-01", "vulnerability": CVE}
         self.waiver = server.post("/waivers", {**waiver, "repository": "bravo/base"})["waiver"]["id"]
         self._run("bravo-base", f"bravo/base@{self.shared}")
+        alpha_only = self._foreign("only-alpha", PlannedFindings({"CRITICAL": 1}))
+        self.push(alpha_only, "alpha/base", "5")
+        self._run("shop", f"bravo/base@{self.bravo_only}", f"alpha/base@{alpha_only}")
         for image, name in ((self.shared, "1"), (self.bravo_only, "2")):
             self._external("alpha", f"bravo/base@{image}", f"bravo-run-{name}")
         self._external("alpha", f"alpha/base@{self.shared}", "alpha-run")
@@ -120,13 +124,24 @@ class Projects:
         assert answer.is_success, answer.text
         until(lambda: self._is_judged(image, repository))
 
-    def _run(self, service: str, image: str) -> None:
-        """A service whose revision has this image, without tasks."""
-        repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
-        services = self.server.store.services
+    def _run(self, service: str, *images: str) -> None:
+        """A service without tasks that the pipeline of `bravo` deployed, with a revision for each image.
+
+        A rollout failed and a task was restarted under the first one.
+        """
+        services, rollouts = self.server.store.services, self.server.store.rollouts
         services.put(Service(service, "podman", 0, 0), TaskDefinition(service, 0, "app", None))
-        definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
-        services.set_revision(service, services.register(service, definition, "deploy 1").revision, "")
+        for number, image in enumerate(images):
+            repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
+            definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
+            revision = services.register(service, definition, f"deploy {number}").revision
+            services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else "")
+            if not number:
+                now = "2026-01-01T00:00:00Z"
+                rollout = rollouts.begin(service, ServiceChange(desired_count=1), "bravo-person", now)
+                assert rollout is not None
+                rollouts.end(rollout, RunState.FAILED, None, "bravo-reason", now)
+                services.record_event(ServiceEvent(f"restart/{service}/t/{now}", service, now, "bravo-reason"))
 
     def _is_judged(self, image: str, repository: str) -> bool:
         records = self.server.store.verdicts.of_image(image)
@@ -202,6 +217,8 @@ def paths(projects: Projects) -> Iterator[str]:
         for form in ("html", "csv", "json"):
             yield f"/exposure/report?q={question}&form={form}"
         yield f"/packages/{question}"
+    yield "/running/shop"
+    yield f"{V}/services/shop"
     yield f"/vulnerabilities/{CVE}"
     yield f"{V}/vulnerabilities/{CVE}"
     yield f"{V}/events?after=0&limit=1000"
@@ -230,6 +247,17 @@ def test_an_admin_sees_all_of_it(projects: Projects) -> None:
     """What the test above looks for is there."""
     count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(paths(projects)))
     assert count > 50
+
+
+@pytest.mark.parametrize("who", ["repository token", "token", "project"])
+def test_of_a_service_that_ran_an_image_of_another_project_the_own_part_is_shown(projects: Projects, who: str) -> None:
+    for caller, revisions, deployed in ((who, [3], None), ("admin", [3, 2, 1], "bravo")):
+        view = projects.call("GET", "/services/shop", caller).json()
+        assert [definition["revision"] for definition in view["definitions"]] == revisions
+        assert len(view["rollouts"]) == len(view["events"]) == (caller == "admin")
+        exposure = projects.call("GET", f"/exposure?q={CVE}", caller).json()
+        pipelines = {entry["service"]: entry["pipeline"] for entry in exposure["services"]}
+        assert pipelines["shop"] == deployed
 
 
 @pytest.mark.parametrize("who", LIMITED)

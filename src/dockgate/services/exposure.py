@@ -81,7 +81,10 @@ class ImagePlace:
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it."""
+    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it.
+
+    `pipeline` is null for a person, and for a pipeline that the caller may not see.
+    """
 
     service: str
     target: str
@@ -232,7 +235,7 @@ class ExposureSearch:
         if request.as_of is None and not request.include_moved:
             begun.exposed = exposed
         ids, holders = list(exposed), digests.intersection(exposed.values())
-        services = [_service(entry) for entry in running if entry.digest in holders]
+        services = [_service(entry, request.who) for entry in running if entry.digest in holders]
         places = places._replace(running=holders)
         names = _names(subject)
         knowledge = AdvisoryKnowledge(True)
@@ -406,8 +409,10 @@ def _end(image: FleetImage, moved: str | None, affected: Affected | None) -> tup
     return moved, Closing.GONE if image.gone_at is not None and image.gone_at <= moved else Closing.MOVED
 
 
-def _service(entry: RunningImage) -> RunningService:
+def _service(entry: RunningImage, who: Caller | None) -> RunningService:
     pipeline = entry.execution.rpartition("-")[0] or None
+    if pipeline and who is not None and not who.reaches(pipeline=pipeline):
+        pipeline = None
     definition = f"{entry.service}:{entry.revision}"
     return RunningService(
         service=entry.service,

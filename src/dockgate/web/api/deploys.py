@@ -1,11 +1,12 @@
 """Services: their revisions, tasks and rollouts, and their desired count."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Path
 from pydantic import Field
 
+from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import (
     Rollout,
     Service,
@@ -75,8 +76,32 @@ def visible_services(who: Caller, server: WebServices) -> list[Service]:
 def _may_see(who: Caller, service: Service, server: WebServices) -> bool:
     if not who.is_limited:
         return True
-    image = server.store.services.definition(service.name, service.revision).image
+    return _reaches_image(who, server.store.services.definition(service.name, service.revision), server)
+
+
+def _reaches_image(who: Caller, definition: TaskDefinition, server: WebServices) -> bool:
+    image = definition.image
     return image is not None and who.reaches(repository=image.repository_in(server.registry))
+
+
+def _visible_part(who: Caller, view: ServiceView, server: WebServices) -> ServiceView:
+    """What a limited caller may see of a service: all, unless it ran images of other repositories.
+
+    Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
+    events, and their rollouts with the one in progress, which is for the present image.
+    """
+    reached = {entry.revision for entry in view.definitions if _reaches_image(who, entry, server)}
+    is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
+    if is_complete and all(entry.revision in reached for entry in view.definitions if entry.image):
+        return view
+    tasks = [task for task in view.tasks if task.revision in reached]
+    return replace(
+        view,
+        definitions=[entry for entry in view.definitions if entry.revision in reached],
+        tasks=tasks,
+        rollouts=[each for each in view.rollouts if each.revision in reached or each.state is RunState.IN_PROGRESS],
+        events=[event for event in view.events if any(f"/{task.id}/" in event.key for task in tasks)],
+    )
 
 
 def _require_service(who: Caller, name: str, server: WebServices) -> Service:
@@ -105,13 +130,14 @@ def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
 def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
     stored = _require_service(who, name, server)
-    return ServiceView(
+    view = ServiceView(
         service=stored,
         definitions=list(server.store.services.definitions(name)),
         tasks=list(server.targets[stored.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
     )
+    return _visible_part(who, view, server) if who.is_limited else view
 
 
 @router.get("/services/{name}/rollouts/{number}")
