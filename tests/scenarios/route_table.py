@@ -11,11 +11,13 @@ NEVER, ALWAYS, REPOSITORY, PIPELINE, BOTH = "never", "always", "repository", "pi
 
 class Row(NamedTuple):
     """A route's permission. `alternative` is a second sufficient permission. `permission` None: the route is open to
-    all, and authenticates callers itself if needed."""
+    all, and authenticates callers itself if needed. `refusal` is the status for callers whose limits do not reach what
+    the call is about: 404 hides whether it exists."""
 
     permission: Permission | None
     reach: str = NEVER
     alternative: Permission | None = None
+    refusal: int = 403
 
 
 OPEN = Row(None)
@@ -53,12 +55,12 @@ ROUTES = {
     f"POST {V}/executions/{{execution_id}}/retry": Row(RUN, PIPELINE),
     f"GET {V}/approvals": Row(READ, ALWAYS),  # of what the caller may see
     f"POST {V}/approvals": Row(RUN, REPOSITORY),  # an outside pipeline chooses its name itself
-    f"GET {V}/approvals/{{approval_id:path}}": Row(READ, BOTH),
-    f"GET {V}/approvals/{{approval_id:path}}/answer": Row(READ, BOTH),
-    f"GET {V}/approvals/{{approval_id:path}}/votes": Row(READ, BOTH),
-    f"POST {V}/approvals/{{approval_id:path}}/vote": Row(DECIDE, BOTH),
-    f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH),
-    f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY),
+    f"GET {V}/approvals/{{approval_id:path}}": Row(READ, BOTH, refusal=404),
+    f"GET {V}/approvals/{{approval_id:path}}/answer": Row(READ, BOTH, refusal=404),
+    f"GET {V}/approvals/{{approval_id:path}}/votes": Row(READ, BOTH, refusal=404),
+    f"POST {V}/approvals/{{approval_id:path}}/vote": Row(DECIDE, BOTH, refusal=404),
+    f"POST {V}/approvals/{{approval_id:path}}/reject": Row(DECIDE, BOTH, refusal=404),
+    f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY, refusal=404),
     f"GET {V}/images": Row(READ, ALWAYS),
     f"GET {V}/digests/{{kind}}/{{start}}": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/images/{{digest}}": Row(READ, BOTH),
@@ -80,7 +82,7 @@ ROUTES = {
     f"POST {V}/vex": Row(ACCEPT),
     f"POST {V}/vex/{{digest}}/remove": Row(ACCEPT),
     f"GET {V}/services": Row(READ, ALWAYS),  # of what the caller may see
-    f"GET {V}/services/{{name}}": Row(READ, REPOSITORY),
+    f"GET {V}/services/{{name}}": Row(READ, REPOSITORY, refusal=404),
     f"GET {V}/services/{{name}}/rollouts/{{number}}": Row(READ),
     f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
     f"GET {V}/principals": Row(ADMINISTER),
@@ -147,10 +149,10 @@ PAGES = {
     "POST /executions/{execution_id}/retry": Row(RUN, PIPELINE),
     "GET /executions/{execution_id}/{stage}/{action}/{attempt}": Row(READ, PIPELINE),
     "GET /executions/{execution_id}/{stage}/{action}/{attempt}/raw": Row(READ, PIPELINE),
-    "GET /approvals/{approval_id:path}": Row(READ, BOTH),
-    "POST /approvals/{approval_id:path}/vote": Row(DECIDE, BOTH),
-    "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH),
-    "POST /approvals/{approval_id:path}/override": Row(ACCEPT, REPOSITORY),
+    "GET /approvals/{approval_id:path}": Row(READ, BOTH, refusal=404),
+    "POST /approvals/{approval_id:path}/vote": Row(DECIDE, BOTH, refusal=404),
+    "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH, refusal=404),
+    "POST /approvals/{approval_id:path}/override": Row(ACCEPT, REPOSITORY, refusal=404),
     "GET /verdicts/{digest}": Row(READ, BOTH),
     "GET /verdicts/{digest}/link": OPEN,  # the link's signature
     "GET /images": Row(READ, ALWAYS),
@@ -170,7 +172,7 @@ PAGES = {
     "GET /packages/{question:path}": Row(READ, ALWAYS),  # of what the token may see
     "GET /exposure/report": Row(READ, ALWAYS),  # of what the token may see
     "GET /running": Row(READ, ALWAYS),  # of what the caller may see
-    "GET /running/{name}": Row(READ, REPOSITORY),
+    "GET /running/{name}": Row(READ, REPOSITORY, refusal=404),
     "POST /running/{name}/scale": Row(ADMINISTER),
     "GET /repositories": Row(READ, ALWAYS),  # of what the caller may see
     "GET /repositories/{name}": Row(READ, REPOSITORY),

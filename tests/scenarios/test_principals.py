@@ -286,4 +286,4 @@ def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, m
     }
     theirs = people.post("admin", "/approvals", body)["approval"]
     assert people.ask("limited", "GET", f"/api/v1/images/{other_image}").status_code == 403
-    assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 403
+    assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 404

@@ -261,6 +261,39 @@ def test_of_a_service_that_ran_an_image_of_another_project_the_own_part_is_shown
 
 
 @pytest.mark.parametrize("who", LIMITED)
+def test_what_is_in_another_project_is_answered_like_what_does_not_exist(projects: Projects, who: str) -> None:
+    def ask(name: str, number: int) -> list[tuple[int, str]]:
+        approval = f"/approvals/{name}-{number}/ContainerVulnerabilityAssessment/Approval/1"
+        image = f"{projects.server.registry.address}/alpha/base@{projects.shared}"
+        request = {"pipeline": "alpha", "stage": "s", "execution": f"oracle-{who}", "image": image, "service": name}
+        reason = {"reason": "x", "until": "2999-01-01"}
+        calls: list[tuple[str, str, object]] = [("GET", f"{approval}{end}", None) for end in ("", "/votes", "/answer")]
+        calls += [("POST", f"{approval}/vote", {"yes": True}), ("POST", f"{approval}/override", reason)]
+        calls += [("POST", f"{approval}/reject", {"token": "x", **reason}), ("GET", f"/services/{name}", None)]
+        answers = [projects.call(*call[:2], who, call[2]) for call in calls]
+        if who != "pipeline token":  # reaches no repository, so it cannot request
+            answers.append(projects.call("POST", "/approvals", who, request))
+        return [
+            (answer.status_code, answer.text.replace(f"{name}-{number}", "").replace(name, "")) for answer in answers
+        ]
+
+    for path in (f"/approvals/{projects.values['bravo']['approval_id']}", "/services/bravo"):
+        assert projects.call("GET", path, "admin").status_code == 200
+    answers = ask("bravo", 1)
+    assert {status for status, _ in answers} == {404}, answers
+    assert answers == ask("nonesuch", 9)
+
+
+def test_a_caller_who_may_read_an_approval_is_denied_more(projects: Projects) -> None:
+    roles = [{"role": "approver", "repositories": "alpha*"}]
+    projects.post("/principals", {"name": "reader", "roles": ["viewer"], "project_roles": roles})
+    projects.tokens["reader"] = projects.post("/tokens", {"principal": "reader"})["text"]
+    path = f"/approvals/{projects.values['bravo']['approval_id']}"
+    assert projects.call("GET", path, "reader").status_code == 200
+    assert projects.call("POST", f"{path}/vote", "reader", {"yes": True}).status_code == 403
+
+
+@pytest.mark.parametrize("who", LIMITED)
 def test_a_self_chosen_name_of_a_pipeline_opens_no_other_repository(projects: Projects, who: str) -> None:
     body = {"pipeline": "alpha", "stage": "s", "execution": f"forged-{who}", "service": "bravo"}
     image = f"{projects.server.registry.address}/bravo/base@{projects.bravo_only}"

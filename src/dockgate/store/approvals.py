@@ -281,11 +281,16 @@ def _get(connection: Connection, approval_id: str, *, lock: bool = False) -> App
     query = _APPROVAL.where(approvals.c.id == approval_id)
     row = connection.execute(lock_rows(query) if lock else query).mappings().first()
     if row is None:
-        raise NotFoundError(
-            f"there is no approval {approval_id!r}",
-            "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
-        )
+        raise unknown_approval(approval_id)
     return Approval(**row)
+
+
+def unknown_approval(approval_id: str) -> NotFoundError:
+    """The error for an approval that does not exist, or of which a caller may not know."""
+    return NotFoundError(
+        f"there is no approval {approval_id!r}",
+        "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
+    )
 
 
 def _lock_execution(connection: Connection, approval_id: str) -> None:

@@ -141,8 +141,13 @@ def require_service(connection: Connection, name: str, *, lock: bool = False) ->
     """The service of this name. NotFoundError if it does not exist."""
     service = _find(connection, name, lock=lock)
     if service is None:
-        raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
+        raise unknown_service(name)
     return service
+
+
+def unknown_service(name: str) -> NotFoundError:
+    """The error for a service that does not exist, or of which a caller may not know."""
+    return NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
 
 
 def changed_meanwhile(service: str) -> ChangedError:

@@ -1,22 +1,23 @@
 """Approval requests of external pipelines, answered by a webhook or by long polling."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Header, Query
 from pydantic import Field
 
-from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, scope_of
+from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhook_signature import key
-from dockgate.identity.model import Caller
+from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, repository_in
 from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, api_router, checks_token_limits
-from dockgate.web.api.approvals import ApprovalView, view
+from dockgate.web.api.approvals import ApprovalView, require_reach, view
+from dockgate.web.api.deploys import visible_services
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 120
@@ -123,7 +124,7 @@ async def wait_for_decision(
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
     with server.approval_pubsub.subscribe(approval_id) as settled:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
-        who.require(**scope_of(approval))
+        require_reach(who, approval)
         if approval.state is ApprovalState.WAITING and wait:
             try:
                 async with asyncio.timeout(wait):
@@ -142,11 +143,13 @@ def _qualified_repository(reference: str) -> str:
 
 
 def _require_service(name: str, server: ServerDependency, who: Caller) -> None:
-    """Raise NotFoundError for an unknown service. Unlimited callers get the list of services."""
-    services = [service.name for service in server.store.services.list()]
-    if name and name not in services:
-        advice = "`dockgate deploy list` lists the services" if who.is_limited else f"Services: {', '.join(services)}"
-        hint = advice if services else "The server has no services"
+    """Raise NotFoundError for a service that is unknown, or that the caller may not see. Lists those that it may."""
+    if not name:
+        return
+    reader = replace(who, permission=Permission.READ)
+    services = [service.name for service in visible_services(reader, server)]
+    if name not in services:
+        hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"
         raise NotFoundError(f"The service {name!r} does not exist.", f"{hint}. Or omit `service`.")
 
 

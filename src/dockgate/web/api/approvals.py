@@ -6,7 +6,9 @@ from dockgate.delivery.approval_request import scope_of
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.store.approvals import unknown_approval
 from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_of
 
 router = api_router()
@@ -152,8 +154,18 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 
 
-def _require_approval(who: Caller, approval_id: str, server: ServerDependency) -> Approval:
-    """The approval. Raises DeniedError if the token is limited to other pipelines and repositories."""
+def require_reach(who: Caller, approval: Approval) -> None:
+    """Refuse a caller whose limits do not reach an approval.
+
+    Raises NotFoundError, as for an unknown one, unless the caller may see it: then DeniedError.
+    """
+    scope = scope_of(approval)
+    if not who.reaches(**scope) and not who.may(Permission.READ, **scope):
+        raise unknown_approval(approval.id)
+    who.require(**scope)
+
+
+def _require_approval(who: Caller, approval_id: str, server: WebServices) -> Approval:
     approval = server.store.approvals.get(approval_id)
-    who.require(**scope_of(approval))
+    require_reach(who, approval)
     return approval

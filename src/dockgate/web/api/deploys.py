@@ -18,6 +18,7 @@ from dockgate.delivery.service_model import (
 )
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
+from dockgate.store.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 
 MAX_TASKS = 100
@@ -105,9 +106,10 @@ def _visible_part(who: Caller, view: ServiceView, server: WebServices) -> Servic
 
 
 def _require_service(who: Caller, name: str, server: WebServices) -> Service:
+    """The service. For a limited caller, those that run other repositories' images do not exist."""
     service = server.store.services.get(name)
     if not _may_see(who, service, server):
-        who.require()
+        raise unknown_service(name)
     return service
 
 
