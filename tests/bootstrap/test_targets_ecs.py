@@ -34,7 +34,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
         name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
         digest = running.push("web/app", "1", image([{"one": b"1"}]))
         definition = TaskDefinition("web", 1, "app", ImageReference(f"{running.address}/web/app", digest))
-        (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None).tasks
+        (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None)
         assert (task.state, task.digest) == (TaskState.RUNNING, digest)
         there = httpx.get(
             f"{running.url}/v2/for/ecs/manifests/{digest}", headers={"Accept": MANIFESTS[0]}, trust_env=False
