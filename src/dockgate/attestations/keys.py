@@ -14,7 +14,7 @@ _PUBLIC = ".pub"
 
 
 class Keys:
-    """The keys in a folder, made when first asked for (folder 0700, private key 0600).
+    """The keys in a folder, made when first asked for (folder 0700, files 0600).
 
     Raises UnavailableError when the folder cannot be used, UsageError when the private key is none.
     """
@@ -57,5 +57,5 @@ class Keys:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = new_key()
         public = Signer(pem).public
-        replace_file(self._folder / (hex_of(public.id)[:16] + _PUBLIC), public.pem.encode(), 0o644)
+        replace_file(self._folder / (hex_of(public.id)[:16] + _PUBLIC), public.pem.encode(), 0o600)
         replace_file(self._folder / _PRIVATE, pem, 0o600)
