@@ -37,7 +37,7 @@ from dockgate.delivery.model import RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.store import Store
 from dockgate.store.records import ScanState
 from dockgate.store.schema import scans
@@ -78,7 +78,9 @@ def push(fleet: fleets.Fleet, count: int) -> list[str]:
         detail = {"repository": repository, "digest": digest, "tag": f"1.{number}"}
         scan = store.images.accept_push(Event(f"push/{number}", EventKind.IMAGE_PUSH, detail, _fleets.NOW))
         if number < SCANNED and scan is not None:
-            store.images.finish_scan(digest, scan.number, [inventory], "", _fleets.NOW, scanner="bench")
+            store.images.finish_scan(
+                digest, scan.number, [ScannedPlatform(inventory)], "", _fleets.NOW, scanner="bench"
+            )
         return digest
 
     inventories = _fleets.Generator(fleet.advisories).inventories(count)

@@ -81,7 +81,12 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
                    "moved_at": answers.ago(90), "pushed_by": ""}],
-        "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1}],
+        "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1,
+                         "layers": [
+            {"digest": "sha256:lower", "size": 51_380_224, "is_base": True, "packages": 79, "findings": {"HIGH": 2},
+             "made_by": "RUN apt-get update &&\n  apt-get upgrade"},
+            {"digest": "sha256:upper", "size": None, "is_base": None, "packages": 1, "findings": None, "made_by": None},
+        ]}],
         "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
                       "judged_at": answers.ago(5)}],
     }  # fmt: skip
@@ -101,6 +106,11 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "from sha256:before",
     ):
         assert text in shown
+    lower, upper = [
+        " ".join(line.split()) for line in shown.splitlines() if line.startswith("sha256:") and "er " in line
+    ]
+    assert lower == "sha256:lower 49.0 MiB base 79 0/2/0/0 RUN apt-get update && apt-get upgrade"
+    assert upper == "sha256:upper - unknown 1 - -"
 
 
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:

@@ -191,11 +191,15 @@ def test_base_and_own_layers_are_told_apart_by_the_history(store: Store) -> None
     ]
     config = {"history": history, "created": "2026-01-02T03:04:05.6Z", "config": {"User": "app"}}
     with store(make.image(LAYERS, config=config))() as opened:
-        assert opened.images[0].metadata == ImageMetadata(1, "base:1", "2026-01-02T03:04:05.6Z", "app")
+        metadata = opened.images[0].metadata
+    assert metadata._replace(layers=()) == ImageMetadata(1, "base:1", "2026-01-02T03:04:05.6Z", "app")
+    assert [layer.command for layer in metadata.layers] == ["/bin/sh -c #(nop) ADD file:1 in /", "/bin/sh -c make"]
 
 
 def test_an_image_that_says_nothing_of_its_origins_has_none(opened: OpenedImages) -> None:
-    assert opened.images[0].metadata == ImageMetadata()
+    metadata = opened.images[0].metadata
+    assert metadata._replace(layers=()) == ImageMetadata()
+    assert [layer.command for layer in metadata.layers] == ["", ""]
 
 
 def test_an_image_without_layers_is_one(store: Store) -> None:

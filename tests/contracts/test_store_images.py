@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.delivery.registry_access import SERVER
@@ -24,7 +25,7 @@ from dockgate.gate.model import (
     Waivers,
 )
 from dockgate.gate.policy import encode_policy, make_policy
-from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.scanner.model import Distribution, Inventory, LayerOrigin, Package, ScannedPlatform, Unread
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import NotFoundError
@@ -158,7 +159,7 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     store.images.request_scan(IMAGE, "web", NOW)
     assert list(store.images.inventories(IMAGE)) == []
     for _ in range(2):
-        store.images.finish_scan(IMAGE, 1, [INVENTORY, arm], "", LATER)
+        store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY, arm), "", LATER)
     store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
     done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
     assert store.images.scan(IMAGE) == done
@@ -166,6 +167,19 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
     assert store.verdicts.document(digest_of(encode(arm))) == encode(arm)
     assert list(store.images.requested_scans()) == []
+
+
+def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_inventory(store: Store) -> None:
+    scan = store.images.request_scan(IMAGE, "web", NOW)
+    origins = LayerOrigin(70_000, "COPY app /app"), LayerOrigin(0, 'RUN echo "\0\x1b"')
+    read = [ScannedPlatform(INVENTORY, origins)]
+    store.images.finish_scan(IMAGE, scan.number, read, "", LATER)
+    assert list(store.images.platforms(IMAGE)) == read
+    assert list(store.images.inventories(IMAGE)) == [INVENTORY]
+    done = store.images.scan(IMAGE)
+    assert done is not None
+    assert store.rereads.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
+    assert [platform.origins for platform in store.images.platforms(IMAGE)] == [origins[:1]]
 
 
 def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) -> None:
@@ -178,9 +192,9 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     for _ in range(2):
         anew = store.images.request_scan(IMAGE, "web", LATER)
         assert anew == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
-    store.images.finish_scan(IMAGE, 1, [INVENTORY], "", LATER)
+    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), "", LATER)
     assert store.images.scan(IMAGE) == anew
-    store.images.finish_scan(IMAGE, 2, [INVENTORY], "", LATER)
+    store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), "", LATER)
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
 
 
@@ -195,7 +209,7 @@ def test_another_artifact_than_an_image_differs_from_a_failed_scan(store: Store)
 
 
 def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
-    store.images.finish_scan(IMAGE, 1, [INVENTORY], "", NOW)
+    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), "", NOW)
     assert store.images.scan(IMAGE) is None
 
 

@@ -47,7 +47,7 @@ from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
 from dockgate.services.advisories import Current
 from dockgate.services.provider_sign_in import RETURN_PATH
 from dockgate.services.registry_pushes import WebhookSecrets
@@ -119,7 +119,7 @@ class ServerSystem:
             builder=self.builder,
             registry=self.registry,
             registry_access=access or RegistryAccess(RegistryTokens(folder / "keys", self.clock)),
-            read_image=self._read,
+            read_image=self._read_platforms,
             resolve_image=self._resolve,
             attached_documents=self._attached,
             webhooks=webhooks or self.webhooks,
@@ -353,6 +353,13 @@ class ServerSystem:
             if name == tag:
                 return place.removeprefix(f"{self.registry.address}/"), digest
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
+
+    def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
+        return [ScannedPlatform(each, self._origins(each)) for each in self._read(repository, digest)]
+
+    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+        """What manifest and config say of the layers: nothing."""
+        return ()
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         if digest not in self.planned:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
@@ -90,7 +91,7 @@ class Fleet:
         scan = self.system.store.images.request_scan(image, f"team/{name}", now)
         packages = tuple(sorted((package(name), package("shared")), key=lambda entry: entry.purl))
         inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), packages, ())
-        self.system.store.images.finish_scan(image, scan.number, [inventory], "", now)
+        self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), "", now)
         return image
 
     def publish(self, name: str, severity: Severity = Severity.CRITICAL) -> None:
@@ -202,7 +203,7 @@ def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     store = fleet.system.store
     scan = store.images.request_new_scan(image, "team/web", 1, now)
     inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (package("new"),), ())
-    store.images.finish_scan(image, scan.number, [inventory], "", now)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory), "", now)
     fleet.system.clock.ahead += timedelta(minutes=1)
     fleet.continuous.renew()
     assert fleet.verdicts()["web"] == "Rejected"

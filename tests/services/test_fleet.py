@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
 from tests.store.factories import FACTORIES, NOW, opened
 
 from dockgate.gate.model import ExternalReport
@@ -105,7 +106,7 @@ def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
 def scanned(store: Store, name: str, *packages: Package) -> str:
     image = digest(name)
     scan = store.images.request_scan(image, f"team/{name}", NOW)
-    store.images.finish_scan(image, scan.number, [inventory(image, *packages)], "", NOW)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), "", NOW)
     return image
 
 

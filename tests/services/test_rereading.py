@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
 from tests.services.test_fleet import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
 from tests.store.factories import FACTORIES, NOW, opened
 
 from dockgate.delivery.service_model import Service, TaskDefinition
-from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.model import Package, ScannedPlatform
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, RETRY_SECONDS, Rereading
@@ -30,11 +31,11 @@ class Registry:
     errors: dict[str, DockgateError] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
 
-    def __call__(self, repository: str, image: str) -> Sequence[Inventory]:
+    def __call__(self, repository: str, image: str) -> Sequence[ScannedPlatform]:
         self.read.append(repository)
         if repository in self.errors:
             raise self.errors[repository]
-        return [inventory(image, *self.packages.get(image, ()))]
+        return platforms_of(inventory(image, *self.packages.get(image, ())))
 
 
 @dataclass
@@ -83,7 +84,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def scanned(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
     image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
     scan = store.images.request_scan(image, repository, at)
-    store.images.finish_scan(image, scan.number, [inventory(image, *packages)], "", at, scanner=scanner)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), "", at, scanner=scanner)
     index_of(store, AdvisoryDatabase([IDNA])).add(image)
     return image
 
@@ -222,7 +223,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     scan = store.images.scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
-    assert not store.rereads.record(scan, [inventory(image, package("idna", "3.6"))], NEW, NOW)
+    assert not store.rereads.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
     assert len(store.images.inventories(image)[0].packages) == 0
 
 
@@ -230,6 +231,6 @@ def test_recording_twice_changes_nothing(store: Store) -> None:
     image = scanned(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
-    assert store.rereads.record(scan, [inventory(image, package("idna", "3.6"))], NEW, NOW)
-    assert not store.rereads.record(scan, [inventory(image)], NEW, NOW)
+    assert store.rereads.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rereads.record(scan, platforms_of(inventory(image)), NEW, NOW)
     assert [entry.name for entry in store.images.inventories(image)[0].packages] == ["idna"]

@@ -11,10 +11,10 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import display_digest, format_option, print_json, print_list, print_table
 from dockgate.cli.output import echo
+from dockgate.shared.byte_sizes import byte_size
 from dockgate.shared.errors import DockgateError
 
 _PAUSE_SECONDS = 1.0
-_UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 @click.command()
@@ -74,7 +74,7 @@ def _list(collections: list[dict[str, Any]], output_format: str) -> None:
             times.short(collection["requested_at"]),
             times.short(collection["finished_at"]) if collection["finished_at"] else "-",
             str(len(collection["report"]["images"])) if collection["report"] else "-",
-            _size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
+            byte_size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
             collection["error"] or "-",
         )
         for collection in collections
@@ -90,15 +90,15 @@ def _print(report: Mapping[str, Any]) -> None:
             ", ".join(image["tags"]) or "-",
             display_digest(image["digest"]),
             times.short(image["used_at"]),
-            _size(image["size"]),
+            byte_size(image["size"]),
         )
         for image in report["images"]
     ]
     print_table(("IMAGE", "TAGS", "DIGEST", "LAST USED", "SIZE"), rows, "No image.")
     for entry in report["others"]:
-        size = f", {_size(entry['size'])}" if entry["size"] is not None else ""
+        size = f", {byte_size(entry['size'])}" if entry["size"] is not None else ""
         echo(f"{entry['kind']}: {entry['count']}{size}")
-    echo(f"blobs of images: {report['blobs']}, {_size(report['blob_bytes'])}")
+    echo(f"blobs of images: {report['blobs']}, {byte_size(report['blob_bytes'])}")
     reasons = Counter(image["reason"] for image in report["kept_images"])
     if reasons:
         listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
@@ -123,9 +123,3 @@ def _print_kept(report: Mapping[str, Any]) -> None:
 
 def _has_content(report: Mapping[str, Any]) -> bool:
     return bool(report["images"] or report["others"] or report["blobs"])
-
-
-def _size(size: int) -> str:
-    """A size for people: 12.3 MiB."""
-    power = min(max(size.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{size} B" if power == 0 else f"{size / 1024**power:.1f} {_UNITS[power]}"

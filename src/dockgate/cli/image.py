@@ -20,9 +20,12 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import echo
+from dockgate.shared.byte_sizes import byte_size
 
 # Images of one request, where all are fetched.
 PAGE = 1000
+# The severities that have a rank.
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 # Words for scan states.
 _SCANS = {"NotAnImage": "not an image"}
 
@@ -118,14 +121,14 @@ def _counts(counts: Mapping[str, int] | None) -> str:
     """The findings of the four severities that have a rank, "-" where they are not known."""
     if counts is None:
         return "-"
-    return "/".join(str(counts[severity]) for severity in ("CRITICAL", "HIGH", "MEDIUM", "LOW"))
+    return "/".join(str(counts[severity]) for severity in SEVERITIES)
 
 
 @command.command()
 @click.argument("digest")
 @format_option
 def show(digest: str, output_format: str) -> None:
-    """Show an image: its pushes, inventories and verdicts.
+    """Show an image: its pushes, inventories, layers and verdicts.
 
     DIGEST is the image's digest, its first characters, or REPOSITORY:TAG.
     """
@@ -187,6 +190,10 @@ def show(digest: str, output_format: str) -> None:
     ]
     print_table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet.")
     echo()
+    for inventory in image["inventories"]:
+        head = (f"LAYER OF {inventory['platform'].upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
+        print_table(head, [_layer(layer) for layer in inventory["layers"]], "")
+        echo()
     verdicts = [
         (
             styled_verdict(verdict["status"], verdict.get("waived", "")),
@@ -224,6 +231,19 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
     )
     head = ("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT")
     print_list(records, output_format, head, rows, "No reports were uploaded.")
+
+
+def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
+    """A layer as a row. What made it is one line, however many its command has."""
+    findings = layer["findings"]
+    return (
+        display_digest(layer["digest"]),
+        "-" if layer["size"] is None else byte_size(layer["size"]),
+        {True: "base", False: "own", None: "unknown"}[layer["is_base"]],
+        str(layer["packages"]),
+        _counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),
+        " ".join((layer["made_by"] or "-").split()),
+    )
 
 
 def _current(place: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from dockgate.attestations.statements import ListedKey
 from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import ScannedPlatform
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -177,13 +177,13 @@ class LocalStorage(Protocol):
 
 
 class ImageReader(Protocol):
-    """Turns an image in a registry into inventories.
+    """Reads an image in a registry.
 
     `repository` is one of Dockgate's registry, or starts with the name of another ("quay.io/team/app").
     """
 
-    def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """Return one inventory for each platform. Attestation manifests are no platforms.
+    def __call__(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
+        """Return what each platform holds. Attestation manifests are no platforms.
 
         Raises ImageError, NotFoundError, DeniedError, UnavailableError.
         """

@@ -98,3 +98,22 @@ class Inventory:
     def in_base(self, package: Package) -> bool:
         """Whether the package is in a layer of the base image."""
         return package.layer in self.layers[: self.base_layers]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOrigin:
+    """What an image's manifest and config say of a layer: the bytes of its blob, and the command that made it, or "".
+
+    A command may contain a secret, so it is no part of an inventory, which people publish and attach to builds.
+    """
+
+    size: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedPlatform:
+    """What was read of one platform: its inventory, and the origins of its layers, base first."""
+
+    inventory: Inventory
+    origins: tuple[LayerOrigin, ...] = ()

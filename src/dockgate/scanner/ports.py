@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
-from dockgate.scanner.model import Distribution, Package
+from dockgate.scanner.model import Distribution, LayerOrigin, Package
 
 if TYPE_CHECKING:  # a scan has to start at once, and has no use for them
     from dockgate.shared.purl import Purl
@@ -61,12 +61,13 @@ class Layer(Protocol):
 
 
 class ImageMetadata(NamedTuple):
-    """The origin of an image according to its manifest and config; `Inventory` has the same fields."""
+    """The origin of an image according to its manifest and config; `Inventory` has the fields before `layers`."""
 
     base_layers: int = 0
     base: str = ""
     created: str = ""
     user: str = ""
+    layers: tuple[LayerOrigin, ...] = ()
 
 
 class Image(Protocol):

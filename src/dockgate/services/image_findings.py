@@ -1,9 +1,11 @@
 """The findings of images by layer, and those of a tag over time, from the fleet index."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.finding_trends import last_days
 from dockgate.store import Store
 from dockgate.store.fleet_records import TagPeriod
@@ -22,6 +24,23 @@ class LayerFindings:
 
     packages: int
     counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """A layer of an image, the lowest at `position` 1, and what it brought.
+
+    `size` is in bytes, compressed; null, as `made_by`, if the image does not say it. `is_base` is null if the base is
+    not known, `findings` (counts by severity) while the image is not in the fleet index.
+    """
+
+    position: int
+    digest: str
+    is_base: bool | None
+    size: int | None
+    made_by: str | None
+    packages: int
+    findings: dict[Severity, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,30 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
         packages += sum(content.counted.values()) + sum(content.owned.values())
         layers[entry.platform, entry.layer] = packages, severities
     return {key: LayerFindings(packages, _counts(severities)) for key, (packages, severities) in layers.items()}
+
+
+def list_layers(
+    platform: ScannedPlatform, number: int, findings: Mapping[tuple[int, str], LayerFindings]
+) -> list[ImageLayer]:
+    """List the layers of an image's platform of this position, with the findings of `find_by_layer`."""
+    inventory, origins = platform.inventory, platform.origins
+    packages = Counter(package.layer for package in inventory.packages)
+    layers = []
+    for at, digest in enumerate(inventory.layers):
+        origin = origins[at] if len(origins) == len(inventory.layers) else None
+        of_layer = findings.get((number, digest))
+        layers.append(
+            ImageLayer(
+                position=at + 1,
+                digest=digest,
+                is_base=at < inventory.base_layers if inventory.base_layers else None,
+                size=origin.size if origin else None,
+                made_by=(origin.command or None) if origin else None,
+                packages=packages[digest],
+                findings={kind: count for count, kind in of_layer.counts} if of_layer else {} if findings else None,
+            )
+        )
+    return layers
 
 
 def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:

@@ -10,7 +10,7 @@ from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
 from dockgate.scanner.images.registry import RegistrySource, registry_source
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import ScannedPlatform
 from dockgate.services import image_inventory
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference, canonical_registry
@@ -54,13 +54,17 @@ class ImageAccess:
         ours = registry == canonical_registry(self.own) and RepositoryReference.parse(named.repository).is_own
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
-    def read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """One inventory for every platform of the image (`delivery.ports.ImageReader`)."""
+    def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
+        """What every platform of the image holds (`delivery.ports.ImageReader`)."""
         named = self._named(repository, digest)
         with open_images(
             named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
         ) as opened:
-            return image_inventory.read(opened.images, self.cache, verified=True)
+            inventories = image_inventory.read(opened.images, self.cache, verified=True)
+            return [
+                ScannedPlatform(inventory, image.metadata.layers)
+                for image, inventory in zip(opened.images, inventories, strict=True)
+            ]
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`services.attached_statements.Fetch`)."""

@@ -109,9 +109,9 @@ class Rereading:
             _log.warning("%s@%s cannot be read again: %s", scan.repository, scan.image, error.full_message)
 
     def _read_again(self, scan: Scan) -> None:
-        inventories = self.read_image(scan.repository, scan.image)
+        platforms = self.read_image(scan.repository, scan.image)
         self.effects.fence()
-        if self.store.rereads.record(scan, inventories, self.version, self.clock.now()):
+        if self.store.rereads.record(scan, platforms, self.version, self.clock.now()):
             self.index(scan.image)
 
     def _is_due(self, scan: Scan, now: float) -> bool:

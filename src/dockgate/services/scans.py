@@ -126,10 +126,10 @@ class ScanRunner:
             self._record_vex(scan, [report.inventory.image for report in answer.reported])
             self._finish(scan, source, answer.reported, f"{source.title} is asked in place of a scan.")
             return
-        inventories = self.read_image(scan.repository, scan.image)
-        self._record_vex(scan, [inventory.image for inventory in inventories])
+        platforms = self.read_image(scan.repository, scan.image)
+        self._record_vex(scan, [platform.inventory.image for platform in platforms])
         now = self.clock.now()
-        self.store.images.finish_scan(scan.image, scan.number, inventories, "", now, scanner=self.version)
+        self.store.images.finish_scan(scan.image, scan.number, platforms, "", now, scanner=self.version)
 
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""

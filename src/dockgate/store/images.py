@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events import aws_events, catalogue
@@ -15,14 +15,13 @@ from dockgate.gate.model import (
     Waivers,
 )
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.scanner.model import Inventory
-from dockgate.shared.canonical import decode
+from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.digest import from_hex
-from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.queries import one_of, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
+from dockgate.store.scan_contents import read_inventories, read_platforms, replace_platforms
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.store.schema_fleet import fleet_images
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
@@ -41,12 +40,6 @@ _FINISH_SCAN = update(scans).where(
     scans.c.state == ScanState.REQUESTED,
 )
 _UNJUDGE = update(pushed_images).where(pushed_images.c.digest == bindparam("of_image")).values(judged_at=None)
-_INVENTORIES = (
-    select(documents.c.body)
-    .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
-    .where(scan_inventories.c.image == bindparam("image"))
-    .order_by(scan_inventories.c.position)
-)
 _PUSHED = select_as(PushedImage, pushed_images)
 _LATER = (
     update(pushed_images)
@@ -204,21 +197,20 @@ class Images:
         self,
         image: str,
         number: int,
-        inventories: Sequence[Inventory],
+        platforms: Sequence[ScannedPlatform],
         reason: str,
         now: str,
         *,
         is_image: bool = True,
         scanner: str | None = None,
     ) -> None:
-        """End a scan: DONE with its inventories; FAILED if there is a reason, or NOT_AN_IMAGE.
+        """End a scan: DONE with what it has read; FAILED if there is a reason, or NOT_AN_IMAGE.
 
         Does nothing unless the scan of this number is requested. A failed scan has no inventories. `scanner` is the
         version that read the image. Its pushes are due to be judged.
         """
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
-        stored = [] if reason else [Document.of(inventory) for inventory in inventories]
         change = {
             "of_image": image,
             "of_number": number,
@@ -232,22 +224,19 @@ class Images:
             if connection.execute(_FINISH_SCAN, change).rowcount == 0:
                 return
             connection.execute(_UNJUDGE, {"of_image": image})
-            store_documents(connection, *stored)
-            connection.execute(delete(scan_inventories).where(scan_inventories.c.image == image))
-            rows = [
-                {"image": image, "position": at, "digest": document.digest, "platform_image": inventory.image}
-                for at, (document, inventory) in enumerate(zip(stored, inventories, strict=False))
-            ]
-            if rows:
-                connection.execute(insert(scan_inventories), rows)
+            replace_platforms(connection, image, () if reason else platforms)
 
         self._database.group_commit(write)
 
     def inventories(self, image: str) -> Sequence[Inventory]:
         """The inventories of an image, in the order of its scan; empty without a completed scan."""
         with self._database.read() as connection:
-            bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
-        return [decode(Inventory, decompress_document(body)) for body in bodies]
+            return read_inventories(connection, image)
+
+    def platforms(self, image: str) -> Sequence[ScannedPlatform]:
+        """The same with the origins of the layers."""
+        with self._database.read() as connection:
+            return read_platforms(connection, image)
 
     def inventory_digests(self, image: str) -> Sequence[str]:
         """The digests of the image's inventories, in the order of its scan."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import Connection, case, delete, insert, literal, or_, select, update
+from sqlalchemy import Connection, case, literal, or_, select, update
 
-from dockgate.scanner.model import Inventory
-from dockgate.store.documents import Document, store_documents
+from dockgate.scanner.model import ScannedPlatform
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import Scan, ScanState
-from dockgate.store.schema import scan_inventories, scans
+from dockgate.store.scan_contents import replace_platforms
+from dockgate.store.schema import scans
 from dockgate.store.schema_fleet import fleet_images, fleet_state
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -67,13 +67,12 @@ class Rereads:
             connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))
             return True
 
-    def record(self, scan: Scan, inventories: Sequence[Inventory], scanner: str, now: str) -> bool:
-        """Replace the inventories of a finished scan by those that the version `scanner` has read.
+    def record(self, scan: Scan, platforms: Sequence[ScannedPlatform], scanner: str, now: str) -> bool:
+        """Replace what a finished scan has read by what the version `scanner` has read.
 
         False, and nothing changes, if the image was scanned or read again meanwhile. The scan's number stays, and what
         decides (verdicts, approvals) keeps its inputs.
         """
-        stored = [Document.of(inventory) for inventory in inventories]
         is_same = scans.c.image == scan.image, scans.c.number == scan.number, _DONE
         by = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
         change = update(scans).where(*is_same, by).values(scanner=scanner, finished_at=now)
@@ -81,14 +80,7 @@ class Rereads:
         def write(connection: Connection) -> bool:
             if connection.execute(change).rowcount == 0:
                 return False
-            store_documents(connection, *stored)
-            connection.execute(delete(scan_inventories).where(scan_inventories.c.image == scan.image))
-            rows = [
-                {"image": scan.image, "position": at, "digest": document.digest, "platform_image": inventory.image}
-                for at, (document, inventory) in enumerate(zip(stored, inventories, strict=True))
-            ]
-            if rows:
-                connection.execute(insert(scan_inventories), rows)
+            replace_platforms(connection, scan.image, platforms)
             return True
 
         return self._database.group_commit(write)

@@ -24,6 +24,7 @@ from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, RunState
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
+from dockgate.scanner.model import LayerOrigin
 from dockgate.store.columns import EnumText, Json, Key, SafeText
 from dockgate.store.records import OutboxKind, ReportScope, ScanState
 
@@ -270,6 +271,7 @@ scan_inventories = Table(
     text("digest", ForeignKey(documents.c.digest)),
     # The digest of the platform's manifest: the image itself, or an image in an index.
     text("platform_image"),
+    Column("layers", Json(tuple[LayerOrigin, ...]), nullable=False),
 )
 Index(None, scan_inventories.c.platform_image)
 

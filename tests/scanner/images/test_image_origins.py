@@ -13,7 +13,8 @@ from tests.scanner.images.client import opening
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.metadata import count_base_layers, read_metadata
+from dockgate.scanner.images.manifest import Descriptor
+from dockgate.scanner.images.metadata import count_base_layers, read_commands, read_metadata
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import ImageError, NotFoundError
 
@@ -116,9 +117,10 @@ def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any
     def fetch(name: str, digest: str) -> bytes:
         raise NotFoundError(name)
 
-    metadata = read_metadata(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
+    metadata = read_metadata(config, (), [Descriptor("sha256:a", 0)] * layers, "linux/amd64", fetch)
     assert 0 <= metadata.base_layers <= layers
     assert all(isinstance(text, str) and len(text) <= 512 for text in (metadata.base, metadata.created, metadata.user))
+    assert len(metadata.layers) == layers
 
 
 @pytest.mark.parametrize("history", [{}, "x", [None, 1], [{"empty_layer": 0}], [{"created_by": []}], [{}] * 5000])
@@ -143,6 +145,50 @@ def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
     assert (metadata.created, metadata.user) == (created, user)
 
 
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) -> None:
+    history = [*buildkit("ADD rootfs.tar / # buildkit", " ENV A=b", "RUN /bin/sh -c make # buildkit", "COPY app /app")]
+    image = make.image(LAYERS, config={"history": history})
+    make.write_layout(tmp_path, {"": image})
+    with open_images(f"oci:{tmp_path}") as opened:
+        origins = opened.images[0].metadata.layers
+    sizes = [len(image.blobs[digest]) for digest in image.layers]
+    assert [origin.size for origin in origins] == sizes
+    assert [origin.command for origin in origins] == [
+        "ADD rootfs.tar / # buildkit",
+        "RUN /bin/sh -c make # buildkit",
+        "COPY app /app",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("|1 TOKEN=hunter2 /bin/sh -c make", "/bin/sh -c make"),
+        ("RUN |2 TOKEN=hunter 2 B=c /bin/sh -c make # buildkit", "RUN /bin/sh -c make # buildkit"),
+        ("|1 TOKEN=hunter2 ash -c make", "a command with build arguments"),
+        ("/bin/sh -c echo |1 a", "/bin/sh -c echo |1 a"),
+        ("a\ud800b", "a\\ud800b"),
+        ("x" * 401, "x" * 399 + "…"),
+        ("", ""),
+    ],
+)
+def test_commands_are_shown_without_build_arguments_and_within_bounds(command: str, shown: str) -> None:
+    assert read_commands([{"created_by": command}], 1) == [shown]
+
+
+def test_very_many_commands_are_not_all_shown() -> None:
+    shown = read_commands([{"created_by": "x" * 400}] * 200, 200)
+    assert (shown.count("x" * 400), shown.count("")) == (100, 100)
+
+
+@pytest.mark.parametrize("history", [None, [], [{"created_by": "a"}], [{"created_by": 1}, {}], "x"])
+def test_a_history_that_does_not_fit_the_layers_has_no_commands(history: object) -> None:
+    assert read_commands(history, 2) == ["", ""]
+
+
 # --- annotations -------------------------------------------------------------------------------------------------
 
 BASE = make.image([{"base": b"1"}, {"base": b"2"}])
@@ -162,7 +208,7 @@ def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = 
 def read_image_metadata(folder: Path, image: make.Image) -> ImageMetadata:
     make.write_layout(folder, {"": image})
     with open_images(f"oci:{folder}") as opened:
-        return opened.images[0].metadata
+        return opened.images[0].metadata._replace(layers=())
 
 
 def test_the_bases_own_manifest_counts_its_layers(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from dockgate.scanner.images.manifest import Index, Manifest, parse
+from dockgate.scanner.images.manifest import Descriptor, Index, Manifest, parse
+from dockgate.scanner.model import LayerOrigin
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
 
@@ -23,16 +24,21 @@ _HISTORY_LIMIT = 4096
 # Characters of a base image's name and of a user.
 _LONGEST = 512
 _STARTS = ("CMD", "ENTRYPOINT")
+# Characters of a command, and of all commands of an image.
+_LONGEST_COMMAND, _MOST_COMMANDS = 400, 40_000
+# What classic builders and buildah write before a command that was run with build arguments: their number and values.
+_ARGUMENTS = re.compile(r"(?P<run>RUN )?\|\d{1,4} ")
+_SHELL = "/bin/sh -c "
 
 
 def read_metadata(
     config: Mapping[str, Any],
     annotations: Sequence[Mapping[str, str]],
-    layers: Sequence[str],
+    layers: Sequence[Descriptor],
     platform: str,
     fetch: Fetch,
 ) -> ImageMetadata:
-    """Read the metadata of an image with this config and these layer digests. Values of a wrong type are ignored.
+    """Read the metadata of an image with this config and these layers. Values of a wrong type are ignored.
 
     `annotations` are the manifest's, then those of the index. The config's labels come last, for images inherit them
     from their base. Layers are counted by the base's own manifest, where `fetch` has it, else by the history.
@@ -49,11 +55,13 @@ def read_metadata(
     elif digest:
         with suppress(DockgateError):
             below = _layers(name, digest, platform, fetch)
-            if below and len(below) < len(layers) and list(layers[: len(below)]) == below:
+            if below and len(below) < len(layers) and [layer.digest for layer in layers[: len(below)]] == below:
                 counted = len(below)
     created = _text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
-    return ImageMetadata(counted, name or digest, created if stamp else "", _text(running.get("User")))
+    commands = read_commands(config.get("history"), len(layers))
+    origins = tuple(LayerOrigin(layer.size, text) for layer, text in zip(layers, commands, strict=True))
+    return ImageMetadata(counted, name or digest, created if stamp else "", _text(running.get("User")), origins)
 
 
 class _HistoryEntry(NamedTuple):
@@ -104,6 +112,32 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     started = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
     counted = _below(steps, max(started, changed))
     return (counted if counted < layers else 0), ""
+
+
+def read_commands(history: object, layers: int) -> list[str]:
+    """The command that made each layer, base first; "" for all if the history does not fit the layers.
+
+    Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
+    """
+    commands = [step.command for step in _steps(history) if not step.empty]
+    if len(commands) != layers:
+        return [""] * layers
+    shown, room = [], _MOST_COMMANDS
+    for command in commands:
+        text = _without_arguments(command.encode("utf-8", "backslashreplace").decode().strip())
+        text = text if len(text) <= _LONGEST_COMMAND else f"{text[: _LONGEST_COMMAND - 1]}…"
+        room -= len(text)
+        shown.append(text if room >= 0 else "")
+    return shown
+
+
+def _without_arguments(command: str) -> str:
+    """ "|1 TOKEN=… /bin/sh -c make" as "/bin/sh -c make"."""
+    match = _ARGUMENTS.match(command)
+    if match is None:
+        return command
+    _, shell, rest = command.partition(_SHELL)
+    return f"{match['run'] or ''}{shell}{rest}" if shell else "a command with build arguments"
 
 
 def _below(steps: Sequence[_HistoryEntry], end: int) -> int:

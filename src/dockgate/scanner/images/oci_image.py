@@ -124,7 +124,7 @@ def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *ab
     platform_name = platform(config)
     if not platform_name:
         raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
-    digests = [layer.digest for layer in manifest.layers]
+    annotations = manifest.annotations, *above
     return OciImage(
         digest,
         platform_name,
@@ -133,7 +133,7 @@ def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *ab
             for layer in manifest.layers
         ),
         _diff_ids(config),
-        read_metadata(config, (manifest.annotations, *above), digests, platform_name, image_source.base_manifest),
+        read_metadata(config, annotations, manifest.layers, platform_name, image_source.base_manifest),
     )
 
 

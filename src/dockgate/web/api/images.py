@@ -12,9 +12,10 @@ from dockgate.gate.model import Status, Verdict
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
+from dockgate.services.image_findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.verdict_links import DEFAULT_DAYS
@@ -33,12 +34,13 @@ router = api.api_router()
 
 @dataclass(frozen=True, slots=True)
 class InventoryView:
-    """A summary of an inventory; `packages` and `unread` are counts."""
+    """A summary of an inventory; `packages` and `unread` are counts. `layers` begin with the lowest."""
 
     platform: str
     distribution: str
     packages: int
     unread: int
+    layers: list[ImageLayer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,9 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
 
 def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image with its whole inventories. NotFoundError, DeniedError."""
-    scan, inventories = read_inventories(digest, who, server)
+    scan, platforms = read_platforms(digest, who, server)
+    inventories = [platform.inventory for platform in platforms]
+    findings = find_by_layer(server.store, digest) if platforms else {}
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
@@ -194,9 +198,14 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         pushes=pushes,
         moves=moves,
         inventories=[
-            InventoryView(item.platform, name, len(item.packages), len(item.unread))
-            for item in inventories
-            for name in [item.distribution.name if item.distribution else ""]
+            InventoryView(
+                platform=inventory.platform,
+                distribution=inventory.distribution.name if inventory.distribution else "",
+                packages=len(inventory.packages),
+                unread=len(inventory.unread),
+                layers=list_layers(platform, number, findings),
+            )
+            for number, (platform, inventory) in enumerate(zip(platforms, inventories, strict=True))
         ],
         verdicts=list(verdicts),
         is_watched=is_watched,
@@ -206,8 +215,8 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
     return view, inventories
 
 
-def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[Inventory]]:
-    """The scan of an image, and its inventories if the scan has succeeded. DeniedError.
+def read_platforms(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
+    """The scan of an image, and what it has read if it has succeeded. DeniedError.
 
     An image that was scanned in a repository that the caller may not see has the scan in one that they may see.
     """
@@ -218,7 +227,7 @@ def read_inventories(digest: str, who: Caller, server: WebServices) -> tuple[Sca
     if scan is not None and who.is_limited and scan.repository not in (visible := visibility.repositories(digest)):
         reason = "it could not be read in another repository" if scan.reason else ""
         scan = replace(scan, repository=visible[0], reason=reason)
-    return scan, server.store.images.inventories(digest) if has_succeeded else ()
+    return scan, server.store.images.platforms(digest) if has_succeeded else ()
 
 
 @router.post("/images/{digest}/scan", status_code=202)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
+from dockgate.shared.byte_sizes import byte_size
 from dockgate.web.console import charts, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -166,6 +167,7 @@ _FUNCTIONS = (
     charts.share_bar,
     formats.ago,
     formats.bars,
+    byte_size,
     formats.breakable,
     formats.foreign,
     formats.line_breaks,

@@ -1,6 +1,6 @@
 """Images: by repository and tag, and one image with what it holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -10,9 +10,7 @@ from fastapi.responses import Response
 
 from dockgate import reports
 from dockgate.gate.model import Status
-from dockgate.scanner.model import Inventory
 from dockgate.services.exposure import is_vulnerability_name
-from dockgate.services.image_findings import LayerFindings, find_by_layer
 from dockgate.services.image_search import NOT_JUDGED, ImageQuery
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
@@ -38,17 +36,6 @@ FLAGS = ("fixable", "exploited", "running", "include_moved")
 MANY = ("severity", "status")
 
 router = page_router()
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """A layer with how many packages it brought, and the findings of these; None while they are not known."""
-
-    position: int
-    digest: str
-    is_base: bool
-    packages: int
-    counts: Sequence[tuple[int, Severity]] | None
 
 
 @router.get("/images")
@@ -143,7 +130,6 @@ def image(
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
     view, inventories = calls.view_of_image(digest, who, server)
-    by_layer = find_by_layer(server.store, digest) if inventories else {}
     packages = [
         (inventory.platform, package)
         for inventory in inventories
@@ -158,7 +144,6 @@ def image(
         digest=digest,
         view=view,
         inventories=inventories,
-        layers={inventory.image: _layers(inventory, number, by_layer) for number, inventory in enumerate(inventories)},
         packages=packages[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
         package_count=len(packages),
         q=q,
@@ -177,11 +162,12 @@ def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
-    scan, inventories = calls.read_inventories(digest, who, server)
+    scan, platforms = calls.read_platforms(digest, who, server)
+    inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
         raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
     subject, scanned_at = f"{scan.repository}@{digest}", scan.finished_at or ""
-    content = reports.InventoryReport(subject, digest, tuple(inventories), scanned_at)
+    content = reports.InventoryReport(subject, digest, inventories, scanned_at)
     name = f"sbom-{scan.repository}-{digest[7:19]}.{kind.suffix}"
     return download(name, kind.media_type, lambda out: reports.write(content, form, out))
 
@@ -211,25 +197,6 @@ def _services(who: api.Reader, server: api.ServerDependency, view: calls.ImageVi
         visible = {service.name for service in visible_services(who, server)}
         running = [name for name in running if name in visible]
     return running
-
-
-def _layers(
-    inventory: Inventory, platform: int, findings: Mapping[tuple[int, str], LayerFindings]
-) -> Sequence[LayerRow]:
-    is_indexed = bool(findings)
-    counts: dict[str, int] = {}
-    for package in inventory.packages:
-        counts[package.layer] = counts.get(package.layer, 0) + 1
-    return [
-        LayerRow(
-            position,
-            digest,
-            position <= inventory.base_layers,
-            counts.get(digest, 0),
-            findings[platform, digest].counts if (platform, digest) in findings else [] if is_indexed else None,
-        )
-        for position, digest in enumerate(inventory.layers, start=1)
-    ]
 
 
 @router.get("/search")

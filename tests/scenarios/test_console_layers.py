@@ -1,0 +1,97 @@
+"""The layers of an image: what each brought, and what made it, in the page and the API alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import HOSTILE
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.scanner.model import Inventory, LayerOrigin
+from dockgate.shared.digest import digest_of
+
+BASE, OWN = digest_of(b"base"), digest_of(b"own")
+SECRET = "hunter2"
+
+
+class LayeredServer(ServerSystem):
+    """A server whose images have a layer of their base, and one of their own with the packages."""
+
+    def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
+        return [
+            replace(
+                inventory,
+                layers=(BASE, OWN),
+                base_layers=1,
+                packages=tuple(replace(package, layer=OWN) for package in inventory.packages),
+            )
+            for inventory in super()._read(repository, digest)
+        ]
+
+    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+        return LayerOrigin(51_380_224, ""), LayerOrigin(700, f"RUN login {SECRET} {HOSTILE}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LayeredServer]:
+    folder: Path = tmp_path_factory.mktemp("layers")
+    with LayeredServer(folder) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def image(server: LayeredServer) -> str:
+    digest = server.image("web", PlannedFindings({"HIGH": 2}))
+    execution = server.approval(digest)
+    server.scanned(digest)
+    server.answer(execution)
+    until(lambda: server.get(f"/images/{digest}")["inventories"][0]["layers"][1]["findings"])
+    return digest
+
+
+def test_each_layer_has_its_size_origin_packages_and_findings(server: LayeredServer, image: str) -> None:
+    (inventory,) = server.get(f"/images/{image}")["inventories"]
+    base, own = inventory["layers"]
+    assert base == {
+        "position": 1,
+        "digest": BASE,
+        "is_base": True,
+        "size": 51_380_224,
+        "made_by": None,
+        "packages": 0,
+        "findings": {},
+    }
+    assert (own["is_base"], own["size"], own["made_by"]) == (False, 700, f"RUN login {SECRET} {HOSTILE}")
+    assert (own["packages"], own["findings"]) == (3, {"HIGH": 2})
+
+
+def test_the_page_shows_what_made_a_layer_as_text(server: LayeredServer, image: str) -> None:
+    with Browser(server, "") as browser:
+        page = browser.get(f"/images/{image}").text
+    assert "49.0 MiB" in page
+    assert "700 B" in page
+    assert "not stated" in page
+    assert f"RUN login {SECRET} &lt;script&gt;" in page
+    assert "<script>alert" not in page
+    assert "\u202e" not in page
+
+
+def test_commands_that_may_hold_secrets_are_in_no_document_that_people_pass_on(
+    server: LayeredServer, image: str
+) -> None:
+    verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
+    inventory = server.get(f"/verdicts/{verdict}")["inputs"]["inventories"][0]
+    with Browser(server, "") as browser:
+        for path in (
+            f"/api/v1/documents/{inventory}",
+            f"/api/v1/verdicts/{verdict}/case",
+            *(f"/images/{image}/sbom?form={form}" for form in ("cyclonedx", "spdx", "json")),
+            *(f"/verdicts/{verdict}/report?form={form}" for form in ("html", "json", "sarif", "cyclonedx", "case")),
+        ):
+            answer = browser.get(path)
+            assert answer.status_code == 200, path
+            assert SECRET not in answer.text, path
