@@ -54,7 +54,7 @@ def listed(body: bytes, *records: bytes) -> bytes:
         (b"", "not a complete zip archive"),
         (b"PK\x03\x04", "not a complete zip archive"),
         (b"PK\x05\x06", "not a complete zip archive"),
-        (end(1, 0, 0), "cut off"),
+        (end(1, 0, 0), "0 entries, and its end record says 1"),
         (b"x" * 50 + end(1, 50, 0), "broken"),
         (end(0, 100, 0), "not where it should be"),
         (end(0, 0, 5), "not where it should be"),
@@ -62,8 +62,9 @@ def listed(body: bytes, *records: bytes) -> bytes:
         (listed(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "cut off"),
         (listed(b"", record(b"a", 0, 0)[:-1]), "broken"),
         (b"\0" * 56 + b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
+        (b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_incomplete_archive_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
@@ -72,9 +73,12 @@ def test_incomplete_archive_is_unreadable(content: bytes, reason: str) -> None:
 
 def test_too_many_entries_are_refused_at_once() -> None:
     record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2**40, 2**40, 46 * 2**20, 0)
-    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, 0, 1)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, 46 * 2**20, 1)
     with pytest.raises(UnreadableError, match=str(zip_archive.ENTRY_LIMIT)):
         read(record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+    empty = record(b"", 0, 0) * (zip_archive.ENTRY_LIMIT + 1)
+    with pytest.raises(UnreadableError, match=str(zip_archive.ENTRY_LIMIT)):
+        read(empty + end(0, len(empty), 0))
 
 
 def test_a_zip64_archive_is_read() -> None:
@@ -87,6 +91,52 @@ def test_a_zip64_archive_is_read() -> None:
     locator = b"PK\x06\x07" + struct.pack("<IQI", 0, len(body) + len(entry), 1)
     extract = read(body + entry + record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
     assert [package.name for package in extract.packages] == ["g:a"]
+
+
+def test_entries_that_the_end_record_does_not_count_make_an_archive_unreadable() -> None:
+    """Java counts the entries of the directory itself if there are more."""
+    jar = archive([(POM_NAME, POM)])
+    for stated in (0, 2, 7):
+        with pytest.raises(UnreadableError, match=f"1 entries, and its end record says {stated}"):
+            read(jar[:-14] + struct.pack("<HH", stated, stated) + jar[-10:])
+
+
+def test_more_entries_than_an_end_record_can_count_are_read() -> None:
+    """Tools without zip64 write the lower half of the number."""
+    name = POM_NAME.encode()
+    pom = bytearray(record(name, len(POM), 0))
+    pom[16:20] = struct.pack("<I", zlib.crc32(POM))
+    directory = bytes(pom) + record(b"", 0, 0) * 0x10000
+    body = local(name) + POM
+    extract = read(body + directory + end(1, len(directory), len(body)))
+    assert [package.name for package in extract.packages] == ["g:a"]
+
+
+def test_an_end_record_in_the_comment_makes_an_archive_unreadable() -> None:
+    """Java skips an end record that does not fit the file, and takes the one before; Python takes the last."""
+    jar = archive([(POM_NAME, POM)])
+    decoy = record(b"a", 0, 0)
+    comment = decoy + end(1, len(decoy), 3)[:-2] + struct.pack("<H", 7)
+    with pytest.raises(UnreadableError, match="several end records"):
+        read(jar[:-2] + struct.pack("<H", len(comment)) + comment)
+
+
+def test_a_zip64_record_that_contradicts_the_end_record_makes_an_archive_unreadable() -> None:
+    """Java uses it only where the end record has placeholders, Python always."""
+    name = POM_NAME.encode()
+    body, at = local(name) + POM, len(local(name) + POM)
+    record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 0, 0, 0, at + len(record(name, 0, 0)))
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at + len(record(name, 0, 0)), 1)
+    entry = record(name, len(POM), 0)
+    with pytest.raises(UnreadableError, match="contradict each other"):
+        read(body + entry + record64 + locator + end(1, len(entry) + len(record64 + locator), at))
+
+
+@pytest.mark.parametrize("suffix", [".jar", ".zip", ".war"])
+def test_an_archive_behind_other_bytes_is_read(suffix: str) -> None:
+    """Java finds it from its end, wherever it begins."""
+    for before in (b"#!/bin/sh\n", b"XX", bytes(5000)):
+        assert read(before + archive([(POM_NAME, POM)]), f"opt/app{suffix}").packages
 
 
 def spoilt(change: dict[int, bytes]) -> bytes:

@@ -1,9 +1,15 @@
 """Packages in archives from which Python imports: applications in one file, eggs, the wheels of a PEX in a folder."""
 
 import io
+import struct
 import zipfile
+import zipimport
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dockgate.scanner.ecosystems.python import ECOSYSTEM
 from dockgate.scanner.ecosystems.python.zip_packages import MAGICS, MEMBER_LIMIT
@@ -44,6 +50,8 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
         ("site-packages/virtualenv/seed/wheels/embed/setuptools-75.1-py3-none-any.whl", 1, b"PK\x03\x04", False),
         ("usr/lib/python311.zip", 1, b"PK\x03\x04", True),
         ("usr/lib/python311.zip", 1, b"", False),
+        ("app/a.zip", 1, b"#!/usr/bin/env python3\nPK", True),
+        ("app/a.pyz", 1, b"anything", True),
         ("site-packages/foo-1-py3.egg", 1, b"", True),
     ],
 )
@@ -101,3 +109,46 @@ def test_an_application_cut_short_is_unreadable() -> None:
 def test_too_many_packages_are_unreadable() -> None:
     with pytest.raises(UnreadableError, match=f"no more than {MEMBER_LIMIT}"):
         read(archive(*(f"{at}.dist-info/METADATA" for at in range(MEMBER_LIMIT + 1))))
+
+
+END = b"PK\x05\x06"
+
+
+def decoy(count: int, offset: int, comment: int) -> bytes:
+    """The directory and the end record of an archive without packages."""
+    names = b"".join(b"PK\x01\x02" + struct.pack("<6H3I5H2I", *[0] * 9, 1, *[0] * 6) + b"a" for _ in range(count))
+    return names + END + struct.pack("<4H2IH", 0, 0, count, count, len(names), offset, comment)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    before=st.binary(max_size=40),
+    count=st.integers(-2, 2),
+    size=st.sampled_from((-47, -1, 0, 1, 47)),
+    offset=st.sampled_from((-1, 0, 1)),
+    comment=st.sampled_from((-1, 0, 1, 22, 200)),
+    after=st.one_of(st.binary(max_size=30), st.builds(decoy, st.integers(0, 2), st.integers(0, 3), st.integers(0, 9))),
+    suffix=st.sampled_from((".zip", ".pyz", ".pex")),
+)
+def test_no_changed_archive_hides_a_package_that_python_imports(
+    before: bytes, count: int, size: int, offset: int, comment: int, after: bytes, suffix: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    member = "Foo-1.0.dist-info/METADATA"
+    honest = archive(member, start=b"")
+    at = honest.rindex(END)
+    fields = list(struct.unpack("<4H2IH", honest[at + 4 :]))
+    changes = (0, 0, count, count, size, offset, len(after) + comment)
+    fields = [max(0, field + change) for field, change in zip(fields, changes, strict=True)]
+    content = before + honest[: at + 4] + struct.pack("<4H2IH", *fields) + after
+    path = Path(tmp_path_factory.getbasetemp()) / f"changed{suffix}"
+    path.write_bytes(content)
+    imported = b""
+    with suppress(ImportError, OSError, EOFError):
+        zipimport._zip_directory_cache.clear()  # type: ignore[attr-defined] # the file has changed
+        imported = zipimport.zipimporter(str(path)).get_data(member)
+    if imported:
+        assert ECOSYSTEM.wants(f"app/a{suffix}", len(content), 0o644, content[:64])
+        with suppress(UnreadableError):
+            extract = read(content, f"app/a{suffix}")
+            assert extract.packages or extract.unread

@@ -21,7 +21,9 @@ MEMORY_LIMIT = 8 * 1024 * 1024  # bytes of an entry that stay in memory; a large
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
-_FULL = 0xFFFFFFFF
+_END = b"PK\x05\x06"
+_FULL, _FULL_COUNT = 0xFFFFFFFF, 0xFFFF
+_COUNT_MODULUS = 0x10000  # tools without zip64 write the lower 16 bits of the number of entries
 _COMMENT_LIMIT = 0xFFFF
 _CHUNK = 256 * 1024
 
@@ -59,11 +61,13 @@ class Entry(NamedTuple):
 def is_zip(section: Section) -> bool:
     """Whether the section ends like a zip archive: an end record and at most a comment."""
     size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
-    return b"PK\x05\x06" in section.read(section.size - size, size)
+    return _END in section.read(section.size - size, size)
 
 
 class Archive:
     """An archive: its entries whose names end with one of `endings`, in order.
+
+    All entries up to the end of the directory count. Archives in which readers find different directories are refused.
 
     `count` is the number of all entries; `has_classes` tells whether one is a Java class. With `ignore_case`, `endings`
     are in lower case and names may be in any. Raises UnreadableError if the archive is not complete.
@@ -85,8 +89,12 @@ class Archive:
     def _scan(self, directory: bytes, endings: tuple[bytes, ...]) -> Iterator[Entry]:
         """Parse the directory. Hot path: about half a microsecond for an entry that does not match."""
         header = struct.Struct("<4s4xHH4xIIIHHH8xI").unpack_from
-        at, end, fold = 0, len(directory), self._fold
-        for _ in range(self.count):
+        at, end, fold, stated = 0, len(directory), self._fold, self.count
+        self.count = 0
+        while at < end:  # Java and Python read to the end of the directory, whatever number of entries is stated
+            self.count += 1
+            if self.count > ENTRY_LIMIT:
+                raise _too_many(self.count)
             first = at + 46
             if first > end:
                 raise UnreadableError("its directory is cut off")
@@ -101,29 +109,49 @@ class Archive:
             elif fold(name).endswith(endings):
                 size, packed, offset = _zip64(directory[more : more + extra], size, packed, offset)
                 yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
+        if stated != self.count and stated != self.count % _COUNT_MODULUS:
+            raise UnreadableError(f"its directory has {self.count} entries, and its end record says {stated}")
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its count of entries, and the size of what precedes the archive."""
         section = self._section
         tail_size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
         tail = section.read(section.size - tail_size, tail_size)
-        end_at = tail.rfind(b"PK\x05\x06")
+        end_at = tail.rfind(_END)
         if end_at < 0 or end_at + _END_SIZE > tail_size:
             raise UnreadableError("it is not a complete zip archive")
         end = section.size - tail_size + end_at
-        count, size, offset = struct.unpack_from("<10xHII", tail, end_at)
-        if end >= _LOCATOR_SIZE + _END64_SIZE and tail[max(0, end_at - _LOCATOR_SIZE) : end_at][:4] == b"PK\x06\x07":
-            end -= _LOCATOR_SIZE + _END64_SIZE
-            record = section.read(end, _END64_SIZE)
-            if record[:4] != b"PK\x06\x06":
-                raise UnreadableError("its zip64 directory is not where it should be")
-            count, size, offset = struct.unpack_from("<32xQQQ", record)
+        count, size, offset, comment = struct.unpack_from("<10xHIIH", tail, end_at)
+        if end_at + _END_SIZE + comment != tail_size and tail.find(_END) != end_at:
+            # Python takes the last end record, Java the last that fits the file.
+            raise UnreadableError("it has several end records, and the last is not at its end")
+        if tail[max(0, end_at - _LOCATOR_SIZE) : end_at][:4] == b"PK\x06\x07":
+            end, count, size, offset = self._zip64_directory(end, count, size, offset)
         if count > ENTRY_LIMIT or size > DIRECTORY_LIMIT:
-            raise UnreadableError(f"it has {count} entries; no more than {ENTRY_LIMIT} are read")
+            raise _too_many(count)
         if size + offset > end:
             raise UnreadableError("its directory is not where it should be")
         self._spend(size)
         return section.read(end - size, size), count, end - size - offset
+
+    def _zip64_directory(self, end: int, *stated: int) -> tuple[int, int, int, int]:
+        """Return the position of the zip64 end record before the end record at `end`, and what it states.
+
+        `stated` are the count, size and offset in the end record. Where those are no placeholders, some readers use
+        them and others the zip64 record, so both must agree.
+        """
+        if end < _LOCATOR_SIZE + _END64_SIZE:
+            raise UnreadableError("its zip64 directory is not where it should be")
+        locator = self._section.read(end - _LOCATOR_SIZE, _LOCATOR_SIZE)
+        end -= _LOCATOR_SIZE + _END64_SIZE
+        record = self._section.read(end, _END64_SIZE)
+        count, size, offset = struct.unpack_from("<32xQQQ", record)
+        if record[:4] != b"PK\x06\x06" or struct.unpack_from("<8xQ", locator)[0] != offset + size:
+            raise UnreadableError("its zip64 directory is not where it should be")
+        for value, wide, placeholder in zip(stated, (count, size, offset), (_FULL_COUNT, _FULL, _FULL), strict=True):
+            if value not in (wide, placeholder):
+                raise UnreadableError("its two end records contradict each other")
+        return end, count, size, offset
 
     def head(self, entry: Entry, limit: int) -> bytes:
         """Read the entry's first bytes, at most `limit`, unchecked."""
@@ -194,6 +222,10 @@ class Archive:
                 piece = inflater.unconsumed_tail
                 if not piece and len(data) < room:
                     break
+
+
+def _too_many(count: int) -> UnreadableError:
+    return UnreadableError(f"it has {count} entries; no more than {ENTRY_LIMIT} are read")
 
 
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

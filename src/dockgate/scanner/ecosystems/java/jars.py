@@ -174,8 +174,13 @@ class _ArchiveReader:
 
 
 def _is_other_format(path: str, section: Section) -> bool:
-    """Whether the file has another format with the same suffix (RAR archive, statistics file)."""
-    return path.lower().endswith(_AMBIGUOUS_SUFFIXES) and (section.size < 4 or section.read(0, 2) != b"PK")
+    """Whether the file has another format with the same suffix (RAR archive, statistics file).
+
+    Anything may precede an archive, such as a script that starts it.
+    """
+    if not path.lower().endswith(_AMBIGUOUS_SUFFIXES):
+        return False
+    return section.size < 4 or (section.read(0, 2) != b"PK" and not is_zip(section))
 
 
 def _is_among(libraries: list[Coordinates], path: str) -> bool:

@@ -47,7 +47,7 @@ def may_be_archive(path: str, size: int, head: bytes) -> bool:
     if suffix in (".egg", ".whl"):
         return not _is_installer_wheel(path)
     if suffix in SUFFIXES:
-        return head[:2] == b"PK" or (head[:2] == b"#!" and suffix != ".zip")
+        return bool(head)  # anything may precede the archive
     line = head.partition(b"\n")[0]
     return size >= _MIN_SIZE and line.startswith(MAGICS) and (b"python" in line or line == b"#!/bin/sh")
 
