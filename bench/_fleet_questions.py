@@ -12,7 +12,8 @@ from dockgate.gate.model import Policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.advisories import Current
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure import ExposureRequest, ExposureSearch
+from dockgate.services.exposure import ExposureSearch
+from dockgate.services.exposure_answer import ExposureRequest
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch
 from dockgate.services.packages import Purls

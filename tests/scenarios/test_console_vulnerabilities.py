@@ -63,6 +63,21 @@ def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Sit
     assert "None of them runs" in browser.get(f"/vulnerabilities/{CRITICAL}?only=running").text
 
 
+def test_images_are_filtered_by_link_and_each_shows_its_verdict(site: Site, browser: Browser) -> None:
+    until(lambda: site.server.get(f"/exposure?q={CRITICAL}")["rejected"])
+    path = f"/vulnerabilities/{CRITICAL}"
+    links = re.findall(r'<a href="([^"]+)"[^>]*>([^<]+ \d+)</a>', browser.get(path).text.partition('id="images"')[2])
+    assert (f"{path}?only=rejected#images", "In rejected images 1") in links
+    assert (f"{path}?only=waived#images", "Waived 0") in links
+    rejected = browser.get(f"{path}?only=rejected").text
+    assert f"/images/{site.rejected}" in rejected
+    assert "Rejected</span></td>" in rejected
+    assert "excuses it in one of them" in browser.get(f"{path}?only=waived").text
+    assert (
+        "/images/" not in browser.get(f"{path}?only=waived").text.partition('id="images"')[2].partition("</section>")[0]
+    )
+
+
 def test_any_name_in_any_case_of_letters_opens_the_page(browser: Browser) -> None:
     assert "lies in 1 image" in browser.get(f"/vulnerabilities/{CRITICAL.lower()}").text
 

@@ -1,11 +1,12 @@
 """Where a vulnerability or a package is: images, places, times, waivers, and what is unknown."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from tests.scanned_platforms import platforms_of
 from tests.services.test_fleet import (
     FLASK,
@@ -20,20 +21,29 @@ from tests.services.test_fleet import (
 )
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.gate.model import Waiver
+from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.exposure import Exposure, ExposureRequest, ExposureSearch, ExposureState
+from dockgate.services.exposure import ExposureSearch
+from dockgate.services.exposure_answer import (
+    Exposure,
+    ExposureFilter,
+    ExposureRequest,
+    ExposureState,
+    UnaffectedImages,
+)
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.records import PushedImage
+from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.records import PushedImage, VexRecord
+from dockgate.vulnerabilities.model import Severity
 
 
 def day(number: int) -> str:
@@ -47,6 +57,7 @@ class Fleet:
     store: Store
     database: AdvisoryDatabase
     today: int = 20
+    policy: Policy = field(default_factory=lambda: make_policy("default", {}))
 
     def clock(self) -> ServerClock:
         return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
@@ -78,7 +89,7 @@ class Fleet:
             self.database,
             exceptions,
             FleetPackages(self.store, Purls(KINDS)),
-            lambda repository: make_policy("default", {}),
+            lambda repository: self.policy,
             clock,
             "registry.example",
         )
@@ -269,3 +280,82 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
     everyone = fleet.where("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)
+
+
+# --- which images are listed -------------------------------------------------------------------------------------
+
+
+def numbers_of(fleet: Fleet, *names: str) -> list[int]:
+    images = [fleet.store.fleet.image(digest(name)) for name in names]
+    return [image.id for image in images if image is not None]
+
+
+def judge(fleet: Fleet, policy: str, status: Status, *names: str) -> None:
+    verdicts = [
+        FleetVerdict(policy, number, status, (0,) * len(Severity), None, day(20))
+        for number in numbers_of(fleet, *names)
+    ]
+    fleet.store.fleet_verdicts.record(policy, verdicts, lambda changes: ())
+
+
+def listed(exposure: Exposure) -> list[str]:
+    return [image.digest for image in exposure.images]
+
+
+def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fleet: Fleet) -> None:
+    for name in ("a", "b", "c"):
+        fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
+    judge(fleet, "default", Status.REJECTED, "a", "b")
+    judge(fleet, "default", Status.APPROVED, "c")
+    waiver = Waiver("w1", "ana", "No such code.", "CVE-2026-1", repository="team/b", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    whole = fleet.where("CVE-2026-1")
+    assert (whole.total, whole.rejected, whole.waived, whole.waived_of) == (3, 2, 1, 3)
+    assert [image.status for image in whole.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
+    rejected = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED)
+    assert listed(rejected) == [digest("b"), digest("a")]
+    first = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)
+    assert listed(first) == [digest("b")]
+    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))) == [digest("a")]
+    waived = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert (listed(waived), waived.total) == ([digest("b")], 3)
+    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
+
+
+def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
+    image = fleet.push("a", "secret/web", "1", package("idna", "3.6"))
+    fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
+    judge(fleet, "strict", Status.REJECTED, "a")
+    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    exposure = fleet.where("CVE-2026-1", who=Caller(Principal("ana", (Role.VIEWER,)), token))
+    assert (exposure.total, exposure.rejected, [image.status for image in exposure.images]) == (1, 0, [None])
+    assert fleet.where("CVE-2026-1").rejected == 1
+
+
+def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:
+    fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    fleet.push("b", "team/b", "1", package("idna", "3.7"))
+    fleet.push("c", "team/c", "1", package("flask", "1"))
+    fleet.push("d", "team/d", "1", package("idna", "3.7"), unread=(Unread("/x", "It is encrypted."),))
+    unaffected = fleet.where("CVE-2026-1").unaffected
+    assert unaffected == UnaffectedImages(1, ["idna"])
+    assert fleet.where("idna").unaffected is None
+    assert fleet.where("CVE-2026-1", as_of=20).unaffected is None
+
+
+def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fleet) -> None:
+    for number in range(6):
+        fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
+    for number in (1, 4):
+        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", day(20))
+        statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+        fleet.store.vex.add(record, b"{}", [statement])
+    assert fleet.where("CVE-2026-1").waived == 0  # the policy does not know the author
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert listed(exposure) == [digest("image-4"), digest("image-1")]
+    assert [entry.kind for image in exposure.images for entry in image.packages[0].waived] == ["vex", "vex"]
+    statements: list[str] = []
+    event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    fleet.where("CVE-2026-1")
+    assert sum("vex_documents" in statement for statement in statements) == 2  # whether there is one, and all of them

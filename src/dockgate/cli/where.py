@@ -20,6 +20,11 @@ PAGE = 1000
 @click.argument("question", metavar="CVE|GHSA|PURL|PACKAGE[@VERSION]")
 @click.option("--as-of", metavar="DATE", help="Answer as of this date, or time in RFC 3339.")
 @click.option("--all-tags", is_flag=True, help="Show images whose tags have all moved on, too.")
+@click.option(
+    "--only",
+    type=click.Choice(["running", "rejected", "waived"]),
+    help="List the images that run, whose current verdict is Rejected, or in which it is waived.",
+)
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images in the table.")
 @click.option("--all", "all_images", is_flag=True, help="Show all images in the table.")
 @click.option(
@@ -37,6 +42,7 @@ def command(
     question: str,
     as_of: str | None,
     all_tags: bool,
+    only: str | None,
     limit: int,
     all_images: bool,
     output_format: str,
@@ -59,6 +65,8 @@ def command(
         query["as_of"] = as_of
     if all_tags:
         query["include_moved"] = "true"
+    if only:
+        query["only"] = only
     is_complete = all_images or output_format != "table"
     exposure = fetch_all(Client(), query) if is_complete else Client().get("exposure", limit=limit, **query)
     if output_format == "json":
@@ -128,11 +136,30 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     return [
         ("answer", answer),
         ("as of", exposure["as_of"] or ""),
+        ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
+        ("waived", _waived(exposure)),
         ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
+        ("not affected", _unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
         ("services", ", ".join(services)),
     ]
+
+
+def _waived(exposure: Mapping[str, Any]) -> str:
+    if not exposure["waived"]:
+        return ""
+    newest = f"the newest {exposure['waived_of']}" if exposure["waived_of"] < exposure["total"] else "these"
+    return f"in {exposure['waived']} of {newest}"
+
+
+def _unaffected(images: Mapping[str, Any] | None) -> str:
+    """How many images hold another version, by the names of the packages."""
+    if images is None or not images["total"]:
+        return ""
+    names, total = images["packages"], images["total"]
+    shown = ", ".join(names[:3]) + (f" or {len(names) - 3} others" if len(names) > 3 else "")
+    return f"{total} image{'s' if total != 1 else ''} with another version of {shown}"
 
 
 def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:

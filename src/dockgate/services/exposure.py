@@ -4,161 +4,44 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from dockgate.delivery.ports import Advisories
-from dockgate.gate.model import Policy
+from dockgate.gate.model import Policy, Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder, NamingWaiver
-from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, UnknownPage, ask_advisories
+from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
+from dockgate.services.exposure_answer import (
+    LONGEST_QUESTION,
+    ExposedImage,
+    ExposedPackage,
+    ExposedPipeline,
+    Exposure,
+    ExposureFilter,
+    ExposureRequest,
+    ExposureState,
+    ImagePlace,
+    RunningService,
+    UnaffectedImages,
+)
+from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure_records import Affected, Holding, Places, RunningImage
+from dockgate.store.exposure_records import Affected, Holding, HoldingImage, Places, RunningImage
 from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
-# Images of a page.
-PAGE, LARGEST_PAGE = 50, 1000
-# Characters of a question.
-LONGEST_QUESTION = 1000
+# Images, the newest, that are searched for waivers.
+MAX_WAIVED = 500
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
-
-
-class ExposureState(StrEnum):
-    """The answer: some image holds it, none does, or no vulnerability of this name is known."""
-
-    PRESENT = "Present"
-    ABSENT = "Absent"
-    UNKNOWN_NAME = "UnknownName"
 
 
 def is_vulnerability_name(text: str) -> bool:
     """Whether a text is written like the name of a vulnerability."""
     return _VULNERABILITY.fullmatch(text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class ExposedPackage:
-    """A package of an image that the question is about.
-
-    `origin` is "base" or "own", `owner` says that a distribution's package owns it and answers for it. Fields of a
-    vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
-    the later of its push and of the finding. `until` is null while it has, and so is `ended_by`: why it has no longer.
-    """
-
-    name: str
-    version: str
-    purl: str
-    ecosystem: str
-    platform: str
-    layer: str
-    origin: str
-    is_owned: bool
-    paths: int
-    vulnerability: str | None
-    severity: str | None
-    fixed: str | None
-    since: str
-    until: str | None
-    ended_by: str | None
-    waived: list[Acceptance] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePlace:
-    """Where an image is or was. `tag` is null for one that is there by its digest alone."""
-
-    repository: str
-    tag: str | None
-    since: str
-    until: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunningService:
-    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it.
-
-    `pipeline` is null for a person, and for a pipeline that the caller may not see.
-    """
-
-    service: str
-    target: str
-    task_definition: str
-    tasks: int
-    pipeline: str | None
-    digest: str
-    is_at_risk: bool = False
-    at_risk_until: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExposedPipeline:
-    """A pipeline that asked to approve images that hold it, and how many these are."""
-
-    pipeline: str
-    images: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExposedImage:
-    """An image that holds it. `seen_at` is when the server first knew the image."""
-
-    digest: str
-    seen_at: str
-    places: list[ImagePlace]
-    services: list[RunningService]
-    pipelines: list[str]
-    packages: list[ExposedPackage]
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """The answer to where something is.
-
-    `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
-    `total` counts the images that hold it, `images` has a page of them, newest first; `next` is the cursor of the
-    following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
-    one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or
-    not: they were not read, not completely, or their packages cannot be judged.
-    """
-
-    question: str
-    kind: str
-    state: ExposureState
-    names: list[str]
-    exploited: str | None
-    epss: float | None
-    as_of: str | None
-    answered_at: str
-    total: int
-    services: list[RunningService]
-    pipelines: list[ExposedPipeline]
-    waivers: list[NamingWaiver]
-    images: list[ExposedImage]
-    next: str | None
-    unknown: UnknownPage
-
-
-@dataclass(frozen=True, slots=True)
-class ExposureRequest:
-    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer.
-
-    `only_running` lists the images that run now; `total` counts all that hold it.
-    """
-
-    question: str
-    who: Caller | None = None
-    as_of: str | None = None
-    include_moved: bool = False
-    only_running: bool = False
-    limit: int = PAGE
-    after: int | None = None
-    unknown_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +58,12 @@ class Subject:
 class LookUp:
     """What a question is about, and every service that runs an image, none for a question about the past.
 
-    `exposed` are the images that hold it, of those that the caller may see: their digests by id, once they were found.
+    `exposed` are the images that hold it, of those that the caller may see, by id, once they were found.
     """
 
     subject: Subject
     running: Sequence[RunningImage]
-    exposed: dict[int, str] | None = None
+    exposed: dict[int, HoldingImage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +99,8 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, begun or self.look_up(question, request.as_of))
 
-    def exposed(self, begun: LookUp, who: Caller | None) -> dict[int, str]:
-        """The images that are there now, and of which the caller may see that they hold it: their digests by id."""
+    def exposed(self, begun: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
+        """The images that are there now, and of which the caller may see that they hold it, by id."""
         if begun.exposed is None:
             visible = {entry.digest for entry in begun.running if self._may_see(entry, who)}
             places = Places(None, self._repositories(who), visible)
@@ -231,10 +114,11 @@ class ExposureSearch:
         running = [entry for entry in begun.running if self._may_see(entry, request.who)]
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
-        exposed = exposures.images(subject.components, places, owned=owned)
+        has_status = subject.is_vulnerability and request.as_of is None
+        exposed = exposures.images(subject.components, places, owned=owned, has_status=has_status)
         if request.as_of is None and not request.include_moved:
             begun.exposed = exposed
-        ids, holders = list(exposed), digests.intersection(exposed.values())
+        ids, holders = list(exposed), digests.intersection(image.digest for image in exposed.values())
         services = [_service(entry, request.who) for entry in running if entry.digest in holders]
         places = places._replace(running=holders)
         names = _names(subject)
@@ -242,8 +126,10 @@ class ExposureSearch:
         unknown = UnknownImages(self.store, places, ids)
         uncertain: dict[str, Collection[int]] = {}
         acceptances = None
+        ecosystems: Sequence[str] = ()
         if subject.is_vulnerability:
             state = exposures.index_state()
+            ecosystems = state.ecosystems
             knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
             uncertain = {
                 "the advisory database does not cover packages of it": knowledge.uncovered,
@@ -254,18 +140,28 @@ class ExposureSearch:
             acceptances = AcceptanceFinder(
                 self.store, self.exceptions, self.policy_of, now, [question, *names], has_vex=state.has_vex
             )
-        unknown.add(uncertain)
+        packages = _by_ecosystem(knowledge.packages, ecosystems) if has_status else {}
+        unknown.add(uncertain, packages)
         pipelines = {
             number: [name for name in asking if request.who is None or request.who.reaches(pipeline=name)]
             for number, asking in exposures.pipelines(ids).items()
         }
-        listed = [number for number in ids if exposed[number] in holders] if request.only_running else ids
+        part = unknown.slice(request.unknown_after, request.limit)
+        contents = _Contents(self.store, subject, places, acceptances)
+        looked_at = ids[:MAX_WAIVED] if acceptances and acceptances.has_any else []
+        if looked_at:
+            contents.read([*looked_at, *part.indexed])
+        rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
+        waived = [number for number in looked_at if any(package.waived for package in contents.packages(number))]
+        listed: Sequence[int] = {
+            None: ids,
+            ExposureFilter.RUNNING: [number for number in ids if exposed[number].digest in holders],
+            ExposureFilter.REJECTED: rejected,
+            ExposureFilter.WAIVED: waived,
+        }[request.only]
         following = [number for number in listed if request.after is None or number < request.after]
         page = following[: request.limit]
-        part = unknown.slice(request.unknown_after, request.limit)
-        placed = exposures.placed([*page, *part.indexed], places)
-        indexed = {image.id: image for image, _ in placed}
-        where = {image.digest: periods for image, periods in placed}
+        contents.read([*page, *part.indexed])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         return Exposure(
@@ -278,14 +174,20 @@ class ExposureSearch:
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(ids),
+            rejected=len(rejected),
+            waived=len(waived),
+            waived_of=len(looked_at) if looked_at else len(ids),
             services=services,
             pipelines=_pipelines(pipelines),
             waivers=acceptances.naming(request.who) if acceptances else [],
-            images=self._images(
-                [indexed[number] for number in page], subject, places, where, services, pipelines, acceptances
-            ),
+            images=[
+                _image(contents, number, exposed[number].status, services, pipelines.get(number, ())) for number in page
+            ],
             next=str(page[-1]) if len(following) > len(page) else None,
-            unknown=unknown.page(part, knowledge.reason, indexed, where),
+            unknown=unknown.page(part, knowledge.reason, contents.images, contents.where),
+            unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
+            if has_status
+            else None,
         )
 
     def _subject(self, question: str, at: str | None) -> Subject:
@@ -310,42 +212,78 @@ class ExposureSearch:
     def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
         return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
 
-    def _images(
-        self,
-        images: Sequence[FleetImage],
-        subject: Subject,
-        places: Places,
-        where: Mapping[str, Sequence[TagPeriod]],
-        services: Sequence[RunningService],
-        pipelines: Mapping[int, Sequence[str]],
-        acceptances: AcceptanceFinder | None,
-    ) -> list[ExposedImage]:
-        ids = [image.id for image in images]
-        owned = not subject.is_vulnerability
-        holdings: dict[int, list[Holding]] = {}
-        for holding in self.store.exposures.holdings(ids, subject.components, owned=owned):
-            holdings.setdefault(holding.image, []).append(holding)
-        return [
-            ExposedImage(
-                digest=image.digest,
-                seen_at=image.seen_at,
-                places=[
-                    ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
-                    for entry in where.get(image.digest, ())
-                ],
-                services=[service for service in services if service.digest == image.digest],
-                pipelines=list(pipelines.get(image.id, ())),
-                packages=_packages(
-                    image,
-                    holdings.get(image.id, ()),
-                    subject,
-                    where.get(image.digest, ()),
-                    acceptances,
-                    [image.repository] if places.has(image.repository) else [],
-                ),
+
+class _Contents:
+    """What images hold of a subject, where they are, and what excuses it there: each is read once."""
+
+    def __init__(self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None) -> None:
+        self._store = store
+        self._subject = subject
+        self._places = places
+        self._acceptances = acceptances
+        self._holdings: dict[int, list[Holding]] = {}
+        self._packages: dict[int, list[ExposedPackage]] = {}
+        # By id, and by digest.
+        self.images: dict[int, FleetImage] = {}
+        self.where: dict[str, Sequence[TagPeriod]] = {}
+
+    def read(self, numbers: Sequence[int]) -> None:
+        """Read what is not read yet of these images."""
+        missing = [number for number in numbers if number not in self.images]
+        if not missing:
+            return
+        for image, periods in self._store.exposures.placed(missing, self._places):
+            self.images[image.id] = image
+            self.where[image.digest] = periods
+        owned = not self._subject.is_vulnerability
+        for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
+            self._holdings.setdefault(holding.image, []).append(holding)
+        if self._acceptances:
+            self._acceptances.prepare([self.images[number].digest for number in missing])
+
+    def packages(self, number: int) -> list[ExposedPackage]:
+        """The packages of an image that was read."""
+        if number not in self._packages:
+            image = self.images[number]
+            self._packages[number] = _packages(
+                image,
+                self._holdings.get(number, ()),
+                self._subject,
+                self.where[image.digest],
+                self._acceptances,
+                [image.repository] if self._places.has(image.repository) else [],
             )
-            for image in images
-        ]
+        return self._packages[number]
+
+
+def _image(
+    contents: _Contents,
+    number: int,
+    status: Status | None,
+    services: Sequence[RunningService],
+    pipelines: Sequence[str],
+) -> ExposedImage:
+    image = contents.images[number]
+    return ExposedImage(
+        digest=image.digest,
+        seen_at=image.seen_at,
+        status=status,
+        places=[
+            ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
+            for entry in contents.where[image.digest]
+        ],
+        services=[service for service in services if service.digest == image.digest],
+        pipelines=list(pipelines),
+        packages=contents.packages(number),
+    )
+
+
+def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
+    """The names of source packages by the ecosystems of components: these have a release, and those have none."""
+    names: dict[str, set[str]] = {}
+    for base, name in packages:
+        names.setdefault(base, set()).add(name)
+    return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
 def _packages(

@@ -8,7 +8,7 @@ from dockgate.gate.model import Policy, Waivers
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
-from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.risk_acceptances import RiskAcceptances, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure_records import Affected
 from dockgate.store.fleet_records import FleetImage, Vulnerability
@@ -76,6 +76,23 @@ class AcceptanceFinder:
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
         self._has_vex = has_vex
         self._policies: dict[str, Policy] = {}
+        self._store = store
+        # VEX documents by the image that they are attached to, "" for those that name their products.
+        self._documents: dict[str, list[VexDocument]] = {}
+        # What was found in images that no waiver or document names, by all that it depends on.
+        self._found: dict[tuple[object, ...], list[Acceptance]] = {}
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a waiver or a VEX document that may apply to some image."""
+        return self._has_vex or bool(self._waivers)
+
+    def prepare(self, images: Collection[str]) -> None:
+        """Read the VEX documents of these images (digests), before they are asked about."""
+        documents: dict[str, list[VexDocument]] = {}
+        for record, statements in self._store.vex.active(sorted(images)) if self._has_vex else ():
+            documents.setdefault(record.image, []).append((record, statements))
+        self._documents |= documents
 
     def naming(self, who: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
@@ -103,7 +120,22 @@ class AcceptanceFinder:
         affected: Affected,
         vulnerability: Vulnerability,
     ) -> list[Acceptance]:
-        """What excuses the finding, in each of the image's repositories."""
+        """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
+        if self._has_vex or any(waiver.image for waiver in self._waivers):
+            return self._find(image, repositories, package, affected, vulnerability)
+        key = tuple(repositories), package, affected, vulnerability.name
+        if key not in self._found:
+            self._found[key] = self._find(image, repositories, package, affected, vulnerability)
+        return self._found[key]
+
+    def _find(
+        self,
+        image: FleetImage,
+        repositories: Sequence[str],
+        package: Package,
+        affected: Affected,
+        vulnerability: Vulnerability,
+    ) -> list[Acceptance]:
         if not self._has_vex and not any(
             (not waiver.image or waiver.image == image.digest)
             and (not waiver.package or patterns.names_package(waiver.package, package))
@@ -138,7 +170,8 @@ class AcceptanceFinder:
         selected = waivers.select_waivers(self._waivers, repository, [image], self._now)
         if not self._has_vex:
             return Waivers(selected)
-        return Waivers(selected, self._exceptions.of(image, [inventory], policy, repository, self._now).statements)
+        listed = [*self._documents.get("", ()), *self._documents.get(image, ())]
+        return Waivers(selected, self._exceptions.select_statements(listed, [image], [inventory], policy))
 
     def _policy(self, repository: str) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""

@@ -82,16 +82,22 @@ class UnknownImages:
         self._exposed = frozenset(exposed)
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
+        # How many images hold one of the packages, neither affected nor unknown.
+        self.unaffected = 0
 
-    def add(self, components: Mapping[str, Collection[int]]) -> None:
-        """Add the images with files that could not be read, and those that hold one of these components, by reason."""
-        unread, holders = self._store.exposures.partly_read([*components.values()], self._places)
+    def add(self, components: Mapping[str, Collection[int]], packages: Mapping[str, Collection[str]]) -> None:
+        """Add the images with files that could not be read, and those that hold one of these components, by reason.
+
+        `packages` are the source packages that it is about, by their ecosystems: see `unaffected`.
+        """
+        unread, holders, named = self._store.exposures.partly_read([*components.values()], self._places, packages)
         for image, count in unread:
             files = "1 file" if count == 1 else f"{count} files"
             self._add(image, f"{files} of it could not be read")
         for reason, images in zip(components, holders, strict=True):
             for image in images:
                 self._add(image, reason)
+        self.unaffected = len(set(named) - self._exposed - self._reasons.keys())
 
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""

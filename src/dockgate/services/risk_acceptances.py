@@ -1,7 +1,7 @@
 """Exceptions: waivers and VEX documents, recorded, selected for an image, and announced before they expire."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import AttachedDocuments
@@ -21,6 +21,9 @@ from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
+
+# A VEX document with its statements.
+VexDocument = tuple[VexRecord, Sequence[VexStatement]]
 
 _log = logging.getLogger(__name__)
 
@@ -121,16 +124,22 @@ class RiskAcceptances:
         """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement."""
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
         present = (record.waiver for record in self.store.waivers.active(now))
-        statements = [
-            replace(statement, signer=signer, products=statement.products or (record.image,))
-            for record, listed in self.store.vex.active(images)
-            for signer in (record.signer or self._signer(record, policy),)
-            for statement in listed
-        ]
         return Waivers(
             waivers.select_waivers(present, repository, images, now),
-            vex_statements.select_statements(statements, images, inventories),
+            self.select_statements(self.store.vex.active(images), images, inventories, policy),
         )
+
+    def select_statements(
+        self, listed: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
+    ) -> tuple[VexStatement, ...]:
+        """Return the statements of documents (`Vex.active`) that may apply to an image, with who vouches for each."""
+        statements = [
+            replace(statement, signer=signer, products=statement.products or (record.image,))
+            for record, of_document in listed
+            for signer in (record.signer or self._signer(record, policy),)
+            for statement in of_document
+        ]
+        return vex_statements.select_statements(statements, images, inventories)
 
     def of_fleet(self, policy: Policy, now: str) -> FleetExceptions:
         """Return all waivers and VEX statements, from which `of` selects those of an image."""

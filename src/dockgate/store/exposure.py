@@ -5,7 +5,8 @@ What holds it is found from the components: their bundles, the images of these, 
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +35,7 @@ from dockgate.store.engine import Database
 from dockgate.store.exposure_records import (
     Affected,
     Holding,
+    HoldingImage,
     IndexState,
     PartlyRead,
     Places,
@@ -57,9 +59,11 @@ from dockgate.store.schema_fleet import (
     fleet_platforms,
     fleet_state,
     fleet_tags,
+    fleet_verdicts,
     fleet_vulnerabilities,
 )
 
+_NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 
 
@@ -99,7 +103,7 @@ class Exposures:
             select(literal("ecosystem"), nothing, components.ecosystem).distinct(),
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
-            select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at == "")),
+            select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at.is_(None))),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -161,18 +165,24 @@ class Exposures:
                     return components
         return {}
 
-    def images(self, components: Collection[int], places: Places, *, owned: bool) -> dict[int, str]:
-        """The images that hold one of these components, the newest first: their digests by id.
+    def images(
+        self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
+    ) -> dict[int, HoldingImage]:
+        """The images that hold one of these components, the newest first, by id; with current verdicts if wanted.
 
         `owned`: components that a distribution's package owns count, too.
         """
         if not components:
             return {}
-        table = fleet_images.c
-        query = select(table.id, table.digest).where(table.id.in_(_holding(components, owned=owned)))
+        table, verdict = fleet_images.c, fleet_verdicts.c
+        holds = table.id.in_(_holding(components, owned=owned))
+        query = select(table.id, table.digest, verdict.status if has_status else null())
+        if has_status:
+            is_of = and_(verdict.image == table.id, _is_in(places.repositories, table.repository))
+            query = query.outerjoin_from(fleet_images, fleet_verdicts, is_of)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(_is_placed(places)).order_by(table.id.desc()))
-            return {number: digest for number, digest in rows.all()}  # noqa: C416 - rows are not pairs for mypy
+            rows = connection.execute(query.where(holds, _is_placed(places)).order_by(table.id.desc()))
+            return {number: HoldingImage(digest, status) for number, digest, status in rows.all()}
 
     def placed(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
@@ -225,8 +235,13 @@ class Exposures:
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
-    def partly_read(self, groups: Sequence[Collection[int]], places: Places) -> PartlyRead:
-        """The images with files that could not be read, and those that hold a component of each of the groups."""
+    def partly_read(
+        self, groups: Sequence[Collection[int]], places: Places, named: Mapping[str, Collection[str]] = _NOTHING
+    ) -> PartlyRead:
+        """The images with files that could not be read, and those that hold a component of each of the groups.
+
+        `named` are source packages by their ecosystems, whose images are found, too.
+        """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         unread = (
             select(literal(-1), image, func.sum(platforms.unread))
@@ -241,11 +256,19 @@ class Exposures:
             for number, components in enumerate(groups)
             if components
         )
-        answer = PartlyRead([], [[] for _ in groups])
+        of_package = (
+            select(literal(len(groups)), image, literal(0)).where(
+                image.in_(_holding_packages(named)), _is_placed(places)
+            )
+            for _ in ([named] if named else [])
+        )
+        answer = PartlyRead([], [[] for _ in groups], [])
         with self._database.read() as connection:
-            for number, holder, count in connection.execute(union_all(unread, *holding)):
+            for number, holder, count in connection.execute(union_all(unread, *holding, *of_package)):
                 if number < 0:
                     answer.unread.append((holder, count))
+                elif number == len(groups):
+                    answer.named.append(holder)
                 else:
                     answer.holders[number].append(holder)
         return answer
@@ -333,6 +356,17 @@ def _holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
     return select(bundles.image).where(bundles.bundle.in_(holding))
 
 
+def _holding_packages(named: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
+    """The images that hold a source package of one of these names, of its ecosystem."""
+    table, parts, bundles = fleet_components.c, fleet_bundle_components.c, fleet_image_bundles.c
+    is_named = or_(
+        *(and_(table.ecosystem == name, texts_of(table.source_name, names)) for name, names in sorted(named.items()))
+    )
+    components = select(table.id).where(is_named)
+    holding = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(holding))
+
+
 def _is_placed(places: Places) -> ColumnElement[bool]:
     """Whether an image is one of those that count."""
     is_there = exists().where(
@@ -353,5 +387,7 @@ def _is_at(at: str | None) -> ColumnElement[bool]:
     return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
 
 
-def _is_in(repositories: Collection[str] | None) -> ColumnElement[bool]:
-    return true() if repositories is None else texts_of(fleet_tags.c.repository, repositories)
+def _is_in(
+    repositories: Collection[str] | None, column: ColumnElement[str] = fleet_tags.c.repository
+) -> ColumnElement[bool]:
+    return true() if repositories is None else texts_of(column, repositories)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from dockgate.gate.model import Status
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import TagPeriod
 from dockgate.store.records import ScanState
@@ -47,6 +48,13 @@ class Places(NamedTuple):
         if self.at is None:
             return self.moved or period.until is None
         return period.since <= self.at and (self.moved or period.until is None or period.until > self.at)
+
+
+class HoldingImage(NamedTuple):
+    """An image that holds what a question is about. `status` is its current verdict, None for none or none to see."""
+
+    digest: str
+    status: Status | None
 
 
 class Holding(NamedTuple):
@@ -104,7 +112,11 @@ class IndexState(NamedTuple):
 
 
 class PartlyRead(NamedTuple):
-    """Images with files that could not be read, and how many, and the images that hold a component of each group."""
+    """Images with files that could not be read, and how many, and the images that hold a component of each group.
+
+    `named` are the images that hold one of the packages that were named.
+    """
 
     unread: list[tuple[int, int]]
     holders: list[list[int]]
+    named: list[int]

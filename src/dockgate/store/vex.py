@@ -2,9 +2,10 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from threading import Lock
 
 from sqlalchemy import Connection, RowMapping, func, select, update
 
@@ -13,7 +14,7 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
 from dockgate.store.statements import insert_if_new, lock_rows
@@ -33,7 +34,8 @@ class Vex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._statements = lru_cache(CACHE_SIZE)(self._read)
+        self._lock = Lock()
+        self._statements: OrderedDict[str, tuple[VexStatement, ...]] = OrderedDict()
 
     def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
         """Store a VEX document, once for each document and image.
@@ -87,14 +89,28 @@ class Vex:
 
     def _with_statements(self, rows: Sequence[RowMapping]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         records = [VexRecord(**row) for row in rows]
-        return [(record, self._statements(record.document)) for record in records]
+        names = {record.document for record in records}
+        with self._lock:
+            statements = {name: self._statements[name] for name in names if name in self._statements}
+        statements |= self._read(names - statements.keys())
+        with self._lock:
+            for name in names:
+                self._statements[name] = statements[name]
+                self._statements.move_to_end(name)
+            while len(self._statements) > CACHE_SIZE:
+                self._statements.popitem(last=False)
+        return [(record, statements[record.document]) for record in records]
 
-    def _read(self, document: str) -> tuple[VexStatement, ...]:
+    def _read(self, documents: Collection[str]) -> dict[str, tuple[VexStatement, ...]]:
+        """The statements of these documents, many in one query."""
+        statements: dict[str, tuple[VexStatement, ...]] = {}
+        table = vex_statements.c
+        query = select(table.document, table.body)
         with self._database.read() as connection:
-            body = connection.scalar(select(vex_statements.c.body).where(vex_statements.c.document == document))
-        statements: tuple[VexStatement, ...] = canonical.build(
-            tuple[VexStatement, ...], json.loads(zlib.decompress(body or b""))
-        )
+            for part in batches(sorted(documents)):
+                for name, body in connection.execute(query.where(table.document.in_(part))):
+                    listed = json.loads(zlib.decompress(body))
+                    statements[name] = canonical.build(tuple[VexStatement, ...], listed)
         return statements
 
     @staticmethod

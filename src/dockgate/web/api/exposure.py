@@ -5,7 +5,14 @@ from typing import Annotated
 
 from fastapi import Query
 
-from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, PAGE, Exposure, ExposureRequest
+from dockgate.services.exposure_answer import (
+    LARGEST_PAGE,
+    LONGEST_QUESTION,
+    PAGE,
+    Exposure,
+    ExposureFilter,
+    ExposureRequest,
+)
 from dockgate.services.finding_trends import DAYS, FindingTrends
 from dockgate.services.image_findings import TagFindings, find_of_tag
 from dockgate.services.package_exposure import PackageContents, find_package
@@ -31,6 +38,7 @@ def exposure(
     q: Question,
     as_of: str | None = None,
     include_moved: bool = False,
+    only: ExposureFilter | None = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
@@ -38,7 +46,8 @@ def exposure(
     """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
 
     With `as_of` (a date, or a time in RFC 3339) as it was then. `include_moved` also shows images whose tags have all
-    moved on. `after` and `unknown_after` are the cursors of an answer. A limited token sees its repositories only.
+    moved on, `only` lists the images that run, that are rejected now, or in which it is waived. `after` and
+    `unknown_after` are the cursors of an answer. A limited token sees its repositories only.
     """
     return server.exposure_search.find(
         ExposureRequest(
@@ -46,6 +55,7 @@ def exposure(
             who,
             as_of=_time(as_of, server.clock.now()) if as_of else None,
             include_moved=include_moved,
+            only=only,
             limit=limit,
             after=after,
             unknown_after=unknown_after,

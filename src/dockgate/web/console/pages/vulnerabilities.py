@@ -13,8 +13,15 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
-from dockgate.services.exposure import LARGEST_PAGE, LONGEST_QUESTION, Exposure, ExposureRequest, RunningService
 from dockgate.services.exposure_acceptances import Acceptance
+from dockgate.services.exposure_answer import (
+    LARGEST_PAGE,
+    LONGEST_QUESTION,
+    Exposure,
+    ExposureFilter,
+    ExposureRequest,
+    RunningService,
+)
 from dockgate.services.package_exposure import find_package
 from dockgate.services.vulnerability_facts import read_facts
 from dockgate.services.web_services import WebServices
@@ -151,7 +158,12 @@ def package(
 
 def _request(question: str, who: Caller, after: int | None, unknown_after: int, only: str) -> ExposureRequest:
     return ExposureRequest(
-        question, who, only_running=only == "running", limit=PAGE_SIZE, after=after, unknown_after=unknown_after
+        question,
+        who,
+        only=ExposureFilter(only) if only in list(ExposureFilter) else None,
+        limit=PAGE_SIZE,
+        after=after,
+        unknown_after=unknown_after,
     )
 
 
