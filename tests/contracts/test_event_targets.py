@@ -249,6 +249,10 @@ def test_an_error_has_no_secret_of_the_url(mailbox: Mailbox) -> None:
         f"mailto://user:hunter22@127.0.0.1:{mailbox.port}?from=gate@example.org&to=ops@example.org&mode=insecure",
         "gotify://127.0.0.1:1/tokensecret1",
         "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/",
+        # urllib refuses these, and repeats what it does not understand.
+        "ntfys://user:\u2100hunter22@127.0.0.1:1/tokensecret1",
+        "tgram://12345:hunter22\u2100/123",
+        "rocket://user:hunter22[@127.0.0.1:1/#tokensecret1",
     )
     for url in secret_urls:
         with pytest.raises(DockgateError) as caught:

@@ -34,6 +34,8 @@ class Queue(MemoryEventTarget):
         pass
 
     def send(self, target: Any, secrets: Any, message: Any) -> None:
+        if target.name == "defective":
+            raise ValueError(f"cannot read https://h.example.org/{'hide'}-me")
         if target.name in self.down:
             raise UnavailableError(f"{target.name} is down", "Wait.")
         super().send(target, secrets, message)
@@ -271,6 +273,19 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
     assert server.client.delete("/targets/shown").status_code == 200
     assert server.client.get("/targets/shown").status_code == 404
     assert server.client.post("/targets/nowhere/test").status_code == 404
+
+
+def test_an_error_that_nobody_expects_shows_nothing_of_a_target(
+    server: System, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.add_queue("defective")
+    server.add_rule("defective", "kind.defective", "defective")
+    server.happens("kind.defective")
+    status = until(lambda: (shown := server.get("/targets/defective"))["failures"] and shown, 20)
+    assert status["last_error"].startswith("the target defective failed with an internal error: ValueError")
+    tested = server.client.post("/targets/defective/test")
+    assert tested.status_code == 502
+    assert "hide-me" not in tested.text + caplog.text
 
 
 def test_a_viewer_looks_and_changes_nothing(server: System) -> None:

@@ -53,9 +53,6 @@ class EventDeliveryHandler:
         except DockgateError as error:
             receivers.record_failure(entry.receiver, error.full_message, self._clock())
             raise
-        except Exception as error:
-            receivers.record_failure(entry.receiver, type(error).__name__, self._clock())
-            raise
         self._record_success(entry.receiver)
 
     def _record_success(self, receiver: str) -> None:

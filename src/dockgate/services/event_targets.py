@@ -1,7 +1,10 @@
 """Targets of events: applied, listed, tested, and what could not be sent to them."""
 
+import logging
+import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +15,7 @@ from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import RESERVED, Target, TargetType
 from dockgate.services.clock import ServerClock
 from dockgate.shared.canonical import encode
-from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError
 from dockgate.shared.retry import DELIVERY
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -23,6 +26,8 @@ from dockgate.store.rules import TargetRecord
 # What waits for one target, and what could not be sent to it: older entries are given up, and deleted.
 WAITING_LIMIT, DEAD_LIMIT = 10_000, 1_000
 TEST_TYPE = "target.test"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class EventTargets:
         """Store a target, and return it with what changed. Raises UsageError for one that can never be reached."""
         target = definition.target
         before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
-        self._adapters[target.type].check(target, definition.secrets)
+        with _no_secret_in_errors(target.name):
+            self._adapters[target.type].check(target, definition.secrets)
         record = self._store.event_targets.put(target, definition.secrets, who, self._clock.now())
         change = "created" if before is None else "unchanged" if before == record.version else "updated"
         if change == "updated":
@@ -136,8 +142,10 @@ class EventTargets:
         self._store.event_receivers.forget(name)
 
     def send(self, message: Message, target: Target) -> None:
-        """Send a message. Raises what `events.ports.TargetAdapter.send` raises."""
-        self._adapters[target.type].send(target, self._store.event_targets.secrets(target.name), message)
+        """Send a message. Raises what `events.ports.TargetAdapter.send` raises, and no other error."""
+        secrets = self._store.event_targets.secrets(target.name)
+        with _no_secret_in_errors(target.name):
+            self._adapters[target.type].send(target, secrets, message)
 
     def test(self, name: str, who: str) -> None:
         """Send an event that `who` asks for, at once. Raises DockgateError with the reason when the target refuses."""
@@ -167,6 +175,21 @@ class EventTargets:
         overdue = format_time(self._clock() - timedelta(seconds=DELIVERY.give_up or 0))
         reason = f"given up: older than a day, or more than {WAITING_LIMIT} messages waited"
         self._store.event_receivers.trim(WAITING_LIMIT, DEAD_LIMIT, overdue, reason)
+
+
+@contextmanager
+def _no_secret_in_errors(target: str) -> Iterator[None]:
+    """Raise UnavailableError in place of an error of ours or a library's: its message may have the target's URL."""
+    try:
+        yield
+    except DockgateError:
+        raise
+    except Exception as error:
+        kind, place = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        _log.error("the target %s failed with an internal error, %s:\n%s", target, kind, place)
+        raise UnavailableError(
+            f"the target {target} failed with an internal error: {kind}", "The server's log says where."
+        ) from None
 
 
 def _status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> TargetStatus:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from dockgate.events.message import Message, one_line, shorten
 from dockgate.events.rule import Target, TargetType
@@ -165,25 +165,26 @@ def scheme_of(url: str) -> str:
 
 
 def scrub(text: str, url: str) -> str:
-    """The text without any part of the URL that could be a secret: all but scheme, host and port."""
-    try:
-        parts = urlsplit(url)
-        netloc, path, query = parts.netloc.rpartition("@")[0], parts.path, parts.query
-    except ValueError:
-        netloc, path, query = url, "", ""
-    pieces = {url, netloc, *netloc.split(":"), path, *path.split("/"), query, *query.split("&")}
-    pieces |= {part.partition("=")[2] for part in query.split("&")}
-    if not parts_have_host(url):
-        pieces.add(urlsplit(url).netloc if url else "")
+    """The text without any part of the URL that could be a secret: all but scheme, host and port.
+
+    It takes every URL. `urllib.parse` refuses some that services accept, with a message that repeats their password.
+    """
+    location, _, query = url.partition("://")[2].partition("#")[0].partition("?")
+    authority, _, path = location.partition("/")
+    user, _, host = authority.rpartition("@")
+    pieces = {url, location, user, *user.split(":"), path, *path.split("/"), query, *query.split("&")}
+    pieces |= {part.partition("=")[2] for part in query.split("&")} | {url.partition("#")[2]}
+    if not _is_host(scheme_of(url), host):
+        pieces |= {authority, host, *host.split(":")}
     pieces |= {unquote(piece) for piece in pieces}
     for piece in sorted((piece for piece in pieces if len(piece) >= 4), key=len, reverse=True):
         text = text.replace(piece, "…")
     return text
 
 
-def parts_have_host(url: str) -> bool:
-    """Whether the host part of the URL is a host. In those of many services it is a token."""
-    return scheme_of(url) in ("mailto", "mailtos") or "." in urlsplit(url).netloc
+def _is_host(scheme: str, host: str) -> bool:
+    """Whether the host part of a URL is a host. In those of many services it is a token."""
+    return scheme in ("mailto", "mailtos") or "." in host
 
 
 def _read_answer(text: str) -> dict[str, Any]:
