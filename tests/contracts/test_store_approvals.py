@@ -193,7 +193,8 @@ def voted(store: Store) -> Store:
     store.principals.add(Principal("ben", (Role.APPROVER,)))
     at_gate(store)
     approvers = Approvers(("ann",), (Role.APPROVER,), 2)
-    store.approvals.add(replace(approval(str(key("Approve"))), approvers=approvers, committers=("cid@example.org",)))
+    waiting = approval(str(key("Approve")), expires_at="2026-11-25T10:00:00.000Z")
+    store.approvals.add(replace(waiting, approvers=approvers, committers=("cid@example.org",)))
     store.executions.wait(key("Approve"))
     return store
 
@@ -218,6 +219,19 @@ def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
         ("ann", "ann"),
         ("ben", "ben"),
     ]
+    assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
+
+
+def test_a_vote_after_the_time_limit_does_not_count(voted: Store) -> None:
+    approval_id = str(key("Approve"))
+    expires_at = voted.approvals.get(approval_id).expires_at
+    in_time = Vote(approval_id, "ann", True, "", NOW)
+    assert voted.approvals.vote(in_time) == in_time
+    for yes in (True, False):
+        with pytest.raises(ConflictError, match="time"):
+            voted.approvals.vote(Vote(approval_id, "ben", yes, "", expires_at))
+    assert [vote.who for vote, _ in voted.approvals.votes(approval_id)] == ["ann"]
+    assert voted.approvals.vote(replace(in_time, at=expires_at)) == in_time
     assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
 
 

@@ -156,7 +156,7 @@ class Approvals:
         """Store a person's vote and return it; a second vote returns the first.
 
         A no settles the approval as rejected, and finishes its action, in the same transaction. ConflictError when the
-        approval does not wait any more and there is no vote of this person.
+        approval does not wait any more, or its time is over, and there is no vote of this person.
         """
         settled: Sequence[str] = ()
         with self._database.write() as connection:
@@ -166,6 +166,8 @@ class Approvals:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
                 raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` shows the answer.")
+            if approval.expires_at <= vote.at:
+                raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
                 summary = shorten(f"rejected by {vote.who}: {vote.reason}")
