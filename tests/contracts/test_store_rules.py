@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.events.input_template import Input
 from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.event_cursor import GroupedEvent
 from dockgate.store.outbox_receivers import FAILURES_LIMIT, QueueLength
@@ -133,16 +135,41 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
 
 def test_topics_are_forgotten_after_a_time(store: Store) -> None:
     assert store.event_cursor.advance(0, 1, [], [group(1, "x")], NOW)
-    assert store.event_cursor.purge_topics(NOW) == 0
-    assert store.event_cursor.purge_topics(LATER) == 1
+    assert store.event_cursor.purge_topics(NOW, LATEST) == 0
+    assert store.event_cursor.purge_topics(LATER, LATEST) == 1
+
+
+def test_a_topic_of_the_future_is_forgotten(store: Store) -> None:
+    assert store.event_cursor.advance(0, 1, [], [group(1, "x", LATEST)], NOW)
+    assert store.event_cursor.purge_topics(NOW, LATER) == 1
 
 
 def test_a_summary_is_sent_once_for_each_time(store: Store) -> None:
     for _ in range(2):
-        store.event_cursor.send_summary("chat", NOW, [entry("summary", 0, "summary")])
-    store.event_cursor.send_summary("chat", NOW, [entry("another", 0, "summary")])
+        store.event_cursor.send_summary("chat", NOW, LATER, [entry("summary", 0, "summary")])
+    store.event_cursor.send_summary("chat", NOW, LATER, [entry("another", 0, "summary")])
     assert store.event_cursor.summary_due_at("chat") == NOW
     assert keys(claim(store)) == ["summary"]
+
+
+def test_a_summary_of_the_future_does_not_keep_back_the_next(store: Store) -> None:
+    store.event_cursor.send_summary("chat", LATEST, LATEST, [entry("early", 0, "summary")])
+    store.event_cursor.send_summary("chat", NOW, LATER, [entry("next", 1, "summary")])
+    assert store.event_cursor.summary_due_at("chat") == NOW
+    assert keys(claim(store)) == ["early"]
+
+
+def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store) -> None:
+    ahead = datetime.fromisoformat("2030-01-01T00:00:00.000Z")
+    store.outbox.put([replace(entry("a", 1), next_at=format_time(ahead)), replace(entry("b", 2), next_at=LATEST)])
+    for _ in range(FAILURES_LIMIT):
+        store.event_receivers.record_failure("chat", "no", ahead)
+    assert claim(store, LATEST) == []
+    assert store.outbox.bring_forward(LATEST, NOW) == 1
+    assert store.outbox.bring_forward(LATEST, NOW) == 0
+    assert store.event_receivers.states()["chat"].paused_until is None
+    store.event_receivers.record_success("chat", NOW)
+    assert keys(claim(store, NOW)) == ["a"]
 
 
 # --- the order -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.services.cases import DeploymentContext
+from dockgate.services.cases import Cases, DeploymentContext
 from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
 from dockgate.shared.digest import digest_of
@@ -31,6 +31,18 @@ STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 
 class CrashError(Exception):
     """The process died."""
+
+
+failing_images: set[str] = set()
+
+
+class FailingCases(Cases):
+    """Fails for `failing_images` with an internal error."""
+
+    def do_waivers_apply(self, repository: str, image: str) -> bool:
+        if image in failing_images:
+            raise KeyError(image)
+        return super().do_waivers_apply(repository, image)
 
 
 @dataclass
@@ -181,6 +193,33 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.continuous.renew()
     assert set(fleet.verdicts().values()) == {"Rejected"}
     assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
+
+
+def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
+    fleet.continuous.renew()
+    for name, repository in (("w1", "team/*"), ("w2", "other/*")):
+        fleet.system.server.exceptions.add_waiver(
+            Waiver(
+                name,
+                "ana",
+                "It is never called.",
+                vulnerability="CVE-2026-1",
+                repository=repository,
+                until="2099-01-01",
+            )
+        )
+    judging = fleet.continuous.judging
+    cases = {name: getattr(judging.cases, name) for name in judging.cases.__dataclass_fields__}
+    failing = FailingCases(**cases)
+    failing_images.add(fleet.images["web"])
+    try:
+        replace(fleet.continuous, judging=replace(judging, cases=failing)).renew()
+        assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
+    finally:
+        failing_images.clear()
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.continuous.renew()
+    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
 def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:

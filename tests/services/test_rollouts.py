@@ -97,6 +97,22 @@ def test_a_service_is_scaled_to_nothing_and_back(steps: Steps) -> None:
         assert steps.store.services.get("web").desired_count == count
 
 
+def test_a_service_that_runs_nothing_starts_only_what_is_approved_as_of_now(steps: Steps) -> None:
+    steps.deployed("first")
+    steps.rollouts.run("web", steps.begin(count=0).number)
+    steps.system.advisories.advisories.append(advisory("first", Severity.CRITICAL, "2"))
+    rollout = steps.begin(count=2)
+    with pytest.raises(DeployError, match="CRITICAL"):
+        steps.rollouts.run("web", rollout.number)
+    assert steps.running() == []
+    steps.rollouts.fail("web", rollout.number, "not approved")
+    steps.repair("web")
+    assert steps.running() == []
+    steps.system.advisories.advisories.pop()
+    steps.rollouts.run("web", steps.begin(count=2).number)
+    assert steps.running() == ["first", "first"]
+
+
 def test_an_engine_that_is_down_changes_nothing(steps: Steps) -> None:
     steps.deployed("first")
     before = steps.store.services.get("web")

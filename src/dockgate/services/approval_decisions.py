@@ -21,6 +21,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.executions import Executions
+from dockgate.services.isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
@@ -54,20 +55,19 @@ class WaitingApprovals:
         Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
         together.
         """
-        for approval, alike in self.approvals.waiting_alike(image):
-            if approval.approvers is not None:
-                self._settle_with_people(approval, approval.approvers)
-            else:
-                self._decide(approval, alike, approval.id)
+        for_each(self.approvals.waiting_alike(image), self._settle_alike, lambda alike: alike[0].id)
         return list(self.approvals.open_executions(image))
 
     def expire(self) -> None:
         """Settle the approvals whose time is over."""
         now = self.clock.now()
-        for approval in self.approvals.expired(now):
+
+        def expire(approval: Approval) -> None:
             answer = decide(approval, None, now)
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.proceed(approval.id)
+
+        for_each(self.approvals.expired(now), expire, lambda approval: approval.id)
 
     def proceed(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.
@@ -76,6 +76,13 @@ class WaitingApprovals:
         """
         if action := ApprovalId(approval_id).action:
             self.starter.proceed(action.execution)
+
+    def _settle_alike(self, waiting: tuple[Approval, Sequence[str]]) -> None:
+        approval, alike = waiting
+        if approval.approvers is not None:
+            self._settle_with_people(approval, approval.approvers)
+        else:
+            self._decide(approval, alike, approval.id)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""

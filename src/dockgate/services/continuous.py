@@ -21,6 +21,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.fleet import EVERY, FleetIndex
 from dockgate.services.fleet_contents import FleetContents, FleetFacts
 from dockgate.services.fleet_judging import FleetJudging, JudgedImage
+from dockgate.services.isolation import for_each
 from dockgate.services.policies import PolicySelection, UsablePolicy
 from dockgate.services.watching import Watching
 from dockgate.shared import canonical
@@ -98,9 +99,12 @@ class ContinuousVerdicts:
         groups = self._images_by_policy()
         facts = FleetFacts(self.store, coverage)
         waiting = self._unmatched_images()
-        for name in sorted(self.store.fleet_judging.policies() | groups.keys()):
-            images = [image for image in groups.get(name, ()) if image.id not in waiting]
-            _Renewal(self, name, images, waiting, facts, match, due.get(name, set())).run()
+
+        def judge(policy: str) -> None:
+            images = [image for image in groups.get(policy, ()) if image.id not in waiting]
+            _Renewal(self, policy, images, waiting, facts, match, due.get(policy, set())).run()
+
+        for_each(sorted(self.store.fleet_judging.policies() | groups.keys()), judge)
         self._finished = "" if waiting else revision
 
     def _match(self, reader: AdvisoryReader) -> Match:

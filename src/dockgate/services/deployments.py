@@ -16,7 +16,7 @@ from dockgate.delivery.deployments import (
     observe_task,
     require_image,
 )
-from dockgate.delivery.model import ActionKey, RunState
+from dockgate.delivery.model import ActionKey, Execution, RunState
 from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import (
     Rollout,
@@ -34,7 +34,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import is_digest
-from dockgate.shared.errors import DeployError, DockgateError
+from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
@@ -97,14 +97,21 @@ class Deployments:
         goal = replace(present, image=definition.image)
         return self.store.services.register(present.family, goal, f"{key} above {present.revision}")
 
+    def _deployed_by(self, service: str) -> Execution | None:
+        """The execution that deployed the service last; None for none, or one that was removed since."""
+        name = self.store.services.deployed_by(service)
+        try:
+            return self.store.executions.get(name) if name else None
+        except NotFoundError:
+            return None
+
     def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
         """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
         if self.store.executions.run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
-        last = self.store.services.deployed_by(service)
+        last = self._deployed_by(service)
         if last:
-            executions = self.store.executions
-            check_not_superseded(executions.get(key.execution), executions.get(last), service)
+            check_not_superseded(self.store.executions.get(key.execution), last, service)
         context = DeploymentContext(image.repository_in(self.registry), service, key.execution)
         self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
@@ -157,8 +164,9 @@ class Rollouts:
     def run(self, name: str, number: int) -> None:
         """Carry out the rollout. Does nothing when it has ended.
 
-        A changed definition is a deploy of the image that runs: it has to be approved as of now. DeployError when it is
-        not, or when tasks do not become healthy: then the previous tasks run again, and the service does not change.
+        A changed definition is a deploy of the image, and so are the first tasks, and those on another target: the
+        image has to be approved as of now. DeployError when it is not, or when tasks do not become healthy: then the
+        previous tasks run again, and the service does not change.
         """
         with self.store.locks.hold(_lock_name(name)):
             rollout = self.store.rollouts.get(name, number)
@@ -168,7 +176,7 @@ class Rollouts:
             present = self.store.services.definition(name, service.revision)
             definition = self._register(rollout, present)
             if definition.image:
-                if definition.revision != present.revision:
+                if definition.revision != present.revision or not _runs_already(service, rollout):
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
             repository = self._repository_of(definition)
@@ -216,6 +224,11 @@ class Rollouts:
         return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
 
 
+def _runs_already(service: Service, rollout: Rollout) -> bool:
+    """Whether the rollout starts no image that does not run now: some tasks run, and they stay on their target."""
+    return not rollout.desired_count or bool(service.desired_count and rollout.target == service.target)
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceRepair:
     """Repairs services. The health of tasks is remembered in memory only."""
@@ -233,6 +246,8 @@ class ServiceRepair:
                 self.effects.run(EffectKind.CONVERGE, self.repair, service.name)
             except DockgateError as error:
                 _log.warning("%s: not all tasks are healthy: %s", service.name, error)
+            except Exception as error:
+                _log.error("%s: the repair failed", service.name, exc_info=error)
 
     def repair(self, name: str) -> None:
         """Make the tasks match the service's revision and desired count, and check their health.

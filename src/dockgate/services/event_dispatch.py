@@ -15,12 +15,14 @@ from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
 from dockgate.services.event_rules import CompiledRule, CompiledTarget, EventRules
 from dockgate.services.event_targets import EventTargets
+from dockgate.services.isolation import for_each
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.owners import Owners
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.event_cursor import Group, GroupedEvent
 from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.rules import TargetRecord
 
 # Events that are matched in one transaction, and batches in one run.
 BATCH = 500
@@ -30,6 +32,8 @@ LONGEST_PAUSES = 30
 GROUP_LIMIT = 10_000
 # A target is not notified of the same thing again until it has not happened for so long.
 TOPIC_DAYS = 30
+# Two servers' clocks differ by less. What lies further in the future was written by a clock that was wrong.
+CLOCK_DIFFERENCE = timedelta(minutes=5)
 # A verdict changes because of a finding that is known for so long at most.
 RECENT = timedelta(hours=1)
 VERDICT_CHANGED, APPROVED = "verdict.changed", "Approved"
@@ -73,8 +77,7 @@ class EventDispatcher:
         for _ in range(BATCHES_LIMIT):
             if not self.advance():
                 break
-        self.send_groups()
-        self.send_summaries()
+        for_each((self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__)
 
     def advance(self) -> bool:
         """Match the next events. Returns whether there were any."""
@@ -136,7 +139,8 @@ class EventDispatcher:
     def send_groups(self) -> None:
         """Make one message of each group that is complete, unless its target has quiet hours now."""
         now = self._clock()
-        for waiting in self._store.event_cursor.groups():
+
+        def send(waiting: Group) -> None:
             target = self._targets.find(waiting.target)
             if target is None or not target.enabled:
                 self._store.event_cursor.send_group(waiting.target, waiting.rule, _EVERY, [])
@@ -144,7 +148,11 @@ class EventDispatcher:
                 self._store.event_cursor.trim_group(waiting.target, waiting.rule, GROUP_LIMIT)
             elif _is_complete(waiting, now):
                 self._send_group(waiting, now)
-        self._store.outbox.wake(OutboxKind.EVENT)
+
+        try:
+            for_each(self._store.event_cursor.groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}")
+        finally:
+            self._store.outbox.wake(OutboxKind.EVENT)
 
     def _send_group(self, waiting: Group, now: datetime) -> None:
         store = self._store
@@ -182,20 +190,22 @@ class EventDispatcher:
     def send_summaries(self) -> None:
         """Send each target's daily summary that is due. A new target's first one is due at the next time of day."""
         now = self._clock()
-        for record in self._targets.records():
-            target = record.target
-            if target.summary is None or not target.enabled:
-                continue
-            due = format_time(target.summary.due_at(now))
-            before = self._store.event_cursor.summary_due_at(target.name)
-            if before is None and record.changed_at > due:
-                continue
-            if before is None or before < due:
-                title, text, detail = self._summary.of(target, now, self._registry)
-                event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
-                entry = _message_entry(target.name, "", event.envelope(), 0, now, event.id, title, text)
-                self._store.event_cursor.send_summary(target.name, due, [entry])
-                self._store.outbox.wake(OutboxKind.EVENT)
+        for_each(self._targets.records(), lambda record: self._send_summary(record, now), lambda each: each.target.name)
+
+    def _send_summary(self, record: TargetRecord, now: datetime) -> None:
+        target = record.target
+        if target.summary is None or not target.enabled:
+            return
+        due, latest = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
+        before = self._store.event_cursor.summary_due_at(target.name)
+        if before is None and due < record.changed_at <= latest:
+            return
+        if before is None or not due <= before <= latest:
+            title, text, detail = self._summary.of(target, now, self._registry)
+            event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
+            entry = _message_entry(target.name, "", event.envelope(), 0, now, event.id, title, text)
+            self._store.event_cursor.send_summary(target.name, due, latest, [entry])
+            self._store.outbox.wake(OutboxKind.EVENT)
 
 
 _EVERY = 1 << 62
@@ -204,6 +214,8 @@ _EVERY = 1 << 62
 def _is_complete(waiting: Group, now: datetime) -> bool:
     first, last = parse_time(waiting.first_at) or now, parse_time(waiting.last_at) or now
     pause = timedelta(seconds=waiting.pause_seconds)
+    if last > now + pause + CLOCK_DIFFERENCE:
+        return True  # the clock was ahead when they came
     return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
 
 

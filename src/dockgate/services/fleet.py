@@ -14,6 +14,7 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_matching import match_components
+from dockgate.services.isolation import for_each
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
@@ -76,8 +77,7 @@ class FleetIndex:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():
             pass
-        for image in self.store.images.unindexed(IMAGES):
-            self.add(image)
+        for_each(self.store.images.unindexed(IMAGES), self.add)
 
     def match_new(self) -> None:
         """Match the components that were never matched, if the findings are of today's advisory database.

@@ -1,5 +1,6 @@
 """Judge images of the fleet by a policy, from the index: nothing is pulled, and no inventory is read without need."""
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from dockgate.services.fleet_contents import FleetContents
 from dockgate.services.policies import UsablePolicy
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import StoreError
 from dockgate.shared.timestamps import format_time, shift_time
 from dockgate.store import Store
 from dockgate.store.fleet_records import FleetImage as IndexedImage
@@ -28,6 +30,8 @@ from dockgate.vulnerabilities.model import Coverage, Severity
 UNKNOWN_MOMENT = timedelta(hours=1)
 
 _NO_COUNTS = (0,) * len(Severity)
+
+_log = logging.getLogger(__name__)
 
 
 class JudgedImage(NamedTuple):
@@ -63,7 +67,7 @@ class FleetJudging:
     def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
         """Yield what the policy says of the images of `contents`.
 
-        An image that is scanned again has no result. A policy that cannot be read approves nothing.
+        An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
         if usable.unusable:
             for image in contents.images:
@@ -82,22 +86,30 @@ class FleetJudging:
         limited = {waiver.repository for waiver in exceptions.waivers if waiver.repository}
         here = datetime.fromisoformat(now).timestamp()
         for image in contents.images:
-            provenance = self.provenance.collect_facts(image.digest, policy) if has_provenance else None
-            item = FleetImage(
-                image.digest,
-                _platforms(image, contents, judge),
-                self._repository(image, limited),
-                provenance,
-                is_plain=is_plain and image.digest not in reported,
-            )
-            results = judge.judge(item)
-            results_if_fresh = results if fresh is judge else fresh.judge(item)
-            if results is None or results_if_fresh is None:
-                alone = self._judge_alone(image, policy, now)
-                if alone is not None:
-                    yield alone
-            else:
-                yield _combine(image, results, results_if_fresh, now, here)
+            try:
+                provenance = self.provenance.collect_facts(image.digest, policy) if has_provenance else None
+                item = FleetImage(
+                    image.digest,
+                    _platforms(image, contents, judge),
+                    self._repository(image, limited),
+                    provenance,
+                    is_plain=is_plain and image.digest not in reported,
+                )
+                results = judge.judge(item)
+                results_if_fresh = results if fresh is judge else fresh.judge(item)
+                if results is not None and results_if_fresh is not None:
+                    judged: JudgedImage | None = _combine(image, results, results_if_fresh, now, here)
+                else:
+                    judged = self._judge_alone(image, policy, now)
+            except StoreError:
+                raise
+            except Exception as error:
+                # One image must not stop the verdicts on all others, and is not safe because judging it failed.
+                _log.error("judging %s by the policy %s failed", image.digest, policy.name, exc_info=error)
+                unknown, again = Status.UNDETERMINED, _later(now, UNKNOWN_MOMENT)
+                judged = JudgedImage(image.id, unknown, _NO_COUNTS, unknown, again)
+            if judged is not None:
+                yield judged
 
     def _judge_of(
         self,

@@ -1,6 +1,7 @@
 """Follow what was approved: tell outside pipelines when a verdict changes, and renew attestations while it stays."""
 
 import logging
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from dockgate.gate.model import Status
@@ -43,14 +44,20 @@ class ApprovedImages:
     attestation_days: float | None
     # By image, repository and policy: a digest of what the verdict was made from.
     _evaluated: dict[tuple[str, str, str], str] = field(default_factory=dict, init=False)
+    # The last one that was evaluated.
+    _last: tuple[str, str, str] = field(default=("", "", ""), init=False)
 
     def review(self) -> None:
         """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
         evaluated: dict[tuple[str, str, str], str] = {}
         remaining = ROUND_LIMIT
-        for followed in self.store.followed_images.list():
-            key = followed.image, followed.repository, followed.policy
+        every = sorted(self.store.followed_images.list(), key=_key)
+        # Each round goes on where the last one ended: otherwise those at the end would wait for ever where many are
+        # due, or where the first ones always fail.
+        first = bisect_right([_key(followed) for followed in every], self._last)
+        for followed in (*every[first:], *every[:first]):
+            key = _key(followed)
             before = self._evaluated.get(key)
             try:
                 present = self._inputs_digest(database, followed, now)
@@ -58,6 +65,7 @@ class ApprovedImages:
                     evaluated[key] = present
                 elif remaining > 0:
                     remaining -= 1
+                    self._last = key
                     self.effects.run(EffectKind.REJUDGE, self._evaluate, followed)
                     if self.verdicts.advisory_digest() == database:
                         evaluated[key] = present
@@ -102,3 +110,7 @@ class ApprovedImages:
         watch = self.selection.watch_of(followed.repository)
         policy = usable.unusable or usable.policy.digest
         return digest_of(canonical.encode([database, policy, exceptions, provenance, watch, now[:13]]))
+
+
+def _key(followed: FollowedImage) -> tuple[str, str, str]:
+    return followed.image, followed.repository, followed.policy

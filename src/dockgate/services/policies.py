@@ -289,11 +289,17 @@ class PolicySelection:
         return [usable for usable in policies if not usable.unusable or self._exists(usable.policy.name)]
 
     def _named_by_pipeline(self, execution: str) -> list[str]:
-        """The policies that the definition of the execution's pipeline names."""
+        """The policies that the definition of the execution's pipeline names; none if one of both was removed.
+
+        Then the policy of the repository is required, unless a policy that may evaluate its images has judged.
+        """
         if not execution:
             return []
-        run = self.store.executions.get(execution)
-        pipeline = self.store.pipelines.get(run.pipeline, run.pipeline_version)
+        try:
+            run = self.store.executions.get(execution)
+            pipeline = self.store.pipelines.get(run.pipeline, run.pipeline_version)
+        except NotFoundError:
+            return []
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
 

@@ -23,6 +23,7 @@ from dockgate.events.ports import Pushed, Pushes
 from dockgate.scanner.images.ecr import region_of
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.digest import PATTERN
@@ -117,11 +118,15 @@ class RegistryPushes:
         if self._has_recorded_missed:
             return
         recorded = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
-        for name, tag in self.registry.tags():
+
+        def record(place: tuple[str, str]) -> None:
+            name, tag = place
             digest = self.registry.resolve(name, tag)
             repository = own_repository(name, self.registry.address)
             if digest is not None and (repository, tag, digest) not in recorded:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
+
+        for_each(self.registry.tags(), record, ":".join)
         self._has_recorded_missed = True
 
 

@@ -16,6 +16,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.attached_statements import attached_vex, vex_signer
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.isolation import for_each
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -180,8 +181,10 @@ class RiskAcceptances:
         """Announce each waiver that expires soon, once."""
         now = self.clock.now()
         records = {record.waiver.id: record for record in self.store.waivers.active(now) if not record.announced_at}
-        for waiver in waivers.expiring_waivers((record.waiver for record in records.values()), now, self.notice_days):
-            self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver)
+        expiring = waivers.expiring_waivers((record.waiver for record in records.values()), now, self.notice_days)
+        for_each(
+            expiring, lambda waiver: self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver), lambda each: each.id
+        )
 
     def _announce(self, waiver: Waiver) -> None:
         fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)

@@ -1,5 +1,6 @@
 """Running images that their policies reject: their services are at risk, with a deadline. Nothing is taken down."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,14 +12,17 @@ from dockgate.events.envelope import NewEvent
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.isolation import for_each
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.errors import ConflictError
+from dockgate.shared.errors import ConflictError, DockgateError, StoreError
 from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -47,29 +51,52 @@ class ServiceRisk:
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
         self._evaluated = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
-        for risk in self.store.service_risks.list():
-            service = self.store.services.get(risk.service)
-            running = running_image(self.store, service, self.registry)
-            repository = running[1].repository if running else ""
-            self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
+        for_each([risk.service for risk in self.store.service_risks.list()], self._announce_deadline)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
         """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.
 
-        Return the present digests.
+        Return the present digests. A service whose evaluation fails has none, cannot be judged, and keeps no other
+        from being evaluated.
         """
-        database = self.verdicts.advisory_digest()
-        present = {}
+        present: dict[str, str] = {}
         for service in self.store.services.list():
-            running = running_image(self.store, service, self.registry)
-            present[service.name] = self._inputs_digest(database, *running) if running else ""
-            if running and evaluated.get(service.name) != present[service.name]:
-                image, context = running
-                verdict = self.verdicts.review_deployed(image, context, self.risk_days)
-                is_recorded = self._record(service, context.repository, verdict)
-                if not is_recorded or self.verdicts.advisory_digest() != database:
-                    present[service.name] = ""  # judged by something else than the digest says: once more
+            try:
+                present[service.name] = self._evaluate(service, evaluated.get(service.name))
+            except StoreError:
+                raise
+            except Exception as error:
+                _log.error("the image of the service %s was not judged again", service.name, exc_info=error)
+                self._record_failure(service, error)
         return present
+
+    def _evaluate(self, service: Service, evaluated: str | None) -> str:
+        """Evaluate what the service runs if its inputs differ from `evaluated`. Return their digest, "" for none."""
+        database = self.verdicts.advisory_digest()
+        running = running_image(self.store, service, self.registry)
+        present = self._inputs_digest(database, *running) if running else ""
+        if running and evaluated != present:
+            image, context = running
+            verdict = self.verdicts.review_deployed(image, context, self.risk_days)
+            is_recorded = self._record(service, context.repository, verdict)
+            if not is_recorded or self.verdicts.advisory_digest() != database:
+                return ""  # judged by something else than the digest says: once more
+        return present
+
+    def _record_failure(self, service: Service, error: Exception) -> None:
+        """Record that what the service runs cannot be judged: it must not look safe."""
+        reason = error.full_message if isinstance(error, DockgateError) else f"internal error: {type(error).__name__}"
+        image = self.store.services.definition(service.name, service.revision).image
+        if image is not None:
+            verdict = RunningVerdict(image.digest, cannot_judge=f"judging it failed: {reason}")
+            self._record(service, image.repository_in(self.registry), verdict)
+
+    def _announce_deadline(self, name: str) -> None:
+        """Announce what time alone has changed."""
+        service = self.store.services.get(name)
+        running = running_image(self.store, service, self.registry)
+        repository = running[1].repository if running else ""
+        self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
         """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""

@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dockgate.delivery.service_model import Service
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.cases import running_image
 from dockgate.services.clock import ServerClock
+from dockgate.services.isolation import for_each
 from dockgate.services.policies import PolicySelection
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -118,10 +120,12 @@ class Watching:
 
     def record_runs(self) -> None:
         """Record what every service runs, at most once an hour."""
-        for service in self.store.services.list():
-            running = running_image(self.store, service, self.registry)
-            if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
-                self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
+        for_each(self.store.services.list(), self._record_run, lambda service: service.name)
+
+    def _record_run(self, service: Service) -> None:
+        running = running_image(self.store, service, self.registry)
+        if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
+            self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
     def _running(self) -> set[str]:
         """The images that services run."""

@@ -6,7 +6,7 @@ A crash between two of these would lose a message or send it twice.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.outbox import add_entries
@@ -123,21 +123,22 @@ class EventCursor:
         with self._database.read() as connection:
             return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
 
-    def send_summary(self, target: str, due_at: str, entries: Sequence[OutboxEntry]) -> None:
-        """Send a summary, once for each time at which it was due."""
+    def send_summary(self, target: str, due_at: str, latest: str, entries: Sequence[OutboxEntry]) -> None:
+        """Send a summary, once for each time at which it was due. One that was due after `latest` does not count."""
         with self._database.write() as connection:
             lock_name(connection, sent_summaries, target)
             before = connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
-            if before is not None and before >= due_at:
+            if before is not None and due_at <= before <= latest:
                 return
             connection.execute(delete(sent_summaries).where(sent_summaries.c.target == target))
             connection.execute(insert(sent_summaries).values(target=target, due_at=due_at))
             add_entries(connection, entries)
 
-    def purge_topics(self, before: str) -> int:
-        """Forget topics that did not occur since that time. Returns how many."""
+    def purge_topics(self, before: str, after: str) -> int:
+        """Forget topics that did not occur since that time, or after another one in the future. Returns how many."""
+        old = or_(notified_topics.c.at < before, notified_topics.c.at > after)
         with self._database.write() as connection:
-            return delete_unlocked(connection, notified_topics, notified_topics.c.at < before)
+            return delete_unlocked(connection, notified_topics, old)
 
 
 def _of(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:

@@ -15,7 +15,7 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.outbox_receivers import FAILURES_LIMIT
-from dockgate.store.queries import one_of, row_of, select_as, text_list
+from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_rules import outbox_receivers
@@ -161,6 +161,22 @@ class Outbox:
             count = connection.execute(change).rowcount
         self.wake(kind)
         return count
+
+    def bring_forward(self, latest: str, now: str) -> int:
+        """Make entries due now, of all kinds, that are due after `latest`, and end pauses of receivers until then.
+
+        They were written while the clock was ahead, and would wait until it is that time. Returns how many entries.
+        """
+        ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest, outbox.c.claimed_by.is_(None)
+        paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest
+        with self._database.write() as connection:
+            rows = connection.execute(lock_rows(select(*_IDENTITY).where(*ahead).order_by(*_IDENTITY))).all()
+            for part in batches(rows):
+                which = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
+                connection.execute(update(outbox).where(which).values(next_at=now, due_since=now))
+            connection.execute(update(outbox_receivers).where(*paused).values(paused_until=None))
+        self.wake(*dict.fromkeys(row.kind for row in rows))
+        return len(rows)
 
     def purge_delivered(self, kind: OutboxKind, before: str) -> int:
         """Delete the entries of a kind that were sent before that time. Returns how many."""

@@ -7,10 +7,12 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.event_dispatch import TOPIC_DAYS
+from dockgate.services.event_dispatch import CLOCK_DIFFERENCE, TOPIC_DAYS
 from dockgate.services.git_pushes import GitPushes
+from dockgate.services.isolation import for_each
 from dockgate.services.outbox import OutboxWorker
 from dockgate.services.scans import ScanScheduler
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
 from dockgate.store.signals import Signals
@@ -21,6 +23,8 @@ from dockgate.workflows.reconciler import Reconciler
 
 # How long dead letters are stored at least: a failed message is retried for a day.
 LEAST_LETTER_DAYS = 2
+# A message is due within a day: after quiet hours, or after a pause. What is due later was written by a wrong clock.
+LONGEST_DELAY = timedelta(hours=25)
 # How long messages to targets are stored after they were sent.
 DELIVERED_DAYS = 1
 # How long workflows are stored after their end.
@@ -102,24 +106,31 @@ class Recovery:
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
-        for event in self._store.events.unhandled():
-            self._starter.start_event(event.id)
+        for_each([event.id for event in self._store.events.unhandled()], self._starter.start_event)
 
     def start_scans(self) -> None:
         """Start the scans that were requested and run nowhere."""
-        for scan in self._store.images.requested_scans():
-            self._scans.start(scan)
+        for_each(self._store.images.requested_scans(), self._scans.start, lambda scan: scan.image)
 
     def continue_executions(self) -> None:
-        """Continue approvals, executions and rollouts whose workflow broke."""
-        for approval in self._store.approvals.unscanned():
-            self._scans.request(approval.repository, approval.image)
-        for image in self._store.approvals.answerable_images():
-            self._waiting.answer(image)
-        for execution in self._store.executions.runnable():
-            self._starter.proceed(execution)
-        for rollout in self._store.rollouts.in_progress():
-            self._starter.start_rollout(rollout)
+        """Continue approvals, executions and rollouts whose workflow broke. One that fails blocks no other."""
+        steps = (self._request_scans, self._answer_approvals, self._continue_executions, self._continue_rollouts)
+        for_each(steps, lambda step: step(), lambda step: step.__name__)
+
+    def _request_scans(self) -> None:
+        waiting = self._store.approvals.unscanned()
+        for_each(
+            waiting, lambda approval: self._scans.request(approval.repository, approval.image), lambda each: each.id
+        )
+
+    def _answer_approvals(self) -> None:
+        for_each(self._store.approvals.answerable_images(), self._waiting.answer)
+
+    def _continue_executions(self) -> None:
+        for_each(self._store.executions.runnable(), self._starter.proceed)
+
+    def _continue_rollouts(self) -> None:
+        for_each(self._store.rollouts.in_progress(), self._starter.start_rollout, lambda rollout: rollout.id)
 
 
 class Purge:
@@ -141,7 +152,10 @@ class Purge:
         outbox, delivered = self._store.outbox, self._clock.ago(DELIVERED_DAYS)
         self._effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
         self._effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
-        self._effects.run(EffectKind.PURGE, self._store.event_cursor.purge_topics, self._clock.ago(TOPIC_DAYS))
+        ahead = format_time(self._clock() + CLOCK_DIFFERENCE)
+        self._effects.run(EffectKind.PURGE, self._store.event_cursor.purge_topics, self._clock.ago(TOPIC_DAYS), ahead)
+        latest = format_time(self._clock() + LONGEST_DELAY)
+        self._effects.run(EffectKind.PURGE, outbox.bring_forward, latest, self._clock.now())
 
 
 class WorkflowRetention:

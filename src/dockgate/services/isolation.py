@@ -1,0 +1,38 @@
+"""Work through many items: one that fails keeps no other from being done."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from dockgate.shared.errors import StoreError
+
+T = TypeVar("T")
+
+# Failures of the database in a row after which it is taken to be away.
+STORE_FAILURES = 3
+
+_log = logging.getLogger(__name__)
+
+
+def for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[[T], str] = str) -> None:
+    """Call `act` with each item, whether or not others fail. Raise the first error at the end; others are logged.
+
+    When the database fails for several items in a row, the rest is not tried. `name` is an item's name in the log.
+    """
+    first: Exception | None = None
+    store_failures = 0
+    for item in items:
+        try:
+            act(item)
+            store_failures = 0
+        except Exception as error:
+            store_failures = store_failures + 1 if isinstance(error, StoreError) else 0
+            if first is None:
+                first = error
+                first.add_note(f"(of {name(item)})")
+            else:
+                _log.warning("%s failed: %s", name(item), error, exc_info=error)
+            if store_failures == STORE_FAILURES:
+                break
+    if first is not None:
+        raise first

@@ -1,0 +1,91 @@
+"""Running images are judged again: a service that cannot be judged keeps no other from it, and does not look safe."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.scenarios.planned_images import advisory
+from tests.services.pipeline_steps import Steps
+from tests.store.factories import FACTORIES
+
+from dockgate.delivery.service_model import Service
+from dockgate.shared.errors import DeployError
+from dockgate.vulnerabilities.model import Severity
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
+    result = Steps(tmp_path, request.param)
+    result.deployed("first")
+    yield result
+    result.system.store.close()
+
+
+def add_service(steps: Steps, name: str) -> None:
+    """Another service that runs the image of "web"."""
+    definition = steps.store.services.definition("web", steps.store.services.get("web").revision)
+    steps.store.services.put(Service(name, "podman", 1, 0), replace(definition, family=name))
+
+
+def publish(steps: Steps) -> None:
+    steps.system.advisories.advisories.append(advisory("first", Severity.CRITICAL, "2"))
+
+
+def forget_execution(steps: Steps) -> None:
+    """The execution that deployed "web" is not there any more."""
+    steps.store.services.set_revision("web", steps.store.services.get("web").revision, "web/999")
+
+
+def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Steps) -> None:
+    for name in ("api", "zzz"):
+        add_service(steps, name)
+    forget_execution(steps)
+    publish(steps)
+    steps.evaluate_changed({})
+    assert all(steps.store.services.get(name).at_risk for name in ("api", "web", "zzz"))
+
+
+def test_a_service_whose_execution_is_gone_is_deployed_and_only_what_is_approved(steps: Steps) -> None:
+    forget_execution(steps)
+    key = steps.at_deploy("second")
+    definition = steps.deployments.register_revision(key)
+    steps.system.advisories.advisories.append(advisory("second", Severity.CRITICAL, "2"))
+    with pytest.raises(DeployError, match="not approved"):
+        steps.deployments.deploy(key, definition)
+    steps.system.advisories.advisories.pop()
+    steps.deployments.deploy(key, definition)
+    assert steps.running() == ["second"]
+
+
+def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps) -> None:
+    for name in ("api", "zzz"):
+        add_service(steps, name)
+
+    class Failing(type(steps.use_cases.service_risk.verdicts)):  # type: ignore[misc]
+        """Fails for one service."""
+
+        def review_deployed(self, image: str, context: object, risk_days: float) -> object:
+            if context.service == "web":  # type: ignore[attr-defined]
+                raise KeyError("an internal error")
+            return super().review_deployed(image, context, risk_days)
+
+    verdicts = steps.use_cases.service_risk.verdicts
+    failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
+    publish(steps)
+    present = replace(steps.use_cases.service_risk, verdicts=failing).evaluate_changed({})
+    assert present.keys() == {"api", "zzz"}
+    assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
+    web = steps.store.services.get("web")
+    assert (web.at_risk, web.cannot_judge) == ("", "judging it failed: internal error: KeyError")
+    steps.evaluate_changed(present)
+    web = steps.store.services.get("web")
+    assert (bool(web.at_risk), web.cannot_judge) == (True, None)
+
+
+def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:
+    add_service(steps, "api")
+    definition = steps.store.services.definition("web", steps.store.services.get("web").revision)
+    steps.store.services.put(Service("aaa", "nowhere", 1, 0), replace(definition, family="aaa"))
+    steps.use_cases.service_repair.repair_all()
+    assert len(steps.target.tasks("api")) == 1
