@@ -133,7 +133,7 @@ def test_a_verdict_on_a_revision_that_was_replaced_is_not_recorded(store: Store)
     record = store.service_risks.record
     late = record("web", 9, RunningVerdict(DIGEST, "CVE-1", LATER), NOW_TIME, RiskTerms(), no_announcement)
     assert not late
-    assert (store.services.get("web").at_risk, list(store.service_risks.list())) == ("", [])
+    assert (store.services.get("web").at_risk, list(store.service_risks.list())) == (None, [])
 
 
 def test_what_cannot_be_judged_is_not_at_risk(store: Store) -> None:
@@ -142,7 +142,7 @@ def test_what_cannot_be_judged_is_not_at_risk(store: Store) -> None:
     for _ in range(2):
         assert store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)
         service = store.services.get("web")
-        assert (service.at_risk, service.at_risk_until, service.cannot_judge) == ("", "", "advisories are stale")
+        assert (service.at_risk, service.at_risk_until, service.cannot_judge) == (None, None, "advisories are stale")
     reject(store, "web", "CVE-1", LATEST)
     assert store.services.get("web").cannot_judge is None
     store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)

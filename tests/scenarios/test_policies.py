@@ -324,7 +324,7 @@ def test_a_policy_is_tried_on_running_services(server: ServerSystem) -> None:
     (change,) = comparison["changes"]
     assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")
     assert [entry["text"] for entry in change["added"]] == ["2 LOW findings, at most 0 allowed"]
-    assert server.get("/services/running-tried")["service"]["at_risk"] == ""
+    assert server.get("/services/running-tried")["service"]["at_risk"] is None
 
 
 def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem) -> None:

@@ -135,10 +135,10 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     steps.deployments.deploy(key, definition)
     steps.system.advisories.advisories.append(advisory("after", Severity.CRITICAL, "2"))
     existing = steps.evaluate_changed(existing)
-    assert "CRITICAL" in steps.store.services.get("web").at_risk
+    assert "CRITICAL" in (steps.store.services.get("web").at_risk or "")
     steps.system.advisories.advisories.pop()
     steps.evaluate_changed(existing)
-    assert steps.store.services.get("web").at_risk == ""
+    assert steps.store.services.get("web").at_risk is None
 
 
 @pytest.mark.parametrize("readings", range(5))
@@ -149,7 +149,7 @@ def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, 
     use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)
     use_cases.service_risk.evaluate_changed({})
     service = steps.store.services.get("web")
-    assert service.at_risk == ""
+    assert service.at_risk is None
     assert ("every policy that judged it was removed since" in (service.cannot_judge or "")) == (readings < 2)
 
 

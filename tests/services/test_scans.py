@@ -24,7 +24,7 @@ class Readers:
 
     def add(self, repository: str, count: int = 1) -> None:
         for number in range(count):
-            self.queue.add(Scan(f"sha256:{number:064x}", repository, ScanState.REQUESTED, 1))
+            self.queue.add(Scan(f"sha256:{number:064x}", repository, ScanState.REQUESTED, 1, ""))
 
     def read(self, scan: Scan) -> None:
         with self.changed:

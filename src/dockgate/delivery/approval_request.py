@@ -55,14 +55,15 @@ class ApprovalRequest:
         mark = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
         return ApprovalId.external(_slug(self.pipeline), _slug(self.execution), _slug(self.stage), mark)
 
-    def require_same(self, reference: str, policy: str, service: str) -> None:
-        """ConflictError when the key was used for another question, which had these.
+    def require_same(self, approval: Approval) -> None:
+        """ConflictError when the key was used for another question, which became this approval.
 
         A question that names no policy is the same whatever policy judges it.
         """
-        if (self.reference, self.policy or policy, self.service) != (reference, policy, service):
+        request = self.reference, self.policy or approval.policy, self.service or None
+        if request != (approval.reference, approval.policy, approval.service):
             raise ConflictError(
-                f"the idempotency key {self.key!r} stands for {reference} by the policy {policy!r}",
+                f"the idempotency key {self.key!r} stands for {approval.reference} by the policy {approval.policy!r}",
                 "Take another key for another question.",
             )
 

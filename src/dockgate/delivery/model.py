@@ -42,16 +42,16 @@ class RunState(StrEnum):
 class Action:
     """A step of a stage.
 
-    `input` and `output` name artifacts. Other actions refer to the action's variables by `namespace`:
+    `input` and `output` name artifacts, if it has any. Other actions refer to its variables by `namespace`:
     `#{BuildVariables.IMAGE_DIGEST}`. Only workers that have all `labels` run it.
     """
 
     name: str
     type: ActionType
     run_order: int = 1
-    input: str = ""
-    output: str = ""
-    namespace: str = ""
+    input: str | None = None
+    output: str | None = None
+    namespace: str | None = None
     configuration: dict[str, object] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -225,8 +225,8 @@ class Approval:
 
     `id` is the waiting action's key, or starts with "external/". A person must send `token` with an answer.
     `image` is the digest to evaluate, `repository` one of our registry, or one of another registry with its host
-    ("quay.io/team/app"). `reference` and `pipeline` are what an outside pipeline asked for and its name ("" for our
-    own pipelines), `service` is the service to deploy to, `asked_by` a principal.
+    ("quay.io/team/app"). `reference`, `pipeline` and `asked_by` are what an outside pipeline asked for, its name and
+    its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
     `verdict` is the digest of the verdict that settled it, or that approved while people have not voted yet.
     `decided_by` is a name or "policy". `approvers` is None when no person has to approve; `committers` are the names
     and e-mail addresses of the contributors at the time of the request.
@@ -245,10 +245,10 @@ class Approval:
     verdict: str | None = None
     decided_by: str | None = None
     settled_at: str | None = None
-    reference: str = ""
-    pipeline: str = ""
-    service: str = ""
-    asked_by: str = ""
+    reference: str | None = None
+    pipeline: str | None = None
+    service: str | None = None
+    asked_by: str | None = None
     approvers: Approvers | None = None
     committers: tuple[str, ...] = ()
 

@@ -127,13 +127,13 @@ def collect_variables(pipeline: Pipeline, runs: Sequence[ActionRun]) -> dict[str
     }
 
 
-def find_artifact(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> str:
+def find_artifact(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> str:
     """The digest of the artifact with this name. Raises UsageError if no earlier action produced it."""
     last = latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:
             run = last.get((stage.name, action.name))
-            if action.output == name and run is not None and run.artifact:
+            if name is not None and action.output == name and run is not None and run.artifact:
                 return run.artifact
     raise UsageError(f"no earlier action produced the artifact {name!r}", "Name an earlier action's output.")
 

@@ -69,7 +69,7 @@ class TaskDefinition:
 class Service:
     """A service that runs `desired_count` tasks of a task definition's revision.
 
-    `at_risk` is why its policy would reject the running image now ("": it would not), `at_risk_until` the deadline
+    `at_risk` is why its policy would reject the running image now, None if it would not, `at_risk_until` the deadline
     (RFC 3339). `cannot_judge`: why its policy cannot judge it now, None if it can; that alone never puts it at risk.
     """
 
@@ -77,8 +77,8 @@ class Service:
     target: str
     desired_count: int
     revision: int
-    at_risk: str = ""
-    at_risk_until: str = ""
+    at_risk: str | None = None
+    at_risk_until: str | None = None
     cannot_judge: str | None = None
 
 

@@ -117,7 +117,7 @@ class ApprovalRequests:
         request = replace(request, asker=requester.name)
         approval = self._find(request.id("", "")) if request.key else None
         if approval is not None:
-            request.require_same(approval.reference, approval.policy, approval.service)
+            request.require_same(approval)
         else:
             self.policies(request.policy or DEFAULT_POLICY)
             repository, digest = self.resolve_image(request.reference)
@@ -172,7 +172,7 @@ class ApprovalRequests:
                 expires_at=self.clock.later(request.timeout),
                 reference=request.reference,
                 pipeline=request.pipeline,
-                service=request.service,
+                service=request.service or None,
                 asked_by=request.asker,
             ),
             callback,
@@ -185,8 +185,8 @@ class ApprovalRequests:
             return None
 
 
-def _service(pipeline: Pipeline) -> str:
-    """The service of the pipeline's first deploy action, "" for none."""
+def _service(pipeline: Pipeline) -> str | None:
+    """The service of the pipeline's first deploy action."""
     actions = (action for stage in pipeline.stages for action in stage.actions)
     deploys = (action for action in actions if action.type is ActionType.DEPLOY)
-    return next((str(action.configuration["service"]) for action in deploys), "")
+    return next((str(action.configuration["service"]) for action in deploys), None)

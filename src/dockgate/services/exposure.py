@@ -360,7 +360,7 @@ def _service(entry: RunningImage, who: Caller | None) -> RunningService:
         pipeline=pipeline,
         digest=entry.digest,
         is_at_risk=entry.is_at_risk,
-        at_risk_until=entry.at_risk_until or None,
+        at_risk_until=entry.at_risk_until,
     )
 
 

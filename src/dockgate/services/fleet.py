@@ -55,7 +55,7 @@ class FleetIndex:
         """Index an image as its finished scan says, once; without one, do nothing. Its new components are matched."""
         scan = self.store.images.scan(image)
         inventories = self.store.images.inventories(image)
-        if scan is None or not inventories:
+        if scan is None or scan.finished_at is None or not inventories:
             return
         digests = self.store.images.inventory_digests(image)
         self.store.tag_history.add_place(image, scan.repository, scan.requested_at)

@@ -114,12 +114,12 @@ class Provenance:
         return digest_of(canonical.encode(self.store.provenance.statements(image)))
 
 
-def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:
+def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:
     """The run of the source action that made this artifact, None if another action made it."""
     last = latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:
             run = last.get((stage.name, action.name))
-            if action.output == name and run is not None and run.artifact:
+            if name is not None and action.output == name and run is not None and run.artifact:
                 return run if action.type is ActionType.SOURCE else None
     return None

@@ -57,7 +57,7 @@ class PushVerdicts:
 
     def _judge(self, image: str) -> None:
         scan = self.store.images.scan(image)
-        if scan is None or scan.state is ScanState.REQUESTED:
+        if scan is None or scan.finished_at is None:
             return
         if any(not approval.verdict for approval in self.store.approvals.waiting(image)):
             return  # it is judged for them first

@@ -271,7 +271,7 @@ def _needed(approval: Approval, now: str) -> NewEvent:
         image=approval.image,
         pipeline=pipeline_of(approval) or None,
         execution=approval.action.execution if approval.action else None,
-        service=approval.service or None,
+        service=approval.service,
         summary=approval.summary,
         expires=approval.expires_at,
         approvers=plain(approval.approvers or Approvers()),

@@ -80,7 +80,7 @@ class UnknownImage(NamedTuple):
 
 
 class RunningImage(NamedTuple):
-    """A service and what it runs. `execution` deployed it, "" for a person. `at_risk_until` is "" for no deadline."""
+    """A service and what it runs. `execution` deployed it, "" for a person. `at_risk_until` is its deadline."""
 
     service: str
     target: str
@@ -90,7 +90,7 @@ class RunningImage(NamedTuple):
     digest: str
     reference: ImageReference
     is_at_risk: bool = False
-    at_risk_until: str = ""
+    at_risk_until: str | None = None
 
 
 class IndexState(NamedTuple):

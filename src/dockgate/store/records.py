@@ -34,16 +34,17 @@ class ScanState(StrEnum):
 class Scan:
     """A scan of an image. `number` counts the scans of the image from 1; `reason` says why the scan failed.
 
-    `scanner` is the version that read the image (`scanner.layer_reader.scanner_version`), None if ours did not.
+    `finished_at` is None until it ends. `scanner` is the version that read the image
+    (`scanner.layer_reader.scanner_version`), None if ours did not.
     """
 
     image: str
     repository: str
     state: ScanState
     number: int
+    requested_at: str
     reason: str = ""
-    requested_at: str = ""
-    finished_at: str = ""
+    finished_at: str | None = None
     scanner: str | None = None
 
 

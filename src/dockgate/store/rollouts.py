@@ -108,7 +108,7 @@ class Rollouts:
                     raise changed_meanwhile(service.name)
                 changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != service.revision:
-                    changed |= {"at_risk": "", "at_risk_until": "", "cannot_judge": None}
+                    changed |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
             if event := _ended(rollout, state, revision, reason, now, repository):
                 append_events(connection, [event])

@@ -146,10 +146,10 @@ approvals = Table(
     optional("verdict"),
     optional("decided_by"),
     optional("settled_at"),
-    text("reference"),
-    text("pipeline"),
-    text("service"),
-    text("asked_by"),
+    optional("reference"),
+    optional("pipeline"),
+    optional("service"),
+    optional("asked_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
 )
@@ -248,8 +248,8 @@ scans = Table(
     Column("number", Integer, nullable=False),
     text("reason"),
     text("requested_at"),
-    text("finished_at"),
-    Column("scanner", SafeText),
+    optional("finished_at"),
+    optional("scanner"),
 )
 Index(None, scans.c.state, scans.c.requested_at)
 
@@ -338,9 +338,9 @@ services = Table(
     text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
-    text("at_risk"),
-    text("at_risk_until"),
-    Column("cannot_judge", SafeText),
+    optional("at_risk"),
+    optional("at_risk_until"),
+    optional("cannot_judge"),
     text("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )

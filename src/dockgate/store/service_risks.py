@@ -61,8 +61,8 @@ class ServiceRisks:
             if verdict is not None:
                 is_rejected = after is not None and after.accepted_since is None
                 values = {
-                    "at_risk": after.summary if after and is_rejected else "",
-                    "at_risk_until": after.deadline if after and is_rejected else "",
+                    "at_risk": after.summary if after and is_rejected else None,
+                    "at_risk_until": after.deadline if after and is_rejected else None,
                     "cannot_judge": verdict.cannot_judge,
                 }
                 if any(getattr(present, name) != value for name, value in values.items()):

@@ -43,7 +43,7 @@ class Services:
             lock_name(connection, services, service.name)
             if _find(connection, service.name) is None:
                 revision = _add(connection, replace(definition, family=service.name)).revision
-                first = replace(service, revision=revision, at_risk="", at_risk_until="", cannot_judge=None)
+                first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
                 connection.execute(insert(services).values(**asdict(first), deployed_by=""))
             return require_service(connection, service.name)
 
@@ -95,7 +95,7 @@ class Services:
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
-                .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="", cannot_judge=None)
+                .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
             )
 
     def deployed_by(self, service: str) -> str:

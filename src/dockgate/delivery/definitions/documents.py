@@ -213,14 +213,14 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
                 )
             if isinstance(action, ApprovalAction) and action.approvers is not None:
                 _check_approvers(document, (*here, "approvers"), action.approvers)
-            input_name = getattr(action, "input", "")
+            input_name = getattr(action, "input", None)
             if input_name and input_name not in outputs:
                 names = ", ".join(sorted(outputs))
                 raise document.error(
                     (*here, "input"), f"nothing before this puts out {input_name!r}", f"Known: {names}."
                 )
         for number, action in enumerate(stage.actions):
-            output = getattr(action, "output", "")
+            output = getattr(action, "output", None)
             if output in outputs:
                 raise document.error(
                     (*at, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
@@ -254,9 +254,9 @@ def _action(model: AnyAction) -> Action:
         name=model.name,
         type=ActionType(model.type),
         run_order=model.runOrder,
-        input=getattr(model, "input", ""),
-        output=getattr(model, "output", ""),
-        namespace=model.namespace,
+        input=getattr(model, "input", None),
+        output=getattr(model, "output", None),
+        namespace=model.namespace or None,
         configuration=model.model_dump(exclude=common, exclude_none=True),
         labels=getattr(model, "labels", {}),
     )

@@ -30,10 +30,10 @@ class ApprovalView:
     verdict: str | None
     decided_by: str | None
     settled_at: str | None
-    reference: str
-    pipeline: str
-    service: str
-    asked_by: str
+    reference: str | None
+    pipeline: str | None
+    service: str | None
+    asked_by: str | None
     approvers: Approvers | None
     committers: tuple[str, ...]
 

@@ -37,7 +37,7 @@ class QueueItem:
     """One thing that needs a person.
 
     `state` says how it looks (`formats.mark`), `subject` names it, `action` is the text of the link to `href`. `until`
-    is its deadline, "" for none.
+    is its deadline, None without one.
     """
 
     state: str
@@ -45,7 +45,7 @@ class QueueItem:
     sentence: str
     action: str
     href: str
-    until: str = ""
+    until: str | None = None
 
 
 @router.get("/")
@@ -102,10 +102,9 @@ async def live(
 
 
 def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
-    at_risk = [service for service in services if service.at_risk]
-    for service in sorted(at_risk, key=lambda service: service.at_risk_until):
-        href = f"/running/{service.name}"
-        yield QueueItem("AtRisk", service.name, service.at_risk, "See service", href, service.at_risk_until)
+    at_risk = [(service.at_risk_until or "", service.name, service.at_risk) for service in services if service.at_risk]
+    for until, name, reason in sorted(at_risk):
+        yield QueueItem("AtRisk", name, reason, "See service", f"/running/{name}", until or None)
 
 
 def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
