@@ -1,11 +1,12 @@
-"""Executions during which servers, workers, registries, database and network are killed, frozen and cut.
+"""Executions and votes during which servers, workers, registries, database and network are killed, frozen and cut.
 
     python bench/chaos.py [--seconds 900] [--executions 25] [--database sqlite|postgres|both] [--seed N]
 
 Runs one round after the other until the time is over, each with the next seed, which plans all faults. A round on
 SQLite has one server, on Postgres a server and three workers, each in a network namespace of its own. After each round
 all executions must have ended as they would have without faults: what is approved is deployed once, nothing else is,
-every approval has one answer. A failure prints the seed that repeats its plan, and leaves the round's folder.
+every approval has one answer, and each person's vote counts once, though it is sent twice. A failure prints the seed
+that repeats its plan, and leaves the round's folder.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import httpx
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
-from tests.scenarios.live import until
+from tests.scenarios.live import PIPELINE, Clone, until
 from tests.scenarios.node_process import EFFECTS
 from tests.scenarios.nodes import Node, Nodes, push, running_nodes, set_up
 
@@ -45,6 +46,9 @@ LEASE_SECONDS = 6
 # How long a round's faults last, and how long its executions may take afterwards.
 FAULTS_SECONDS, PATIENCE_SECONDS = 60.0, 240.0
 OVER = ("Succeeded", "Failed", "Stopped")
+# Who must approve some executions, beside the policy.
+VOTERS = ("ann", "ben")
+APPROVERS = f"\n        approvers: {{principals: [{', '.join(VOTERS)}], count: {len(VOTERS)}}}\n  - name: Deploy"
 # Records every change of an approval's state.
 AUDIT = {
     "postgres": """
@@ -70,6 +74,16 @@ class Planned:
     at: float
     is_good: bool
     build_seconds: float
+    # What the people who must approve vote, in the order of VOTERS; empty where the policy decides alone.
+    votes: tuple[bool, ...] = ()
+
+    @property
+    def is_approved(self) -> bool:
+        return self.is_good and all(self.votes)
+
+    @property
+    def approval(self) -> str:
+        return f"{self.name}-1/ContainerVulnerabilityAssessment/Approval/1"
 
 
 def planned(dice: random.Random, count: int) -> list[Planned]:
@@ -79,6 +93,7 @@ def planned(dice: random.Random, count: int) -> list[Planned]:
             dice.uniform(0, FAULTS_SECONDS * 0.8),
             dice.random() < 0.75,
             dice.choice((0.0, 0.3, 2.0)),
+            dice.choice(((), (True, True), (True, False))),
         )
         for number in range(count)
     ]
@@ -97,6 +112,9 @@ class Round:
     pending: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     harmed: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    # Tokens: of the administrator, and by voter.
+    token: str = ""
+    voters: dict[str, str] = field(default_factory=dict)
 
     def play(self) -> None:
         dice = random.Random(self.seed)  # noqa: S311 - not for secrets
@@ -111,7 +129,8 @@ class Round:
         for node in self.nodes.nodes:
             until(lambda node=node: self.has_started(node), seconds=240)  # type: ignore[misc]
         self.install_audit()
-        clones = {execution.name: set_up(self.server, execution.name) for execution in executions}
+        self.add_people()
+        clones = {execution.name: self.set_up(execution) for execution in executions}
         begin = time.monotonic()
 
         def push_all() -> None:
@@ -123,10 +142,12 @@ class Round:
                 except AssertionError:
                     self.insist(lambda name=execution.name: clones[name].push() or True)  # type: ignore[misc]
 
-        pusher = threading.Thread(target=push_all, daemon=True)
-        pusher.start()
+        people = [threading.Thread(target=push_all, daemon=True)]
+        people += [threading.Thread(target=self.vote, args=(name, executions), daemon=True) for name in VOTERS]
+        for person in people:
+            person.start()
         self.harm_until(begin + FAULTS_SECONDS, dice)
-        pusher.join(timeout=PATIENCE_SECONDS)
+        people[0].join(timeout=PATIENCE_SECONDS)
         ended = time.monotonic()
         while missing := [entry.name for entry in executions if self.state(entry.name) not in OVER]:
             self.revive()
@@ -135,6 +156,45 @@ class Round:
                 return
             time.sleep(0.5)
         self.check(executions)
+
+    def add_people(self) -> None:
+        """Add an administrator, who pushes, and the voters."""
+        added = self.server.dockgate("principal", "add", "root", "--role", "admin", "--email", "root@example.org")
+        self.token = added.splitlines()[-1]
+        self.server.environment = {**self.server.environment, "DOCKGATE_TOKEN": self.token}
+        for name in VOTERS:
+            self.server.post("/principals", {"name": name, "roles": ["approver"], "email": f"{name}@example.org"})
+            self.voters[name] = self.server.post("/tokens", {"principal": name})["text"]
+
+    def set_up(self, execution: Planned) -> Clone:
+        clone = set_up(self.server, execution.name)
+        clone.git("config", "http.extraHeader", f"Authorization: Bearer {self.token}")
+        if execution.votes:
+            text = PIPELINE.format(
+                name=clone.repository, repository=clone.repository, service=clone.repository, timeout="1d"
+            )
+            self.server.apply(text.replace("\n  - name: Deploy", APPROVERS))
+        return clone
+
+    def vote(self, who: str, executions: Sequence[Planned]) -> None:
+        """Vote on every execution that needs people, as soon as it waits, twice, until the server has taken it."""
+        missing = [execution for execution in executions if execution.votes]
+        while missing:
+            time.sleep(0.2)
+            for execution in list(missing):
+                if all(self.has_voted(who, execution) for _ in range(2)):
+                    missing.remove(execution)
+
+    def has_voted(self, who: str, execution: Planned) -> bool:
+        """Send the vote. Return whether it counts, or comes after the answer."""
+        path = f"{self.server.url}/api/v1/approvals/{execution.approval}"
+        headers = {"Authorization": f"Bearer {self.voters[who]}"}
+        vote = {"yes": execution.votes[VOTERS.index(who)], "reason": "because"}
+        with suppress(httpx.HTTPError, ValueError):
+            if httpx.post(f"{path}/vote", json=vote, headers=headers, timeout=10).is_success:
+                return True
+            return bool(httpx.get(path, headers=headers, timeout=10).json().get("settled_at"))
+        return False
 
     def has_started(self, node: Node) -> bool:
         """Whether it has started. One that has ended, because the database did not answer in time, is started again."""
@@ -238,7 +298,8 @@ class Round:
 
     def state(self, name: str) -> str:
         with suppress(httpx.HTTPError, KeyError):
-            answer = httpx.get(f"{self.server.url}/api/v1/executions/{name}-1", timeout=10)
+            url, headers = f"{self.server.url}/api/v1/executions/{name}-1", self.server.authorization
+            answer = httpx.get(url, headers=headers, timeout=10)
             return str(answer.json()["execution"]["state"])
         return ""
 
@@ -252,25 +313,34 @@ class Round:
             name = execution.name
             document = self.server.get(f"/executions/{name}-1")
             state = document["execution"]["state"]
-            expected = "Succeeded" if execution.is_good else "Failed"
+            expected = "Succeeded" if execution.is_approved else "Failed"
             if state != expected:
                 self.problems.append(f"{name} is {state}, not {expected}: {document['execution']['reason']}")
             service = self.server.get(f"/services/{name}")
             tasks = [(task["id"], task["state"]) for task in service["tasks"]]
-            if tasks != ([(f"{name}-2-0", "RUNNING")] if execution.is_good else []):
+            if tasks != ([(f"{name}-2-0", "RUNNING")] if execution.is_approved else []):
                 self.problems.append(f"{name} has the tasks {tasks}")
             revisions = [definition["revision"] for definition in service["definitions"]]
-            if revisions != ([2, 1] if execution.is_good else [1]):
+            if revisions != ([2, 1] if execution.is_approved else [1]):
                 self.problems.append(f"{name} has the revisions {revisions}")
             started = {moment: times for moment, times in starts.items() if moment.startswith(f"start {name}-")}
-            if started != ({f"start {name}-2-0": 1} if execution.is_good else {}):
+            if started != ({f"start {name}-2-0": 1} if execution.is_approved else {}):
                 self.problems.append(f"{name}: {started}")
             digests = {moment.split()[-1] for moment in moments if moment.startswith(f"end build {name}/app ")}
             self.faults["builds that were repeated after their push"] += max(0, len(digests) - 1)
-            if execution.is_good and [task["digest"] for task in service["tasks"]][:1] not in [[d] for d in digests]:
+            if execution.is_approved and [task["digest"] for task in service["tasks"]][:1] not in [
+                [d] for d in digests
+            ]:
                 self.problems.append(f"{name} runs an image that no build has pushed")
-            settled = answers.get(f"{name}-1/ContainerVulnerabilityAssessment/Approval/1", [])
-            if settled != [("Waiting", "Approved" if execution.is_good else "Rejected")]:
+            votes = [(vote["who"], vote["yes"]) for vote in self.server.get(f"/approvals/{execution.approval}/votes")]
+            cast = dict(zip(VOTERS, execution.votes, strict=False))
+            self.faults["votes that were counted"] += len(votes)
+            if len(votes) != len(dict(votes)) or not dict(votes).items() <= cast.items():
+                self.problems.append(f"{name}: the votes {votes}, cast were {cast}")
+            if execution.is_approved and len(votes) != len(execution.votes):
+                self.problems.append(f"{name} was approved with the votes {votes} of {cast}")
+            settled = answers.get(execution.approval, [])
+            if settled != [("Waiting", "Approved" if execution.is_approved else "Rejected")]:
                 self.problems.append(f"{name}: the answers {settled}")
         for service in self.server.get("/services"):
             if service["service"]["name"] not in {execution.name for execution in executions}:
