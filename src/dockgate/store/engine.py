@@ -56,7 +56,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from dockgate.shared.errors import StoreError, UsageError
 from dockgate.store.liveness import PROBE_SECONDS, Liveness, watched_connection
 
-# How long a transaction waits for another process's write on SQLite.
+# How long a transaction waits for another process's write on SQLite, and a statement for a lock on Postgres: a session
+# that is not ours may keep one for ever, and a request must fail in time. `store.locks` and migrations wait longer.
 BUSY_SECONDS = 30
 # How long a group of writes waits for a lock, before each of them runs in a transaction of its own.
 GROUP_LOCK_MILLISECONDS = 100
@@ -95,7 +96,8 @@ class _Job(Generic[T]):
 class Database:
     """An engine and its transactions. Any number of threads and processes may use one database at once."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, lock_seconds: float = BUSY_SECONDS) -> None:
+        """`lock_seconds` is how long a statement waits for a lock on Postgres, 0 for ever."""
         self.name = url.render_as_string(hide_password=True)
         # Names this process to Postgres and to the other processes.
         self.process = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:12]}"
@@ -120,7 +122,10 @@ class Database:
         else:
             self.engine = create_engine(
                 url,
-                connect_args=dict(self.connect_arguments),
+                connect_args={
+                    **self.connect_arguments,
+                    "options": f"{POSTGRES_SETTINGS['options']} -c lock_timeout={int(lock_seconds * 1000)}",
+                },
                 isolation_level="READ COMMITTED",
                 max_overflow=-1,
                 pool_pre_ping=True,
@@ -130,7 +135,7 @@ class Database:
         self._writer = self.engine.execution_options(write=True)
 
     @classmethod
-    def from_url(cls, url: str) -> "Database":
+    def from_url(cls, url: str, lock_seconds: float = BUSY_SECONDS) -> "Database":
         """Connect to the database of a URL. UsageError for a URL that is neither SQLite nor Postgres."""
         try:
             parsed = make_url(url)
@@ -138,7 +143,7 @@ class Database:
                 raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed.get_backend_name()}")
             if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
                 raise ArgumentError("a SQLite database in memory is lost when the process ends")
-            return cls(parsed)
+            return cls(parsed, lock_seconds)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise UsageError(
                 f"not a database URL to use: {error}",

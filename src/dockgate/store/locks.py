@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from dockgate.store.engine import Database
@@ -30,7 +30,7 @@ class Locks:
                 yield
                 return
             with self._database.autocommit() as connection:
-                connection.execute(select(func.pg_advisory_lock(_key(name))))
+                _wait(connection, name)
                 with _unlocking(connection, name):
                     yield
 
@@ -53,6 +53,17 @@ class Locks:
                     yield True
         finally:
             local.release()
+
+
+def _wait(connection: Connection, name: str) -> None:
+    """Take the lock, however long others keep it: a deploy may take minutes."""
+    try:
+        connection.execute(text("SET lock_timeout = 0"))
+        connection.execute(select(func.pg_advisory_lock(_key(name))))
+        connection.execute(text("RESET lock_timeout"))
+    except BaseException:
+        connection.invalidate()  # it must not come back with the lock, or without the limit
+        raise
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, delete, func, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 # The lock of migrations in Postgres: any number that no other program uses in the database.
@@ -47,6 +47,7 @@ def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
 def lock_migrations(connection: Connection) -> None:
     """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
     if is_postgres(connection):
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # those of other servers may take long
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
