@@ -112,6 +112,7 @@ def service() -> Any:
         "tasks": [plain(task)],
         "rollouts": [plain(rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
         "events": [plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
+        "failed_deploy": {"reason": "web: revision 3 did not become healthy", "at": ago(5), "execution": "Web-3"},
     }
 
 

@@ -133,14 +133,25 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
             "service": at_risk,
             "image": "127.0.0.1:7421/components@" + view["definitions"][0]["image"]["digest"],
             "running": 1,
-        }
+            "failed_deploy": None,
+        },
+        view | {"service": view["service"], "image": None, "running": 0},
     ]
     listed = dockgate("deploy", "list").out
     assert "1 of 1" in listed
     assert "at risk until 2026-12-09" in listed
+    assert "last deploy failed: web: revision 3" in listed
     server.answers["GET /services/web"] = view
     shown = dockgate("deploy", "show", "web").out
-    for text in ("RUNNING", "18000->8000", "revision 2", samples.MANIFEST, "Failed: web: not healthy", "code 7"):
+    for text in (
+        "RUNNING",
+        "18000->8000",
+        "revision 2",
+        samples.MANIFEST,
+        "Failed: web: not healthy",
+        "code 7",
+        "in Web-3",
+    ):
         assert text in shown
     assert "runs again" not in shown
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}

@@ -309,9 +309,9 @@ def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fl
     judge(fleet, "default", Status.APPROVED, "c")
     waiver = Waiver("w1", "ana", "No such code.", "CVE-2026-1", repository="team/b", until=day(28), created_at=day(15))
     fleet.store.waivers.add(waiver)
-    whole = fleet.where("CVE-2026-1")
-    assert (whole.total, whole.rejected, whole.waived, whole.waived_of) == (3, 2, 1, 3)
-    assert [image.status for image in whole.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
+    everything = fleet.where("CVE-2026-1")
+    assert (everything.total, everything.rejected, everything.waived, everything.waived_of) == (3, 2, 1, 3)
+    assert [image.status for image in everything.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
     rejected = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED)
     assert listed(rejected) == [digest("b"), digest("a")]
     first = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)

@@ -1,5 +1,7 @@
 """`dockgate deploy`: show and scale services."""
 
+from collections.abc import Mapping
+
 import click
 
 from dockgate.cli import times
@@ -39,6 +41,8 @@ def list_services(output_format: str) -> None:
         risk: Cell = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
         if service.cannot_judge and not risk:
             risk = "cannot be judged", "yellow"
+        if summary["failed_deploy"] and not risk:
+            risk = f"last deploy failed: {summary['failed_deploy']['reason']}", "red"
         rows.append(
             (service.name, running, f"revision {service.revision}", short_reference(summary["image"] or "-"), risk)
         )
@@ -62,6 +66,7 @@ def show(service: str, output_format: str) -> None:
             ("target", details.target),
             ("desired count", str(details.desired_count)),
             ("definition", f"revision {details.revision}"),
+            ("last deploy failed", _failure(answer["failed_deploy"])),
             ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
             ("cannot be judged", (details.cannot_judge, "yellow") if details.cannot_judge else ""),
         ],
@@ -105,6 +110,14 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
         echo(f"{service}: scaling to {desired}. `dockgate deploy show {service}` shows the progress.")
     else:
         echo(f"{service}: the desired count is already {desired}.")
+
+
+def _failure(failed: Mapping[str, str] | None) -> Cell:
+    """When the last deploy failed, and why; "" if it did not."""
+    if failed is None:
+        return ""
+    by = f" in {failed['execution']}" if failed["execution"] else ""
+    return f"{failed['reason']}{by}, {times.short(failed['at'])}", "red"
 
 
 def _changes(rollouts: list[object], events: list[object]) -> None:

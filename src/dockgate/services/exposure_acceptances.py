@@ -80,7 +80,7 @@ class AcceptanceFinder:
         # VEX documents by the image that they are attached to, "" for those that name their products.
         self._documents: dict[str, list[VexDocument]] = {}
         # What was found in images that no waiver or document names, by all that it depends on.
-        self._found: dict[tuple[object, ...], list[Acceptance]] = {}
+        self._by_inputs: dict[tuple[object, ...], list[Acceptance]] = {}
 
     @property
     def has_any(self) -> bool:
@@ -124,9 +124,9 @@ class AcceptanceFinder:
         if self._has_vex or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, package, affected, vulnerability)
         key = tuple(repositories), package, affected, vulnerability.name
-        if key not in self._found:
-            self._found[key] = self._find(image, repositories, package, affected, vulnerability)
-        return self._found[key]
+        if key not in self._by_inputs:
+            self._by_inputs[key] = self._find(image, repositories, package, affected, vulnerability)
+        return self._by_inputs[key]
 
     def _find(
         self,

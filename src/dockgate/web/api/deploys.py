@@ -22,6 +22,8 @@ from dockgate.store.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 
 MAX_TASKS = 100
+# Deploys that are read to find the last one of each service.
+MAX_DEPLOYS = 1000
 
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
 
@@ -29,23 +31,40 @@ router = api_router()
 
 
 @dataclass(frozen=True, slots=True)
+class FailedDeploy:
+    """A deploy or rollout that failed: the tasks of before run. `execution` is null for a rollout."""
+
+    reason: str
+    at: str
+    execution: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSummary:
-    """A service with its image (null before the first deployment) and the number of running tasks."""
+    """A service with its image (null before the first deployment) and the number of running tasks.
+
+    `failed_deploy` is the last deploy if it failed, null otherwise, and when its event is no longer among the newest.
+    """
 
     service: Service
     image: str | None
     running: int
+    failed_deploy: FailedDeploy | None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """A service with its details; `definitions`, `rollouts` and `events` are newest first."""
+    """A service with its details; `definitions`, `rollouts` and `events` are newest first.
+
+    `failed_deploy` as in the list of services.
+    """
 
     service: Service
     definitions: list[TaskDefinition]
     tasks: list[Task]
     rollouts: list[Rollout]
     events: list[ServiceEvent]
+    failed_deploy: FailedDeploy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +91,20 @@ def visible_services(who: Caller, server: WebServices) -> list[Service]:
     reached = (entry for entry in running if who.reaches(repository=entry.reference.repository_in(server.registry)))
     names = {entry.service for entry in reached}
     return [service for service in services if service.name in names]
+
+
+def failed_deploys(who: Caller, server: WebServices) -> dict[str, FailedDeploy]:
+    """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
+    last: dict[str, FailedDeploy | None] = {}
+    for event in server.store.event_log.latest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
+        detail = event.body["detail"]
+        name = str(detail.get("service"))
+        if name in last or not who.reaches(repository=event.repository or "", pipeline=event.pipeline or ""):
+            continue
+        has_failed = event.detail_type == "deploy.failed"
+        reason, execution = str(detail.get("reason", "")), detail.get("execution")
+        last[name] = FailedDeploy(reason, event.at, str(execution) if execution else None) if has_failed else None
+    return {name: failed for name, failed in last.items() if failed}
 
 
 def _may_see(who: Caller, service: Service, server: WebServices) -> bool:
@@ -119,11 +152,13 @@ def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
     """List services that the caller may see, with their image and running tasks."""
     summaries = []
     images = {entry.service: entry.reference for entry in server.store.exposures.running()}
+    failed = failed_deploys(who, server)
     for service in visible_services(who, server):
         image = images.get(service.name)
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
-        summaries.append(ServiceSummary(service, str(image) if image else None, running))
+        failed_deploy = failed.get(service.name)
+        summaries.append(ServiceSummary(service, str(image) if image else None, running, failed_deploy))
     return summaries
 
 
@@ -138,6 +173,7 @@ def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
         tasks=list(server.targets[stored.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
+        failed_deploy=failed_deploys(who, server).get(name),
     )
     return _visible_part(who, view, server) if who.is_limited else view
 

@@ -13,7 +13,7 @@ router = api_router()
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last attempt of an action. `has_log`: it writes a log; `approval`: of approval actions only."""
+    """The last attempt of an action. `has_log`: it writes a log; `approval` and `service`: of these actions only."""
 
     name: str
     type: ActionType
@@ -26,6 +26,7 @@ class ActionView:
     artifact: str | None
     has_log: bool
     approval: ApprovalView | None
+    service: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
                 approval = _approval(server, run.key)
             has_log = action.type in (ActionType.BUILD, ActionType.DEPLOY)
             about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
-            actions.append(view_of(ActionView, run, **about, has_log=has_log, approval=approval))
+            service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
+            more = {"has_log": has_log, "approval": approval, "service": service}
+            actions.append(view_of(ActionView, run, **about, **more))
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
 

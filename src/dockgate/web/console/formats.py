@@ -55,6 +55,7 @@ _MARKS: dict[str, Mark] = {
     TaskState.RUNNING: Mark("circle-check", "good", "Running"),
     TaskState.UNHEALTHY: Mark("triangle-alert", "bad", "Unhealthy"),
     TaskState.STOPPED: Mark("circle-minus", "off", "Stopped"),
+    "DeployFailed": Mark("octagon-x", "bad", "Last deploy failed"),
     "CannotJudge": Mark("diamond-question", "unknown", "Cannot be judged"),
     "Stale": Mark("diamond-question", "unknown", "Stale"),
     "Suspect": Mark("diamond-question", "unknown", "Suspect"),

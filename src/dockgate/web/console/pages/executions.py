@@ -17,6 +17,7 @@ from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
 from dockgate.web.api import executions as calls
 from dockgate.web.api.approvals import ApprovalView
+from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -64,6 +65,7 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         execution=view.execution,
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
+        visible=[service.name for service in visible_services(who, server)] if who.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
