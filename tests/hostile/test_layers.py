@@ -127,6 +127,46 @@ def test_paths_that_take_too_much_memory_are_refused() -> None:
         bounded(data, LayerLimits(paths=9 * 250))
 
 
+def deep(name: bytes) -> bytes:
+    """One entry whose path has two thousand folders of its own."""
+    return header(b"././@LongLink", b"%o" % (len(name) + 1), b"L", rest=b"ustar  \0") + block(name + b"\0")
+
+
+def test_folders_that_take_too_much_memory_are_unread(check: Check) -> None:
+    """A few kilobytes, and gigabytes of paths of folders above them."""
+    names = [b"%03d/" % at + b"x/" * 2000 for at in range(300)]
+    files = b"".join(deep(name + b"f") + header(b"f") for name in names)
+    whiteouts = b"".join(deep(name + b".wh.f") + header(b"f") for name in names)
+    explicit = b"".join(deep(name[:-1]) + header(b"f", flag=b"5") for name in names)
+    linked = b"".join(deep(name + b"node_modules") + header(b"f", flag=b"2", link=b"a") for name in names)
+    blobs = [gzip.compress(part + END) for part in (files, whiteouts)]
+    assert all(len(blob) < 20_000 for blob in blobs)
+    unread = check.blobs(*blobs, gzip.compress(explicit + linked + END)).broken
+    assert all("too many folders without an entry" in unread[make.sha256(blob)] for blob in blobs)
+
+
+def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
+    """All packages list the same files, and each is upgraded: every file would be compared for each pair of them."""
+    names = range(800)
+    listing = b"".join(b"/usr/lib/%d\n" % at for at in range(1000))
+
+    def layer(version: int) -> dict[str, bytes]:
+        stanza = "Package: p{}\nStatus: install ok installed\nArchitecture: all\nVersion: {}\n\n"
+        status = "".join(stanza.format(at, version) for at in names).encode()
+        return {STATUS: status, **{f"var/lib/dpkg/info/p{at}.list": listing for at in names}}
+
+    files = {f"usr/lib/{at}": b"" for at in range(1000)}
+    assert "too long to compare" in check.layers({**layer(1), **files}, layer(2)).unread["/"]
+
+
+def test_many_layers_that_name_the_distribution_are_compared(check: Check) -> None:
+    """Which distribution each named is found without all files of the layers below it."""
+    release = {"etc/os-release": DEBIAN["etc/os-release"]}
+    large = gzip.compress(b"".join(header(b"%x" % at) for at in range(200_000)) + END, 1)
+    reference = layout(check.folder, large, *[gzip.compress(make.tar(release), mtime=0)] * 900)
+    assert check.ends("gate", reference).code == 0
+
+
 def test_a_hard_link_that_leads_out_is_unread(check: Check) -> None:
     assert 'has ".." in it' in check.layers({STATUS: Hardlink("../../../etc/passwd")}).unread["/"]
 

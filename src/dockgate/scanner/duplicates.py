@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 
@@ -16,6 +16,7 @@ class Duplicates:
     """
 
     def __init__(self, stack: LayerStack, kinds: Sequence[Ecosystem]) -> None:
+        self._stack = stack
         self._orders = {name: kind.name for kind in kinds for name in kind.osv_names}
         self._owners: dict[tuple[str, str], list[tuple[str, PackageFile]]] = {}
         shared = {
@@ -37,7 +38,7 @@ class Duplicates:
         if not self._owners or not self._is_shared(package.ecosystem, read):
             return False
         return any(
-            owner is not read and _is_same(version, package.source_version) and _owns(owner, read.path)
+            owner is not read and _is_same(version, package.source_version) and _owns(self._stack, owner, read.path)
             for version, owner in self._owners.get((package.ecosystem, package.source_name), ())
         )
 
@@ -51,9 +52,9 @@ def _is_same(version: str, rebuilt_from: str) -> bool:
     return version == rebuilt_from or version.startswith(f"{rebuilt_from}-")
 
 
-def _owns(owner: PackageFile, path: str) -> bool:
+def _owns(stack: LayerStack, owner: PackageFile, path: str) -> bool:
     return any(
         path.startswith(owned) if owned.endswith("/") else path == owned
         for packed in owner.owns.values()
-        for owned in unpack(packed)
+        for owned in stack.unpack(packed)
     )

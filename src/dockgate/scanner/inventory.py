@@ -13,6 +13,7 @@ from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
 from dockgate.scanner.layer_reader import FACTS_LIMIT, memory_cost, read_layer, unread_reason
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
+from dockgate.shared.errors import UnreadableError
 
 # The order of an inventory's packages: by all their fields.
 by_package = attrgetter(*(field.name for field in fields(Package)))
@@ -33,6 +34,26 @@ def combine(
     `verified`: a layer whose uncompressed content was not hashed is unread too.
     """
     facts = list(_bounded(facts))
+    try:
+        distribution, packages, unread = _compare(image, facts, ecosystems, verified=verified)
+    except UnreadableError as error:
+        distribution, packages, unread = None, set(), {Unread("/", str(error))}
+    inventory = Inventory(
+        image="",
+        platform="",
+        distribution=distribution,
+        layers=tuple(package.layer for package in facts),
+        packages=tuple(sorted(packages, key=by_package)),
+        unread=tuple(sorted(unread, key=by_unread)),
+        diff_ids=tuple(package.diff_id for package in facts) if any(package.diff_id for package in facts) else (),
+    )
+    return add_image_metadata(inventory, image)
+
+
+def _compare(
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool
+) -> tuple[Distribution | None, set[Package], set[Unread]]:
+    """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""
     stack = LayerStack(facts)
     distribution = _distribution(stack)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
@@ -61,16 +82,7 @@ def combine(
     for at, release in stack.releases.values():
         if release.unread:
             unread.add(Unread(release.path, unread_reason(release.path, release.unread), facts[at].layer))
-    inventory = Inventory(
-        image="",
-        platform="",
-        distribution=distribution,
-        layers=tuple(package.layer for package in facts),
-        packages=tuple(sorted(packages, key=by_package)),
-        unread=tuple(sorted(unread, key=by_unread)),
-        diff_ids=tuple(package.diff_id for package in facts) if any(package.diff_id for package in facts) else (),
-    )
-    return add_image_metadata(inventory, image)
+    return distribution, packages, unread
 
 
 def _system(stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:

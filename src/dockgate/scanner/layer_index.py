@@ -11,6 +11,10 @@ from dockgate.shared.errors import UnreadableError
 
 # Paths that `paths_below` yields for one image, which takes seconds.
 WALK_LIMIT = 2_000_000
+# Comparisons of paths and packages for one image, each about a microsecond; the largest images in use take a million.
+STEPS_LIMIT = 50_000_000
+# Characters of remembered paths.
+_REMEMBERED = 32 * 2**20
 
 _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
@@ -89,12 +93,30 @@ class LayerStack:
 
     Whiteouts and opaque folders affect only lower layers. A path is also removed if a file replaces it or a folder
     above it.
+
+    What is asked of it counts as steps: above STEPS_LIMIT of them for one image, all raise UnreadableError. Otherwise
+    an image of a few kilobytes could keep a scanner busy for days.
     """
 
     def __init__(self, facts: Sequence[LayerFacts]) -> None:
         self.facts = facts
         self._walked = 0
+        self._steps = 0
+        self._remembered = 0
         self._emptied_above: dict[str, int] = {}
+        self._introduced: dict[tuple[str, int, tuple[str, ...]], bool] = {}
+
+    def spend(self, steps: int) -> None:
+        """Count steps of work. Raises UnreadableError above STEPS_LIMIT."""
+        self._steps += steps
+        if self._steps > STEPS_LIMIT:
+            raise UnreadableError("It would take too long to compare the files and packages of its layers.")
+
+    def unpack(self, packed: str) -> list[str]:
+        """Return the paths of a packed list; each counts as a step."""
+        paths = unpack(packed)
+        self.spend(len(paths) + 1)
+        return paths
 
     def is_present(self, path: str, layer: int) -> bool:
         """Whether the file of `layer` at `path` is still present in the image."""
@@ -108,6 +130,7 @@ class LayerStack:
 
         dpkg's lists may name lib/x for usr/lib/x and vice versa, so both are checked.
         """
+        self.spend(1)
         for name in (path, _merged_usr_alias(path)):
             layer = self._top.get(name) if name else None
             if layer is not None and self.is_present(name, layer):
@@ -118,9 +141,15 @@ class LayerStack:
 
         `systems` are the ecosystems that have a database.
         """
-        versions = [entry for system in systems for entry in self._versions_by_package.get((system, name), ())]
-        below = {version for at, version in versions if at < layer}
-        return any(at == layer and version not in below for at, version in versions)
+        key = name, layer, tuple(systems)
+        answer = self._introduced.get(key)
+        if answer is None:
+            versions = [entry for system in key[2] for entry in self._versions_by_package.get((system, name), ())]
+            self.spend(len(versions) + 1)
+            below = {version for at, version in versions if at < layer}
+            answer = any(at == layer and version not in below for at, version in versions)
+            self._introduced[key] = answer
+        return answer
 
     def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
         """Return the layer that added a package to a package database that `layer` wrote.
@@ -295,9 +324,14 @@ class LayerStack:
     def _last_removal(self, folder: str) -> int:
         """Return the last layer that removed the content of lower layers in `folder`."""
         walked: list[str] = []
+        if self._remembered > _REMEMBERED:
+            self._emptied_above.clear()
+            self._remembered = 0
         while folder and folder not in self._emptied_above:
             walked.append(folder)
+            self._remembered += len(folder)
             folder = folder.rpartition("/")[0]
+        self.spend(len(walked))
         last = self._emptied_above.get(folder, self._emptied_folders.get("", -1))
         for name in reversed(walked):
             last = max(last, self._top.get(name, -1), self._emptied_folders.get(name, -1))

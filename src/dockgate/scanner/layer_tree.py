@@ -14,6 +14,10 @@ from dockgate.shared.errors import ImageError
 LINKS_LIMIT = 500_000
 # Characters; no system makes a link with a longer target (symlink(2)).
 PATH_LIMIT = 4096
+# Bytes of memory for folders without an entry of their own. Those above one file can take a thousand times as much as
+# its path. Where a builder writes no folders, a layer has some ten thousand of 60 characters.
+IMPLIED_LIMIT = 64 * 2**20
+_FOLDER_COST = 64  # bytes of memory that a folder takes besides its path
 
 
 class LayerTree:
@@ -34,10 +38,12 @@ class LayerTree:
         self._hardlinks: set[str] = set()
         self._regular: set[str] = set()
         self._seen = 0
+        self._spent = 0
 
     def imply(self, folder: str) -> None:
-        """Add a folder that is not in `folders`, and the folders above it."""
+        """Add a folder that is not in `folders`, and the folders above it. Raises ImageError above IMPLIED_LIMIT."""
         while folder not in self.folders:
+            self._spend(folder)
             self.folders.add(folder)
             self.implied.add(folder)
             folder = folder.rpartition("/")[0]
@@ -81,6 +87,7 @@ class LayerTree:
             while folder not in self.folders and folder not in checked:
                 if folder in files:
                     raise ImageError(f"{path} is removed below {folder}, which is no folder in the same layer.")
+                self._spend(folder)
                 checked.add(folder)
                 folder = folder.rpartition("/")[0]
         implied = sorted(self.implied) if self.opaques else []
@@ -88,6 +95,11 @@ class LayerTree:
             below = bisect_left(implied, f"{path}/")
             if implied[below : below + 1] and implied[below].startswith(f"{path}/"):
                 raise ImageError(f"{path} is marked as opaque, and {implied[below]} below it has no entry.")
+
+    def _spend(self, folder: str) -> None:
+        self._spent += len(folder) + _FOLDER_COST
+        if self._spent > IMPLIED_LIMIT:
+            raise ImageError("It has too many folders without an entry, or in too long paths.")
 
     def _check_repeated(self) -> None:
         """Accept regular files that are written twice, as by `tar -r`: every runtime uses the later one."""

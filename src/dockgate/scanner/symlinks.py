@@ -45,6 +45,7 @@ def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
     opaques: dict[str, int] = {}
     for at, facts in enumerate(stack.facts[: last + 1] if last else ()):
         for folder in facts.implied:
+            stack.spend(folder.count("/") + 1 if folder in files else 1)
             if folder in files and not _is_removed(folder, files, whiteouts, opaques):
                 reason = f"{folder} is no folder in a lower layer, and this layer writes below it as if it were one."
                 yield Unread(folder, reason, facts.layer)
@@ -79,7 +80,7 @@ def _aliases(
     ]
     while waiting:
         link, target, depth = waiting.pop()
-        place = _follow(target, links)
+        place = _follow(stack, target, links)
         if place is None or not stack.is_folder(place) or f"{place}/".startswith(f"{link}/"):
             continue
         if (link in _MERGED and place == f"usr/{link}") or _is_packaged(stack, link, databases):
@@ -133,10 +134,11 @@ def _evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, pla
             yield from stack.paths_below(place + prefix[len(link) :])
 
 
-def _follow(path: str, links: Mapping[str, str]) -> str | None:
+def _follow(stack: LayerStack, path: str, links: Mapping[str, str]) -> str | None:
     """Resolve the links in `path`; None if they form a circle."""
     done, rest, hops = "", path, 0
     while rest:
+        stack.spend(1)
         name, _, rest = rest.partition("/")
         done = f"{done}/{name}" if done else name
         if done in links:

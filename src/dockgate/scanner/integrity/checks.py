@@ -11,12 +11,16 @@ from dockgate.scanner import osrelease, symlinks
 from dockgate.scanner.integrity import language_packages
 from dockgate.scanner.integrity.package_databases import Database, evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import LayerStack
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack, unpack
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import stores
 from dockgate.shared.errors import UnreadableError
 
+# The paths of os-release, and of the folders above them; the root is "".
+_RELEASE_PATHS = frozenset(
+    path[:end] for path in osrelease.PATHS for end in (0, *(at for at, c in enumerate(path) if c == "/"), len(path))
+)
 # Paths below a link's target that are compared.
 _TRIES = 64
 # The last is Windows'.
@@ -165,8 +169,10 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
     if now is None or not database.live or len(touching) < 2:
         return
     since = touching[-1]
+    relevant = [_of_releases(facts) for facts in stack.facts]
     for at in reversed(touching[:-1]):
-        was = LayerStack(stack.facts[: at + 1]).distribution
+        stack.spend(at)
+        was = LayerStack(relevant[: at + 1]).distribution
         if was and (was.id, was.version) != (now.id, now.version):
             break
         since = at
@@ -179,6 +185,18 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
             "yet the packages were not changed with it."
         )
         yield Unread(path, reason, stack.facts[since].layer)
+
+
+def _of_releases(facts: LayerFacts) -> LayerFacts:
+    """Return what a layer has at the paths of os-release and above them."""
+    return LayerFacts(
+        facts.layer,
+        releases=facts.releases,
+        folders=tuple(_RELEASE_PATHS.intersection(facts.folders)),
+        whiteouts=tuple(_RELEASE_PATHS.intersection(facts.whiteouts)),
+        opaques=tuple(_RELEASE_PATHS.intersection(facts.opaques)),
+        files=pack(_RELEASE_PATHS.intersection(unpack(facts.files))),
+    )
 
 
 def _owner_kept(database: Database, since: int) -> bool:

@@ -65,7 +65,7 @@ class Locks:
                     self._versions.add((package.ecosystem, package.source_name, ""))
                 for packed in read.owns.values():
                     if packed.endswith("/") or "/\0" in packed:
-                        self._owned.update(path for path in unpack(packed) if path.endswith("/"))
+                        self._owned.update(path for path in stack.unpack(packed) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
@@ -157,7 +157,7 @@ def _nameless(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
 def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]:
     """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
     for owned in packed:
-        for path in unpack(owned):
+        for path in stack.unpack(owned):
             if not path.endswith("/"):
                 yield path
                 continue

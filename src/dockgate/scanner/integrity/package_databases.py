@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 
-from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile
 from dockgate.scanner.model import Package, Unread
 from dockgate.scanner.ports import Ecosystem
 
@@ -58,11 +58,11 @@ class Database:
 
     def owners(self, path: str) -> Iterator[tuple[int, str]]:
         """Return the packages whose lists name the path, each with its layer."""
-        return iter(self._owners.get(path, ()))
+        return iter(self._owners_of(path))
 
     def is_brought_by(self, path: str, layer: int) -> bool:
         """Whether a package that `layer` introduced owns the path."""
-        return any(at == layer and self._introduced(name, at) for at, name in self._owners.get(path, ()))
+        return any(at == layer and self._introduced(name, at) for at, name in self._owners_of(path))
 
     def is_rewritten_since(self, since: int) -> bool:
         return any(at >= since for at, _ in self.readings)
@@ -94,13 +94,20 @@ class Database:
     def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
         """Path -> layers and packages whose lists name it. Whole lists are merged, because most paths occur once."""
         owners: dict[str, tuple[tuple[int, str], ...]] = {}
+        shared: dict[str, list[tuple[int, str]]] = {}
         for name, lists in self.lists.items():
             for at, _, owned in lists:
-                owner: tuple[tuple[int, str], ...] = ((at, name),)
-                listed = dict.fromkeys(unpack(owned), owner)
+                owner = at, name
+                listed = dict.fromkeys(self.stack.unpack(owned), (owner,))
                 for path in owners.keys() & listed.keys():
-                    listed[path] = owners[path] + listed[path]
+                    shared.setdefault(path, [*owners[path]]).append(owner)
                 owners.update(listed)
+        owners.update((path, tuple(several)) for path, several in shared.items())
+        return owners
+
+    def _owners_of(self, path: str) -> tuple[tuple[int, str], ...]:
+        owners = self._owners.get(path, ())
+        self.stack.spend(len(owners))
         return owners
 
     @cached_property
@@ -231,7 +238,7 @@ class Database:
             if name in recorded_names:
                 continue
             for at, path, owned in lists:
-                for file in unpack(owned):
+                for file in self.stack.unpack(owned):
                     if at in self._live_origins(file) and not self._is_owned_by_another(file, at, {name}):
                         reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
                         yield Unread(path, reason, self.stack.facts[at].layer)
@@ -267,7 +274,7 @@ class Database:
         is_old_by_rank: list[list[bool]] = [[], [], []]
         for file in self._owned(package):
             source_layers = self._live_origins(file)
-            if source_layers and all(name in names for at, name in self._owners.get(file, ()) if at <= before):
+            if source_layers and all(name in names for at, name in self._owners_of(file) if at <= before):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
                 is_old_by_rank[rank].append(max(source_layers) <= before)
         code, data, prose = is_old_by_rank
@@ -285,11 +292,11 @@ class Database:
             for at, _, owned in self.lists.get(name, ())
             if at <= last
         }
-        return {file for owned in newest.values() for file in unpack(owned)}
+        return {file for owned in newest.values() for file in self.stack.unpack(owned)}
 
     def _owned(self, package: Package) -> list[str]:
         names = evidence_names(package.name, package.arch)
-        return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in unpack(owned)]
+        return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in self.stack.unpack(owned)]
 
     def _live_origins(self, file: str) -> list[int]:
         """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""
@@ -298,7 +305,7 @@ class Database:
     def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
         """Whether another installed package owned the file in layer `at`; later owners have files of their own."""
         return any(
-            layer <= at and name not in names and name in self._installed for layer, name in self._owners.get(file, ())
+            layer <= at and name not in names and name in self._installed for layer, name in self._owners_of(file)
         )
 
     def _is_reclaimed(self, file: str, last: int) -> bool:
@@ -308,7 +315,7 @@ class Database:
         """
         return any(
             name in self._installed and (layer <= last or self._since[name] > last)
-            for layer, name in self._owners.get(file, ())
+            for layer, name in self._owners_of(file)
         )
 
 
