@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is slow now and then, which says nothing about our code.
-settings.register_profile("dockgate", deadline=None)
+settings.register_profile("dockgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dockgate")
 
 

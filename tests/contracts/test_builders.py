@@ -262,7 +262,7 @@ def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None:
-    context(tmp_path, shell("echo first; sleep 0.5; echo second"))
+    context(tmp_path, shell("echo first; sleep 3; echo second"))
     times: dict[str, float] = {}
     podman.builder.build(request(podman, tmp_path), lambda line: times.setdefault(line, time.monotonic()))
     assert times["second"] - times["first"] > 0.3

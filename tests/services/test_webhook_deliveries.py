@@ -30,7 +30,7 @@ class Slow:
 
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         if "slow" in url:
-            self.go.wait(30)
+            self.go.wait(120)
         if self.fails:
             raise self.fails.pop(0)
         self.called.append(url)
@@ -58,17 +58,17 @@ def test_a_slow_receiver_never_blocks_others(caller: Slow, settle: Callable[[str
     for number in range(200):
         settle(f"slow-{number}", f"https://slow.example/{number}")
     settle("quick", "https://quick.example/")
-    until(lambda: "https://quick.example/" in caller.called, seconds=10)
+    until(lambda: "https://quick.example/" in caller.called)
     assert len(caller.called) == 1
     caller.go.set()
-    until(lambda: len(caller.called) == 201, seconds=20)
+    until(lambda: len(caller.called) == 201)
     assert len(set(caller.called)) == 201
 
 
 def test_failed_webhooks_are_retried_and_refused_ones_are_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
     caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
     settle("again", "https://again.example/")
-    until(lambda: caller.called == ["https://again.example/"], seconds=15)
+    until(lambda: caller.called == ["https://again.example/"])
     caller.fails = [DeniedError("no more")]
     settle("gone", "https://gone.example/")
     until(lambda: not caller.fails)

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -152,11 +153,18 @@ def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
 ) -> None:
     with opened("postgres", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         store.workers.add(Worker("one", "host-7", "1", ("build",), {}, started_at=NOW, seen_at=NOW))
-        beat = threading.Timer(0.1, store.workers.beat, ("one", NOW))
-        beat.start()
-        with pytest.raises(ConflictError, match=r"still works on .*host-7$") as refused:
-            copy_store(store.database, target, watch_seconds=1)
-        beat.join()
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(0.1):
+                store.workers.beat("one", NOW)
+
+        with ThreadPoolExecutor(1) as pool:
+            beats = pool.submit(beat)
+            with pytest.raises(ConflictError, match=r"still works on .*host-7$") as refused:
+                copy_store(store.database, target, watch_seconds=1)
+            over.set()
+            beats.result()
         assert "dockgate down" in refused.value.advice
         assert copy_store(store.database, target, watch_seconds=0).tables["identity"] == 1
 
