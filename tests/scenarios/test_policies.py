@@ -58,7 +58,7 @@ def run(server: ServerSystem, name: str) -> Any:
 
 
 def risk(server: ServerSystem, name: str) -> str:
-    risk: str = server.get(f"/services/{name}")["service"]["at_risk"]
+    risk: str = server.get(f"/services/{name}")["service"]["at_risk"] or ""
     return risk
 
 

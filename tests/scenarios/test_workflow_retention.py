@@ -13,6 +13,7 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
 from dockgate.store.engine import Database
+from dockgate.workflows.engine import DELETE_BATCH
 
 ROUND_SECONDS = 0.1
 
@@ -70,16 +71,17 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     assert all(server.runs(image) for image in (done, waits, builds))
 
 
-def test_ten_thousand_workflows_shrink_to_none(server: ServerSystem) -> None:
+def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:
     server.deployed(server.image("shop", PlannedFindings()))
     database = server.store.database
     for name in ("workflow_status", "operation_outputs"):
         copied = table(database, name)
         with database.write() as connection:
             row = connection.execute(select(copied).limit(1)).mappings().one()
-            made = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in range(10_000)]
+            numbers = range(2 * DELETE_BATCH + 1)
+            made = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in numbers]
             connection.execute(insert(copied), made)
-    assert count(database) > 10_000
+    assert count(database) > 2 * DELETE_BATCH
     server.clock.ahead += timedelta(days=2)
     until(lambda: count(database) == 0, seconds=240)
     assert count(database, "operation_outputs") == 0
