@@ -36,6 +36,7 @@ ROUTES = {
     f"GET {V}/workers": Row(READ),
     f"GET {V}/gc": Row(ADMINISTER),
     f"POST {V}/gc": Row(ADMINISTER),
+    f"POST {V}/feeds/update": Row(ACCEPT),
     f"GET {V}/gc/runs": Row(ADMINISTER),
     f"GET {V}/gc/runs/{{number}}": Row(ADMINISTER),
     f"POST {V}/workers/{{worker}}/drain": Row(ADMINISTER),
@@ -191,6 +192,7 @@ PAGES = {
     "GET /waivers/{waiver_id}": Row(READ, ALWAYS),
     "POST /waivers/{waiver_id}/revoke": Row(ACCEPT),
     "GET /advisories": Row(READ),
+    "POST /advisories/update": Row(ACCEPT),
     "GET /events": Row(READ, ALWAYS),  # those that the token may see
     "GET /events/rules": Row(READ),
     "GET /events/rules/{name}": Row(READ),

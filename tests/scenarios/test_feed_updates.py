@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.parts import until
 from tests.postgres import drop_database
 from tests.scenarios.advisories import record
+from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
@@ -93,3 +95,16 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
         time.sleep(0.5)
     assert [seen for seen in site.seen if seen.startswith(KEV)] == [f"{KEV} 200"]
     assert [seen for seen in site.seen if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]
+
+
+def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_path: Path) -> None:
+    with ServerSystem(tmp_path, feeds=settings(tmp_path, site, 3600.0)) as server:
+        until(lambda: feed(server, "kev")["next_at"])
+        checked = feed(server, "kev")["checked_at"]
+        server.clock.ahead = timedelta(minutes=5)  # a feed is fetched once a minute at most
+        with Browser(server) as browser:
+            assert "Update now" in browser.get("/advisories").text
+            assert browser.send_form("/advisories/update").headers["location"] == "/advisories"
+        until(lambda: feed(server, "kev")["checked_at"] > checked, seconds=20)
+        (entry,) = [entry for entry in server.get("/audit") if entry["call"] == "POST /advisories/update"]
+        assert entry["detail"] == "kev, osv"

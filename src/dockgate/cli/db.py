@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dockgate.cli import times
+from dockgate.cli.client import Client
 from dockgate.cli.feed_output import print_feeds
 from dockgate.cli.listing_output import (
     Cell,
     display_digest,
     format_option,
+    print_answer,
     print_fields,
     print_json,
     print_table,
@@ -86,6 +88,17 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
     if not result.digest:
         raise DatabaseError("No database was built: no feed covers an ecosystem.", "Set DOCKGATE_FEED_OSV.")
+
+
+@command.command()
+@format_option
+def refresh(output_format: str) -> None:
+    """Have the server fetch its feeds now, not when they are due.
+
+    Needs the role security or admin. `dockgate status` shows what became of it.
+    """
+    requested = Client().post("feeds", "update")
+    print_answer(requested, output_format, f"The server fetches {', '.join(requested['feeds'])}.")
 
 
 @command.command()

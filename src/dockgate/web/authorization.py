@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from anyio import CancelScope
@@ -26,6 +27,7 @@ from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, r
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
+from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
 from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
@@ -194,6 +196,7 @@ class GuardedRoute(APIRoute):
             threads = await threads_of(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
+            begin_call(partial(describe_call, request) if audit_entry(request) else None)
             who: Caller | None = request.scope.get(_CALLER)
             if is_json:
                 # Read here, because FastAPI turns errors of the body's limits into 400.

@@ -14,6 +14,7 @@ from dockgate.web.api import (
     events,
     executions,
     exposure,
+    feeds,
     health,
     images,
     openapi,
@@ -44,6 +45,7 @@ def public_routes() -> Sequence[BaseRoute]:
         events,
         workers,
         collections,
+        feeds,
     )
     routers = [module.router for module in (*first, *others, registry_endpoints, git_endpoints)]
     return [route for router in (*routers, *console_routers()) for route in router.routes]

@@ -10,6 +10,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.store.approvals import unknown_approval
 from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_of
+from dockgate.web.audit_details import note_change
 
 router = api_router()
 
@@ -104,6 +105,7 @@ def reject(approval_id: str, body: Rejection, who: Decider, server: ServerDepend
     """Reject a waiting approval."""
     _require_approval(who, approval_id, server)
     name = who.name if who.token else body.who or who.name
+    note_change(f"rejected: {body.reason}")
     return view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
 
 
@@ -136,6 +138,7 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: ServerDependenc
         raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
     _require_approval(who, approval_id, server)
     approval = server.approval_decisions.vote(approval_id, who.principal, body.yes, body.reason)
+    note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
 
 
@@ -150,6 +153,7 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     if who.is_limited:  # the waivers are the repository's
         who.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
+    note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
     retried = approval.action.execution if approval.action else ""
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 

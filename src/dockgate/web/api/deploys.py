@@ -20,6 +20,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.store.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
+from dockgate.web.audit_details import note_change
 
 MAX_TASKS = 100
 # Deploys that are read to find the last one of each service.
@@ -187,5 +188,7 @@ def rollout(name: str, number: Number, who: Reader, server: ServerDependency) ->
 @router.post("/services/{name}/scale")
 def scale(name: str, body: Scale, who: Administrator, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
+    before = server.store.services.get(name).desired_count
     begun = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), who.name)
+    note_change(f"desired count {before} -> {body.desired_count}" if begun else "unchanged")
     return Change(server.store.services.get(name), begun)

@@ -7,6 +7,7 @@ from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_of
 from dockgate.web.api.approvals import ApprovalView, view
+from dockgate.web.audit_details import note_change
 
 router = api_router()
 
@@ -116,6 +117,7 @@ def _approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
 def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
     server.executions.stop(execution_id, body.reason)
+    note_change(f"stopped: {body.reason}")
     return server.store.executions.get(execution_id)
 
 

@@ -13,6 +13,7 @@ from dockgate.services.web_services import ServerStatus, WebServices
 from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import authorized_caller
 from dockgate.web.threads import threads_of
 
@@ -56,7 +57,13 @@ async def apply(
     name: str = "document.yaml",
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
-    return await threads.run(who.name, server.documents.apply, await read_document(request, name), name, who)
+    return await threads.run(who.name, _apply, server, await read_document(request, name), name, who)
+
+
+def _apply(server: WebServices, text: str, name: str, who: Caller) -> AppliedDocument:
+    applied = server.documents.apply(text, name, who)
+    note_change(f"{applied.kind} {applied.name} {applied.change}")
+    return applied
 
 
 async def read_document(request: Request, name: str) -> str:
@@ -125,7 +132,9 @@ def start(
     """Start a pipeline. The same Idempotency-Key starts it once. `fresh` builds without layers of earlier builds."""
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    return server.executions.start(name, cause, who.name if who.token else "", fresh=fresh)
+    started = server.executions.start(name, cause, who.name if who.token else "", fresh=fresh)
+    note_change(f"execution {started.id}{', fresh' if fresh else ''}")
+    return started
 
 
 @router.get("/pipelines/{name}/fixes")

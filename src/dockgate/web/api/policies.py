@@ -20,6 +20,7 @@ from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
+from dockgate.web.audit_details import note_change
 
 router = api.api_router()
 
@@ -118,8 +119,17 @@ async def put(
     """
     text = await read_document(request, f"{name}.yaml")
     expected = 0 if if_none_match.strip() == "*" else _version(if_match)
-    version = await threads.run(who.name, server.policies.put, name, text, who.name, comment, expected)
+    version = await threads.run(who.name, put_policy, server, name, text, who, comment, expected)
     return _view(version, response)
+
+
+def put_policy(
+    server: WebServices, name: str, text: str, who: Caller, comment: str, expected: int | None
+) -> PolicyVersion:
+    """Store a policy's next version, as `put`."""
+    version = server.policies.put(name, text, who.name, comment, expected)
+    note_change(f"version {version.version}{': ' if version.comment else ''}{version.comment}")
+    return version
 
 
 @router.delete("/policies/{name}")
@@ -127,7 +137,9 @@ def remove(
     name: str, who: api.Accepter, server: api.ServerDependency, comment: str = "", if_match: str = Header("")
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    return api.view_of(PolicySummary, server.policies.remove(name, who.name, comment, _version(if_match)))
+    removed = server.policies.remove(name, who.name, comment, _version(if_match))
+    note_change(f"removed{': ' if comment else ''}{comment}")
+    return api.view_of(PolicySummary, removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +235,8 @@ def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Assi
             f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
         )
     server.store.policy_assignments.remove(name)
+    removed = present[name].assignment
+    note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
     return api.view_of(AssignmentView, present[name].assignment, **_change(present[name]))
 
 

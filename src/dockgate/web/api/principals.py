@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 
 router = api.api_router()
 
@@ -104,13 +105,17 @@ def principals(who: api.Administrator, server: api.ServerDependency) -> list[Pri
 def add_principal(body: NewPrincipal, who: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
+    note_change(f"{principal.name}: {_roles(principal)}")
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
 def set_roles(name: str, body: Roles, who: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
-    return server.people.set_roles(name, body.roles, body.project_roles)
+    before = _roles(server.store.principals.get(name))
+    changed = server.people.set_roles(name, body.roles, body.project_roles)
+    note_change(f"{before} -> {_roles(changed)}")
+    return changed
 
 
 @router.post("/principals/{name}/disable")
@@ -135,13 +140,21 @@ def tokens(who: api.Administrator, server: api.ServerDependency, principal: str 
 def create_token(body: NewToken, who: api.Administrator, server: api.ServerDependency) -> IssuedToken:
     """Create a token. Only this response contains its text."""
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines)
+    limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
+    note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
     return IssuedToken(api.view_of(TokenView, token), text)
+
+
+def _roles(principal: Principal) -> str:
+    return ", ".join(map(str, [*principal.roles, *principal.project_roles])) or "no role"
 
 
 @router.post("/tokens/{token_id}/revoke")
 def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
-    return api.view_of(TokenView, server.store.tokens.revoke(token_id, server.clock.now()))
+    revoked = server.store.tokens.revoke(token_id, server.clock.now())
+    note_change(f"{revoked.id} of {revoked.principal} revoked")
+    return api.view_of(TokenView, revoked)
 
 
 @router.get("/audit")

@@ -12,6 +12,7 @@ from dockgate.services.event_rules import TriedRule
 from dockgate.services.event_targets import DeadLetter, TargetStatus
 from dockgate.store.rules import RuleRecord
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 
 router = api.api_router()
 
@@ -152,7 +153,9 @@ def dead_letters(
 @router.post("/targets/{name}/dead-letters/redeliver")
 def redeliver(name: str, body: Redelivery, who: api.Administrator, server: api.ServerDependency) -> Redelivered:
     """Send messages again that were given up."""
-    return Redelivered(server.event_targets.redeliver(name, body.keys))
+    count = server.event_targets.redeliver(name, body.keys)
+    note_change(f"{count} sent again")
+    return Redelivered(count)
 
 
 def _rule_view(record: RuleRecord) -> RuleView:

@@ -16,6 +16,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
+from dockgate.web.audit_details import note_change
 
 router = api.api_router()
 
@@ -110,13 +111,23 @@ def add(
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
     fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
+    note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
+
+
+def _describe(waiver: Waiver) -> str:
+    names = ("vulnerability", "package", "rule", "violation", "unread", "image", "repository")
+    accepted = [f"{name} {text}" for name in names if (text := getattr(waiver, name))]
+    end = " and ".join(filter(None, (waiver.until, "a fix exists" if waiver.until_fixed else "")))
+    return f"{', '.join(accepted)} until {end}; owner {waiver.owner}: {waiver.reason}"
 
 
 @router.post("/waivers/{waiver_id}/revoke")
 def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
-    return _view(server.exceptions.revoke_waiver(waiver_id, who.name), server.clock.now())
+    record = server.exceptions.revoke_waiver(waiver_id, who.name)
+    note_change(f"revoked: {_describe(record.waiver)}")
+    return _view(record, server.clock.now())
 
 
 @router.get("/vex")
@@ -136,7 +147,13 @@ async def upload(
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     async with threads.receiving(who.name):
         data = await request.body()
-    return _document(await threads.run(who.name, server.exceptions.upload_vex, data, name[:200], who.name))
+    return _document(await threads.run(who.name, _upload, server, data, name[:200], who))
+
+
+def _upload(server: WebServices, data: bytes, name: str, who: Caller) -> VexRecord:
+    record = server.exceptions.upload_vex(data, name, who.name)
+    note_change(f"{name}: {record.document} of {record.author}")
+    return record
 
 
 @router.post("/vex/{digest}/remove")

@@ -53,7 +53,7 @@ def events(
         who,
         "events.html",
         422 if error else 200,
-        live=None if pattern or before else "",
+        live=None if before or error else "",
         title="Error: events" if error else "Events",
         events=shown,
         vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown},

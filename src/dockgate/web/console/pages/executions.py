@@ -68,6 +68,7 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         visible=[service.name for service in visible_services(who, server)] if who.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
+        artifacts=[(action.name, action.artifact) for _, action in actions if action.artifact],
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
     )
 

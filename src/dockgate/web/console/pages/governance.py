@@ -13,6 +13,7 @@ from dockgate.services.policy_dry_run import PART_LIMIT
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
 from dockgate.shared.errors import BusyError, ChangedError, UsageError
 from dockgate.web import api
+from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
@@ -117,7 +118,7 @@ def save_policy(name: str, request: Request, who: api.Accepter, server: api.Serv
             trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _policy_page(request, who, server, name, text=text, comment=comment, result=result, trial=trial)
-        server.policies.put(name, text + "\n", who.name, comment, int(seen) if seen.isdecimal() else None)
+        policy_calls.put_policy(server, name, text + "\n", who, comment, int(seen) if seen.isdecimal() else None)
     except (UsageError, ChangedError, BusyError) as error:
         result = CheckResult("", error)
         return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
@@ -181,11 +182,26 @@ def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> R
     return see_other(f"/waivers/{waiver_id}")
 
 
+@router.post("/advisories/update")
+def update_feeds(who: api.Accepter, server: api.ServerDependency) -> Response:
+    """Have the server fetch its feeds now."""
+    feed_calls.update(who, server)
+    return see_other("/advisories")
+
+
 @router.get("/advisories")
 def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what the advisory database covers, and how old it is."""
     database, feeds = advisory_database(server), advisory_feeds(server)
     troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
     return render(
-        request, who, "advisories.html", title="Advisories", database=database, feeds=feeds, troubles=troubles
+        request,
+        who,
+        "advisories.html",
+        live="",
+        title="Advisories",
+        database=database,
+        feeds=feeds,
+        troubles=troubles,
+        has_updates=any(feed.off is None and (feed.next_at or feed.checked_at) for feed in feeds),
     )

@@ -40,6 +40,7 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.documentElement.dataset.keys === "off") return;
   if (event.key === "/") { event.preventDefault(); document.querySelector("#search")?.focus(); return; }
+  if (event.key === "?") { location.assign("/settings#keys"); return; }
   if (isGoing && PLACES[event.key]) location.assign(PLACES[event.key]);
   isGoing = event.key === "g";
   if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);

@@ -1,0 +1,27 @@
+"""The advisory feeds."""
+
+from dataclasses import dataclass
+
+from dockgate.services.feed_requests import request_update
+from dockgate.shared.errors import ConflictError
+from dockgate.web.api import Accepter, ServerDependency, api_router
+from dockgate.web.audit_details import note_change
+
+router = api_router()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedFeeds:
+    """The feeds that the server fetches now."""
+
+    feeds: list[str]
+
+
+@router.post("/feeds/update", status_code=202)
+def update(who: Accepter, server: ServerDependency) -> RequestedFeeds:
+    """Have the server fetch its advisory feeds now, not when they are due. A feed is fetched once a minute at most."""
+    if server.feeds is None:
+        raise ConflictError("This server fetches no feed.", "Run `dockgate db update` where its database is.")
+    names = list(request_update(server.feeds.advisories, server.clock()))
+    note_change(", ".join(names))
+    return RequestedFeeds(names)
