@@ -222,6 +222,19 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
+def test_two_assignments_that_match_equally_well_leave_only_their_repository_unjudged(fleet: Fleet) -> None:
+    fleet.system.server.policies.put("strict", STRICT, "ana")
+    for name, policy in (("a", "default"), ("b", "strict")):
+        assignment = PolicyAssignment(name, ("team/web",), policy)
+        fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
+    for _ in range(2):
+        fleet.continuous.renew()
+    assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
+    fleet.system.store.policy_assignments.remove("b")
+    fleet.continuous.renew()
+    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+
+
 def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.continuous.renew()

@@ -192,6 +192,7 @@ def _task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
+        groups.append(TaskGroup("further places", [RepeatedTask("further places", use_cases.place_verdicts.review)]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)

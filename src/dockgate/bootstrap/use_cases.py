@@ -53,6 +53,7 @@ from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.old_rows import OldRows
 from dockgate.services.packages import Purls
+from dockgate.services.place_verdicts import PlaceVerdicts
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
@@ -85,6 +86,7 @@ class UseCases:
 
     server: WebServices
     approved_images: ApprovedImages
+    place_verdicts: PlaceVerdicts
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
@@ -306,6 +308,7 @@ def make_use_cases(
     )
     return UseCases(
         server=server,
+        place_verdicts=PlaceVerdicts(store, verdicts, selection, exceptions, provenance, watching, clock, effects),
         approved_images=ApprovedImages(
             store,
             verdicts,

@@ -98,9 +98,19 @@ def feed_suspect(feed: str, part: str, newest: str, since: str, time: str) -> Ne
 
 
 def verdict_changed(
-    image: str, repository: str, policy: str, before: str, status: str, counts: Mapping[str, int], since: str
+    image: str,
+    repository: str,
+    policy: str,
+    before: str,
+    status: str,
+    counts: Mapping[str, int],
+    since: str,
+    after: str = "",
 ) -> NewEvent:
-    """The current verdict of an image by a policy has another status. `counts` are its findings by severity."""
+    """The current verdict of an image by a policy has another status. `counts` are its findings by severity.
+
+    `after` identifies the change among those of the image, where `since` does not.
+    """
     detail = {
         "image": image,
         "repository": repository,
@@ -110,7 +120,7 @@ def verdict_changed(
         "counts": dict(counts),
         "since": since,
     }
-    key = f"{policy}/{image}/{since}"
+    key = f"{policy}/{image}/{after or since}"
     return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 

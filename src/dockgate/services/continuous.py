@@ -134,7 +134,8 @@ class ContinuousVerdicts:
     def _images_by_policy(self) -> dict[str, list[FleetImage]]:
         """The watched images by the policy of their repository."""
         images = list(self.store.fleet.images())
-        assignments = self.selection.assignments_of({image.repository for image in images})
+        assignments = self.selection.clear_assignments_of({image.repository for image in images})
+        images = [image for image in images if image.repository in assignments]
         policies = {
             repository: assignment.policy if assignment else DEFAULT_POLICY
             for repository, assignment in assignments.items()

@@ -1,7 +1,5 @@
 """Follow what was approved: tell outside pipelines when a verdict changes, and renew attestations while it stays."""
 
-import logging
-from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from dockgate.gate.model import Status
@@ -10,19 +8,17 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.rounds import Rounds
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watching import Watching
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage
 
-# Images that one round evaluates; the others follow in the next rounds.
-ROUND_LIMIT = 100
-
-_log = logging.getLogger(__name__)
+# Image, repository and policy.
+_Key = tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -42,38 +38,22 @@ class ApprovedImages:
     clock: ServerClock
     effects: Effects
     attestation_days: float | None
-    # By image, repository and policy: a digest of what the verdict was made from.
-    _evaluated: dict[tuple[str, str, str], str] = field(default_factory=dict, init=False)
-    # The last one that was evaluated.
-    _last: tuple[str, str, str] = field(default=("", "", ""), init=False)
+    _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
 
     def review(self) -> None:
         """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
-        evaluated: dict[tuple[str, str, str], str] = {}
-        remaining = ROUND_LIMIT
-        every = sorted(self.store.followed_images.list(), key=_key)
-        # Each round goes on where the last one ended: otherwise those at the end would wait for ever where many are
-        # due, or where the first ones always fail.
-        first = bisect_right([_key(followed) for followed in every], self._last)
-        for followed in (*every[first:], *every[:first]):
-            key = _key(followed)
-            before = self._evaluated.get(key)
-            try:
-                present = self._inputs_digest(database, followed, now)
-                if before == present and not self._is_renewal_due(followed, now):
-                    evaluated[key] = present
-                elif remaining > 0:
-                    remaining -= 1
-                    self._last = key
-                    self.effects.run(EffectKind.REJUDGE, self._evaluate, followed)
-                    if self.verdicts.advisory_digest() == database:
-                        evaluated[key] = present
-            except DockgateError as error:
-                _log.warning("%s was not judged again: %s", followed.image, error.full_message)
-            except Exception as error:
-                _log.error("judging %s again failed", followed.image, exc_info=error)
-        self._evaluated = evaluated
+        by_key = {_key(followed): followed for followed in self.store.followed_images.list()}
+
+        def state(key: _Key) -> str:
+            followed = by_key[key]
+            return "" if self._is_renewal_due(followed, now) else self._inputs_digest(database, followed, now)
+
+        def evaluate(key: _Key) -> bool:
+            self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
+            return self.verdicts.advisory_digest() == database
+
+        self._rounds.run(by_key, state, evaluate, "judging")
 
     def _evaluate(self, followed: FollowedImage) -> None:
         state = self.watching.state(followed.repository, followed.image)
@@ -112,5 +92,5 @@ class ApprovedImages:
         return digest_of(canonical.encode([database, policy, exceptions, provenance, watch, now[:13]]))
 
 
-def _key(followed: FollowedImage) -> tuple[str, str, str]:
+def _key(followed: FollowedImage) -> _Key:
     return followed.image, followed.repository, followed.policy

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.gate import patterns
-from dockgate.gate.model import Status
+from dockgate.gate.model import Status, Waiver
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
@@ -152,10 +152,13 @@ class ImageSearch:
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
             watches = {**watches, **self.watching.watches(missing)}
-        # The fleet judges an image once, by the policy of the repository where it was scanned: where it is in another
-        # one, its current verdict may be by another policy.
+        # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
+        # `services.place_verdicts` judges it.
+        waivers = [record.waiver for record in self.store.waivers.active(self.clock.now()) if record.waiver.repository]
         rows = [
-            row if row.policy in (None, watches[row.repository, row.digest].policy) else _with_newest(row, newest)
+            row
+            if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
+            else _with_newest(row, newest)
             for row in rows
         ]
         rows = [row for row in rows if not which.statuses or row.status in which.statuses]
@@ -215,6 +218,14 @@ def _summary(
         since=row.since,
         cannot_judge_since=row.cannot_judge_since,
         services=[entry.service for entry in running if entry.digest == row.digest],
+    )
+
+
+def _has_same_waivers(row: ListedImage, waivers: Sequence[Waiver]) -> bool:
+    """Whether the repository has the same waivers of its own as the one where the image is judged."""
+    return row.repository == row.judged_in or all(
+        patterns.matches(row.repository, waiver.repository) == patterns.matches(row.judged_in, waiver.repository)
+        for waiver in waivers
     )
 
 

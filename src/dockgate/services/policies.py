@@ -1,5 +1,6 @@
 """The policies of a server: stored or built in, changed, and selected for an image."""
 
+import logging
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError, UsageError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
 
 # What the API's paths have in place of a policy's name.
 RESERVED = ("schema", "try")
@@ -211,6 +214,16 @@ class PolicySelection:
         """Return the policy assignments of several repositories, by repository. ConflictError as `assignment_for`."""
         assignments = self._assignments()
         return {repository: assignment_for(assignments, repository) for repository in repositories}
+
+    def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+        """As `assignments_of`, without the repositories that two assignments match equally well; these are logged."""
+        assignments, clear = self._assignments(), dict[str, PolicyAssignment | None]()
+        for repository in repositories:
+            try:
+                clear[repository] = assignment_for(assignments, repository)
+            except ConflictError as error:
+                _log.warning("images of %s are not judged: %s", repository, error.full_message)
+        return clear
 
     def pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""

@@ -18,7 +18,17 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.watching import Watching
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
-from dockgate.store.records import PUSH_CAUSE
+from dockgate.store.records import PUSH_CAUSE, VerdictRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A verdict that is not stored yet, and the newest one of its policy before it in the repository."""
+
+    verdict: Verdict
+    case: VerdictCase
+    repository: str
+    previous: VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,32 @@ class Verdicts:
             cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
             self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
 
+    def renew_push(self, image: str, repository: str) -> Renewal | None:
+        """Judge a pushed image again as of now, as `for_push` does. `store_renewal` stores the verdict.
+
+        None if it decides the same as the newest one in this repository, while the image is being scanned, before
+        `for_push`, and if the policy's verdict here was requested: then `for_approved` judges it again.
+        """
+        usable = self.selection.read(self.selection.policy_of(repository))
+        name, records = usable.policy.name, self.store.verdicts.of_image(image)
+        here = [record for record in records if (record.policy, record.repository) == (name, repository)]
+        if not here or any(record.decides for record in here):
+            return None
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository))
+        if case is None:
+            return None
+        verdict = self._evaluate(case)
+        if _decision(self.store.verdicts.get(here[0].digest)) == _decision(verdict):
+            return None
+        return Renewal(verdict, case, repository, here[0])
+
+    def store_renewal(self, renewal: Renewal) -> None:
+        """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
+        verdict, repository = renewal.verdict, renewal.repository
+        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}/after {renewal.previous.digest}"
+        self.store.verdicts.add(verdict, renewal.case, cause, repository)
+
     def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
         """Return the verdict on an approved image as of now, with the digest of the stored verdict that decides alike.
 
@@ -171,14 +207,18 @@ class Verdicts:
         return evaluate.judge(case, self.ecosystems, self.rules)
 
     def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:
-        """Store the verdict after the newest of its policy, unless both say the same. Return the digest of the newest.
+        """Store the verdict after the newest of its policy in the repository, unless both say the same.
+
+        Return the digest of the newest.
 
         Running images are evaluated every hour, and most verdicts do not change.
         """
         records = self.store.verdicts.of_image(verdict.image)
-        newest = next((record.digest for record in records if record.policy == verdict.policy), "")
+        # In another repository other waivers count.
+        same = (record for record in records if (record.policy, record.repository) == (verdict.policy, repository))
+        newest = next((record.digest for record in same), "")
         if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
-            cause = f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}"
+            cause = f"renewed/{repository}/{newest or f'{verdict.image}/{verdict.policy}'}"
             return self.store.verdicts.add(verdict, case, cause, repository)[1]
         return newest
 

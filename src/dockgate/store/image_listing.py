@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.queries import numbers_of, select_as, texts_of
-from dockgate.store.records import PUSH_CAUSE, ScanState, VerdictRecord
+from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.store.schema import scans, verdicts
 from dockgate.store.schema_fleet import (
     fleet_bundle_components,
@@ -65,7 +65,8 @@ class ListedImage(NamedTuple):
 
     `scanner` read it, "" if that is unknown. `status` is that of the current verdict, or of the newest one where the
     place has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
-    severity, in the order of `Severity`; both are None without one, as `since` and `cannot_judge_since` then are.
+    severity, in the order of `Severity`; both are None without one, as `since` and `cannot_judge_since` then are. It is
+    the verdict in the repository `judged_in`, where the image was read.
     """
 
     id: int
@@ -74,6 +75,7 @@ class ListedImage(NamedTuple):
     digest: str
     pushed_at: str
     until: str | None
+    judged_in: str
     scan: ScanState | None
     scanner: str
     status: Status | None
@@ -86,12 +88,11 @@ class ListedImage(NamedTuple):
 
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
-_IS_PUSH = verdicts.c.cause.startswith(PUSH_CAUSE)
-# The newest verdict of the place that was requested, or else the newest on a push.
+# The newest verdict of the place, requested or on a push.
 _NEWEST = (
     select(verdicts.c.status)
     .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
-    .order_by(_IS_PUSH, verdicts.c.seq.desc())
+    .order_by(verdicts.c.seq.desc())
     .limit(1)
     .scalar_subquery()
 )
@@ -126,6 +127,7 @@ class ImageListing:
         query = (
             select(
                 *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
+                func.coalesce(_IMAGES.repository, _TAGS.repository),
                 _SCANS.state,
                 _IMAGES.scanner,
                 status,
@@ -170,10 +172,10 @@ class ImageListing:
     def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
         """The newest verdict on each of these images in each repository, by repository and image.
 
-        It is one that was requested, or else one on a push.
+        It was requested, or made on a push.
         """
         place = verdicts.c.image, verdicts.c.repository
-        number = func.row_number().over(partition_by=place, order_by=(_IS_PUSH, verdicts.c.seq.desc()))
+        number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
         ranked = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
         newest = ranked.where(verdicts.c.image.in_(sorted(images))).subquery()
         columns = [column for column in newest.c if column.name != "number"]
@@ -278,7 +280,7 @@ def _with_findings(which: ImageFilter) -> Select[Any]:
 
 
 def _listed(row: Sequence[Any]) -> ListedImage:
-    *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:13]
-    counts = tuple(row[13 : 13 + len(_COUNTS)]) if policy is not None else None
+    *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:14]
+    counts = tuple(row[14 : 14 + len(_COUNTS)]) if policy is not None else None
     status = None if status is None else Status(status)
     return ListedImage._make((*place, scan, scanner or "", status, policy, counts, since, cannot_judge_since, gone_at))

@@ -33,6 +33,19 @@ class TagHistory:
             ]
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
 
+    def further_places(self) -> Sequence[tuple[str, str]]:
+        """The repositories of images beside the one where they were read, each with the image's digest."""
+        query = (
+            select(fleet_tags.c.repository, fleet_tags.c.digest)
+            .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
+            .where(fleet_tags.c.until.is_(None), fleet_images.c.gone_at.is_(None))
+            .where(fleet_tags.c.repository != fleet_images.c.repository)
+            .distinct()
+            .order_by(fleet_tags.c.repository, fleet_tags.c.digest)
+        )
+        with self._database.read() as connection:
+            return [(row.repository, row.digest) for row in connection.execute(query)]
+
     def at(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
         with self._database.read() as connection:

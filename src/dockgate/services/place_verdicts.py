@@ -1,0 +1,84 @@
+"""Verdicts on images that are in several repositories, by the policy and the waivers of each.
+
+The fleet judges an image once, in the repository where it was read. In every other one it is judged as on a push, again
+whenever something changes: such a verdict informs, and approves nothing. What was approved there is followed anyway
+(`services.followed_images`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dockgate.events.catalogue import verdict_changed
+from dockgate.gate.model import PlatformVerdict
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.policies import PolicySelection
+from dockgate.services.provenance import Provenance
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.rounds import Rounds
+from dockgate.services.verdicts import Verdicts
+from dockgate.services.watching import Watching
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.store import Store
+from dockgate.vulnerabilities.model import Severity
+
+# A repository and an image in it, by its digest.
+Place = tuple[str, str]
+
+
+@dataclass(slots=True)
+class PlaceVerdicts:
+    """Judges watched images again in the repositories where the fleet does not judge them."""
+
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    exceptions: RiskAcceptances
+    provenance: Provenance
+    watching: Watching
+    clock: ServerClock
+    effects: Effects
+    _rounds: Rounds[Place] = field(default_factory=Rounds, init=False)
+
+    def review(self) -> None:
+        """Judge the images again whose inputs changed; every hour too, because rules may count time."""
+        database, now = self.verdicts.advisory_digest(), self.clock.now()
+
+        def state(place: Place) -> str:
+            repository, image = place
+            usable = self.selection.read(self.selection.policy_of(repository))
+            exceptions, scan = self.exceptions.state(repository, now), self.store.images.scan(image)
+            provenance = self.provenance.fingerprint(image)
+            policy = usable.unusable or usable.policy.digest
+            parts = [database, policy, exceptions, scan.number if scan else 0, provenance, now[:13]]
+            return digest_of(canonical.encode(parts))
+
+        def judge(place: Place) -> bool:
+            self.effects.run(EffectKind.REJUDGE, self._judge, *place)
+            return self.verdicts.advisory_digest() == database
+
+        self._rounds.run(self.store.tag_history.further_places(), state, judge, "judging")
+
+    def _judge(self, repository: str, image: str) -> None:
+        if not self.watching.state(repository, image).is_watched:
+            return
+        renewal = self.verdicts.renew_push(image, repository)
+        if renewal is None:
+            return
+        verdict, previous = renewal.verdict, renewal.previous
+        if previous.status != verdict.status:
+            # Before the verdict: a crash in between repeats it under the same id.
+            names = (image, repository, verdict.policy, previous.status, verdict.status)
+            counts = _most_findings(verdict.platform_verdicts)
+            event = verdict_changed(*names, counts, verdict.inputs.now, after=f"{repository}/{previous.digest}")
+            self.store.event_log.record([event])
+        self.verdicts.store_renewal(renewal)
+
+
+def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:
+    """The most findings of any platform, by severity."""
+    return {
+        severity.value: max((verdict.counts.get(severity, 0) for verdict in verdicts), default=0)
+        for severity in Severity
+    }

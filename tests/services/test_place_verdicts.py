@@ -1,0 +1,111 @@
+"""An image in several repositories: each has its own policy and waivers, and none shows the verdict of another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scanned_platforms import platforms_of
+from tests.scenarios.planned_images import advisory, package
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.gate.model import Waiver
+from dockgate.identity.model import LOCAL
+from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.cases import DeploymentContext
+from dockgate.services.image_search import ImageQuery, ImageSearch
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DeployError
+from dockgate.shared.timestamps import format_time
+from dockgate.store.records import PushedImage
+from dockgate.vulnerabilities.model import Severity
+
+STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
+ASSIGNMENT = "kind: PolicyAssignment\nname: prod\nrepositories: ['prod/*']\npolicy: strict\n"
+IMAGE = digest_of(b"promoted")
+
+
+class Promoted:
+    """A server without background work, and an image that was read in dev/app and promoted to prod/app."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.system = ServerSystem(folder, database=database)
+        images = self.system.store.images
+        now = self.now()
+        scan = images.request_scan(IMAGE, "dev/app", now)
+        inventory = Inventory(IMAGE, "linux/amd64", Distribution("debian", "13"), (), (package("app"),), ())
+        images.finish_scan(IMAGE, scan.number, platforms_of(inventory), "", now)
+        for repository in ("dev/app", "prod/app"):
+            images.add_push(PushedImage(repository, "1", IMAGE, now))
+
+    def now(self) -> str:
+        return format_time(self.system.clock())
+
+    def judge(self) -> None:
+        """What the server does by itself."""
+        self.system.use_cases.push_verdicts.judge_due()
+        self.system.use_cases.continuous.renew()
+        self.system.use_cases.place_verdicts.review()
+
+    def publish(self, severity: Severity) -> None:
+        self.system.advisories.advisories = [*self.system.advisories.advisories, advisory("app", severity, "2")]
+
+    def waive_in_dev(self) -> None:
+        waiver = Waiver(
+            "w1", "ana", "Not in dev.", package="pkg:deb/debian/app", repository="dev/*", until="2099-01-01"
+        )
+        self.system.server.exceptions.add_waiver(waiver)
+
+    def statuses(self) -> dict[str, str]:
+        search: ImageSearch = self.system.server.image_search
+        return {image.repository: image.status for image in search.page(ImageQuery()).images}
+
+    def changes(self) -> list[tuple[str, str, str]]:
+        """Repository, status before and status of each event about a changed verdict."""
+        details = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
+        return [(each["repository"], each["previous"], each["status"]) for each in details if "previous" in each]
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+def promoted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
+    result = Promoted(tmp_path, request.param)
+    yield result
+    result.system.store.close()
+
+
+def apply(promoted: Promoted, *documents: str) -> None:
+    for document in documents:
+        promoted.system.server.documents.apply(document, "test", LOCAL)
+
+
+def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    promoted.publish(Severity.LOW)
+    for _ in range(2):
+        promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+
+
+def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:
+    promoted.judge()
+    promoted.waive_in_dev()
+    promoted.publish(Severity.CRITICAL)
+    for _ in range(2):
+        promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert ("prod/app", "Approved", "Rejected") in promoted.changes()
+
+
+def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.judge()
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+    promoted.system.advisories.advisories.pop()
+    promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    with pytest.raises(DeployError, match="no verdict"):
+        promoted.system.use_cases.verdicts.require_approval(IMAGE, "deploy", DeploymentContext("prod/app"))
