@@ -23,7 +23,7 @@ from tests.scanner.layers import (
     whiteout,
 )
 
-from dockgate.scanner.inventory import combine, read_image
+from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine, read_image
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import TIME_LIMIT, facts_version, read_layer
 from dockgate.scanner.ports import Entry
@@ -315,3 +315,21 @@ def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> No
     assert judged(base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
     rebuilt = status(stanza("bash", "2", more="Maintainer: Acme <dev@acme.example>\n"), stanza("dash", "1"))
     assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"
+
+
+@pytest.mark.parametrize("name", ["files", "whiteouts", "opaques", "folders", "implied", "symlinks"])
+def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None:
+    """Hundreds of layers, each of which is within the limits of one, would fill the memory."""
+    paths = tuple(str(at) for at in range(100_000))
+    content = {"files": "\0".join(paths), "symlinks": dict.fromkeys(paths, "a")}.get(name, paths)
+    layers = [LayerFacts(str(at), **{name: content}) for at in range(IMAGE_LIMIT // 5_000_000)]
+    result = combine(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
+    reasons = [entry.reason for entry in result.unread if entry.layer]
+    assert any("holds too many files and packages" in reason for reason in reasons)
+    in_memory = FactsInMemory()
+    in_memory.start_image()
+    for facts in layers * 2:
+        in_memory.add(facts)
+    assert any(facts.unread for facts in in_memory.values())
+    in_memory.start_image()
+    assert not in_memory

@@ -117,3 +117,9 @@ def test_one_full_layer_many_times_is_unread(check: Check) -> None:
     names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
     blob = packed([*map(header, names), END])
     assert "with those below it, it holds too many" in check.blobs(*[blob] * 100).unread["/"]
+
+
+def test_many_full_layers_are_unread(check: Check) -> None:
+    """Each is within the limits of one layer; their paths together would take gigabytes."""
+    blobs = [packed([*(header(b"%x/%x" % (at, name)) for name in range(500_000)), END]) for at in range(20)]
+    assert "with those below it, it holds too many" in check.blobs(*blobs).unread["/"]

@@ -10,10 +10,15 @@ from dockgate.scanner.integrity import checks, language_packages, layer_verifica
 from dockgate.scanner.integrity.package_databases import evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
-from dockgate.scanner.layer_reader import FACTS_LIMIT, memory_cost, read_layer, unread_reason
+from dockgate.scanner.layer_reader import memory_cost, read_layer, unread_reason
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 from dockgate.shared.errors import UnreadableError
+
+# Bytes of memory, about, that the facts of an image's layers may take, their paths packed and unpacked. Those of the
+# largest images in use, with a million files, take 250 million.
+IMAGE_LIMIT = 384 * 1024 * 1024
+_PATH_COST = 110  # bytes of memory that a path takes besides its own, where presence is looked up
 
 # The order of an inventory's packages: by all their fields.
 by_package = attrgetter(*(field.name for field in fields(Package)))
@@ -99,20 +104,51 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
                 yield settled or replace(placed, vendor="")
 
 
+class FactsInMemory(dict[str, LayerFacts]):
+    """The facts of layers by digest, of one image after another, within twice IMAGE_LIMIT.
+
+    The image of a layer above it is unread, and so is that layer: hundreds of full layers would fill the memory before
+    they are combined.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spent = 0
+
+    def start_image(self) -> None:
+        """Forget the layers of earlier images if they take too much memory to be kept for the next ones."""
+        if self._spent > IMAGE_LIMIT // 4:
+            self.clear()
+            self._spent = 0
+
+    def add(self, facts: LayerFacts) -> None:
+        self._spent += _facts_cost(facts)
+        self[facts.layer] = facts if self._spent <= 2 * IMAGE_LIMIT else _too_full(facts)
+
+
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
-    """Yield the layers within FACTS_LIMIT, and the others as unread.
+    """Yield the layers within IMAGE_LIMIT, and the others as unread.
 
     An image can have hundreds of full layers, or one layer hundreds of times.
     """
     spent = 0
     for layer in facts:
-        spent += 2 * len(layer.files) + sum(map(len, (*layer.symlinks, *layer.symlinks.values(), *layer.implied)))
-        spent += sum(map(memory_cost, layer.reads))
-        if spent > FACTS_LIMIT:
-            reason = "The layer cannot be read: with those below it, it holds too many files and packages."
-            yield LayerFacts(layer.layer, unread=(Unread("/", reason, layer.layer),))
-        else:
-            yield layer
+        spent += _facts_cost(layer)
+        yield layer if spent <= IMAGE_LIMIT else _too_full(layer)
+
+
+def _facts_cost(facts: LayerFacts) -> int:
+    """Estimate the bytes of memory that the facts take, their paths packed and unpacked."""
+    links = facts.symlinks
+    listed = (facts.implied, facts.folders, facts.whiteouts, facts.opaques)
+    texts = 2 * len(facts.files) + sum(sum(map(len, paths)) for paths in (*listed, links, links.values()))
+    count = facts.files.count("\0") + sum(map(len, listed)) + 2 * len(links)
+    return texts + _PATH_COST * count + sum(map(memory_cost, facts.reads))
+
+
+def _too_full(facts: LayerFacts) -> LayerFacts:
+    reason = "The layer cannot be read: with those below it, it holds too many files and packages."
+    return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 
 def _placed(package: Package, layer: str, owner: str) -> Package:

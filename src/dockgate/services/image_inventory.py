@@ -120,18 +120,29 @@ def _read(
     """A root folder has no digest but that of what it holds."""
     from dockgate.scanner.cache.layer_cache import LayerCache
     from dockgate.scanner.cache.parallel import read_all  # which all is not needed where an image is known
-    from dockgate.scanner.inventory import combine
+    from dockgate.scanner.inventory import FactsInMemory, combine
 
     kinds = ecosystems.load()
     cached = LayerCache(cache, kinds, verified=verified)
-    layers = {layer.digest: layer for image in images for layer in image.layers}
-    facts_by_layer = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
-    missing = [layer for digest, layer in layers.items() if digest not in facts_by_layer]
-    for facts in read_all(cached, missing, local=local):
-        facts_by_layer[facts.layer] = facts
-        report(f"read layer {len(facts_by_layer)} of {len(layers)}")
+    total = len({layer.digest for image in images for layer in image.layers})
+    read_layers: set[str] = set()
+    in_memory = FactsInMemory()
     for image in images:
-        layer_facts = [facts_by_layer[layer.digest] for layer in image.layers]
+        in_memory.start_image()
+        layers = {layer.digest: layer for layer in image.layers}
+        missing = []
+        for digest, layer in layers.items():
+            if digest not in in_memory:
+                if facts := cached.find(layer):
+                    in_memory.add(facts)
+                else:
+                    missing.append(layer)
+        read_layers |= layers.keys() - {layer.digest for layer in missing}
+        for facts in read_all(cached, missing, local=local):
+            in_memory.add(facts)
+            read_layers.add(facts.layer)
+            report(f"read layer {len(read_layers)} of {total}")
+        layer_facts = [in_memory[layer.digest] for layer in image.layers]
         inventory = combine(image, layer_facts, kinds, verified=verified)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)

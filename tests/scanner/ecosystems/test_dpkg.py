@@ -41,6 +41,8 @@ def settled(distribution: Distribution, package: Package | None = None) -> Packa
     [
         ("var/lib/dpkg/status", True),
         ("var/lib/dpkg/status.d/tzdata", True),
+        ("var/lib/dpkg/updates/0001", True),
+        ("var/lib/dpkg/updates/tmp.i", False),
         ("var/lib/dpkg/status.d/tzdata.md5sums", True),
         ("var/lib/dpkg/info/libc6:amd64.list", True),
         ("var/lib/dpkg/status-old", False),
@@ -238,3 +240,10 @@ def test_own_package_url_parses_to_the_same_package() -> None:
     again = ECOSYSTEM.package_from_purl(parse(package.purl), None)
     assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
     assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)
+
+
+def test_changes_beside_the_status_file_are_unreadable() -> None:
+    """dpkg reads them after the status file; they are there only while it runs, or after it was killed."""
+    with pytest.raises(UnreadableError, match="not yet in the status file"):
+        read(BASH, "var/lib/dpkg/updates/0001")
+    assert read("", "var/lib/dpkg/updates/0001") == Extract()

@@ -57,6 +57,39 @@ def test_linked_store_yields_each_package_once(name: str) -> None:
     assert result.unread == ()
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "root/.node_modules/lodash",
+        "home/app/.node_libraries/@types/node",
+        "usr/lib/node/lodash",
+        "usr/local/lib/node/lodash",
+        "opt/node-v20.20.2/lib/node/lodash",
+        "root/.node_modules/a/node_modules/lodash",
+    ],
+)
+def test_packages_in_global_folders_are_read(folder: str) -> None:
+    """Node.js looks there wherever it was started."""
+    result = inventory(file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.4"}'))
+    assert [package.version for package in result.packages] == ["4.17.4"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["app/lib/node/lodash/package.json", "usr/lib/node/lodash/dist/package.json", "root/.node_modules/package.json"],
+)
+def test_other_folders_are_a_projects_own(path: str) -> None:
+    assert inventory(file(path, '{"name": "lodash", "version": "4.17.4"}')).packages == ()
+
+
+def test_a_link_in_a_global_folder_is_followed_or_unread() -> None:
+    hidden = file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
+    result = inventory(symlink("root/.node_modules/lodash", "/srv/x"), hidden)
+    assert [package.version for package in result.packages] == ["4.17.4"]
+    result = inventory(symlink("root/.node_modules", "/srv"), hidden)
+    assert "root/.node_modules" in {entry.path for entry in result.unread}
+
+
 def test_link_out_of_the_store_is_unread() -> None:
     entries = [*tree("tree-pnpm.txt"), symlink("app/node_modules/evil", "../../srv/evil")]
     assert [entry.path for entry in inventory(*entries).unread] == ["app/node_modules/evil"]

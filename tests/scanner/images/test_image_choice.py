@@ -55,6 +55,17 @@ def test_platforms_are_chosen_by_name(tmp_path: Path, platforms: list[str], imag
     assert chosen(tmp_path, make.index([AMD, ARM, ARM7]), platforms) == [image.digest for image in images]
 
 
+@pytest.mark.parametrize(("system", "architecture"), [("linux", "x86_64"), ("Linux", "AMD64"), ("linux", "x86-64")])
+def test_other_names_of_a_platform_are_chosen_with_it(tmp_path: Path, system: str, architecture: str) -> None:
+    """containerd selects such an entry, and its first one of several."""
+    second = make.image([{"second": b""}])
+    entries = [listed(AMD, platform={"os": "linux", "architecture": "amd64"})]
+    entries += [listed(second, platform={"os": system, "architecture": architecture})]
+    index = document(mediaType=make.INDEX, manifests=entries)
+    index.blobs.update(second.blobs)
+    assert chosen(tmp_path, index, ["linux/amd64"]) == [AMD.digest, second.digest]
+
+
 @pytest.mark.parametrize("platforms", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
 def test_a_platform_that_is_missing_is_told_with_those_there_are(tmp_path: Path, platforms: list[str]) -> None:
     with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:

@@ -25,6 +25,8 @@ from dockgate.scanner.ports import ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+# Other names by which containerd selects a platform (containerd/platforms, database.go).
+_ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm"}
 # How deep indexes may lie in indexes.
 _NESTING = 3
 # Manifests below one reference.
@@ -153,5 +155,6 @@ def host_platform() -> str:
 def _matches_platform(platform: str, name: str) -> bool:
     if name == "all":
         return True
-    have, want = platform.split("/"), name.split("/")
+    have, want = platform.lower().split("/"), name.split("/")
+    have[1:2] = [_ALIASES.get(architecture, architecture) for architecture in have[1:2]]
     return have[: len(want)] == want or (have == want[:2] and want[1:] in (["arm64", "v8"], ["arm", "v7"]))

@@ -19,11 +19,13 @@ from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import MAINTAINER, Purl
 
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
 INFO_FOLDER = "var/lib/dpkg/info/"
+
+UPDATES_FOLDER = "var/lib/dpkg/updates/"  # changes that dpkg had not yet written into the status file when it ended
 
 STATUS_LIMIT = 32 * 1024 * 1024  # bytes; about four times what Debian with 5,000 packages has
 LIST_LIMIT = 16 * 1024 * 1024  # bytes of one package's file list
@@ -48,7 +50,7 @@ class Dpkg:
     """Debian packages of Debian, Ubuntu and derivatives."""
 
     name = "dpkg"
-    version = 5
+    version = 6
     osv_names: tuple[str, ...] = (
         *("Debian", "Ubuntu", "Echo", "Docker Hardened Images:Debian"),
         *(f"TuxCare:{name}" for name in _TUXCARE.values()),
@@ -65,10 +67,16 @@ class Dpkg:
             return False
         if path.startswith(INFO_FOLDER):
             return path.endswith(".list")
+        if path.startswith(UPDATES_FOLDER):
+            return path.removeprefix(UPDATES_FOLDER).isdigit()
         return path == STATUS or (path.startswith(STATUS_FOLDER) and path.count("/") == 4)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         name = path.rpartition("/")[2]
+        if path.startswith(UPDATES_FOLDER):
+            if file.read(1):
+                raise UnreadableError("it holds changes that are not yet in the status file")
+            return Extract()
         if path.startswith(INFO_FOLDER):
             check_size(file, LIST_LIMIT)
             name = name.removesuffix(".list")

@@ -1,6 +1,7 @@
 """npm packages as installed: package.json files in node_modules, and archives; else lockfiles.
 
-Also the folders of Debian's Node.js, and the archives from which Yarn and Electron run without unpacking.
+Also the folders of Debian's Node.js, the global ones in which Node.js itself looks, and the archives from which Yarn
+and Electron run without unpacking.
 
 Any other package.json belongs to a project, whose name is not the registry's. Exceptions: Yarn 1, which the official
 Node images unpack into /opt; and folders to which a link in a node_modules leads (workspaces, `npm link`, `file:` and
@@ -27,6 +28,10 @@ _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 _ASAR = ".asar"
 _ASAR_MAGIC = b"\4\0\0\0"
+# In the home folder; Node.js also looks into lib/node beside its own bin ("Loading from the global folders").
+_GLOBAL = (".node_modules", ".node_libraries")
+_LIB_NODE = "lib/node"
+_PREFIXES = ("", "usr/", "usr/local/")
 _NODEJS = "/nodejs"  # Debian's Node.js looks into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs
 
 
@@ -34,15 +39,20 @@ class Npm(StandaloneEcosystem):
     """npm packages, ecosystem npm."""
 
     name = "npm"
-    version = 7
+    version = 8
     osv_names: tuple[str, ...] = ("npm",)
     purl_types: tuple[str, ...] = ("npm",)
-    triggers = Triggers((*_LOCKS, "package.json"), (_ASAR,), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
+    triggers = Triggers(
+        (*_LOCKS, "package.json"), (_ASAR,), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS, *_GLOBAL, _LIB_NODE)
+    )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside a package, with which its author develops."""
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
+        folder = _global_folder(path)
+        if folder is not None:
+            return _is_package(folder, root=path.endswith(_FILE))
         if _MODULES in path:
             return _is_in_node_modules(path)
         folder = _nodejs_folder(path)
@@ -72,7 +82,8 @@ class Npm(StandaloneEcosystem):
             return archives.read_asar(path, file, _is_in_node_modules)
         if not path.endswith(_FILE):
             return Extract()
-        if not (_is_in_node_modules(path) or path.startswith(_YARN) or _nodejs_folder(path) is not None):
+        is_listed = _is_in_node_modules(path) or path.startswith(_YARN)
+        if not (is_listed or _global_folder(path) is not None or _nodejs_folder(path) is not None):
             return _read_linked(path, file)
         return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
 
@@ -112,6 +123,18 @@ def _is_in_node_modules(path: str) -> bool:
         return True
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
     return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
+
+
+def _global_folder(path: str) -> str | None:
+    """The path below a folder in which Node.js looks wherever it was started, without package.json; None elsewhere."""
+    own = path.removesuffix(_FILE)
+    for name in _GLOBAL:
+        above, named, folder = f"/{own}/".rpartition(f"/{name}/")
+        if named and _MODULES not in folder:
+            return folder.rstrip("/")
+    above, named, folder = f"{own}/".partition(f"{_LIB_NODE}/")
+    is_prefix = above in _PREFIXES or (above.startswith("opt/") and above.count("/") == 2)
+    return folder.rstrip("/") if named and is_prefix and _MODULES not in folder else None
 
 
 def _nodejs_folder(path: str) -> str | None:
