@@ -203,7 +203,7 @@ def test_a_folder_is_no_file_to_edit(repository: Repository) -> None:
     "path",
     [
         *("", "/etc/passwd", "a//b", "../x", "a/../b", ".", "a/.git/config", ".GIT/hooks/x"),
-        *("a\nb", "a\0b", "a\\b", "C:x", "x" * 2000),
+        *("a\nb", "a\0b", "a\\b", "C:x", "x" * 2000, ".gitmodules", "a/.GitModules"),
     ],
 )
 def test_a_path_outside_the_tree_is_refused(repository: Repository, path: str) -> None:

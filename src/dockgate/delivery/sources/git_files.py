@@ -156,6 +156,10 @@ def check_content(path: str, content: str) -> str:
     """Return the path of a new content. Raises UsageError for one that cannot be committed."""
     if len(content.encode()) > MAX_FILE:
         raise UsageError(f"{path} is larger than {MAX_FILE} bytes", "Push it with git.")
+    if any(part.lower() == ".gitmodules" for part in path.split("/")):
+        raise UsageError(
+            f"{path} names submodules", "Push it with git: the server checks it for commands (git-fsck(1))."
+        )
     return check_path(path)
 
 
