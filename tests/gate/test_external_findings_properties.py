@@ -84,6 +84,15 @@ def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[
         assert look(without(longer, lost)) is not Status.APPROVED
 
 
+@given(reported(), reported(), fields)
+@settings(max_examples=50, deadline=None)
+def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost: set[str]) -> None:
+    """So reports of people who may not accept risks can count beside that of one who may."""
+    more = replace(case, external_reports=(*case.external_reports, *without(second, lost).external_reports))
+    if look(case) is not Status.APPROVED:
+        assert look(more) is not Status.APPROVED
+
+
 @pytest.mark.parametrize(
     ("platform", "status"),
     [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
