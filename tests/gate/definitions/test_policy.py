@@ -98,6 +98,7 @@ def test_a_different_name_or_number_gives_another_digest() -> None:
         ("max_finding:\n  HIGH: 0\n", "policy.yaml:1: max_finding: unknown rule; allowed here: "),
         ("evidence: 7\n", "policy.yaml:1: evidence: the settings of a rule must be a mapping"),
         ("evidence: []\n", "policy.yaml:1: evidence: the list of settings is empty"),
+        ("evidence:\n" + "  - {}\n" * 101, "policy.yaml:1: evidence: the rule is used 101 times, at most 100"),
         ("", "policy.yaml:1: a policy is a mapping from rules to their settings; rules: "),
         ("- max_findings\n", "policy.yaml:1: a policy is a mapping"),
         ("{}", "policy.yaml:1: a policy is a mapping"),

@@ -19,6 +19,8 @@ BUILTIN = ("default", "reference-2022")
 KIND = "Policy"
 KEYS = ("kind", "name", "rules", "examples")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
+# Uses of one rule in a policy: compiling an expression takes milliseconds.
+MAX_USES = 100
 
 
 def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
@@ -183,6 +185,8 @@ def _uses(document: "Document", rule: Rule, value: Any, here: "Location") -> Ite
     if isinstance(value, list):
         if not value:
             raise document.error(here, "the list of settings is empty; remove the rule, or write {}")
+        if len(value) > MAX_USES:
+            raise document.error(here, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
         for index, item in enumerate(value):
             yield _settings(document, rule, item, (*here, index))
     else:
