@@ -1,6 +1,7 @@
 """Pipelines elsewhere ask for approvals: each is answered once, however it waits, and whatever comes first."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.identity.model import Principal
 from dockgate.shared.timestamps import format_time as text
+from dockgate.web.threads import Threads
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"
@@ -186,6 +188,38 @@ def test_polls_hold_no_threads(server: ServerSystem) -> None:
         assert time.monotonic() - begin < POLL
         may_end(server, image)
         assert {received.result()["state"] for received in answers} == {"Approved"}
+
+
+def test_a_poll_ends_when_its_client_hangs_up(server: ServerSystem) -> None:
+    server.foreign("abandoned", PlannedFindings())
+    created = ask(server, "abandoned")["approval"]["id"]
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    for path in (f"/api/v1/approvals/{created}/answer?wait={POLL}", f"/api/v1/events?after={1 << 40}&wait=60"):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            until(lambda: server.web.server_state.tasks)
+        until(lambda: not server.web.server_state.tasks)
+    assert polls(server) == 0
+
+
+def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSystem) -> None:
+    image = server.foreign("many", PlannedFindings())
+    created = ask(server, "many")["approval"]["id"]
+    usual = server.app.state.threads
+    server.app.state.threads = Threads(max_requests=8)
+
+    def poll() -> bool:
+        return server.client.get(f"/approvals/{created}/answer?wait={POLL}").status_code != 429
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(4):
+                pool.submit(until, poll)
+            until(lambda: server.client.get("/status").status_code == 429)
+            assert server.client.get("/health").status_code == 200
+            may_end(server, image)
+    finally:
+        server.app.state.threads = usual
 
 
 def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:

@@ -21,6 +21,8 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.sources.git import GitHost, http_backend
 from dockgate.delivery.sources.git_files import GitFiles
+from dockgate.server.log_format import PrintableFormatter
+from dockgate.web.git_process import GitProcesses
 
 pytestmark = pytest.mark.real
 
@@ -324,6 +326,49 @@ def test_a_push_of_an_oversized_commit_is_refused_with_its_reason_and_the_next_o
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     first = git(host.clone, "rev-parse", "HEAD").strip()
     until(lambda: first in host.started)
+
+
+def test_a_reference_with_a_name_that_is_not_utf_8_is_refused(host: Host) -> None:
+    host.name_people()
+    host.commit("one")
+    program = [b"git", b"-C", os.fsencode(host.clone), b"push", host.url(host.tokens["developer"]).encode()]
+    refused = subprocess.run([*program, b"HEAD:refs/heads/\xff"], capture_output=True, check=False)
+    assert refused.returncode
+    assert host.references() == {}
+    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:gr\u00fcn")
+    assert list(host.references()) == ["refs/heads/gr\u00fcn"]
+
+
+def test_references_that_are_not_utf_8_keep_different_names(host: Host) -> None:
+    host.name_people()
+    commit = host.commit("one")
+    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
+    for name in (b"\xfe", b"\xff"):  # such as a repository that was copied has
+        place = os.fsencode(host.gate.folder / "web.git")
+        subprocess.run([b"git", b"-C", place, b"update-ref", b"refs/heads/" + name, commit.encode()], check=True)
+    assert len(host.references()) == 3
+
+
+def test_what_a_client_sends_cannot_forge_lines_of_the_log(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    host.name_people()
+    want = b"want x\nadmin signed in\x1b[31m"
+    body = b"%04x%s0000" % (len(want) + 4, want)
+    authorization = {"Authorization": f"Bearer {host.tokens['viewer']}"}
+    slow_http.post(host.server.url + UPLOAD, content=body, headers=authorization)
+    record = until(lambda: next((each for each in caplog.records if "admin signed in" in each.getMessage()), None))
+    line = PrintableFormatter("%(message)s").format(record)
+    assert line.startswith("git http-backend /web.git/git-upload-pack: ")
+    assert line.isprintable()
+
+
+# --- clients that send slowly --------------------------------------------------------------------------------------
+
+
+def test_a_push_whose_body_takes_too_long_is_refused(host: Host) -> None:
+    host.server.app.state.git_processes = GitProcesses(push_body_seconds=0.2)
+    connection = host.send(b"0000", 1000)
+    assert connection.recv(12) == b"HTTP/1.1 408"
+    connection.close()
 
 
 # --- clients that hang up ------------------------------------------------------------------------------------------

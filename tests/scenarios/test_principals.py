@@ -16,7 +16,7 @@ from tests.store.factories import IMAGE, approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.authorization import MAX_REFUSALS, MAX_SUBJECT
+from dockgate.web.authorization import MAX_RECORDED, MAX_REFUSALS, MAX_SUBJECT
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -204,11 +204,47 @@ def test_every_changing_call_is_audited_with_its_status(people: People) -> None:
 def test_refused_calls_do_not_fill_the_audit_log(people: People) -> None:
     people.post("admin", "/principals", {"name": "vera", "roles": ["viewer"]})
     people.tokens["vera"] = people.token("vera")
-    for _ in range(MAX_REFUSALS + 5):
-        assert people.ask("vera", "POST", f"/api/v1/executions/{'x' * 20_000}/stop", {}).status_code == 403
+    path = f"/api/v1/executions/{'x' * 20_000}/stop"
+    statuses = [people.ask("vera", "POST", path, {}).status_code for _ in range(MAX_REFUSALS + 5)]
+    assert statuses == [403] * MAX_REFUSALS + [429] * 5
     entries = people.ask("security", "GET", f"/api/v1/audit?by=vera&limit={MAX_REFUSALS * 2}").json()
     assert [entry["status"] for entry in entries] == [403] * MAX_REFUSALS
     assert {len(entry["subject"]) for entry in entries} == {MAX_SUBJECT + 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/images/sha256:{:064}/scan", {"repository": "bravo/app"}, 403),  # decided by the call itself
+        ("/pipelines/none-{}/executions", None, 404),
+        ("/approvals", {"pipeline": "{}"}, 422),
+    ],
+)
+def test_calls_that_end_without_effect_do_not_fill_the_audit_log(
+    people: People, path: str, body: object, status: int
+) -> None:
+    name = f"dave-{status}"
+    roles = {"roles": [], "project_roles": [{"role": "developer", "repositories": "alpha/*"}]}
+    people.post("admin", "/principals", {"name": name, **(roles if status == 403 else {"roles": ["developer"]})})
+    people.tokens[name] = people.token(name)
+    calls = [people.ask(name, "POST", f"/api/v1{path.format(number)}", body) for number in range(MAX_REFUSALS + 5)]
+    assert [call.status_code for call in calls] == [status] * MAX_REFUSALS + [429] * 5
+    entries = people.ask("security", "GET", f"/api/v1/audit?by={name}&limit={MAX_REFUSALS * 2}").json()
+    assert len(entries) == MAX_REFUSALS
+    assert people.ask(name, "GET", "/api/v1/status").status_code == 200
+
+
+def test_sign_ins_do_not_fill_the_audit_log(people: People) -> None:
+    people.post("admin", "/principals", {"name": "sid", "roles": ["viewer"]})
+    form = {"token": people.token("sid")}
+
+    def sign_in() -> int:
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        return slow_http.post(f"{people.server.url}/signin", data=form, headers=headers).status_code
+
+    assert [sign_in() for _ in range(MAX_RECORDED + 3)] == [303] * MAX_RECORDED + [429] * 3
+    entries = people.ask("security", "GET", f"/api/v1/audit?by=sid&limit={MAX_RECORDED * 2}").json()
+    assert len(entries) == MAX_RECORDED
 
 
 def test_tokens_record_their_last_use(people: People) -> None:

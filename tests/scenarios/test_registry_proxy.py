@@ -1,7 +1,9 @@
 """The registry's proxy on the wire: no request reaches a manifest in another way than the one that is judged."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin
 
 import httpx
@@ -11,8 +13,10 @@ from tests.scenarios import slow_http
 from tests.scenarios.pull_site import Site, new_image, pull_site, refused
 
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.delivery.registry_access import PULL, PUSH
+from dockgate.delivery.registry_access import PULL, PUSH, Access
+from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import digest_of
+from dockgate.web.registry_proxy import MAX_VERDICTS, MAX_VERDICTS_EACH, RegistryNames, RegistryProxy
 
 pytestmark = pytest.mark.real
 
@@ -163,3 +167,58 @@ def test_builders_may_look_whether_they_have_pushed_an_image(site: Site) -> None
     forged = RegistryTokens(site.server.folder / "other").repository_token("gated/app", "pull,push")
     url = f"http://{site.address}/v2/gated/app/manifests/again"
     assert slow_http.head(url, headers={"Authorization": f"Bearer {forged}"}).status_code == 401
+
+
+class SlowPulls:
+    """Judges one image only when it may end, all others at once."""
+
+    def __init__(self, slow: str) -> None:
+        self._slow = slow
+        self.may_end = threading.Event()
+        self.waiting = 0
+
+    def is_gated(self, _: str) -> bool:
+        return True
+
+    def is_recorded(self, *_: str) -> bool:
+        return True
+
+    def find_objection(self, manifest: PulledManifest) -> None:
+        if manifest.digest == self._slow:
+            self.waiting += 1
+            assert self.may_end.wait(60)
+
+
+def test_a_caller_whose_pulls_take_long_leaves_verdicts_to_others(site: Site) -> None:
+    slow = site.push("gated/slow", "1", new_image("slow"))
+    site.push("gated/quick", "1", new_image("quick"))
+    pulls = SlowPulls(slow)
+    proxy = RegistryProxy(cast(RegistryPulls, pulls), site.tokens, RegistryNames(site.inside, "", site.address, "", ""))
+
+    def token(who: str) -> dict[str, str]:
+        access = [Access("repository", name, (PULL,)) for name in ("gated/slow", "gated/quick")]
+        return {"Accept": make.MANIFEST, "Authorization": f"Bearer {site.tokens.token(who, access)}"}
+
+    async def play() -> None:
+        transport = httpx.ASGITransport(proxy)
+        async with httpx.AsyncClient(transport=transport, base_url="http://registry", timeout=60) as client:
+            path = "/v2/gated/slow/manifests/1"
+            waiting = [asyncio.create_task(client.get(path, headers=token("mallory"))) for _ in range(MAX_VERDICTS * 2)]
+            while pulls.waiting < MAX_VERDICTS_EACH:
+                await asyncio.sleep(0.01)
+            assert (await client.get("/v2/gated/quick/manifests/1", headers=token("ada"))).status_code == 200
+            assert pulls.waiting == MAX_VERDICTS_EACH
+            pulls.may_end.set()
+            assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+        await proxy({"type": "lifespan"}, ended, ignored)
+
+    async def ended() -> dict[str, str]:
+        return {}
+
+    async def ignored(_: object) -> None:
+        pass
+
+    try:
+        asyncio.run(play())
+    finally:
+        pulls.may_end.set()

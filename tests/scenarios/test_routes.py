@@ -32,7 +32,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import web
 from dockgate.identity.model import PERMISSIONS, Role
-from dockgate.web.authorization import FailedAuthentications, GuardedRoute, permissions_of
+from dockgate.web.authorization import FailedAuthentications, GuardedRoute, RecentCalls, permissions_of
 
 ROUTES |= PAGES
 
@@ -132,6 +132,7 @@ class Callers:
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+        server.app.state.refused_calls = RecentCalls(1_000_000)
         made = Callers(server)
         yield made
         made.client.close()

@@ -8,15 +8,16 @@ from contextlib import AsyncExitStack
 import pytest
 from starlette.concurrency import run_in_threadpool
 
-from dockgate.shared.errors import BusyError
+from dockgate.shared.errors import BusyError, SlowBodyError
 from dockgate.web import threads as limits
-from dockgate.web.threads import Threads
+from dockgate.web.threads import Threads, Turns
 
 Run = Callable[[str, Callable[[], bool]], Awaitable[bool]]
 
 KINDS: dict[str, tuple[Callable[[Threads], Run], int, int]] = {
     "calls": (lambda threads: threads.run, limits.MAX_CALLS, limits.MAX_CALLS_EACH),
     "remote calls": (lambda threads: threads.run_remote, limits.MAX_REMOTE, limits.MAX_REMOTE_EACH),
+    "checks": (lambda threads: threads.run_check, limits.MAX_CHECKS, limits.MAX_CHECKS_EACH),
     "trials": (lambda threads: threads.run_trial, limits.MAX_TRIALS, limits.MAX_TRIALS),
 }
 
@@ -65,6 +66,88 @@ def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
                 await stack.enter_async_context(slot_of(threads, "another"))
         async with slot_of(threads, "mallory"):
             pass
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("most", "most_each"), sorted({(16, 8), *((most, each) for _, most, each in SLOTS.values())}))
+def test_a_few_principals_cannot_take_all_slots(most: int, most_each: int) -> None:
+    async def play() -> None:
+        turns = Turns(most, most_each, "answers {} calls", 0)
+        async with AsyncExitStack() as stack:
+
+            async def take_all(principal: str) -> None:
+                for _ in range(most):
+                    await stack.enter_async_context(turns.of(principal))
+
+            for principal in ("mallory", "eve", "trudy"):
+                with pytest.raises(BusyError, match="of yours"):
+                    await take_all(principal)
+            async with turns.of("ada"):
+                pass
+
+    asyncio.run(play())
+
+
+def test_a_slot_goes_to_the_next_that_may_have_it() -> None:
+    async def play() -> None:
+        turns = Turns(4, 2, "answers {} calls", 60)
+        order: list[str] = []
+
+        async def wait(principal: str) -> None:
+            async with turns.of(principal):
+                order.append(principal)
+
+        async with AsyncExitStack() as first, AsyncExitStack() as second:
+            for _ in range(2):
+                await first.enter_async_context(turns.of("mallory"))
+            await second.enter_async_context(turns.of("eve"))
+            await second.enter_async_context(turns.of("trudy"))
+            waiting = [asyncio.create_task(wait(name)) for name in ("mallory", "gone", "ada")]
+            await asyncio.sleep(0)
+            waiting[1].cancel()
+            await second.aclose()
+            await waiting[2]
+            assert order == ["ada"], "mallory has two already"
+            await first.aclose()
+            await waiting[0]
+        assert order == ["ada", "mallory"]
+        async with AsyncExitStack() as stack:  # all have been given back
+            for name in "abcd":
+                await stack.enter_async_context(turns.of(name))
+
+    asyncio.run(play())
+
+
+def test_many_requests_of_some_do_not_delay_those_of_others() -> None:
+    async def play() -> None:
+        turns = Turns(1, 1, "tries {} policies", 60)
+        order: list[str] = []
+
+        async def wait(principal: str) -> None:
+            async with turns.of(principal):
+                order.append(principal)
+                await asyncio.sleep(0)
+
+        async with turns.of("mallory"):
+            names = [*["mallory", "eve"] * 20, "ada"]
+            waiting = [asyncio.create_task(wait(name)) for name in names]
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert "ada" in order[:3]
+        assert len(order) == len(names)
+
+    asyncio.run(play())
+
+
+def test_a_body_that_takes_too_long_frees_its_slot() -> None:
+    async def play() -> None:
+        threads = Threads(wait_seconds=0.01, body_seconds=0.01)
+        for slot_of, _, most_each in SLOTS.values():
+            for _ in range(most_each + 1):
+                with pytest.raises(SlowBodyError, match=r"within 0\.01 s"):
+                    async with slot_of(threads, "mallory"):
+                        await asyncio.Event().wait()
 
     asyncio.run(play())
 

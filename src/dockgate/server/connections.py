@@ -101,8 +101,8 @@ class PatientProtocol(H11Protocol):
             min(idle, key=lambda connection: connection._since)._abort()
 
     def _is_idle(self) -> bool:
-        """Whether the connection waits for a request and is not closing."""
-        is_waiting = self._phase == "head" or self.timeout_keep_alive_task is not None
+        """Whether the connection waits for a request, or for the rest of a refused one, and is not closing."""
+        is_waiting = self._phase in ("head", "rest") or self.timeout_keep_alive_task is not None
         return is_waiting and not self.transport.is_closing()
 
     def _watch(self, phase: str) -> None:
@@ -143,7 +143,7 @@ def settings() -> dict[str, Any]:
         "http": PatientProtocol,
         "ws": "none",
         "h11_max_incomplete_event_size": MAX_HEAD,
-        "limit_concurrency": _max_connections(),
+        "limit_concurrency": max_connections(),
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -151,7 +151,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def _max_connections() -> int:
+def max_connections() -> int:
     """Half of the limit on open files, at most MAX_CONNECTIONS: what a connection starts opens files, too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)

@@ -17,15 +17,17 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
+from dockgate.server.connections import max_connections
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
 from dockgate.web import registry_endpoints
 from dockgate.web.authorization import (
+    MAX_RECORDED,
     MAX_REFUSALS,
     AuditMiddleware,
     FailedAuthentications,
-    RecentFailures,
+    RecentCalls,
     authorized_caller,
 )
 from dockgate.web.console import routes as console
@@ -33,7 +35,7 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.error_responses import add_error_schema
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
-from dockgate.web.threads import Threads
+from dockgate.web.threads import TakenSlots, Threads
 
 CLIENT_CLOSED_REQUEST = 499
 # When a client may try again what the database could not do.
@@ -108,10 +110,13 @@ def _new_app(
         app.add_middleware(RefusalMiddleware, refused=refused)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(AuditMiddleware)
+    app.add_middleware(TakenSlots)
     app.state.server = server
     app.state.failed_authentications = FailedAuthentications()
-    app.state.refused_calls = RecentFailures(MAX_REFUSALS)
-    app.state.threads = Threads()
+    app.state.refused_calls = RecentCalls(MAX_REFUSALS)
+    app.state.recorded_calls = RecentCalls(MAX_RECORDED)
+    # The other connections are for sign-ins and checks of health.
+    app.state.threads = Threads(max_requests=max_connections() * 3 // 4)
     app.state.live_changes = LiveChanges(server.store.event_log.newest, server.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _error_response)
     app.add_exception_handler(HTTPException, _http_exception_response)

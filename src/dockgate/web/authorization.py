@@ -13,7 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
-from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
+from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
 from dockgate.web.request_limits import require_storable
@@ -35,8 +35,12 @@ from dockgate.web.threads import Threads, threads_of
 API = "/api/v1"
 MAX_FAILURES = 20
 FAILURE_SECONDS = 60.0
-# Refused calls of one principal within FAILURE_SECONDS that the audit log records. Its entries are never deleted.
+# Changing calls of one principal within FAILURE_SECONDS that are answered with 4xx: each has an entry in the audit log,
+# which is never deleted.
 MAX_REFUSALS = 60
+# Sign-ins and links to verdicts of one principal within FAILURE_SECONDS. They need the permission read alone, and have
+# an entry as well.
+MAX_RECORDED = 20
 # Characters of a path in the audit log.
 MAX_SUBJECT = 300
 # Addresses or principals whose failures are counted at the same time.
@@ -57,15 +61,20 @@ _FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real
 _log = logging.getLogger(__name__)
 
 
-class RecentFailures:
-    """Counts failures of the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
+class RecentCalls:
+    """Counts calls of the last FAILURE_SECONDS by a key, such as an address, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._of: dict[str, deque[float]] = {}
 
+    def is_full(self, key: str) -> bool:
+        """Whether the limit is reached."""
+        times = self._of.get(key, ())
+        return len(times) >= self._limit and times[-self._limit] > time.monotonic() - FAILURE_SECONDS
+
     def count(self, key: str) -> bool:
-        """Count a failure, and return whether there are more than the limit now."""
+        """Count a call, and return whether there are more than the limit now."""
         now = time.monotonic()
         while len(self._of) >= MAX_KEYS and key not in self._of:
             del self._of[next(iter(self._of))]  # the oldest
@@ -82,7 +91,7 @@ class FailedAuthentications:
     """
 
     def __init__(self) -> None:
-        self._recent = RecentFailures(MAX_FAILURES)
+        self._recent = RecentCalls(MAX_FAILURES)
 
     def count(self, address: str) -> None:
         """Count a failure. Raises BusyError when there are too many."""
@@ -147,23 +156,20 @@ class RequirePermission:
     def authorize(self, request: Request) -> Caller:
         """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body.
 
-        Of the refused calls of a principal, the first MAX_REFUSALS in a minute are recorded.
+        Raises BusyError for changing calls of a principal of whom MAX_REFUSALS were refused within a minute.
         """
-        server: WebServices = request.app.state.server
         who = caller(request)
         permission = self.needed(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
-        is_audited = permission is not Permission.READ and request.method not in ("GET", "HEAD")
-        try:
-            request.scope[_CALLER] = permitted = self._permitted(request, who, permission)
-        except DeniedError:
-            refused: RecentFailures = request.app.state.refused_calls
-            is_audited = is_audited and not refused.count(who.name)
-            raise
-        finally:
-            if is_audited:
-                call = f"{request.method} {_template(request)}"
-                request.scope[_AUDITED] = begin_audit_entry(server, who, call, request.url.path)
+        if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
+            refused: RecentCalls = request.app.state.refused_calls
+            if refused.is_full(who.name):
+                raise BusyError(
+                    f"{MAX_REFUSALS} calls of {who.name} were refused within {FAILURE_SECONDS:g} seconds.",
+                    "Correct them, and retry in a minute.",
+                )
+            _begin(request, who, f"{request.method} {_template(request)}")
+        request.scope[_CALLER] = permitted = self._permitted(request, who, permission)
         return permitted
 
     def _permitted(self, request: Request, who: Caller, permission: Permission) -> Caller:
@@ -198,6 +204,8 @@ class GuardedRoute(APIRoute):
                 await threads.run_prompt(guard.authorize, request)
             begin_call(partial(describe_call, request) if audit_entry(request) else None)
             who: Caller | None = request.scope.get(_CALLER)
+            if who is not None:
+                await threads.begin(request, who.name)
             if is_json:
                 # Read here, because FastAPI turns errors of the body's limits into 400.
                 async with threads.receiving(who.name if who else ""):
@@ -244,6 +252,30 @@ def _template(request: Request) -> str:
     return path.replace(":path", "")
 
 
+@dataclass(frozen=True, slots=True)
+class _AuditedCall:
+    """A request's audit entry, and who makes the request."""
+
+    entry: str
+    by: str
+
+
+def _begin(request: Request, who: Caller, call: str) -> None:
+    """Begin the request's audit entry. `AuditMiddleware` completes it."""
+    server: WebServices = request.app.state.server
+    request.scope[_AUDITED] = _AuditedCall(begin_audit_entry(server, who, call, request.url.path), who.name)
+
+
+def require_few(request: Request, who: Caller) -> None:
+    """Count a recorded call that needs no more than the permission read. Raises BusyError if there are too many."""
+    recorded: RecentCalls = request.app.state.recorded_calls
+    if recorded.count(who.name):
+        raise BusyError(
+            f"More than {MAX_RECORDED} sign-ins or links of {who.name} within {FAILURE_SECONDS:g} seconds.",
+            "Retry in a minute.",
+        )
+
+
 def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
     token = who.token.id if who.token else ""
@@ -263,17 +295,18 @@ def authorized_caller(request: Request) -> Caller | None:
 def audit_sign_in(request: Request, who: Caller | None, detail: str = "") -> None:
     """Begin the audit entry of a sign-in, which no permission check begins. `who` is None for a refused one.
 
-    Refused ones count as failed authentications: raises BusyError when there are too many.
+    Refused ones count as failed authentications: raises BusyError when there are too many. Of those of all addresses,
+    the first MAX_REFUSALS in a minute have entries.
     """
-    server: WebServices = request.app.state.server
     if who is None:
         failed: FailedAuthentications = request.app.state.failed_authentications
         failed.count(request.client.host if request.client else "")
-    request.scope[_AUDITED] = begin_audit_entry(
-        server, who or UNKNOWN, f"{request.method} {request.url.path}", request.url.path
-    )
+        refused: RecentCalls = request.app.state.refused_calls
+        if refused.is_full(UNKNOWN.name):
+            return
+    _begin(request, who or UNKNOWN, f"{request.method} {request.url.path}")
     if detail:
-        server.store.audit.describe(request.scope[_AUDITED], detail)
+        describe_call(request, detail)
 
 
 def describe_call(request: Request, detail: str) -> None:
@@ -285,8 +318,8 @@ def describe_call(request: Request, detail: str) -> None:
 
 def audit_entry(request: Request) -> str:
     """The id of a request's audit entry, "" for none."""
-    entry: str = request.scope.get(_AUDITED, "")
-    return entry
+    call: _AuditedCall | None = request.scope.get(_AUDITED)
+    return call.entry if call else ""
 
 
 class AuditMiddleware:
@@ -297,12 +330,15 @@ class AuditMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def finish(status: int) -> None:
-            if entry := scope.pop(_AUDITED, ""):
+            call: _AuditedCall | None = scope.pop(_AUDITED, None)
+            if call is not None:
                 state = scope["app"].state
                 server: WebServices = state.server
                 threads: Threads = state.threads
+                if 400 <= status < 500 or call.by == UNKNOWN.name:
+                    state.refused_calls.count(call.by)
                 with CancelScope(shield=True):  # even if the client has gone, which cancels the response
-                    await threads.run_prompt(server.store.audit.finish, entry, status)
+                    await threads.run_prompt(server.store.audit.finish, call.entry, status)
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -4,6 +4,7 @@ The required permission depends only on path and method. Git never gets the requ
 the call is rebuilt from the route.
 """
 
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_en
 from dockgate.web.git_body import MAX_NEGOTIATION, inflated, require_plain, spool
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, requested_updates
+from dockgate.web.threads import receiving_within
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
@@ -68,16 +70,18 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     processes = _processes(request)
     call = _post(repository, RECEIVE, request)
     by, token = (who.name, who.token.id) if who.token else ("", "")
-    async with processes.receiving(who.name):
+    async with AsyncExitStack() as received:
+        await received.enter_async_context(processes.receiving(who.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
-        body = await spool(request.stream(), server.scratch, server.push_limit, advice)
+        async with receiving_within(processes.push_body_seconds, "Push in smaller parts."):
+            body = await spool(request.stream(), server.scratch, server.push_limit, advice)
         try:
-            updates = await run_in_threadpool(requested_updates, body)
+            updates = await requested_updates(body)
             push = Push(server, processes, call, body, updates, by, token, audit_entry(request))
         except BaseException:
             body.close()
             raise
-    processes.keep_running(push.run())
+        processes.keep_running(push.run(received.pop_all()))
     return PushResponse(push)
 
 

@@ -11,8 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import SlowBodyError
-from dockgate.web.threads import Turns, turn
+from dockgate.web.threads import Turns, receiving_within, turn
 
 # Concurrent fetches: in total, per principal.
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
@@ -23,8 +22,8 @@ MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
 MAX_PUSHES, MAX_PUSHES_EACH = 8, 4
 # Seconds that a request waits for a slot.
 WAIT_SECONDS = 60.0
-# Seconds that the body of a fetch may take, usually some kilobytes: it has a slot meanwhile.
-BODY_SECONDS = 60.0
+# Seconds that the body of a fetch may take, usually some kilobytes: it has a slot meanwhile. And that of a push.
+BODY_SECONDS, PUSH_BODY_SECONDS = 60.0, 3600.0
 # Seconds that a git process may run.
 GIT_SECONDS = 1800.0
 
@@ -58,9 +57,11 @@ class GitProcesses:
         wait_seconds: float = WAIT_SECONDS,
         git_seconds: float = GIT_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        push_body_seconds: float = PUSH_BODY_SECONDS,
     ) -> None:
         self.git_seconds = git_seconds
         self.body_seconds = body_seconds
+        self.push_body_seconds = push_body_seconds
         self._wait_seconds = wait_seconds
         self._fetches = Turns(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
         self._receiving = Turns(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
@@ -121,15 +122,9 @@ class FetchResponse(Response):
                 await self._answer(body, scope, receive, send)
 
     async def _body(self, spooled: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
-        seconds = self._processes.body_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return await spooled()
-        except TimeoutError:
-            raise SlowBodyError(
-                f"The request body did not arrive within {seconds:g} s.",
-                "Retry over a faster connection, or fetch fewer references at a time.",
-            ) from None
+        advice = "Retry over a faster connection, or fetch fewer references at a time."
+        async with receiving_within(self._processes.body_seconds, advice):
+            return await spooled()
 
     async def _answer(self, body: IO[bytes] | None, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import IO
 
@@ -42,17 +42,22 @@ _SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
 _log = logging.getLogger(__name__)
 
 
-def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
+async def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     """The reference updates that a push requests (gitprotocol-pack(5), "Reference Update Request").
 
-    Rewinds the file. Raises UsageError for unknown commands, such as signed pushes, and for too many.
+    Reads the file in a thread, and rewinds it. Raises UsageError for unknown commands, such as signed pushes, for too
+    many, and for names that are not UTF-8.
     """
+    return await run_in_threadpool(_read_updates, body)
+
+
+def _read_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     updates = []
     shallow = 0
     try:
         while (line := _packet(body)) is not None:
             if match := _COMMAND.fullmatch(line):
-                old, new, ref = (part.decode("utf-8", "backslashreplace") for part in match.groups())
+                old, new, ref = map(_text, match.groups())
                 updates.append(RefUpdate(ref, old, new))
             elif _SHALLOW.fullmatch(line):
                 shallow += 1
@@ -68,6 +73,14 @@ def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     finally:
         body.seek(0)
     return tuple(updates)
+
+
+def _text(part: bytes) -> str:
+    """A part of a command. Names that are not UTF-8 would be written, and compared, in several ways."""
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"The name of the reference {part!r} is not UTF-8.", "Rename the branch, then push.") from None
 
 
 def _packet(body: IO[bytes]) -> bytes | None:
@@ -121,12 +134,17 @@ class Push:
             if isinstance(item, bytes) and item:
                 yield item
 
-    async def run(self) -> None:
-        """Run git with the body, then record the updates. Never raises: errors are part of the response."""
+    async def run(self, received: AbstractAsyncContextManager[object]) -> None:
+        """Run git with the body, then record the updates. Never raises: errors are part of the response.
+
+        `received` is the slot of the body. It is given back when git's turn comes: a body that waits for it counts.
+        """
         repository = self.call.repository
         try:
             with self.body:
-                async with self.processes.pushing(repository, self.by):
+                async with AsyncExitStack() as turn:
+                    async with received:
+                        await turn.enter_async_context(self.processes.pushing(repository, self.by))
                     end = await self._receive()
             if self._accepts_messages and end == END:
                 self._answer.put_nowait(await self._messages())

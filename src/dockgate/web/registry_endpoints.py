@@ -91,8 +91,11 @@ async def _accept_event(request: Request, server: WebServices, threads: Threads,
     header = request.headers.get("authorization", "")
     notifications = server.registry_notifications
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
-    body = await request.body()
-    # May call another registry to resolve a tag. The name cannot clash: no principal's name has a "/".
+    sender = f"{form}/{registry}"  # cannot clash: no principal's name has a "/"
+    await threads.begin(request, sender)
+    async with threads.receiving(sender):
+        body = await request.body()
+    # May call another registry to resolve a tag.
     run = threads.run_remote if registry else threads.run
-    await run(f"{form}/{registry}", notifications.receive, form, registry, header, body)
+    await run(sender, notifications.receive, form, registry, header, body)
     return Response(status_code=202)

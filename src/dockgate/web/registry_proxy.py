@@ -12,6 +12,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,15 +26,19 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
+from dockgate.server.connections import max_connections
 from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import digest_of, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.request_limits import refuse_ambiguous
+from dockgate.web.threads import Turns
 
 # Bytes of a manifest; the registry stores none that is larger.
 MANIFEST_LIMIT = 4 << 20
-# Verdicts made at the same time, and seconds until one has to be there.
-MAX_VERDICTS, VERDICT_SECONDS = 4, 30.0
+# Manifests in memory, to be judged or sent: in total, of one caller.
+MAX_MANIFESTS, MAX_MANIFESTS_EACH = 64, 16
+# Verdicts made at the same time: in total, for one caller. And seconds until one has to be there.
+MAX_VERDICTS, MAX_VERDICTS_EACH, VERDICT_SECONDS = 4, 2, 30.0
 # Seconds. The registry may assemble a large upload in S3 before it answers.
 _TIMEOUTS = {"connect": 5.0, "read": 900.0, "write": 60.0, "pool": 30.0}
 _RETRY_SECONDS = 5
@@ -91,7 +96,12 @@ class RegistryProxy:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
         self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._questions = CapacityLimiter(16)
-        self._verdicts = CapacityLimiter(MAX_VERDICTS)
+        most = max_connections() * 3 // 4
+        self._requests = Turns(most, most // 2, "answers {} requests", 0)
+        self._manifests = Turns(MAX_MANIFESTS, MAX_MANIFESTS_EACH, "reads {} manifests", VERDICT_SECONDS)
+        self._verdicts = Turns(MAX_VERDICTS, MAX_VERDICTS_EACH, "judges {} images", VERDICT_SECONDS)
+        self._threads = CapacityLimiter(MAX_VERDICTS)
+        self._judging: set[asyncio.Task[str | None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,12 +111,18 @@ class RegistryProxy:
             await self._registry.aclose()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        request = Request(scope, receive)
+        async with AsyncExitStack() as taken:
+            await self._respond(Request(scope, receive), taken, send)
+
+    async def _respond(self, request: Request, taken: AsyncExitStack, send: Send) -> None:
+        """Answer. `taken` is closed after the response."""
         try:
             refusal = refuse_ambiguous(request)
             if refusal is not None:
                 refusal.headers["Connection"] = "close"  # where its body ends is not sure
-            response = refusal or await self._answer(request)
+            if refusal is None:
+                await taken.enter_async_context(self._requests.of(self._caller(request)))
+            response = refusal or await self._answer(request, taken)
         except ClientDisconnect:
             return
         except ConflictError as error:
@@ -120,9 +136,9 @@ class RegistryProxy:
         except Exception as error:
             _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
             response = _error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
-        await response(scope, receive, send)
+        await response(request.scope, request.receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, taken: AsyncExitStack) -> Response:
         path = _path(request)
         call, match = next(
             ((call, parsed) for call, (pattern, _) in _CALLS.items() if (parsed := pattern.fullmatch(path))), ("", None)
@@ -134,6 +150,7 @@ class RegistryProxy:
         if call == "manifest" and request.method in ("GET", "HEAD"):
             is_gated = partial(self._pulls.is_gated, match["name"])
             if await to_thread.run_sync(is_gated, limiter=self._questions):
+                await taken.enter_async_context(self._manifests.of(self._caller(request)))
                 return await self._gated_manifest(request, path, match["name"], match["reference"])
         query = request.scope["query_string"] if call in _WITH_QUERY else b""
         headers, body = _body(request)
@@ -167,9 +184,9 @@ class RegistryProxy:
             # Builders look whether they have pushed it already. They get no content.
             return Response(None, 200, headers | {"Content-Length": str(len(data))})
         manifest = PulledManifest(name, reference, digest, data)
-        objection = await self._judge(manifest)
+        by = self._caller(request)
+        objection = await self._judge(manifest, by)
         if objection is not None:
-            by = self._tokens.read_subject(_bearer_token(request)) or "unknown"
             record = partial(self._pulls.record_refusal, manifest, by, objection)
             await to_thread.run_sync(record, limiter=self._questions)
             return self._denied(name, digest, objection)
@@ -181,13 +198,28 @@ class RegistryProxy:
         if is_digest(digest) and not self._pulls.is_recorded(name, digest):
             await to_thread.run_sync(partial(self._pulls.record, name, digest), limiter=self._questions)
 
-    async def _judge(self, manifest: PulledManifest) -> str | None:
+    async def _judge(self, manifest: PulledManifest, by: str) -> str | None:
+        async def judge() -> str | None:
+            async with self._verdicts.of(by):  # until its thread ends, even if the client has gone
+                return await to_thread.run_sync(partial(self._pulls.find_objection, manifest), limiter=self._threads)
+
+        task = asyncio.create_task(judge())
+        self._judging.add(task)
+        task.add_done_callback(self._forget)
         try:
             async with asyncio.timeout(VERDICT_SECONDS):
-                find = partial(self._pulls.find_objection, manifest)
-                return await to_thread.run_sync(find, limiter=self._verdicts, abandon_on_cancel=True)
+                return await asyncio.shield(task)
         except TimeoutError:
             raise BusyError(f"{manifest.digest} could not be judged in time", "Retry in a minute.") from None
+
+    def _forget(self, task: asyncio.Task[str | None]) -> None:
+        self._judging.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # who waits for it reports it, too
+            _log.info("judging for a pull failed: %s", error)
+
+    def _caller(self, request: Request) -> str:
+        """Whom the request's token was issued to, "unknown" without one."""
+        return self._tokens.read_subject(_bearer_token(request)) or "unknown"
 
     def _denied(self, name: str, digest: str, objection: str) -> Response:
         image = f"{self._names.public_address}/{name}@{digest}"

@@ -4,16 +4,17 @@ Calls wait for a slot in the event loop for a short time, without holding a thre
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dockgate.shared.errors import BusyError
+from dockgate.shared.errors import BusyError, SlowBodyError
 
 # Threads for quick work that every call needs: authentication, registry tokens, the audit log.
 MAX_PROMPT = 40
@@ -23,19 +24,28 @@ MAX_CALLS, MAX_CALLS_EACH = 40, 20
 MAX_REMOTE, MAX_REMOTE_EACH = 32, 8
 # Concurrent policy trials.
 MAX_TRIALS = 1
+# Concurrent checks of documents that are being typed: in total, per principal.
+MAX_CHECKS, MAX_CHECKS_EACH = 4, 1
 # Bodies in memory that clients are sending: in total, per principal.
 MAX_BODIES, MAX_BODIES_EACH = 64, 8
 # The same for forms that need no session: in total, per address; and seconds that one waits.
 MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, OPEN_FORM_WAIT_SECONDS = 32, 4, 1.0
 # Seconds that a call waits for a slot.
 WAIT_SECONDS = 10.0
+# Seconds that a body in memory may take, however steadily it comes; of a form that needs no session.
+BODY_SECONDS, OPEN_FORM_SECONDS = 300.0, 30.0
+# Requests of callers at the same time, unless the application has another limit: those that wait for an event or a
+# slot, and those whose clients read slowly.
+MAX_REQUESTS = 750
+# The key, in a request's scope, of what is given back after its response.
+_TAKEN = "dockgate.taken"
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @asynccontextmanager
-async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy: str) -> AsyncIterator[None]:
+async def turn(lock: asyncio.Lock, wait_seconds: float, busy: str) -> AsyncIterator[None]:
     """Hold the lock. Raises BusyError with the message `busy` after `wait_seconds`."""
     try:
         async with asyncio.timeout(wait_seconds):
@@ -48,13 +58,32 @@ async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy
         lock.release()
 
 
+@asynccontextmanager
+async def receiving_within(seconds: float, advice: str = "Retry over a faster connection.") -> AsyncIterator[None]:
+    """Receive a body. Raises SlowBodyError with the advice after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise SlowBodyError(f"The request body did not arrive within {seconds:g} s.", advice) from None
+
+
 class Turns:
-    """Slots for concurrent work, in total and per principal. `work`: such as "answers {} fetches"."""
+    """Slots for concurrent work, in total and per principal. `work`: such as "answers {} fetches".
+
+    A principal gets a further slot only while more are free than it has: each next one gets half of what the others
+    left, so that a few principals cannot take all. Of those who wait, the one with the fewest slots comes first, then
+    the one whose last turn is longest ago: many requests of one do not delay those of others.
+    """
 
     def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
-        self._all = asyncio.Semaphore(most)
-        self._each: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most_each))
-        self._users: Counter[str] = Counter()
+        self._free = most
+        self._used: Counter[str] = Counter()
+        # Who waits, in the order of their arrival.
+        self._waiting: dict[asyncio.Future[None], str] = {}
+        # The number of the last slot that each principal got, of those who have one or wait.
+        self._last: dict[str, int] = {}
+        self._count = 0
         self._work = work
         self._most_each = most_each
         self._wait_seconds = wait_seconds
@@ -62,33 +91,89 @@ class Turns:
     @asynccontextmanager
     async def of(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for this principal. Raises BusyError."""
-        own = f"The server already {self._work.format(self._most_each)} of yours."
-        self._users[principal] += 1
+        if self._may_take(principal):
+            self._take(principal)
+        else:
+            await self._wait(principal)
         try:
-            async with (
-                turn(self._each[principal], self._wait_seconds, own),
-                turn(self._all, self._wait_seconds, f"The server {self._work.format('too many')} at once."),
-            ):
-                yield
+            yield
         finally:
-            self._users[principal] -= 1
-            if not self._users[principal]:  # else names that clients choose would add up
-                del self._users[principal], self._each[principal]
+            self._give_back(principal)
+
+    async def _wait(self, principal: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = principal
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # it got the slot in the same moment
+                self._give_back(principal)
+            if isinstance(error, TimeoutError):
+                raise self._refusal(principal) from None
+            raise
+        finally:
+            del self._waiting[turn]
+            self._forget(principal)
+
+    def _may_take(self, principal: str) -> bool:
+        return self._used[principal] < min(self._most_each, self._free)
+
+    def _take(self, principal: str) -> None:
+        self._used[principal] += 1
+        self._free -= 1
+        self._count += 1
+        self._last[principal] = self._count
+
+    def _give_back(self, principal: str) -> None:
+        self._free += 1
+        self._used[principal] -= 1
+        while ready := [turn for turn, name in self._waiting.items() if not turn.done() and self._may_take(name)]:
+            turn = min(ready, key=self._rank)
+            self._take(self._waiting[turn])
+            turn.set_result(None)
+        self._forget(principal)
+
+    def _rank(self, turn: "asyncio.Future[None]") -> tuple[int, int]:
+        name = self._waiting[turn]
+        return self._used[name], self._last.get(name, 0)
+
+    def _forget(self, principal: str) -> None:
+        """Drop what is known of a principal without slots and turns: clients choose some of the names."""
+        if not self._used[principal] and principal not in self._waiting.values():
+            self._used.pop(principal, None)
+            self._last.pop(principal, None)
+
+    def _refusal(self, principal: str) -> BusyError:
+        if used := self._used[principal]:
+            return BusyError(f"The server already {self._work.format(used)} of yours.", "Retry in a minute.")
+        return BusyError(f"The server {self._work.format('too many')} at once.", "Retry in a minute.")
 
 
 class Threads:
-    """The threads of an application's calls. Use in one event loop only."""
+    """The threads of an application's calls, and other slots. Use in one event loop only.
 
-    def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
+    Callers together have `max_requests` requests at the same time, half of them one caller.
+    """
+
+    def __init__(
+        self,
+        wait_seconds: float = WAIT_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+        max_requests: int = MAX_REQUESTS,
+    ) -> None:
+        self._body_seconds = body_seconds
         self._prompt = CapacityLimiter(MAX_PROMPT)
-        self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS)
+        self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS + MAX_CHECKS)
         self._calls = Turns(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
         self._remote_calls = Turns(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
+        self._checks = Turns(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
         self._trials = Turns(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
         self._bodies = Turns(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
         self._open_forms = Turns(
             MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
         )
+        self._requests = Turns(max_requests, max_requests // 2, "answers {} requests", 0)
 
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run quick work, without a limit per principal."""
@@ -98,13 +183,22 @@ class Threads:
         """Take a slot of the shared threads. Raises BusyError."""
         return self._calls.of(principal)
 
-    def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """Take a slot for a body that is read into memory. Raises BusyError."""
-        return self._bodies.of(principal)
+    @asynccontextmanager
+    async def receiving(self, principal: str) -> AsyncIterator[None]:
+        """Take a slot for a body that is read into memory. Raises BusyError, SlowBodyError."""
+        async with self._bodies.of(principal), receiving_within(self._body_seconds):
+            yield
 
-    def receiving_open_form(self, address: str) -> AbstractAsyncContextManager[None]:
-        """Take a slot for a form that needs no session, of a client at this address. Raises BusyError."""
-        return self._open_forms.of(address)
+    @asynccontextmanager
+    async def receiving_open_form(self, address: str) -> AsyncIterator[None]:
+        """Take a slot for a form that needs no session, by the client's address. Raises BusyError, SlowBodyError."""
+        async with self._open_forms.of(address), receiving_within(min(self._body_seconds, OPEN_FORM_SECONDS)):
+            yield
+
+    async def begin(self, request: Request, principal: str) -> None:
+        """Count a request of this principal until its response is complete. Raises BusyError if there are too many."""
+        taken: AsyncExitStack = request.scope[_TAKEN]
+        await taken.enter_async_context(self._requests.of(principal))
 
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that needs only the processor or the store. Raises BusyError."""
@@ -116,10 +210,27 @@ class Threads:
         async with self._remote_calls.of(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
+    async def run_check(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Check a document. Raises BusyError."""
+        async with self._checks.of(principal):
+            return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
+
     async def run_trial(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a trial of a policy. Raises BusyError."""
         async with self._trials.of(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
+
+
+class TakenSlots:
+    """Middleware that gives back what a request has taken (`Threads.begin`), after its response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as taken:
+            scope[_TAKEN] = taken
+            await self._app(scope, receive, send)
 
 
 async def threads_of(request: Request) -> Threads:

@@ -1,6 +1,7 @@
 """Repositories that Dockgate hosts: bare git repositories, one folder each, used through the git CLI."""
 
 import asyncio
+import logging
 import os
 import re
 import shlex
@@ -23,6 +24,8 @@ from dockgate.shared.files import replace_file
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHUNK = 64 * 1024
+# Bytes of git's error output that are logged.
+_MAX_ERROR = 1000
 # Git's placeholder for the character between the fields of one commit.
 _BETWEEN = "%x1f"
 
@@ -32,6 +35,8 @@ _ATTRIBUTES = "* -export-ignore -export-subst\n"
 
 # Bytes of the archive of one commit.
 MAX_ARCHIVE = 4 << 30
+
+_log = logging.getLogger(__name__)
 
 
 class GitHost:
@@ -168,10 +173,17 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
     """Yield the answer's head, then its body in chunks. The child ends when the generator is closed or deleted."""
     stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *command("http-backend"), stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        *command("http-backend"),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
     )
-    output = process.stdout
+    output, errors = process.stdout, process.stderr
     assert output is not None  # noqa: S101 - it is a pipe
+    assert errors is not None  # noqa: S101 - as well
+    logging_errors = asyncio.create_task(_log_errors(environment["PATH_INFO"], errors))
     try:
         try:
             yield await output.readuntil(b"\r\n\r\n")
@@ -185,6 +197,17 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # the commands it has started too
             await process.wait()
+        await asyncio.wait([logging_errors], timeout=1)
+        logging_errors.cancel()
+
+
+async def _log_errors(path: str, errors: asyncio.StreamReader) -> None:
+    """Log the beginning of git's error output, which repeats text of the client, on one line."""
+    first = await errors.read(_MAX_ERROR)
+    while await errors.read(_CHUNK):
+        pass
+    if first.strip():
+        _log.warning("git http-backend %s: %s", path, first.decode(errors="backslashreplace").strip())
 
 
 def _hooks(folder: Path) -> Path:

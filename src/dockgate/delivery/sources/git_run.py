@@ -79,7 +79,8 @@ def run(
         if output:
             return ""
         stdout.seek(0)
-        return stdout.read().decode(errors="replace")
+        # Different bytes stay different: two references must not get one name.
+        return stdout.read().decode(errors="backslashreplace")
 
 
 def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], object]) -> bytes:

@@ -1,10 +1,9 @@
 """Approval requests of external pipelines, answered by a webhook or by long polling."""
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import Header, Query
+from fastapi import Header, Query, Request
 from pydantic import Field
 
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest
@@ -18,6 +17,7 @@ from dockgate.shared.references import RepositoryReference, repository_in
 from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, api_router, checks_token_limits
 from dockgate.web.api.approvals import ApprovalView, require_reach, view
 from dockgate.web.api.deploys import visible_services
+from dockgate.web.long_polls import wait_for
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 120
@@ -116,6 +116,7 @@ def _request_approval(
 @checks_token_limits
 async def wait_for_decision(
     approval_id: str,
+    request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
     who: Reader,
@@ -126,11 +127,7 @@ async def wait_for_decision(
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         require_reach(who, approval)
         if approval.state is ApprovalState.WAITING and wait:
-            try:
-                async with asyncio.timeout(wait):
-                    await settled.wait()
-            except TimeoutError:
-                pass
+            await wait_for(request, settled.wait(), wait)
             approval = await threads.run_prompt(server.store.approvals.get, approval_id)
     return view(approval)
 

@@ -4,12 +4,13 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.events import EventPage
 from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, api_router, checks_token_limits
+from dockgate.web.long_polls import wait_for
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 60
@@ -22,6 +23,7 @@ router = api_router()
 @router.get("/events")
 @checks_token_limits
 async def events(
+    request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
     who: Reader,
@@ -39,8 +41,8 @@ async def events(
         if page.events or time.monotonic() >= end:
             return page
         position = page.after
-        if not page.has_more:
-            await asyncio.sleep(POLL_SECONDS)
+        if not page.has_more and not await wait_for(request, asyncio.sleep(POLL_SECONDS), MAX_WAIT_SECONDS):
+            return page  # the client has gone
 
 
 @router.get("/events/schemas")

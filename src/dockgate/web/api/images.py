@@ -27,7 +27,7 @@ from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.authorization import begin_audit_entry
+from dockgate.web.authorization import begin_audit_entry, require_few
 
 router = api.api_router()
 
@@ -321,6 +321,7 @@ def link(
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
     _recorded(digest, who, server)
+    require_few(request, who)
     url, expires_at = server.verdict_links.link(digest, body.days)
     entry = begin_audit_entry(server, who, "POST /api/v1/verdicts/{digest}/link", request.url.path)
     server.store.audit.finish(entry, 201)

@@ -53,9 +53,12 @@ def difference(before: str, after: str) -> list[str]:
 
 
 @router.post("/definitions/check")
-def check(request: Request, who: api.Reader, server: api.ServerDependency, fields: Form) -> HTMLResponse:
+async def check(
+    request: Request, who: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+) -> HTMLResponse:
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
-    result = check_text(server, fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document")
+    arguments = fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document"
+    result = await threads.run_check(who.name, check_text, server, *arguments)
     return render(request, who, "_check.html", result=result)
 
 

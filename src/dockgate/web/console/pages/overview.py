@@ -12,6 +12,7 @@ from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
+from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
@@ -28,6 +29,8 @@ from dockgate.web.console.visits import LONGEST, VISIT_COOKIE, visit_at
 WAIVER_DAYS = 7
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
+# Subjects that a live page follows.
+MAX_SUBJECTS = 20
 
 router = page_router()
 
@@ -97,6 +100,8 @@ async def live(
     """Say when something changes whose subject begins with one of these (separated by commas)."""
     changes: LiveChanges = request.app.state.live_changes
     subjects = tuple(filter(None, subject.split(",")))
+    if len(subjects) > MAX_SUBJECTS:  # each is compared with each event
+        raise UsageError(f"More than {MAX_SUBJECTS} subjects.", "Leave them out, for all events.")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(changes.stream(who, subjects, threads), media_type="text/event-stream", headers=headers)
 

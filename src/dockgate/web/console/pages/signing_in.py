@@ -17,7 +17,7 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.web import api
-from dockgate.web.authorization import audit_sign_in
+from dockgate.web.authorization import audit_sign_in, require_few
 from dockgate.web.browser_sessions import (
     clear_session,
     clear_sign_in,
@@ -66,6 +66,7 @@ async def sign_in(
     """Start a session with a token."""
     to = own_path(fields.get("to", "/"))
     try:
+        require_few(request, await threads.run_prompt(server.people.authenticate, fields.get("token", "")))
         secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
