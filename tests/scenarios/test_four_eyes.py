@@ -316,3 +316,29 @@ def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> Non
     refused = eyes.call("ben", f"/approvals/{approval}/override", body)
     assert (refused.status_code, "ben pushed the image" in refused.json()["error"]) == (403, True)
     eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("pushes", "reason"),
+    [
+        # Under a tag of attached documents it is not recorded as an image.
+        ([("outside/app", "sha256-" + "a" * 64 + ".sig", "ben")], "nothing says who pushed the image"),
+        ([("outside/app", "1", "")], "nothing says who pushed the image"),
+        ([("outside/first", "1", "ben"), ("outside/app", "1", "ann")], "ben pushed the image"),
+    ],
+    ids=["attachment", "unknown", "copied"],
+)
+def test_a_pusher_cannot_hide_and_override(
+    eyes: FourEyes, request: pytest.FixtureRequest, pushes: list[tuple[str, str, str]], reason: str
+) -> None:
+    name = f"hidden-{request.node.callspec.id}"
+    image = eyes.server.foreign(name, PlannedFindings({"CRITICAL": 1}))
+    eyes.server.scan_may_end[image].set()
+    for number, (repository, tag, by) in enumerate(pushes):
+        eyes.server.use_cases.registry_pushes.record(f"{name}-{number}", repository, image, tag, by)
+    reference = f"{eyes.server.registry.address}/outside/app@{image}"
+    question = {"pipeline": "shop", "stage": "gate", "execution": name, "image": reference}
+    approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
+    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    refused = eyes.call("ben", f"/approvals/{approval}/override", {"reason": "no", "until": "2999-01-01"})
+    assert (refused.status_code, reason in refused.json()["error"]) == (403, True)

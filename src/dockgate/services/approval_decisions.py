@@ -25,6 +25,7 @@ from dockgate.services.isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
+from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.approvals import Approvals
 from dockgate.store.records import WaiverRecord
@@ -194,8 +195,12 @@ class ApprovalDecisions:
         if approval.action is None:
             if approval.asked_by == principal.name:
                 return f"{principal.name} asked for the approval"
-            is_pusher = principal.name in self.store.images.pushers(approval.repository, approval.image)
-            return f"{principal.name} pushed the image" if is_pusher else None
+            if principal.name in self.store.images.all_pushers(approval.image):  # also before it was copied there
+                return f"{principal.name} pushed the image"
+            is_own = RepositoryReference.parse(approval.repository).is_own
+            if is_own and not any(self.store.images.pushers(approval.repository, approval.image)):
+                return "nothing says who pushed the image"  # such as one under a tag of attached documents
+            return None
         if approval.approvers is not None and not approval.approvers.exclude_committer:
             return None
         if is_contributor(principal, approval.committers):

@@ -53,6 +53,12 @@ _PUSHERS = (
     .distinct()
     .order_by(pushed_images.c.pushed_by)
 )
+_ALL_PUSHERS = (
+    select(pushed_images.c.pushed_by)
+    .where(pushed_images.c.digest == bindparam("digest"))
+    .distinct()
+    .order_by(pushed_images.c.pushed_by)
+)
 _TAGGED = (
     select(pushed_images.c.digest)
     .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
@@ -108,6 +114,11 @@ class Images:
         """Who pushed the digest to this repository, under any tag; "" stands for an unknown pusher."""
         with self._database.read() as connection:
             return list(connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}))
+
+    def all_pushers(self, digest: str) -> Sequence[str]:
+        """Who pushed the digest to any repository; "" stands for an unknown pusher."""
+        with self._database.read() as connection:
+            return list(connection.scalars(_ALL_PUSHERS, {"digest": digest}))
 
     def tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""

@@ -24,6 +24,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         401: "Authentication required: no valid token.",
         403: "Permission denied: the caller lacks the permission, or the token is limited.",
         404: "Not found.",
+        408: "The body did not arrive in time.",
         409: "The present state does not allow it.",
         412: "It has changed since the client read it.",
         413: "The body is too large.",
