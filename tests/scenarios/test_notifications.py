@@ -19,8 +19,10 @@ from dockgate.events.rule import TargetType
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.identity.model import LOCAL
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
+from dockgate.store.records import OutboxKind
 
 
 class Queue(MemoryEventTarget):
@@ -273,6 +275,37 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
     assert server.client.delete("/targets/shown").status_code == 200
     assert server.client.get("/targets/shown").status_code == 404
     assert server.client.post("/targets/nowhere/test").status_code == 404
+
+
+def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    documents, dispatcher = system.server.documents, system.use_cases.event_dispatcher
+    arn = "arn:aws:sqs:eu-west-1:123456789012:team"
+    due = f"{system.clock() + timedelta(hours=1):%H:%M}"
+    target = {"kind": "Target", "name": "team", "type": "sqs", "arn": arn, "summary": due}
+    documents.apply(json.dumps(target), "t", LOCAL)
+    rule = {"kind": "Rule", "name": "r", "pattern": {"detail-type": ["kind.ahead"]}}
+    documents.apply(json.dumps({**rule, "targets": [{"name": "team", "group": "1s"}]}), "t", LOCAL)
+
+    def sent() -> list[str]:
+        """The kinds of messages, oldest first."""
+        entries = system.store.outbox.entries(OutboxKind.EVENT)
+        return sorted(entry.payload["body"]["detail-type"] for entry in entries)
+
+    try:
+        system.clock.ahead += timedelta(days=400)
+        system.happens("kind.ahead")
+        dispatcher.run()
+        assert sent() == ["summary.daily"]
+        system.clock.ahead -= timedelta(days=400)
+        dispatcher.run()
+        assert sent() == ["kind.ahead", "summary.daily", "summary.daily"]
+        system.clock.ahead += timedelta(days=1)
+        dispatcher.run()
+        dispatcher.run()
+        assert sent() == ["kind.ahead", "summary.daily", "summary.daily", "summary.daily"]
+    finally:
+        system.store.close()
 
 
 def test_an_error_that_nobody_expects_shows_nothing_of_a_target(

@@ -230,6 +230,21 @@ def test_a_failing_service_does_not_block_the_others(aws: Account) -> None:
     assert running.deadline() is not None
 
 
+def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aws: Account) -> None:
+    running = Running(aws)
+    running.finds()
+    images = [f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}" for image in (digest_of(5), IMAGE)]
+    containers = [{"name": f"c{at}", "image": image, "memory": 64} for at, image in enumerate(images)]
+    ecs = aws.client("ecs")
+    ecs.register_task_definition(family="web", containerDefinitions=containers)
+    ecs.update_service(cluster="c", service="web", taskDefinition="web")
+    aws.scanned(digest_of(5))
+    aws.inspector.findings[digest_of(5)] = [{"status": "ACTIVE"}]  # half a record
+    with pytest.raises(KeyError):
+        running.handlers.sweep(CLOCK)
+    assert running.deadline() is not None
+
+
 def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
     """Its findings are closed, which says nothing."""
     running = Running(aws)

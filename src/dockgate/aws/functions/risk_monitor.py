@@ -38,10 +38,10 @@ class RiskMonitor:
     def renew(self, only: Collection[str] = ()) -> None:
         """Re-evaluate what the services run; with `only`, just these digests and the indexes that contain them.
 
-        Then ECS is queried only about services that ran one of them at the last sweep. A failing service does not block
-        the others: the first fault is raised at the end.
+        Then ECS is queried only about services that ran one of them at the last sweep. A failing service or image does
+        not block the others: the first fault is raised at the end.
         """
-        fault: Exception | None = None
+        faults: list[Exception] = []
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
@@ -49,13 +49,20 @@ class RiskMonitor:
                     continue
                 images = self._images(service)
                 self.waits.runs(name, {digest for _, digest in images})
-                for repository, digest in images:
-                    self._renew(name, repository, digest, only)
             except Exception as error:
-                self.tell("ServiceFailed", service=name, error=f"{type(error).__name__}: {error}")
-                fault = fault or error
-        if fault is not None:
-            raise fault
+                self._note(name, error, faults)
+                continue
+            for repository, digest in images:
+                try:
+                    self._renew(name, repository, digest, only)
+                except Exception as error:
+                    self._note(name, error, faults)
+        if faults:
+            raise faults[0]
+
+    def _note(self, service: str, error: Exception, faults: list[Exception]) -> None:
+        self.tell("ServiceFailed", service=service, error=f"{type(error).__name__}: {error}")
+        faults.append(error)
 
     def _may_run(self, service: str, digests: Collection[str]) -> bool:
         """Whether the service ran one of these, or an index of one, at the last sweep.

@@ -1,0 +1,34 @@
+"""Work through many items: one that fails keeps no other from being done."""
+
+import pytest
+
+from dockgate.services.isolation import STORE_FAILURES, for_each
+from dockgate.shared.errors import StoreError, UsageError
+
+
+def test_every_item_is_tried_and_the_first_error_is_raised(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[int] = []
+
+    def act(item: int) -> None:
+        if item in (1, 3):
+            raise UsageError(f"{item} is odd")
+        done.append(item)
+
+    with pytest.raises(UsageError, match="1 is odd") as caught:
+        for_each(range(5), act, lambda item: f"item {item}")
+    assert done == [0, 2, 4]
+    assert caught.value.__notes__ == ["(of item 1)"]
+    assert "item 3 failed: 3 is odd" in caplog.text
+
+
+def test_a_database_that_is_away_is_not_asked_for_every_item() -> None:
+    tried: list[int] = []
+
+    def act(item: int) -> None:
+        tried.append(item)
+        if item:
+            raise StoreError("it does not answer", "Wait.")
+
+    with pytest.raises(StoreError):
+        for_each(range(100), act)
+    assert len(tried) == STORE_FAILURES + 1
