@@ -37,6 +37,11 @@ ROUTES = {
     f"GET {V}/gc": Row(ADMINISTER),
     f"POST {V}/gc": Row(ADMINISTER),
     f"POST {V}/feeds/update": Row(ACCEPT),
+    f"GET {V}/search": Row(READ, ALWAYS),  # of what the caller may see
+    f"GET {V}/vulnerabilities": Row(READ),
+    f"GET {V}/repositories/{{name}}/tree": Row(READ, REPOSITORY),
+    f"GET {V}/repositories/{{name}}/commits": Row(READ, REPOSITORY),
+    f"GET {V}/repositories/{{name}}/commits/{{commit}}": Row(READ, REPOSITORY),
     f"GET {V}/gc/runs": Row(ADMINISTER),
     f"GET {V}/gc/runs/{{number}}": Row(ADMINISTER),
     f"POST {V}/workers/{{worker}}/drain": Row(ADMINISTER),

@@ -72,9 +72,15 @@ class Executions:
         with self._database.read() as connection:
             return _get(connection, execution_id)
 
-    def for_pipeline(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
-        """The executions of a pipeline, newest first."""
+    def for_pipeline(
+        self, pipeline: str, limit: int = 20, before: int | None = None, state: RunState | None = None
+    ) -> Sequence[Execution]:
+        """The executions of a pipeline, newest first: those before a number, and in a state, if given."""
         query = _EXECUTION.where(executions.c.pipeline == pipeline).order_by(executions.c.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(executions.c.number < before)
+        if state is not None:
+            query = query.where(executions.c.state == state)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 

@@ -22,7 +22,9 @@ from dockgate.web.api import (
     policies,
     principals,
     registries,
+    repository_contents,
     rules,
+    search,
     waivers,
     workers,
 )
@@ -46,6 +48,8 @@ def public_routes() -> Sequence[BaseRoute]:
         workers,
         collections,
         feeds,
+        repository_contents,
+        search,
     )
     routers = [module.router for module in (*first, *others, registry_endpoints, git_endpoints)]
     return [route for router in (*routers, *console_routers()) for route in router.routes]

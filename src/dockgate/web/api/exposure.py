@@ -1,7 +1,8 @@
 """Where vulnerabilities and packages are."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query
 
@@ -19,6 +20,8 @@ from dockgate.services.package_exposure import PackageContents, find_package
 from dockgate.services.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 
 router = api.api_router()
@@ -61,6 +64,55 @@ def exposure(
             unknown_after=unknown_after,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVulnerability:
+    """A vulnerability with its worst severity. `exploited` and `epss` are null if nothing is known of them."""
+
+    name: str
+    severity: Severity
+    exploited: str | None
+    epss: float | None
+    is_fixed: bool
+    packages: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class VulnerabilityPage:
+    """Vulnerabilities of packages in images, the most urgent first. `next` is the cursor of the following page."""
+
+    vulnerabilities: list[ListedVulnerability]
+    next: int | None
+
+
+@router.get("/vulnerabilities")
+def vulnerabilities(
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: str = "",
+    severity: Severity | None = None,
+    only: Literal["", "exploited", "fixable"] = "",
+    sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    after: api.Count = 0,
+) -> VulnerabilityPage:
+    """List vulnerabilities of packages in images, those whose name begins with `q`."""
+    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
+    entries = server.store.vulnerability_lists.open(chosen, limit + 1, after)
+    packages = server.store.vulnerability_lists.packages([entry.id for entry in entries[:limit]])
+    listed = [
+        ListedVulnerability(
+            entry.name,
+            entry.severity,
+            entry.exploited or None,
+            entry.epss if entry.epss >= 0 else None,
+            entry.is_fixed,
+            packages.get(entry.id, []),
+        )
+        for entry in entries[:limit]
+    ]
+    return VulnerabilityPage(listed, after + limit if len(entries) > limit else None)
 
 
 @router.get("/vulnerabilities/{name}")

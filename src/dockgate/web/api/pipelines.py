@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import Header, Request
 
 from dockgate.delivery.fixes import Fix
-from dockgate.delivery.model import Execution, Pipeline
+from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.identity.model import Caller
 from dockgate.services.documents import AppliedDocument
 from dockgate.services.web_services import ServerStatus, WebServices
@@ -115,10 +115,17 @@ def pipeline(name: str, who: api.Reader, server: api.ServerDependency) -> Pipeli
 
 
 @router.get("/pipelines/{name}/executions")
-def executions(name: str, who: api.Reader, server: api.ServerDependency, limit: int = 20) -> list[Execution]:
-    """List executions, newest first."""
+def executions(
+    name: str,
+    who: api.Reader,
+    server: api.ServerDependency,
+    limit: int = 20,
+    before: api.Count | None = None,
+    state: RunState | None = None,
+) -> list[Execution]:
+    """List executions, newest first, in one state if given; `before` is the number of the last one of a page."""
     server.store.pipelines.get(name)
-    return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000))))
+    return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000)), before, state))
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -24,6 +25,8 @@ from dockgate.web.console.routes import page_router, see_other
 
 router = page_router()
 
+# Waivers on a page.
+PAGE_SIZE = 50
 WAIVER_FIELDS = (
     *("owner", "reason", "vulnerability", "package", "repository", "image"),
     *("rule", "violation", "unread", "until"),
@@ -133,10 +136,28 @@ def waivers(
     server: api.ServerDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
+    sort: Literal["newest", "end"] = "newest",
+    after: str = "",
 ) -> Response:
-    """List waivers."""
+    """List waivers, the newest or those that end first, after the one of an id."""
     views = [view for view in calls.waivers(who, server, state) if owner in ("", view.waiver.owner)]
-    return render(request, who, "waivers.html", title="Waivers", waivers=views, state=state, owner=owner)
+    if sort == "end":  # those without a date end last
+        views.sort(key=lambda view: (not view.waiver.until, view.waiver.until))
+    begin = next((number for number, view in enumerate(views, 1) if view.waiver.id == after), 0)
+    shown = views[begin : begin + PAGE_SIZE]
+    return render(
+        request,
+        who,
+        "waivers.html",
+        title="Waivers",
+        waivers=shown,
+        state=state,
+        owner=owner,
+        sort=sort,
+        after=after,
+        following=shown[-1].waiver.id if len(views) > begin + PAGE_SIZE else "",
+        query=urlencode({"sort": sort, "owner": owner, **({"state": state} if state else {})}),
+    )
 
 
 @router.get("/waivers/new")

@@ -1,7 +1,6 @@
 """Images: by repository and tag, and one image with what it holds."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -10,25 +9,21 @@ from fastapi.responses import Response
 
 from dockgate import reports
 from dockgate.gate.model import Status
-from dockgate.services.exposure import is_vulnerability_name
 from dockgate.services.image_search import NOT_JUDGED, ImageQuery
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
+from dockgate.web.api import search as search_calls
 from dockgate.web.api.deploys import visible_services
-from dockgate.web.api.pipelines import visible_pipelines
 from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download
-from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
 # Images or packages on one page, and characters of a filter.
 PAGE_SIZE = 50
-# Vulnerabilities and packages that a search lists, of each.
-MAX_NAMES = 10
 MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
@@ -204,42 +199,8 @@ def _services(who: api.Reader, server: api.ServerDependency, view: calls.ImageVi
 def search(request: Request, who: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing: an exact match opens at once."""
     words = q.strip()
-    matches = _matches(who, server, words) if words else []
-    exact = [href for name, _, href in matches if name.lower() == words.lower()]
+    matches = search_calls.find_matches(who, server, words)
+    exact = [match.page for match in matches if match.name.lower() == words.lower()]
     if len(exact) == 1:
         return see_other(exact[0])
     return render(request, who, "search.html", title="Search", q=words, matches=matches)
-
-
-def _matches(who: api.Reader, server: api.ServerDependency, words: str) -> list[tuple[str, str, str]]:
-    """The name, kind and page of what matches."""
-    store, lower = server.store, words.lower()
-    matches: list[tuple[str, str, str]] = []
-    start = lower.removeprefix("sha256:")
-    if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
-        for kind in ("image", "verdict"):
-            digests = calls.visible_digests(kind, start, who, server)
-            matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
-    vulnerabilities, packages = ([], []) if who.is_limited else store.vulnerability_lists.starting(words, MAX_NAMES)
-    if not vulnerabilities and is_vulnerability_name(words):
-        vulnerabilities = [words]
-    matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]
-    if lower.startswith("pkg:"):
-        matches.append((words, "package", package_path("", words)))
-    matches += [(name, "package", package_path("", name)) for name in packages]
-    with suppress(NotFoundError):
-        execution = store.executions.get(words)
-        if who.reaches(pipeline=execution.pipeline):
-            matches.append((execution.id, "execution", f"/executions/{words}"))
-    named = (
-        ("pipeline", visible_pipelines(who, server), "/pipelines/"),
-        ("service", [service.name for service in visible_services(who, server)], "/running/"),
-        ("policy", () if who.is_limited else server.policies.names(), "/policies/"),
-        ("waiver", () if who.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
-    )
-    for kind, names, prefix in named:
-        matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    pushed = (name for name in store.images.pushed_repositories() if who.reaches(repository=name))
-    repositories = (name for name in pushed if lower in name.lower())
-    matches += [(name, "image repository", f"/images?repository={name}") for name in repositories]
-    return matches[:50]

@@ -5,6 +5,7 @@ import uuid
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.delivery.model import RunState
 from dockgate.services.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
@@ -38,19 +39,33 @@ def pipelines(request: Request, who: api.Reader, server: api.ServerDependency) -
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def pipeline(
+    name: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    before: api.Count | None = None,
+    state: RunState | None = None,
+) -> Response:
     """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)
-    executions = server.store.executions.for_pipeline(name, EXECUTIONS)
+    listed = server.store.executions.for_pipeline(name, EXECUTIONS + 1, before, state)
+    executions = listed[:EXECUTIONS]
+    newest = executions[:1] if before is None and state is None else server.store.executions.for_pipeline(name, 1)
     return render(
         request,
         who,
         "pipeline.html",
-        live="",
+        live=None if before else "",
         title=name,
         pipeline=definition,
         executions=executions,
-        strips=strips(server, executions),
+        newest=newest[0] if newest else None,
+        before=before,
+        state=state,
+        states=list(RunState),
+        following=executions[-1].number if len(listed) > EXECUTIONS else None,
+        strips=strips(server, list({each.id: each for each in (*newest, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,

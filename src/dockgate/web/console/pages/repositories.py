@@ -1,5 +1,6 @@
 """Git repositories: their files and commits, and a change of one file that starts pipelines as a push does."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ from dockgate.services.git_pushes import email_of
 from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
+from dockgate.web.api import repository_contents as contents
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
@@ -33,10 +35,13 @@ def repositories(request: Request, who: api.Reader, server: api.ServerDependency
 
 
 @router.get("/repositories/{name}")
-def repository(name: str, request: Request, who: api.Reader, server: api.ServerDependency, at: str = "") -> Response:
-    """Show the files at the root of a branch, and the newest commits."""
+def repository(
+    name: str, request: Request, who: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
+) -> Response:
+    """Show the files at the root of a branch, and its newest commits, or those after one."""
     heads = server.source.heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
+    commits = contents.commits(name, who, server, branch, COMMITS + 1, after) if branch else []
     return render(
         request,
         who,
@@ -47,7 +52,18 @@ def repository(name: str, request: Request, who: api.Reader, server: api.ServerD
         heads=heads,
         clone_url=server.clone_url(name),
         entries=server.files.list(name, branch, "") if branch else (),
-        commits=server.files.history(name, branch, COMMITS) if branch else (),
+        tags=_tags(server.source.references(name)),
+        after=after,
+        commits=commits[:COMMITS],
+        following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
+    )
+
+
+def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The tags with their objects, by name."""
+    prefix = "refs/tags/"
+    return sorted(
+        (ref.removeprefix(prefix), object_id) for ref, object_id in references.items() if ref.startswith(prefix)
     )
 
 
@@ -87,12 +103,14 @@ def raw(name: str, path: str, at: str, who: api.Reader, server: api.ServerDepend
 
 
 @router.get("/repositories/{name}/commits/{commit}")
-def commit(name: str, commit: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """Show what a commit changes."""
+def commit(
+    name: str, commit: str, request: Request, who: api.Reader, server: api.ServerDependency, against: str = ""
+) -> Response:
+    """Show what a commit changes, or with `against` what differs from another commit or branch."""
     lines: list[str] = []
     reason = ""
     try:
-        lines = server.files.difference(name, None, commit).splitlines()
+        lines = server.files.difference(name, against or None, commit).splitlines()
     except TooLargeError as error:
         reason = str(error)
     return render(
@@ -102,6 +120,8 @@ def commit(name: str, commit: str, request: Request, who: api.Reader, server: ap
         title=f"{commit[:12]} in {name}",
         name=name,
         commit=server.source.commit(name, commit),
+        against=against,
+        branches=sorted(server.source.heads(name)),
         lines=lines[:MAX_DIFF_LINES],
         line_count=len(lines),
         reason=reason,

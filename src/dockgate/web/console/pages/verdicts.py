@@ -23,6 +23,7 @@ from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.console.downloads import REPORT_KINDS, download
+from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 
@@ -108,7 +109,7 @@ def verdict(
         request,
         who,
         "verdict.html",
-        **_content(server, digest, stored, repository),
+        **_content(request, server, digest, stored, repository),
         query="",
         newer=_newer(records, digest, stored),
         earlier=[record for record in records if record.digest != digest],
@@ -144,11 +145,12 @@ def _linked(
 ) -> Response:
     stored = server.store.verdicts.get(digest)
     recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
+    repositories = server.store.verdicts.repositories(stored.image, digest)
     return render(
         request,
         None,
         "verdict.html",
-        **_content(server, digest, stored, next(iter(server.store.verdicts.repositories(stored.image, digest)), "")),
+        **_content(request, server, digest, stored, next(iter(repositories), "")),
         query=query,
         newer=None,
         earlier=(),
@@ -162,13 +164,18 @@ def _linked(
     )
 
 
-def _content(server: api.ServerDependency, digest: str, stored: Verdict, repository: str) -> dict[str, Any]:
+def _content(
+    request: Request, server: api.ServerDependency, digest: str, stored: Verdict, repository: str
+) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
+    chosen = FindingFilter.of_query(request.query_params)
     return {
+        "chosen": chosen,
+        "filters": {"fix": FIXES, "origin": ORIGINS, "epss": EPSS_STEPS, "sort": SORTS, "severity": list(Severity)},
         "title": f"{stored.status}: {stored.image[7:19]}",
         "digest": digest,
         "verdict": stored,
-        "platforms": [_platform_page(server, stored, platform) for platform in stored.platform_verdicts],
+        "platforms": [_platform_page(server, stored, platform, chosen) for platform in stored.platform_verdicts],
         "repository": repository,
         "scan": server.store.images.scan(stored.image),
         "scanner": server.scans.runner.version,
@@ -198,10 +205,14 @@ def _newer(records: Sequence[VerdictRecord], digest: str, stored: Verdict) -> Ve
     return by_policy if by_policy and by_policy.digest != digest else None
 
 
-def _platform_page(server: api.ServerDependency, stored: Verdict, platform: PlatformVerdict) -> PlatformPage:
+def _platform_page(
+    server: api.ServerDependency, stored: Verdict, platform: PlatformVerdict, chosen: FindingFilter
+) -> PlatformPage:
     base_layers = _base_layers(server, stored.image, platform.image)
     order = list(Group)
-    rows = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
+    every = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
+    by = chosen.order()
+    rows = sorted((row for row in every if chosen.has(row.finding, row.is_base)), key=lambda row: by(row.finding))
     return PlatformPage(
         platform=platform,
         rows=rows,

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
+from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -26,7 +27,7 @@ from dockgate.services.package_exposure import find_package
 from dockgate.services.vulnerability_facts import read_facts
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DockgateError
-from dockgate.store.vulnerability_lists import VulnerabilityFilter
+from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.console.downloads import download
@@ -65,10 +66,11 @@ def vulnerabilities(
     q: str = "",
     severity: Severity | None = None,
     only: str = "",
+    sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     after: api.Count = 0,
 ) -> Response:
     """List the vulnerabilities of packages in images, the most urgent first; `only` exploited or fixable ones."""
-    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable")
+    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     entries = server.store.vulnerability_lists.open(chosen, PAGE_SIZE + 1, after)
     shown = entries[:PAGE_SIZE]
     return render(
@@ -82,6 +84,8 @@ def vulnerabilities(
         q=q,
         severity=severity,
         only=only,
+        sort=sort,
+        query=urlencode({"q": q, "only": only, "sort": sort, **({"severity": severity} if severity else {})}),
         after=after,
         following=after + PAGE_SIZE if len(entries) > PAGE_SIZE else None,
     )

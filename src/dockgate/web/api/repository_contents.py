@@ -1,0 +1,52 @@
+"""The files and commits of the server's git repositories."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query
+
+from dockgate.delivery.repository_files import TreeEntry
+from dockgate.delivery.source_ports import Commit
+from dockgate.web.api import Reader, ServerDependency, api_router
+
+# Commits of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+
+router = api_router()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitView:
+    """A commit with what it changes, or what differs from `against`, as a unified difference."""
+
+    commit: Commit
+    against: str | None
+    difference: str
+
+
+@router.get("/repositories/{name}/tree")
+def tree(name: str, who: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
+    """List the entries of a folder of a branch or commit, folders first."""
+    return list(server.files.list(name, at, path))
+
+
+@router.get("/repositories/{name}/commits")
+def commits(
+    name: str,
+    who: Reader,
+    server: ServerDependency,
+    at: str = "main",
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    after: str = "",
+) -> list[Commit]:
+    """List commits of a branch or commit, newest first; `after` is the id of the last one of the page before."""
+    if after:
+        return list(server.files.history(name, after, limit + 1))[1:]
+    return list(server.files.history(name, at, limit))
+
+
+@router.get("/repositories/{name}/commits/{commit}")
+def commit(name: str, commit: str, who: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
+    """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
+    shown = server.source.commit(name, commit)
+    return CommitView(shown, against, server.files.difference(name, against or None, commit))

@@ -1,0 +1,77 @@
+"""Search for anything by its name or digest."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query
+
+from dockgate.identity.model import Caller
+from dockgate.services.exposure import is_vulnerability_name
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import NotFoundError
+from dockgate.web.api import Reader, ServerDependency, api_router, checks_token_limits
+from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.images import visible_digests
+from dockgate.web.api.pipelines import visible_pipelines
+from dockgate.web.console.formats import package_path, vulnerability_path
+
+# Matches of an answer, and vulnerabilities and packages, of each.
+MAX_MATCHES, MAX_NAMES = 50, 10
+LONGEST_SEARCH = 1000
+
+router = api_router()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Something that matches. `kind` is "image", "vulnerability", … ; `page` is its path in the console."""
+
+    name: str
+    kind: str
+    page: str
+
+
+@router.get("/search")
+@checks_token_limits
+def search(
+    who: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
+) -> list[Match]:
+    """Find vulnerabilities, packages, images, executions and others by the beginning or a part of their name."""
+    return find_matches(who, server, q.strip())
+
+
+def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
+    """What the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
+    if not words:
+        return []
+    store, lower = server.store, words.lower()
+    matches: list[tuple[str, str, str]] = []
+    start = lower.removeprefix("sha256:")
+    if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
+        for kind in ("image", "verdict"):
+            digests = visible_digests(kind, start, who, server)
+            matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
+    vulnerabilities, packages = ([], []) if who.is_limited else store.vulnerability_lists.starting(words, MAX_NAMES)
+    if not vulnerabilities and is_vulnerability_name(words):
+        vulnerabilities = [words]
+    matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]
+    if lower.startswith("pkg:"):
+        matches.append((words, "package", package_path("", words)))
+    matches += [(name, "package", package_path("", name)) for name in packages]
+    with suppress(NotFoundError):
+        execution = store.executions.get(words)
+        if who.reaches(pipeline=execution.pipeline):
+            matches.append((execution.id, "execution", f"/executions/{words}"))
+    named = (
+        ("pipeline", visible_pipelines(who, server), "/pipelines/"),
+        ("service", [service.name for service in visible_services(who, server)], "/running/"),
+        ("policy", () if who.is_limited else server.policies.names(), "/policies/"),
+        ("waiver", () if who.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
+    )
+    for kind, names, prefix in named:
+        matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
+    pushed = (name for name in store.images.pushed_repositories() if who.reaches(repository=name))
+    repositories = (name for name in pushed if lower in name.lower())
+    matches += [(name, "image repository", f"/images?repository={name}") for name in repositories]
+    return [Match(*match) for match in matches[:MAX_MATCHES]]

@@ -1,0 +1,92 @@
+"""Which findings of a verdict a page shows, and in which order, by the query of its address. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from dockgate.vulnerabilities.model import Finding, Severity
+
+# Characters of a text.
+LONGEST = 200
+FIXES = ("yes", "no")
+ORIGINS = ("base", "own")
+# Shares of EPSS, in percent, that a person chooses from.
+EPSS_STEPS = (1, 10, 50)
+SORTS = ("reason", "severity", "epss", "package")
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFilter:
+    """Conditions on a finding; those that are None or "" hold for all. What a query says wrongly is left out.
+
+    `epss` is the least percentage, `layer` the digest of the layer that has the package, `q` a part of its name or URL
+    or of the vulnerability's names.
+    """
+
+    severity: Severity | None = None
+    fix: str = ""
+    is_exploited: bool = False
+    epss: int | None = None
+    origin: str = ""
+    layer: str = ""
+    q: str = ""
+    sort: str = "reason"
+
+    @classmethod
+    def of_query(cls, query: Mapping[str, str]) -> "FindingFilter":
+        """The filter that the parameters of an address say."""
+
+        def one_of(name: str, values: Sequence[str]) -> str:
+            return query.get(name, "") if query.get(name) in values else ""
+
+        severity, epss = one_of("severity", list(Severity)), query.get("epss", "")
+        return cls(
+            severity=Severity(severity) if severity else None,
+            fix=one_of("fix", FIXES),
+            is_exploited=query.get("kev") == "yes",
+            epss=int(epss) if epss in map(str, EPSS_STEPS) else None,
+            origin=one_of("origin", ORIGINS),
+            layer=query.get("layer", "")[:LONGEST],
+            q=query.get("q", "").strip()[:LONGEST],
+            sort=one_of("sort", SORTS) or "reason",
+        )
+
+    @property
+    def query(self) -> str:
+        """The parameters of an address with this filter, "" for none."""
+        values = {
+            "severity": self.severity or "",
+            "fix": self.fix,
+            "kev": "yes" if self.is_exploited else "",
+            "epss": self.epss or "",
+            "origin": self.origin,
+            "layer": self.layer,
+            "q": self.q,
+            "sort": "" if self.sort == "reason" else self.sort,
+        }
+        return urlencode({name: value for name, value in values.items() if value})
+
+    def has(self, finding: Finding, is_base: bool | None) -> bool:
+        """Whether a finding meets all conditions. `is_base` is None where the base image is not known."""
+        package = finding.package
+        text = " ".join((finding.id, *finding.aliases, package.name, package.version, package.purl)).lower()
+        return (
+            (self.severity is None or finding.severity is self.severity)
+            and (not self.fix or bool(finding.fixed) is (self.fix == "yes"))
+            and (not self.is_exploited or bool(finding.exploited))
+            and (self.epss is None or finding.epss * 100 >= self.epss)
+            and (not self.origin or (is_base is not None and is_base is (self.origin == "base")))
+            and (not self.layer or package.layer == self.layer)
+            and self.q.lower() in text
+        )
+
+    def order(self) -> Callable[[Finding], tuple[Any, ...]]:
+        """The key by which findings are sorted; they are in the order of reasons already."""
+        if self.sort == "severity":
+            return lambda finding: (finding.severity.rank, -finding.epss)
+        if self.sort == "epss":
+            return lambda finding: (-finding.epss, finding.severity.rank)
+        if self.sort == "package":
+            return lambda finding: (finding.package.name, finding.package.version, finding.severity.rank)
+        return lambda finding: ()

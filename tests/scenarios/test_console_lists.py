@@ -1,0 +1,133 @@
+"""Lists of the console: paged, filtered and sorted by their addresses, with the calls of the API that they name."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser, Forms
+from tests.scenarios.console_site import Site
+from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console.pages import governance, pipelines
+
+CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("lists"))) as server:
+        made = Site(server)
+        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        yield made
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        yield browser
+
+
+def _next(html: str, title: str) -> str:
+    link = re.search(rf'<a href="([^"]+)">{title}</a>', html)
+    return link[1].replace("&amp;", "&") if link else ""
+
+
+def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser) -> None:
+    for _ in range(pipelines.EXECUTIONS):
+        site.server.post("/pipelines/api/executions", {})
+    first = browser.get("/pipelines/api").text
+    older = _next(first, "Older")
+    assert older == "/pipelines/api?before=2"
+    second = browser.get(older).text
+    assert 'href="/executions/api-1"' in second
+    assert 'href="/executions/api-2"' not in second
+    assert _next(second, "Older") == ""
+    failed = browser.get("/pipelines/api?state=Failed&before=2").text
+    assert 'href="/executions/api-1"' in failed
+    assert "None." in browser.get("/pipelines/api?state=Succeeded").text
+    (entry,) = site.server.get("/pipelines/api/executions?state=Failed&before=2")
+    assert entry["id"] == "api-1"
+
+
+def test_waivers_are_paged_and_sorted_by_their_end(site: Site, browser: Browser) -> None:
+    for number in range(governance.PAGE_SIZE):
+        waiver = {"owner": "zoe", "reason": "x", "vulnerability": f"CVE-2026-{number + 100}"}
+        site.server.post("/waivers", {**waiver, "until": f"{2200 - number}-01-01"})
+    path = "/waivers?owner=zoe&sort=end"
+    ends = re.findall(r'data-label="Until"><time datetime="(\d{4})', browser.get(path).text)
+    assert ends == sorted(ends)
+    assert len(ends) == governance.PAGE_SIZE
+    everything = browser.get("/waivers").text
+    second = browser.get("/waivers" + _next(everything, "Next")).text
+    pages = [set(re.findall(r'href="/waivers/(w-\w+)"', html)) for html in (everything, second)]
+    assert pages[0].isdisjoint(pages[1])
+    assert len(pages[0] | pages[1]) == len(site.server.get("/waivers"))
+
+
+def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_filter(
+    site: Site, browser: Browser
+) -> None:
+    html = browser.get("/vulnerabilities?sort=name&severity=LOW").text
+    names = re.findall(r'href="/vulnerabilities/(CVE-[\d-]+)"', html)
+    assert names == sorted(names)
+    call = next(link for link in Forms(html).links if link.startswith("/api/"))
+    listed = browser.get(call).json()
+    assert [entry["name"] for entry in listed["vulnerabilities"]] == names
+    assert {entry["severity"] for entry in listed["vulnerabilities"]} == {"LOW"}
+    page = site.server.get("/vulnerabilities?limit=1&sort=name")
+    following = site.server.get(f"/vulnerabilities?limit=1&sort=name&after={page['next']}")
+    assert page["vulnerabilities"][0]["name"] < following["vulnerabilities"][0]["name"]
+
+
+def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, browser: Browser) -> None:
+    matches = site.server.get("/search?q=api")
+    assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api"} in matches
+    assert "/api/v1/search?q=a" in Forms(browser.get("/search?q=a").text).links
+    token = site.token("ada", days=1, repositories=["web/*"])
+    with Browser(site.server, token) as limited:
+        visible = limited.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
+        assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
+
+
+def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
+    before = site.server.get("/repositories/web/commits")[0]["id"]
+    head = site.server.get("/repositories")
+    web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
+    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n", "message": "Add notes"}
+    browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
+    newest, *older = site.server.get("/repositories/web/commits?at=main")
+    assert newest["message"] == "Add notes"
+    assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
+    page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
+    assert f'What differs from <bdi class="foreign">{before}' in page
+    assert "<ins>+new</ins>" in page
+    call = next(link for link in Forms(page).links if link.startswith("/api/"))
+    assert "+new" in browser.get(call).json()["difference"]
+    assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
+    names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
+    assert "notes.txt" in names
+
+
+def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, browser: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    html = browser.get(f"/verdicts/{verdict}?severity=LOW").text
+    assert CRITICAL not in html.partition('aria-label="Findings by reason"')[2].partition("How it was reached")[0]
+    assert f"/verdicts/{verdict}?severity=LOW&amp;show=within" in html
+    assert "No finding matches" in browser.get(f"/verdicts/{verdict}?q=nothing-like-it").text
+    assert CRITICAL in browser.get(f"/verdicts/{verdict}?fix=yes&q={CRITICAL.lower()}").text
+
+
+def test_every_page_for_work_names_a_command_or_a_call(site: Site, browser: Browser) -> None:
+    commit = site.server.get("/repositories/web/commits")[0]["id"]
+    for path in (
+        *("/", "/pipelines", "/pipelines/api", "/executions/api-1", "/images", "/vulnerabilities", "/running"),
+        *("/repositories", "/repositories/web", f"/repositories/web/commits/{commit}", "/policies", "/waivers"),
+        *("/waivers/new", "/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/search?q=a"),
+        *("/repositories/web/files/Dockerfile?at=main", "/new/pipeline"),
+    ):
+        assert 'class="twin' in browser.get(path).text, path

@@ -1,0 +1,58 @@
+"""Which findings of a verdict a page shows, by the query of its address."""
+
+import pytest
+
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding, Rating, Severity
+from dockgate.web.console.pages.finding_filter import FindingFilter
+
+
+def finding(name: str, severity: Severity, *, fixed: str = "", exploited: str = "", epss: float = -1.0) -> Finding:
+    package = Package(name, "1", f"pkg:deb/debian/{name}@1", "Debian:13", name, "1", "status", f"sha256:{name}")
+    rating = Rating("advisory", severity)
+    return Finding(f"CVE-{name}", ("GHSA-x",), package, severity, rating, fixed, exploited=exploited, epss=epss)
+
+
+A = finding("a", Severity.HIGH, fixed="2", epss=0.2)
+B = finding("b", Severity.LOW, exploited="2026-01-01", epss=0.6)
+C = finding("c", Severity.CRITICAL)
+# The findings, and whether their packages are in the base image.
+EVERY = ((A, True), (B, False), (C, None))
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ({}, [A, B, C]),
+        ({"severity": "HIGH"}, [A]),
+        ({"fix": "yes"}, [A]),
+        ({"fix": "no"}, [B, C]),
+        ({"kev": "yes"}, [B]),
+        ({"epss": "10"}, [A, B]),
+        ({"epss": "50"}, [B]),
+        ({"origin": "base"}, [A]),
+        ({"origin": "own"}, [B]),
+        ({"layer": "sha256:c"}, [C]),
+        ({"q": "DEBIAN/B"}, [B]),
+        ({"q": "ghsa-x"}, [A, B, C]),
+        ({"severity": "HIGH", "kev": "yes"}, []),
+        ({"severity": "worst", "fix": "maybe", "epss": "-1", "origin": "x", "sort": "x", "kev": "no"}, [A, B, C]),
+    ],
+)
+def test_a_query_chooses_findings(query: dict[str, str], shown: list[Finding]) -> None:
+    chosen = FindingFilter.of_query(query)
+    assert [entry for entry, is_base in EVERY if chosen.has(entry, is_base)] == shown
+
+
+def test_a_filter_is_the_query_of_its_links() -> None:
+    query = {"severity": "HIGH", "fix": "yes", "kev": "yes", "epss": "10", "origin": "own", "layer": "x", "q": "a&b"}
+    chosen = FindingFilter.of_query(query | {"sort": "epss"})
+    assert chosen.query == "severity=HIGH&fix=yes&kev=yes&epss=10&origin=own&layer=x&q=a%26b&sort=epss"
+    assert FindingFilter.of_query({}).query == ""
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"), [("reason", [A, B, C]), ("severity", [C, A, B]), ("epss", [B, A, C]), ("package", [A, B, C])]
+)
+def test_findings_are_sorted_and_else_keep_the_order_of_reasons(sort: str, order: list[Finding]) -> None:
+    assert sorted((A, B, C), key=FindingFilter.of_query({"sort": sort}).order()) == order
