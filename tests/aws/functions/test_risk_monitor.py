@@ -1,6 +1,7 @@
 """What runs is judged again: at risk until a deadline, notices once, cleared when approved again, never taken down."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.aws.account import ACCOUNT, REGION, REPOSITORY, SCANNED, Account, app
 
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.table import Table
+from dockgate.aws.scans import ScanState
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
 
@@ -238,10 +240,18 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     ecs = aws.client("ecs")
     ecs.register_task_definition(family="web", containerDefinitions=containers)
     ecs.update_service(cluster="c", service="web", taskDefinition="web")
-    aws.scanned(digest_of(5))
-    aws.inspector.findings[digest_of(5)] = [{"status": "ACTIVE"}]  # half a record
-    with pytest.raises(KeyError):
-        running.handlers.sweep(CLOCK)
+    monitor = running.handlers.running
+
+    class FailingLookup:
+        """Fails for one image."""
+
+        def look(self, digest: str, *more: Any) -> ScanState:
+            if digest == digest_of(5):
+                raise ValueError("half a record")
+            return monitor.scan_lookup.look(digest, *more)
+
+    with pytest.raises(ValueError, match="half a record"):
+        replace(monitor, scan_lookup=FailingLookup()).renew()  # type: ignore[arg-type]
     assert running.deadline() is not None
 
 
