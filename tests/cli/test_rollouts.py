@@ -76,7 +76,7 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
 
 
 def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None:
-    away = [(503, {"error": "starting"})] * 3
+    away = [(503, {"error": "starting"}), (429, {"error": "busy"}), (503, {"error": "starting"})]
     after = in_turn(RunState.SUCCEEDED)
     server.answers["GET /services/web/rollouts/4"] = lambda request: away.pop() if away else after(request)
     client = Client(from_environment())

@@ -19,6 +19,7 @@ from dockgate.shared.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
 NO = (503, {"error": "it is being started again", "advice": ""})
+BUSY = (429, {"error": "The server already answers 375 requests of yours.", "advice": "Retry in a minute."})
 
 
 def approval(state: str, verdict: str = "") -> dict[str, Any]:
@@ -45,6 +46,14 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(server: Fak
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]
     assert bodies[0]["execution"]
+
+
+def test_the_request_is_repeated_while_the_server_is_busy(server: FakeServer) -> None:
+    server.answers["POST /approvals"] = in_turn(BUSY, (201, {"approval": approval("Waiting")}))
+    server.answers[f"GET /approvals/{ID}/answer"] = in_turn(BUSY, approval("Rejected"))
+    slept: list[float] = []
+    assert request_verdict(gate_request(server), True, lambda _: None, slept.append).state is ApprovalState.REJECTED
+    assert slept == [1, 1]
 
 
 def test_refused_requests_are_not_retried(server: FakeServer) -> None:

@@ -33,6 +33,10 @@ class ServerUnreachableError(UnavailableError):
     """The server, or the server behind a proxy, does not answer. It may come back."""
 
 
+# What a command that waits tries again: the server is away, or has too many requests of this principal.
+TRANSIENT_ERRORS = (ServerUnreachableError, BusyError)
+
+
 _ERRORS: Mapping[int, type[DockgateError]] = {
     **dict.fromkeys((400, 413, 415, 422), UsageError),
     **dict.fromkeys((401, 403), DeniedError),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dockgate.cli import approval_wait
-from dockgate.cli.client import Client, ServerUnreachableError
+from dockgate.cli.client import TRANSIENT_ERRORS, Client
 from dockgate.cli.output import echo
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
@@ -33,7 +33,7 @@ def wait(
             view: Mapping[str, Any] = client.get("executions", execution)
             notices.show(view)
             lost = None
-        except ServerUnreachableError:
+        except TRANSIENT_ERRORS:
             lost = lost or time.monotonic()
             if time.monotonic() - lost > RETRY_SECONDS:
                 raise

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from dockgate.cli.client import Client, ServerUnreachableError, parse_answer
+from dockgate.cli.client import TRANSIENT_ERRORS, Client, parse_answer
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout
 from dockgate.shared.errors import DeployError
@@ -23,7 +23,7 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
         try:
             rollout = parse_answer(Rollout, client.get("services", service, "rollouts", str(number)))
             unreachable_seconds = 0.0
-        except ServerUnreachableError:
+        except TRANSIENT_ERRORS:
             unreachable_seconds += POLL_SECONDS
             if unreachable_seconds > UNREACHABLE_SECONDS:
                 raise

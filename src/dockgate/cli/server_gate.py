@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate import reports
-from dockgate.cli.client import Client, ServerUnreachableError
+from dockgate.cli.client import TRANSIENT_ERRORS, Client
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
@@ -74,7 +74,7 @@ def request_verdict(
 
 
 class _RetryingCaller:
-    """Retries calls until a deadline while the server does not answer."""
+    """Retries calls until a deadline while the server does not answer, or is busy."""
 
     def __init__(self, end: float, show: Callable[[str], None], sleep: Callable[[float], None]) -> None:
         self._end, self._show, self._sleep = end, show, sleep
@@ -85,12 +85,12 @@ class _RetryingCaller:
         return self._end - time.monotonic()
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call a function, and retry while the server does not answer."""
+        """Call a function, and retry while the server does not answer, or is busy."""
         failures = 0
         while True:
             try:
                 return function(*arguments, **named)
-            except ServerUnreachableError as error:
+            except TRANSIENT_ERRORS as error:
                 failures += 1
                 pause = RETRY_SCHEDULE.pause(failures)
                 if self.seconds_left < pause:
