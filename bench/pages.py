@@ -1,10 +1,10 @@
-"""The console's pages with a fleet at its size: how long the server takes for each, and what open pages cost.
+"""The console's pages and the commands with a fleet at its size, and what open pages cost.
 
     python bench/pages.py [--images 10000] [--executions 1000] [--database sqlite|postgres] [--live 200]
 
 Pages are requested one after the other by a person with a session, over loopback; each request is by the clock, and by
-the processor time of this process, which has the server and the client. Not measured: /settings, which asks dbos, and
-the pages of git. The advisories are those of DOCKGATE_FEEDS.
+the processor time of this process, which has the server and the client. Commands are whole processes, by the clock.
+Not measured: /settings, which asks dbos, and the pages of git. The advisories are those of DOCKGATE_FEEDS.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import platform
 import re
 import resource
 import socket
+import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
+from urllib.parse import unquote
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the server is that of the tests
 from sqlalchemy import update
@@ -43,7 +46,7 @@ from dockgate.store.records import ScanState
 from dockgate.store.schema import scans
 
 PIPELINES, SCANNED = 40, 300
-REQUESTS, BAR = 30, 0.100
+REQUESTS, COMMANDS, BAR = 30, 15, 0.100
 # Processes that push at once, and seconds for which open pages are watched.
 WRITERS, IDLE_SECONDS = 8, 20
 
@@ -64,7 +67,10 @@ def main(images: int, executions: int, database: str, live: int) -> None:
             token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
             with Browser(server, token) as browser:
                 browser.timeout = 300  # type: ignore[assignment]
-                measure(browser, paths(browser, digests))
+                kinds = paths(browser, digests)
+                measure(browser, kinds)
+                names = [unquote(path.removeprefix("/vulnerabilities/")) for path in kinds["/vulnerabilities/NAME"]]
+                commands(server, token, names)
                 idle(server, browser, live)
 
 
@@ -168,6 +174,25 @@ def measure(browser: Browser, kinds: dict[str, list[str]]) -> None:
             f"{kind:42} p50 {middle * 1000:7.1f}  p95 {p95 * 1000:7.1f} ms"
             f"  processor {processor / REQUESTS * 1000:7.1f} ms"
             f"  {size / 1024:6.0f} KB  {'pass' if p95 <= BAR else 'MISS'}",
+            flush=True,
+        )
+
+
+def commands(server: ServerSystem, token: str, names: Sequence[str]) -> None:
+    """Run commands that look things up."""
+    environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": token}
+    filters = ("--severity", "CRITICAL", "--fixable", "--status", "rejected")
+    for arguments in (("where", names), ("image", "list", *filters), ("pipeline", "list"), ("--version",)):
+        times = []
+        for number in range(COMMANDS):
+            words = [word if isinstance(word, str) else word[number % len(word)] for word in arguments]
+            begin = time.perf_counter()
+            command = [sys.executable, "-m", "dockgate", *words]
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            times.append(time.perf_counter() - begin)
+        text = " ".join(word if isinstance(word, str) else "NAME" for word in arguments)
+        print(
+            f"dockgate {text:33} p50 {statistics.median(times) * 1000:7.1f}  max {max(times) * 1000:7.1f} ms",
             flush=True,
         )
 
