@@ -11,6 +11,7 @@ import pytest
 from tests.parts import until
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.shared.errors import StoreError
 from dockgate.store.locks import Locks
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 
@@ -59,10 +60,30 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
     assert turns["failing"] >= 7
     assert 2 <= turns["3"] < turns["other"]
     assert (turns["slow"], turns["behind"]) == (1, 0)
-    assert "reconciling failing failed, and will be retried: no space left on device" in caplog.text
+    assert "reconciling failing failed, and will be retried: OSError: no space left on device" in caplog.text
+    assert "Traceback" in caplog.text
     go.set()
     until(lambda: turns["behind"])
     reconciler.close()
+
+
+def test_a_foreseen_failure_is_one_line_of_the_log(locks: Locks, caplog: pytest.LogCaptureFixture) -> None:
+    turns: Counter[str] = Counter()
+
+    def failing() -> None:
+        turns["failing"] += 1
+        error = StoreError("the database does not answer", "Check it.")
+        error.add_note("(of web)")
+        raise error
+
+    reconciler = Reconciler(locks, PAUSE, [TaskGroup("first", [RepeatedTask("failing", failing)])])
+    with caplog.at_level(logging.WARNING):
+        reconciler.start()
+        until(lambda: turns["failing"] >= 2)
+    reconciler.close()
+    line = "reconciling failing failed, and will be retried: the database does not answer. Check it. (of web)"
+    assert line in caplog.messages
+    assert "Traceback" not in caplog.text
 
 
 def test_closing_does_not_wait_for_a_stuck_task(locks: Locks) -> None:

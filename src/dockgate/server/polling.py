@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from dockgate.events.ports import Message, Queue
-from dockgate.shared.errors import DockgateError
+from dockgate.shared.errors import describe, unforeseen
 from dockgate.shared.retry import RetrySchedule
 
 # Before a queue that does not answer is asked again.
@@ -50,7 +50,7 @@ class Poller:
                 messages = self._queue.receive()
             except Exception as error:
                 _log.warning(
-                    "messages do not come, and are waited for: %s", _describe(error), exc_info=_unforeseen(error)
+                    "messages do not come, and are waited for: %s", describe(error), exc_info=unforeseen(error)
                 )
                 failures += 1
                 self._closing.wait(self._schedule.pause(failures))
@@ -69,18 +69,9 @@ class Poller:
                 return
             self._take(message.body)
         except Exception as error:
-            _log.warning("%s is left where it is: %s", name, _describe(error), exc_info=_unforeseen(error))
+            _log.warning("%s is left where it is: %s", name, describe(error), exc_info=unforeseen(error))
             return
         try:
             self._queue.delete(message)
         except Exception as error:  # it comes again, which does nothing
-            _log.warning("%s was taken, but not deleted: %s", name, _describe(error), exc_info=_unforeseen(error))
-
-
-def _describe(error: Exception) -> str:
-    return error.full_message if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
-
-
-def _unforeseen(error: Exception) -> Exception | None:
-    """The error, if its traceback is to be logged."""
-    return None if isinstance(error, DockgateError) else error
+            _log.warning("%s was taken, but not deleted: %s", name, describe(error), exc_info=unforeseen(error))

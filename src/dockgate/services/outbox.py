@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.shared.errors import DockgateError
+from dockgate.shared.errors import DockgateError, describe, unforeseen
 from dockgate.shared.retry import DELIVERY
 from dockgate.shared.timestamps import format_time
 from dockgate.store.outbox import Outbox
@@ -121,7 +121,9 @@ class _Lane:
             try:
                 self._claim()
             except Exception as error:
-                _log.warning("Reading the outbox failed and is retried: %s", error, exc_info=error)
+                _log.warning(
+                    "Reading the outbox failed and is retried: %s", describe(error), exc_info=unforeseen(error)
+                )
             self.wakeup.wait(self.pause_seconds)
 
     def _claim(self) -> None:
@@ -150,7 +152,8 @@ class _Lane:
         try:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
-            _log.warning("The result of sending %s was not stored: %s", _label(entry), error, exc_info=error)
+            text = "The result of sending %s was not stored: %s"
+            _log.warning(text, _label(entry), describe(error), exc_info=unforeseen(error))
             with self._lock:
                 self._unstored.append(entry)
         finally:

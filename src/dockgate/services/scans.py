@@ -19,7 +19,14 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.shared.errors import DockgateError, NotAnImageError, PendingError, UnavailableError
+from dockgate.shared.errors import (
+    DockgateError,
+    NotAnImageError,
+    PendingError,
+    UnavailableError,
+    describe,
+    unforeseen,
+)
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
@@ -225,7 +232,8 @@ class ScanScheduler:
                 if is_mine:
                     self._run(scan)
         except Exception as error:
-            _log.warning("the scan of %s broke off, and will run again: %s", scan.image, error, exc_info=error)
+            text = "the scan of %s broke off, and will run again: %s"
+            _log.warning(text, scan.image, describe(error), exc_info=unforeseen(error))
         finally:
             with self._lock:
                 self._running.discard((scan.image, scan.number))

@@ -118,3 +118,14 @@ class BuildError(DockgateError):
 
 class DeployError(DockgateError):
     """A deploy failed. The previous tasks run again."""
+
+
+def describe(error: Exception) -> str:
+    """The error in a line of a log: what happened, the advice, and the notes that were added on its way."""
+    text = error.full_message if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
+    return " ".join([text, *getattr(error, "__notes__", ())])
+
+
+def unforeseen(error: Exception) -> Exception | None:
+    """The error, if a log needs its traceback: None for one that Dockgate raised on purpose."""
+    return None if isinstance(error, DockgateError) else error

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.shared.errors import DockgateError
+from dockgate.shared.errors import DockgateError, describe, unforeseen
 from dockgate.store.locks import Locks
 
 _log = logging.getLogger(__name__)
@@ -82,4 +82,5 @@ class Reconciler:
                 try:
                     task.run()
                 except Exception as error:
-                    _log.warning("reconciling %s failed, and will be retried: %s", task.name, error, exc_info=error)
+                    text = "reconciling %s failed, and will be retried: %s"
+                    _log.warning(text, task.name, describe(error), exc_info=unforeseen(error))
