@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, opened
 
-from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
+from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Session, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
+from dockgate.store.sessions import MAX_OF_TOKEN
 
 ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
 BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)
@@ -94,6 +95,15 @@ def test_a_token_of_a_session_is_added_once(peopled: Store) -> None:
     with pytest.raises(ConflictError, match="used already"):
         peopled.tokens.add_for_session(session_token)
     assert peopled.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
+
+
+def test_a_token_has_a_limited_number_of_sessions(peopled: Store) -> None:
+    times = [f"2026-11-{day:02}T{hour:02}:00:00.000Z" for day in range(1, 7) for hour in range(20)]
+    began = [Session(f"{number:064}", TOKEN.id, at, at, "2999-01-01") for number, at in enumerate(times)]
+    for session in began:
+        peopled.sessions.add(session)
+    assert len(began) > MAX_OF_TOKEN
+    assert list(peopled.sessions.of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
 
 
 def test_roles_are_replaced(peopled: Store) -> None:

@@ -10,6 +10,8 @@ from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_people import sessions, tokens
 
 _SESSION = select_as(Session, sessions)
+# Sessions of one token: the next one ends the oldest.
+MAX_OF_TOKEN = 100
 
 
 class Sessions:
@@ -19,11 +21,18 @@ class Sessions:
         self._database = database
 
     def add(self, session: Session) -> None:
-        """Add a session, and delete those whose time was over when it began, with tokens that were for them alone."""
+        """Add a session, and delete those whose time was over when it began, with tokens that were for them alone.
+
+        Of the same token, delete all but the newest, too.
+        """
         is_over = (tokens.c.is_session, tokens.c.expires_at < session.created_at)
+        of_token = sessions.c.token == session.token
+        order = sessions.c.created_at.desc(), sessions.c.digest
+        newest = select(sessions.c.digest).where(of_token).order_by(*order).limit(MAX_OF_TOKEN - 1)
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
             connection.execute(delete(tokens).where(*is_over, tokens.c.id.not_in(select(sessions.c.token))))
+            connection.execute(delete(sessions).where(of_token, sessions.c.digest.not_in(newest)))
             connection.execute(insert(sessions).values(**row_of(session)))
 
     def find(self, digest: str) -> Session | None:
