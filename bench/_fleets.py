@@ -32,7 +32,7 @@ class Generator:
     def __init__(self, advisories: Path, seed: int = 14) -> None:
         self._random = random.Random(seed)  # noqa: S311 - the same fleet at each run
         with sqlite3.connect(f"file:{advisories}?mode=ro", uri=True) as sql:
-            self._names = {
+            self.names = {
                 ecosystem: [
                     name
                     for (name,) in sql.execute(
@@ -85,7 +85,7 @@ class Generator:
             yield f"team-{number % 40}/app-{number % 700}", inventory
 
     def _debian(self, size: tuple[int, int]) -> list[Package]:
-        names = self._random.sample(self._names["Debian:13"], self._random.randint(*size))
+        names = self._random.sample(self.names["Debian:13"], self._random.randint(*size))
         versions = [
             "0:0-1" if self._random.random() < OLD_OF_BASE else f"99:1-{self._random.randint(1, 2)}" for _ in names
         ]
@@ -95,7 +95,7 @@ class Generator:
         packages = []
         for _ in range(self._random.randint(*size)):
             ecosystem = self._random.choice(("PyPI", "npm", "npm"))
-            names = self._names[ecosystem]
+            names = self.names[ecosystem]
             if self._random.random() < OLD:
                 name = names[self._random.randrange(len(names))]
                 packages.append(self._package(ecosystem, name, "0.0.1", folder))
