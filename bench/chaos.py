@@ -1,6 +1,6 @@
 """Executions and votes during which servers, workers, registries, database and network are killed, frozen and cut.
 
-    python bench/chaos.py [--seconds 900] [--executions 25] [--database sqlite|postgres|both] [--seed N]
+    python bench/chaos.py [--seconds 900] [--executions 25] [--database sqlite|postgres|both] [--seed N] [--only kill]
 
 Runs one round after the other until the time is over, each with the next seed, which plans all faults. A round on
 SQLite has one server, on Postgres a server and three workers, each in a network namespace of its own. After each round
@@ -107,6 +107,8 @@ class Round:
     database: str
     count: int
     nodes: Nodes
+    # Faults of these kinds alone: the beginning of their names.
+    only: str = ""
     faults: Counter[str] = field(default_factory=Counter)
     # (when, number, harm's end) on the monotonic clock.
     pending: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
@@ -218,6 +220,7 @@ class Round:
         kinds = ["kill", "kill", "freeze", "cut", "kill registry", "freeze registry"]
         if self.database == "postgres":
             kinds += ["kill database", "drop notifications", "repeat notifications"]
+        kinds = [kind for kind in kinds if kind.startswith(self.only)]
         kind, node = dice.choice(kinds), dice.choice(self.nodes.nodes)
         seconds = dice.choice((0.2, 2.0, LEASE_SECONDS * 1.5, LEASE_SECONDS * 2.5))
         if kind == "kill database":
@@ -387,7 +390,7 @@ def resume(process: int) -> None:
         os.kill(process, signal.SIGCONT)
 
 
-def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds: int | None) -> int:
+def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds: int | None, only: str) -> int:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     end, total, executions, failed, number = time.monotonic() + seconds, Counter[str](), Counter[str](), [], 0
     while time.monotonic() < end and (rounds is None or number < rounds):
@@ -396,7 +399,7 @@ def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds
         began = time.monotonic()
         environment = {"DOCKGATE_TEST_LEASE": str(LEASE_SECONDS), "DOCKGATE_TEST_DEPLOY": "0.3"}
         with running_nodes(folder, is_sqlite=database == "sqlite", **environment) as nodes:
-            played = Round(seed + number, database, count, nodes)
+            played = Round(seed + number, database, count, nodes, only)
             try:
                 played.play()
             except Exception:
@@ -416,14 +419,14 @@ def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds
                 print(f"  {problem}")
             print(
                 f"  see {folder}; repeat: python bench/chaos.py --database {database} --rounds 1 --seed {played.seed} "
-                f"--executions {count}",
+                f"--executions {count} --only '{only}'",
                 flush=True,
             )
         else:
             shutil.rmtree(folder, ignore_errors=True)
         number += 1
-    kills = sum(times for kind, times in total.items() if kind.startswith(("kill", "freeze", "cut", "drop", "repeat")))
-    print(f"{number} rounds, {dict(executions)} executions, {kills} faults: {dict(sorted(total.items()))}")
+    kills = sum(times for kind, times in total.items() if kind.startswith("kill"))
+    print(f"{number} rounds, {dict(executions)} executions, {kills} kills: {dict(sorted(total.items()))}")
     print(f"failed seeds: {failed or 'none'}")
     return 1 if failed else 0
 
@@ -435,7 +438,8 @@ if __name__ == "__main__":
     parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--only", default="", choices=("kill", "freeze", "cut"), help="faults of these kinds alone")
     options = parser.parse_args()
     chosen = ("sqlite", "postgres") if options.database == "both" else (options.database,)
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    sys.exit(main(options.seconds, options.executions, chosen, first, options.rounds))
+    sys.exit(main(options.seconds, options.executions, chosen, first, options.rounds, options.only))
