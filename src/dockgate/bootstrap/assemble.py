@@ -35,6 +35,7 @@ from dockgate.workflows.workflows import Workflows, labels_of
 EXECUTIONS_EVERY = 5
 FIXES_EVERY = 3
 SERVICES_EVERY = 5
+PLACES_EVERY = 5
 PURGE_EVERY = 30
 STALE_FEEDS_EVERY = 30
 LOCAL_STORAGE_EVERY = 15
@@ -192,7 +193,8 @@ def _task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
-        groups.append(TaskGroup("further places", [RepeatedTask("further places", use_cases.place_verdicts.review)]))
+        places = RepeatedTask("further places", use_cases.place_verdicts.review, PLACES_EVERY)
+        groups.append(TaskGroup("further places", [places]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)

@@ -7,9 +7,11 @@ whenever something changes: such a verdict informs, and approves nothing. What w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from dockgate.events.catalogue import verdict_changed
 from dockgate.gate.model import PlatformVerdict
+from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
@@ -44,21 +46,27 @@ class PlaceVerdicts:
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
+        further = self.store.tag_history.further_places()
+        clear = self.selection.clear_assignments_of({repository for repository, _, _ in further})
+        scans = {(repository, image): scan for repository, image, scan in further if repository in clear}
+
+        @cache
+        def inputs(repository: str) -> tuple[str, str, bool]:
+            """What decides of any image in a repository, and whether provenance does, too."""
+            usable = self.selection.read(self.selection.policy_of(repository))
+            policy = usable.unusable or usable.policy.digest
+            return policy, self.exceptions.state(repository, now), PROVENANCE_RULE in usable.policy.rules
 
         def state(place: Place) -> str:
-            repository, image = place
-            usable = self.selection.read(self.selection.policy_of(repository))
-            exceptions, scan = self.exceptions.state(repository, now), self.store.images.scan(image)
-            provenance = self.provenance.fingerprint(image)
-            policy = usable.unusable or usable.policy.digest
-            parts = [database, policy, exceptions, scan.number if scan else 0, provenance, now[:13]]
-            return digest_of(canonical.encode(parts))
+            policy, exceptions, has_provenance = inputs(place[0])
+            provenance = self.provenance.fingerprint(place[1]) if has_provenance else ""
+            return digest_of(canonical.encode([database, policy, exceptions, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._judge, *place)
             return self.verdicts.advisory_digest() == database
 
-        self._rounds.run(self.store.tag_history.further_places(), state, judge, "judging")
+        self._rounds.run(scans, state, judge, "judging")
 
     def _judge(self, repository: str, image: str) -> None:
         if not self.watching.state(repository, image).is_watched:

@@ -9,7 +9,7 @@ from dockgate.store.engine import Database
 from dockgate.store.fleet_records import TagPeriod
 from dockgate.store.queries import batches
 from dockgate.store.records import PushedImage
-from dockgate.store.schema import pushed_images
+from dockgate.store.schema import pushed_images, scans
 from dockgate.store.schema_fleet import fleet_images, fleet_tags
 from dockgate.store.statements import insert_if_new, lock_rows
 
@@ -33,18 +33,19 @@ class TagHistory:
             ]
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
 
-    def further_places(self) -> Sequence[tuple[str, str]]:
-        """The repositories of images beside the one where they were read, each with the image's digest."""
+    def further_places(self) -> Sequence[tuple[str, str, int]]:
+        """The repositories of images beside the one where they were read, each with the image's digest and scan."""
         query = (
-            select(fleet_tags.c.repository, fleet_tags.c.digest)
+            select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)
             .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
+            .join(scans, scans.c.image == fleet_tags.c.digest)
             .where(fleet_tags.c.until.is_(None), fleet_images.c.gone_at.is_(None))
             .where(fleet_tags.c.repository != fleet_images.c.repository)
             .distinct()
             .order_by(fleet_tags.c.repository, fleet_tags.c.digest)
         )
         with self._database.read() as connection:
-            return [(row.repository, row.digest) for row in connection.execute(query)]
+            return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
     def at(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
