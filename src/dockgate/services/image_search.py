@@ -154,7 +154,9 @@ class ImageSearch:
             watches = {**watches, **self.watching.watches(missing)}
         # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
         # `services.place_verdicts` judges it.
-        waivers = [record.waiver for record in self.store.waivers.active(self.clock.now()) if record.waiver.repository]
+        is_elsewhere = any(row.repository != row.judged_in for row in rows)
+        present = self.store.waivers.active(self.clock.now()) if is_elsewhere else ()
+        waivers = [record.waiver for record in present if record.waiver.repository]
         rows = [
             row
             if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)

@@ -1,6 +1,6 @@
 """An execution: its stages, why it stopped, its logs, and what a person can decide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -63,6 +63,7 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         title=execution_id,
         view=view,
         execution=view.execution,
+        commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
         visible=[service.name for service in visible_services(who, server)] if who.is_limited else (),
@@ -71,6 +72,16 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         artifacts=[(action.name, action.artifact) for _, action in actions if action.artifact],
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
     )
+
+
+def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The commit of an execution, as its trigger and its first source action say; "" for what they do not."""
+    source = next((values for values in variables if "CommitId" in values), {})
+    names = (
+        *(("id", "commit", "CommitId"), ("repository", "repository", "RepositoryName")),
+        *(("branch", "branch", "BranchName"), ("message", "", "CommitMessage"), ("author", "", "Author")),
+    )
+    return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
 def _decision(server: api.ServerDependency, approval: ApprovalView, who: Caller) -> Decision:

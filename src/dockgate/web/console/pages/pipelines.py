@@ -15,6 +15,8 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
 EXECUTIONS, FIXES = 50, 5
+# States of executions by which the list is filtered.
+STATES = (RunState.IN_PROGRESS, RunState.FAILED, RunState.SUCCEEDED, RunState.STOPPED)
 
 router = page_router()
 
@@ -63,7 +65,7 @@ def pipeline(
         newest=newest[0] if newest else None,
         before=before,
         state=state,
-        states=list(RunState),
+        states=STATES,
         following=executions[-1].number if len(listed) > EXECUTIONS else None,
         strips=strips(server, list({each.id: each for each in (*newest, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
