@@ -13,7 +13,6 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import Callers
 
 from dockgate.identity.model import Permission
-from dockgate.web.authorization import RecentCalls
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "build/schemathesis/bin/st"
@@ -62,7 +61,6 @@ def main(seconds: int) -> int:
     code = 0
     for who in ("", "viewer", "developer", "approver", "security", "admin"):
         with tempfile.TemporaryDirectory() as folder, ServerSystem(Path(folder)) as server:
-            server.app.state.refused_calls = RecentCalls(1_000_000)
             callers = Callers(server)
             limit = ("--phases", "coverage,fuzzing,stateful", "--max-time", str(seconds))
             problems = fuzz(callers, who, Path(folder), {None, *Permission}, *limit)

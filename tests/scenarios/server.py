@@ -58,6 +58,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.app import create_app
+from dockgate.web.authorization import RecentCalls
 
 SECRET = "only-for-tests"
 
@@ -148,6 +149,8 @@ class ServerSystem:
         app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)
         self.server, self.use_cases, self.background = app.server, app.use_cases, app.background
         self.app = create_app(self.server)
+        # More than tests make: how many come within a minute depends on the machine.
+        self.app.state.refused_calls, self.app.state.recorded_calls = RecentCalls(1_000_000), RecentCalls(1_000_000)
         self.web = uvicorn.Server(
             uvicorn.Config(
                 self.app,

@@ -12,7 +12,6 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import Callers
 
 from dockgate.identity.model import Permission
-from dockgate.web.authorization import RecentCalls
 
 pytestmark = pytest.mark.real
 
@@ -30,7 +29,6 @@ RUNS = {
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
-        server.app.state.refused_calls = RecentCalls(1_000_000)
         made = Callers(server)
         yield made
         made.client.close()

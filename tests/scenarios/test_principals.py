@@ -16,7 +16,7 @@ from tests.store.factories import IMAGE, approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.authorization import MAX_RECORDED, MAX_REFUSALS, MAX_SUBJECT
+from dockgate.web.authorization import MAX_RECORDED, MAX_REFUSALS, MAX_SUBJECT, RecentCalls
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -202,6 +202,7 @@ def test_every_changing_call_is_audited_with_its_status(people: People) -> None:
 
 
 def test_refused_calls_do_not_fill_the_audit_log(people: People) -> None:
+    people.server.app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     people.post("admin", "/principals", {"name": "vera", "roles": ["viewer"]})
     people.tokens["vera"] = people.token("vera")
     path = f"/api/v1/executions/{'x' * 20_000}/stop"
@@ -223,6 +224,7 @@ def test_refused_calls_do_not_fill_the_audit_log(people: People) -> None:
 def test_calls_that_end_without_effect_do_not_fill_the_audit_log(
     people: People, path: str, body: object, status: int
 ) -> None:
+    people.server.app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     name = f"dave-{status}"
     roles = {"roles": [], "project_roles": [{"role": "developer", "repositories": "alpha/*"}]}
     people.post("admin", "/principals", {"name": name, **(roles if status == 403 else {"roles": ["developer"]})})
@@ -235,6 +237,7 @@ def test_calls_that_end_without_effect_do_not_fill_the_audit_log(
 
 
 def test_sign_ins_do_not_fill_the_audit_log(people: People) -> None:
+    people.server.app.state.recorded_calls = RecentCalls(MAX_RECORDED)
     people.post("admin", "/principals", {"name": "sid", "roles": ["viewer"]})
     form = {"token": people.token("sid")}
 

@@ -40,7 +40,7 @@ FAILURE_SECONDS = 60.0
 MAX_REFUSALS = 60
 # Sign-ins and links to verdicts of one principal within FAILURE_SECONDS. They need the permission read alone, and have
 # an entry as well.
-MAX_RECORDED = 20
+MAX_RECORDED = 60
 # Characters of a path in the audit log.
 MAX_SUBJECT = 300
 # Addresses or principals whose failures are counted at the same time.
