@@ -149,7 +149,10 @@ class Round:
         for person in people:
             person.start()
         self.harm_until(begin + FAULTS_SECONDS, dice)
-        people[0].join(timeout=PATIENCE_SECONDS)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while people[0].is_alive() and time.monotonic() < end:
+            self.revive()
+            people[0].join(timeout=0.5)
         ended = time.monotonic()
         while missing := [entry.name for entry in executions if self.state(entry.name) not in OVER]:
             self.revive()
