@@ -17,7 +17,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.store.records import PushedImage
-from dockgate.web.authorization import FailedAuthentications
+from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
 
 COOKIE = "dockgate-session"
 
@@ -31,6 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(autouse=True)
 def _no_failed_sign_ins(site: Site) -> None:
     site.server.app.state.failed_authentications = FailedAuthentications()
+    site.server.app.state.recorded_calls = RecentCalls(MAX_RECORDED)
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
