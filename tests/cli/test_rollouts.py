@@ -84,3 +84,13 @@ def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None
     server.answers["GET /services/web/rollouts/4"] = (503, {"error": "starting"})
     with pytest.raises(ServerUnreachableError):
         wait_for_rollout(client, "web", 4, lambda _: None)
+
+
+def test_the_log_of_a_task_is_printed_without_control_characters(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /services/web/tasks/web-1-0/log"] = {"lines": ["started", "\x1b[31mred"]}
+    ran = dockgate("deploy", "logs", "web", "web-1-0")
+    assert (ran.code, ran.out.splitlines()) == (0, ["started", "\\x1b[31mred"])
+    server.answers["GET /services/web/tasks/web-1-0/log"] = {"lines": None}
+    ran = dockgate("deploy", "logs", "web", "web-1-0")
+    assert (ran.code, ran.out) == (0, "")
+    assert "elsewhere" in ran.err

@@ -27,6 +27,8 @@ class MemoryTarget:
         # The id of every task that was restarted, as often as it was.
         self.restarted: list[str] = []
         self.fault = fault
+        # By task: what it has written.
+        self.logs: dict[str, str] = {}
         self._tasks: dict[str, Task] = {}
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
@@ -56,6 +58,12 @@ class MemoryTarget:
         self.restarted.append(task)
         self.fault("after restart")
         return True
+
+    def log(self, service: str, task: str, lines: int) -> str | None:
+        self._require_available()
+        if all(present.id != task for present in self.tasks(service)):
+            return None
+        return "".join(self.logs.get(task, "").splitlines(keepends=True)[-lines:])
 
     def remove(self, service: str) -> None:
         self._require_available()

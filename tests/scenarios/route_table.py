@@ -89,6 +89,7 @@ ROUTES = {
     f"POST {V}/vex/{{digest}}/remove": Row(ACCEPT),
     f"GET {V}/services": Row(READ, ALWAYS),  # of what the caller may see
     f"GET {V}/services/{{name}}": Row(READ, REPOSITORY, refusal=404),
+    f"GET {V}/services/{{name}}/tasks/{{task}}/log": Row(READ, REPOSITORY, refusal=404),
     f"GET {V}/services/{{name}}/rollouts/{{number}}": Row(READ),
     f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
     f"GET {V}/principals": Row(ADMINISTER),
@@ -179,6 +180,7 @@ PAGES = {
     "GET /exposure/report": Row(READ, ALWAYS),  # of what the token may see
     "GET /running": Row(READ, ALWAYS),  # of what the caller may see
     "GET /running/{name}": Row(READ, REPOSITORY, refusal=404),
+    "GET /running/{name}/tasks/{task}": Row(READ, REPOSITORY, refusal=404),
     "POST /running/{name}/scale": Row(ADMINISTER),
     "GET /repositories": Row(READ, ALWAYS),  # of what the caller may see
     "GET /repositories/{name}": Row(READ, REPOSITORY),

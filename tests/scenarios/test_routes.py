@@ -61,6 +61,7 @@ class Callers:
             "approval_id": f"{execution}/ContainerVulnerabilityAssessment/Approval/1",
             "digest": image,
             "verdict": verdict,
+            "task": server.get("/services/mine")["tasks"][0]["id"],
         }
         secret = server.store.approvals.get(self.values["approval_id"]).token
         reject = {f"POST {V}/approvals/{{approval_id:path}}/reject": {"token": secret, "reason": "no"}}

@@ -90,6 +90,20 @@ def show(service: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("service")
+@click.argument("task")
+@click.option("--lines", type=click.IntRange(1, 5000), default=500, show_default=True, help="Lines to show.")
+def logs(service: str, task: str, lines: int) -> None:
+    """Show the last lines that TASK of SERVICE has written."""
+    answer = Client().get("services", service, "tasks", task, "log", lines=str(lines))["lines"]
+    if answer is None:
+        echo(f"The engine of {service} keeps the logs of its tasks elsewhere.", err=True)
+    else:
+        for line in answer:
+            echo(line)
+
+
+@command.command()
+@click.argument("service")
 @click.argument("desired", metavar="COUNT", type=click.IntRange(min=0))
 @click.option("--no-wait", is_flag=True, help="Return before the tasks are healthy.")
 @format_option

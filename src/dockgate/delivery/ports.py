@@ -298,6 +298,10 @@ class Attestor(Protocol):
         ...
 
 
+# Bytes of the end of a task's log.
+LOG_LIMIT = 256 << 10
+
+
 class Target(Protocol):
     """Runs services.
 
@@ -322,6 +326,14 @@ class Target(Protocol):
 
         Returns false if there is no such task, or if the engine replaces unhealthy tasks itself. Raises
         UnavailableError if the engine is down, DeployError if it refuses.
+        """
+        ...
+
+    def log(self, service: str, task: str, lines: int) -> str | None:
+        """Return the last lines that the task has written, at most LOG_LIMIT bytes. They may contain anything.
+
+        None if there is no such task, or if the engine keeps no log that it gives out. Raises UnavailableError if the
+        engine is down.
         """
         ...
 

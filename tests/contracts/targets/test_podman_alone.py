@@ -21,9 +21,10 @@ from tests.contracts.targets.systems import (
 )
 from tests.parts import SERVE, free_port, until
 
+from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Task, TaskState
 from dockgate.delivery.targets.podman import PodmanTarget
-from dockgate.shared.errors import DeployError
+from dockgate.shared.errors import DeployError, UnavailableError
 
 
 @pytest.fixture
@@ -99,6 +100,23 @@ def test_a_program_that_ends_is_told_with_its_code_and_last_words(podman: Podman
     with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
         target.deploy(service(1, 1), replace(definition(1, podman.first_image), command=says), None)
     assert caught.value.advice
+
+
+@pytest.mark.real
+def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, target: PodmanTarget) -> None:
+    writes = "/bin/busybox yes 0123456789 | /bin/busybox head -n 1300000; echo last; exec /bin/busybox sleep 99"
+    command = ("/bin/busybox", "sh", "-c", writes)
+    (task,) = target.deploy(service(1, 1), replace(definition(1, podman.first_image, None), command=command), None)
+    log = until(lambda: (text := target.log("web", task.id, 3)) and text.endswith("last\n") and text)
+    assert log == "0123456789\n0123456789\nlast\n"
+    assert len(target.log("web", task.id, 10**6) or "") == LOG_LIMIT
+    files = list((podman.host.data / "podman").rglob("ctr.log"))
+    assert files
+    assert sum(file.stat().st_size for file in files) < 11_000_000
+    assert target.log("web", "nothing", 3) is None
+    assert target.log("web-1", task.id, 3) is None
+    with pytest.raises(UnavailableError):
+        podman.down().log("web", task.id, 3)
 
 
 @pytest.mark.real

@@ -25,10 +25,10 @@ Login = Callable[[str], tuple[str, str] | None]
 
 # Seconds, for one request.
 _TIMEOUT = 120.0
-# Lines of a task's output.
-_LAST_WORDS = 10
-# Of these lines: one may be of any length.
-_LAST_BYTES = 4000
+# Lines of a task's output, and bytes: a line may be of any length.
+_LAST_WORDS, _LAST_BYTES = 10, 4000
+# Of a task's log: podman begins it anew above that, or it would fill the disk.
+LOG_SIZE = "10mb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ class Engine:
                 network_mode=definition.network,
                 networks={self._bridge: {}} if definition.network == "bridge" else None,
                 restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
+                log_config={"Type": "k8s-file", "Config": {"max-size": LOG_SIZE}},
                 # Proxies of the host, with their passwords, are nothing that a task was given.
                 use_config_proxy=False,
             )
@@ -209,14 +210,18 @@ class Engine:
     def last_words(self, name: str) -> str:
         """The end of its output, "" when there is none."""
         try:
-            with self._client() as client:
-                lines = client.containers.get(name).logs(stdout=True, stderr=True, tail=_LAST_WORDS)
-                end = b""
-                for part in [lines] if isinstance(lines, bytes) else lines:
-                    end = (end + part)[-_LAST_BYTES:]
-                return end.decode(errors="replace").strip()
+            return self.log(name, _LAST_WORDS, _LAST_BYTES).strip()
         except DeployError:
             return ""
+
+    def log(self, name: str, lines: int, size: int) -> str:
+        """The last lines of its output, at most `size` bytes."""
+        with self._client(f"the log of {name} cannot be read") as client:
+            parts = client.containers.get(name).logs(stdout=True, stderr=True, tail=lines)
+            end = b""
+            for part in [parts] if isinstance(parts, bytes) else parts:
+                end = (end + part)[-size:]
+            return end.decode(errors="replace")
 
     @contextmanager
     def _client(self, failure: str = "podman refuses", timeout: float = _TIMEOUT) -> Iterator[PodmanClient]:

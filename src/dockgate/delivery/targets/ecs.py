@@ -76,6 +76,9 @@ class EcsTarget:
             self._find(service)
         return False
 
+    def log(self, service: str, task: str, lines: int) -> None:
+        """None: the task definition in ECS says where tasks log."""
+
     def remove(self, service: str) -> None:
         """The desired count becomes 0; the service itself stays, for it was not made here."""
         with self._locks[service], ecs_errors(f"stopping {service} in the cluster {self._cluster}"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.deployments import require_image
+from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
@@ -66,6 +67,11 @@ class PodmanTarget:
             self._engine.stop(task, self._grace)
             self._engine.start(task)
             return True
+
+    def log(self, service: str, task: str, lines: int) -> str | None:
+        if all(container.name != task for container in self._engine.containers(service)):
+            return None
+        return self._engine.log(task, lines, LOG_LIMIT)
 
     def remove(self, service: str) -> None:
         with self._locks[service]:

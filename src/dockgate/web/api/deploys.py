@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import Field
 
 from dockgate.delivery.model import RunState
@@ -18,6 +18,7 @@ from dockgate.delivery.service_model import (
 )
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import NotFoundError
 from dockgate.store.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 from dockgate.web.audit_details import note_change
@@ -27,6 +28,7 @@ MAX_TASKS = 100
 MAX_DEPLOYS = 1000
 
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
+Lines = Annotated[int, Query(ge=1, le=5000)]
 
 router = api_router()
 
@@ -66,6 +68,13 @@ class ServiceView:
     rollouts: list[Rollout]
     events: list[ServiceEvent]
     failed_deploy: FailedDeploy | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLog:
+    """The last lines that a task has written, oldest first; null if its engine gives out no logs."""
+
+    lines: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,17 @@ def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
         failed_deploy=failed_deploys(who, server).get(name),
     )
     return _visible_part(who, view, server) if who.is_limited else view
+
+
+@router.get("/services/{name}/tasks/{task}/log")
+@checks_token_limits
+def task_log(name: str, task: str, who: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
+    """Get the last lines that a task of the service has written."""
+    view = service(name, who, server)
+    if all(entry.id != task for entry in view.tasks):
+        raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
+    text = server.targets[view.service.target].log(name, task, lines)
+    return TaskLog(None if text is None else text.removesuffix("\n").split("\n") if text else [])
 
 
 @router.get("/services/{name}/rollouts/{number}")

@@ -47,6 +47,14 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
     )
 
 
+@router.get("/running/{name}/tasks/{task}")
+@api.checks_token_limits
+def task_log(name: str, task: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show the last lines that a task has written."""
+    lines = calls.task_log(name, task, who, server).lines
+    return render(request, who, "task_log.html", title=task, service_name=name, task=task, lines=lines)
+
+
 @router.post("/running/{name}/scale")
 def scale(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Change the desired count."""

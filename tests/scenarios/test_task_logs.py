@@ -1,0 +1,61 @@
+"""The log of a task: shown to callers who may see its service, and never trusted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.fakes.target import MemoryTarget
+from tests.scenarios.browser import Browser
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+
+HOSTILE = "started\n<script>alert(1)</script> \x1b[31mred\x1b[0m \x1b]0;title\x07\nlast\n"
+API = "/services/web/tasks/{}/log"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerSystem]:
+    with ServerSystem(tmp_path) as system:
+        system.deployed(system.image("web", PlannedFindings({})))
+        yield system
+
+
+@pytest.fixture
+def task(server: ServerSystem) -> str:
+    """The id of the only task, which has written something."""
+    target = server.adapters.targets["podman"]
+    assert isinstance(target, MemoryTarget)
+    (task,) = server.get("/services/web")["tasks"]
+    target.logs[task["id"]] = HOSTILE
+    return str(task["id"])
+
+
+def test_the_last_lines_are_shown_as_text(server: ServerSystem, task: str) -> None:
+    assert server.get(API.format(task))["lines"] == HOSTILE.removesuffix("\n").split("\n")
+    assert server.get(API.format(task) + "?lines=1")["lines"] == ["last"]
+    with Browser(server) as browser:
+        assert f'href="/running/web/tasks/{task}"' in browser.get("/running/web").text
+        page = browser.get(f"/running/web/tasks/{task}").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "\x1b" not in page
+    assert "\x07" not in page
+
+
+def test_a_task_of_another_service_is_not_found(server: ServerSystem, task: str) -> None:
+    server.deployed(server.image("other", PlannedFindings({})))
+    for path in (API.format("nothing"), f"/services/other/tasks/{task}/log", f"/services/none/tasks/{task}/log"):
+        assert server.client.get(path).status_code == 404, path
+    assert server.client.get(API.format(task) + "?lines=0").status_code == 422
+
+
+def test_a_caller_limited_to_other_repositories_sees_no_log(server: ServerSystem, task: str) -> None:
+    admin = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
+    server.client.headers["Authorization"] = f"Bearer {admin}"
+    status = {}
+    for limited in ("web/*", "other/*"):
+        token = server.post("/tokens", {"principal": "ada", "repositories": [limited]})["text"]
+        url, headers = f"{server.url}/api/v1{API.format(task)}", {"Authorization": f"Bearer {token}"}
+        status[limited] = httpx.get(url, headers=headers).status_code
+    assert status == {"web/*": 200, "other/*": 404}
