@@ -157,7 +157,7 @@ def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> N
         )
         until(lambda: service(server, "stale")["cannot_judge"], seconds=40)
         shown = service(server, "stale")
-        assert (shown["at_risk"], shown["at_risk_until"]) == ("", "")
+        assert (shown["at_risk"], shown["at_risk_until"]) == (None, None)
         assert "timed: " in shown["cannot_judge"]
         assert server.runs(image)
         assert server.redeploy(image) == "Refused"

@@ -79,7 +79,8 @@ def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
     with registry(tmp_path / "registry") as running:
         here = ImageAccess(running.address, (), tmp_path / "cache", None)
         for item in (made, lying):
-            (inventory,) = here.read("team/app", running.push("team/app", "1", item))
+            (platform,) = here.read("team/app", running.push("team/app", "1", item))
+            inventory = platform.inventory
             assert inventory.diff_ids == tuple(made.diff_ids)
             reasons = [entry.reason for entry in inventory.unread if "uncompressed content" in entry.reason]
             assert len(reasons) == (2 if item is lying else 0)
