@@ -45,6 +45,18 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     assert list(store.approvals.waiting("sha256:unknown")) == []
 
 
+def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Store) -> None:
+    assert not store.approvals.has_unjudged(IMAGE)
+    for number in (1, 2):
+        store.approvals.add(replace(approval(f"web-{number}/Gate/Approve/1"), approvers=Approvers()))
+    store.approvals.add(approval("other-1/Gate/Approve/1", "sha256:other"))
+    assert store.approvals.has_unjudged(IMAGE)
+    store.approvals.record_verdict("web-1/Gate/Approve/1", Answer(ApprovalState.WAITING, "", "sha256:v"), NOW)
+    assert store.approvals.has_unjudged(IMAGE)
+    store.approvals.settle("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", "sha256:v"), NOW)
+    assert not store.approvals.has_unjudged(IMAGE)
+
+
 def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(store: Store) -> None:
     rows = {
         "a": approval("a"),

@@ -59,7 +59,7 @@ class PushVerdicts:
         scan = self.store.images.scan(image)
         if scan is None or scan.finished_at is None:
             return
-        if any(not approval.verdict for approval in self.store.approvals.waiting(image)):
+        if self.store.approvals.has_unjudged(image):
             return  # it is judged for them first
         for repository in self.store.images.unjudged_repositories(image):
             is_due = scan.state is not ScanState.NOT_AN_IMAGE and self.watching.state(repository, image).is_watched

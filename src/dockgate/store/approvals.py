@@ -30,6 +30,7 @@ _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
 # What waits on an image. Made once, because making a statement costs more than running it.
 _WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
+_UNJUDGED = select(approvals.c.id).where(*_WAITING, approvals.c.verdict.is_(None)).limit(1)
 _WAITING_REQUESTS = (
     select(
         approvals.c.id, approvals.c.policy, approvals.c.repository, approvals.c.service, approvals.c.approvers.is_(None)
@@ -101,6 +102,11 @@ class Approvals:
     def waiting(self, image: str) -> Sequence[Approval]:
         """The approvals that wait on an image, oldest first."""
         return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+
+    def has_unjudged(self, image: str) -> bool:
+        """Whether an approval that waits on an image has no verdict yet."""
+        with self._database.read() as connection:
+            return connection.execute(_UNJUDGED, {"image": image}).first() is not None
 
     def waiting_alike(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
         """The approvals that wait on an image: the oldest of those that ask for the same, with the ids of all these.
