@@ -17,12 +17,13 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
 from dockgate.services.gate import compare, replay
 from dockgate.services.image_visibility import ImageVisibility
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.console.downloads import REPORT_KINDS, download
+from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
@@ -94,25 +95,35 @@ def verdict(
     server: api.ServerDependency,
     show: Group | None = None,
     page: api.Count = 0,
-    against: calls.OtherDigest = None,
+    against: calls.Text = "",
 ) -> Response:
-    """Show a verdict, or with `against` what differs from another one."""
+    """Show a verdict, or with `against` (a digest of a verdict or an image, or its start) what differs from another."""
     stored, visibility = server.store.verdicts.get(digest), ImageVisibility(server.store, who)
     repository = visibility.repository_of_verdict(stored.image, digest)
     records = visibility.verdicts(stored.image)
     recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
-    comparison = None
+    second, comparison, problem = None, None, None
     if against:
-        second = RecordedVerdict(calls.verdict(against, who, server), server.store.verdicts.case(against))
-        comparison = compare(recorded, second)
+        try:
+            second = find_verdict(against, stored.policy, who, server)
+            against_recorded = RecordedVerdict(calls.verdict(second, who, server), server.store.verdicts.case(second))
+            comparison = compare(recorded, against_recorded)
+        except (UsageError, NotFoundError) as error:
+            problem = error
+    code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
+    content = _content(request, server, digest, stored, repository)
     return render(
         request,
         who,
         "verdict.html",
-        **_content(request, server, digest, stored, repository),
+        code,
+        **(content | {"title": f"Error: {content['title']}"} if problem else content),
         query="",
         newer=_newer(records, digest, stored),
-        earlier=[record for record in records if record.digest != digest],
+        candidates=candidates(stored, digest, repository, records, who, server),
+        second=second,
+        problem=problem,
+        effect_lines=effect_lines,
         commands=waiver_commands(stored),
         show=show,
         page=page,
@@ -153,11 +164,13 @@ def _linked(
         **_content(request, server, digest, stored, next(iter(repositories), "")),
         query=query,
         newer=None,
-        earlier=(),
+        candidates=(),
+        second=None,
+        problem=None,
         commands=(),
         show=show,
         page=page,
-        against=None,
+        against="",
         report_kinds=(),
         comparison=None,
         replay=replay(recorded),

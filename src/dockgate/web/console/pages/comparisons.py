@@ -1,0 +1,116 @@
+"""What a verdict can be compared with: any visible one, named by its digest or by that of an image."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate.model import Verdict
+from dockgate.gate.replay.explain import Effect, PlatformFinding
+from dockgate.identity.model import Caller
+from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store.records import VerdictRecord
+from dockgate.vulnerabilities.model import Finding
+from dockgate.web.api.images import visible_digests
+from dockgate.web.console.formats import plural
+
+# A digest or its first hexadecimal digits, with or without the ellipsis of a table.
+_DIGEST_START = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})…?")
+# Findings of one kind that a comparison lists.
+MAX_FINDINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A verdict, or the image of a running service whose newest verdict counts, by its digest."""
+
+    digest: str
+    title: str
+
+
+def candidates(
+    stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], who: Caller, server: WebServices
+) -> Sequence[Candidate]:
+    """What runs of the same image repository, then the other verdicts on the image. `records` are all of these."""
+    running: dict[str, list[str]] = {}
+    for entry in server.store.exposures.running():
+        name = entry.reference.repository_in(server.registry)
+        if (
+            repository
+            and name == repository
+            and entry.reference.digest != stored.image
+            and who.reaches(repository=name)
+        ):
+            running.setdefault(entry.reference.digest, []).append(entry.service)
+    on_image = (record for record in records if record.digest != digest)
+    return [
+        *(Candidate(image, f"What {', '.join(names)} runs") for image, names in running.items()),
+        *(Candidate(entry.digest, f"{entry.status} by {entry.policy}, {entry.judged_at[:16]}Z") for entry in on_image),
+    ]
+
+
+def find_verdict(text: str, policy: str, who: Caller, server: WebServices) -> str:
+    """The digest of the verdict that `text` names: its digest, that of its image, or the first digits of either.
+
+    Of an image it is the newest verdict by `policy`, or else the newest. Raises UsageError for another text and for
+    digits that several have, NotFoundError where the caller sees none.
+    """
+    start = _DIGEST_START.fullmatch(text.strip().lower())
+    if start is None:
+        raise UsageError(
+            f"{text.strip()[:80]!r} is no digest.",
+            "Give the digest of a verdict or of an image, or at least its first six characters.",
+        )
+    verdicts = visible_digests("verdict", start[1], who, server)
+    images = [] if len(verdicts) > 1 else visible_digests("image", start[1], who, server)
+    matches = [*verdicts, *images]
+    if not matches:
+        raise NotFoundError(
+            f"No verdict and no image that you can see begins with {start[1][:12]}.",
+            "The page of an image lists its verdicts.",
+        )
+    if len(matches) > 1:
+        raise UsageError(f"Several digests begin with {start[1]}.", "Give more characters.")
+    if verdicts:
+        return verdicts[0]
+    records = ImageVisibility(server.store, who).verdicts(images[0])
+    if not records:
+        raise NotFoundError(
+            f"There is no verdict on the image {images[0][:19]} yet.", "Request an approval of it, or push it again."
+        )
+    return next((record for record in records if record.policy == policy), records[0]).digest
+
+
+def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
+    """What an input changed, by kind: a title with the count, and the first MAX_FINDINGS as lines."""
+    changed = [
+        f"{_line(each.after, each.platform)}, was {each.before.severity}, {_fix(each.before)}"
+        for each in effect.changed
+    ]
+    for noun, verb, lines in (
+        ("blocking reason", "came", effect.added_reasons),
+        ("blocking reason", "went", effect.removed_reasons),
+        ("finding", "came", _lines(effect.added)),
+        ("finding", "went", _lines(effect.removed)),
+        ("finding", "changed", changed),
+        ("finding", "newly waived", _lines(effect.newly_waived)),
+        ("finding", "no longer waived", _lines(effect.no_longer_waived)),
+    ):
+        if lines:
+            more = [f"and {len(lines) - MAX_FINDINGS:,} more"] if len(lines) > MAX_FINDINGS else []
+            yield f"{plural(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *more]
+
+
+def _lines(entries: Sequence[PlatformFinding]) -> Sequence[str]:
+    return [_line(entry.finding, entry.platform) for entry in entries]
+
+
+def _line(finding: Finding, platform: str) -> str:
+    place = f" on {platform}" if platform else ""
+    package = f"{finding.package.name} {finding.package.version}"
+    return f"{finding.severity} {finding.id} in {package} ({_fix(finding)}){place}"
+
+
+def _fix(finding: Finding) -> str:
+    return f"fixed in {finding.fixed}" if finding.fixed else "no fix"
