@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Probe, Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
+
+PASSES = Probe(True, "HTTP/1.1 200 OK", "2026-11-24T10:00:01.000Z", 0.004, 0)
 
 
 class MemoryTarget:
@@ -27,6 +29,8 @@ class MemoryTarget:
         # The id of every task that was restarted, as often as it was.
         self.restarted: list[str] = []
         self.fault = fault
+        # The last run of the health check of tasks that hang.
+        self.failed_probe = Probe(False, "no HTTP answer within 5 s", "2026-11-24T10:01:00.000Z", 5.0, 3)
         # By task: what it has written.
         self.logs: dict[str, str] = {}
         self._tasks: dict[str, Task] = {}
@@ -53,8 +57,10 @@ class MemoryTarget:
         present = self._tasks.get(task)
         if present is None or present.service != service:
             return False
-        state = TaskState.UNHEALTHY if present.digest in self.unhealthy else TaskState.RUNNING
-        self._tasks[task] = replace(present, state=state, reason="")
+        is_sick = present.digest in self.unhealthy
+        state = TaskState.UNHEALTHY if is_sick else TaskState.RUNNING
+        probe = present.probe and (self.failed_probe if is_sick else PASSES)
+        self._tasks[task] = replace(present, state=state, reason="", probe=probe)
         self.restarted.append(task)
         self.fault("after restart")
         return True
@@ -77,7 +83,7 @@ class MemoryTarget:
 
     def hang(self, task: str) -> None:
         """The task's program answers its health check no more."""
-        self._tasks[task] = replace(self._tasks[task], state=TaskState.UNHEALTHY)
+        self._tasks[task] = replace(self._tasks[task], state=TaskState.UNHEALTHY, probe=self.failed_probe)
 
     def _roll_back(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> None:
         if previous is None or not previous.image:
@@ -99,6 +105,7 @@ class MemoryTarget:
                     digest=require_image(service.name, definition).digest,
                     started_at="2026-11-24T10:00:00Z",
                     ports=tuple((port.container_port, port.host_port or 40_000) for port in definition.ports),
+                    probe=PASSES if definition.health_check else None,
                 )
                 self.started.append(name)
                 self.fault("after start")

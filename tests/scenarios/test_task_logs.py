@@ -1,6 +1,7 @@
 """The log of a task: shown to callers who may see its service, and never trusted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -41,6 +42,26 @@ def test_the_last_lines_are_shown_as_text(server: ServerSystem, task: str) -> No
     assert "<script>alert" not in page
     assert "\x1b" not in page
     assert "\x07" not in page
+
+
+def test_the_last_run_of_a_health_check_is_shown_with_its_output(server: ServerSystem, task: str) -> None:
+    target = server.adapters.targets["podman"]
+    assert isinstance(target, MemoryTarget)
+    probe = server.get("/services/web")["tasks"][0]["probe"]
+    assert (probe["is_healthy"], probe["failures"], probe["output"]) == (True, 0, "HTTP/1.1 200 OK")
+    with Browser(server) as browser:
+        assert "Passes" in browser.get("/running/web").text
+        target.failed_probe = replace(target.failed_probe, output="HTTP/1.1 503\n<script>alert(2)</script>\u202e")
+        target.hang(task)
+        # What hangs is soon restarted: until then, both pages say why.
+        page, service = browser.get(f"/running/web/tasks/{task}").text, browser.get("/running/web").text
+    assert "Fails" in page
+    assert "3 failures" in page
+    assert "GET :8080/, every 1 s, at most 5 s, 20 s to start" in page
+    assert "&lt;script&gt;alert(2)" in page
+    assert "\u202e" not in page
+    assert "HTTP/1.1 503" in service
+    assert "alert(2)" not in service
 
 
 def test_a_task_of_another_service_is_not_found(server: ServerSystem, task: str) -> None:

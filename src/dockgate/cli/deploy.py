@@ -19,7 +19,8 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import count, describe, wait_for_rollout
-from dockgate.delivery.service_model import Rollout, Service, ServiceEvent, Task, TaskDefinition
+from dockgate.delivery.service_model import Probe, Rollout, Service, ServiceEvent, Task, TaskDefinition
+from dockgate.shared.escaping import clean
 
 EVENTS_SHOWN = 10
 
@@ -73,7 +74,7 @@ def show(service: str, output_format: str) -> None:
     )
     echo()
     tasks = [_task(parse_answer(Task, task)) for task in answer["tasks"]]
-    print_table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
+    print_table(("TASK", "STATE", "HEALTH CHECK", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
     echo()
     definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
@@ -158,4 +159,16 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
 def _task(task: Task) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
     state, started = styled_state(task.state, task.reason), times.short(task.started_at)
-    return task.id, state, f"revision {task.revision}", started, ports, short_reference(task.digest)
+    return task.id, state, _probe(task.probe), f"revision {task.revision}", started, ports, short_reference(task.digest)
+
+
+def _probe(probe: Probe | None) -> Cell:
+    """How the last run of a health check ended, and of a failed one the first line of its output."""
+    if probe is None:
+        return ""
+    at = f" {times.short(probe.at)}" if probe.at else ""
+    if probe.is_healthy:
+        return f"passed{at}"
+    times_failed = f" {probe.failures} times" if (probe.failures or 0) > 1 else ""
+    output = f": {clean(probe.output.partition(chr(10))[0])}" if probe.output else ""
+    return f"failed{times_failed}{at}{output}", "red"

@@ -83,10 +83,27 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """The last run of a task's health check.
+
+    `output` is the end of what the command printed or the HTTP server answered, without control characters, "" for
+    none. `at` (RFC 3339) is when the run ended, `seconds` how long it took, `failures` how many runs failed in a row;
+    None if the engine does not say.
+    """
+
+    is_healthy: bool
+    output: str = ""
+    at: str | None = None
+    seconds: float | None = None
+    failures: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A container of a service.
 
-    `digest` is the manifest digest that the engine reports; `ports` are pairs of container port and host port.
+    `digest` is the manifest digest that the engine reports; `ports` are pairs of container port and host port. `probe`
+    is None without a health check, and before its first run.
     """
 
     id: str
@@ -97,6 +114,7 @@ class Task:
     started_at: str
     reason: str = ""
     ports: tuple[tuple[int, int], ...] = ()
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -89,9 +90,23 @@ def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) 
 def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: PodmanTarget) -> None:
     looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
     target.deploy(service(1, 1), definition(1, podman.first_image, looks), None)
-    fails = replace(looks, command=("/bin/busybox", "test", "-e", "/nothing"), start_period=0.5)
-    with pytest.raises(DeployError, match=r"not healthy after 0\.5 s"):
+    (task,) = target.tasks("web")
+    assert task.probe
+    assert (task.probe.is_healthy, task.probe.output, task.probe.failures) == (True, "exited with code 0", 0)
+    fails = replace(looks, command=("/bin/busybox", "ls", "/nothing"), start_period=0.5)
+    with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.5 s.*/nothing: No such file or directory"):
         target.deploy(service(1, 1), definition(2, podman.first_image, fails), None)
+
+
+@pytest.mark.real
+def test_a_check_that_prints_without_end_is_stopped_and_leaves_4_kb(podman: Podman, target: PodmanTarget) -> None:
+    prints = HealthCheck(command=("/bin/busybox", "yes", "\x1b[31mtick"), timeout=0.3, start_period=0.1)
+    began = time.monotonic()
+    with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.1 s.*tick\ntick\n") as caught:
+        target.deploy(service(1, 1), definition(1, podman.first_image, prints), None)
+    assert time.monotonic() - began < 20
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 5000
 
 
 @pytest.mark.real
@@ -177,6 +192,11 @@ def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman:
     (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None)
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
     until(lambda: [task.state for task in target.tasks("web")] == [TaskState.UNHEALTHY])
+    (hung,) = target.tasks("web")
+    assert hung.probe
+    assert not hung.probe.is_healthy
+    assert hung.probe.output == "no HTTP answer within 0.5 s"
+    assert (hung.probe.failures or 0) > 1
     assert target.restart("web", task.id)
     until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
     (after,) = target.tasks("web")

@@ -27,6 +27,7 @@ def test_as_many_tasks_run_as_are_desired(system: System) -> None:
     target, first = system.target, definition(1, system.first_image)
     deployed = target.deploy(service(2, 1), first, None)
     assert facts(target) == [(1, RUNNING, digest(system.first_image))] * 2
+    assert not [task for task in deployed if task.probe and not task.probe.is_healthy]
     again = target.deploy(service(2, 1), first, None)
     assert [(task.id, task.started_at) for task in again] == [(task.id, task.started_at) for task in deployed]
     for count in (1, 2, 0, 0):

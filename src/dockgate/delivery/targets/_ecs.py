@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.delivery.service_model import Task, TaskDefinition, TaskState
+from dockgate.delivery.service_model import Probe, Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
@@ -114,6 +114,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
             for container in container.get("networkBindings", [])
             if "containerPort" in container and "hostPort" in container
         ),
+        probe=_probe(task),
     )
 
 
@@ -145,6 +146,12 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
 
 def _whole_seconds(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _probe(task: Mapping[str, Any]) -> Probe | None:
+    """What ECS says of the health check: whether it passes, and nothing else."""
+    health = task.get("healthStatus", "UNKNOWN")
+    return Probe(health == "HEALTHY") if health in ("HEALTHY", "UNHEALTHY") else None
 
 
 def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:

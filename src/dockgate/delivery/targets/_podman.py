@@ -1,6 +1,9 @@
 """podman's API through its official client: containers as plain values, errors as ours."""
 
+import json
 import socket
+import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,10 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podman import PodmanClient
+from podman.api import stream_frames
 from podman.errors import APIError, ImageNotFound, NotFound
+from urllib3.exceptions import HTTPError
 
 from dockgate.delivery.deployments import require_image
 from dockgate.delivery.service_model import HealthCheck, TaskDefinition
+from dockgate.delivery.targets._health import OUTPUT_LIMIT, Outcome, printable_end
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.shared.references import ImageReference
@@ -198,14 +204,29 @@ class Engine:
             return False
         return True
 
-    def run_inside(self, name: str, command: Sequence[str], seconds: float) -> bool:
-        """Whether the command exits 0 inside the container within `seconds`."""
+    def run_inside(self, name: str, command: Sequence[str], seconds: float) -> Outcome:
+        """Whether the command exits 0 inside the container within `seconds`, and the end of its output."""
+        end = time.monotonic() + seconds
+        output = b""
+        request = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
         try:
             with self._client(timeout=seconds) as client:
-                code, _ = client.containers.get(name).exec_run(list(command))
-        except (DeployError, UnavailableError):
-            return False
-        return bool(code == 0)
+                begun = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
+                begun.raise_for_status()
+                path = f"/exec/{begun.json()['Id']}"
+                answer = client.api.post(f"{path}/start", data=json.dumps({"Detach": False, "Tty": False}), stream=True)
+                answer.raise_for_status()
+                for chunk in stream_frames(answer):
+                    if isinstance(chunk, bytes):  # never pairs, as the streams are not separated
+                        output = (output + chunk)[-OUTPUT_LIMIT:]
+                    if time.monotonic() > end:  # it may print forever
+                        answer.close()
+                        return Outcome(False, printable_end(output))
+                code = client.api.get(f"{path}/json").json().get("ExitCode")
+        except (DeployError, UnavailableError, HTTPError, struct.error) as error:
+            reason = f"no result within {seconds:g} s" if time.monotonic() > end else f"could not run: {error}"
+            return Outcome(False, printable_end(output) or printable_end(reason.encode()))
+        return Outcome(code == 0, printable_end(output) or f"exited with code {code}")
 
     def last_words(self, name: str) -> str:
         """The end of its output, "" when there is none."""

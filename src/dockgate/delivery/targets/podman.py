@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from dockgate.delivery.deployments import require_image
 from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
-from dockgate.delivery.targets._health import answers
+from dockgate.delivery.targets._health import LastProbes, Outcome, get
 from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
 from dockgate.shared.errors import DeployError
 from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.timestamps import format_time
 
 # Seconds that a task without a health check must have run.
 _SETTLED = 1.0
@@ -42,6 +43,8 @@ class PodmanTarget:
         self._engine = Engine(url, bridge, login)
         self._grace = grace
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # podman knows nothing of our health checks: the last run of each is kept here, until the process ends.
+        self._probes = LastProbes()
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """A port of the host can be had once: tasks with a fixed one stop before their successors start.
@@ -58,7 +61,9 @@ class PodmanTarget:
             return self.tasks(service.name)
 
     def tasks(self, service: str) -> Sequence[Task]:
-        return [self._task(container) for container in self._engine.containers(service)]
+        containers = self._engine.containers(service)
+        self._probes.keep(service, {_run_of(container) for container in containers})
+        return [self._task(container) for container in containers]
 
     def restart(self, service: str, task: str) -> bool:
         with self._locks[service]:
@@ -140,7 +145,7 @@ class PodmanTarget:
                 if self._healthy(container, check.timeout if check else _GLANCE):
                     missing.discard(container.name)
                 elif time.monotonic() > end:
-                    raise self._failed(container, container.reason or f"not healthy after {patience:g} s")
+                    raise self._failed(container, container.reason or self._unhealthy_reason(container, patience))
             if missing:
                 checks += 1
                 time.sleep(schedule.pause(checks))
@@ -151,12 +156,24 @@ class PodmanTarget:
         check = container.check
         if check is None:
             return (datetime.now(UTC) - container.started).total_seconds() > _SETTLED
+        begin = time.monotonic()
+        outcome = self._probe(container, check, seconds)
+        took = time.monotonic() - begin
+        self._probes.record(container.service, _run_of(container), outcome, format_time(datetime.now(UTC)), took)
+        return outcome.is_healthy
+
+    def _probe(self, container: Container, check: HealthCheck, seconds: float) -> Outcome:
         if check.command:
             return self._engine.run_inside(container.name, check.command, seconds)
         published = dict(container.ports).get(check.http_port)
         if published is not None:
-            return answers(LOOPBACK, published, check.http_path, seconds)
-        return answers(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
+            return get(LOOPBACK, published, check.http_path, seconds)
+        return get(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
+
+    def _unhealthy_reason(self, container: Container, patience: float) -> str:
+        probe = self._probes.get(container.service, _run_of(container))
+        output = f"; the last answer of its health check:\n{probe.output}" if probe and probe.output else ""
+        return f"not healthy after {patience:g} s{output}"
 
     def _failed(self, container: Container, reason: str) -> DeployError:
         words = self._engine.last_words(container.name)
@@ -193,17 +210,19 @@ class PodmanTarget:
                 self._engine.remove(container.name, self._grace)
 
     def _task(self, container: Container) -> Task:
+        state = self._state(container)
         return Task(
             id=container.name,
             service=container.service,
             revision=container.revision,
-            state=self._state(container),
+            state=state,
             digest=container.digest,
             started_at=container.started.isoformat(timespec="seconds").replace("+00:00", "Z")
             if container.started
             else "",
             reason=container.reason,
             ports=container.ports,
+            probe=self._probes.get(container.service, _run_of(container)),
         )
 
     def _state(self, container: Container) -> TaskState:
@@ -214,3 +233,8 @@ class PodmanTarget:
             return TaskState.RUNNING
         age = (datetime.now(UTC) - container.started).total_seconds()
         return TaskState.PENDING if age < check.start_period else TaskState.UNHEALTHY
+
+
+def _run_of(container: Container) -> str:
+    """The container since its last start: what was known of it before says nothing."""
+    return f"{container.id} {container.started}"

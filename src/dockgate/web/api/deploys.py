@@ -192,10 +192,22 @@ def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
 @checks_token_limits
 def task_log(name: str, task: str, who: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
     """Get the last lines that a task of the service has written."""
+    view, _ = view_of_task(name, task, who, server)
+    return read_log(view, task, server, lines)
+
+
+def view_of_task(name: str, task: str, who: Caller, server: WebServices) -> tuple[ServiceView, Task]:
+    """A service with one of its tasks that the caller may see. NotFoundError."""
     view = service(name, who, server)
-    if all(entry.id != task for entry in view.tasks):
-        raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
-    text = server.targets[view.service.target].log(name, task, lines)
+    for entry in view.tasks:
+        if entry.id == task:
+            return view, entry
+    raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
+
+
+def read_log(view: ServiceView, task: str, server: WebServices, lines: int = 500) -> TaskLog:
+    """The last lines of a task of `view`."""
+    text = server.targets[view.service.target].log(view.service.name, task, lines)
     return TaskLog(None if text is None else text.removesuffix("\n").split("\n") if text else [])
 
 

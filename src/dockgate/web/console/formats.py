@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from dockgate.delivery.model import ApprovalState, RunState
-from dockgate.delivery.service_model import TaskState
+from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Severity
@@ -55,6 +55,8 @@ _MARKS: dict[str, Mark] = {
     TaskState.RUNNING: Mark("circle-check", "good", "Running"),
     TaskState.UNHEALTHY: Mark("triangle-alert", "bad", "Unhealthy"),
     TaskState.STOPPED: Mark("circle-minus", "off", "Stopped"),
+    "ProbePassed": Mark("circle-check", "good", "Passes"),
+    "ProbeFailed": Mark("octagon-x", "bad", "Fails"),
     "DeployFailed": Mark("octagon-x", "bad", "Last deploy failed"),
     "CannotJudge": Mark("diamond-question", "unknown", "Cannot be judged"),
     "Stale": Mark("diamond-question", "unknown", "Stale"),
@@ -157,6 +159,12 @@ def took(started: str | None, finished: str | None, now: datetime) -> str:
     minutes, seconds = divmod(int(total.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+def check_words(check: HealthCheck) -> str:
+    """A health check as a sentence."""
+    what = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
+    return f"{what}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
 
 
 def plural(count: int, noun: str) -> str:

@@ -169,6 +169,7 @@ _FUNCTIONS = (
     formats.bars,
     byte_size,
     formats.breakable,
+    formats.check_words,
     formats.foreign,
     formats.line_breaks,
     formats.mark,

@@ -50,9 +50,19 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
 @router.get("/running/{name}/tasks/{task}")
 @api.checks_token_limits
 def task_log(name: str, task: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """Show the last lines that a task has written."""
-    lines = calls.task_log(name, task, who, server).lines
-    return render(request, who, "task_log.html", title=task, service_name=name, task=task, lines=lines)
+    """Show a task: its state, the last run of its health check, and the last lines that it has written."""
+    view, shown = calls.view_of_task(name, task, who, server)
+    definition = next((each for each in view.definitions if each.revision == shown.revision), None)
+    return render(
+        request,
+        who,
+        "task.html",
+        title=task,
+        service_name=name,
+        task=shown,
+        check=definition.health_check if definition else None,
+        lines=calls.read_log(view, task, server).lines,
+    )
 
 
 @router.post("/running/{name}/scale")

@@ -1,0 +1,17 @@
+"""Tasks as ECS describes them."""
+
+import pytest
+
+from dockgate.delivery.service_model import Probe
+from dockgate.delivery.targets._ecs import Revision, task_of
+
+REVISION = Revision("arn:definition", "web", {"containerDefinitions": [{"name": "app", "image": "web"}]}, {})
+
+
+@pytest.mark.parametrize(
+    ("health", "probe"),
+    [("HEALTHY", Probe(True)), ("UNHEALTHY", Probe(False)), ("UNKNOWN", None), (None, None)],
+)
+def test_of_a_health_check_ecs_says_only_whether_it_passes(health: str | None, probe: Probe | None) -> None:
+    described = {"taskArn": "arn:task/1", "lastStatus": "RUNNING", **({"healthStatus": health} if health else {})}
+    assert task_of(described, "web", REVISION).probe == probe
