@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+from dockgate.delivery.builders.dockerfile import base_images
 from dockgate.delivery.builders.images import Base, Layer
 from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
@@ -212,7 +213,11 @@ def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
         triggers = (document.get("config") or {}).get("OnBuild") or []
     except (ValueError, AttributeError, RecursionError):
         raise ImageError(f"the config of {named} is no JSON object.") from None
-    if any("from" in str(trigger).lower() for trigger in triggers):
+    try:  # podman reads them as one file
+        images = base_images("\n".join(map(str, triggers)), {}).images
+    except BuildError as error:
+        raise ImageError(f"{named} has an ONBUILD instruction that cannot be checked: {error}.", error.advice) from None
+    if images:
         raise ImageError(
             f"{named} has an ONBUILD instruction that takes files from another image.",
             "Name that image in your Dockerfile instead.",

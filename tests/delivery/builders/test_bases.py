@@ -136,15 +136,28 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
 
 
 @pytest.mark.parametrize(
-    "trigger", ["COPY --from=evil:v1 /bin /bin", "run --mount=type=bind,FROM=evil:v1,target=/t /t/run"]
+    "triggers",
+    [
+        ["COPY --from=evil:v1 /bin /bin"],
+        ["run --mount=type=bind,FROM=evil:v1,target=/t /t/run"],
+        ['COPY --fr"o"m=evil:v1 /bin /bin'],
+        ["COPY --fr\\om=evil:v1 /bin /bin"],
+        ["COPY --fr\\", "om=evil:v1 /bin /bin"],
+        ["COPY --fr\\\nom=evil:v1 /bin /bin"],
+        ["COPY --from=0 /bin /bin"],
+        ["FROM evil:v1"],
+        ["\u00a0COPY --from=evil:v1 /bin /bin"],
+    ],
 )
-def test_a_base_whose_onbuild_takes_from_another_image_is_refused(trigger: str) -> None:
+def test_a_base_whose_onbuild_takes_from_another_image_is_refused(triggers: list[str]) -> None:
     """podman runs it with images of its storage, and no Dockerfile names them."""
-    config = {"config": {"OnBuild": ["RUN true", trigger]}}
+    config = {"config": {"OnBuild": ["RUN true", *triggers]}}
     with pytest.raises(ImageError, match="ONBUILD"):
         require_no_hidden_source(RegistryReference("quay.io", "team/base", "1"), json.dumps(config).encode())
 
 
-@pytest.mark.parametrize("config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /src"]}}])
+@pytest.mark.parametrize(
+    "config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /from", "ARG V=1"]}}]
+)
 def test_other_bases_are_accepted(config: object) -> None:
     require_no_hidden_source(RegistryReference("quay.io", "team/base", "1"), json.dumps(config).encode())

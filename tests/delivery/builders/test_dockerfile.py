@@ -14,7 +14,7 @@ from dockgate.shared.errors import BuildError
     [
         ("FROM scratch\n", {}, []),
         ("FROM debian:13\n", {}, ["debian:13"]),
-        ("from debian as Base\nfrom base\n", {}, ["debian"]),
+        ("from debian as Base\nfrom Base\n", {}, ["debian"]),
         ("# FROM comment\n\nFROM a\nFROM a\nFROM b\n", {}, ["a", "b"]),
         ("ARG BASE=debian:13\nFROM ${BASE}\n", {}, ["debian:13"]),
         ("ARG BASE=debian:13\nFROM $BASE\n", {"BASE": "debian:12"}, ["debian:12"]),
@@ -42,6 +42,22 @@ from dockgate.shared.errors import BuildError
         ("FROM a\nRUN echo it's\nCOPY --from=b /x /\n", {}, ["a", "b"]),
         ("FROM a\nRUN echo \x85\u2028\nCOPY --from=b /x /\n", {}, ["a", "b"]),
         ("FROM a AS build\nFROM b\nCOPY --from=build /x /\n", {}, ["a", "b"]),
+        ("FROM a AS self\nCOPY --from=self /x /\n", {}, ["a", "self"]),
+        ("FROM a\nFROM a\nCOPY --from=00 /x /\n", {}, ["a", "00"]),
+        ("FROM a\nCOPY --fr\\\nom=b /x /\n", {}, ["a", "b"]),
+        ("FROM a\nCOPY --fr\\\n# a comment\n\nom=b /x /\n", {}, ["a", "b"]),
+        ("FROM a\nFR\\\nOM b\n", {}, ["a", "b"]),
+        ("FROM a\nRUN --mou\\\nnt=type=bind,from=b,target=/t /t/run\n", {}, ["a", "b"]),
+        ('FROM a\nCOPY --fr"o"m=b /x /\n', {}, ["a", "b"]),
+        ('FROM a\nCOPY --chown="0 " --from=b /x /\n', {}, ["a", "b"]),
+        ('FROM a\nRUN --mount="type=bind,target=/t,from=b" /t/run\n', {}, ["a", "b"]),
+        ('FROM a\nRUN --mount=type=bind,"target=/t,from=b" /t/run\n', {}, ["a", "b"]),
+        ('FROM a\nRUN --mount=type=bind,target=/t,fr"om"=b /t/run\n', {}, ["a", "b"]),
+        ('FROM a\nRUN --mount=type=tmpfs,target="/t 1" --mount=type=bind,from=b,target=/u /u/run\n', {}, ["a", "b"]),
+        ("FROM a\nRUN -- --mount=type=bind,from=b,target=/t\n", {}, ["a"]),
+        ("FROM a\nRUN cat <<EOF >$HOME/${NAME}\nCOPY --from=c /x /\nEOF\nCOPY --from=b /x /\n", {}, ["a", "b"]),
+        ("FROM a\nRUN echo ${X:-1} $((1<<2)) caf\u00e9\u00a0\nCOPY --from=b /x /\n", {}, ["a", "b"]),
+        ("FROM a\nARG TITLE=caf\u00e9\n", {}, ["a"]),
         ("FROM a\nRUN --mount=type=bind,from=tools,target=/t /t/run\n", {}, ["a", "tools"]),
         ("FROM a\nRUN echo --from=b && cp --from=c d e\n", {}, ["a"]),
         ("FROM a\nRUN <<END\nFROM b\nEND\nFROM c\n", {}, ["a", "c"]),
@@ -79,12 +95,43 @@ def test_images_are_those_of_from_and_copy_that_are_no_stage(
         "# escape=`x\nFROM a",
         "ARG A=x\\ B=b\nFROM ${B:-a}",
         "ARG A='$B'\nFROM $A",
+        'ARG "A"=b\nFROM ${A:-a}',
+        "ARG A=x\u00a0B=b\nFROM ${B:-a}",
+        "FROM a AS b\u00a0",
+        "FROM --platform=linux/amd64\u00a0b a",
+        "FROM a\n\u00a0COPY --from=b /x /y",
+        "FROM a\n\u00a0FROM b",
+        "FROM a\nRUN true \\\n\u2003# a comment\nFROM b AS c",
+        "FROM a\nRUN true \\\\\nCOPY --from=b /x /y",
+        " # escape=`\nFROM a\nRUN true \\\nCOPY --from=b /x /y",
+        "\n# escape=`\nFROM a\nRUN true \\\nCOPY --from=b /x /y",
+        "FROM a\nCOPY --fr\\om=b /x /y",
+        "FROM a\nCOPY --chown=\u00e0--from=b /x /y",
+        "FROM a\nCOPY --chown=0\u00a0--from=b /x /y",
+        "FROM a\nRUN --mount=\"type=bind,'target=/t,from=b'\" /t/run",
+        "FROM a\nCOPY --chown='0 --from=b /x /y",
+        'FROM a AS "b"\nFROM a\nCOPY --from=b /x /y',
+        "FROM a AS $B\nFROM a\nARG B=b\nCOPY --from=$B /x /y",
+        "FROM a AS ABC\nFROM a\nCOPY --from=abc /x /y",
+        "FROM a AS Base\nFROM base",
+        "FROM a\nRUN true ${x:- <<CMD }\nCOPY --from=b /x /y\nCMD",
+        "FROM a\nRUN true ${x!} <<CMD\nCOPY --from=b /x /y\nCMD",
+        "FROM a\nRUN true\u00a0<<EOF\nFROM a AS b\nEOF\nCOPY --from=b /x /y",
+        '# escape=`\nFROM a\nRUN true `" <<CMD "\nCOPY --from=b /x /y\nCMD',
+        "FROM a\nONBUILD RUN <<EOF\nFROM a AS b\nEOF\nCOPY --from=b /x /y",
     ],
 )
-def test_what_is_no_image_of_a_registry_is_refused(line: str) -> None:
+def test_a_name_that_is_no_image_of_a_registry_or_that_podman_may_read_otherwise_is_refused(line: str) -> None:
     with pytest.raises(BuildError) as caught:
         base_images(f"{line}\n", {})
     assert caught.value.advice
+
+
+def test_images_behind_many_stages_are_found_in_little_time() -> None:
+    before = time.process_time()
+    stages = "".join(f"FROM a AS s{number}\nCOPY --from=s{number - 1} / /\n" for number in range(1, 20_000))
+    assert base_images(f"FROM a AS s0\n{stages}", {}).images == ("a",)
+    assert time.process_time() - before < 3
 
 
 def test_the_number_of_images_is_bounded() -> None:

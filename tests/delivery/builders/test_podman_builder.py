@@ -13,7 +13,7 @@ from dockgate.delivery.builders.images import Base, Layer
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.sandbox import Job, Outcome, Paths
 from dockgate.delivery.builders.workspaces import Workspaces
-from dockgate.delivery.ports import BaseImage, BuildRequest
+from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult
 from dockgate.shared.errors import BuildError, UnavailableError
 
 DIGEST = "sha256:" + "d" * 64
@@ -118,6 +118,14 @@ def system(tmp_path: Path) -> System:
     places = Workspaces(tmp_path / "repositories", 5)
     builder = PodmanBuilder(runner, places, images, registry, tmp_path, ca_bundle, environment={"http_proxy": "p"})
     return System(runner, images, builder, source)
+
+
+def test_a_base_that_depends_on_an_argument_of_the_server_is_read_as_podman_reads_it(system: System) -> None:
+    write(system.source, {"Dockerfile": "ARG PIP_CERT\nARG BASE=${PIP_CERT:+certified}\nFROM ${BASE:-plain}\n"})
+    system.images.diff_ids = ["x"]
+    result = system.build()
+    assert isinstance(result, BuildResult)
+    assert [base.reference for base in result.bases] == ["certified"]
 
 
 def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> None:

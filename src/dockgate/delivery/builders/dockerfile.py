@@ -1,10 +1,10 @@
 """Which images a Dockerfile starts or copies from (Docker documentation, "Dockerfile reference").
 
 Only names are read: podman interprets the file. Provenance names these images, so a file that podman could read in
-another way is refused. A name that is missed all the same is missing in the build, which then fails.
+another way is refused: an image of an earlier build, which podman finds by its id, must not be used unnamed. The forms
+of flags, stages and here-documents that are accepted are those that every parser reads alike.
 """
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,11 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}]*))?\})")
 # A word that begins a here-document, as podman's parser has it.
 _HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]*)")
 _HEREDOC_NAME = re.compile(r"([\"']?)([A-Za-z0-9_.]+)\1")
+# What may begin a here-document, and a variable that parsers may replace before they look for one.
+_MAYBE_HEREDOC = re.compile(r"(?:^|\s)\d*<<")
+_ODD_VARIABLE = re.compile(r"\$\{(?!\w+\})")
+_STAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _DIRECTIVE = re.compile(r"#[ \t]*escape[ \t]*=(.*)", re.IGNORECASE)
@@ -29,6 +34,9 @@ _MOST = 32
 _MOST_ARGUMENTS = 1000
 # Characters of a value once its variables are filled in: this runs in the server, outside of the box.
 _VALUE_LIMIT = 4096
+
+# Finished stages by their names in lower case: the name as it is written, and what they start from.
+_Stages = dict[str, tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,8 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
     `arguments` are those of the build. Raises BuildError for a name that is no image of a registry, or for too many.
     """
     values = _platform()
-    stages: dict[str, str | None] = {}
+    stages: _Stages = {}
+    stage = ""
     last: str | None = None
     references: dict[str, None] = {}
     commands: list[tuple[str, str]] = []
@@ -58,9 +67,10 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
     stage_count = 0
     for name, rest in _instructions(text):
         if name == "ARG" and not has_stage:
+            _require_ascii(name, rest)
             for word in _words(rest):
                 key, has_default, default = word.partition("=")
-                _require_plain_value(key, default)
+                _require_plain_argument(key, default)
                 if key in arguments:
                     values[key] = arguments[key]
                 elif has_default:
@@ -73,23 +83,26 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
         elif name == "FROM":
             has_stage = True
             stage_count += 1
-            words = [word.strip("\"'") for word in _words(rest) if not word.startswith("--")]
-            reference = _filled(words[0], values) if words else ""
-            if reference.lower() in stages:
-                last = stages[reference.lower()]
+            _require_ascii(name, rest)
+            if stage:
+                stages[stage.lower()] = (stage, last)
+            words = _words(_flags(rest)[1])
+            reference = _filled(words[0].strip("\"'"), values) if words else ""
+            if _is_stage(reference, stages):
+                last = stages[reference.lower()][1]
             elif reference == "scratch":
                 last = None
             else:
                 last = _checked(reference)
                 references[last] = None
-            if len(words) == 3 and words[1].upper() == "AS":
-                stages[words[2].lower()] = last
+            stage = _stage_name(words)
         elif name in ("COPY", "ADD", "RUN"):
             if name == "RUN" and last is not None:
                 commands.append((last, rest))
             for reference in _sources(rest):
-                is_stage = reference.isdecimal() and int(reference[:9]) < stage_count - 1
-                if not is_stage and reference.lower() not in stages and reference != "scratch":
+                number = int(reference[:9]) if reference.isdecimal() else -1
+                is_number = str(number) == reference and number < stage_count - 1
+                if not is_number and not _is_stage(reference, stages) and reference != "scratch":
                     references[_checked(reference)] = None
     if len(references) > _MOST:
         raise BuildError(f"the Dockerfile names {len(references)} images", f"At most {_MOST} are pulled for a build.")
@@ -116,21 +129,27 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
     escape = _escape(every_line)
     lines = iter(every_line)
     for line in lines:
-        parts = [line.strip(_BLANKS)]
+        parts = [_trimmed(line, escape)]
         if not parts[0] or parts[0].startswith("#"):
             continue
         while parts[-1].endswith(escape):
-            following = next(lines, None)
-            if following is None:
-                break
-            following = following.strip(_BLANKS)
-            if following.startswith("#") or not following:
-                continue
             parts[-1] = parts[-1][:-1]
-            parts.append(following)
-        name, _, rest = " ".join(parts).replace("\t", " ").partition(" ")
+            for following in lines:
+                part = _trimmed(following, escape)
+                if part and not part.startswith("#"):
+                    # As podman joins them: `FR\` and `OM a` are `FROM a`.
+                    indent = following[: len(following) - len(following.lstrip(_BLANKS))]
+                    parts.append(indent + part)
+                    break
+            else:
+                break
+        name, _, rest = "".join(parts).strip(_BLANKS).replace("\t", " ").partition(" ")
         name = name.upper()
         if name == "ONBUILD":
+            if "<<" in rest:
+                raise BuildError(
+                    "an ONBUILD instruction of the Dockerfile has a here-document", "Write it on one line."
+                )
             continue
         if name in ("RUN", "COPY", "ADD"):
             for is_indented, word in _heredocs(rest, escape):
@@ -140,28 +159,54 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         yield name, rest.strip(_BLANKS)
 
 
+def _trimmed(line: str, escape: str) -> str:
+    """A line without the blanks around it.
+
+    Raises BuildError where parsers differ in what a blank is, or whether the line is continued.
+    """
+    trimmed = line.strip(_BLANKS)
+    if trimmed[:1].isspace():
+        raise BuildError(
+            f"a line of the Dockerfile begins with the blank U+{ord(trimmed[0]):04X}: {trimmed[1:80]!r}",
+            "Begin it with spaces or tabs.",
+        )
+    if trimmed.endswith(escape * 2) and not trimmed.startswith("#"):
+        raise BuildError(
+            f"a line of the Dockerfile ends with {escape * 2}, which may be read in two ways: {trimmed[-80:]!r}",
+            "End it with one, or with another character.",
+        )
+    return trimmed
+
+
 def _escape(lines: Sequence[str]) -> str:
     """The escape character. Parsers differ in which comments may stand before the directive, and what behind it."""
+    found = "\\"
     for number, line in enumerate(lines, 1):
-        if not line.startswith("#"):
+        comment = line.strip()
+        if comment and not comment.startswith("#"):
             break
-        if directive := _DIRECTIVE.fullmatch(line):
-            character = directive[1].strip(_BLANKS)
-            if number > 1 or character not in ("\\", "`"):
+        if directive := _DIRECTIVE.fullmatch(comment):
+            character = directive[1].strip()
+            if number > 1 or not line.startswith("#") or character not in ("\\", "`"):
                 raise BuildError(
                     f"line {number} of the Dockerfile, {line[:80]!r}, may be read in two ways",
                     "Write `# escape=` and a backtick or a backslash in the first line.",
                 )
-            return character
-    return "\\"
+            found = character
+    return found
 
 
 def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
     """The here-documents that an instruction begins: whether its lines may be indented, and the line that ends it."""
-    if "<<" not in rest:
+    if not _MAYBE_HEREDOC.search(rest):
         return
-    words = _words(rest, escape)
-    for word in words:
+    is_odd = _ODD_VARIABLE.search(rest) or any(letter.isspace() and letter not in _BLANKS for letter in rest)
+    if is_odd or (escape == "`" and ("`" in rest or "\\" in rest)):
+        raise BuildError(
+            f"the Dockerfile has a here-document that may be read in two ways: {rest[:80]!r}",
+            "Write variables on that line as $NAME or ${NAME}, blanks as spaces, and no escapes.",
+        )
+    for word in _words(rest, escape):
         if (heredoc := _HEREDOC.fullmatch(word)) and heredoc[2]:
             name = _HEREDOC_NAME.fullmatch(heredoc[2])
             if name is None:
@@ -198,24 +243,92 @@ def _words(rest: str, escape: str = "\\") -> list[str]:
 
 def _sources(rest: str) -> Iterator[str]:
     """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
-    for word in rest.split():
-        if not word.startswith("--"):
-            return
-        if word.startswith("--from="):
-            yield word.removeprefix("--from=").strip("\"'")
-        elif word.startswith("--mount="):
-            for part in next(csv.reader([word.removeprefix("--mount=").strip("\"'")]), []):
-                key, _, value = part.partition("=")
-                if key.strip("\"' ").lower() == "from":
-                    yield value.strip("\"'")
+    for flag in _flags(rest)[0]:
+        option, _, value = flag.partition("=")
+        if option.lower() == "--from":
+            yield value
+        elif option.lower() == "--mount":
+            for part in value.split(","):
+                key, _, image = part.partition("=")
+                if key.strip().lower() == "from":
+                    yield image
 
 
-def _require_plain_value(key: str, value: str) -> None:
-    """Refuse an ARG before the first FROM whose value depends on how quotes and escapes are read."""
-    plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
-    if set("\"'\\`") & set(plain) or (value.startswith("'") and "$" in value):
+def _flags(rest: str) -> tuple[list[str], str]:
+    """The flags that an instruction begins with, their quotes removed, and what follows them.
+
+    Raises BuildError for flags that parsers read differently: with escapes, or other letters than those of ASCII.
+    """
+    flags: list[str] = []
+    rest = rest.lstrip(_BLANKS)
+    while rest.startswith("--"):
+        flag, quote, end = "", "", len(rest)
+        for index, letter in enumerate(rest):
+            if letter in _BLANKS and not quote:
+                end = index
+                break
+            if letter == "\\" or not " " <= letter <= "~":
+                raise _flag_error(rest)
+            if letter == quote:
+                quote = ""
+            elif letter in "\"'" and not quote:
+                quote = letter
+            elif letter in "\"'":
+                raise _flag_error(rest)
+            else:
+                flag += letter
+        if quote:
+            raise _flag_error(rest)
+        rest = rest[end:].lstrip(_BLANKS)
+        if flag == "--":
+            break
+        flags.append(flag)
+    return flags, rest
+
+
+def _flag_error(rest: str) -> BuildError:
+    return BuildError(
+        f"a flag of the Dockerfile may be read in two ways: {rest[:80]!r}",
+        "Write flags without escapes, with simple quotes, in letters of ASCII.",
+    )
+
+
+def _is_stage(reference: str, stages: _Stages) -> bool:
+    """Whether it names a finished stage. podman takes a name in other case for an image's."""
+    found = stages.get(reference.lower())
+    if found is not None and found[0] != reference:
         raise BuildError(
-            f"the value of ARG {key} before the first FROM has quotes or escapes within it",
+            f"{reference!r} in the Dockerfile is the stage {found[0]!r} in other case", "Write it as behind AS."
+        )
+    return found is not None
+
+
+def _stage_name(words: Sequence[str]) -> str:
+    """The name in `FROM image AS name`; "" for none."""
+    if len(words) != 3 or words[1].upper() != "AS":
+        return ""
+    if not _STAGE.fullmatch(words[2]):
+        raise BuildError(
+            f"the stage {words[2][:80]!r} of the Dockerfile has no plain name",
+            "Call it by letters, digits, and - _ . between them, beginning with a letter.",
+        )
+    return words[2]
+
+
+def _require_ascii(name: str, rest: str) -> None:
+    if not rest.isascii():
+        raise BuildError(
+            f"a {name} of the Dockerfile has letters outside ASCII: {rest[:80]!r}",
+            "Write it in ASCII. An ARG that no FROM uses may stand behind the FROM.",
+        )
+
+
+def _require_plain_argument(key: str, value: str) -> None:
+    """Refuse an ARG before the first FROM whose name or value depends on how quotes and escapes are read."""
+    plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+    if not _ARGUMENT.fullmatch(key) or set("\"'\\`") & set(plain) or (value.startswith("'") and "$" in value):
+        raise BuildError(
+            f"ARG {key[:80]} before the first FROM has quotes or escapes within its name or value",
             "Write it in plain letters.",
         )
 

@@ -100,7 +100,7 @@ class PodmanBuilder:
             return recorded
         dockerfile = _inside(request.context, request.dockerfile)
         content = _content(dockerfile, request.dockerfile)
-        named = base_images(content.decode(errors="replace"), request.args)
+        named = base_images(content.decode(errors="replace"), self._arguments(request, content))
         with self._places.reserved(request.repository, log) as folder:
             bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in named.images]
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
@@ -195,7 +195,6 @@ class PodmanBuilder:
         raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last}", "Try again.")
 
     def _build_command(self, request: BuildRequest, dockerfile: Path, paths: Paths) -> list[str]:
-        arguments = dict(request.args)
         options = [
             *paths.podman,
             "build",
@@ -209,14 +208,17 @@ class PodmanBuilder:
         ]
         if self._ca_bundle is not None:
             options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")
-            text = dockerfile.read_text(encoding="utf-8", errors="replace")
-            # podman warns of an argument that the Dockerfile does not declare.
-            arguments = {name: self._ca_mount for name in _CA_ARGUMENTS if name in text} | arguments
+        arguments = self._arguments(request, dockerfile.read_bytes())
         return [
             *options,
             *(f"--build-arg={name}={value}" for name, value in sorted(arguments.items())),
             paths.context,
         ]
+
+    def _arguments(self, request: BuildRequest, dockerfile: bytes) -> dict[str, str]:
+        """The values of ARG instructions. podman warns of an argument that the Dockerfile does not declare."""
+        names = _CA_ARGUMENTS if self._ca_bundle is not None else ()
+        return {name: self._ca_mount for name in names if name.encode() in dockerfile} | dict(request.args)
 
 
 def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
