@@ -57,6 +57,7 @@ ROUTES = {
     f"POST {V}/pipelines/{{name}}/executions": Row(RUN, PIPELINE),
     f"GET {V}/executions/{{execution_id}}": Row(READ, PIPELINE),
     f"GET {V}/executions/{{execution_id}}/log": Row(READ, PIPELINE),
+    f"GET {V}/executions/{{execution_id}}/artifact": Row(READ, PIPELINE),
     f"POST {V}/executions/{{execution_id}}/stop": Row(RUN, PIPELINE),
     f"POST {V}/executions/{{execution_id}}/retry": Row(RUN, PIPELINE),
     f"GET {V}/approvals": Row(READ, ALWAYS),  # of what the caller may see
@@ -156,6 +157,7 @@ PAGES = {
     "POST /executions/{execution_id}/retry": Row(RUN, PIPELINE),
     "GET /executions/{execution_id}/{stage}/{action}/{attempt}": Row(READ, PIPELINE),
     "GET /executions/{execution_id}/{stage}/{action}/{attempt}/raw": Row(READ, PIPELINE),
+    "GET /executions/{execution_id}/{stage}/{action}/{attempt}/artifact": Row(READ, PIPELINE),
     "GET /approvals/{approval_id:path}": Row(READ, BOTH, refusal=404),
     "POST /approvals/{approval_id:path}/vote": Row(DECIDE, BOTH, refusal=404),
     "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH, refusal=404),

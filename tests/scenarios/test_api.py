@@ -36,7 +36,7 @@ def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem
         assert operation.get("description"), operation["operationId"]
         assert (
             code == "204"
-            or good["content"]["application/json"]["schema"]
+            or next(iter(good["content"].values()))["schema"]
             or operation["operationId"].startswith(("case", "document"))
         )
 

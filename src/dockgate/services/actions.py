@@ -135,6 +135,16 @@ class Actions:
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
 
+def read_image_definitions(artifact: Path) -> bytes | None:
+    """The file imagedefinitions.json of a build's artifact, None if it is no file.
+
+    Raises KeyError for an artifact without one, tarfile.TarError for one that is no archive.
+    """
+    with tarfile.open(artifact) as tar:
+        member = tar.extractfile(IMAGE_DEFINITIONS)
+        return member.read() if member else None
+
+
 def unpack_source(archive: Path, into: Path) -> None:
     """Unpack a source artifact with tar(1), which never writes outside the folder.
 

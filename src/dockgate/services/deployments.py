@@ -28,7 +28,7 @@ from dockgate.delivery.service_model import (
     TaskState,
 )
 from dockgate.events import catalogue
-from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
+from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of, read_image_definitions
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
@@ -119,9 +119,7 @@ class Deployments:
 def _image_of(artifact: Path, container: str) -> ImageReference:
     """The image that imagedefinitions.json names for this container."""
     try:
-        with tarfile.open(artifact) as tar:
-            member = tar.extractfile(IMAGE_DEFINITIONS)
-            images = {item["name"]: item["imageUri"] for item in json.load(member)} if member else {}
+        images = {item["name"]: item["imageUri"] for item in json.loads(read_image_definitions(artifact) or b"[]")}
     except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
         raise DeployError(f"cannot read {IMAGE_DEFINITIONS} of the artifact: {error}") from None
     image = images.get(container)

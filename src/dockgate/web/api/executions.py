@@ -1,13 +1,20 @@
 """Executions: stages, actions and logs; stop and retry."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi.responses import FileResponse
 
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
+from dockgate.identity.model import Caller
+from dockgate.services.actions import definition_of
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_of
 from dockgate.web.api.approvals import ApprovalView, view
 from dockgate.web.audit_details import note_change
+from dockgate.web.console.downloads import download_file
 
 router = api_router()
 
@@ -126,6 +133,33 @@ def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution
     """Retry the failed actions of the failed stage."""
     server.executions.retry(execution_id, who.name if who.token else "")
     return server.store.executions.get(execution_id)
+
+
+@router.get(
+    "/executions/{execution_id}/artifact",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def artifact(
+    execution_id: str, stage: str, action: str, who: Reader, server: ServerDependency, attempt: Count = 1
+) -> FileResponse:
+    """Download the artifact of an action as a tar archive: a source's files, or a build's `imagedefinitions.json`."""
+    key = ActionKey(execution_id, stage, action, attempt)
+    return download_file(f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", artifact_of(key, who, server))
+
+
+def artifact_of(key: ActionKey, who: Caller, server: WebServices) -> Path:
+    """The file of an action's artifact. The source's is for callers who may read its repository only.
+
+    Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
+    """
+    run = server.store.executions.run(key)
+    _, action = definition_of(server.store, key)
+    if action.type is ActionType.SOURCE:
+        who.require(repository=str(action.configuration["repository"]))
+    if run.artifact is None:
+        raise NotFoundError(f"{key} has no artifact.", "Source and build actions that succeeded have one.")
+    return server.store.blobs.path(run.artifact)
 
 
 @router.get("/executions/{execution_id}/log")

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import TextIO
 
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,21 @@ def download(name: str, media_type: str, write: Callable[[TextIO], None]) -> Res
     """A file that the browser saves. What is unsafe in its name becomes "-"."""
     out = StringIO()
     write(out)
-    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME] or "report"
-    disposition = {"Content-Disposition": f'attachment; filename="{safe}"'}
     content = out.getvalue().encode("utf-8", "replace")
-    return Response(content, media_type=media_type, headers={**_HEADERS, **disposition})
+    return Response(content, media_type=media_type, headers=_headers(name))
+
+
+def download_bytes(name: str, media_type: str, content: bytes) -> Response:
+    """These bytes as a file that the browser saves."""
+    return Response(content, media_type=media_type, headers=_headers(name))
+
+
+def download_file(name: str, media_type: str, path: Path) -> FileResponse:
+    """A file of this machine as one that the browser saves."""
+    return FileResponse(path, media_type=media_type, headers=_headers(name))
+
+
+def _headers(name: str) -> dict[str, str]:
+    """Headers of a file with this name, in which what is unsafe becomes "-"."""
+    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME] or "report"
+    return {**_HEADERS, "Content-Disposition": f'attachment; filename="{safe}"'}

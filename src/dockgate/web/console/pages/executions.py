@@ -1,16 +1,21 @@
 """An execution: its stages, why it stopped, its logs, and what a person can decide."""
 
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.approvals import vote_objection
-from dockgate.delivery.model import ActionKey, ApprovalId, ApprovalState, RunState, Vote
+from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import starters
 from dockgate.gate.model import Verdict
 from dockgate.identity.model import Caller
+from dockgate.services.actions import IMAGE_DEFINITIONS, read_image_definitions
+from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
 from dockgate.web import api
@@ -18,6 +23,8 @@ from dockgate.web.api import approvals as approval_calls
 from dockgate.web.api import executions as calls
 from dockgate.web.api.approvals import ApprovalView
 from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.executions import ActionView, StageView
+from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -28,8 +35,21 @@ MAX_LINES = 1000
 MAX_LOG_BYTES = 16 << 20
 # Characters of a line before it is folded.
 MAX_LINE = 4000
+# Reports on a verdict that an execution offers; the verdict's page has all.
+REPORTS = ("html", "sarif", "json")
 
 router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What an action made. `href` is the page of `digest`, "" for none; `files` are names and addresses."""
+
+    action: str
+    kind: str
+    digest: str
+    href: str
+    files: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +89,37 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         visible=[service.name for service in visible_services(who, server)] if who.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
-        artifacts=[(action.name, action.artifact) for _, action in actions if action.artifact],
+        artifacts=_artifacts(view.execution.id, actions, who, server),
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
     )
+
+
+def _artifacts(
+    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], who: Caller, server: WebServices
+) -> Sequence[Artifact]:
+    """What the last attempts of an execution's actions made, each with the files that the caller may download."""
+    rows = []
+    for stage, action in actions:
+        path = f"/executions/{execution_id}/{stage.name}/{action.name}/{action.attempt}/artifact"
+        image, repository = action.variables.get("IMAGE_DIGEST"), action.variables.get("RepositoryName", "")
+        if action.type is ActionType.SOURCE and action.artifact:
+            may = not who.is_limited or who.reaches(repository=repository)
+            rows.append(Artifact(action.name, "Source", action.artifact, "", [("tar", path)] if may else []))
+        elif image and action.artifact:
+            files = [("imagedefinitions.json", f"{path}?form=json")]
+            scan = server.store.images.scan(image)
+            if scan and scan.finished_at and not scan.reason and ImageVisibility(server.store, who).shows_image(image):
+                files += [
+                    (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
+                ]
+            rows.append(Artifact(action.name, "Image", image, f"/images/{image}", files))
+        elif action.approval and action.approval.verdict:
+            verdict = action.approval.verdict
+            files = [
+                (f"Report as {REPORT_KINDS[name].title}", f"/verdicts/{verdict}/report?form={name}") for name in REPORTS
+            ]
+            rows.append(Artifact(action.name, "Verdict", verdict, f"/verdicts/{verdict}", files))
+    return rows
 
 
 def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -150,6 +198,29 @@ def log(
         total=len(lines),
         is_cut=is_cut,
     )
+
+
+@router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/artifact")
+def artifact(
+    execution_id: str,
+    stage: str,
+    action: str,
+    attempt: int,
+    who: api.Reader,
+    server: api.ServerDependency,
+    form: Literal["tar", "json"] = "tar",
+) -> Response:
+    """Download what an action made: its archive, or as JSON the image definitions in that of a build."""
+    if form == "tar":
+        return calls.artifact(execution_id, stage, action, who, server, attempt)
+    key = ActionKey(execution_id, stage, action, attempt)
+    try:
+        content = read_image_definitions(calls.artifact_of(key, who, server))
+    except (KeyError, tarfile.TarError):
+        content = None
+    if content is None:
+        raise NotFoundError(f"The artifact of {key} has no {IMAGE_DEFINITIONS}.", "Download it as an archive.")
+    return download_bytes(f"{execution_id}-{IMAGE_DEFINITIONS}", "application/json", content)
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
