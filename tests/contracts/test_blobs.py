@@ -114,6 +114,19 @@ def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
         blobs.path(digest)
 
 
+def test_a_changed_file_is_rejected_until_it_is_written_again(tmp_path: Path) -> None:
+    """Between a build and its deploy, it would name another image or leave out the repository's policy."""
+    blobs = FileBlobs(tmp_path / "blobs")
+    digest = blobs.put(writing(b"content"))
+    blobs.path(digest).write_bytes(b"forged.")
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="is damaged: it holds sha256:") as caught:
+            blobs.path(digest)
+        assert caught.value.advice
+    assert blobs.put(writing(b"content")) == digest
+    assert blobs.path(digest).read_bytes() == b"content"
+
+
 def test_a_file_that_is_no_artifact_is_not_listed(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path / "blobs")
     (tmp_path / "blobs" / "sha256" / "letter.txt").write_text("hi")

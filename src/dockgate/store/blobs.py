@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dockgate.config import DEFAULT_BLOBS_LIMIT
 from dockgate.shared.digest import from_hex, hex_of, is_digest
-from dockgate.shared.errors import DiskFullError, NotFoundError
+from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,10 @@ class Blobs(Protocol):
         ...
 
     def path(self, digest: str) -> Path:
-        """A file with the content of this digest, which must not be written to. NotFoundError if there is none."""
+        """A file with the content of this digest, which must not be written to. It is hashed each time.
+
+        NotFoundError if there is none, UnavailableError if its content is another.
+        """
         ...
 
     def list(self) -> Iterator[StoredBlob]:
@@ -97,6 +100,8 @@ class FileBlobs:
         path = self._blobs / blob_name(digest)
         if not path.is_file():
             raise artifact_not_found(digest)
+        if (actual := file_sha256(path)) != hex_of(digest):
+            raise damaged_artifact(str(path), actual)
         return path
 
     def list(self) -> Iterator[StoredBlob]:
@@ -176,6 +181,14 @@ def blob_name(digest: str) -> str:
 def artifact_not_found(digest: str) -> NotFoundError:
     """The error for a digest without an artifact."""
     return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` builds it again.")
+
+
+def damaged_artifact(place: str, actual: str) -> UnavailableError:
+    """The error for an artifact whose content has other hex digits than its name."""
+    return UnavailableError(
+        f"the artifact {place} is damaged: it holds sha256:{actual}",
+        "Start its pipeline again: the artifact is then written anew.",
+    )
 
 
 def _sync(folder: Path) -> None:

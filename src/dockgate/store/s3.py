@@ -11,11 +11,12 @@ from typing import Any
 
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
 from dockgate.shared.digest import from_hex, is_digest
-from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
 from dockgate.store.blobs import (
     StoredBlob,
     artifact_not_found,
     blob_name,
+    damaged_artifact,
     file_sha256,
     folder_size,
     make_folders,
@@ -90,10 +91,7 @@ class S3Blobs:
             pass
         with temporary_blob(self._incoming, lambda into: self._fetch(name, into)) as (new, actual):
             if actual != name:
-                raise UnavailableError(
-                    f"the artifact {self._place(name)} is damaged: it holds sha256:{actual}",
-                    "Start its pipeline again: the artifact is then written anew.",
-                )
+                raise damaged_artifact(self._place(name), actual)
             self._keep(new, name)
         return path
 

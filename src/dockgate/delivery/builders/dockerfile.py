@@ -180,7 +180,7 @@ def _trimmed(line: str, escape: str) -> str:
 
 def _escape(lines: Sequence[str]) -> str:
     """The escape character. Parsers differ in which comments may stand before the directive, and what behind it."""
-    found = "\\"
+    escape = "\\"
     for number, line in enumerate(lines, 1):
         comment = line.strip()
         if comment and not comment.startswith("#"):
@@ -192,8 +192,8 @@ def _escape(lines: Sequence[str]) -> str:
                     f"line {number} of the Dockerfile, {line[:80]!r}, may be read in two ways",
                     "Write `# escape=` and a backtick or a backslash in the first line.",
                 )
-            found = character
-    return found
+            escape = character
+    return escape
 
 
 def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
@@ -295,12 +295,12 @@ def _flag_error(rest: str) -> BuildError:
 
 def _is_stage(reference: str, stages: _Stages) -> bool:
     """Whether it names a finished stage. podman takes a name in other case for an image's."""
-    found = stages.get(reference.lower())
-    if found is not None and found[0] != reference:
+    named = stages.get(reference.lower())
+    if named is not None and named[0] != reference:
         raise BuildError(
-            f"{reference!r} in the Dockerfile is the stage {found[0]!r} in other case", "Write it as behind AS."
+            f"{reference!r} in the Dockerfile is the stage {named[0]!r} in other case", "Write it as behind AS."
         )
-    return found is not None
+    return named is not None
 
 
 def _stage_name(words: Sequence[str]) -> str:
