@@ -65,9 +65,9 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
 
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /waivers"] = [view(), view("Revoked")]
-    ran = dockgate("waiver", "list", "--state", "revoked")
+    ran = dockgate("waiver", "list", "--state", "revoked", "--owner", "zoe", "--sort", "-end")
     assert "Active" in ran.out
-    assert server.requests[-1].query == {"state": "Revoked"}
+    assert server.requests[-1].query == {"limit": "1000", "sort": "-end", "state": "Revoked", "owner": "zoe"}
     server.answers["GET /waivers/w-1"] = view()
     shown = dockgate("waiver", "show", "w-1").out
     for text in ("Never called.", "by bob", "in 4 days"):

@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import until
+from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
+from dockgate.cli.client import Client
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
-from dockgate.web.console.pages import governance, pipelines
+from dockgate.web.console.pages import pipelines
+from dockgate.web.paging import PAGE
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
@@ -55,18 +58,98 @@ def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser
 
 
 def test_waivers_are_paged_and_sorted_by_their_end(site: Site, browser: Browser) -> None:
-    for number in range(governance.PAGE_SIZE):
+    for number in range(PAGE):
         waiver = {"owner": "zoe", "reason": "x", "vulnerability": f"CVE-2026-{number + 100}"}
         site.server.post("/waivers", {**waiver, "until": f"{2200 - number}-01-01"})
     path = "/waivers?owner=zoe&sort=end"
     ends = re.findall(r'data-label="Until"><time datetime="(\d{4})', browser.get(path).text)
     assert ends == sorted(ends)
-    assert len(ends) == governance.PAGE_SIZE
+    assert len(ends) == PAGE
+    assert (
+        'aria-sort="ascending"><a class="sort" href="/waivers?owner=zoe&amp;sort=-end">Until' in browser.get(path).text
+    )
     everything = browser.get("/waivers").text
-    second = browser.get("/waivers" + _next(everything, "Next")).text
+    second = browser.get(_next(everything, "Next")).text
     pages = [set(re.findall(r'href="/waivers/(w-\w+)"', html)) for html in (everything, second)]
     assert pages[0].isdisjoint(pages[1])
-    assert len(pages[0] | pages[1]) == len(site.server.get("/waivers"))
+    assert len(pages[0] | pages[1]) == len(site.server.get("/waivers?limit=1000"))
+
+
+# The page of each list, its call, what its links begin with, and its orders by columns.
+LISTS = (
+    ("/repositories", "/repositories", "/repositories/", ("name",)),
+    ("/pipelines", "/pipelines", "/pipelines/", ("name", "began")),
+    ("/running", "/services", "/running/", ("name", "state", "target")),
+    ("/policies", "/policies", "/policies/", ("name", "changed")),
+    ("/people", "/principals", "/people/", ("name", "added")),
+)
+
+
+@pytest.fixture(scope="module")
+def many(site: Site) -> Site:
+    """With more of everything than a page shows."""
+    for number in range(PAGE + 1):
+        name = f"many-{number:03}"
+        site.server.apply(f"kind: Repository\nname: {name}\n")
+        site.server.apply(SERVICE.format(name=name, count=0))
+        site.server.apply(PIPELINE.format(name=name, repository=name, service=name, timeout="7d"))
+        site.server.apply(f"kind: Policy\nname: {name}\nrules:\n  max_findings: {{CRITICAL: {number}}}\n")
+        site.server.post("/principals", {"name": name, "roles": ["viewer"]})
+    return site
+
+
+@pytest.mark.parametrize(("path", "call", "start", "columns"), LISTS)
+def test_a_list_is_paged_and_sorted_by_the_heads_of_its_columns(
+    many: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
+) -> None:
+    headers = {"Authorization": f"Bearer {many.tokens[Role.ADMIN]}"}
+
+    def names(page: str) -> list[str]:
+        return re.findall(rf'<tr><td><a href="{start}([^"/?]+)"', page)
+
+    everything = browser.get(f"/api/v1{call}?limit=1000", headers=headers).json()
+    for column in columns:
+        orders = {}
+        for sort in (column, f"-{column}"):
+            listed: list[str] = []
+            link = f"{path}?sort={sort}"
+            while link:
+                page = browser.get(link).text
+                direction = "descending" if sort.startswith("-") else "ascending"
+                assert f'aria-sort="{direction}"' in page
+                assert len(names(page)) <= PAGE
+                twin = next(each for each in Forms(page).links if each.startswith("/api/"))
+                assert len(browser.get(twin, headers=headers).json()) == len(names(page))
+                listed += names(page)
+                link = _next(page, "Next")
+            assert len(listed) == len(set(listed)) == len(everything)
+            orders[sort] = listed
+        assert orders[column] == orders[f"-{column}"][::-1]
+
+
+@pytest.mark.parametrize(("path", "call", "start", "columns"), LISTS)
+def test_a_call_links_the_page_that_follows(
+    many: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
+) -> None:
+    headers = {"Authorization": f"Bearer {many.tokens[Role.ADMIN]}"}
+    first = browser.get(f"/api/v1{call}?limit=2", headers=headers)
+    second = browser.get(first.links["next"]["url"], headers=headers)
+    assert len(first.json()) == len(second.json()) == 2
+    assert all(entry not in first.json() for entry in second.json())
+    assert "next" not in browser.get(f"/api/v1{call}?limit=1000", headers=headers).links
+    for wrong in ("after=bm8", "sort=no-such", "limit=0", "limit=1001"):
+        assert browser.get(f"/api/v1{call}?{wrong}", headers=headers).status_code in (400, 422), wrong
+    for wrong in ("after=bm8", "sort=no-such"):
+        assert browser.get(f"{path}?{wrong}").status_code in (400, 422), wrong
+
+
+def test_commands_get_all_pages_of_a_list(many: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKGATE_SERVER", many.server.url)
+    monkeypatch.setenv("DOCKGATE_TOKEN", many.tokens[Role.ADMIN])
+    with closing(Client()) as client:
+        people = client.get_all("principals", sort="-name", limit=20)
+    assert people == many.server.get("/principals?sort=-name&limit=1000")
+    assert len(people) > PAGE
 
 
 def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_filter(
@@ -96,7 +179,7 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
 
 def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
     before = site.server.get("/repositories/web/commits")[0]["id"]
-    head = site.server.get("/repositories")
+    head = site.server.get("/repositories?limit=1000")
     web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
     fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n", "message": "Add notes"}
     browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from dockgate.config import Settings, from_environment
 from dockgate.shared import canonical
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 # For one response: scaling a service responds when its tasks run.
 WAIT_SECONDS = 300
+# Entries of one response, where all of a list are fetched.
+PAGE = 1000
 # With an error body: the server cannot reach something that it needs (a registry, an engine). Without one: a proxy
 # cannot reach the server.
 BAD_GATEWAY = 502
@@ -63,6 +65,18 @@ class Client:
         """Get JSON of the API."""
         return self._request("GET", path, params=query)
 
+    def get_all(self, *path: str, **query: str | int | list[str]) -> list[Any]:
+        """Get the entries of all pages of a list."""
+        entries: list[Any] = []
+        after: Mapping[str, str] = {}
+        while True:
+            response = self._send("GET", self._url(path), params={"limit": PAGE, **query, **after})
+            entries += response.json()
+            following = parse_qs(urlsplit(response.links.get("next", {}).get("url", "")).query).get("after")
+            if not following:
+                return entries
+            after = {"after": following[0]}
+
     def post(
         self,
         *path: str,
@@ -95,9 +109,19 @@ class Client:
             self._http = None
 
     def _request(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
+        response = self._send(method, self._url(path), **request)
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            return None
+
+    def _url(self, path: tuple[str, ...]) -> str:
+        return "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
+
+    def _send(self, method: str, url: str, **request: Any) -> "httpx.Response":
+        """The response of a call that has succeeded."""
         import httpx
 
-        url = "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
         server = self._settings.server
         try:
             response = self._http_client().request(method, url, **request)
@@ -117,12 +141,12 @@ class Client:
             raise ServerUnreachableError(
                 f"{server} did not answer: {error or type(error).__name__}", "Try again."
             ) from error
+        if response.is_success:
+            return response
         try:
             value = response.json() if response.content else None
         except ValueError:
             value = None
-        if response.is_success:
-            return value
         error_body = value if isinstance(value, dict) else {}
         message, advice = str(error_body.get("error") or ""), str(error_body.get("advice") or "")
         if response.status_code == BAD_GATEWAY and message:

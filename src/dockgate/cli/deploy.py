@@ -15,6 +15,7 @@ from dockgate.cli.listing_output import (
     print_list,
     print_table,
     short_reference,
+    sort_option,
     styled_state,
 )
 from dockgate.cli.output import echo
@@ -31,10 +32,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name", "state", "-state", "target", "-target")
 @format_option
-def list_services(output_format: str) -> None:
+def list_services(sort: str, output_format: str) -> None:
     """List services with their images and running tasks."""
-    services = Client().get("services")
+    services = Client().get_all("services", sort=sort)
     rows = []
     for summary in services:
         service = parse_answer(Service, summary["service"])

@@ -29,6 +29,17 @@ def format_option(function: F) -> F:
     )(function)
 
 
+def sort_option(*names: str) -> Callable[[F], F]:
+    """Add the option `--sort`, passed as `sort`. The first name is the default."""
+    return click.option(
+        "--sort",
+        type=click.Choice(names),
+        default=names[0],
+        show_default=True,
+        help="The order of the list; with '-' the other way round.",
+    )
+
+
 def print_json(value: Any) -> None:
     """Print JSON in ASCII, which cannot steer a terminal."""
     json.dump(value, sys.stdout, indent=2)

@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import execution_wait, logs, times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.listing_output import format_option, print_json, print_list, styled_state, trigger_text
+from dockgate.cli.listing_output import format_option, print_json, print_list, sort_option, styled_state, trigger_text
 from dockgate.cli.options import DurationType
 from dockgate.cli.output import echo, echo_wrapped
 from dockgate.delivery.model import Execution, Pipeline
@@ -32,10 +32,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name", "began", "-began")
 @format_option
-def list_pipelines(output_format: str) -> None:
+def list_pipelines(sort: str, output_format: str) -> None:
     """List pipelines with their newest execution."""
-    pipelines = Client().get("pipelines")
+    pipelines = Client().get_all("pipelines", sort=sort)
     rows = []
     for pipeline in pipelines:
         newest = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None

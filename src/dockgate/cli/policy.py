@@ -16,6 +16,7 @@ from dockgate.cli.listing_output import (
     print_json,
     print_list,
     short_reference,
+    sort_option,
 )
 from dockgate.cli.options import FILE
 from dockgate.cli.output import echo
@@ -28,10 +29,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name", "changed", "-changed")
 @format_option
-def list_policies(output_format: str) -> None:
+def list_policies(sort: str, output_format: str) -> None:
     """List policies."""
-    policies = Client().get("policies")
+    policies = Client().get_all("policies", sort=sort)
     rows = (_row(policy["name"], policy) for policy in policies)
     print_list(policies, output_format, ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), rows)
 

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list
+from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list, sort_option
 from dockgate.cli.output import echo
 from dockgate.identity.model import Role, read_roles
 
@@ -60,10 +60,11 @@ def _roles(principal: dict[str, Any]) -> str:
 
 
 @command.command("list")
+@sort_option("name", "-name", "added", "-added")
 @format_option
-def list_principals(output_format: str) -> None:
-    """List principals by name."""
-    answer = Client().get("principals")
+def list_principals(sort: str, output_format: str) -> None:
+    """List principals."""
+    answer = Client().get_all("principals", sort=sort)
     rows = (
         (
             entry["name"],

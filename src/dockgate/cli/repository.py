@@ -3,7 +3,7 @@
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_list
+from dockgate.cli.listing_output import format_option, print_list, sort_option
 
 
 @click.group()
@@ -12,10 +12,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name")
 @format_option
-def list_repositories(output_format: str) -> None:
+def list_repositories(sort: str, output_format: str) -> None:
     """List git repositories with clone URL and branches."""
-    repositories = Client().get("repositories")
+    repositories = Client().get_all("repositories", sort=sort)
     rows = (
         (
             repository["name"],

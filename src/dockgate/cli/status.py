@@ -36,7 +36,7 @@ def command(output_format: str) -> None:
     """
     client = Client()
     status = client.get("status")
-    pipelines, services = client.get("pipelines"), client.get("services")
+    pipelines, services = client.get_all("pipelines"), client.get_all("services")
     waiting = client.get("approvals", state="Waiting")
     if output_format == "json":
         print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting})

@@ -13,6 +13,7 @@ from dockgate.cli.listing_output import (
     print_fields,
     print_json,
     print_list,
+    sort_option,
     styled_state,
 )
 from dockgate.gate.model import Waiver
@@ -79,10 +80,14 @@ def add(output_format: str, key: str, **fields: Any) -> None:
 @click.option(
     "--state", "state_filter", type=click.Choice(STATES, case_sensitive=False), help="List only waivers in this state."
 )
+@click.option("--owner", default="", help="List only waivers of this owner.")
+@sort_option("-created", "created", "end", "-end")
 @format_option
-def list_waivers(state_filter: str | None, output_format: str) -> None:
-    """List waivers, newest first, with expired and revoked ones."""
-    answer = Client().get("waivers", **({"state": state_filter} if state_filter else {}))
+def list_waivers(state_filter: str | None, owner: str, sort: str, output_format: str) -> None:
+    """List waivers, with expired and revoked ones."""
+    answer = Client().get_all(
+        "waivers", sort=sort, **({"state": state_filter} if state_filter else {}), **({"owner": owner} if owner else {})
+    )
     rows = (
         (
             styled_state(entry["state"]),

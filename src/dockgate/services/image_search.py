@@ -1,8 +1,5 @@
 """Lists of images for people and programs: what `dockgate image list`, the API and the console show."""
 
-import base64
-import binascii
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +9,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.watching import WatchedRepository, Watching
-from dockgate.shared.errors import UsageError
+from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure_records import RunningImage
 from dockgate.store.image_listing import ImageFilter, ImageSort, ListedImage, Origin
@@ -31,7 +28,6 @@ _POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
     ImageSort.SEVERITY: (int, int, int, int, int),
     ImageSort.NAME: (str, str, int),
 }
-_LARGEST_NUMBER = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,7 @@ class ImageSearch:
 
     def page(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
-        after = _read_cursor(query.after, query.sort) if query.after else None
+        after = read_cursor(query.after, query.sort, _POSITIONS[query.sort]) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
             running = self._running(query.who)
             which = ImageFilter(
@@ -122,7 +118,7 @@ class ImageSearch:
                 moved=query.include_moved,
             )
             images, position = self._read(which, query.sort, after, query.limit, running, {})
-        return ImagePage(images, _write_cursor(query.sort, position) if position else None)
+        return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
     def places(
         self, image: str, watches: Sequence[WatchedRepository], who: Caller | None = None
@@ -242,26 +238,3 @@ def _findings(counts: Sequence[int]) -> str:
     """The numbers of findings in words."""
     named = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
     return f"{', '.join(named)} finding{'s' if sum(counts) > 1 else ''}" if named else "no findings"
-
-
-def _write_cursor(sort: ImageSort, position: Sequence[str | int]) -> str:
-    text = json.dumps([sort, *position], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str, sort: ImageSort) -> Sequence[str | int]:
-    """The position of a cursor. UsageError for a text that is none, or one of another order."""
-    try:
-        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        position: list[str | int]
-        name, *position = values
-    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
-        name, position = None, []
-    types = _POSITIONS[sort]
-    is_position = name == sort and [type(value) for value in position] == list(types)
-    if not is_position or any(type(value) is int and abs(value) > _LARGEST_NUMBER for value in position):
-        raise UsageError(
-            f"{text[:100]!r} is not a cursor of this list",
-            "Give `next` of the page before, with the same order, or leave it out.",
-        )
-    return position

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
@@ -80,6 +80,12 @@ class Pipelines:
         """The names of all pipelines, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+    def newest_versions(self) -> Mapping[str, int]:
+        """The newest version of each pipeline, by name."""
+        query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def sources(self) -> Mapping[str, frozenset[str]]:
         """The source repositories of each pipeline's newest version, by name."""

@@ -1,7 +1,7 @@
 """Services: their revisions, tasks and rollouts, and their desired count."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Path, Query
 from pydantic import Field
@@ -22,6 +22,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
 MAX_TASKS = 100
 # Deploys that are read to find the last one of each service.
@@ -31,6 +32,8 @@ Number = Annotated[int, Path(ge=1, le=1 << 53)]
 Lines = Annotated[int, Query(ge=1, le=5000)]
 
 router = api_router()
+
+ServiceSort = Literal["name", "-name", "state", "-state", "target", "-target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +161,41 @@ def _require_service(who: Caller, name: str, server: WebServices) -> Service:
 
 @router.get("/services")
 @checks_token_limits
-def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
-    """List services that the caller may see, with their image and running tasks."""
-    summaries = []
-    images = {entry.service: entry.reference for entry in server.store.exposures.running()}
+def services(
+    who: Reader, server: ServerDependency, paging: PagingDependency, sort: ServiceSort = "name"
+) -> list[ServiceSummary]:
+    """List services that the caller may see, with their image and running tasks, a page at a time.
+
+    In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
+    judged, and those whose last deploy failed.
+    """
+    return paging.entries(service_page(who, server, paging.query(sort)))
+
+
+def service_page(who: Caller, server: WebServices, query: PageQuery) -> Page[ServiceSummary]:
+    """A page of the services that the caller may see. Targets are asked about its tasks only."""
     failed = failed_deploys(who, server)
-    for service in visible_services(who, server):
+    keys = {
+        "name": lambda service: (service.name,),
+        "target": lambda service: (service.target, service.name),
+        "state": lambda service: (*_urgency(service, has_failed=service.name in failed), service.name),
+    }
+    page = page_of(visible_services(who, server), keys, query)
+    images = {entry.service: entry.reference for entry in server.store.exposures.running()} if page.entries else {}
+    summaries = []
+    for service in page.entries:
         image = images.get(service.name)
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
-        failed_deploy = failed.get(service.name)
-        summaries.append(ServiceSummary(service, str(image) if image else None, running, failed_deploy))
-    return summaries
+        summaries.append(ServiceSummary(service, str(image) if image else None, running, failed.get(service.name)))
+    return Page(summaries, page.next)
+
+
+def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:
+    """The rank of a service in the order of states, and the time until which it is at risk, the latest for none."""
+    if service.at_risk:
+        return 0, service.at_risk_until or "~"
+    return (1 if service.cannot_judge else 2 if has_failed else 3), ""
 
 
 @router.get("/services/{name}")

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import Header, Request
 
@@ -15,10 +16,13 @@ from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import authorized_caller
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 from dockgate.web.threads import threads_of
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
+RepositorySort = Literal["name", "-name"]
+PipelineSort = Literal["name", "-name", "-began", "began"]
 
 router = api.api_router()
 
@@ -83,24 +87,46 @@ async def read_document(request: Request, name: str) -> str:
 
 @router.get("/repositories")
 @api.checks_token_limits
-def repositories(who: api.Reader, server: api.ServerDependency) -> list[RepositoryView]:
-    """List the server's git repositories that the caller may see."""
-    return [
-        RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
-        for name in server.store.repositories.names()
-        if who.reaches(repository=name)
-    ]
+def repositories(
+    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
+) -> list[RepositoryView]:
+    """List the server's git repositories that the caller may see, a page at a time."""
+    return paging.entries(repository_page(who, server, paging.query(sort)))
+
+
+def repository_page(who: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
+    """A page of the repositories that the caller may see."""
+    visible = (name for name in server.store.repositories.names() if who.reaches(repository=name))
+    page = page_of(visible, {"name": lambda name: (name,)}, query)
+    views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
+    return Page(views, page.next)
 
 
 @router.get("/pipelines")
 @api.checks_token_limits
-def pipelines(who: api.Reader, server: api.ServerDependency) -> list[PipelineSummary]:
-    """List pipelines that the caller may see, with their newest execution."""
-    summaries = []
-    for name in visible_pipelines(who, server):
-        newest = server.store.executions.for_pipeline(name, 1)
-        summaries.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
-    return summaries
+def pipelines(
+    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PipelineSort = "name"
+) -> list[PipelineSummary]:
+    """List pipelines that the caller may see, with their newest execution, a page at a time.
+
+    `sort` is by name or by when that execution began.
+    """
+    return paging.entries(pipeline_page(who, server, paging.query(sort)))
+
+
+def pipeline_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
+    """A page of the pipelines that the caller may see."""
+    newest = {execution.pipeline: execution for execution in server.store.executions.newest_of_each()}
+    summaries = (
+        PipelineSummary(name, version, newest.get(name))
+        for name, version in server.store.pipelines.newest_versions().items()
+        if who.reaches(pipeline=name)
+    )
+    return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _began}, query)
+
+
+def _began(entry: PipelineSummary) -> tuple[str, str]:
+    return entry.latest.started_at if entry.latest else "", entry.name
 
 
 def visible_pipelines(who: Caller, server: WebServices) -> list[str]:

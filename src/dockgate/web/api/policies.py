@@ -21,8 +21,11 @@ from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
 router = api.api_router()
+
+PolicySort = Literal["name", "-name", "-changed", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,21 @@ class PolicyView(PolicySummary):
 
 @router.get("/policies")
 @api.checks_token_limits
-def policies(who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
-    """List policies, built-in policies first. A limited caller sees those that judge its repositories."""
-    return [api.view_of(PolicySummary, version) for version in visible_policies(who, server)]
+def policies(
+    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
+) -> list[PolicySummary]:
+    """List policies, a page at a time. A limited caller sees those that judge its repositories."""
+    versions = paging.entries(policy_page(who, server, paging.query(sort)))
+    return [api.view_of(PolicySummary, version) for version in versions]
+
+
+def policy_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
+    """A page of the policies that the caller may see."""
+    keys = {
+        "name": lambda policy: (policy.name,),
+        "changed": lambda policy: (policy.changed_at, policy.name),
+    }
+    return page_of(visible_policies(who, server), keys, query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,18 @@
 """Principals, their tokens, and the audit log."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
 from dockgate.services.identity import TOKEN_DAYS
+from dockgate.services.web_services import WebServices
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
 router = api.api_router()
+
+PrincipalSort = Literal["name", "-name", "-added", "added"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,20 @@ def caller(who: api.Reader, server: api.ServerDependency) -> CallerView:
 
 
 @router.get("/principals")
-def principals(who: api.Administrator, server: api.ServerDependency) -> list[Principal]:
-    """List principals by name."""
-    return list(server.store.principals.list())
+def principals(
+    who: api.Administrator, server: api.ServerDependency, paging: PagingDependency, sort: PrincipalSort = "name"
+) -> list[Principal]:
+    """List principals, a page at a time."""
+    return paging.entries(principal_page(server, paging.query(sort)))
+
+
+def principal_page(server: WebServices, query: PageQuery) -> Page[Principal]:
+    """A page of the principals."""
+    keys = {
+        "name": lambda principal: (principal.name.lower(), principal.name),
+        "added": lambda principal: (principal.created_at, principal.name),
+    }
+    return page_of(server.store.principals.list(), keys, query)
 
 
 @router.post("/principals", status_code=201)

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Header, Request
 from pydantic import Field
@@ -17,8 +17,11 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
 router = api.api_router()
+
+WaiverSort = Literal["-created", "created", "end", "-end"]
 
 
 class WaiverState(StrEnum):
@@ -81,10 +84,33 @@ class ImageLocation:
 
 @router.get("/waivers")
 @api.checks_token_limits
-def waivers(who: api.Reader, server: api.ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
-    """List waivers, newest first, optionally in one state. A limited caller sees those of its repositories."""
+def waivers(
+    who: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    state: WaiverState | None = None,
+    owner: str = "",
+    sort: WaiverSort = "-created",
+) -> list[WaiverView]:
+    """List waivers, a page at a time, optionally in one state or of one owner.
+
+    `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
+    repositories.
+    """
+    return paging.entries(waiver_page(who, server, paging.query(sort), state, owner))
+
+
+def waiver_page(
+    who: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str = ""
+) -> Page[WaiverView]:
+    """A page of the waivers that the caller may see."""
     views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(who, record)]
-    return [view for view in views if state in (None, view.state)]
+    chosen = (view for view in views if state in (None, view.state) and owner in ("", view.waiver.owner))
+    keys = {
+        "created": lambda view: (view.waiver.created_at, view.waiver.id),
+        "end": lambda view: (view.waiver.until or "~", view.waiver.id),
+    }
+    return page_of(chosen, keys, query)
 
 
 @router.get("/waivers/{waiver_id}")

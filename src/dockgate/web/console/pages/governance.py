@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -17,16 +16,16 @@ from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
 from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 router = page_router()
 
-# Waivers on a page.
-PAGE_SIZE = 50
 WAIVER_FIELDS = (
     *("owner", "reason", "vulnerability", "package", "repository", "image"),
     *("rule", "violation", "unread", "until"),
@@ -35,14 +34,22 @@ WAIVER_FIELDS = (
 
 @router.get("/policies")
 @api.checks_token_limits
-def policies(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def policies(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: policy_calls.PolicySort = "name",
+    after: Cursor = "",
+) -> Response:
     """List policies, and which image repositories they judge."""
+    page = policy_calls.policy_page(who, server, PageQuery(sort, after))
     return render(
         request,
         who,
         "policies.html",
         title="Policies",
-        policies=policy_calls.visible_policies(who, server),
+        policies=page.entries,
+        links=ListLinks("/policies", names_of(policy_calls.PolicySort), sort, after=after, following=page.next),
         assignments=policy_calls.assignments(who, server),
     )
 
@@ -136,27 +143,27 @@ def waivers(
     server: api.ServerDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
-    sort: Literal["newest", "end"] = "newest",
-    after: str = "",
+    sort: calls.WaiverSort = "-created",
+    after: Cursor = "",
 ) -> Response:
-    """List waivers, the newest or those that end first, after the one of an id."""
-    views = [view for view in calls.waivers(who, server, state) if owner in ("", view.waiver.owner)]
-    if sort == "end":  # those without a date end last
-        views.sort(key=lambda view: (not view.waiver.until, view.waiver.until))
-    begin = next((number for number, view in enumerate(views, 1) if view.waiver.id == after), 0)
-    shown = views[begin : begin + PAGE_SIZE]
+    """List waivers."""
+    page = calls.waiver_page(who, server, PageQuery(sort, after), state, owner)
     return render(
         request,
         who,
         "waivers.html",
         title="Waivers",
-        waivers=shown,
+        waivers=page.entries,
         state=state,
         owner=owner,
-        sort=sort,
-        after=after,
-        following=shown[-1].waiver.id if len(views) > begin + PAGE_SIZE else "",
-        query=urlencode({"sort": sort, "owner": owner, **({"state": state} if state else {})}),
+        links=ListLinks(
+            "/waivers",
+            names_of(calls.WaiverSort),
+            sort,
+            [(name, value) for name, value in (("state", state or ""), ("owner", owner)) if value],
+            after=after,
+            following=page.next,
+        ),
     )
 
 

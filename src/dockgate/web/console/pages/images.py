@@ -1,8 +1,6 @@
 """Images: by repository and tag, and one image with what it holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -18,6 +16,7 @@ from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -29,6 +28,8 @@ STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
 # Filters with several values.
 MANY = ("severity", "status")
+# Orders that begin with the largest.
+LAST_FIRST = (ImageSort.PUSHED, ImageSort.SEVERITY)
 
 router = page_router()
 
@@ -65,7 +66,9 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         *((("origin", query.origin.value),) if query.origin else ()),
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
-    order = [("sort", sort.value)] if sort is not ImageSort.PUSHED else []
+    links = ListLinks(
+        "/images", list(ImageSort), sort, filters, MANY, descending=LAST_FIRST, after=after, following=page.next
+    )
     return render(
         request,
         who,
@@ -75,42 +78,9 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         repositories=server.image_search.repositories(who),
         query=query,
         filters=filters,
-        order=order,
-        links=FilterLinks(filters, order),
-        flags=flags,
+        links=links,
         severities=list(Severity)[:4],
-        after=after,
-        following=page.next,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class FilterLinks:
-    """Links to the list with one filter more or less."""
-
-    filters: Sequence[tuple[str, str]]
-    order: Sequence[tuple[str, str]]
-
-    def toggle(self, name: str, value: str) -> str:
-        """The list with this filter if it is without, and without it if it is with. From its first page."""
-        pair = name, value
-        others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in MANY)]
-        return self._link([*others, *([] if pair in self.filters else [pair])], self.order)
-
-    def has(self, name: str, value: str) -> bool:
-        """Whether the list is filtered by this."""
-        return (name, value) in self.filters
-
-    def sorted_by(self, name: str) -> str:
-        """The list in this order, from its first page."""
-        return self._link(self.filters, [("sort", name)])
-
-    def page(self, after: str = "") -> str:
-        """The page after a cursor, or the first one."""
-        return self._link(self.filters, [*self.order, *([("after", after)] if after else [])])
-
-    def _link(self, filters: Sequence[tuple[str, str]], more: Sequence[tuple[str, str]]) -> str:
-        return f"/images?{urlencode([*filters, *more])}"
 
 
 @router.get("/images/{digest}")

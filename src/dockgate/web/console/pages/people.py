@@ -8,22 +8,31 @@ from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.web import api
 from dockgate.web.api import principals as calls
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 # Audit entries on a page.
 PAGE_SIZE = 50
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
+_FIRST_PAGE = PageQuery("name")
 
 router = page_router()
 
 
 @router.get("/people")
-def people(request: Request, who: api.Administrator, server: api.ServerDependency) -> Response:
+def people(
+    request: Request,
+    who: api.Administrator,
+    server: api.ServerDependency,
+    sort: calls.PrincipalSort = "name",
+    after: Cursor = "",
+) -> Response:
     """List principals."""
-    return _people(request, who, server)
+    return _people(request, who, server, query=PageQuery(sort, after))
 
 
 def _people(
@@ -32,14 +41,18 @@ def _people(
     server: api.ServerDependency,
     error: DockgateError | None = None,
     token: str = "",
+    query: PageQuery = _FIRST_PAGE,
 ) -> Response:
+    page = calls.principal_page(server, query)
+    names = names_of(calls.PrincipalSort)
     return render(
         request,
         who,
         "people.html",
         422 if error else 200,
         title="People",
-        principals=calls.principals(who, server),
+        principals=page.entries,
+        links=ListLinks("/people", names, query.sort, after=query.after, following=page.next),
         roles=list(Role),
         error=error,
         token=token,
@@ -176,4 +189,5 @@ def end_session(digest: str, who: api.Reader, server: api.ServerDependency) -> R
 @api.checks_token_limits
 def styleguide(request: Request, who: api.Reader) -> Response:
     """Show every component in every state."""
-    return render(request, who, "styleguide.html", title="Style guide")
+    links = ListLinks("/styleguide", ("name", "-name", "-count"), "name", following="next")
+    return render(request, who, "styleguide.html", title="Style guide", links=links)

@@ -9,10 +9,12 @@ from dockgate.delivery.model import RunState
 from dockgate.services.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 EXECUTIONS, FIXES = 50, 5
 # States of executions by which the list is filtered.
@@ -23,20 +25,24 @@ router = page_router()
 
 @router.get("/pipelines")
 @api.checks_token_limits
-def pipelines(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def pipelines(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.PipelineSort = "name",
+    after: Cursor = "",
+) -> Response:
     """List pipelines with the stages of their newest execution."""
-    names = calls.visible_pipelines(who, server)
-    executions = server.store.executions.newest_of_each()
-    newest = {execution.pipeline: execution for execution in executions if execution.pipeline in names}
+    page = calls.pipeline_page(who, server, PageQuery(sort, after))
     return render(
         request,
         who,
         "pipelines.html",
         live="",
         title="Pipelines",
-        names=names,
-        newest=newest,
-        strips=strips(server, list(newest.values())),
+        pipelines=page.entries,
+        links=ListLinks("/pipelines", names_of(calls.PipelineSort), sort, after=after, following=page.next),
+        strips=strips(server, [entry.latest for entry in page.entries if entry.latest]),
     )
 
 

@@ -15,9 +15,11 @@ from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.authorization import describe_call
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 COMMITS = 50
 # Lines of a difference that a page shows.
@@ -28,10 +30,17 @@ router = page_router()
 
 @router.get("/repositories")
 @api.checks_token_limits
-def repositories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def repositories(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.RepositorySort = "name",
+    after: Cursor = "",
+) -> Response:
     """List git repositories with their branches."""
-    listed = calls.repositories(who, server)
-    return render(request, who, "repositories.html", title="Repositories", repositories=listed)
+    page = calls.repository_page(who, server, PageQuery(sort, after))
+    links = ListLinks("/repositories", names_of(calls.RepositorySort), sort, after=after, following=page.next)
+    return render(request, who, "repositories.html", title="Repositories", repositories=page.entries, links=links)
 
 
 @router.get("/repositories/{name}")

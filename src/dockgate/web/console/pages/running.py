@@ -8,18 +8,28 @@ from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 router = page_router()
 
 
 @router.get("/running")
 @api.checks_token_limits
-def services(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def services(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.ServiceSort = "name",
+    after: Cursor = "",
+) -> Response:
     """List services with their image and tasks."""
-    return render(request, who, "running.html", live="", title="Running", services=calls.services(who, server))
+    page = calls.service_page(who, server, PageQuery(sort, after))
+    links = ListLinks("/running", names_of(calls.ServiceSort), sort, after=after, following=page.next)
+    return render(request, who, "running.html", live="", title="Running", services=page.entries, links=links)
 
 
 @router.get("/running/{name}")

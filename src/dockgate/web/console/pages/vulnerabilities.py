@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
-from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -32,6 +31,7 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.console.downloads import download
 from dockgate.web.console.formats import package_path, vulnerability_path
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 
@@ -84,10 +84,15 @@ def vulnerabilities(
         q=q,
         severity=severity,
         only=only,
-        sort=sort,
-        query=urlencode({"q": q, "only": only, "sort": sort, **({"severity": severity} if severity else {})}),
-        after=after,
-        following=after + PAGE_SIZE if len(entries) > PAGE_SIZE else None,
+        links=ListLinks(
+            "/vulnerabilities",
+            list(VulnerabilitySort),
+            sort,
+            [(name, value) for name, value in (("q", q), ("severity", severity or ""), ("only", only)) if value],
+            descending=(VulnerabilitySort.URGENCY, VulnerabilitySort.EPSS),
+            after=str(after or ""),
+            following=str(after + PAGE_SIZE) if len(entries) > PAGE_SIZE else None,
+        ),
     )
 
 

@@ -1,0 +1,34 @@
+"""Cursors: where a page of a sorted list ends, as a text that clients send back for the page that follows."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+
+from dockgate.shared.errors import UsageError
+
+# Databases compare positions with columns of 32 bits.
+_LARGEST_NUMBER = (1 << 31) - 1
+
+
+def write_cursor(sort: str, position: Sequence[str | int]) -> str:
+    """The cursor of a position, which is what a row is sorted by, in a list of this order."""
+    text = json.dumps([sort, *position], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, sort: str, types: Sequence[type]) -> tuple[str | int, ...]:
+    """The position of a cursor. UsageError for a text that is none, or one of another order."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        position: list[str | int]
+        name, *position = values
+    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
+        name, position = None, []
+    is_position = name == sort and [type(value) for value in position] == list(types)
+    if not is_position or any(type(value) is int and abs(value) > _LARGEST_NUMBER for value in position):
+        raise UsageError(
+            f"{text[:100]!r} is not a cursor of this list",
+            "Give `next` of the page before, with the same order, or leave it out.",
+        )
+    return tuple(position)

@@ -1,0 +1,68 @@
+"""The links of a list: with another order, with one filter more or less, and to its other pages."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+# A parameter of an address.
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListLinks:
+    """Links of the list at `path`, which is in the order `sort`, with `filters`.
+
+    `sorts` are the orders by their names, the first of which needs no parameter. "-" before the name of a column, or
+    being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
+    `after` is the cursor of the page, `following` that of the next one.
+    """
+
+    path: str
+    sorts: Sequence[str]
+    sort: str
+    filters: Sequence[Pair] = ()
+    many: Collection[str] = ()
+    descending: Collection[str] = ()
+    after: str = ""
+    following: str | None = None
+
+    def direction(self, column: str) -> str | None:
+        """The value of aria-sort for the head of a column, None if the list is not sorted by it."""
+        if self.sort.removeprefix("-") != column:
+            return None
+        return "descending" if self.sort.startswith("-") or self.sort in self.descending else "ascending"
+
+    def sorted_by(self, column: str) -> str:
+        """The list sorted by a column, from its first page; if it is already, the other way round."""
+        names = [name for name in self.sorts if name.removeprefix("-") == column]
+        others = [name for name in names if name != self.sort]
+        return self._link(self.filters, others[0] if others else names[0])
+
+    def toggle(self, name: str, value: str) -> str:
+        """The list with this filter if it is without, and without it if it is with. From its first page."""
+        pair = name, value
+        others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
+        return self._link([*others, *([] if pair in self.filters else [pair])], self.sort)
+
+    def has(self, name: str, value: str) -> bool:
+        """Whether the list is filtered by this."""
+        return (name, value) in self.filters
+
+    def page(self, after: str = "") -> str:
+        """The page after a cursor, or the first one."""
+        return self._link(self.filters, self.sort, after)
+
+    @property
+    def order(self) -> Sequence[Pair]:
+        """The parameter of the order, none for the first of all."""
+        return [] if self.sort == self.sorts[0] else [("sort", self.sort)]
+
+    @property
+    def query(self) -> str:
+        """The parameters of this page, with their question mark: the call of the API has the same ones."""
+        return self.page(self.after).removeprefix(self.path)
+
+    def _link(self, filters: Sequence[Pair], sort: str, after: str = "") -> str:
+        order = [] if sort == self.sorts[0] else [("sort", sort)]
+        pairs = [*filters, *order, *([("after", after)] if after else [])]
+        return f"{self.path}?{urlencode(pairs)}" if pairs else self.path

@@ -1,0 +1,87 @@
+"""Pages of lists that are sorted here: what the API's calls and the console's pages of them share.
+
+The name of an order is that of a key, "-" before it turns the order round. A cursor is the key of a page's last entry,
+so entries that come or go meanwhile shift nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query, Request, Response
+
+from dockgate.shared.cursors import read_cursor, write_cursor
+
+T = TypeVar("T")
+
+# Entries of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+MAX_CURSOR = 2000
+
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
+Cursor = Annotated[str, Query(max_length=MAX_CURSOR)]
+# What entries are sorted by: texts and numbers, the last of which no two entries share.
+Key = Callable[[T], tuple[str | int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which page of a list: at most `limit` entries in an order, after a cursor, "" for the first page."""
+
+    sort: str
+    after: str = ""
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Entries of a list. `next` is the cursor of the page that follows, None for the last."""
+
+    entries: list[T]
+    next: str | None
+
+
+def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) -> Page[T]:
+    """A page of these entries. UsageError for a cursor of another order."""
+    key = keys[query.sort.removeprefix("-")]
+    is_descending = query.sort.startswith("-")
+    ordered = sorted(((key(entry), entry) for entry in entries), key=lambda pair: pair[0], reverse=is_descending)
+    if query.after and ordered:
+        position = read_cursor(query.after, query.sort, [type(value) for value in ordered[0][0]])
+        ordered = [pair for pair in ordered if (pair[0] < position if is_descending else pair[0] > position)]
+    shown = ordered[: query.limit]
+    following = write_cursor(query.sort, shown[-1][0]) if len(ordered) > len(shown) else None
+    return Page([entry for _, entry in shown], following)
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """The page that a call asks for by `limit` and `after`."""
+
+    request: Request
+    response: Response
+    limit: int
+    after: str
+
+    def query(self, sort: str) -> PageQuery:
+        """The page of a list in this order."""
+        return PageQuery(sort, self.after, self.limit)
+
+    def entries(self, page: Page[T]) -> list[T]:
+        """The answer of the call: the entries, and in the header `Link` the page that follows."""
+        if page.next:
+            url = self.request.url.include_query_params(after=page.next)
+            self.response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        return page.entries
+
+
+async def _paging(request: Request, response: Response, limit: Limit = PAGE, after: Cursor = "") -> Paging:
+    return Paging(request, response, limit, after)
+
+
+PagingDependency = Annotated[Paging, Depends(_paging)]
+
+
+def names_of(sort: Any) -> tuple[str, ...]:
+    """The names of the orders that a Literal lists."""
+    return tuple(sort.__args__)

@@ -1,0 +1,48 @@
+"""Pages of lists: by cursor, in both directions, whatever comes or goes meanwhile."""
+
+import pytest
+
+from dockgate.shared.errors import UsageError
+from dockgate.web.paging import PageQuery, page_of
+
+KEYS = {"name": lambda entry: (entry[0],), "size": lambda entry: (entry[1], entry[0])}
+ENTRIES = [("a", 3), ("b", 1), ("c", 3), ("d", 2)]
+
+
+def _walk(entries: list[tuple[str, int]], sort: str, limit: int) -> list[str]:
+    names: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = page_of(entries, KEYS, PageQuery(sort, after, limit))
+        assert len(page.entries) <= limit
+        names += [name for name, _ in page.entries]
+        after = page.next
+    return names
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+def test_pages_have_every_entry_once_in_either_direction(limit: int) -> None:
+    assert _walk(ENTRIES, "name", limit) == ["a", "b", "c", "d"]
+    assert _walk(ENTRIES, "-name", limit) == ["d", "c", "b", "a"]
+    assert _walk(ENTRIES, "size", limit) == ["b", "d", "a", "c"]
+    assert _walk(ENTRIES, "-size", limit) == ["c", "a", "d", "b"]
+
+
+def test_the_last_page_has_no_cursor_though_it_is_full() -> None:
+    assert page_of(ENTRIES, KEYS, PageQuery("name", "", 4)).next is None
+
+
+def test_a_page_goes_on_where_the_one_before_ended_when_its_last_entry_is_gone() -> None:
+    first = page_of(ENTRIES, KEYS, PageQuery("name", "", 2))
+    rest = [entry for entry in [("0", 0), *ENTRIES] if entry[0] != "b"]
+    assert [name for name, _ in page_of(rest, KEYS, PageQuery("name", first.next or "", 2)).entries] == ["c", "d"]
+
+
+def test_a_page_of_an_empty_list_is_empty() -> None:
+    assert page_of([], KEYS, PageQuery("name", "whatever")).entries == []
+
+
+@pytest.mark.parametrize("after", ["x", "!!", "\ud800", "W10", "WyJuYW1lIl0", "WyJzaXplIiwxLCJhIl0", "WyJuYW1lIiwxXQ"])
+def test_a_cursor_of_another_order_or_none_is_refused(after: str) -> None:
+    with pytest.raises(UsageError, match="not a cursor"):
+        page_of(ENTRIES, KEYS, PageQuery("name", after))
