@@ -239,12 +239,14 @@ def test_a_feed_that_is_checked_and_brings_nothing_is_announced_as_suspect_once(
         "since": "2026-12-01T00:00:00.000Z",
     }
     assert server.status("osv").suspect == "the newest record of osv PyPI is of 2026-11-24"
+    assert (server.status("osv").records, server.status("osv").newest) == (30, "2026-11-24")
     newer = record("PYSEC-1", entry("PyPI", "six", *fixed("3")), modified="2026-12-05T00:00:00Z")
     site.files[OSV] = export(newer, *(record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2"))) for day in days))
     server.run(12 * 24)
     server.updates.announce_suspect()
     assert server.kinds().count("feed.suspect") == 1
     assert server.status("osv").suspect is None
+    assert server.status("osv").newest == "2026-12-05"
 
 
 def test_a_clock_that_jumps_makes_nothing_stale(server: Server, site: Site) -> None:

@@ -12,7 +12,7 @@ from dockgate.shared.escaping import clean
 def print_feeds(feeds: Sequence[Mapping[str, Any]]) -> None:
     """Print a line for each feed, and below the table why some fail or are not fetched."""
     print_table(
-        ("UPDATES", "STATE", "LAST SUCCESS", "LAST FAILURE", "NEXT"),
+        ("UPDATES", "STATE", "RECORDS", "NEWEST", "LAST SUCCESS", "LAST FAILURE", "NEXT"),
         [_feed(feed) for feed in feeds],
         "No feeds.",
     )
@@ -33,6 +33,8 @@ def _feed(feed: Mapping[str, Any]) -> tuple[Cell, ...]:
     return (
         feed["feed"],
         state,
+        f"{feed['records']:,}",
+        feed["newest"] or "-",
         *(times.short(feed[name]) if feed[name] else "-" for name in ("succeeded_at", "failed_at")),
         times.at(feed["next_at"]) if feed["next_at"] else "-",
     )

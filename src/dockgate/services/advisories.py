@@ -113,11 +113,11 @@ def update(
 
 def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
     """Describe the database at `path`; `urls` are those set for feeds. Raises DatabaseError when there is none."""
-    from dockgate.services.feed_status import read_feed_statuses, suspect_parts
+    from dockgate.services.feed_status import read_feed_statuses, record_ages
 
     with Database.open(path) as database:
         feeds = read_feed_statuses(path, urls)
-        suspect = suspect_parts(database, datetime.now(UTC))
+        suspect = record_ages(database, datetime.now(UTC)).suspect
         return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds, suspect)
 
 

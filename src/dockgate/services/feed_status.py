@@ -1,6 +1,6 @@
 """The state of each advisory feed: its age, its last failure and its next attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,8 @@ class FeedStatus:
     """A feed for people: `source` is its public URL or folder, `checked_at` the last check of its oldest part.
 
     Times are RFC 3339, None for never. `reason` is that of the last failure, None while the feed works; `off` says why
-    the server does not fetch it. `suspect` says why its data may be old though it is checked (read once a day).
+    the server does not fetch it. `suspect` says why its data may be old though it is checked, `newest` is the day of
+    its newest record (both read once a day). `records` counts the records of all parts.
     """
 
     feed: str
@@ -35,6 +36,8 @@ class FeedStatus:
     next_at: str | None
     off: str | None
     suspect: str | None = None
+    records: int = 0
+    newest: str | None = None
 
 
 def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple[FeedStatus, ...]:
@@ -63,6 +66,8 @@ def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | 
         next_at=state.next_at,
         off=state.off,
         suspect=state.suspect,
+        records=sum(part.statements for part in own),
+        newest=state.newest,
     )
 
 
@@ -75,13 +80,13 @@ def read_parts(database: Path) -> Sequence[Part]:
         return ()
 
 
-def read_suspect_parts(path: Path, now: datetime) -> tuple["SuspectPart", ...]:
-    """The suspect parts of the database at this path, () if there is none. It reads every record."""
+def read_record_ages(path: Path, now: datetime) -> "RecordAges":
+    """How old the records of the database at this path are, of none if there is none. It reads every record."""
     try:
         with Database.open(path) as reader:
-            return suspect_parts(reader, now)
+            return record_ages(reader, now)
     except DatabaseError:
-        return ()
+        return RecordAges((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +99,25 @@ class SuspectPart:
     since: str
 
 
-def suspect_parts(database: Database, now: datetime) -> tuple[SuspectPart, ...]:
-    """The parts that were checked, but bring no new records: their publisher, or a mirror, may have stopped.
+@dataclass(frozen=True, slots=True)
+class RecordAges:
+    """The suspect parts, and by feed the day of its newest record that is not in the future."""
+
+    suspect: tuple[SuspectPart, ...]
+    newest: Mapping[str, str]
+
+
+def record_ages(database: Database, now: datetime) -> RecordAges:
+    """How old records are. Parts that were checked but bring no new ones are suspect: their publisher may have stopped.
 
     It reads every record of the database, so it is not for each request.
     """
-    suspect = []
+    suspect, newest_of = [], dict[str, str]()
     for part in database.parts():
         days = database.record_days(part.feed, part.name)
+        newest = max((day for day in days if day <= now.date().isoformat()), default="")
+        if newest > newest_of.get(part.feed, ""):
+            newest_of[part.feed] = newest
         if since := suspect_since(days, now):
-            newest = max(day for day in days if day <= now.date().isoformat())
             suspect.append(SuspectPart(part.feed, part.title, newest, since))
-    return tuple(suspect)
+    return RecordAges(tuple(suspect), newest_of)

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from dockgate.events import catalogue
 from dockgate.events.envelope import NewEvent
 from dockgate.services import advisories
 from dockgate.services.clock import ServerClock
-from dockgate.services.feed_status import read_parts, read_suspect_parts
+from dockgate.services.feed_status import read_parts, read_record_ages
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states, read_states
@@ -111,12 +111,13 @@ class FeedUpdates:
     def announce_suspect(self) -> None:
         """Announce the parts of feeds that are checked and bring nothing, each once.
 
-        All records are read for it: once a day, and after the server has started.
+        All records are read for it, and the newest of each feed is noted: once a day, and after the server has started.
         """
         now = self._clock()
         if self._suspects_read == now.date() or not read_parts(self._path):
             return
-        suspects = read_suspect_parts(self._path, now)
+        ages = read_record_ages(self._path, now)
+        suspects = ages.suspect
         for suspect in suspects:
             _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
         time = self._clock.now()
@@ -124,7 +125,7 @@ class FeedUpdates:
         if events:
             self._record(events)
         reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
-        change_states(self._path, lambda states: _suspected(states, reasons))
+        change_states(self._path, lambda states: _with_ages(states, reasons, ages.newest))
         self._suspects_read = now.date()
 
     def _may_fetch(self, feed: Feed, now: datetime) -> bool:
@@ -215,10 +216,12 @@ def _origin(parts: Sequence[Part]) -> str | None:
     return "build" if is_local else None
 
 
-def _suspected(states: FeedStates, reasons: dict[str, str]) -> FeedStates:
-    """The states with why feeds are suspect, by feed: no others are."""
-    names = {*states.feeds, *reasons}
-    return states.with_feeds({name: replace(states.of(name), suspect=reasons.get(name)) for name in names})
+def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest: Mapping[str, str]) -> FeedStates:
+    """The states with why feeds are suspect and the day of their newest record, by feed: no others have them."""
+    names = {*states.feeds, *reasons, *newest}
+    return states.with_feeds(
+        {name: replace(states.of(name), suspect=reasons.get(name), newest=newest.get(name)) for name in names}
+    )
 
 
 def _announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:
