@@ -13,6 +13,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES
+from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,29 @@ def test_a_policy_is_tried_on_the_past_and_on_what_runs_before_it_is_saved(site:
         assert "Nothing was saved" in wrong.text
         assert browser.send_form("/policies/tried", do="history x", **strict).status_code == 422
     assert site.server.get("/policies/tried")["version"] == 1
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.id))
+def test_every_example_of_a_policy_is_valid_and_saved_only_on_demand(site: Site, example: PolicyExample) -> None:
+    name = f"starts-{example.id}"
+    site.server.client.put(f"/policies/{name}", content="max_findings: {LOW: 9}\n").raise_for_status()
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert f'href="/policies/{name}?example={example.id}"' in browser.get(f"/policies/{name}").text
+        page = browser.get(f"/policies/{name}?example={example.id}").text
+        assert _text(page) == example.text
+        assert "Valid Policy" in page
+        assert site.server.get(f"/policies/{name}")["version"] == 1
+        assert browser.send_form(f"/policies/{name}", text=_text(page), version="1").status_code == 303
+    assert site.server.get(f"/policies/{name}")["version"] == 2
+
+
+def test_an_example_is_never_shown_as_if_it_were_the_policy(site: Site) -> None:
+    site.server.client.put("/policies/shown", content="max_findings: {LOW: 9}\n").raise_for_status()
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        page = browser.get("/policies/shown?example=strict").text
+        assert "max_findings: {LOW: 9}" in page
+        assert "exploited" not in page
+        assert browser.get("/policies/shown?example=nothing").status_code == 404
 
 
 def test_versions_of_a_policy_are_compared(site: Site) -> None:

@@ -1,7 +1,9 @@
 """Documents to begin with, filled with the names that a person chose. Pure."""
 
 from dataclasses import dataclass
-from textwrap import dedent
+from textwrap import dedent, indent
+
+from dockgate.web.console.policy_examples import EXAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,7 @@ _SERVICE = """\
       ports: [{containerPort: 8080}]
       healthCheck: {http: {port: 8080, path: /}, startPeriod: 20s}
 """
-_POLICY = """\
-    kind: Policy
-    name: NAME
-    rules:
-      max_findings: {CRITICAL: 0, HIGH: 0}
-      exploited: {max: 0}
-"""
+_POLICY = "    kind: Policy\n    name: NAME\n    rules:\n"
 
 TEMPLATES = tuple(
     Template(kind, identity, title, dedent(text))
@@ -77,7 +73,7 @@ TEMPLATES = tuple(
         ("pipeline", "deliver", "Build, check, deploy", _SOURCE + _GATE + _DEPLOY),
         ("pipeline", "people", "Build, check, a person approves, deploy", _SOURCE + _GATE_OF_PEOPLE + _DEPLOY),
         ("pipeline", "build", "Build and check", _SOURCE + _GATE),
-        ("policy", "strict", "Nothing critical, high or exploited", _POLICY),
+        *(("policy", each.id, each.title, _POLICY + indent(each.text, " " * 6)) for each in EXAMPLES),
     )
 )
 KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))

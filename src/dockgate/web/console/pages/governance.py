@@ -8,10 +8,10 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.gate.replay.policy_diff import PolicyComparison
-from dockgate.identity.model import Caller
+from dockgate.identity.model import Caller, Permission
 from dockgate.services.policy_dry_run import PART_LIMIT
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
-from dockgate.shared.errors import BusyError, ChangedError, UsageError
+from dockgate.shared.errors import BusyError, ChangedError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
@@ -20,6 +20,7 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
 from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, policy_example
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
@@ -63,10 +64,24 @@ def policy(
     server: api.ServerDependency,
     version: api.Count = 0,
     against: api.Count = 0,
+    example: str = "",
 ) -> Response:
-    """Show a policy in one version with what it changed; those who may, edit the newest, and try it before."""
+    """Show a policy in one version with what it changed; those who may, edit the newest, and try it before.
+
+    With `example` their editor has the rules of that example, not saved.
+    """
     policy_calls.require_visible(name, who, server)
-    return _policy_page(request, who, server, name, version=version, against=against)
+    chosen = policy_example(example)
+    if example and chosen is None:
+        raise NotFoundError(
+            f"There is no example {example[:40]!r}.", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
+        )
+    if chosen is None or version or who.is_limited or not who.may(Permission.ACCEPT):
+        return _policy_page(request, who, server, name, version=version, against=against)
+    result = check_text(server, chosen.text, "policy", name)
+    return _policy_page(
+        request, who, server, name, text=chosen.text, comment=chosen.title, result=result, example=chosen
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,7 @@ def _policy_page(
     comment: str = "",
     result: CheckResult | None = None,
     trial: Trial | None = None,
+    example: PolicyExample | None = None,
 ) -> Response:
     shown = server.policies.get(name, version or None)
     history = server.policies.history(name) if shown.version else ()
@@ -111,6 +127,8 @@ def _policy_page(
         comment=comment,
         result=result,
         trial=trial,
+        examples=EXAMPLES,
+        example=example,
     )
 
 
