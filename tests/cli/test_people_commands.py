@@ -114,7 +114,7 @@ def test_the_audit_log_shows_callers_and_missing_responses(dockgate: Dockgate, s
     out = dockgate("audit", "--by", "ada").out
     assert "POST /x/1" in out
     assert "no response" in out
-    assert server.requests[0].query == {"by": "ada", "limit": "50"}
+    assert server.requests[0].query == {"by": "ada", "limit": "50", "sort": "-at"}
 
 
 def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, server: FakeServer) -> None:

@@ -139,7 +139,7 @@ def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.execution(reason="Build/Image: no base image")]
     out = dockgate("pipeline", "executions", NAME, "--limit", "5").out
     assert "Build/Image: no base image" in out
-    assert server.requests[-1].query == {"limit": "5"}
+    assert server.requests[-1].query == {"limit": "5", "sort": "-number"}
 
 
 def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:

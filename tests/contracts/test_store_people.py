@@ -175,4 +175,5 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     ]
     assert [entry.id for entry in store.audit.list("ada")] == ["c", "a"]
     assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
-    assert [entry.id for entry in store.audit.list(before="b")] == ["a"]
+    assert [entry.id for entry in store.audit.list(after="b")] == ["a"]
+    assert [entry.id for entry in store.audit.list(after="b", newest_first=False)] == ["c"]

@@ -217,7 +217,9 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     state = store.event_receivers.states()["chat"]
     assert (state.given_up, state.deleted) == (4, 1)
     assert keys(list(store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, None))) == ["03", "02", "01"]
-    assert keys(list(store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, 2))) == ["01"]
+    assert keys(list(store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
+    oldest = store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), newest_first=False)
+    assert keys(list(oldest)) == ["02", "03"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
     assert store.event_receivers.lengths()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
     store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))

@@ -15,7 +15,6 @@ from tests.scenarios.server import ServerSystem
 from dockgate.cli.client import Client
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
-from dockgate.web.console.pages import pipelines
 from dockgate.web.paging import PAGE
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
@@ -41,20 +40,38 @@ def _next(html: str, title: str) -> str:
 
 
 def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser) -> None:
-    for _ in range(pipelines.EXECUTIONS):
+    for _ in range(PAGE):
         site.server.post("/pipelines/api/executions", {})
     first = browser.get("/pipelines/api").text
-    older = _next(first, "Older")
-    assert older == "/pipelines/api?before=2"
-    second = browser.get(older).text
+    second = browser.get(_next(first, "Next")).text
     assert 'href="/executions/api-1"' in second
     assert 'href="/executions/api-2"' not in second
-    assert _next(second, "Older") == ""
-    failed = browser.get("/pipelines/api?state=Failed&before=2").text
+    assert _next(second, "Next") == ""
+    oldest = browser.get("/pipelines/api?sort=number").text
+    assert re.findall(r'href="/executions/api-(\d+)"', oldest)[:2] == ["1", "2"]
+    following = browser.get(_next(oldest, "Next")).text
+    assert re.findall(r'href="/executions/api-(\d+)"', following) == [str(PAGE + 1)]
+    failed = browser.get("/pipelines/api?state=Failed&sort=number").text
     assert 'href="/executions/api-1"' in failed
     assert "None." in browser.get("/pipelines/api?state=Succeeded").text
-    (entry,) = site.server.get("/pipelines/api/executions?state=Failed&before=2")
-    assert entry["id"] == "api-1"
+    assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
+
+
+def test_the_audit_log_is_paged_in_both_directions(site: Site, browser: Browser) -> None:
+    for number in range(PAGE):
+        site.server.post("/principals", {"name": f"audited-{number}", "roles": ["viewer"]})
+    everything = [entry["id"] for entry in site.server.get("/audit?limit=1000")]
+    for sort, expected in (("-at", everything), ("at", everything[::-1])):
+        listed, path = [], f"/audit?sort={sort}"
+        while path:
+            html = browser.get(path).text
+            call = next(link for link in Forms(html).links if link.startswith("/api/"))
+            headers = {"Authorization": f"Bearer {site.tokens[Role.ADMIN]}"}
+            entries = browser.get(call, headers=headers).json()
+            assert html.count('data-label="When"') == len(entries)
+            listed += [entry["id"] for entry in entries]
+            path = _next(html, "Next")
+        assert listed == expected
 
 
 def test_waivers_are_paged_and_sorted_by_their_end(site: Site, browser: Browser) -> None:

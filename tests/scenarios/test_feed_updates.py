@@ -103,8 +103,9 @@ def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_pat
         checked = feed(server, "kev")["checked_at"]
         server.clock.ahead = timedelta(minutes=5)  # a feed is fetched once a minute at most
         with Browser(server) as browser:
-            page = browser.get("/advisories").text
+            page = browser.get("/advisories?sort=-checked").text
             assert "Update now" in page
+            assert '<th aria-sort="descending"><a class="sort" href="/advisories?sort=checked">Checked' in page
             assert f'data-label="Records">{feed(server, "kev")["records"]:,}<' in page
             assert feed(server, "kev")["records"] > 0
             assert browser.send_form("/advisories/update").headers["location"] == "/advisories"

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, format_option, print_list
+from dockgate.cli.listing_output import Cell, format_option, print_list, sort_option
 
 # Lines of a push's detail that the table shows; the JSON output has all.
 MAX_CHANGES = 5
@@ -14,13 +14,12 @@ MAX_CHANGES = 5
 
 @click.command()
 @click.option("--by", default="", metavar="PRINCIPAL", help="Show only the calls of this principal.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The maximum number of entries."
-)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The maximum number of entries.")
+@sort_option("-at", "at")
 @format_option
-def command(by: str, limit: int, output_format: str) -> None:
-    """List every changing call, refused ones too, newest first."""
-    answer = Client().get("audit", limit=limit, **({"by": by} if by else {}))
+def command(by: str, limit: int, sort: str, output_format: str) -> None:
+    """List every changing call, refused ones too."""
+    answer = Client().get_all("audit", most=limit, sort=sort, **({"by": by} if by else {}))
     rows: list[tuple[Cell, ...]] = []
     for entry in answer:
         status: Cell = "no response", "red"

@@ -65,15 +65,16 @@ class Client:
         """Get JSON of the API."""
         return self._request("GET", path, params=query)
 
-    def get_all(self, *path: str, **query: str | int | list[str]) -> list[Any]:
-        """Get the entries of all pages of a list."""
+    def get_all(self, *path: str, most: int | None = None, **query: str | int | list[str]) -> list[Any]:
+        """Get the entries of all pages of a list, or of the first ones."""
         entries: list[Any] = []
         after: Mapping[str, str] = {}
         while True:
-            response = self._send("GET", self._url(path), params={"limit": PAGE, **query, **after})
+            limit = PAGE if most is None else min(PAGE, most - len(entries))
+            response = self._send("GET", self._url(path), params={"limit": limit, **query, **after})
             entries += response.json()
             following = parse_qs(urlsplit(response.links.get("next", {}).get("url", "")).query).get("after")
-            if not following:
+            if not following or len(entries) == most:
                 return entries
             after = {"after": following[0]}
 

@@ -10,7 +10,7 @@ from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import format_option, print_json, print_list, sort_option, styled_state, trigger_text
 from dockgate.cli.options import DurationType
 from dockgate.cli.output import echo, echo_wrapped
-from dockgate.delivery.model import Execution, Pipeline
+from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.shared.errors import NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,12 +96,15 @@ def show(name: str, execution: str | None, output_format: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The maximum number of executions."
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="The maximum number of executions."
 )
+@click.option("--state", type=click.Choice([*RunState]), help="List only executions in this state.")
+@sort_option("-number", "number")
 @format_option
-def executions(name: str, limit: int, output_format: str) -> None:
-    """List the executions of a pipeline, newest first."""
-    answer = Client().get("pipelines", name, "executions", limit=limit)
+def executions(name: str, limit: int, state: str | None, sort: str, output_format: str) -> None:
+    """List the executions of a pipeline."""
+    chosen = {"state": state} if state else {}
+    answer = Client().get_all("pipelines", name, "executions", most=limit, sort=sort, **chosen)
     rows = (
         (
             entry.id,

@@ -6,7 +6,15 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, format_option, print_answer, print_fields, print_json, print_list
+from dockgate.cli.listing_output import (
+    Cell,
+    format_option,
+    print_answer,
+    print_fields,
+    print_json,
+    print_list,
+    sort_option,
+)
 from dockgate.cli.output import echo
 from dockgate.shared.errors import UsageError
 
@@ -80,13 +88,12 @@ def try_target(name: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many to list.")
-@click.option("--before", type=click.IntRange(1), help="Continue after this position.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
+@sort_option("-position", "position")
 @format_option
-def deadletters(name: str, limit: int, before: int | None, output_format: str) -> None:
-    """List messages to the target NAME that were given up, newest first."""
-    query: dict[str, int] = {"limit": limit, **({} if before is None else {"before": before})}
-    answer = Client().get("targets", name, "dead-letters", **query)
+def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
+    """List messages to the target NAME that were given up."""
+    answer = Client().get_all("targets", name, "dead-letters", most=limit, sort=sort)
     rows = (
         (
             str(entry["position"]),

@@ -85,9 +85,9 @@ def add(output_format: str, key: str, **fields: Any) -> None:
 @format_option
 def list_waivers(state_filter: str | None, owner: str, sort: str, output_format: str) -> None:
     """List waivers, with expired and revoked ones."""
-    answer = Client().get_all(
-        "waivers", sort=sort, **({"state": state_filter} if state_filter else {}), **({"owner": owner} if owner else {})
-    )
+    query: dict[str, Any] = {"state": state_filter, "owner": owner or None}
+    chosen = {name: value for name, value in query.items() if value}
+    answer = Client().get_all("waivers", sort=sort, **chosen)
     rows = (
         (
             styled_state(entry["state"]),

@@ -158,10 +158,12 @@ class EventTargets:
         self.send(Message(event.id, "", body, encode(body).decode(), title, text, event.subject), target)
         self._store.event_receivers.record_success(name, now)
 
-    def dead_letters(self, name: str, limit: int = 100, before: int | None = None) -> list[DeadLetter]:
-        """The messages of a target that were given up, newest first; `before` is the position to continue from."""
+    def dead_letters(
+        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, newest_first: bool = True
+    ) -> list[DeadLetter]:
+        """The messages of a target that were given up, by position, after the one of this position and key."""
         self.status(name)
-        entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, before)
+        entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
         return [_dead_letter(entry) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:

@@ -22,6 +22,8 @@ PAGE, LARGEST_PAGE = 50, 1000
 JUDGING_MINUTES = 2
 # How filters name images without a verdict.
 NOT_JUDGED = "NotJudged"
+# Numbers are compared with columns of 32 bits.
+_LARGEST_NUMBER = (1 << 31) - 1
 # Columns of each order.
 _POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
     ImageSort.PUSHED: (str, int),
@@ -103,7 +105,7 @@ class ImageSearch:
 
     def page(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
-        after = read_cursor(query.after, query.sort, _POSITIONS[query.sort]) if query.after else None
+        after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
             running = self._running(query.who)
             which = ImageFilter(

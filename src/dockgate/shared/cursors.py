@@ -4,11 +4,12 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from dockgate.shared.errors import UsageError
 
-# Databases compare positions with columns of 32 bits.
-_LARGEST_NUMBER = (1 << 31) - 1
+# JSON's largest exact integer.
+_LARGEST_NUMBER = 1 << 53
 
 
 def write_cursor(sort: str, position: Sequence[str | int]) -> str:
@@ -17,8 +18,8 @@ def write_cursor(sort: str, position: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str, sort: str, types: Sequence[type]) -> tuple[str | int, ...]:
-    """The position of a cursor. UsageError for a text that is none, or one of another order."""
+def read_cursor(text: str, sort: str, types: Sequence[type], largest: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
+    """The position of a cursor. UsageError for a text that is none, one of another order, or with a larger number."""
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         position: list[str | int]
@@ -26,7 +27,7 @@ def read_cursor(text: str, sort: str, types: Sequence[type]) -> tuple[str | int,
     except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
         name, position = None, []
     is_position = name == sort and [type(value) for value in position] == list(types)
-    if not is_position or any(type(value) is int and abs(value) > _LARGEST_NUMBER for value in position):
+    if not is_position or any(type(value) is int and abs(value) > largest for value in position):
         raise UsageError(
             f"{text[:100]!r} is not a cursor of this list",
             "Give `next` of the page before, with the same order, or leave it out.",

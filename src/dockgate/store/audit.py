@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import select_as
+from dockgate.store.queries import beyond, in_order, select_as
 from dockgate.store.schema_people import audit
 from dockgate.store.statements import insert_if_new
 
@@ -34,12 +34,15 @@ class Audit:
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
-    def list(self, who: str | None = None, limit: int = 100, before: str | None = None) -> Sequence[AuditEntry]:
-        """The newest entries first; `before` is the id of the entry to continue from."""
-        query = _ENTRY.order_by(audit.c.seq.desc()).limit(limit)
+    def list(
+        self, who: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+    ) -> Sequence[AuditEntry]:
+        """Entries in the order of their time; `after` is the id of the entry to continue from."""
+        query = _ENTRY.order_by(in_order(audit.c.seq, newest_first)).limit(limit)
         if who is not None:
             query = query.where(audit.c.who == who)
-        if before is not None:
-            query = query.where(audit.c.seq < select(audit.c.seq).where(audit.c.id == before).scalar_subquery())
+        if after is not None:
+            position = select(audit.c.seq).where(audit.c.id == after).scalar_subquery()
+            query = query.where(*beyond(audit.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

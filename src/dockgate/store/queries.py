@@ -54,6 +54,18 @@ def _compile_for_postgres(items: _Items | _Numbers, compiler: SQLCompiler, **opt
     return f"(SELECT CAST(json_array_elements_text(CAST({array} AS json)) AS {kind}))"
 
 
+def in_order(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
+    """The column to sort by, with the largest or the smallest first."""
+    return column.desc() if is_descending else column.asc()
+
+
+def beyond(column: ColumnElement[Any], value: Any, is_descending: bool) -> list[ColumnElement[bool]]:
+    """The condition that the column comes after a value in its order, none for no value."""
+    if value is None:
+        return []
+    return [column < value if is_descending else column > value]
+
+
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """Whether the column is one of the texts that `text_list` gives for this parameter.
 

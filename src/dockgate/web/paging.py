@@ -4,7 +4,7 @@ The name of an order is that of a key, "-" before it turns the order round. A cu
 so entries that come or go meanwhile shift nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -52,6 +52,20 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
     shown = ordered[: query.limit]
     following = write_cursor(query.sort, shown[-1][0]) if len(ordered) > len(shown) else None
     return Page([entry for _, entry in shown], following)
+
+
+def stored_page(
+    read: Callable[[Any, int, bool], Sequence[T]], key: Key[T], types: Sequence[type], query: PageQuery
+) -> Page[T]:
+    """A page of a list that the store sorts by a key. UsageError for a cursor of another order.
+
+    `read` returns at most so many entries after a key (None: from the beginning), those with the largest keys first if
+    its last argument is true. `types` are those of a key.
+    """
+    after = read_cursor(query.after, query.sort, types) if query.after else None
+    entries = list(read(after, query.limit + 1, query.sort.startswith("-")))
+    shown = entries[: query.limit]
+    return Page(shown, write_cursor(query.sort, key(shown[-1])) if len(entries) > len(shown) else None)
 
 
 @dataclass(frozen=True, slots=True)

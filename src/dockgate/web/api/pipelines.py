@@ -1,6 +1,7 @@
 """The server's status, documents, repositories and pipelines."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +17,13 @@ from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import authorized_caller
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
 from dockgate.web.threads import threads_of
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
 RepositorySort = Literal["name", "-name"]
+ExecutionSort = Literal["-number", "number"]
 PipelineSort = Literal["name", "-name", "-began", "began"]
 
 router = api.api_router()
@@ -145,13 +147,23 @@ def executions(
     name: str,
     who: api.Reader,
     server: api.ServerDependency,
-    limit: int = 20,
-    before: api.Count | None = None,
+    paging: PagingDependency,
     state: RunState | None = None,
+    sort: ExecutionSort = "-number",
 ) -> list[Execution]:
-    """List executions, newest first, in one state if given; `before` is the number of the last one of a page."""
+    """List executions, newest first, a page at a time, in one state if given."""
     server.store.pipelines.get(name)
-    return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000)), before, state))
+    return paging.entries(execution_page(name, server, paging.query(sort), state))
+
+
+def execution_page(name: str, server: WebServices, query: PageQuery, state: RunState | None = None) -> Page[Execution]:
+    """A page of the executions of a pipeline."""
+
+    def read(after: tuple[int] | None, limit: int, newest_first: bool) -> Sequence[Execution]:
+        number = after and after[0]
+        return server.store.executions.for_pipeline(name, limit, number, state, newest_first=newest_first)
+
+    return stored_page(read, lambda execution: (execution.number,), (int,), query)
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)

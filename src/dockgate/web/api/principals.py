@@ -1,5 +1,6 @@
 """Principals, their tokens, and the audit log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,10 +9,11 @@ from dockgate.services.identity import TOKEN_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
 
 router = api.api_router()
 
+AuditSort = Literal["-at", "at"]
 PrincipalSort = Literal["name", "-name", "-added", "added"]
 
 
@@ -175,7 +177,16 @@ def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDepend
 
 @router.get("/audit")
 def audit(
-    who: api.Accepter, server: api.ServerDependency, by: str = "", limit: int = 100, before: str = ""
+    who: api.Accepter, server: api.ServerDependency, paging: PagingDependency, by: str = "", sort: AuditSort = "-at"
 ) -> list[AuditEntry]:
-    """List changing calls, newest first; `before` is the id of the last entry of the previous page."""
-    return list(server.store.audit.list(by or None, max(1, min(limit, 1000)), before or None))
+    """List changing calls by their time, a page at a time, optionally those of one principal."""
+    return paging.entries(audit_page(server, paging.query(sort), by))
+
+
+def audit_page(server: WebServices, query: PageQuery, by: str = "") -> Page[AuditEntry]:
+    """A page of the audit log."""
+
+    def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
+        return server.store.audit.list(by or None, limit, after and after[0], newest_first=newest_first)
+
+    return stored_page(read, lambda entry: (entry.id,), (str,), query)

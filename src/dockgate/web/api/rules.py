@@ -1,20 +1,23 @@
 """Rules, targets, and the messages that could not be sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Query
 from pydantic import Field
 
 from dockgate.events.rule import DailySummary, QuietHours, RuleTarget, Target, TargetType
 from dockgate.services.event_rules import TriedRule
 from dockgate.services.event_targets import DeadLetter, TargetStatus
+from dockgate.services.web_services import WebServices
 from dockgate.store.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
+from dockgate.web.paging import Page, PageQuery, PagingDependency, stored_page
 
 router = api.api_router()
+
+DeadLetterSort = Literal["-position", "position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +146,20 @@ def dead_letters(
     name: str,
     who: api.Reader,
     server: api.ServerDependency,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: api.Count | None = None,
+    paging: PagingDependency,
+    sort: DeadLetterSort = "-position",
 ) -> list[DeadLetter]:
-    """List messages that were given up, newest first. Pass the last `position` as `before` for the next part."""
-    return server.event_targets.dead_letters(name, limit, before)
+    """List messages that were given up, a page at a time, by the number of their event."""
+    return paging.entries(dead_letter_page(name, server, paging.query(sort)))
+
+
+def dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
+    """A page of the messages to a target that were given up."""
+
+    def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
+        return server.event_targets.dead_letters(name, limit, after, newest_first=newest_first)
+
+    return stored_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 
 
 @router.post("/targets/{name}/dead-letters/redeliver")

@@ -15,14 +15,15 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
 from dockgate.web.api import rules as calls
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor, PageQuery, names_of
 
 # Events on a page, and how many are read for it.
 PAGE_SIZE = 100
 MAX_READ = 2000
-DEAD_LETTERS = 100
 # Vulnerabilities of an event that its row links, and characters of a name.
 MAX_NAMES = 10
 LONGEST_NAME = 60
@@ -151,15 +152,25 @@ def try_rule(name: str, request: Request, who: api.Reader, server: api.ServerDep
 
 
 @router.get("/events/targets/{name}")
-def target(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def target(
+    name: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.DeadLetterSort = "-position",
+    after: Cursor = "",
+) -> Response:
     """Show a target with the messages that could not be sent."""
+    path, names = f"/events/targets/{name}", names_of(calls.DeadLetterSort)
+    page = calls.dead_letter_page(name, server, PageQuery(sort, after))
     return render(
         request,
         who,
         "target.html",
         title=name,
         target=calls.target(name, who, server),
-        letters=calls.dead_letters(name, who, server, DEAD_LETTERS),
+        letters=page.entries,
+        links=ListLinks(path, names, sort, after=after, following=page.next),
     )
 
 

@@ -23,10 +23,17 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, policy_example
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, names_of, page_of
 
 router = page_router()
 
+FeedSort = Literal["feed", "-feed", "checked", "-checked", "-changed", "changed", "-records", "records"]
+_FEED_KEYS = {
+    "feed": lambda entry: (entry.feed,),
+    "checked": lambda entry: (entry.checked_at or "", entry.feed),
+    "changed": lambda entry: (entry.changed_at or "", entry.feed),
+    "records": lambda entry: (entry.records, entry.feed),
+}
 WAIVER_FIELDS = (
     *("owner", "reason", "vulnerability", "package", "repository", "image"),
     *("rule", "violation", "unread", "until"),
@@ -236,9 +243,10 @@ def update_feeds(who: api.Accepter, server: api.ServerDependency) -> Response:
 
 
 @router.get("/advisories")
-def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def advisories(request: Request, who: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
     """Show what the advisory database covers, and how old it is."""
-    database, feeds = advisory_database(server), advisory_feeds(server)
+    database = advisory_database(server)
+    feeds = page_of(advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
     troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
     return render(
         request,
@@ -248,6 +256,7 @@ def advisories(request: Request, who: api.Reader, server: api.ServerDependency) 
         title="Advisories",
         database=database,
         feeds=feeds,
+        links=ListLinks("/advisories", names_of(FeedSort), sort),
         troubles=troubles,
         has_updates=any(feed.off is None and (feed.next_at or feed.checked_at) for feed in feeds),
     )

@@ -14,8 +14,6 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
-# Audit entries on a page.
-PAGE_SIZE = 50
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
 _FIRST_PAGE = PageQuery("name")
@@ -145,19 +143,24 @@ def revoke(name: str, token_id: str, who: api.Administrator, server: api.ServerD
 
 @router.get("/audit")
 def audit(
-    request: Request, who: api.Accepter, server: api.ServerDependency, by: str = "", before: str = ""
+    request: Request,
+    who: api.Accepter,
+    server: api.ServerDependency,
+    by: str = "",
+    sort: calls.AuditSort = "-at",
+    after: Cursor = "",
 ) -> Response:
-    """List changing calls, newest first."""
-    entries = calls.audit(who, server, by, PAGE_SIZE + 1, before)
+    """List changing calls."""
+    page = calls.audit_page(server, PageQuery(sort, after), by)
+    filters = [("by", by)] if by else []
     return render(
         request,
         who,
         "audit.html",
         title="Audit",
-        entries=entries[:PAGE_SIZE],
-        has_more=len(entries) > PAGE_SIZE,
+        entries=page.entries,
+        links=ListLinks("/audit", names_of(calls.AuditSort), sort, filters, after=after, following=page.next),
         by=by,
-        before=before,
     )
 
 

@@ -16,7 +16,7 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
-EXECUTIONS, FIXES = 50, 5
+FIXES = 5
 # States of executions by which the list is filtered.
 STATES = (RunState.IN_PROGRESS, RunState.FAILED, RunState.SUCCEEDED, RunState.STOPPED)
 
@@ -52,27 +52,30 @@ def pipeline(
     request: Request,
     who: api.Reader,
     server: api.ServerDependency,
-    before: api.Count | None = None,
     state: RunState | None = None,
+    sort: calls.ExecutionSort = "-number",
+    after: Cursor = "",
 ) -> Response:
     """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)
-    listed = server.store.executions.for_pipeline(name, EXECUTIONS + 1, before, state)
-    executions = listed[:EXECUTIONS]
-    newest = executions[:1] if before is None and state is None else server.store.executions.for_pipeline(name, 1)
+    query = PageQuery(sort, after)
+    page = calls.execution_page(name, server, query, state)
+    executions, is_newest = page.entries, state is None and query == PageQuery("-number")
+    newest = executions[:1] if is_newest else server.store.executions.for_pipeline(name, 1)
+    filters = [("state", state.value)] if state else []
     return render(
         request,
         who,
         "pipeline.html",
-        live=None if before else "",
+        live=None if after else "",
         title=name,
         pipeline=definition,
         executions=executions,
         newest=newest[0] if newest else None,
-        before=before,
-        state=state,
+        links=ListLinks(
+            f"/pipelines/{name}", names_of(calls.ExecutionSort), sort, filters, after=after, following=page.next
+        ),
         states=STATES,
-        following=executions[-1].number if len(listed) > EXECUTIONS else None,
         strips=strips(server, list({each.id: each for each in (*newest, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,
