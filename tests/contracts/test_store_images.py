@@ -255,6 +255,29 @@ def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
     assert list(store.verdicts.of_image("sha256:b")) == []
 
 
+def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: Store) -> None:
+    images = [f"sha256:{letter}" for letter in "def"]
+    for image in images:
+        case = replace(CASE, image=image)
+        store.verdicts.add(replace(VERDICT, image=image), case, f"approval/{image}", "team/web")
+    none, unread = store.verdicts.newest_violations(["sha256:none"], None, 1)
+    assert (none, unread) == ({}, 1)
+    recorded, count = store.verdicts.newest_violations([*images, "sha256:none"], None, 1 << 20)
+    assert (list(recorded), count) == (images, 4)
+    entry = recorded[images[0]]
+    assert entry.status is Status.REJECTED
+    assert set(entry.blocking) == {"CVE-1", "GHSA-1"}
+    assert entry.findings >= {"CVE-1", "GHSA-1"}
+    few, count = store.verdicts.newest_violations(images, None, 1)
+    assert (list(few), count) == (images[:1], 1)
+    assert store.verdicts.newest_violations(images, ["team/web"], 1 << 20)[0].keys() == set(images)
+    assert store.verdicts.newest_violations(images, ["other/web"], 1 << 20)[0] == {}
+    later = replace(VERDICT, image=images[0], status=Status.APPROVED, inputs=replace(VERDICT.inputs, now=LATER))
+    store.verdicts.add(later, replace(CASE, image=images[0], now=LATER), "approval/later", "other/web")
+    assert store.verdicts.newest_violations(images[:1], None, 1)[0][images[0]].status is Status.APPROVED
+    assert store.verdicts.newest_violations(images[:1], ["team/web"], 1)[0][images[0]].status is Status.REJECTED
+
+
 def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
         store.verdicts.add(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")

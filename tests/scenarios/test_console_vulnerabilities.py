@@ -21,6 +21,7 @@ from dockgate.vulnerabilities.model import Severity
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 LOW = advisory("low-open-0", Severity.LOW, "").id
+LOW_FIXED = advisory("low-fixed-0", Severity.LOW, "2").id
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,32 @@ def test_images_are_filtered_by_link_and_each_shows_its_verdict(site: Site, brow
     until(lambda: site.server.get(f"/exposure?q={CRITICAL}")["rejected"])
     path = f"/vulnerabilities/{CRITICAL}"
     links = re.findall(r'<a href="([^"]+)"[^>]*>([^<]+ \d+)</a>', browser.get(path).text.partition('id="images"')[2])
-    assert (f"{path}?only=rejected#images", "In rejected images 1") in links
+    assert (f"{path}?only=rejected#images", "Rejected 1") in links
+    assert (f"{path}?only=blocked#images", "Blocks 1") in links
     assert (f"{path}?only=waived#images", "Waived 0") in links
     rejected = browser.get(f"{path}?only=rejected").text
     assert f"/images/{site.rejected}" in rejected
-    assert "Rejected</span></td>" in rejected
+    blocked = browser.get(f"{path}?only=blocked").text
+    for page in (rejected, blocked):
+        assert "Blocks:</strong> <bdi" in page
+        assert "1 CRITICAL finding, at most 0 allowed" in page
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    assert f"/verdicts/{verdict}?q={CRITICAL}" in Forms(blocked).links
+
+
+def test_what_is_in_a_rejected_image_without_violating_a_rule_blocks_nothing(site: Site, browser: Browser) -> None:
+    until(lambda: site.server.get(f"/exposure?q={LOW_FIXED}")["rejected"])
+    path = f"/vulnerabilities/{LOW_FIXED}"
+    assert "for other reasons" in browser.get(f"{path}?only=rejected").text
+    page = browser.get(f"{path}?only=blocked").text
+    assert "Blocks 0</a>" in page
+    assert "violates no rule in the newest recorded verdicts" in page
+    answer = site.server.get(f"/exposure?q={LOW_FIXED}&only=rejected")
+    assert [image["blocks"] for image in answer["images"]] == [False]
+
+
+def test_the_filter_of_waived_images_says_when_there_is_none(browser: Browser) -> None:
+    path = f"/vulnerabilities/{CRITICAL}"
     assert "excuses it in one of them" in browser.get(f"{path}?only=waived").text
     assert (
         "/images/" not in browser.get(f"{path}?only=waived").text.partition('id="images"')[2].partition("</section>")[0]

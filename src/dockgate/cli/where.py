@@ -22,8 +22,8 @@ PAGE = 1000
 @click.option("--all-tags", is_flag=True, help="Show images whose tags have all moved on, too.")
 @click.option(
     "--only",
-    type=click.Choice(["running", "rejected", "waived"]),
-    help="List the images that run, whose current verdict is Rejected, or in which it is waived.",
+    type=click.Choice(["running", "blocked", "rejected", "waived"]),
+    help="List the images that run, that it blocks, whose current verdict is Rejected, or in which it is waived.",
 )
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images in the table.")
 @click.option("--all", "all_images", is_flag=True, help="Show all images in the table.")
@@ -137,6 +137,7 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("answer", answer),
         ("as of", exposure["as_of"] or ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
+        ("blocks", _blocked(exposure)),
         ("waived", _waived(exposure)),
         ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
         ("not affected", _unaffected(exposure["unaffected"])),
@@ -144,6 +145,13 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
         ("services", ", ".join(services)),
     ]
+
+
+def _blocked(exposure: Mapping[str, Any]) -> str:
+    if not exposure["rejected"]:
+        return ""
+    newest = "the newest " if exposure["blocked_of"] < exposure["rejected"] else ""
+    return f"{exposure['blocked']} of {newest}{exposure['blocked_of']} rejected, by their newest recorded verdicts"
 
 
 def _waived(exposure: Mapping[str, Any]) -> str:

@@ -30,11 +30,14 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure_records import Affected, Holding, HoldingImage, Places, RunningImage
 from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.records import RecordedViolations
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
-# Images, the newest, that are searched for waivers.
-MAX_WAIVED = 500
+# Images, the newest, that are searched for waivers, and rejected ones whose recorded verdicts are read.
+MAX_WAIVED, MAX_BLOCKED = 500, 200
+# Compressed bytes of these verdicts: for every answer, and for one that is about them.
+_FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
 
@@ -152,10 +155,13 @@ class ExposureSearch:
         if looked_at:
             contents.read([*looked_at, *part.indexed])
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
+        blocking = self._blocking([exposed[number].digest for number in rejected], names, places, request.only)
+        blocked = [number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)]
         waived = [number for number in looked_at if any(package.waived for package in contents.packages(number))]
         listed: Sequence[int] = {
             None: ids,
             ExposureFilter.RUNNING: [number for number in ids if exposed[number].digest in holders],
+            ExposureFilter.BLOCKED: blocked,
             ExposureFilter.REJECTED: rejected,
             ExposureFilter.WAIVED: waived,
         }[request.only]
@@ -175,13 +181,16 @@ class ExposureSearch:
             answered_at=self.clock.now(),
             total=len(ids),
             rejected=len(rejected),
+            blocked=len(blocked),
+            blocked_of=blocking.count,
             waived=len(waived),
             waived_of=len(looked_at) if looked_at else len(ids),
             services=services,
             pipelines=_pipelines(pipelines),
             waivers=acceptances.naming(request.who) if acceptances else [],
             images=[
-                _image(contents, number, exposed[number].status, services, pipelines.get(number, ())) for number in page
+                _image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
+                for number in page
             ],
             next=str(page[-1]) if len(following) > len(page) else None,
             unknown=unknown.page(part, knowledge.reason, contents.images, contents.where),
@@ -189,6 +198,16 @@ class ExposureSearch:
             if has_status
             else None,
         )
+
+    def _blocking(
+        self, images: Sequence[str], names: Sequence[str], places: Places, only: ExposureFilter | None
+    ) -> "_Blocking":
+        """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
+        if not images:
+            return _Blocking(names, {}, 0)
+        size = _MANY_BYTES if only is ExposureFilter.BLOCKED else _FEW_BYTES
+        recorded, count = self.store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
+        return _Blocking(names, recorded, count)
 
     def _subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):
@@ -211,6 +230,32 @@ class ExposureSearch:
 
     def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
         return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocking:
+    """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
+
+    `count` is of how many images, from the first one on, this is known.
+    """
+
+    names: Sequence[str]
+    recorded: Mapping[str, RecordedViolations]
+    count: int
+
+    def message(self, image: str) -> str | None:
+        """The message of the rule that it violates, None if there is none."""
+        entry = self.recorded.get(image)
+        if entry is None or entry.status is not Status.REJECTED:
+            return None
+        return next((entry.blocking[name] for name in self.names if name in entry.blocking), None)
+
+    def blocks(self, image: str) -> bool | None:
+        """None if the verdict does not know it, or does not reject the image."""
+        entry = self.recorded.get(image)
+        if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
+            return None
+        return self.message(image) is not None
 
 
 class _Contents:
@@ -262,8 +307,10 @@ def _image(
     status: Status | None,
     services: Sequence[RunningService],
     pipelines: Sequence[str],
+    blocking: "_Blocking",
 ) -> ExposedImage:
     image = contents.images[number]
+    recorded = blocking.recorded.get(image.digest)
     return ExposedImage(
         digest=image.digest,
         seen_at=image.seen_at,
@@ -275,6 +322,9 @@ def _image(
         services=[service for service in services if service.digest == image.digest],
         pipelines=list(pipelines),
         packages=contents.packages(number),
+        verdict=recorded.verdict if recorded else None,
+        blocks=blocking.blocks(image.digest),
+        blocked_by=blocking.message(image.digest),
     )
 
 

@@ -23,9 +23,10 @@ class ExposureState(StrEnum):
 
 
 class ExposureFilter(StrEnum):
-    """Which of the images that hold it are listed: those that run, that their policy rejects now, or waive it."""
+    """Which of the images that hold it are listed: that run, that it blocks, that are rejected now, or waive it."""
 
     RUNNING = "running"
+    BLOCKED = "blocked"
     REJECTED = "rejected"
     WAIVED = "waived"
 
@@ -96,7 +97,9 @@ class ExposedPipeline:
 class ExposedImage:
     """An image that holds it. `seen_at` is when the server first knew the image.
 
-    `status` is its current verdict; null before there is one, and for a question about a package or the past.
+    `status` is its current verdict; null before there is one, and for a question about a package or the past. Of the
+    newest rejected images, `verdict` is the newest recorded verdict; `blocks` says whether the vulnerability violates a
+    rule in it, null if that verdict does not know it or does not reject; `blocked_by` is the rule's message.
     """
 
     digest: str
@@ -106,6 +109,9 @@ class ExposedImage:
     services: list[RunningService]
     pipelines: list[str]
     packages: list[ExposedPackage]
+    verdict: str | None = None
+    blocks: bool | None = None
+    blocked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,8 @@ class Exposure:
     """The answer to where something is.
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
-    `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason, and
+    `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
+    `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule, and
     `waived` those in which a waiver or a VEX statement excuses it, of the newest `waived_of`. `images` has a page of
     them, newest first; `next` is the cursor of the following page, null for the last. `services` are all that run one
     of them, `pipelines` all that asked to approve one, and `waivers` all that name the vulnerability. `unknown` are
@@ -139,6 +146,8 @@ class Exposure:
     answered_at: str
     total: int
     rejected: int
+    blocked: int
+    blocked_of: int
     waived: int
     waived_of: int
     services: list[RunningService]

@@ -80,6 +80,19 @@ class TagMove:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedViolations:
+    """What a verdict says of vulnerabilities, by all their names.
+
+    `blocking` are those that violate a rule, each with the rule's message; `findings` all that it has.
+    """
+
+    verdict: str
+    status: Status
+    blocking: Mapping[str, str]
+    findings: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictRecord:
     """A stored verdict without its body.
 

@@ -49,8 +49,9 @@ def exposure(
     """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
 
     With `as_of` (a date, or a time in RFC 3339) as it was then. `include_moved` also shows images whose tags have all
-    moved on, `only` lists the images that run, that are rejected now, or in which it is waived. `after` and
-    `unknown_after` are the cursors of an answer. A limited token sees its repositories only.
+    moved on, `only` lists the images that run, that it blocks by their newest recorded verdict, that are rejected now,
+    or in which it is waived. `after` and `unknown_after` are the cursors of an answer. A limited token sees its
+    repositories only.
     """
     return server.exposure_search.find(
         ExposureRequest(
