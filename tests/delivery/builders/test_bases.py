@@ -135,6 +135,25 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
         assert [image.reference for image in result.bases] == [base]
 
 
+def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_name(host: Host, source: Source) -> None:
+    """podman finds images by their ids, which everybody can compute: those of bases, and of earlier builds."""
+    place = f"{host.registry.address}/bases"
+    hidden = built(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
+    built(host, source("echo clean >/clean"), "bases/clean", "v1")
+    folder = source("true")
+    stored = []
+    for key, base in (("a", "hidden"), ("b", "clean")):
+        (folder / "Dockerfile").write_text(f"FROM {place}/{base}:v1\nLABEL key={key}\n")
+        built(host, folder, "bases/hiding", key)
+        stored.append(set(host.stored("bases/hiding", "--all", "--no-trunc")))
+    named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
+    with closing(registry_source(named, issuers=issuers(host))) as origin:
+        image = json.loads(origin.root()[1])["config"]["digest"]
+    assert image in stored[0]
+    assert len(stored[0]) == len(stored[1]) == 2
+    assert not stored[0] & stored[1]
+
+
 @pytest.mark.parametrize(
     "triggers",
     [

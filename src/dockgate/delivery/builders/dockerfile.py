@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from dockgate.shared.errors import BuildError
 
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^{}]*))?\})")
 # A word that begins a here-document, as podman's parser has it.
 _HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]*)")
 _HEREDOC_NAME = re.compile(r"([\"']?)([A-Za-z0-9_.]+)\1")
 # What may begin a here-document, and a variable that parsers may replace before they look for one.
 _MAYBE_HEREDOC = re.compile(r"(?:^|\s)\d*<<")
 _ODD_VARIABLE = re.compile(r"\$\{(?!\w+\})")
+_OPTION = re.compile(r"--[a-z-]*")
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BLANKS = " \t"
@@ -245,9 +246,15 @@ def _sources(rest: str) -> Iterator[str]:
     """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
     for flag in _flags(rest)[0]:
         option, _, value = flag.partition("=")
-        if option.lower() == "--from":
+        # podman fills in variables before it looks: `--$A=` and `--mount=$A` may be anything.
+        if not _OPTION.fullmatch(option) or (option == "--mount" and "$" in value):
+            raise BuildError(
+                f"a flag of the Dockerfile is made of variables: {flag[:80]!r}",
+                "Write the names of flags and the values of --mount out.",
+            )
+        if option == "--from":
             yield value
-        elif option.lower() == "--mount":
+        elif option == "--mount":
             for part in value.split(","):
                 key, _, image = part.partition("=")
                 if key.strip().lower() == "from":

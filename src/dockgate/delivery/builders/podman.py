@@ -139,9 +139,13 @@ class PodmanBuilder:
     ) -> tuple[Outcome, "_State"]:
         """Run podman. Raises BuildError with its last lines when the Dockerfile does not build."""
         state = _State(folder / "state.json")
-        if not self._runner.has_disk(folder):
+        manifests = {base.manifest for base in bases}
+        # podman finds every image of its storage by its id: no build finds one that its provenance would lack.
+        if not self._runner.has_disk(folder) or state.manifests is None or not state.manifests <= manifests:
             self._runner.make_disk(folder)
             state.clear()
+        state.manifests = manifests
+        state.write()
         plain = _copied(request, dockerfile, scratch)
         _write_layout(bases, scratch / "bases")
         # Users other than root read them in the sandbox; the folders above are closed.
@@ -149,15 +153,11 @@ class PodmanBuilder:
             path.chmod(path.stat().st_mode | 0o055)
         paths = self._runner.paths(request, scratch, self._ca_bundle)
         changed_bases = [base for base in bases if state.bases.get(base.name) != base.manifest]
-        # No build finds an image that it did not name, left by an earlier one: its provenance would lack it.
-        stale = sorted(set(state.bases) - {base.name for base in bases})
-        untags = [[*paths.podman, "untag", name] for name in stale]
         loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in changed_bases]
-        before = [*untags, *loads]
         state.builds += 1
         prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
         commands = [
-            *before,
+            *loads,
             self._build_command(request, plain, paths),
             *_save_commands(paths, [*state.layers, *(diff_id for base in bases for diff_id in base.layers)]),
             *prune,
@@ -166,18 +166,18 @@ class PodmanBuilder:
             commands,
             [(request.context, paths.context), (scratch, paths.scratch)]
             + ([(self._ca_bundle, paths.ca_bundle)] if self._ca_bundle is not None else []),
-            frozenset(range(len(commands))) - {len(before)},
+            frozenset(range(len(commands))) - {len(loads)},
             self._environment,
         )
         outcome = self._runner.run(job, folder, log)
-        if outcome.is_full or (outcome.failed is not None and outcome.failed < len(untags)):
+        if outcome.is_full:
             self._runner.make_disk(folder)
             state.clear()
-        elif outcome.failed is None or outcome.failed >= len(before):
+        elif outcome.failed is None or outcome.failed >= len(loads):
             state.bases = {base.name: base.manifest for base in bases}
             state.write()
         if outcome.failed is not None and outcome.failed < len(commands) - len(prune):
-            self._fail(request, outcome, is_build=outcome.failed == len(before))
+            self._fail(request, outcome, is_build=outcome.failed == len(loads))
         return outcome, state
 
     def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
@@ -253,31 +253,38 @@ def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
 class _State:
     """The server's record of what the disk of a repository holds.
 
-    `bases` are manifests by name; `layers` are those of the last image that was pushed, by diff_id; `builds` counts.
+    `bases` are the manifests of images that are there, by name; `manifests` are those of all that may be there, also by
+    builds that were cut off, None if that is not known. `layers` are those of the last image that was pushed, by
+    diff_id; `builds` counts.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.builds = 0
         self.bases: dict[str, str] = {}
+        self.manifests: set[str] | None = None
         self.layers: dict[str, Layer] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text())
             self.layers = {str(key): Layer(**value) for key, value in content["layers"].items()}
             self.builds = int(content["builds"])
             self.bases = {str(key): str(value) for key, value in content["bases"].items()}
+            self.manifests = {str(manifest) for manifest in content["manifests"]}
 
     def forget_layers(self) -> None:
         self.layers.clear()
         self.write()
 
     def clear(self) -> None:
+        """Record that the disk is empty."""
         self.bases.clear()
+        self.manifests = set()
         self.write()
 
     def write(self) -> None:
         layers = {key: asdict(layer) for key, layer in self.layers.items()}
-        content = {"builds": self.builds, "bases": self.bases, "layers": layers}
+        manifests = sorted(self.manifests or ())
+        content = {"builds": self.builds, "bases": self.bases, "manifests": manifests, "layers": layers}
         replace_file(self._path, json.dumps(content).encode(), 0o600)
 
 
