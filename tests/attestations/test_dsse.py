@@ -108,6 +108,7 @@ def test_both_alphabets_of_base64_are_read() -> None:
         b'{"payloadType":"t","payload":"a","signatures":[]}',
         b'{"payloadType":"t","payload":"\xc3\xa9","signatures":[]}',
         b'{"payloadType":1,"payload":"","signatures":[]}',
+        b'{"payloadType":"\\ud800","payload":"","signatures":[]}',
         b'{"payloadType":"t","payload":"","signatures":{}}',
         b'{"payloadType":"t","payload":"","signatures":[1]}',
         b'{"payloadType":"t","payload":"","signatures":[{"sig":null}]}',

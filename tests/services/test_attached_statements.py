@@ -3,14 +3,18 @@
 import json
 import os
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.cli import layouts
 from tests.cli.conftest import dockgate
 from tests.cli.test_scan import Run, run
+from tests.fuzz.mutate import blind, json_text
 from tests.gate.samples import RULES, inventory, judge, limits, package
 from tests.gate.test_provenance import RECORD
 from tests.registryd import Running, registry
@@ -23,7 +27,7 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.attached_statements import envelopes, look_up, verify
+from dockgate.services.attached_statements import attached_vex, envelopes, look_up, verify, vex_signer
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches
@@ -77,6 +81,14 @@ def attached_image(*documents: bytes) -> make.Image:
     return make.Image(make.sha256(manifest), "", make.sha256(CONFIG), [], [], blobs)
 
 
+def vex_statement(image: str) -> bytes:
+    predicate = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "a", "author": "b", "version": 1, "statements": []}
+    subject = [{"name": NAME, "digest": {"sha256": image.removeprefix("sha256:")}}]
+    return json.dumps(
+        {"_type": "https://in-toto.io/Statement/v1", "predicateType": "x", "subject": subject, "predicate": predicate}
+    ).encode()
+
+
 # --- attacks ---------------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +111,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             id="another payload under a good signature",
         ),
         pytest.param(rewritten(GOOD, signatures=[]), id="unsigned"),
+        pytest.param(rewritten(GOOD, payloadType="\ud800"), id="a payload type that is no text"),
         pytest.param(
             rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
         ),
@@ -132,6 +145,40 @@ def test_a_forged_statement_neither_counts_nor_harms_a_good_one(envelope: bytes)
     assert not passes(collected(envelope), policy())
     assert passes(collected(envelope, GOOD), policy())
     assert passes(collected(GOOD, envelope), policy())
+
+
+@pytest.mark.parametrize("field", ["payloadType", "payload", "signatures", "sig", "keyid"])
+def test_no_field_of_an_envelope_beside_an_image_keeps_the_others_from_being_read(field: str) -> None:
+    """Everybody who may push can attach any."""
+    values = [None, True, 10**400, float("inf"), "", "\0", "\ud800", "é", "=", "A", [], {}, [None], [{}], [{"sig": {}}]]
+    for signed in (GOOD, dsse.sign(vex_statement(IMAGE.digest), OURS), b"{}"):
+        for value in values:
+            part = (
+                {field: value}
+                if field[0] == "p"
+                else {"signatures": value if field == "signatures" else [{field: value}]}
+            )
+            check_reading(rewritten(signed, **part))
+
+
+def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_read() -> None:
+    chance = Random(10)  # noqa: S311 - it chooses cases
+    approval = statements.statement(replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30)
+    payloads = [b64decode(json.loads(GOOD)["payload"]), vex_statement(IMAGE.digest), approval]
+    for number in range(150):
+        payload = json_text(payloads[number % 3], chance, blind(chance))
+        check_reading(payload)
+        check_reading(dsse.sign(payload, OURS))
+        with suppress(DeniedError, UnreadableError):
+            statements.believe(payload, IMAGE.digest, "strict", "2026-11-24T12:00:00Z")
+
+
+def check_reading(document: bytes) -> None:
+    """Read the document beside a good statement, as provenance and as VEX."""
+    assert passes(collected(document, GOOD), policy())
+    for vex in attached_vex([document], IMAGE.digest):
+        if vex.envelope is not None:
+            vex_signer(vex.envelope, "sha256:" + "0" * 64, IMAGE.digest, [OURS.public.pem])
 
 
 def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() -> None:

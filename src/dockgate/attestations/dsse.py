@@ -147,6 +147,7 @@ def read(data: bytes) -> Envelope:
         signatures = document["signatures"]
         if not isinstance(kind, str) or not isinstance(signatures, list) or len(signatures) > SIGNATURE_LIMIT:
             raise ValueError("its fields are of the wrong types, or too many")
+        kind.encode()  # half of a character cannot be part of what is signed
         return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(signature["sig"]) for signature in signatures))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"That is no DSSE envelope: {type(error).__name__}: {error}.") from None

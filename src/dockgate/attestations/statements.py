@@ -145,7 +145,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
             evidence=", ".join(map(str, predicate["evidence"])),
         )
         status, expires = predicate["status"], parse_time(claim.expires_at)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
         raise UnreadableError("It is no statement of a verdict.")
