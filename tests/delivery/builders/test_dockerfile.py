@@ -135,6 +135,12 @@ def test_a_name_that_is_no_image_of_a_registry_or_that_podman_may_read_otherwise
     assert caught.value.advice
 
 
+def test_very_many_flags_are_read_in_little_time() -> None:
+    before = time.process_time()
+    assert base_images(f"FROM a\nRUN {'--a ' * 250_000}--from=b x\n", {}).images == ("a", "b")
+    assert time.process_time() - before < 3
+
+
 def test_images_behind_many_stages_are_found_in_little_time() -> None:
     before = time.process_time()
     stages = "".join(f"FROM a AS s{number}\nCOPY --from=s{number - 1} / /\n" for number in range(1, 20_000))

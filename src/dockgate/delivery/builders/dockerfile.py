@@ -267,30 +267,27 @@ def _flags(rest: str) -> tuple[list[str], str]:
     Raises BuildError for flags that parsers read differently: with escapes, or other letters than those of ASCII.
     """
     flags: list[str] = []
-    rest = rest.lstrip(_BLANKS)
-    while rest.startswith("--"):
-        flag, quote, end = "", "", len(rest)
-        for index, letter in enumerate(rest):
-            if letter in _BLANKS and not quote:
-                end = index
+    flag, quote = "", ""
+    start = position = len(rest) - len(rest.lstrip(_BLANKS))
+    while rest.startswith("--", start):
+        for position in range(start, len(rest) + 1):
+            letter = rest[position : position + 1]
+            if not quote and (not letter or letter in _BLANKS):
                 break
-            if letter == "\\" or not " " <= letter <= "~":
+            if not " " <= letter <= "~" or letter == "\\" or (letter in "\"'" and quote not in ("", letter)):
                 raise _flag_error(rest)
-            if letter == quote:
-                quote = ""
-            elif letter in "\"'" and not quote:
-                quote = letter
-            elif letter in "\"'":
-                raise _flag_error(rest)
+            if letter in "\"'":
+                quote = "" if quote else letter
             else:
                 flag += letter
-        if quote:
-            raise _flag_error(rest)
-        rest = rest[end:].lstrip(_BLANKS)
+        while rest[position : position + 1] in _BLANKS and position < len(rest):
+            position += 1
+        start = position
         if flag == "--":
             break
         flags.append(flag)
-    return flags, rest
+        flag = ""
+    return flags, rest[start:]
 
 
 def _flag_error(rest: str) -> BuildError:
