@@ -69,6 +69,20 @@ def test_each_layer_has_its_size_origin_packages_and_findings(server: LayeredSer
     assert (own["packages"], own["findings"]) == (3, {"HIGH": 2})
 
 
+def test_a_layer_leads_to_the_images_with_a_finding_in_it(server: LayeredServer, image: str) -> None:
+    with Browser(server, "") as browser:
+        page = browser.get(f"/images/{image}").text
+        assert f'<a href="/images?layer={OWN}">images with it</a>' in page
+        assert f"/images?layer={BASE}" not in page
+        listed = browser.get(f"/images?layer={OWN}&severity=HIGH").text
+        assert image in listed
+        assert 'aria-current="true">in layer' in listed
+        assert image not in browser.get(f"/images?layer={BASE}").text
+    (entry,) = {entry["digest"] for entry in server.get(f"/images?layer={OWN}&severity=HIGH")["images"]}
+    assert entry == image
+    assert server.get(f"/images?layer={BASE}")["images"] == []
+
+
 def test_the_page_shows_what_made_a_layer_as_text(server: LayeredServer, image: str) -> None:
     with Browser(server, "") as browser:
         page = browser.get(f"/images/{image}").text

@@ -39,6 +39,18 @@ def _next(html: str, title: str) -> str:
     return link[1].replace("&amp;", "&") if link else ""
 
 
+def test_images_are_filtered_by_epss_on_the_page_and_in_its_call(site: Site, browser: Browser) -> None:
+    html = browser.get("/images?epss=0.1&severity=CRITICAL").text
+    assert 'aria-current="true">EPSS from 10%' in html
+    assert "No image matches" in html
+    assert "/api/v1/images?severity=CRITICAL&epss=0.1" in Forms(html).links
+    assert site.server.get("/images?severity=CRITICAL&epss=0.1")["images"] == []
+    assert site.rejected in {entry["digest"] for entry in site.server.get("/images?severity=CRITICAL")["images"]}
+    for wrong in ("layer=x", "epss=nan", "epss=2"):
+        assert site.server.client.get(f"/images?{wrong}").status_code == 422, wrong
+        assert "aria-current" not in browser.get(f"/images?{wrong}").text.partition('aria-label="A finding that is"')[2]
+
+
 def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser) -> None:
     for _ in range(PAGE):
         site.server.post("/pipelines/api/executions", {})

@@ -33,7 +33,10 @@ from dockgate.vulnerabilities.model import Cve, Severity
 IDNA = advisory("CVE-2026-1", "idna", "3.7", severity="CRITICAL")
 FLASK = advisory("CVE-2026-2", "flask", "")
 JINJA = advisory("CVE-2026-3", "jinja2", "4", severity="LOW")
-EXPLOITED = {"CVE-2026-2": Cve("CVE-2026-2", exploited="2026-01-01")}
+CVES = {
+    "CVE-2026-1": Cve("CVE-2026-1", epss=0.1),
+    "CVE-2026-2": Cve("CVE-2026-2", exploited="2026-01-01", epss=0.7),
+}
 BASE = "sha256:base"
 
 
@@ -41,7 +44,7 @@ BASE = "sha256:base"
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Four images: `base` has idna in its base, `own` flask in a layer of its own, `both` all, `clean` nothing."""
     with opened(request.param, tmp_path) as store:
-        fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, JINJA], EXPLOITED), today=10)
+        fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, JINJA], CVES), today=10)
         push(fleet, "base", "team/base", package("idna", "3.6", BASE))
         push(fleet, "own", "team/own", package("flask", "2"), package("idna", "3.7"))
         push(fleet, "both", "other/both", package("idna", "3.6"), package("flask", "2", BASE), package("jinja2", "1"))
@@ -93,6 +96,17 @@ def judge(fleet: Fleet, name: str, status: Status, *counts: int) -> None:
         ({"severities": [Severity.CRITICAL], "origin": Origin.BASE}, ["base"]),
         ({"severities": [Severity.CRITICAL], "origin": Origin.OWN}, ["both"]),
         ({"origin": Origin.BASE}, ["both", "base"]),
+        ({"epss": 0.0}, ["both", "own", "base"]),
+        ({"epss": 0.1}, ["both", "own", "base"]),
+        ({"epss": 0.100001}, ["both", "own"]),
+        ({"epss": 0.8}, []),
+        ({"epss": 0.1, "is_fixable": True}, ["both", "base"]),
+        ({"layer": BASE}, ["both", "base"]),
+        ({"layer": BASE, "severities": [Severity.CRITICAL]}, ["base"]),
+        ({"layer": BASE, "origin": Origin.OWN}, []),
+        ({"layer": BASE, "package": "flask"}, ["both"]),
+        ({"layer": BASE, "epss": 0.5, "repository": "other/*"}, ["both"]),
+        ({"layer": "sha256:none"}, []),
         ({"package": "idna"}, ["both", "own", "base"]),
         ({"package": "idna@3.6"}, ["both", "base"]),
         ({"package": "pkg:pypi/idna@3.7"}, ["own"]),

@@ -40,8 +40,12 @@ def command() -> None:
 @click.option("--severity", metavar="CRITICAL,HIGH,...", help="With a finding of one of these severities.")
 @click.option("--fixable", is_flag=True, help="With a finding for which a fix exists.")
 @click.option("--exploited", is_flag=True, help="With a finding that is known to be exploited (KEV).")
+@click.option(
+    "--epss", type=click.FloatRange(0, 1), help="With a finding of at least this probability of exploitation (EPSS)."
+)
 @click.option("--package", metavar="PURL|NAME[@VERSION]", help="With this package, or with a finding of it.")
 @click.option("--origin", type=click.Choice(["base", "own"]), help="In the base image, or in the image's own layers.")
+@click.option("--layer", metavar="DIGEST", help="In this layer, as `dockgate image show` lists them.")
 @click.option(
     "--status",
     type=click.Choice(["approved", "rejected", "undetermined", "not-judged"], case_sensitive=False),
@@ -66,6 +70,8 @@ def list_images(
     severity: str | None,
     package: str | None,
     origin: str | None,
+    epss: float | None,
+    layer: str | None,
     status: tuple[str, ...],
     sort: str,
     limit: int,
@@ -78,8 +84,10 @@ def list_images(
     REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
     --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.
     """
-    named = {"repository": repository, "package": package, "origin": origin, "after": after}
+    named = {"repository": repository, "package": package, "origin": origin, "layer": layer, "after": after}
     query: dict[str, Any] = {name: value for name, value in named.items() if value}
+    if epss is not None:
+        query["epss"] = str(epss)
     if severity:
         query["severity"] = [name.strip().upper() for name in severity.split(",")]
     if status:

@@ -73,7 +73,8 @@ class ImagePage:
 class ImageQuery:
     """Which images to list. Filters of findings apply to one finding (`store.image_listing`).
 
-    `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]. `statuses` may
+    `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
+    probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
     have NOT_JUDGED. With `include_moved`, tags that have moved on and images that are gone are listed, too. `after` is
     the cursor of a page. `who` asks: a limited token sees its own repositories only.
     """
@@ -83,8 +84,10 @@ class ImageQuery:
     severities: Collection[Severity] = ()
     is_fixable: bool = False
     is_exploited: bool = False
+    epss: float | None = None
     package: str = ""
     origin: Origin | None = None
+    layer: str = ""
     statuses: Collection[str] = ()
     is_running: bool = False
     include_moved: bool = False
@@ -113,8 +116,10 @@ class ImageSearch:
                 severities=query.severities,
                 is_fixable=query.is_fixable,
                 is_exploited=query.is_exploited,
+                epss=query.epss,
                 components=self.packages.find(query.package).keys() if query.package else None,
                 origin=query.origin,
+                layer=query.layer,
                 statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
                 digests={entry.digest for entry in running} if query.is_running else None,
                 moved=query.include_moved,

@@ -45,16 +45,20 @@ class Origin(StrEnum):
 class ImageFilter(NamedTuple):
     """What an image must be or have to be listed; None and () for no matter.
 
-    `components` (ids) are packages of which it must have one. `statuses` of its verdict may have None for an image that
-    was not judged. `digests` are those of which its own must be one. With `moved`, tags count that have moved on.
+    `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
+    exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
+    image that was not judged. `digests` are those of which its own must be one. With `moved`, tags count that have
+    moved on.
     """
 
     repositories: Collection[str] | None = None
     severities: Collection[Severity] = ()
     is_fixable: bool = False
     is_exploited: bool = False
+    epss: float | None = None
     components: Collection[int] | None = None
     origin: Origin | None = None
+    layer: str = ""
     statuses: Collection[Status | None] = ()
     digests: Collection[str] | None = None
     moved: bool = False
@@ -191,8 +195,8 @@ def _rows(
     if (holders := _holders(which)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
-    is_wide = len(connection.execute(holders.distinct().limit(wide)).all()) == wide
-    filtered = query.where(_holds(holders, which.origin, is_wide=is_wide)).limit(limit)
+    is_wide = not which.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
+    filtered = query.where(_holds(holders, which, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         key = _SORTS[sort]
@@ -237,9 +241,9 @@ def _conditions(which: ImageFilter, status: ColumnElement[Any], wide: int) -> li
 def _holders(which: ImageFilter) -> Select[Any] | None:
     """The bundles that have such a package or finding; None for no matter."""
     parts = fleet_bundle_components.c
-    asks_for_finding = bool(which.severities) or which.is_fixable or which.is_exploited
+    asks_for_finding = bool(which.severities) or which.is_fixable or which.is_exploited or which.epss is not None
     if not asks_for_finding and which.components is None:
-        if which.origin is None:
+        if which.origin is None and not which.layer:
             return None
         asks_for_finding = True  # any finding of such a layer
     holders = select(parts.bundle)
@@ -250,16 +254,19 @@ def _holders(which: ImageFilter) -> Select[Any] | None:
     return holders
 
 
-def _holds(holders: Select[Any], origin: Origin | None, *, is_wide: bool) -> ColumnElement[bool]:
-    """Whether an image has one of the bundles in a layer of that origin.
+def _holds(holders: Select[Any], which: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
+    """Whether an image has one of the bundles in the layer, or in a layer of the origin, that the filter names.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """
     bundles = fleet_image_bundles.c
-    bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
+    # No index on it: few bundles are in an image, or of a layer.
+    bundle = bundles.bundle + 0 if is_wide or which.layer else bundles.bundle
     images = select(bundles.image).where(bundle.in_(holders))
-    if origin is not None:
-        images = images.where(bundles.base if origin is Origin.BASE else ~bundles.base)
+    if which.origin is not None:
+        images = images.where(bundles.base if which.origin is Origin.BASE else ~bundles.base)
+    if which.layer:
+        images = images.where(bundles.layer == which.layer)
     if is_wide:
         return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
     return _IMAGES.id.in_(images)
@@ -276,6 +283,9 @@ def _with_findings(which: ImageFilter) -> Select[Any]:
     if which.is_exploited:
         exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited != "")
         query = query.where(findings.vulnerability.in_(exploited))
+    if which.epss is not None:
+        likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= which.epss)
+        query = query.where(findings.vulnerability.in_(likely))
     return query
 
 

@@ -198,6 +198,7 @@ fleet_image_bundles = Table(
     sqlite_with_rowid=False,
 )
 Index(None, fleet_image_bundles.c.bundle, fleet_image_bundles.c.image)
+Index(None, fleet_image_bundles.c.layer)
 
 # Where an image is or was, and for how long: under a tag, or ("") by its digest alone. `until` is when the tag moved on
 # or the image was deleted.

@@ -85,6 +85,7 @@ class ExplanationView:
 
 MAX_DIGESTS = 10
 Text = Annotated[str, Query(max_length=1000)]
+Layer = Annotated[str, Query(pattern=f"^({PATTERN})?$")]
 StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 Kind = Literal["image", "verdict"]
 Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
@@ -100,8 +101,10 @@ def images(
     severity: Annotated[tuple[Severity, ...], Query()] = (),
     fixable: bool = False,
     exploited: bool = False,
+    epss: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
     package: Text = "",
     origin: Origin | None = None,
+    layer: Layer = "",
     status: Annotated[tuple[StatusName, ...], Query()] = (),
     running: bool = False,
     include_moved: bool = False,
@@ -111,9 +114,10 @@ def images(
 ) -> ImagePage:
     """List images where they are, with their current verdicts, a page at a time.
 
-    `repository` is a name or a pattern (`team/*`). `severity`, `fixable`, `exploited` (KEV), `package` (a package URL
-    or NAME[@VERSION]) and `origin` apply to one finding. `include_moved` also lists tags that have moved on, and images
-    that are gone. `after` is the `next` of the page before. A limited token sees its repositories only.
+    `repository` is a name or a pattern (`team/*`). `severity`, `fixable`, `exploited` (KEV), `epss` (the least
+    probability, 0 to 1), `package` (a package URL or NAME[@VERSION]), `origin` and `layer` (a digest) apply to one
+    finding. `include_moved` also lists tags that have moved on, and images that are gone. `after` is the `next` of the
+    page before. A limited token sees its repositories only.
     """
     return server.image_search.page(
         ImageQuery(
@@ -122,8 +126,10 @@ def images(
             severities=severity,
             is_fixable=fixable,
             is_exploited=exploited,
+            epss=epss,
             package=package,
             origin=origin,
+            layer=layer,
             statuses=status,
             is_running=running,
             include_moved=include_moved,

@@ -1,5 +1,6 @@
 """Images: by repository and tag, and one image with what it holds."""
 
+import re
 from collections.abc import Sequence
 
 from fastapi import Request
@@ -8,6 +9,7 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.services.image_search import NOT_JUDGED, ImageQuery
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
@@ -26,6 +28,8 @@ PAGE_SIZE = 50
 MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
+# Probabilities of EPSS that a person chooses from, with their titles.
+EPSS_STEPS = {"0.01": "EPSS from 1%", "0.1": "EPSS from 10%", "0.5": "EPSS from 50%"}
 # Filters with several values.
 MANY = ("severity", "status")
 # Orders that begin with the largest.
@@ -42,6 +46,8 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
     severities = [name for name in Severity if name in fields.getlist("severity")]
     statuses = [name for name in STATUSES if name in fields.getlist("status")]
     sort = ImageSort(fields["sort"]) if fields.get("sort") in list(ImageSort) else ImageSort.PUSHED
+    epss = fields.get("epss", "") if fields.get("epss") in EPSS_STEPS else ""
+    layer = fields.get("layer", "") if re.fullmatch(PATTERN, fields.get("layer", "")) else ""
     flags = [name for name in FLAGS if fields.get(name) == "true"]
     query = ImageQuery(
         who=who,
@@ -49,8 +55,10 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         severities=severities,
         is_fixable="fixable" in flags,
         is_exploited="exploited" in flags,
+        epss=float(epss) if epss else None,
         package=fields.get("package", "")[:MAX_TEXT],
         origin=Origin(fields["origin"]) if fields.get("origin") in list(Origin) else None,
+        layer=layer,
         statuses=statuses,
         is_running="running" in flags,
         include_moved="include_moved" in flags,
@@ -64,6 +72,7 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         *(("status", name) for name in statuses),
         *((name, "true") for name in flags),
         *((("origin", query.origin.value),) if query.origin else ()),
+        *((name, value) for name, value in (("epss", epss), ("layer", layer)) if value),
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
     links = ListLinks(
@@ -80,6 +89,7 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         filters=filters,
         links=links,
         severities=list(Severity)[:4],
+        epss_steps=EPSS_STEPS,
     )
 
 
