@@ -1,6 +1,7 @@
 """Attestations: the server's keys and the registry put together, and what a terminal asks of them."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from dockgate.shared.timestamps import format_time
 
 # The folder of the signing key, in the data folder.
 KEYS = "keys"
+# For the requests of one step, such as to read what is attached to an image.
+ATTACH_SECONDS = 300.0
 _VERDICT = "dev.dockgate.verdict"
 _POLICY = "dev.dockgate.policy"
 _KEY = "dev.dockgate.key"
@@ -37,7 +40,8 @@ class RegistryAttestor:
     """`delivery.ports.Attestor`.
 
     `registry` is our own, in which repositories without a registry lie. `require` raises DeniedError for another that
-    may not be spoken to. `issuers` make the tokens for our own.
+    may not be spoken to. `issuers` make the tokens for our own. A registry has `seconds` for the requests of each step,
+    and one that is slow keeps nothing of another repository waiting.
     """
 
     def __init__(
@@ -47,13 +51,17 @@ class RegistryAttestor:
         ca_bundle: Path | None = None,
         require: Callable[[str], None] = lambda registry: None,
         issuers: Issuers | None = None,
+        seconds: float = ATTACH_SECONDS,
     ) -> None:
         self._keys = keys
         self._registry = registry
         self._ca_bundle = ca_bundle
         self._require = require
         self._issuers = issuers
+        self._seconds = seconds
         self._lock = threading.Lock()
+        # Of repositories, one for each that was written to: registries have no conditional update.
+        self._repository_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def attest(
         self,
@@ -65,8 +73,9 @@ class RegistryAttestor:
         covered: Sequence[str] = (),
     ) -> str:
         place = self._place(repository)
-        with self._lock:
-            signer = self._keys.signer()
+        with self._locked(place):
+            with self._lock:
+                signer = self._keys.signer()
             others = set(covered) - {image}
             children = list_manifests(place, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
@@ -88,16 +97,28 @@ class RegistryAttestor:
         place = RepositoryReference.parse(repository)
         if place.registry:
             self._require(place.registry)
-        return RegistryRepository(place.registry or self._registry, place.name, self._ca_bundle, issuers=self._issuers)
+        return RegistryRepository(
+            place.registry or self._registry,
+            place.name,
+            self._ca_bundle,
+            issuers=self._issuers,
+            seconds=self._seconds,
+        )
+
+    def _locked(self, place: RegistryRepository) -> threading.Lock:
+        """The lock of those who change what is attached in a repository."""
+        with self._lock:
+            return self._repository_locks[str(place)]
 
     def sign(self, statement: bytes) -> bytes:
         with self._lock:
             return dsse.sign(statement, self._keys.signer())
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        with self._lock:
+        place = self._place(repository)
+        with self._locked(place):
             add_attestation(
-                self._place(repository),
+                place,
                 image,
                 lambda: envelope,
                 {"dev.cosignproject.cosign/signature": "", "predicateType": provenance.PREDICATE_TYPE},

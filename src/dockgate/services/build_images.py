@@ -27,7 +27,15 @@ from dockgate.scanner.images.reference import RegistryReference, host_of, parse_
 from dockgate.scanner.images.registry import registry_source
 from dockgate.shared.addresses import is_private
 from dockgate.shared.digest import digest_of, from_hex
-from dockgate.shared.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.errors import (
+    BuildError,
+    DeniedError,
+    ImageError,
+    NotFoundError,
+    TooSlowError,
+    UnavailableError,
+    UsageError,
+)
 
 _CHUNK = 2**20
 # How long a blob of a base image is kept after its last use.
@@ -66,13 +74,14 @@ class RegistryBuildImages:
         self._issuers = issuers
         self._ca_bundle = ca_bundle
 
-    def fetch(self, reference: str, limit: int) -> Base:
+    def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         try:
             named = parse_remote(reference)
             self._check(named.registry)
-            with closing(registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
+            opened = registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=seconds)
+            with closing(opened) as origin:
                 return self._fetch(reference, named, origin, limit)
-        except (UsageError, NotFoundError, DeniedError, ImageError) as error:
+        except (UsageError, NotFoundError, DeniedError, ImageError, TooSlowError) as error:
             raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
 
     def _check(self, registry: str) -> None:

@@ -68,16 +68,18 @@ class Publication:
 @dataclass
 class Images:
     """Registries in memory. `diff_ids` are the layers of what builds leave, `before_push` may raise, and so may
-    `layers`, which are what the registry then knows."""
+    `layers`, which are what the registry then knows. `given_seconds` are the limits of fetches."""
 
     folder: Path
     registry: MemoryRegistry
     diff_ids: Sequence[str] = ()
     before_push: Callable[[], None] = lambda: None
     layers: Mapping[str, Layer] | UnavailableError = field(default_factory=dict)
+    given_seconds: list[float] = field(default_factory=list)
 
-    def fetch(self, reference: str, limit: int) -> Base:
+    def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         assert limit == SMALL.disk
+        self.given_seconds.append(seconds)
         write(self.folder, {"sha256/m": "{}"})
         image = BaseImage(reference, f"sha256:{reference}")
         layers, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
@@ -209,6 +211,15 @@ def test_an_image_that_does_not_lie_on_its_base_is_not_pushed(system: System) ->
     assert system.images.registry.resolve("team/app", "key") is None
     system.images.diff_ids = ["x"]
     assert system.build()
+
+
+def test_slow_registries_have_together_as_much_time_as_a_build(system: System) -> None:
+    write(system.source, {"Dockerfile": "FROM one\nFROM two\nFROM three\n"})
+    system.images.diff_ids = ["x"]
+    system.build()
+    limits = system.images.given_seconds
+    assert SMALL.seconds >= limits[0] > limits[1] > limits[2]
+    assert len(limits) == 3
 
 
 def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Clock:
 
 
 @contextmanager
-def _silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
+def silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
     """A registry that sends so much, and then nothing; `then` is called once that was sent."""
     listening = socket.create_server(("127.0.0.1", 0))
     open_connections: list[socket.socket] = []
@@ -67,7 +67,7 @@ def _silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
 @pytest.mark.parametrize("place", PLACES)
 def test_a_registry_is_given_up_when_its_time_is_over(place: str) -> None:
     clock = Clock()
-    with _silent_registry(PLACES[place], lambda: clock.end()) as registry:
+    with silent_registry(PLACES[place], lambda: clock.end()) as registry:
         transport = Transport(
             registry, None, False, lambda _: None, limit=TimeLimit(registry, 60, clock.schedule), timeout=60
         )

@@ -55,11 +55,11 @@ class Publication(Protocol):
 class BuildImages(Protocol):
     """Downloads base images, and pushes results to our registry. Only it has credentials."""
 
-    def fetch(self, reference: str, limit: int) -> Base:
+    def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         """Download and verify the image that a Dockerfile names; not again while its digest is the same.
 
-        Raises BuildError if it does not exist, if this server may not use its registry, or if it is larger than
-        `limit` bytes; UnavailableError if the registry does not answer.
+        Raises BuildError if it does not exist, if this server may not use its registry, if it is larger than `limit`
+        bytes or takes longer than `seconds`; UnavailableError if the registry does not answer.
         """
         ...
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -102,7 +102,7 @@ class PodmanBuilder:
         content = _content(dockerfile, request.dockerfile)
         named = base_images(content.decode(errors="replace"), self._arguments(request, content))
         with self._places.reserved(request.repository, log) as folder:
-            bases = [self._images.fetch(reference, self._runner.limits.disk) for reference in named.images]
+            bases = list(self._fetched(named.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
@@ -127,6 +127,13 @@ class PodmanBuilder:
             state.layers = dict(publication.layers)
             state.write()
         return result
+
+    def _fetched(self, references: Iterable[str]) -> Iterator[Base]:
+        """Fetch the images. Together they have as much time as the build itself: registries may be slow on purpose."""
+        limits = self._runner.limits
+        end = time.monotonic() + limits.seconds
+        for reference in references:
+            yield self._images.fetch(reference, limits.disk, max(end - time.monotonic(), 0))
 
     def _attempt(
         self,

@@ -30,13 +30,17 @@ _EPOCH = "0001-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class RegistryRepository:
-    """A repository in a registry, and how it is reached: see `images.open_images`."""
+    """A repository in a registry, and how it is reached: see `images.open_images`.
+
+    `seconds` is the time limit for all requests of one opened image, or of one pusher.
+    """
 
     registry: str
     repository: str
     ca_bundle: Path | None = None
     insecure: bool = False
     issuers: Issuers | None = None
+    seconds: float | None = None
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
@@ -46,11 +50,21 @@ class RegistryRepository:
 
     def open(self, tag: str = "", digest: str = "") -> ImageSource:
         return registry_source(
-            self.remote(tag, digest), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers
+            self.remote(tag, digest),
+            ca_bundle=self.ca_bundle,
+            insecure=self.insecure,
+            issuers=self.issuers,
+            seconds=self.seconds,
         )
 
     def pusher(self, tag: str) -> Pusher:
-        return Pusher(self.remote(tag), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers)
+        return Pusher(
+            self.remote(tag),
+            ca_bundle=self.ca_bundle,
+            insecure=self.insecure,
+            issuers=self.issuers,
+            seconds=self.seconds,
+        )
 
 
 def attestation_tag(digest: str) -> str:

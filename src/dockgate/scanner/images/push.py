@@ -10,6 +10,7 @@ from dockgate.scanner.images.auth import Issuers, authorizer_for, denied
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
+from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import DockgateError, UnavailableError
@@ -35,9 +36,12 @@ class Pusher:
         ca_bundle: Path | None = None,
         insecure: bool = False,
         issuers: Issuers | None = None,
+        seconds: float | None = None,
     ) -> None:
+        """`seconds`: the time limit for all requests until it is closed; after that, calls raise TooSlowError."""
         self._reference = reference
-        self._transport = Transport(reference.registry, ca_bundle, insecure)
+        limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
+        self._transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
         self._authorizer = authorizer_for(self._transport, reference, issuers, "pull,push")
         self._url = f"/v2/{reference.repository}"
         self._registry_url = ""
