@@ -193,6 +193,20 @@ def test_a_person_works_by_keyboard_alone(chromium: Browser, site: Site) -> None
     page.context.close()
 
 
+def test_the_logs_of_an_execution_are_reached_by_brackets(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.goto("/executions/web-1")
+    page.keyboard.press("]")
+    expect(page.locator(".log-link").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/Build/Build/1$"))
+    page.keyboard.press("]")
+    expect(page).to_have_url(re.compile("/Deploy/Deploy/1$"))
+    page.keyboard.press("[")
+    expect(page).to_have_url(re.compile("/Build/Build/1$"))
+    page.context.close()
+
+
 def test_a_text_is_checked_while_it_is_typed(chromium: Browser, site: Site) -> None:
     page = _open(chromium, site)
     page.goto("/pipelines/web/definition")

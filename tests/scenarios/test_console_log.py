@@ -78,6 +78,14 @@ def test_a_search_finds_text_across_colours_and_long_lines_need_not_wrap(site: S
     assert "No line contains" in browser.get(f"{path}?q=nothing-like-this").text
 
 
+def test_the_logs_of_an_execution_lead_to_each_other(browser: Browser) -> None:
+    build, deploy = "/executions/web-1/Build/Build/1", "/executions/web-1/Deploy/Deploy/1"
+    assert f'<a href="{deploy}" rel="next">Deploy</a>' in browser.get(build).text
+    page = browser.get(deploy).text
+    assert f'<a href="{build}" rel="prev">Build</a>' in page
+    assert 'rel="next"' not in page
+
+
 def test_shortcuts_can_be_turned_off(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         assert 'data-keys="off"' not in browser.get("/").text

@@ -32,6 +32,7 @@ from dockgate.web.authorization import (
 )
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
+from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.error_responses import add_error_schema
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
@@ -112,6 +113,7 @@ def _new_app(
     app.add_middleware(AuditMiddleware)
     app.add_middleware(TakenSlots)
     app.state.server = server
+    app.state.recent_verdicts = RecentVerdicts()
     app.state.failed_authentications = FailedAuthentications()
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)

@@ -16,6 +16,9 @@ from dockgate.web.api.approvals import ApprovalView, view
 from dockgate.web.audit_details import note_change
 from dockgate.web.console.downloads import download_file
 
+# The actions that write a log.
+WITH_LOG = (ActionType.BUILD, ActionType.DEPLOY)
+
 router = api_router()
 
 
@@ -92,7 +95,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
                 approval = _approval(server, run.key)
-            has_log = action.type in (ActionType.BUILD, ActionType.DEPLOY)
+            has_log = action.type in WITH_LOG
             about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             more = {"has_log": has_log, "approval": approval, "service": service}

@@ -1,6 +1,7 @@
 """An execution: its stages, why it stopped, its logs, and what a person can decide."""
 
 import tarfile
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +11,14 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalState, RunState, Vote
-from dockgate.delivery.pipeline import starters
-from dockgate.gate.model import Verdict
+from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.identity.model import Caller
-from dockgate.services.actions import IMAGE_DEFINITIONS, read_image_definitions
+from dockgate.services.actions import IMAGE_DEFINITIONS, definition_of, read_image_definitions
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
+from dockgate.store.records import VerdictRecord
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
 from dockgate.web.api import executions as calls
@@ -61,7 +62,7 @@ class Decision:
 
     approval: ApprovalView
     votes: Sequence[Vote]
-    verdict: Verdict | None
+    verdict: VerdictRecord | None
     objection: str | None
 
 
@@ -134,7 +135,8 @@ def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) 
 
 def _decision(server: api.ServerDependency, approval: ApprovalView, who: Caller) -> Decision:
     votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
-    verdict = server.store.verdicts.get(approval.verdict) if approval.verdict else None
+    records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
+    verdict = next((record for record in records if record.digest == approval.verdict), None)
     objection = None
     if approval.approvers:
         objection = vote_objection(approval.approvers, who.principal, approval.committers, approval.repository)
@@ -176,11 +178,14 @@ def log(
     run = server.store.executions.run(key)
     lines, is_cut = _lines(server.store.logs, key)
     words = q.lower()
-    numbered = [(number, text) for number, text in enumerate(lines, 1) if words in plain_line(text).lower()]
-    end = sum(number < before for number, _ in numbered) if before else len(numbered)
+    # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
+    numbers = (
+        [at for at, text in enumerate(lines, 1) if words in plain_line(text).lower()] if q else range(1, len(lines) + 1)
+    )
+    end = bisect_left(numbers, before) if before else len(numbers)
     if line and not q:
-        end = min(len(numbered), line + MAX_LINES // 2)
-    shown = numbered[max(0, end - MAX_LINES) : end]
+        end = min(len(numbers), line + MAX_LINES // 2)
+    shown = numbers[max(0, end - MAX_LINES) : end]
     return render(
         request,
         who,
@@ -189,12 +194,13 @@ def log(
         execution_id=execution_id,
         key=key,
         run=run,
+        logs=_logs(server, key),
         q=q,
         line=line,
         is_wrapped=wrap != "no",
-        is_newest=end == len(numbered),
-        lines=[(number, _fold(text)) for number, text in shown],
-        match_count=len(numbered),
+        is_newest=end == len(numbers),
+        lines=[(number, _fold(lines[number - 1])) for number in shown],
+        match_count=len(numbers),
         total=len(lines),
         is_cut=is_cut,
     )
@@ -237,6 +243,21 @@ def raw_log(
         "Content-Security-Policy": "sandbox",
     }
     return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
+
+
+def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
+    """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
+    pipeline, _ = definition_of(server.store, key)
+    last = latest_runs(server.store.executions.runs(key.execution))
+    actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
+    keys = [
+        run.key
+        for stage, action in actions
+        if action.type in calls.WITH_LOG and (run := last.get((stage, action.name))) and run.key.attempt
+    ]
+    names = [(each.stage, each.action) for each in keys]
+    at = names.index((key.stage, key.action)) if (key.stage, key.action) in names else len(names) + 1
+    return [(each, {at - 1: "prev", at + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
 
 
 def _fold(text: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from dockgate import reports
@@ -15,7 +15,7 @@ from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
-from dockgate.services.gate import compare, replay
+from dockgate.services.gate import Replay, compare, replay
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import VerdictRecord
@@ -25,11 +25,14 @@ from dockgate.web.api import images as calls
 from dockgate.web.console.downloads import REPORT_KINDS, download
 from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
+from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 
-# Findings on one page.
-PAGE_SIZE = 200
+# Findings on one page, and upgrades that it lists: the command has all.
+PAGE_SIZE, MAX_UPGRADES = 100, 50
+# Findings up to which a verdict is judged again each time that its page is opened: it takes 50 milliseconds.
+REPLAYED_FINDINGS = 100
 # Visitors with a link share the slots of one caller.
 _VISITORS = "visitors of verdicts"
 
@@ -96,22 +99,22 @@ def verdict(
     show: Group | None = None,
     page: api.Count = 0,
     against: calls.Text = "",
+    replay_now: Annotated[str, Query(alias="replay")] = "",
 ) -> Response:
     """Show a verdict, or with `against` (a digest of a verdict or an image, or its start) what differs from another."""
-    stored, visibility = server.store.verdicts.get(digest), ImageVisibility(server.store, who)
+    stored, visibility = _read(request, server, digest), ImageVisibility(server.store, who)
     repository = visibility.repository_of_verdict(stored.image, digest)
     records = visibility.verdicts(stored.image)
-    recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
     second, comparison, problem = None, None, None
     if against:
         try:
             second = find_verdict(against, stored.policy, who, server)
             against_recorded = RecordedVerdict(calls.verdict(second, who, server), server.store.verdicts.case(second))
-            comparison = compare(recorded, against_recorded)
+            comparison = compare(RecordedVerdict(stored, server.store.verdicts.case(digest)), against_recorded)
         except (UsageError, NotFoundError) as error:
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
-    content = _content(request, server, digest, stored, repository)
+    content = _content(request, server, digest, stored, repository, is_replay_requested=bool(replay_now))
     return render(
         request,
         who,
@@ -130,8 +133,24 @@ def verdict(
         against=against,
         report_kinds=REPORT_KINDS,
         comparison=comparison,
-        replay=replay(recorded),
     )
+
+
+def _read(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
+    recent: RecentVerdicts = request.app.state.recent_verdicts
+    return recent.verdicts.read(digest, lambda: server.store.verdicts.get(digest))
+
+
+def _replay(
+    request: Request, server: api.ServerDependency, digest: str, stored: Verdict, is_requested: bool
+) -> Replay | None:
+    """Whether the verdict is the same when it is made again; None if that takes long and no person asks for it."""
+    recent: RecentVerdicts = request.app.state.recent_verdicts
+    count = sum(len(platform.findings) for platform in stored.platform_verdicts)
+    if count > REPLAYED_FINDINGS and not is_requested:
+        return recent.replays.get(digest)
+    case = server.store.verdicts.case
+    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored, case(digest))))
 
 
 @router.get("/verdicts/{digest}/link")
@@ -154,8 +173,7 @@ async def linked_verdict(
 def _linked(
     request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
 ) -> Response:
-    stored = server.store.verdicts.get(digest)
-    recorded = RecordedVerdict(stored, server.store.verdicts.case(digest))
+    stored = _read(request, server, digest)
     repositories = server.store.verdicts.repositories(stored.image, digest)
     return render(
         request,
@@ -173,12 +191,17 @@ def _linked(
         against="",
         report_kinds=(),
         comparison=None,
-        replay=replay(recorded),
     )
 
 
 def _content(
-    request: Request, server: api.ServerDependency, digest: str, stored: Verdict, repository: str
+    request: Request,
+    server: api.ServerDependency,
+    digest: str,
+    stored: Verdict,
+    repository: str,
+    *,
+    is_replay_requested: bool = False,
 ) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
     chosen = FindingFilter.of_query(request.query_params)
@@ -193,6 +216,8 @@ def _content(
         "scan": server.store.images.scan(stored.image),
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
+        "most_upgrades": MAX_UPGRADES,
+        "replay": _replay(request, server, digest, stored, is_replay_requested),
     }
 
 

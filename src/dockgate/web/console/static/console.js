@@ -17,7 +17,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest(".copy");
   if (!button) return;
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    await navigator.clipboard.writeText(button.dataset.copy ?? button.previousElementSibling.textContent);
     const before = button.getAttribute("aria-label");
     button.setAttribute("aria-label", "Copied");
     button.classList.add("good");
@@ -43,12 +43,19 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "?") { location.assign("/settings#keys"); return; }
   if (isGoing && PLACES[event.key]) location.assign(PLACES[event.key]);
   isGoing = event.key === "g";
-  if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);
+  if (event.key === "j" || event.key === "k") {
+    move([...document.querySelectorAll("main tbody tr, main .queue li")].map((row) => row.querySelector("a")), event.key === "j" ? 1 : -1);
+  }
+  if (event.key === "[" || event.key === "]") {
+    const isNext = event.key === "]";
+    const beside = document.querySelector(`main a[rel="${isNext ? "next" : "prev"}"]`);
+    if (beside) beside.click(); else move([...document.querySelectorAll("main .log-link")], isNext ? 1 : -1);
+  }
 });
 
-// The first link of each row takes the focus.
-function move(step) {
-  const links = [...document.querySelectorAll("main tbody tr, main .queue li")].map((row) => row.querySelector("a")).filter(Boolean);
+// The next or previous link takes the focus: of rows the first one of each.
+function move(all, step) {
+  const links = all.filter(Boolean);
   const at = links.indexOf(document.activeElement);
   (links[at + step] ?? links[step > 0 ? 0 : links.length - 1])?.focus();
 }

@@ -1,0 +1,47 @@
+"""Verdicts that were shown a moment ago. A verdict never changes: its digest names its bytes."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from dockgate.gate.model import Verdict
+from dockgate.services.gate import Replay
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The last `limit` values by digest. Any thread may call."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, digest: str) -> T | None:
+        """The value, None if it is not among the last ones."""
+        with self._lock:
+            if digest not in self._values:
+                return None
+            self._values.move_to_end(digest)
+            return self._values[digest]
+
+    def read(self, digest: str, make: Callable[[], T]) -> T:
+        """The value, made if it is not among the last ones."""
+        value = self.get(digest)
+        if value is None:
+            value = make()
+            with self._lock:
+                self._values[digest] = value
+                while len(self._values) > self._limit:
+                    self._values.popitem(last=False)
+        return value
+
+
+class RecentVerdicts:
+    """A few whole verdicts, as one with 5,000 findings takes a second to read, and the results of many replays."""
+
+    def __init__(self) -> None:
+        self.verdicts = Recent[Verdict](8)
+        self.replays = Recent[Replay](1000)

@@ -1,0 +1,71 @@
+"""The page of a verdict with many findings: what takes long is done on demand, and only for a person."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.browser import Browser
+from tests.scenarios.console_site import Site
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.web.console.pages.verdicts import MAX_UPGRADES, PAGE_SIZE, REPLAYED_FINDINGS
+
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+EACH = 20
+COUNT = 2 * EACH * len(SEVERITIES)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("many"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture(scope="module")
+def verdict(site: Site) -> str:
+    assert max(PAGE_SIZE, REPLAYED_FINDINGS) < COUNT
+    counts = dict.fromkeys(SEVERITIES, EACH)
+    image = site.server.image("many", PlannedFindings(counts, counts))
+    execution = site.server.approval(image)
+    site.server.scanned(image)
+    assert site.server.answer(execution) == "Rejected"
+    digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
+    return digest
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        yield browser
+
+
+def test_the_first_upgrades_are_listed_and_the_command_has_all(site: Site, browser: Browser, verdict: str) -> None:
+    upgrades = site.server.get(f"/verdicts/{verdict}")["platform_verdicts"][0]["remediation"]["upgrades"]
+    assert len(upgrades) > MAX_UPGRADES
+    page = browser.get(f"/verdicts/{verdict}").text
+    listed = page.partition("To pass")[2].partition('class="command')[0]
+    assert listed.count("<li>") == MAX_UPGRADES
+    assert f"and {len(upgrades) - MAX_UPGRADES} more upgrades: all are in the command" in listed
+    command = re.search(r"<pre[^>]*>([^<]*apt-get[^<]*)</pre>", page)
+    assert command
+    assert [upgrade["name"] for upgrade in upgrades if upgrade["name"] not in command[1]] == []
+    assert page.count(command[1]) == 1
+
+
+def test_findings_are_on_several_pages(browser: Browser, verdict: str) -> None:
+    pages = [browser.get(f"/verdicts/{verdict}?page={page}").text for page in range(3)]
+    counts = [page.count('<tr><td><span class="severity') for page in pages]
+    assert counts == [PAGE_SIZE, COUNT - PAGE_SIZE, 0]
+
+
+def test_a_verdict_with_many_findings_is_judged_again_on_demand(site: Site, browser: Browser, verdict: str) -> None:
+    link = site.server.post(f"/verdicts/{verdict}/link", {})["url"].removeprefix(site.server.url)
+    assert "not made now" in browser.get(f"{link}&replay=yes").text
+    page = browser.get(f"/verdicts/{verdict}").text
+    assert "the same bytes again" not in page
+    assert f'href="/verdicts/{verdict}?replay=yes"' in page
+    assert "the same bytes again" in browser.get(f"/verdicts/{verdict}?replay=yes").text
+    assert "the same bytes again" in browser.get(f"/verdicts/{verdict}").text  # the result is known now
