@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from tests.scenarios.browser import Browser, Forms
@@ -13,8 +14,10 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.client import Client
+from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console.pages.events import MAX_READ
 from dockgate.web.paging import PAGE
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
@@ -67,6 +70,25 @@ def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser
     assert 'href="/executions/api-1"' in failed
     assert "None." in browser.get("/pipelines/api?state=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
+
+
+def test_events_that_match_further_back_are_reached_by_links(site: Site, browser: Browser) -> None:
+    site.server.store.event_log.record([_event("rare", 0), *(_event("shop", number) for number in range(MAX_READ))])
+    path = "/events?" + urlencode({"pattern": '{"detail": {"service": ["rare"]}}'})
+    first = browser.get(path).text
+    assert "service rare" not in first.partition("<table")[2]
+    assert "There are older ones." in first
+    older = browser.get(_next(first, "Older")).text
+    assert older.count('data-label="Number"') == 1
+    assert _next(older, "Older") == ""
+    assert _next(older, "Newest").startswith("/events?pattern=")
+    nothing = browser.get(_next(first, "Older").replace("rare", "none")).text
+    assert "No older event matches." in nothing
+
+
+def _event(service: str, number: int) -> NewEvent:
+    at = "2026-11-28T12:00:00.000Z"
+    return NewEvent(f"{service}/{number}", "dockgate", "service.at_risk", "service", at, {"service": service})
 
 
 def test_the_audit_log_is_paged_in_both_directions(site: Site, browser: Browser) -> None:

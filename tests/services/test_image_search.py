@@ -234,6 +234,18 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
             assert seen == expected, (which, sort, limit)
 
 
+def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(fleet: Fleet) -> None:
+    for name in ("base", "own", "both", "clean"):
+        judge(fleet, name, Status.REJECTED, 1)
+    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", day(1))
+    for number in range(2):
+        fleet.store.images.add_push(PushedImage(f"late/{number}", "1", digest("clean"), day(18)))
+    page = search(fleet).page(ImageQuery(statuses=["Rejected"], limit=2))
+    assert [image.repository for image in page.images] == ["other/clean", "other/both"]
+    following = search(fleet).page(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
+    assert [image.repository for image in following.images] == ["team/own", "team/base"]
+
+
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:
     page = search(fleet).page(ImageQuery(limit=2))
     push(fleet, "late", "team/late", package("six", "1"))

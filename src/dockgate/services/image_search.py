@@ -63,7 +63,10 @@ class ImageSummary:
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """A page of images. `next` is the cursor of the following one, null for the last."""
+    """A page of images. `next` is the cursor of the following one, null for the last.
+
+    A page by `status` may be short: images are left out that have another verdict in their repository than elsewhere.
+    """
 
     images: list[ImageSummary]
     next: str | None
@@ -125,6 +128,9 @@ class ImageSearch:
                 moved=query.include_moved,
             )
             images, position = self._read(which, query.sort, after, query.limit, running, {})
+            if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
+                more, position = self._read(which, query.sort, position, missing, running, {})
+                images += more
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
     def places(

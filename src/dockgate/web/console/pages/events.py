@@ -44,9 +44,9 @@ def events(
 ) -> Response:
     """List the newest events, or those before a number, that match a pattern."""
     shown: Sequence[StoredEvent] = ()
-    error = None
+    error, following = None, 0
     try:
-        shown = _matching(server, who, pattern, before)
+        shown, following = _matching(server, who, pattern, before)
     except DefinitionError as problem:
         error = problem
     return render(
@@ -61,6 +61,7 @@ def events(
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown},
         pattern=pattern,
         before=before,
+        following=following,
         error=error,
     )
 
@@ -80,21 +81,30 @@ def _vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _matching(server: WebServices, who: Caller, pattern: str, before: int) -> Sequence[StoredEvent]:
-    """The newest matching events before a number (0: all), newest first, of those that `who` may see."""
+def _matching(server: WebServices, who: Caller, pattern: str, before: int) -> tuple[Sequence[StoredEvent], int]:
+    """The newest matching events before a number (0: all), newest first, of those that `who` may see.
+
+    And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
+    """
     try:
         compiled = compile_pattern(json.loads(pattern)) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
     end = before - 1 if before else server.store.event_log.newest()
     reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
-    read = server.store.event_log.read(max(0, end - reach), reach)
+    begin = max(0, end - reach)
+    read = server.store.event_log.read(begin, reach)
     visible = (
         event
         for event in reversed(read)
         if event.seq <= end and who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
     )
-    return [event for event in visible if compiled is None or compiled.matches(event.body)][:PAGE_SIZE]
+    matching = [event for event in visible if compiled is None or compiled.matches(event.body)]
+    shown = matching[:PAGE_SIZE]
+    if len(matching) > PAGE_SIZE:
+        return shown, shown[-1].seq
+    has_older = begin > 0 and bool(read) and read[0].seq == begin + 1  # others are deleted
+    return shown, begin + 1 if has_older else 0
 
 
 @router.get("/events/rules")

@@ -90,6 +90,7 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
         links=links,
         severities=list(Severity)[:4],
         epss_steps=EPSS_STEPS,
+        page_size=PAGE_SIZE,
     )
 
 
