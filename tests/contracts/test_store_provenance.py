@@ -15,7 +15,8 @@ from dockgate.store import Store
 from dockgate.store.records import BuiltStatement, StoredStatements
 
 OTHER_IMAGE = "sha256:" + "b" * 64
-BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
+REPOSITORY = "components/web"
+BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, REPOSITORY, "{}", NOW)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -27,36 +28,46 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def test_only_the_first_statement_of_a_build_is_stored(store: Store) -> None:
     for envelope in ("{}", "[]"):
         store.provenance.add(replace(BUILT, envelope=envelope))
-    assert store.provenance.statements(IMAGE) == StoredStatements(("{}",))
-    assert store.provenance.statements(OTHER_IMAGE) == StoredStatements()
+    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("{}",))
+    assert store.provenance.statements(OTHER_IMAGE, REPOSITORY) == StoredStatements()
 
 
 def test_several_builds_may_produce_one_digest(store: Store) -> None:
     store.provenance.add(BUILT)
     store.provenance.add(replace(BUILT, build="web-2/Build/Build/1", envelope="[]", built_at=LATER))
-    assert store.provenance.statements(IMAGE).envelopes == ("{}", "[]")
+    assert store.provenance.statements(IMAGE, REPOSITORY).envelopes == ("{}", "[]")
 
 
 def test_fetched_statements_replace_those_fetched_before(store: Store) -> None:
     for envelopes in (("one", "two"), ("two", "three")):
         for _ in range(2):
-            store.provenance.replace_fetched(IMAGE, envelopes, NOW)
-        assert store.provenance.statements(IMAGE) == StoredStatements(envelopes, NOW)
+            store.provenance.replace_fetched(IMAGE, REPOSITORY, envelopes, NOW)
+        assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(envelopes, NOW)
     store.provenance.add(replace(BUILT, envelope="two"))
-    assert store.provenance.statements(IMAGE).envelopes == ("two", "three")
-    store.provenance.replace_fetched(IMAGE, (), LATER)
-    assert store.provenance.statements(IMAGE) == StoredStatements(("two",), LATER)
+    assert store.provenance.statements(IMAGE, REPOSITORY).envelopes == ("two", "three")
+    store.provenance.replace_fetched(IMAGE, REPOSITORY, (), LATER)
+    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("two",), LATER)
+
+
+def test_what_is_fetched_from_one_repository_changes_nothing_of_another(store: Store) -> None:
+    store.provenance.add(BUILT)
+    store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), NOW)
+    assert store.provenance.statements(IMAGE, "copies/web") == StoredStatements(("{}",))
+    store.provenance.replace_fetched(IMAGE, "copies/web", ("two",), LATER)
+    store.provenance.record_fetch_error(IMAGE, "copies/web", "no registry", LATER)
+    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("{}", "one"), NOW)
+    assert store.provenance.statements(IMAGE, "copies/web") == StoredStatements(("{}", "two"), LATER, "no registry")
 
 
 def test_a_fetch_error_is_stored_and_earlier_statements_are_kept(store: Store) -> None:
-    store.provenance.replace_fetched(IMAGE, ("one",), NOW)
+    store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), NOW)
     for _ in range(2):
-        store.provenance.record_fetch_error(IMAGE, "no registry", LATER)
-        store.provenance.record_fetch_error(OTHER_IMAGE, "no registry", LATER)
-    assert store.provenance.statements(IMAGE) == StoredStatements(("one",), LATER, "no registry")
-    assert store.provenance.statements(OTHER_IMAGE) == StoredStatements((), LATER, "no registry")
-    store.provenance.replace_fetched(IMAGE, ("one",), LATER)
-    assert store.provenance.statements(IMAGE).fetch_error is None
+        store.provenance.record_fetch_error(IMAGE, REPOSITORY, "no registry", LATER)
+        store.provenance.record_fetch_error(OTHER_IMAGE, REPOSITORY, "no registry", LATER)
+    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("one",), LATER, "no registry")
+    assert store.provenance.statements(OTHER_IMAGE, REPOSITORY) == StoredStatements((), LATER, "no registry")
+    store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), LATER)
+    assert store.provenance.statements(IMAGE, REPOSITORY).fetch_error is None
 
 
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:

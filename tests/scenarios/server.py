@@ -180,10 +180,13 @@ class ServerSystem:
         drop_database(self.folder)
 
     def _attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """What lies beside an image; UnavailableError while `registry_down` is set."""
+        """What lies beside an image, in every repository unless there is more under `REPOSITORY@DIGEST`.
+
+        UnavailableError while `registry_down` is set.
+        """
         if self.registry_down:
             raise UnavailableError("The registry does not answer.")
-        return self.attached.get(digest, [])
+        return self.attached.get(f"{repository}@{digest}", self.attached.get(digest, []))
 
     # --- defects.System ------------------------------------------------------------------------------------------
 

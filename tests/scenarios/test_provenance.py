@@ -20,6 +20,8 @@ from dockgate.gate import rules
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
+from dockgate.services.cases import DeploymentContext
+from dockgate.shared.errors import DeployError
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.new_key())
@@ -142,6 +144,20 @@ def test_a_statement_attached_after_the_scan_counts_for_the_next_request(server:
     server.attached[image] = [by_ci(image)]
     created = ask(server, "late", execution="2", policy="theirs")
     assert answer(server, created, 20)["state"] == "Approved"
+
+
+def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server: ServerSystem) -> None:
+    """Every developer can copy an image, and ask for its approval where nothing lies beside it."""
+    image = digest_of(server, "copied-bare")
+    server.attached[f"elsewhere.example/copy@{image}"] = []
+    _, approval = judged(server, "copied-bare", "theirs", by_ci(image))
+    assert approval["state"] == "Approved", approval
+    copy = ask(server, "copied-bare", "2", image="elsewhere.example/copy:copied-bare", policy="theirs")
+    assert answer(server, copy, 20)["state"] == "Rejected"
+    context = DeploymentContext("elsewhere.example/app")
+    server.use_cases.verdicts.require_approval(image, "deploy/1", context)
+    with pytest.raises(DeployError, match="no provenance"):
+        server.use_cases.verdicts.require_approval(image, "deploy/2", DeploymentContext("elsewhere.example/copy"))
 
 
 def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerSystem) -> None:

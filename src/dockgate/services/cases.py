@@ -163,7 +163,7 @@ class Cases:
             inventories = tuple(self.store.images.inventories(image))
             reported = tuple(self.store.reports.external_reports(image, context.repository))
             every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
-            provenance = self.provenance.collect_facts(image, policy)
+            provenance = self.provenance.collect_facts(image, context.repository, policy)
             case = VerdictCase(
                 image, policy, now, self.engine_version, external_reports=reported, provenance=provenance
             )

@@ -87,7 +87,9 @@ class FleetJudging:
         here = datetime.fromisoformat(now).timestamp()
         for image in contents.images:
             try:
-                provenance = self.provenance.collect_facts(image.digest, policy) if has_provenance else None
+                provenance = (
+                    self.provenance.collect_facts(image.digest, image.repository, policy) if has_provenance else None
+                )
                 item = FleetImage(
                     image.digest,
                     _platforms(image, contents, judge),

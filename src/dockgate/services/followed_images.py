@@ -86,7 +86,7 @@ class ApprovedImages:
         """A digest that changes whenever the verdict or the watch could change; every hour too."""
         usable = self.selection.read(followed.policy)
         exceptions = self.exceptions.state(followed.repository, now)
-        provenance = self.provenance.fingerprint(followed.image)
+        provenance = self.provenance.fingerprint(followed.image, followed.repository)
         watch = self.selection.watch_of(followed.repository)
         policy = usable.unusable or usable.policy.digest
         return digest_of(canonical.encode([database, policy, exceptions, provenance, watch, now[:13]]))

@@ -59,7 +59,7 @@ class PlaceVerdicts:
 
         def state(place: Place) -> str:
             policy, exceptions, has_provenance = inputs(place[0])
-            provenance = self.provenance.fingerprint(place[1]) if has_provenance else ""
+            provenance = self.provenance.fingerprint(place[1], place[0]) if has_provenance else ""
             return digest_of(canonical.encode([database, policy, exceptions, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:

@@ -75,7 +75,7 @@ class Provenance:
 
     def fetch_once(self, repository: str, image: str, policy_name: str) -> None:
         """Fetch the statements of an image that were never fetched: the rule may be newer than the last approval."""
-        if not self.store.provenance.statements(image).fetched_at:
+        if not self.store.provenance.statements(image, repository).fetched_at:
             self.fetch(repository, image, policy_name)
 
     def fetch(self, repository: str, image: str, policy_name: str) -> None:
@@ -92,26 +92,29 @@ class Provenance:
         try:
             fetched = envelopes(self.attached(repository, image))
         except DockgateError as error:
-            self.store.provenance.record_fetch_error(image, str(error), self.clock.now())
+            self.store.provenance.record_fetch_error(image, repository, str(error), self.clock.now())
             return
         accepted, size = [], 0
         for envelope in fetched[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
                 accepted.append(envelope)
-        self.store.provenance.replace_fetched(image, accepted, self.clock.now())
+        self.store.provenance.replace_fetched(image, repository, accepted, self.clock.now())
 
-    def collect_facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
-        """The provenance of the image; None if the policy does not require it, or nothing was fetched."""
+    def collect_facts(self, image: str, repository: str, policy: Policy) -> provenance.ProvenanceFacts | None:
+        """The provenance of the image in a repository.
+
+        None if the policy does not require it, or nothing was fetched.
+        """
         keys = provenance_keys(policy)
-        stored = self.store.provenance.statements(image) if keys else None
+        stored = self.store.provenance.statements(image, repository) if keys else None
         if stored is None or not (stored.envelopes or stored.fetched_at):
             return None
         return provenance.collect(image, stored.envelopes, keys, verify, stored.fetch_error)
 
-    def fingerprint(self, image: str) -> str:
+    def fingerprint(self, image: str, repository: str) -> str:
         """A text that changes whenever `collect_facts` may return something else under the same policy."""
-        return digest_of(canonical.encode(self.store.provenance.statements(image)))
+        return digest_of(canonical.encode(self.store.provenance.statements(image, repository)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:

@@ -46,29 +46,29 @@ class ProvenanceStatements:
             row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()
         return BuiltStatement(**row)
 
-    def replace_fetched(self, image: str, envelopes: Sequence[str], now: str) -> None:
-        """Store the statements that are attached to the image now, instead of those fetched before."""
+    def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
+        """Store the statements that are attached to the image in a repository now, instead of those fetched before."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
-        self._look(image, {"fetched_at": now, "fetch_error": None, "envelopes": body})
+        self._look(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
 
-    def record_fetch_error(self, image: str, reason: str, now: str) -> None:
+    def record_fetch_error(self, image: str, repository: str, reason: str, now: str) -> None:
         """Record why the attached statements could not be fetched. Those fetched before are kept."""
-        self._look(image, {"fetched_at": now, "fetch_error": reason})
+        self._look(image, repository, {"fetched_at": now, "fetch_error": reason})
 
-    def _look(self, image: str, values: dict[str, object]) -> None:
+    def _look(self, image: str, repository: str, values: dict[str, object]) -> None:
         def write(connection: Connection) -> None:
-            row = {"image": image, "envelopes": zlib.compress(b"[]"), **values}
+            row = {"image": image, "repository": repository, "envelopes": zlib.compress(b"[]"), **values}
             if not insert_if_new(connection, fetched_statements, row):
-                connection.execute(
-                    update(fetched_statements).where(fetched_statements.c.image == image).values(**values)
-                )
+                is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+                connection.execute(update(fetched_statements).where(*is_row).values(**values))
 
         self._database.group_commit(write)
 
-    def statements(self, image: str) -> StoredStatements:
-        """All stored statements of an image."""
+    def statements(self, image: str, repository: str) -> StoredStatements:
+        """All stored statements of an image: of its builds, and those attached to it in a repository."""
         built = select(built_statements.c.envelope).where(built_statements.c.image == image)
-        fetched = select(fetched_statements).where(fetched_statements.c.image == image)
+        is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+        fetched = select(fetched_statements).where(*is_row)
         with self._database.read() as connection:
             own = connection.scalars(built.order_by(built_statements.c.built_at, built_statements.c.build)).all()
             row = connection.execute(fetched).mappings().first()

@@ -200,11 +200,13 @@ built_statements = Table(
 Index(None, built_statements.c.image)
 
 # Provenance statements fetched from registries: a compressed JSON list of DSSE envelopes. Signatures are verified when
-# a verdict is made, because the policy names the keys.
+# a verdict is made, because the policy names the keys. Who copies an image elsewhere changes nothing of another
+# repository.
 fetched_statements = Table(
     "fetched_statements",
     metadata,
     text("image", primary_key=True),
+    text("repository", primary_key=True),
     text("fetched_at"),
     Column("fetch_error", SafeText, nullable=True),
     Column("envelopes", LargeBinary, nullable=False),
