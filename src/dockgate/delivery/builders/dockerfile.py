@@ -247,16 +247,15 @@ def _sources(rest: str) -> Iterator[str]:
     for flag in _flags(rest)[0]:
         option, _, value = flag.partition("=")
         # podman fills in variables before it looks: `--$A=` and `--mount=$A` may be anything.
-        if not _OPTION.fullmatch(option) or (option == "--mount" and "$" in value):
-            raise BuildError(
-                f"a flag of the Dockerfile is made of variables: {flag[:80]!r}",
-                "Write the names of flags and the values of --mount out.",
-            )
+        if not _OPTION.fullmatch(option):
+            raise _variable_error(flag)
         if option == "--from":
             yield value
         elif option == "--mount":
             for part in value.split(","):
                 key, _, image = part.partition("=")
+                if "$" in key:
+                    raise _variable_error(flag)
                 if key.strip().lower() == "from":
                     yield image
 
@@ -288,6 +287,13 @@ def _flags(rest: str) -> tuple[list[str], str]:
         flags.append(flag)
         flag = ""
     return flags, rest[start:]
+
+
+def _variable_error(flag: str) -> BuildError:
+    return BuildError(
+        f"a flag of the Dockerfile is made of variables: {flag[:80]!r}",
+        "Write the names of flags, and those in --mount, out.",
+    )
 
 
 def _flag_error(rest: str) -> BuildError:
