@@ -244,6 +244,17 @@ def change_the_network() -> str:
 
 
 @attack
+def make_a_user_namespace_with_all_capabilities() -> str:
+    """It opens most of the kernel's attack surface: nf_tables, traffic control, file systems."""
+    child = os.fork()
+    if not child:
+        os._exit(0 if LIBC.unshare(0x10000000) == 0 else 1)  # CLONE_NEWUSER
+    if os.waitpid(child, 0)[1]:
+        raise NothingError
+    return "CLONE_NEWUSER"
+
+
+@attack
 def listen_to_the_network() -> str:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW):
         return "AF_PACKET"
