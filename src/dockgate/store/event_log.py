@@ -3,7 +3,8 @@
 A reader continues after the last `seq` that it has seen, and must never miss an event. On Postgres, transactions
 commit in another order than they insert, so a number that is given at the insert would appear late. So events are
 inserted without a number. Readers give it to the events that are committed, one reader at a time: every number that a
-reader can see is lower than those that come later. A transaction that appends never waits.
+reader can see is lower than those that come later. A transaction that appends never waits. On SQLite, which has one
+writer at a time, an event gets its number at the insert.
 
 Events of one subject keep the order of their transactions if these exclude each other, by the row that they change.
 """
@@ -11,6 +12,7 @@ Events of one subject keep the order of their transactions if these exclude each
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import sqlite
 
 from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
@@ -31,6 +33,11 @@ RECENT = 5000
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
 _NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
+_INSERT_NUMBERED = (
+    sqlite.insert(event_log)
+    .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
+    .on_conflict_do_nothing()
+)
 # The last event that rules have matched, the events that are to become one message, and those of unsent messages.
 _MATCHED = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
 _GROUPED = select(grouped_events.c.position)
@@ -148,9 +155,10 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
         }
         for event in events
     ]
-    insert_in_order(connection, event_log, rows)
-    if not is_postgres(connection):
-        _number(connection)
+    if is_postgres(connection):
+        insert_in_order(connection, event_log, rows)
+    else:
+        connection.execute(_INSERT_NUMBERED, rows)
 
 
 def _number(connection: Connection) -> None:

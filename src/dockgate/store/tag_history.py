@@ -1,9 +1,8 @@
 """Where images were, and are: the periods in which a digest was under a tag."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, Select, Update, select, update
+from sqlalchemy import Connection, Executable, bindparam, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet_records import TagPeriod
@@ -14,6 +13,19 @@ from dockgate.store.schema_fleet import fleet_images, fleet_tags
 from dockgate.store.statements import insert_if_new, lock_rows
 
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
+# The present period of a tag.
+_PRESENT = _PERIOD.where(
+    fleet_tags.c.repository == bindparam("repository"),
+    fleet_tags.c.tag == bindparam("tag"),
+    fleet_tags.c.until.is_(None),
+)
+# The present period of an image that was pushed by its digest alone.
+_PRESENT_BY_DIGEST = _PRESENT.where(fleet_tags.c.digest == bindparam("digest"))
+_CHANGE = update(fleet_tags).where(
+    *(fleet_tags.c[name] == bindparam(f"of_{name}") for name in ("repository", "tag", "digest", "since"))
+)
+_PUSHED_AGAIN = _CHANGE.values(pushed_at=bindparam("at"))
+_END = _CHANGE.values(until=bindparam("at"))
 
 
 class TagHistory:
@@ -50,8 +62,8 @@ class TagHistory:
     def at(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
         with self._database.read() as connection:
-            row = connection.execute(_open(repository, tag)).first()
-            return None if row is None else TagPeriod(*row).digest
+            present = _present(connection, repository, tag)
+            return None if present is None else present.digest
 
     def add_place(self, digest: str, repository: str, since: str) -> None:
         """Record that an image is in a repository, where no push of it is known: it was only scanned.
@@ -90,17 +102,16 @@ def record_push(connection: Connection, image: PushedImage) -> None:
 
     A push that is older than the tag's present period ended when that one began.
     """
-    row = connection.execute(_open(image.repository, image.tag, image.digest)).first()
-    present = None if row is None else TagPeriod(*row)
+    present = _present(connection, image.repository, image.tag, image.digest)
     until = None
     if present is not None and present.digest == image.digest:
         if present.pushed_at < image.pushed_at:
-            connection.execute(_change(present).values(pushed_at=image.pushed_at))
+            _change(connection, present, _PUSHED_AGAIN, image.pushed_at)
         return
     if present is not None and image.pushed_at < present.since:
         until = present.since
     elif present is not None:
-        connection.execute(_change(present).values(until=image.pushed_at))
+        _change(connection, present, _END, image.pushed_at)
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())
     _bring_back(connection, image.digest, image.pushed_at)
@@ -115,13 +126,13 @@ def _bring_back(connection: Connection, digest: str, since: str) -> bool:
     return True
 
 
-def _open(repository: str, tag: str, digest: str | None = None) -> Select[Any]:
-    """The present period of a tag, or of an image that was pushed by its digest alone."""
-    query = _PERIOD.where(fleet_tags.c.repository == repository, fleet_tags.c.tag == tag, fleet_tags.c.until.is_(None))
-    return query if tag else query.where(fleet_tags.c.digest == digest)
+def _present(connection: Connection, repository: str, tag: str, digest: str = "") -> TagPeriod | None:
+    """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
+    query = _PRESENT if tag else _PRESENT_BY_DIGEST
+    row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()
+    return None if row is None else TagPeriod(*row)
 
 
-def _change(period: TagPeriod) -> Update:
-    return update(fleet_tags).where(
-        *(fleet_tags.c[name] == getattr(period, name) for name in ("repository", "tag", "digest", "since"))
-    )
+def _change(connection: Connection, period: TagPeriod, change: Executable, at: str) -> None:
+    key = {f"of_{name}": getattr(period, name) for name in ("repository", "tag", "digest", "since")}
+    connection.execute(change, {**key, "at": at})
