@@ -1,14 +1,26 @@
-"""Registries that are slow hold up no images of others."""
+"""The order of scans: slow registries hold up no images of others, and approvals come first."""
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
 
-from dockgate.services.scans import ScanQueue
+from dockgate.services.approval_decisions import WaitingApprovals
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, unobserved
+from dockgate.services.scans import ScanQueue, ScanRunner, ScanScheduler
+from dockgate.store import open_store
+from dockgate.store.images import Images
+from dockgate.store.locks import Locks
 from dockgate.store.records import Scan, ScanState
 
 SECONDS = 20
+NOW = "2026-11-29T00:00:00Z"
+REPOSITORY = "shop/web"
+FIRST, SECOND = f"sha256:{1:064x}", f"sha256:{2:064x}"
 SLOW = "slow.example:5000/team/app"
 
 
@@ -80,3 +92,71 @@ def test_nothing_is_started_after_the_end() -> None:
         readers.add(SLOW)
         readers.add("shop/web")
         assert not readers.begun
+
+
+class Approvals:
+    """Stands in for the waiting approvals: the answer for `SECOND` takes until `may_end`."""
+
+    def __init__(self) -> None:
+        self.second_has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def settle(self, image: str) -> list[str]:
+        if image == SECOND:
+            self.second_has_begun.set()
+            self.may_end.wait(SECONDS)
+        else:
+            self.second_has_begun.wait(SECONDS)
+        return []
+
+
+class Runner:
+    """Stands in for reading an image."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def run(self, scan: Scan) -> None:
+        self.images.finish_scan(scan.image, scan.number, (), "", NOW)
+
+
+class EndedScans:
+    """Locks that say when the scan of an image has ended altogether."""
+
+    def __init__(self) -> None:
+        self.ended = {FIRST: threading.Event(), SECOND: threading.Event()}
+
+    @contextmanager
+    def try_hold(self, name: str) -> Iterator[bool]:
+        yield True
+        self.ended[name.removeprefix("scan ")].set()
+
+
+def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_indexed(tmp_path: Path) -> None:
+    approvals, locks = Approvals(), EndedScans()
+    judged, indexed = list[str](), list[str]()
+    nothing = cast(Any, None)
+    with closing(open_store(tmp_path)) as store:
+        scans = ScanScheduler(
+            store.images,
+            cast(ScanRunner, Runner(store.images)),
+            cast(WaitingApprovals, approvals),
+            judged.append,
+            ServerClock(lambda: datetime.now(UTC)),
+            Effects(unobserved),
+            nothing,
+            str,
+            parallel=2,
+            pending_seconds=1,
+            locks=cast(Locks, locks),
+            announce=None,
+            index=indexed.append,
+        )
+        scans.request(REPOSITORY, FIRST)
+        scans.request(REPOSITORY, SECOND)
+        assert locks.ended[FIRST].wait(SECONDS)
+        assert (judged, indexed) == ([], [])  # left to the reconciler
+        approvals.may_end.set()
+        assert locks.ended[SECOND].wait(SECONDS)
+        scans.close()
+    assert (judged, indexed) == ([SECOND], [SECOND])

@@ -1,6 +1,7 @@
 """Follow what was approved: tell outside pipelines when a verdict changes, and renew attestations while it stays."""
 
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
@@ -44,10 +45,14 @@ class ApprovedImages:
         """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
         by_key = {_key(followed): followed for followed in self.store.followed_images.list()}
+        inputs_of = cache(partial(self._inputs_digest, database, now=now))
 
         def state(key: _Key) -> str:
             followed = by_key[key]
-            return "" if self._is_renewal_due(followed, now) else self._inputs_digest(database, followed, now)
+            if self._is_renewal_due(followed, now):
+                return ""
+            image, repository, policy = key
+            return f"{inputs_of(policy, repository)} {self.provenance.fingerprint(image, repository)}"
 
         def evaluate(key: _Key) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
@@ -82,14 +87,12 @@ class ApprovedImages:
         half = self.attestation_days / 2
         return since is None or (followed.changes > 0) or format_time(since) <= self.clock.ago(half)
 
-    def _inputs_digest(self, database: str, followed: FollowedImage, now: str) -> str:
-        """A digest that changes whenever the verdict or the watch could change; every hour too."""
-        usable = self.selection.read(followed.policy)
-        exceptions = self.exceptions.state(followed.repository, now)
-        provenance = self.provenance.fingerprint(followed.image, followed.repository)
-        watch = self.selection.watch_of(followed.repository)
-        policy = usable.unusable or usable.policy.digest
-        return digest_of(canonical.encode([database, policy, exceptions, provenance, watch, now[:13]]))
+    def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
+        """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
+        usable = self.selection.read(policy)
+        exceptions, watch = self.exceptions.state(repository, now), self.selection.watch_of(repository)
+        policy_digest = usable.unusable or usable.policy.digest
+        return digest_of(canonical.encode([database, policy_digest, exceptions, watch, now[:13]]))
 
 
 def _key(followed: FollowedImage) -> _Key:

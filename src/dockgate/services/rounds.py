@@ -1,8 +1,8 @@
-"""Work on many items in turn, a few in each round, when something that they depend on has changed."""
+"""Work of the reconciler in rounds: on what was left behind, and on many items in turn, a few in each round."""
 
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from dockgate.shared.errors import DockgateError
@@ -11,6 +11,8 @@ from dockgate.shared.errors import DockgateError
 ROUND_LIMIT = 100
 
 Item = TypeVar("Item", bound=tuple[Any, ...])
+
+Key = TypeVar("Key", bound=Hashable)
 
 _log = logging.getLogger(__name__)
 
@@ -51,3 +53,18 @@ class Rounds(Generic[Item]):
             except Exception as error:
                 _log.error("%s of %s failed", what, "@".join(map(str, item)), exc_info=error)
         self._done = done
+
+
+class LeftBehind(Generic[Key]):
+    """Tells what was left behind from what is being worked on: it was already due in the previous round.
+
+    In the first round of a process everything that is due was left behind, by a process before it.
+    """
+
+    def __init__(self) -> None:
+        self._due: set[Key] | None = None
+
+    def among(self, due: Sequence[Key]) -> Sequence[Key]:
+        """Those of this round's due items that were left behind, in the same order. Call it once in a round."""
+        previous, self._due = self._due, set(due)
+        return [item for item in due if previous is None or item in previous]

@@ -166,7 +166,8 @@ class ScanScheduler:
     Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
     long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
     from running one scan. Where only other processes run scans, `announce` tells them. `index` takes an image into the
-    fleet index once its approvals are answered; what fails is tried again later (`FleetIndex.catch_up`).
+    fleet index. Approvals come first: while those of other images are to be answered, judging a push and indexing are
+    left to the reconciler, which does one after the other, and again what has failed.
     """
 
     images: Images
@@ -190,6 +191,8 @@ class ScanScheduler:
         self._pending: dict[tuple[str, int], tuple[float, float]] = {}
         self._closing = threading.Event()
         self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
+        # Images that were read and whose approvals are not answered yet.
+        self._unanswered = 0
         self._queue = ScanQueue(self.parallel, self._scan)
 
     def request(self, repository: str, digest: str) -> Scan:
@@ -253,16 +256,30 @@ class ScanScheduler:
             is_image = not isinstance(error, NotAnImageError)
             self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
         self._pending.pop(name, None)
-        with self._evaluations:
-            executions = self.effects.run(EffectKind.ANSWER, self.waiting.settle, scan.image)
-        for execution in executions:
+        for execution in self._answer(scan.image):
             self.starter.proceed(execution)
-        with self._evaluations:
-            self.judge_push(scan.image)
+        if not self._unanswered:
+            self._follow_up(scan.image)
+
+    def _answer(self, image: str) -> Sequence[str]:
+        """Answer the approvals of an image. Return the executions that may continue."""
+        with self._lock:
+            self._unanswered += 1
         try:
-            self.effects.run(EffectKind.INDEX_IMAGE, self.index, scan.image)
+            with self._evaluations:
+                return self.effects.run(EffectKind.ANSWER, self.waiting.settle, image)
+        finally:
+            with self._lock:
+                self._unanswered -= 1
+
+    def _follow_up(self, image: str) -> None:
+        """Judge the pushes of an image, and index it."""
+        with self._evaluations:
+            self.judge_push(image)
+        try:
+            self.effects.run(EffectKind.INDEX_IMAGE, self.index, image)
         except DockgateError as error:
-            _log.warning("%s is not in the fleet index yet, and will be later: %s", scan.image, error)
+            _log.warning("%s is not in the fleet index yet, and will be later: %s", image, error)
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""

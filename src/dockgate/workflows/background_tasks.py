@@ -11,6 +11,7 @@ from dockgate.services.event_dispatch import CLOCK_DIFFERENCE, TOPIC_DAYS
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.isolation import for_each
 from dockgate.services.outbox import OutboxWorker
+from dockgate.services.rounds import LeftBehind
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -103,6 +104,7 @@ class Recovery:
         self._scans = scans
         self._waiting = waiting
         self._starter = starter
+        self._unanswered: LeftBehind[str] = LeftBehind()
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
@@ -124,7 +126,8 @@ class Recovery:
         )
 
     def _answer_approvals(self) -> None:
-        for_each(self._store.approvals.answerable_images(), self._waiting.answer)
+        """A scan that has just ended answers its approvals itself."""
+        for_each(self._unanswered.among(self._store.approvals.answerable_images()), self._waiting.answer)
 
     def _continue_executions(self) -> None:
         for_each(self._store.executions.runnable(), self._starter.proceed)
