@@ -9,7 +9,20 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
@@ -28,6 +41,56 @@ _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
 _IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
 _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys"))
+
+
+def _claimable() -> tuple[ColumnElement[bool], ...]:
+    """Of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
+    earlier = outbox.alias()
+    is_blocked = exists().where(
+        *(earlier.c.kind == outbox.c.kind, earlier.c.receiver == outbox.c.receiver),
+        *(earlier.c.subject == outbox.c.subject, earlier.c.position < outbox.c.position),
+        earlier.c.next_at.is_not(None),
+    )
+    is_paused = exists().where(
+        *(outbox_receivers.c.kind == outbox.c.kind, outbox_receivers.c.receiver == outbox.c.receiver),
+        outbox_receivers.c.paused_until > bindparam("now"),
+    )
+    is_due = outbox.c.next_at <= bindparam("now")
+    return outbox.c.kind == bindparam("kind"), is_due, outbox.c.claimed_by.is_(None), ~is_blocked, ~is_paused
+
+
+def _next_entries() -> Select[Any]:
+    """At most `limit` entries to claim, which are locked by this query.
+
+    Those that another transaction changes are left out.
+    """
+    claimable = _claimable()
+    rank = func.row_number().over(
+        partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
+    )
+    ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
+    claimed = (
+        select(outbox.c.receiver, func.count().label("count"))
+        .where(outbox.c.kind == bindparam("kind"), outbox.c.claimed_by.is_not(None))
+        .group_by(outbox.c.receiver)
+        .subquery()
+    )
+    is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
+    failures = outbox_receivers.c.kind == bindparam("kind"), outbox_receivers.c.receiver == outbox.c.receiver
+    is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
+    receiver_limit = case((is_probed, 1), else_=bindparam("receiver_limit", type_=Integer))
+    return (
+        _ENTRY.join(ranked, is_ranked)
+        .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
+        .where(*claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= receiver_limit)
+        .order_by(ranked.c.rank, outbox.c.next_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+_IS_CLAIMABLE = select(outbox.c.key).where(*_claimable()).limit(1)
+_NEXT = _next_entries()
 
 
 class Outbox:
@@ -75,14 +138,13 @@ class Outbox:
         At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
         of every receiver comes before any receiver's second, the longest due first.
         """
-        claimable = _claimable(kind, now)
+        which = {"kind": kind, "now": now, "receiver_limit": receiver_limit, "limit": limit}
         with self._database.read() as connection:
-            if connection.scalar(select(outbox.c.key).where(*claimable).limit(1)) is None:
+            if connection.scalar(_IS_CLAIMABLE, which) is None:
                 return []
         with self._database.write() as connection:
             lock_name(connection, outbox, kind)  # the claims of all owners are counted together
-            query = _next_entries(kind, now, receiver_limit).limit(limit)
-            entries = [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+            entries = [OutboxEntry(**row) for row in connection.execute(_NEXT, which).mappings()]
             identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
             connection.execute(update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner))
             return [replace(entry, claimed_by=owner) for entry in entries]
@@ -189,48 +251,6 @@ class Outbox:
         """Delete the entries of a kind that became due before that time, sent or not. Returns how many."""
         with self._database.write() as connection:
             return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.due_since < before)
-
-
-def _claimable(kind: OutboxKind, now: str) -> tuple[ColumnElement[bool], ...]:
-    """Due, first of its subject, and of a receiver that does not pause."""
-    earlier = outbox.alias()
-    is_blocked = exists().where(
-        *(earlier.c.kind == outbox.c.kind, earlier.c.receiver == outbox.c.receiver),
-        *(earlier.c.subject == outbox.c.subject, earlier.c.position < outbox.c.position),
-        earlier.c.next_at.is_not(None),
-    )
-    is_paused = exists().where(
-        *(outbox_receivers.c.kind == outbox.c.kind, outbox_receivers.c.receiver == outbox.c.receiver),
-        outbox_receivers.c.paused_until > now,
-    )
-    return outbox.c.kind == kind, outbox.c.next_at <= now, outbox.c.claimed_by.is_(None), ~is_blocked, ~is_paused
-
-
-def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any]:
-    """The entries to claim, which are locked by this query. Those that another transaction changes are left out."""
-    claimable = _claimable(kind, now)
-    rank = func.row_number().over(
-        partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
-    )
-    ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
-    claimed = (
-        select(outbox.c.receiver, func.count().label("count"))
-        .where(outbox.c.kind == kind, outbox.c.claimed_by.is_not(None))
-        .group_by(outbox.c.receiver)
-        .subquery()
-    )
-    is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
-    failures = outbox_receivers.c.kind == kind, outbox_receivers.c.receiver == outbox.c.receiver
-    is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
-    return (
-        _ENTRY.join(ranked, is_ranked)
-        .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
-        .where(
-            *claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= case((is_probed, 1), else_=receiver_limit)
-        )
-        .order_by(ranked.c.rank, outbox.c.next_at)
-        .with_for_update(of=outbox, skip_locked=True)
-    )
 
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
