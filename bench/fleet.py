@@ -25,6 +25,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from sqlalchemy import text
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster is that of the tests
 from tests import postgres
 
@@ -201,6 +203,9 @@ def push(fleet: Fleet) -> None:
         for number, image in enumerate(images):
             at = format_time(start + timedelta(minutes=number))
             record_push(connection, PushedImage(image.repository, f"v{number}", image.digest, at))
+    if not fleet.store.database.is_sqlite:
+        with fleet.store.database.autocommit() as connection:
+            connection.execute(text("ANALYZE"))  # as Postgres itself does within a minute
 
 
 def questions(fleet: Fleet) -> None:
@@ -237,8 +242,6 @@ def size(fleet: Fleet) -> int:
     """The bytes of the database."""
     if fleet.store.database.is_sqlite:
         return sum(path.stat().st_size for path in fleet.folder.glob("dockgate.db*"))
-    from sqlalchemy import text
-
     with fleet.store.database.read() as connection:
         return int(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
 

@@ -65,14 +65,15 @@ GROUP_LOCK_MILLISECONDS = 100
 RETRIES = 5
 
 # A server that is gone, or unreachable, is noticed within these times; a transaction that stands still ends, because a
-# process that is frozen in it would block the others.
+# process that is frozen in it would block the others. The planner is to expect the fleet's tables in memory, where an
+# index is worth its random reads, and not to compile queries that end within milliseconds.
 POSTGRES_SETTINGS = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c idle_in_transaction_session_timeout=20s",
+    "options": "-c idle_in_transaction_session_timeout=20s -c random_page_cost=1.1 -c jit=off",
 }
 
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.

@@ -5,10 +5,24 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, Text, bindparam, literal, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Integer,
+    Select,
+    Table,
+    Text,
+    TypeDecorator,
+    bindparam,
+    literal,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
@@ -26,32 +40,39 @@ def batches(ids: Sequence[K]) -> Iterator[Sequence[K]]:
         yield ids[start : start + BATCH]
 
 
-class _Items(FunctionElement[str]):
-    """The items of a JSON array of texts, as the rows of a subquery."""
+class _List(TypeDecorator[Sequence[Any]]):
+    """A list as one parameter: an array of these items on Postgres, the text of a JSON array on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: type[Integer | Text]) -> None:
+        self.item = item
+        super().__init__()
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return ARRAY(self.item) if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
+        items = list(value or ())
+        return items if dialect.name == "postgresql" else json.dumps(items)
+
+
+class _Items(FunctionElement[Any]):
+    """The items of a list, as the rows of a subquery."""
 
     inherit_cache = True
-    type = Text()
-
-
-class _Numbers(FunctionElement[int]):
-    """The items of a JSON array of whole numbers, as the rows of a subquery."""
-
-    inherit_cache = True
-    type = Integer()
 
 
 @compiles(_Items, "sqlite")
-@compiles(_Numbers, "sqlite")
-def _compile_for_sqlite(items: _Items | _Numbers, compiler: SQLCompiler, **options: Any) -> str:
+def _compile_for_sqlite(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
     return f"(SELECT value FROM json_each{compiler.process(items.clause_expr, **options)})"  # noqa: S608 - a parameter
 
 
 @compiles(_Items, "postgresql")
-@compiles(_Numbers, "postgresql")
-def _compile_for_postgres(items: _Items | _Numbers, compiler: SQLCompiler, **options: Any) -> str:
-    kind = "integer" if isinstance(items, _Numbers) else "text"
-    array = compiler.process(items.clause_expr, **options)
-    return f"(SELECT CAST(json_array_elements_text(CAST({array} AS json)) AS {kind}))"
+def _compile_for_postgres(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
+    """The planner of Postgres knows how many items an array has, but not how many are in a JSON text."""
+    return f"(SELECT unnest{compiler.process(items.clause_expr, **options)})"
 
 
 def in_order(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
@@ -71,22 +92,22 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
 
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
-    return column.bool_op("IN")(_Items(bindparam(parameter, type_=Text)))
+    return column.bool_op("IN")(_Items(bindparam(parameter, type_=_List(Text))))
 
 
 def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
     """Whether the column is one of the values, which are one parameter however many they are."""
-    return column.bool_op("IN")(_Numbers(literal(json.dumps(sorted(values)), Text)))
+    return column.bool_op("IN")(_Items(literal(sorted(values), _List(Integer))))
 
 
 def texts_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
     """Whether the column is one of the texts, which are one parameter however many they are."""
-    return column.bool_op("IN")(_Items(literal(text_list(sorted(values)), Text)))
+    return column.bool_op("IN")(_Items(literal(text_list(sorted(values)), _List(Text))))
 
 
-def text_list(values: Sequence[str]) -> str:
+def text_list(values: Sequence[str]) -> list[str]:
     """The value of a parameter of `one_of`."""
-    return json.dumps([str(value) for value in values])
+    return [str(value) for value in values]
 
 
 def select_as(kind: type, table: Table) -> Select[Any]:
