@@ -1,9 +1,9 @@
 """Locks by name, for work that one thread at a time may do, on all servers together."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -20,12 +20,14 @@ class Locks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._local: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # One for each name that is in use: names of scans and images would add up for ever.
+        self._local: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._guard = threading.Lock()
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
         """Wait for the lock, and hold it within the block. It cannot be taken twice by one thread."""
-        with self._local[name]:
+        with self._lock_of(name):
             if not self._database.is_shared:
                 yield
                 return
@@ -37,7 +39,7 @@ class Locks:
     @contextmanager
     def try_hold(self, name: str) -> Iterator[bool]:
         """Give whether the lock was free. If it was, the block has it."""
-        local = self._local[name]
+        local = self._lock_of(name)
         if not local.acquire(blocking=False):
             yield False
             return
@@ -53,6 +55,11 @@ class Locks:
                     yield True
         finally:
             local.release()
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        """The lock of this process with this name. Whoever uses it keeps a reference."""
+        with self._guard:
+            return self._local.setdefault(name, threading.Lock())
 
 
 def _wait(connection: Connection, name: str) -> None:
