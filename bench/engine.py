@@ -113,7 +113,7 @@ def _ended(client: httpx.Client, execution: str) -> Any:
 
 def _gaps(view: Any) -> list[float]:
     """Seconds from the end of each action to the begin of the next."""
-    runs = [action["run"] for stage in view["stages"] for action in stage["actions"]]
+    runs = [action for stage in view["stages"] for action in stage["actions"]]
     times = [(_seconds(run["started_at"]), _seconds(run["finished_at"])) for run in runs]
     return [begin - end for (_, end), (begin, _) in pairwise(times)]
 
