@@ -14,8 +14,8 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, RETRY_SECONDS, Rereading
-from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
+from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, LONGEST_PAUSE, RETRY_SECONDS, Rereading
+from dockgate.shared.errors import DockgateError, NotFoundError, TooSlowError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import ScanState, Worker
@@ -206,6 +206,21 @@ def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store
     assert server.run(after=FIRST_PAUSE) == []  # the second pause is longer
     registry.errors.clear()
     assert server.run(after=FIRST_PAUSE) == ["down.example/a", "down.example/b"]
+
+
+def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images(store: Store) -> None:
+    """Nothing else is read meanwhile."""
+    for number in range(3):
+        scanned(store, f"slow.example/{number}", OLD, day=20 - number)
+    scanned(store, "web", OLD, day=16)
+    slow = {f"slow.example/{number}": TooSlowError("not within 3600 seconds", "Wait.") for number in range(3)}
+    server = Server(store, Registry(errors=dict(slow)))
+    assert server.run() == ["slow.example/0"]
+    assert server.run(after=1) == ["web"]
+    assert server.run(after=LONGEST_PAUSE - 2) == []
+    assert server.run(after=1) == ["slow.example/1"]
+    assert server.run(after=LONGEST_PAUSE - 1) == []
+    assert server.run(after=1) == ["slow.example/2"]
 
 
 def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_day(store: Store) -> None:

@@ -15,7 +15,7 @@ from dockgate.delivery.ports import ImageReader
 from dockgate.scanner.layer_reader import is_older_scanner
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.shared.errors import DockgateError, UnavailableError
+from dockgate.shared.errors import DockgateError, TooSlowError, UnavailableError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import Scan, WorkerState
@@ -97,16 +97,23 @@ class Rereading:
         try:
             self.effects.run(EffectKind.READ_IMAGE, self._read_again, scan)
             self._paused.pop(registry, None)
-        except UnavailableError as error:
-            _, pause = self._paused.get(registry, (0.0, FIRST_PAUSE))
+        except (UnavailableError, TooSlowError) as error:
+            is_slow = isinstance(error, TooSlowError)  # it took its whole time, in which nothing else was read
+            _, pause = self._paused.get(registry, (0.0, LONGEST_PAUSE if is_slow else FIRST_PAUSE))
+            if is_slow:
+                self._put_off(scan)
             self._paused[registry] = self.monotonic() + pause, min(2 * pause, LONGEST_PAUSE)
             _log.warning("images of %s are read again later: %s", registry or "our registry", error.full_message)
         except DockgateError as error:
-            self._failed[scan.image] = self.monotonic() + RETRY_SECONDS
-            self._failed.move_to_end(scan.image)
-            while len(self._failed) > MEMORY:
-                self._failed.popitem(last=False)
+            self._put_off(scan)
             _log.warning("%s@%s cannot be read again: %s", scan.repository, scan.image, error.full_message)
+
+    def _put_off(self, scan: Scan) -> None:
+        """Try this image again a day later."""
+        self._failed[scan.image] = self.monotonic() + RETRY_SECONDS
+        self._failed.move_to_end(scan.image)
+        while len(self._failed) > MEMORY:
+            self._failed.popitem(last=False)
 
     def _read_again(self, scan: Scan) -> None:
         platforms = self.read_image(scan.repository, scan.image)
