@@ -3,28 +3,32 @@
 python scripts/screenshots.py [FOLDER]
 """
 
+import sqlite3
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider  # noqa: E402
+from tests.fakes.target import MemoryTarget  # noqa: E402
 from tests.scenarios.accessibility import CHROMIUM  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
 from tests.scenarios.live import until  # noqa: E402
 from tests.scenarios.planned_images import advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
 
-from dockgate.config import OidcSettings  # noqa: E402
+import dockgate.demo  # noqa: E402
+from dockgate.config import OidcSettings, Settings  # noqa: E402
 from dockgate.delivery.model import ActionKey  # noqa: E402
 from dockgate.delivery.ports import Clock  # noqa: E402
 from dockgate.identity.openid.connection import ProviderConnection  # noqa: E402
@@ -32,6 +36,12 @@ from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
 from dockgate.scanner.model import Inventory, LayerOrigin  # noqa: E402
 from dockgate.services.first_admin import LINK_PATH  # noqa: E402
 from dockgate.services.provider_sign_in import read_mapping  # noqa: E402
+from dockgate.shared.timestamps import format_time  # noqa: E402
+from dockgate.vulnerabilities import feeds  # noqa: E402
+from dockgate.vulnerabilities.database.build import build as build_database  # noqa: E402
+from dockgate.vulnerabilities.database.feed_states import change_states  # noqa: E402
+from dockgate.vulnerabilities.feed import public_url  # noqa: E402
+from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure  # noqa: E402
 from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
 # Height of a screenshot in pixels; longer pages are cut.
@@ -55,6 +65,7 @@ LOG = (
     "STEP 3/3: COPY app /app",
     "\x1b[1;36mSuccessfully built the image\x1b[0m",
 )
+TASK_LOG = "listening on port 8080\nGET /health 200\nGET / 200\n"
 # What appears for the package of the service that runs.
 RUNNING = advisory("web", Severity.CRITICAL, "2").id
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
@@ -75,6 +86,9 @@ class Site(ServerSystem):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, identity_provider=self._provider, group_roles=read_mapping([("platform", "admin")]))
+        _write_feeds(folder, self.clock())
+        # The feeds are shown as if this server had fetched them; it judges by the planned advisories.
+        self.server = self.app.state.server = replace(self.server, feeds=Settings(folder, folder))
 
     def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.provider = FakeProvider(clock)
@@ -91,6 +105,28 @@ class Site(ServerSystem):
 
     def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
         return ORIGINS
+
+
+def _write_feeds(folder: Path, now: datetime) -> None:
+    """A database of the demo's advisories, made some minutes ago, and the state of each feed."""
+    settings = Settings(folder, folder)
+    folder_of_feeds = Path(dockgate.demo.__file__).parent / "advisories"
+    build_database(settings.advisories, feeds.load(), folder_of_feeds, now - timedelta(minutes=12), lambda line: None)
+    with closing(sqlite3.connect(settings.advisories)) as database, database:
+        for feed in feeds.load():  # a folder of this machine says nothing to readers
+            database.execute(
+                "UPDATE part SET source = ? WHERE feed = ?",
+                (public_url(feed.url) if feed.url else feed.file, feed.name),
+            )
+    done, due = (format_time(now + timedelta(minutes=minutes)) for minutes in (-12, 48))
+    states = {
+        name: FeedState(name, done, done, next_at=due, newest=f"{now - timedelta(days=days):%Y-%m-%d}")
+        for name, days in (("osv", 0), ("kev", 3))
+    }
+    states["cvss"] = FeedState("cvss", done, next_at=due)
+    failed = (PartFailure("epss", "epss.example.org did not answer within 60 s"),)
+    states["epss"] = FeedState("epss", done, None, done, done, 3, failed, next_at=due)
+    change_states(settings.advisories, lambda before: before.with_feeds(states))
 
 
 def _layered(inventory: Inventory) -> Inventory:
@@ -151,10 +187,13 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.post("/waivers", waiver)
     server.advisory_appears(web)
     server.marked_at_risk(web)
-    verdict = server.get(f"/images/{api}")["verdicts"][0]["digest"]
+    verdict, running = (server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (api, web))
     for high in (9, 4):
         rules = f"max_findings:\n  CRITICAL: 0\n  HIGH: {high}\n"
         server.client.put("/policies/strict", content=rules, params={"comment": "Stricter"}).raise_for_status()
+    target = cast(MemoryTarget, server.adapters.targets["podman"])
+    (task,) = (task.id for task in target.tasks("web"))
+    target.logs[task] = TASK_LOG
     for line in LOG:
         server.store.logs.append(ActionKey("web-1", "Build", "Build", 1), line)
     return {
@@ -166,6 +205,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "execution": f"/executions/{rejected}",
         "log": "/executions/web-1/Build/Build/1",
         "verdict": f"/verdicts/{verdict}",
+        "verdict-compared": f"/verdicts/{verdict}?against={running}#compare",
         "vulnerabilities": "/vulnerabilities",
         "vulnerability": f"/vulnerabilities/{RUNNING}",
         "package": "/packages/pkg:deb/debian/critical-fixed-0",
@@ -174,12 +214,14 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "image": f"/images/{api}",
         "running": "/running",
         "service": "/running/web",
+        "task": f"/running/web/tasks/{task}",
         "repositories": "/repositories",
         "repository": "/repositories/web",
         "file": "/repositories/web/files/Dockerfile?at=main",
         "file-edit": "/repositories/web/edit/Dockerfile?at=main",
         "policies": "/policies",
         "policy": "/policies/strict",
+        "policy-example": "/policies/strict?example=grace",
         "waivers": "/waivers",
         "waiver-new": "/waivers/new",
         "advisories": "/advisories",

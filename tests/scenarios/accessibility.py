@@ -22,6 +22,14 @@ LOOKS: tuple[tuple[str, int, dict[str, object] | None], ...] = (
 )
 
 
+# Widths at which the text is made twice as large: nothing may leave its box then, or make the page scroll sideways.
+ENLARGED_WIDTHS = (1440, 360)
+SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer, .panel, .chip, .severity, .top")]
+    .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 3)
+    .filter(box => getComputedStyle(box).overflowX === "visible")
+    .map(box => box.outerHTML.slice(0, 150))"""
+
+
 def faults_of(page: Page) -> Iterator[str]:
     """The faults of the page that is open: it is not opened again, but its scheme and width change."""
     page.evaluate(Axe().axe_script)
@@ -29,6 +37,12 @@ def faults_of(page: Page) -> Iterator[str]:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": 900})
         yield from (f"{page.url}: {scheme}, {width} px: {fault}" for fault in _faults(page, options))
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    for width in ENLARGED_WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        faults = [*_faults(page, None), *(f"leaves its box: {box}" for box in page.evaluate(SPILLING)[:3])]
+        yield from (f"{page.url}: text of 200 %, {width} px: {fault}" for fault in faults)
+    page.evaluate("document.documentElement.style.fontSize = ''")
 
 
 def _faults(page: Page, options: dict[str, object] | None) -> Iterator[str]:
