@@ -3,7 +3,7 @@
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -54,13 +54,13 @@ def ask(
     advisories: Current,
     exceptions: RiskAcceptances,
     watching: Watching,
-    policy_of: Callable[[str], Policy],
+    policies_of: Callable[[Collection[str]], Mapping[str, Policy]],
     kinds: Sequence[Ecosystem],
     clock: ServerClock,
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    search = ExposureSearch(store, advisories, exceptions, packages, policy_of, clock, "")
+    search = ExposureSearch(store, advisories, exceptions, packages, policies_of, clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.vulnerabilities().values()})
     chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(chosen[0]))

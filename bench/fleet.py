@@ -218,7 +218,7 @@ def questions(fleet: Fleet) -> None:
         fleet.index.advisories,
         judging.exceptions,
         service.watching,
-        lambda repository: selection.read(selection.policy_of(repository)).policy,
+        selection.policies_of,
         judging.ecosystems,
         fleet.clock,
     ):

@@ -21,6 +21,7 @@ from tests.services.test_fleet import (
 )
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -35,11 +36,13 @@ from dockgate.services.exposure_answer import (
     ExposureState,
     UnaffectedImages,
 )
+from dockgate.services.exposure_waived import ALONE
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.fleet_records import FleetVerdict
 from dockgate.store.records import PushedImage, VexRecord
@@ -58,6 +61,7 @@ class Fleet:
     database: AdvisoryDatabase
     today: int = 20
     policy: Policy = field(default_factory=lambda: make_policy("default", {}))
+    alone: int = ALONE
 
     def clock(self) -> ServerClock:
         return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
@@ -89,9 +93,10 @@ class Fleet:
             self.database,
             exceptions,
             FleetPackages(self.store, Purls(KINDS)),
-            lambda repository: self.policy,
+            lambda repositories: dict.fromkeys(repositories, self.policy),
             clock,
             "registry.example",
+            self.alone,
         )
         time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
         return search.find(ExposureRequest(question, as_of=time, **more))  # type: ignore[arg-type]
@@ -320,6 +325,116 @@ def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fl
     waived = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
     assert (listed(waived), waived.total) == ([digest("b")], 3)
     assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
+
+
+WAIVERS = {
+    "everywhere": {"vulnerability": "CVE-2026-1"},
+    "by another name": {"vulnerability": "GHSA-2026-1"},
+    "repository": {"vulnerability": "CVE-2026-1", "repository": "team/b"},
+    "pattern": {"repository": "team/*", "package": "pkg:pypi/idna"},
+    "version": {"package": "pkg:pypi/idna@3.5"},
+    "image": {"image": digest("c")},
+    "image elsewhere": {"image": digest("c"), "repository": "team/*"},
+    "other vulnerability": {"vulnerability": "CVE-2026-2"},
+    "other package": {"package": "pkg:pypi/flask"},
+    "no date": {"vulnerability": "CVE-2026-1", "until": "", "until_fixed": True},
+    "ended": {"vulnerability": "CVE-2026-1", "until": day(19)},
+    "rule": {"vulnerability": "CVE-2026-1", "rule": "max_age"},
+}
+WAIVED = {
+    "everywhere": "abcde",
+    "by another name": "abcde",
+    "repository": "be",
+    "pattern": "abe",
+    "version": "b",
+    "image": "c",
+}
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("which", WAIVERS)
+def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(
+    fleet: Fleet, which: str, alone: int
+) -> None:
+    fleet.alone = alone
+    _push_five(fleet)
+    fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
+    fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))  # type: ignore[arg-type]
+    _assert_waived(fleet, WAIVED.get(which, ""))
+
+
+def _push_five(fleet: Fleet) -> None:
+    """Images a to e in team/a, team/b, other/c, other/d and both of other/e and team/b; b holds another version."""
+    for name, repository, version in (("a", "team/a", "3.6"), ("b", "team/b", "3.5"), ("c", "other/c", "3.6"),
+                                      ("d", "other/d", "3.6"), ("e", "other/e", "3.6")):  # fmt: skip
+        fleet.push(name, repository, "1", package("idna", version), package("flask", "1"))
+    fleet.store.images.add_push(PushedImage("team/b", "2", digest("e"), day(20)))
+
+
+def _assert_waived(fleet: Fleet, names: str) -> None:
+    """Those that are counted, those that are listed, and those whose packages are shown as waived are the same."""
+    exposure = fleet.where("CVE-2026-1")
+    shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
+    listed_ones = listed(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
+    expected = [digest(name) for name in reversed(names)]
+    assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
+    assert exposure.waived_of == exposure.total == 5
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({"products": (digest("b"),)}, "b"),
+        ({"products": ("pkg:oci/app@" + digest("d").replace(":", "%3A"),)}, "d"),
+        ({"products": ("pkg:pypi/idna@3.6",)}, "acde"),
+        ({"products": ("pkg:pypi/flask",)}, ""),
+        ({"vulnerabilities": ("CVE-2026-2",), "products": ("pkg:pypi/idna",)}, ""),
+    ],
+)
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_which_it_counts(
+    fleet: Fleet, about: dict[str, object], expected: str, alone: int
+) -> None:
+    fleet.alone = alone
+    _push_five(fleet)
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
+    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [replace(statement, **about)])  # type: ignore[arg-type]
+    _assert_waived(fleet, expected)
+
+
+def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
+    fleet.alone = 10
+    for number in range(60):
+        fleet.push(f"image-{number}", f"team/{number % 5}", str(number), package("idna", "3.6"))
+    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="none/*", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    fleet.store.waivers.add(replace(waiver, id="w2", repository="team/3"))
+    statements: list[str] = []
+    event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    exposure = fleet.where("CVE-2026-1", limit=1)
+    assert len(statements) <= 12
+    assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
+    first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
+    second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
+    assert [*listed(first), *listed(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(
+    fleet: Fleet, alone: int
+) -> None:
+    fleet.alone = alone
+    image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    fleet.push("b", "team/b", "1", package("idna", "3.6"))
+    reference = ImageReference("registry.example/team/a", image)
+    fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", reference))
+    fleet.push("a2", "team/a", "1", package("six", "1"))  # the tag moves on
+    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert listed(exposure) == [digest("a")]
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:

@@ -270,7 +270,7 @@ def make_use_cases(
             adapters.advisories,
             exceptions,
             fleet_packages,
-            lambda repository: selection.read(selection.policy_of(repository)).policy,
+            selection.policies_of,
             clock,
             registry,
         ),

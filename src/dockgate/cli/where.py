@@ -157,8 +157,8 @@ def _blocked(exposure: Mapping[str, Any]) -> str:
 def _waived(exposure: Mapping[str, Any]) -> str:
     if not exposure["waived"]:
         return ""
-    newest = f"the newest {exposure['waived_of']}" if exposure["waived_of"] < exposure["total"] else "these"
-    return f"in {exposure['waived']} of {newest}"
+    these = f"{exposure['waived_of']} that were looked at" if exposure["waived_of"] < exposure["total"] else "these"
+    return f"in {exposure['waived']} of {these}"
 
 
 def _unaffected(images: Mapping[str, Any] | None) -> str:

@@ -163,7 +163,7 @@ def apply_to_findings(
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
             waived.append(AppliedWaiver("vex", statement.document, statement.author, words, "", finding))
-        elif waiver := next((waiver for waiver in candidates if _accepts_finding(waiver, finding, now)), None):
+        elif waiver := next((waiver for waiver in candidates if accepts_finding(waiver, finding, now)), None):
             waived.append(applied_waiver(waiver, finding=finding))
         else:
             counting.append(finding)
@@ -215,7 +215,7 @@ def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:
     return waiver.violation == violation.message if waiver.violation else waiver.rule in IMAGE_RULES
 
 
-def _accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
+def accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
     """Whether an active waiver accepts the finding. Without vulnerability and package it accepts all of its image.
 
     `until_fixed` ends the waiver if a fix exists, or if it is unknown whether one does.

@@ -9,7 +9,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Policy, Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
+from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure_answer import (
     LONGEST_QUESTION,
     ExposedImage,
@@ -24,6 +24,7 @@ from dockgate.services.exposure_answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
+from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
@@ -34,8 +35,8 @@ from dockgate.store.records import RecordedViolations
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
-# Images, the newest, that are searched for waivers, and rejected ones whose recorded verdicts are read.
-MAX_WAIVED, MAX_BLOCKED = 500, 200
+# Rejected images, the newest, whose recorded verdicts are read.
+MAX_BLOCKED = 200
 # Compressed bytes of these verdicts: for every answer, and for one that is about them.
 _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
@@ -71,18 +72,19 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class ExposureSearch:
-    """Answers where something is. `policy_of` is the policy that judges a repository's images.
+    """Answers where something is. `policies_of` are the policies that judge repositories' images.
 
-    `registry` is the address of our own registry.
+    `registry` is the address of our own registry. For more images than `alone`, like ones are looked at once.
     """
 
     store: Store
     advisories: Advisories
     exceptions: RiskAcceptances
     packages: FleetPackages
-    policy_of: Callable[[str], Policy]
+    policies_of: Callable[[Collection[str]], Mapping[str, Policy]]
     clock: ServerClock
     registry: str
+    alone: int = ALONE
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
@@ -141,32 +143,44 @@ class ExposureSearch:
             }
             now = request.as_of or self.clock.now()
             acceptances = AcceptanceFinder(
-                self.store, self.exceptions, self.policy_of, now, [question, *names], has_vex=state.has_vex
+                self.store, self.exceptions, self.policies_of, now, [question, *names], has_vex=state.has_vex
             )
         packages = _by_ecosystem(knowledge.packages, ecosystems) if has_status else {}
         unknown.add(uncertain, packages)
+        is_waivable = acceptances is not None and acceptances.has_any
+        facts = exposures.facts(ids, subject.components if is_waivable and len(ids) > self.alone else (), places)
         pipelines = {
-            number: [name for name in asking if request.who is None or request.who.reaches(pipeline=name)]
-            for number, asking in exposures.pipelines(ids).items()
+            number: sorted(name for name in asking if request.who is None or request.who.reaches(pipeline=name))
+            for number, asking in facts.pipelines.items()
         }
         part = unknown.slice(request.unknown_after, request.limit)
         contents = _Contents(self.store, subject, places, acceptances)
-        looked_at = ids[:MAX_WAIVED] if acceptances and acceptances.has_any else []
-        if looked_at:
-            contents.read([*looked_at, *part.indexed])
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
         blocking = self._blocking([exposed[number].digest for number in rejected], names, places, request.only)
         blocked = [number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)]
-        waived = [number for number in looked_at if any(package.waived for package in contents.packages(number))]
-        listed: Sequence[int] = {
+        listed: dict[ExposureFilter | None, Sequence[int]] = {
             None: ids,
             ExposureFilter.RUNNING: [number for number in ids if exposed[number].digest in holders],
             ExposureFilter.BLOCKED: blocked,
             ExposureFilter.REJECTED: rejected,
-            ExposureFilter.WAIVED: waived,
-        }[request.only]
-        following = [number for number in listed if request.after is None or number < request.after]
-        page = following[: request.limit]
+        }
+        waived: list[int] = []
+        waived_of = len(ids)
+        if acceptances and is_waivable:
+            groups = [[number] for number in ids]
+            if len(ids) > self.alone:
+                groups = group_images(acceptances, _findings(subject), exposed, facts)
+            left_out = len(ids) - sum(map(len, groups))
+            following = [listed[request.only]] if request.only in listed else groups
+            likely = [number for part_of in following for number in _page(part_of, request)[0]][:MOST]
+            waived, looked_at = find_waived(
+                groups,
+                likely,
+                lambda numbers: contents.read([*numbers, *part.indexed]),
+                lambda number: any(package.waived for package in contents.packages(number)),
+            )
+            waived_of = left_out + looked_at
+        page, has_more = _page({**listed, ExposureFilter.WAIVED: waived}[request.only], request)
         contents.read([*page, *part.indexed])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
@@ -184,7 +198,7 @@ class ExposureSearch:
             blocked=len(blocked),
             blocked_of=blocking.count,
             waived=len(waived),
-            waived_of=len(looked_at) if looked_at else len(ids),
+            waived_of=waived_of,
             services=services,
             pipelines=_pipelines(pipelines),
             waivers=acceptances.naming(request.who) if acceptances else [],
@@ -192,7 +206,7 @@ class ExposureSearch:
                 _image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
                 for number in page
             ],
-            next=str(page[-1]) if len(following) > len(page) else None,
+            next=str(page[-1]) if has_more else None,
             unknown=unknown.page(part, knowledge.reason, contents.images, contents.where),
             unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
             if has_status
@@ -230,6 +244,20 @@ class ExposureSearch:
 
     def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
         return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+
+
+def _page(listed: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
+    """The page of a list that is asked for, and whether another follows."""
+    following = [number for number in listed if request.after is None or number < request.after]
+    return following[: request.limit], len(following) > request.limit
+
+
+def _findings(subject: Subject) -> list[ExposedFinding]:
+    return [
+        ExposedFinding(subject.components[number].package(), affected, subject.vulnerabilities[affected.vulnerability])
+        for number, findings in subject.affected.items()
+        for affected in findings
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Who waived a vulnerability in an image, or stated that it is not affected."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockgate.gate import patterns, waivers
-from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
@@ -46,6 +47,27 @@ class NamingWaiver:
     is_active: bool
 
 
+class ExposedFinding(NamedTuple):
+    """A vulnerability of a package."""
+
+    package: Package
+    affected: Affected
+    vulnerability: Vulnerability
+
+    def finding(self) -> Finding:
+        """As the gate has it."""
+        rating = Rating("", self.affected.severity)
+        return Finding(
+            self.vulnerability.name,
+            self.vulnerability.aliases,
+            self.package,
+            self.affected.severity,
+            rating,
+            self.affected.fixed,
+            self.affected.note,
+        )
+
+
 class AcceptanceFinder:
     """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
 
@@ -58,7 +80,7 @@ class AcceptanceFinder:
         self,
         store: Store,
         exceptions: RiskAcceptances,
-        policy_of: Callable[[str], Policy],
+        policies_of: Callable[[Collection[str]], Mapping[str, Policy]],
         now: str,
         names: Collection[str],
         *,
@@ -66,7 +88,7 @@ class AcceptanceFinder:
     ) -> None:
         """`names` are those of the vulnerability, `has_vex` says whether any VEX document is stored."""
         self._exceptions = exceptions
-        self._policy_of = policy_of
+        self._policies_of = policies_of
         self._now = now
         self._records = [
             record
@@ -75,6 +97,7 @@ class AcceptanceFinder:
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
         self._has_vex = has_vex
+        self._names = frozenset(names)
         self._policies: dict[str, Policy] = {}
         self._store = store
         # VEX documents by the image that they are attached to, "" for those that name their products.
@@ -86,6 +109,32 @@ class AcceptanceFinder:
     def has_any(self) -> bool:
         """Whether there is a waiver or a VEX document that may apply to some image."""
         return self._has_vex or bool(self._waivers)
+
+    def accepting(self, entry: ExposedFinding) -> list[Waiver]:
+        """The waivers that accept the finding, in some image."""
+        finding = entry.finding()
+        if finding.malicious:
+            return []
+        return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
+
+    def images_with_documents(self) -> set[str]:
+        """The images (digests) to which a VEX document is attached."""
+        return self._store.vex.images() if self._has_vex else set()
+
+    def general_statements(self) -> list[VexStatement]:
+        """The statements about the vulnerability in documents that are attached to no image."""
+        if not self._has_vex:
+            return []
+        self.prepare(())
+        documents = (statements for _, statements in self._documents.get("", ()))
+        listed = (statement for statements in documents for statement in statements)
+        return [statement for statement in listed if not self._names.isdisjoint(statement.vulnerabilities)]
+
+    def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
+        """The policies of the repositories. They are read once."""
+        if missing := set(repositories) - self._policies.keys():
+            self._policies |= self._policies_of(missing)
+        return self._policies
 
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents of these images (digests), before they are asked about."""
@@ -142,16 +191,7 @@ class AcceptanceFinder:
             for waiver in self._waivers
         ):
             return []
-        rating = Rating("", affected.severity)
-        finding = Finding(
-            vulnerability.name,
-            vulnerability.aliases,
-            package,
-            affected.severity,
-            rating,
-            affected.fixed,
-            affected.note,
-        )
+        finding = ExposedFinding(package, affected, vulnerability).finding()
         inventory = Inventory(image.digest, "", None, (), (package,), ())
         acceptances = []
         for repository in repositories:
@@ -177,6 +217,4 @@ class AcceptanceFinder:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
         if not self._has_vex:
             return _NO_POLICY
-        if repository not in self._policies:
-            self._policies[repository] = self._policy_of(repository)
-        return self._policies[repository]
+        return self.policies([repository])[repository]

@@ -129,11 +129,11 @@ class Exposure:
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
     `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
     `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule, and
-    `waived` those in which a waiver or a VEX statement excuses it, of the newest `waived_of`. `images` has a page of
-    them, newest first; `next` is the cursor of the following page, null for the last. `services` are all that run one
-    of them, `pipelines` all that asked to approve one, and `waivers` all that name the vulnerability. `unknown` are
-    images that hold it or not: they were not read, not completely, or their packages cannot be judged. `unaffected` is
-    null for a question about a package or the past.
+    `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at: all, unless
+    waivers and documents name very many. `images` has a page of them, newest first; `next` is the cursor of the
+    following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
+    one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or not: they were not read,
+    not completely, or their packages cannot be judged. `unaffected` is null for a question about a package or the past.
     """
 
     question: str

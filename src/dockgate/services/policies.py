@@ -199,6 +199,13 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
+    def policies_of(self, repositories: Collection[str]) -> Mapping[str, Policy]:
+        """Return the policies that evaluate the repositories' images, by repository. Each is read once."""
+        assignments = self.assignments_of(repositories)
+        names = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
+        policies = {name: self.read(name).policy for name in set(names.values())}
+        return {repository: policies[name] for repository, name in names.items()}
+
     def revision(self) -> str:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
         assignments = self._assignments()

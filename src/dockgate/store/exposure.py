@@ -36,6 +36,7 @@ from dockgate.store.exposure_records import (
     Affected,
     Holding,
     HoldingImage,
+    ImageFacts,
     IndexState,
     PartlyRead,
     Places,
@@ -325,20 +326,42 @@ class Exposures:
                     entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
         return entries
 
-    def pipelines(self, images: Collection[int]) -> dict[int, list[str]]:
-        """The pipelines that asked to approve these images, by image, sorted."""
-        table, fleet = approvals.c, fleet_images.c
-        query = (
-            select(fleet.id, table.pipeline, table.id)
+    def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
+        """Which pipelines asked to approve each of these images, where it is, and which of the components it holds.
+
+        Components and repositories are those of no image if no component is given.
+        """
+        table, fleet, tags = approvals.c, fleet_images.c, fleet_tags.c
+        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+        nothing = literal("")
+        queries: list[Select[Any]] = [
+            select(literal(0), fleet.id, table.pipeline, table.id)
             .join(approvals, table.image == fleet.digest)
             .where(numbers_of(fleet.id, images))
-        )
-        names: dict[int, set[str]] = {}
+        ]
+        if components:
+            queries += [
+                select(literal(1), bundles.image, cast(parts.component, Text), nothing)
+                .join(fleet_image_bundles, bundles.bundle == parts.bundle)
+                .where(numbers_of(parts.component, components), ~parts.owned),
+                select(literal(2), fleet.id, tags.repository, nothing)
+                .join(fleet_tags, tags.digest == fleet.digest)
+                .where(
+                    numbers_of(fleet.id, images),
+                    true() if places.moved else _is_at(places.at),
+                    _is_in(places.repositories),
+                ),
+            ]
+        answer = ImageFacts({}, {}, {})
         with self._database.read() as connection:
-            for image, pipeline, approval in connection.execute(query).all() if images else ():
-                if name := pipeline or _pipeline_of(approval):
-                    names.setdefault(image, set()).add(name)
-        return {image: sorted(entries) for image, entries in names.items()}
+            for kind, image, text, approval in connection.execute(union_all(*queries)).all() if images else ():
+                if kind == 1:
+                    answer.components.setdefault(image, set()).add(int(text))
+                elif kind == 2:
+                    answer.repositories.setdefault(image, set()).add(text)
+                elif name := text or _pipeline_of(approval):
+                    answer.pipelines.setdefault(image, set()).add(name)
+        return answer
 
 
 def _pipeline_of(approval: str) -> str:

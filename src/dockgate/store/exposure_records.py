@@ -57,6 +57,14 @@ class HoldingImage(NamedTuple):
     status: Status | None
 
 
+class ImageFacts(NamedTuple):
+    """Of images: the pipelines that asked to approve each, components that it holds, and its repositories."""
+
+    pipelines: dict[int, set[str]]
+    components: dict[int, set[int]]
+    repositories: dict[int, set[str]]
+
+
 class Holding(NamedTuple):
     """A component in a platform of an image. `owned`: a distribution's package owns it, and answers for it."""
 

@@ -12,11 +12,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
-from dockgate.store.queries import numbers_of, select_as, texts_of
+from dockgate.store.fleet_bundles import decode
+from dockgate.store.queries import BATCH, numbers_of, select_as, texts_of
 from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.store.schema import scans, verdicts
 from dockgate.store.schema_fleet import (
     fleet_bundle_components,
+    fleet_bundles,
     fleet_findings,
     fleet_image_bundles,
     fleet_images,
@@ -195,6 +197,8 @@ def _rows(
     if (holders := _holders(which)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
+    if which.layer:
+        holders = _in_layer(connection, holders, which.layer)
     is_wide = not which.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
     filtered = query.where(_holds(holders, which, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
@@ -254,14 +258,29 @@ def _holders(which: ImageFilter) -> Select[Any] | None:
     return holders
 
 
+def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Select[Any]:
+    """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
+
+    Their components are read from what each holds, for rows of `fleet_bundle_components` are found by a component only.
+    """
+    bundles, parts = fleet_image_bundles.c, fleet_bundle_components.c
+    of_layer = select(bundles.bundle).where(bundles.layer == layer)
+    query = select(fleet_bundles.c.id, fleet_bundles.c.content).where(fleet_bundles.c.id.in_(of_layer))
+    components: set[int] = set()
+    ids = []
+    for number, content in connection.execute(query.limit(BATCH)):
+        ids.append(number)
+        components.update(*decode(content))
+    return holders.where(numbers_of(parts.component, components), parts.bundle.in_(ids))
+
+
 def _holds(holders: Select[Any], which: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
     """Whether an image has one of the bundles in the layer, or in a layer of the origin, that the filter names.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """
     bundles = fleet_image_bundles.c
-    # No index on it: few bundles are in an image, or of a layer.
-    bundle = bundles.bundle + 0 if is_wide or which.layer else bundles.bundle
+    bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
     images = select(bundles.image).where(bundle.in_(holders))
     if which.origin is not None:
         images = images.where(bundles.base if which.origin is Origin.BASE else ~bundles.base)

@@ -67,6 +67,13 @@ class Vex:
             rows = connection.execute(_ACTIVE, {"images": text_list(["", *images])}).mappings().all()
         return self._with_statements(rows)
 
+    def images(self) -> set[str]:
+        """The images (digests) to which documents are attached that are not removed."""
+        table = vex_documents.c
+        with self._database.read() as connection:
+            query = select(table.image).distinct().where(table.removed_at.is_(None), table.image != "")
+            return set(connection.scalars(query))
+
     def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """As `active`, for all images."""
         with self._database.read() as connection:
