@@ -78,6 +78,8 @@ def test_events_that_match_further_back_are_reached_by_links(site: Site, browser
     first = browser.get(path).text
     assert "service rare" not in first.partition("<table")[2]
     assert "There are older ones." in first
+    call = next(link for link in Forms(first).links if link.startswith("/api/"))
+    assert "pattern=%7B%22detail%22" in call
     older = browser.get(_next(first, "Older")).text
     assert older.count('data-label="Number"') == 1
     assert _next(older, "Older") == ""
