@@ -57,7 +57,7 @@ class Locks:
             local.release()
 
     def _lock_of(self, name: str) -> threading.Lock:
-        """The lock of this process with this name. Whoever uses it keeps a reference."""
+        """The lock of this process with this name. The caller keeps a reference while it uses it."""
         with self._guard:
             return self._local.setdefault(name, threading.Lock())
 
