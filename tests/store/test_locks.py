@@ -18,8 +18,8 @@ def locks(tmp_path: Path) -> Locks:
 
 
 def test_a_lock_is_free_again_after_its_block(locks: Locks) -> None:
-    with locks.try_hold("scan") as first, locks.try_hold("scan") as second, locks.try_hold("build") as another:
-        assert (first, second, another) == (True, False, True)
+    with locks.try_hold("scan") as first, locks.try_hold("scan") as second, locks.try_hold("build") as build:
+        assert (first, second, build) == (True, False, True)
     with locks.try_hold("scan") as again:
         assert again
 
