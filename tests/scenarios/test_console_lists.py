@@ -254,6 +254,8 @@ def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, brow
     html = browser.get(f"/verdicts/{verdict}?severity=LOW").text
     assert CRITICAL not in html.partition('aria-label="Findings by reason"')[2].partition("How it was reached")[0]
     assert f"/verdicts/{verdict}?severity=LOW&amp;show=within" in html
+    head = f'aria-sort="descending"><a class="sort" href="/verdicts/{verdict}?fix=yes&amp;sort=severity">Severity'
+    assert head in browser.get(f"/verdicts/{verdict}?fix=yes&sort=severity&page=0").text
     assert "No finding matches" in browser.get(f"/verdicts/{verdict}?q=nothing-like-it").text
     assert CRITICAL in browser.get(f"/verdicts/{verdict}?fix=yes&q={CRITICAL.lower()}").text
 

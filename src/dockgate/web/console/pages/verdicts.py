@@ -23,6 +23,7 @@ from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.console.downloads import REPORT_KINDS, download
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.recent_verdicts import RecentVerdicts
@@ -35,6 +36,10 @@ PAGE_SIZE, MAX_UPGRADES = 100, 50
 REPLAYED_FINDINGS = 100
 # Visitors with a link share the slots of one caller.
 _VISITORS = "visitors of verdicts"
+
+# Parameters of an address that stay when the order changes, and orders that begin with the worst.
+KEPT = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", "expires", "signature")
+LAST_FIRST = ("severity", "epss")
 
 router = page_router()
 
@@ -205,7 +210,9 @@ def _content(
 ) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
     chosen = FindingFilter.of_query(request.query_params)
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name in KEPT]
     return {
+        "links": ListLinks(request.url.path, SORTS, chosen.sort, kept, descending=LAST_FIRST),
         "chosen": chosen,
         "filters": {"fix": FIXES, "origin": ORIGINS, "epss": EPSS_STEPS, "sort": SORTS, "severity": list(Severity)},
         "title": f"{stored.status}: {stored.image[7:19]}",
