@@ -38,7 +38,7 @@ REPLAYED_FINDINGS = 100
 _VISITORS = "visitors of verdicts"
 
 # Parameters of an address that stay when the order changes, and orders that begin with the worst.
-KEPT = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", "expires", "signature")
+FILTER_NAMES = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", "expires", "signature")
 LAST_FIRST = ("severity", "epss")
 
 router = page_router()
@@ -210,9 +210,9 @@ def _content(
 ) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
     chosen = FindingFilter.of_query(request.query_params)
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name in KEPT]
+    filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
     return {
-        "links": ListLinks(request.url.path, SORTS, chosen.sort, kept, descending=LAST_FIRST),
+        "links": ListLinks(request.url.path, SORTS, chosen.sort, filters, descending=LAST_FIRST),
         "chosen": chosen,
         "filters": {"fix": FIXES, "origin": ORIGINS, "epss": EPSS_STEPS, "sort": SORTS, "severity": list(Severity)},
         "title": f"{stored.status}: {stored.image[7:19]}",
