@@ -9,7 +9,13 @@ from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, p
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.store.exposure_records import Places
-from dockgate.store.vulnerability_lists import VulnerabilityFilter
+from dockgate.store.vulnerability_lists import (
+    POSITIONS,
+    OpenVulnerability,
+    VulnerabilityFilter,
+    VulnerabilitySort,
+    position_of,
+)
 from dockgate.vulnerabilities.model import Cve, Severity
 
 SIX = advisory("CVE-2026-9", "six", "2", severity="LOW")
@@ -26,7 +32,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def names(fleet: Fleet, **chosen: object) -> list[str]:
-    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(**chosen), 10, 0)  # type: ignore[arg-type]
+    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
     return [entry.name for entry in entries]
 
 
@@ -37,12 +43,27 @@ def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> No
     assert names(fleet, only_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
     assert names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
     assert names(fleet, start="%") == names(fleet, start="CVE_2026") == []
-    second = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 1, 1)
-    assert [(entry.name, entry.severity, entry.is_fixed) for entry in second] == [("CVE-2026-1", Severity.HIGH, True)]
+    second = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 2)[1]
+    assert (second.name, second.severity, second.is_fixed) == ("CVE-2026-1", Severity.HIGH, True)
+
+
+@pytest.mark.parametrize("sort", VulnerabilitySort)
+def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
+    fleet: Fleet, sort: VulnerabilitySort
+) -> None:
+    lists, chosen = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
+    everything, one_by_one = lists.open(chosen, 10), list[OpenVulnerability]()
+    position = None
+    while page := lists.open(chosen, 1, position):
+        one_by_one += page
+        position = position_of(page[0], sort)
+        assert [type(value) for value in position] == list(POSITIONS[sort])
+    assert one_by_one == everything
+    assert len(everything) == 3
 
 
 def test_each_vulnerability_names_its_packages(fleet: Fleet) -> None:
-    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 10, 0)
+    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 10)
     packages = fleet.store.vulnerability_lists.packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [["six"], ["idna"], ["flask"]]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -18,11 +19,19 @@ from dockgate.services.finding_trends import DAYS, FindingTrends
 from dockgate.services.image_findings import TagFindings, find_of_tag
 from dockgate.services.package_exposure import PackageContents, find_package
 from dockgate.services.vulnerability_facts import VulnerabilityFacts, read_facts
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
-from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
+from dockgate.store.vulnerability_lists import (
+    POSITIONS,
+    OpenVulnerability,
+    VulnerabilityFilter,
+    VulnerabilitySort,
+    position_of,
+)
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
+from dockgate.web.paging import Cursor, Page, PageQuery, stored_page
 
 router = api.api_router()
 
@@ -84,7 +93,7 @@ class VulnerabilityPage:
     """Vulnerabilities of packages in images, the most urgent first. `next` is the cursor of the following page."""
 
     vulnerabilities: list[ListedVulnerability]
-    next: int | None
+    next: str | None
 
 
 @router.get("/vulnerabilities")
@@ -96,12 +105,12 @@ def vulnerabilities(
     only: Literal["", "exploited", "fixable"] = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
-    after: api.Count = 0,
+    after: Cursor = "",
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    entries = server.store.vulnerability_lists.open(chosen, limit + 1, after)
-    packages = server.store.vulnerability_lists.packages([entry.id for entry in entries[:limit]])
+    page = vulnerability_page(server, chosen, after, limit)
+    packages = server.store.vulnerability_lists.packages([entry.id for entry in page.entries])
     listed = [
         ListedVulnerability(
             entry.name,
@@ -111,9 +120,21 @@ def vulnerabilities(
             entry.is_fixed,
             packages.get(entry.id, []),
         )
-        for entry in entries[:limit]
+        for entry in page.entries
     ]
-    return VulnerabilityPage(listed, after + limit if len(entries) > limit else None)
+    return VulnerabilityPage(listed, page.next)
+
+
+def vulnerability_page(
+    server: WebServices, chosen: VulnerabilityFilter, after: str, limit: int
+) -> Page[OpenVulnerability]:
+    """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
+    return stored_page(
+        lambda position, count, _: server.store.vulnerability_lists.open(chosen, count, position),
+        partial(position_of, sort=chosen.sort),
+        POSITIONS[chosen.sort],
+        PageQuery(chosen.sort, after, limit),
+    )
 
 
 @router.get("/vulnerabilities/{name}")

@@ -29,11 +29,13 @@ from dockgate.shared.errors import DockgateError
 from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
+from dockgate.web.api.exposure import vulnerability_page
 from dockgate.web.console.downloads import download
 from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.paging import Cursor
 
 # Vulnerabilities on one page, and rows of other tables before "show all".
 PAGE_SIZE = 50
@@ -67,19 +69,18 @@ def vulnerabilities(
     severity: Severity | None = None,
     only: str = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
-    after: api.Count = 0,
+    after: Cursor = "",
 ) -> Response:
     """List the vulnerabilities of packages in images, the most urgent first; `only` exploited or fixable ones."""
     chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    entries = server.store.vulnerability_lists.open(chosen, PAGE_SIZE + 1, after)
-    shown = entries[:PAGE_SIZE]
+    page = vulnerability_page(server, chosen, after, PAGE_SIZE)
     return render(
         request,
         who,
         "vulnerabilities.html",
         title="Vulnerabilities",
-        entries=shown,
-        packages=server.store.vulnerability_lists.packages([entry.id for entry in shown]),
+        entries=page.entries,
+        packages=server.store.vulnerability_lists.packages([entry.id for entry in page.entries]),
         severities=list(Severity),
         q=q,
         severity=severity,
@@ -90,8 +91,8 @@ def vulnerabilities(
             sort,
             [(name, value) for name, value in (("q", q), ("severity", severity or ""), ("only", only)) if value],
             descending=(VulnerabilitySort.URGENCY, VulnerabilitySort.EPSS),
-            after=str(after or ""),
-            following=str(after + PAGE_SIZE) if len(entries) > PAGE_SIZE else None,
+            after=after,
+            following=page.next,
         ),
     )
 
