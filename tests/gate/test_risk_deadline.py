@@ -8,6 +8,8 @@ from tests.gate.samples import package
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import read_policy
 from dockgate.gate.model import InputDigests, PlatformVerdict, Policy, Status, Verdict, Violation
+from dockgate.gate.policy import combine_policies
+from dockgate.gate.policy_choice import is_stricter
 from dockgate.gate.risk_deadline import risk_deadline
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
@@ -77,3 +79,28 @@ def test_without_the_rule_the_default_counts() -> None:
 def test_an_invalid_time_is_refused(written: str, expected: str) -> None:
     with pytest.raises(DefinitionError, match=expected):
         policy(written)
+
+
+@pytest.mark.parametrize("server", ["at_risk: {HIGH: 3d}\n", "at_risk: {CRITICAL: 3d, LOW: 100d}\n", "malicious: {}\n"])
+@pytest.mark.parametrize("severity", list(Severity))
+def test_what_a_repository_requires_lengthens_no_deadline(server: str, severity: Severity) -> None:
+    """Also not for a severity that has the server's default: its time is in no policy."""
+    own, judged = policy(server), verdict(of(severity))
+    for days in ("365d", "1h"):
+        times = ", ".join(f"{each}: {days}" for each in Severity)
+        both = combine_policies(own, policy(f"at_risk: {{{times}}}\n"))
+        assert risk_deadline(judged, both, 14) <= risk_deadline(judged, own, 14)
+    assert combine_policies(own, policy("at_risk: {MEDIUM: 365d}\n")).rules == own.rules
+
+
+def test_a_repository_can_shorten_the_deadlines_of_its_policy() -> None:
+    both = combine_policies(policy(), policy("at_risk: {HIGH: 1d, CRITICAL: 30d}\n"))
+    assert risk_deadline(verdict(of("HIGH")), both, 14)[:10] == "2026-11-02"
+    assert risk_deadline(verdict(of("CRITICAL")), both, 14)[:10] == "2026-11-04"
+
+
+def test_a_policy_with_other_deadlines_is_not_provably_stricter() -> None:
+    own = policy("at_risk: {HIGH: 3d}\n")
+    assert is_stricter(policy("at_risk: {HIGH: 1d}\n"), own)
+    assert not is_stricter(policy("at_risk: [{HIGH: 3d}, {CRITICAL: 365d}]\n"), own)
+    assert not is_stricter(policy(), policy("malicious: {}\n"))

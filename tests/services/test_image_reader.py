@@ -37,6 +37,14 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
         assert item.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
 
 
+@pytest.mark.parametrize("name", ["images.example", "IMAGES.example", "images.example:443", "images.example:0443"])
+def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str) -> None:
+    """Else a request could name the image there, and be judged by another policy than that of its repository."""
+    for public in ("images.example", "images.example:443"):
+        ours = ImageAccess(OWN, (OWN,), tmp_path, None, public=public)
+        assert ours.resolve(f"{name}/team/app@{DIGEST}") == ("team/app", DIGEST)
+
+
 @pytest.mark.parametrize(
     "registry",
     ["docker.io", "quay.io.evil.example", "169.254.169.254", "quay.io:8443", "images.example", "localhost:1"],

@@ -134,8 +134,25 @@ def merge_rules(policy: Policy, added: Policy) -> Policy:
 
 
 def combine_policies(policy: Policy, added: Policy) -> Policy:
-    """`merge_rules`, named by the PolicyReference of both."""
-    return merge_rules(policy, replace(added, name=added.digest))
+    """`merge_rules` of a server policy and what a repository requires, named by the PolicyReference of both.
+
+    The repository shortens the deadlines of running images, and never lengthens them: its times count for the
+    severities that the policy has a time for. The others have the server's default, which no time may replace.
+    """
+    own = risk_severities(policy)
+    shorter = [
+        {severity: use[severity] for severity in use if severity in own} for use in added.rules.get(RISK_RULE, ())
+    ]
+    rules = {**added.rules, RISK_RULE: tuple(filter(None, shorter))}
+    return merge_rules(
+        policy, replace(added, name=added.digest, rules={name: uses for name, uses in rules.items() if uses})
+    )
+
+
+def risk_severities(policy: Policy) -> frozenset[str]:
+    """The severities for which the policy has a deadline of running images."""
+    keys = {key for use in policy.rules.get(RISK_RULE, ()) for key in use}
+    return frozenset(severity.value for severity in Severity if severity in keys)
 
 
 @dataclass(frozen=True, slots=True)

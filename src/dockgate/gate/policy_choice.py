@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from dockgate.gate.model import Policy, Settings
 from dockgate.gate.patterns import matches
-from dockgate.gate.policy import VEX_RULE, PolicyReference, vex_authors
+from dockgate.gate.policy import VEX_RULE, PolicyReference, risk_severities, vex_authors
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
@@ -172,17 +172,17 @@ def may_judge(
 
 
 def is_stricter(policy: Policy, own: Policy) -> bool:
-    """Whether the settings alone prove that `policy` approves nothing that `own` rejects.
+    """Whether the settings alone prove that `policy` approves nothing that `own` rejects, and has no later deadlines.
 
     Every use of a rule in `own` must be in `policy` with the same settings or lower limits, and `policy` must not trust
-    additional VEX authors.
+    additional VEX authors, or have deadlines of running images for additional severities.
     """
     for rule, uses in own.rules.items():
         if rule != VEX_RULE and not all(
             any(_covers(use, own_use) for use in policy.rules.get(rule, ())) for own_use in uses
         ):
             return False
-    return {*vex_authors(policy)} <= {*vex_authors(own)}
+    return {*vex_authors(policy)} <= {*vex_authors(own)} and risk_severities(policy) <= risk_severities(own)
 
 
 def _covers(use: Settings, own_use: Settings) -> bool:

@@ -41,7 +41,7 @@ class ImageAccess:
     def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
-        if self.public and named.registry == self.public:
+        if self.public and canonical_registry(named.registry) == canonical_registry(self.public):
             named = named._replace(registry=self.own)
         self.require(named.registry)
         digest = named.digest
