@@ -167,6 +167,26 @@ def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerS
     }
 
 
+def test_a_copy_of_the_image_chooses_no_other_repository(
+    gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everyone who may push anywhere can copy it to a repository with a weaker policy, or with waivers."""
+    image = gate.foreign("copied", PlannedFindings({"CRITICAL": 1}))
+    gate.scan_may_end[image].set()
+    gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
+    copy = f"{REGISTRY}/a/copy"
+    gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{copy}]\npolicy: lenient\n")
+    for name in ("team/app", "a/copy"):
+        event = push(image, name.replace("/", "-"), **{"repository-name": name})
+        gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
+    token = aws.ask(1, custom(image, ""))
+    with cloud(approval_messages(gate, aws), hidden="0") as there:
+        there.put(message(token, custom(image, "")))
+        until(lambda: there.count_left(there.dead))
+    assert gate.get("/approvals") == []
+    assert [logged for logged in caplog.messages if "in which of 2 repositories" in logged and copy in logged]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -93,15 +93,24 @@ class ApprovalRequests:
         return scan
 
     def _repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
-        """The repository in the variables that name the digest, or else of any recorded push of it."""
+        """The repository in the variables that name the digest, or else the one that it was pushed to.
+
+        UsageError for none or several: who copies the image must not choose whose policy and waivers count.
+        """
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
                 return values["IMAGE_REPOSITORY"]
-        for pushed in self.store.images.pushed_images(digest=image, limit=1):
-            return pushed.repository
-        raise UsageError(
-            f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
-        )
+        repositories = sorted({pushed.repository for pushed in self.store.images.pushed_images(digest=image)})
+        if not repositories:
+            raise UsageError(
+                f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
+            )
+        if len(repositories) > 1:
+            raise UsageError(
+                f"{image} was pushed to {len(repositories)} repositories: {', '.join(repositories[:3])}",
+                "Set `image` to the variable of the build, such as #{BuildVariables.IMAGE_DIGEST}.",
+            )
+        return repositories[0]
 
     # --- by pipelines elsewhere -----------------------------------------------------------------------------------
 

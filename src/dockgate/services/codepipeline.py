@@ -127,7 +127,10 @@ class CodePipelineRequests:
         return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
 
     def _repository(self, action: Request, region: str) -> str:
-        """The repository with its registry: as the message names it, else where a push of the image was recorded."""
+        """The repository with its registry: as the message names it, else where a push of the image was recorded.
+
+        UsageError for an image that was pushed to several: who copies it must not choose whose policy counts.
+        """
         if action.repository:
             china = ".cn" if region.startswith("cn-") else ""
             registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
@@ -137,6 +140,12 @@ class CodePipelineRequests:
         if not repositories:
             raise UsageError(
                 f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
+                "Add Image_Repository=NAME to its CustomData.",
+            )
+        if len(repositories) > 1:
+            raise UsageError(
+                f"{action.pipeline}/{action.action} does not say in which of {len(repositories)} repositories "
+                f"{action.digest} is meant: {', '.join(repositories[:3])}.",
                 "Add Image_Repository=NAME to its CustomData.",
             )
         return repositories[0]
