@@ -28,11 +28,15 @@ _NOT_READABLE = "CodePipeline does not show the action's configuration."
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The approvals of one image in one repository, which one verdict answers."""
+    """The approvals of one image in one repository, which one verdict answers.
+
+    Unless `is_named`, the approvals name no repository, and this is the one of the image's last scan.
+    """
 
     digest: str
     repository: str
     halves: ImageItems
+    is_named: bool
     waiting: list[Wait] = field(default_factory=list)
 
 
@@ -235,7 +239,7 @@ class ApprovalMatcher:
 
         Without a `listing`, CodePipeline is queried for each.
         """
-        groups: dict[str, _Group] = {}
+        groups: dict[tuple[str, bool], _Group] = {}
         unanswered = 0
         for stored in halves.waiting:
             wait, reason = self._verify(stored, faults, listing)
@@ -244,9 +248,10 @@ class ApprovalMatcher:
             if not wait.is_verified:
                 unanswered += self._answer_unverified(wait, reason, faults)
                 continue
-            scan = halves.scan(wait.request.repository)
+            scan, is_named = halves.scan(wait.request.repository), bool(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
-            groups.setdefault(repository, _Group(digest, repository, halves)).waiting.append(wait)
+            group = _Group(digest, repository, halves, is_named=is_named)
+            groups.setdefault((repository, is_named), group).waiting.append(wait)
         return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: list[Exception]) -> int:
@@ -275,7 +280,7 @@ class ApprovalMatcher:
         if not look.over:
             look = replace(look, over=True, fault=f"{look.fault} It was waited for until now.")
         try:
-            judged = self.verdicts.judge(group.digest, group.repository, look)
+            judged = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
             earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
             evidence = self.verdicts.keep(judged, earlier_evidence)
         except Exception as error:

@@ -83,8 +83,11 @@ class Verdicts:
         self._rules = rules.load()
         self._ecosystems = _Ecosystems()
 
-    def judge(self, digest: str, repository: str, look: ScanState) -> Judged:
+    def judge(self, digest: str, repository: str, look: ScanState, *, is_named: bool = True) -> Judged:
         """The verdict on a scan; missing evidence is Undetermined.
+
+        Unless `is_named`, the repository is one of those that the image was scanned in: who copies the image chooses
+        it, so waivers of a repository do not count.
 
         Raises the client's errors, and UsageError, DefinitionError or ValueError for an unreadable policy or waivers.
         """
@@ -99,7 +102,9 @@ class Verdicts:
             policy=self.policy(),
             now=now,
             engine=__version__,
-            waivers=Waivers(waivers.select_waivers(self._waivers(), repository, (digest, *look.documents), now)),
+            waivers=Waivers(
+                waivers.select_waivers(self._waivers(), repository if is_named else "", (digest, *look.documents), now)
+            ),
             external_reports=tuple(part for parts in reported for part in parts),
             no_scan_reason=look.fault,
         )
