@@ -196,6 +196,24 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
     assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
 
 
+def test_a_policy_allowed_to_somebody_else_is_not_borrowed_from_another_repository(asking: Asking) -> None:
+    """The repository's assignment allows the policy to one principal; another one was approved by it elsewhere."""
+    server = asking.server
+    image = server.image("lent", PlannedFindings({"LOW": 1}))
+    server.scan_may_end[image].set()
+    text = PIPELINE.format(name="lent", repository="lent", service="lent", timeout="7d")
+    before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
+    server.apply(SERVICE.format(name="lent", count=1))
+    server.apply(before + after[after.index("  - name: Deploy") :])
+    allowed = "allowed: [{policies: [default], principals: [ci]}]\n"
+    server.apply(f"kind: PolicyAssignment\nname: lent\nrepositories: [lent/app]\npolicy: no-low\n{allowed}")
+    assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
+    execution = server.post("/pipelines/lent/executions")["id"]
+    assert ended(server, execution) == "Failed"
+    actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
+    assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
+
+
 def ended(server: ServerSystem, execution: str) -> str:
     def state() -> str:
         answer_view: str = server.get(f"/executions/{execution}")["execution"]["state"]

@@ -158,15 +158,22 @@ def may_judge(
     name: str,
     pipeline: Collection[str],
     read: Callable[[str], Policy],
+    *,
+    is_chosen: bool,
 ) -> bool:
     """Whether a verdict by the policy `name` counts for an image of the repository.
 
+    What the assignment allows to some requesters counts if it `is_chosen`: such a request was made for this repository.
     `pipeline` are the policies in the pipeline's definition. Administrators write it, so these policies count unless an
     assignment says otherwise.
     """
     assignment = assignment_for(assignments, repository)
     name = PolicyReference.parse(name).name
-    if name in (assignment.policies if assignment else (DEFAULT_POLICY, *pipeline)):
+    if assignment is None:
+        counting: Collection[str] = (DEFAULT_POLICY, *pipeline)
+    else:
+        counting = assignment.policies if is_chosen else (assignment.policy,)
+    if name in counting:
         return True
     return is_stricter(read(name), read(assignment.policy if assignment else DEFAULT_POLICY))
 

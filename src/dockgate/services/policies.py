@@ -259,7 +259,7 @@ class PolicySelection:
         """
         named = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
         name = named or self.policy_of(repository)
-        if not self._may_evaluate(repository, name, [name]):
+        if not self._may_evaluate(repository, name, [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, and images of {repository} are judged by "
                 f"{self.policy_of(repository)!r}",
@@ -295,17 +295,27 @@ class PolicySelection:
         required on top is taken from the approval of the image in this execution ("" for none), or else from the newest
         verdict: one digest may be built from several repositories, and a repository may require less than before. If
         none of these policies may evaluate images of the `repository`, its own policy is added: an approval in a
-        repository with a weaker policy does not count in this one.
+        repository with a weaker policy does not count in this one, also if some requesters may name that policy here.
 
-        Each policy is read once: one that is removed meanwhile is used for the last time.
+        An added policy is the first, so that it is on record before the others are. Each policy is read once: one that
+        is removed meanwhile is used for the last time.
         """
         records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.decides]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
-        names |= {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
-        of_pipeline = self._named_by_pipeline(execution)
-        if repository and names and not any(self._may_evaluate(repository, name, of_pipeline) for name in names):
-            names.setdefault(own := self.policy_of(repository), own)
-        policies = [self.read(name) for name in sorted(names.values())]
+        approved = {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
+        names |= approved
+        here = [record.policy for record in records if record.chooses and record.repository == repository]
+        chosen = {*approved, *(PolicyReference.parse(policy).name for policy in here)}
+        of_pipeline, own = self._named_by_pipeline(execution), ""
+        if (
+            repository
+            and names
+            and not any(self._may_evaluate(repository, name, of_pipeline, chosen) for name in names)
+        ):
+            own = self.policy_of(repository)
+            names.setdefault(own, own)
+        ordered = sorted(names, key=lambda name: (name != own, names[name]))
+        policies = [self.read(names[name]) for name in ordered]
         return [usable for usable in policies if not usable.unusable or self._exists(usable.policy.name)]
 
     def _named_by_pipeline(self, execution: str) -> list[str]:
@@ -333,9 +343,10 @@ class PolicySelection:
             if approval.image == image:
                 yield approval.policy
 
-    def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str]) -> bool:
+    def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str], chosen: Collection[str]) -> bool:
+        is_chosen = PolicyReference.parse(name).name in chosen
         try:
-            return may_judge(self._assignments(), repository, name, of_pipeline, self.policies)
+            return may_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
         except (NotFoundError, DefinitionError):
             return False
 

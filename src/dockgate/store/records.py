@@ -11,6 +11,8 @@ from dockgate.identity.model import UNLIMITED, RepositoryLimits
 
 # How the causes of verdicts on pushes begin.
 PUSH_CAUSE = "push/"
+# What the causes of verdicts begin with that were made as of now before a deploy or a pull, by all required policies.
+CHECK_CAUSES = ("deploy/", "rollout/", "pull/")
 
 
 class ScanState(StrEnum):
@@ -114,6 +116,11 @@ class VerdictRecord:
     def decides(self) -> bool:
         """Whether it was requested. A verdict on a push is information: it approves no deploy, and is no baseline."""
         return not self.cause.startswith(PUSH_CAUSE)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its policy was chosen for the repository, as an approval's is: not by a push, a deploy or a pull."""
+        return not self.cause.startswith((PUSH_CAUSE, *CHECK_CAUSES))
 
 
 @dataclass(frozen=True, slots=True)
