@@ -3,15 +3,26 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dockgate.gate.definitions.fields import NAME, Name, Strict, read_seconds
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy, Watch, WatchStart
 from dockgate.identity.model import PRINCIPAL, Role
+from dockgate.shared.references import RepositoryReference, canonical_registry
 
 KIND = "PolicyAssignment"
+
+
+def _require_known_spelling(pattern: str) -> str:
+    """ValueError for a registry in a spelling that no repository has here: the pattern would match nothing."""
+    registry = RepositoryReference.parse(pattern).registry
+    if registry and "*" not in registry and (canonical := canonical_registry(registry)) != registry:
+        raise ValueError(f"write {canonical} in place of {registry}: repositories of this registry are named so here")
+    return pattern
+
+
 # Repositories are in lower case (OCI distribution specification), and here registries are too.
-_Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$")]
+_Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$"), AfterValidator(_require_known_spelling)]
 
 _ROLES = "|".join(Role)
 # A principal, "role:NAME" or "target:NAME".
