@@ -24,7 +24,7 @@ UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a"
 def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
     """Receives the messages of CodePipeline's approval actions."""
     server = gate.server
-    return CodePipelineRequests(gate.store, server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
+    return CodePipelineRequests(server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
         until(lambda: aws.approvals.answered == {token: "Rejected"})
 
 
-def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
+def test_a_repository_may_name_its_registry_and_the_policy_can_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("known", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
@@ -154,10 +154,11 @@ def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerS
         "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
     )
     gate.server.registry_notifications.receive_ecr_event(json.dumps(push(image, "known")))
+    own = custom(image, "Image_Repository=team/app")
     lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
-    first, second = aws.ask(1, custom(image, "")), aws.ask(2, lenient)
+    first, second = aws.ask(1, own), aws.ask(2, lenient)
     with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(first, custom(image, "")))
+        there.put(message(first, own))
         there.put(message(second, lenient))
         until(lambda: len(aws.approvals.answered) == 2)
     assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
@@ -167,24 +168,22 @@ def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerS
     }
 
 
-def test_a_copy_of_the_image_chooses_no_other_repository(
+def test_a_copy_of_the_image_chooses_no_repository_for_it(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everyone who may push anywhere can copy it to a repository with a weaker policy, or with waivers."""
     image = gate.foreign("copied", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
-    copy = f"{REGISTRY}/a/copy"
-    gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{copy}]\npolicy: lenient\n")
-    for name in ("team/app", "a/copy"):
-        event = push(image, name.replace("/", "-"), **{"repository-name": name})
-        gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
+    gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{REGISTRY}/a/copy]\npolicy: lenient\n")
+    event = push(image, "a-copy", **{"repository-name": "a/copy"})
+    gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
     token = aws.ask(1, custom(image, ""))
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(message(token, custom(image, "")))
         until(lambda: there.count_left(there.dead))
     assert gate.get("/approvals") == []
-    assert [logged for logged in caplog.messages if "in which of 2 repositories" in logged and copy in logged]
+    assert [logged for logged in caplog.messages if "does not say in which repository" in logged]
 
 
 @pytest.mark.parametrize(

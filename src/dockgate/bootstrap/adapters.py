@@ -180,7 +180,7 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
     if settings.approval_queue:
         queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         requests = codepipeline.CodePipelineRequests(
-            server.store, server.approval_requests, server.clock, queue["account"], RegionalClients(client)
+            server.approval_requests, server.clock, queue["account"], RegionalClients(client)
         )
         made.append(Poller(_queue(queue, client), requests.receive))
     return made

@@ -27,7 +27,6 @@ from dockgate.services.verdict_links import VerdictLinks
 from dockgate.shared.aws import Client, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference
-from dockgate.store import Store
 
 # AWS's name of the service, and the scheme of callbacks: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's
 # token as the secret.
@@ -48,7 +47,6 @@ _log = logging.getLogger(__name__)
 class CodePipelineRequests:
     """Receives the messages of approval actions in an `account`, whose images they ask about."""
 
-    store: Store
     requests: ApprovalRequests
     clock: ServerClock
     account: str
@@ -127,28 +125,19 @@ class CodePipelineRequests:
         return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
 
     def _repository(self, action: Request, region: str) -> str:
-        """The repository with its registry: as the message names it, else where a push of the image was recorded.
+        """The repository with its registry, as the message names it.
 
-        UsageError for an image that was pushed to several: who copies it must not choose whose policy counts.
+        UsageError without it. Pushes on record cannot replace it: who copies an image to another repository must not
+        choose whose policy and waivers count.
         """
-        if action.repository:
-            china = ".cn" if region.startswith("cn-") else ""
-            registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
-            return RepositoryReference.parse(action.repository).with_registry(registry)
-        pushed = (image.repository for image in self.store.images.pushed_images(digest=action.digest))
-        repositories = sorted({name for name in pushed if not RepositoryReference.parse(name).is_own})
-        if not repositories:
+        if not action.repository:
             raise UsageError(
                 f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
                 "Add Image_Repository=NAME to its CustomData.",
             )
-        if len(repositories) > 1:
-            raise UsageError(
-                f"{action.pipeline}/{action.action} does not say in which of {len(repositories)} repositories "
-                f"{action.digest} is meant: {', '.join(repositories[:3])}.",
-                "Add Image_Repository=NAME to its CustomData.",
-            )
-        return repositories[0]
+        china = ".cn" if region.startswith("cn-") else ""
+        registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
+        return RepositoryReference.parse(action.repository).with_registry(registry)
 
 
 class CodePipelineAnswers:
