@@ -217,6 +217,23 @@ def test_a_policy_allowed_to_somebody_else_is_not_borrowed_from_another_reposito
     assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
 
 
+def test_a_digest_without_a_build_is_refused_if_several_repositories_have_it(asking: Asking) -> None:
+    """Who copies it to another repository does not choose whose policy and waivers count."""
+    server = asking.server
+    image = server.foreign("copied-by-hand", PlannedFindings({"LOW": 1}))
+    server.scan_may_end[image].set()
+    for name in ("team/literal", "a/copy"):
+        pushes = server.server.registry_notifications.pushes
+        pushes.record(f"literal-{name}", name, image, "1")
+    server.image("literal", PlannedFindings())
+    text = PIPELINE.format(name="literal", repository="literal", service="literal", timeout="7d")
+    server.apply(text.replace("#{BuildVariables.IMAGE_DIGEST}", image))
+    execution = server.post("/pipelines/literal/executions")["id"]
+    assert ended(server, execution) == "Failed"
+    actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
+    assert any("was pushed to 2 repositories: a/copy, team/literal" in action["reason"] for action in actions)
+
+
 def ended(server: ServerSystem, execution: str) -> str:
     def state() -> str:
         answer_view: str = server.get(f"/executions/{execution}")["execution"]["state"]
