@@ -186,10 +186,7 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
     server = asking.server
     image = server.image("borrowing", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
-    text = PIPELINE.format(name="borrowing", repository="borrowing", service="borrowing", timeout="7d")
-    before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
-    server.apply(SERVICE.format(name="borrowing", count=1))
-    server.apply(before + after[after.index("  - name: Deploy") :])
+    deploy_without_approval(server, "borrowing")
     assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
     assert ended(server, server.post("/pipelines/borrowing/executions")["id"]) == "Succeeded"
     server.apply("kind: PolicyAssignment\nname: borrowing\nrepositories: [borrowing/app]\npolicy: no-low\n")
@@ -204,10 +201,7 @@ def test_a_policy_allowed_to_somebody_else_is_not_borrowed_from_another_reposito
     server = asking.server
     image = server.image("lent", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
-    text = PIPELINE.format(name="lent", repository="lent", service="lent", timeout="7d")
-    before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
-    server.apply(SERVICE.format(name="lent", count=1))
-    server.apply(before + after[after.index("  - name: Deploy") :])
+    deploy_without_approval(server, "lent")
     allowed = "allowed: [{policies: [default], principals: [ci]}]\n"
     server.apply(f"kind: PolicyAssignment\nname: lent\nrepositories: [lent/app]\npolicy: no-low\n{allowed}")
     assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
@@ -232,6 +226,14 @@ def test_a_digest_without_a_build_is_refused_if_several_repositories_have_it(ask
     assert ended(server, execution) == "Failed"
     actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
     assert any("was pushed to 2 repositories: a/copy, team/literal" in action["reason"] for action in actions)
+
+
+def deploy_without_approval(server: ServerSystem, name: str) -> None:
+    """Let the pipeline of this name deploy without an approval action."""
+    text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
+    before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
+    server.apply(SERVICE.format(name=name, count=1))
+    server.apply(before + after[after.index("  - name: Deploy") :])
 
 
 def ended(server: ServerSystem, execution: str) -> str:

@@ -23,6 +23,7 @@ from dockgate.services.exposure_answer import (
     RunningService,
     UnaffectedImages,
 )
+from dockgate.services.exposure_blocked import Blocking, find_blocking
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
 from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
@@ -31,14 +32,9 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure_records import Affected, Holding, HoldingImage, Places, RunningImage
 from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
-from dockgate.store.records import RecordedViolations
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
-# Rejected images, the newest, whose recorded verdicts are read.
-MAX_BLOCKED = 200
-# Compressed bytes of these verdicts: for every answer, and for one that is about them.
-_FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
 
@@ -124,7 +120,7 @@ class ExposureSearch:
         if request.as_of is None and not request.include_moved:
             begun.exposed = exposed
         ids, holders = list(exposed), digests.intersection(image.digest for image in exposed.values())
-        services = [_service(entry, request.who) for entry in running if entry.digest in holders]
+        services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holders]
         places = places._replace(running=holders)
         names = _names(subject)
         knowledge = AdvisoryKnowledge(True)
@@ -156,7 +152,9 @@ class ExposureSearch:
         part = unknown.slice(request.unknown_after, request.limit)
         contents = _Contents(self.store, subject, places, acceptances)
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
-        blocking = self._blocking([exposed[number].digest for number in rejected], names, places, request.only)
+        candidates = [exposed[number].digest for number in rejected]
+        reads_more = request.only is ExposureFilter.BLOCKED
+        blocking = find_blocking(self.store, candidates, names, places, reads_more=reads_more)
         blocked = [number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)]
         listed: dict[ExposureFilter | None, Sequence[int]] = {
             None: ids,
@@ -213,16 +211,6 @@ class ExposureSearch:
             else None,
         )
 
-    def _blocking(
-        self, images: Sequence[str], names: Sequence[str], places: Places, only: ExposureFilter | None
-    ) -> "_Blocking":
-        """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
-        if not images:
-            return _Blocking(names, {}, 0)
-        size = _MANY_BYTES if only is ExposureFilter.BLOCKED else _FEW_BYTES
-        recorded, count = self.store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
-        return _Blocking(names, recorded, count)
-
     def _subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):
             return Subject(False, self.packages.find(question))
@@ -258,32 +246,6 @@ def _findings(subject: Subject) -> list[ExposedFinding]:
         for number, findings in subject.affected.items()
         for affected in findings
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocking:
-    """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
-
-    `count` is of how many images, from the first one on, this is known.
-    """
-
-    names: Sequence[str]
-    recorded: Mapping[str, RecordedViolations]
-    count: int
-
-    def message(self, image: str) -> str | None:
-        """The message of the rule that it violates, None if there is none."""
-        entry = self.recorded.get(image)
-        if entry is None or entry.status is not Status.REJECTED:
-            return None
-        return next((entry.blocking[name] for name in self.names if name in entry.blocking), None)
-
-    def blocks(self, image: str) -> bool | None:
-        """None if the verdict does not know it, or does not reject the image."""
-        entry = self.recorded.get(image)
-        if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
-            return None
-        return self.message(image) is not None
 
 
 class _Contents:
@@ -335,7 +297,7 @@ def _image(
     status: Status | None,
     services: Sequence[RunningService],
     pipelines: Sequence[str],
-    blocking: "_Blocking",
+    blocking: Blocking,
 ) -> ExposedImage:
     image = contents.images[number]
     recorded = blocking.recorded.get(image.digest)
@@ -423,23 +385,6 @@ def _end(image: FleetImage, moved: str | None, affected: Affected | None) -> tup
     if moved is None:
         return None, None
     return moved, Closing.GONE if image.gone_at is not None and image.gone_at <= moved else Closing.MOVED
-
-
-def _service(entry: RunningImage, who: Caller | None) -> RunningService:
-    pipeline = entry.execution.rpartition("-")[0] or None
-    if pipeline and who is not None and not who.reaches(pipeline=pipeline):
-        pipeline = None
-    definition = f"{entry.service}:{entry.revision}"
-    return RunningService(
-        service=entry.service,
-        target=entry.target,
-        task_definition=definition,
-        tasks=entry.desired_count,
-        pipeline=pipeline,
-        digest=entry.digest,
-        is_at_risk=entry.is_at_risk,
-        at_risk_until=entry.at_risk_until,
-    )
 
 
 def _pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:

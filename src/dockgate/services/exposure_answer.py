@@ -7,6 +7,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure_acceptances import Acceptance, NamingWaiver
 from dockgate.services.exposure_unknown import UnknownPage
+from dockgate.store.exposure_records import RunningImage
 
 # Images of a page.
 PAGE, LARGEST_PAGE = 50, 1000
@@ -83,6 +84,23 @@ class RunningService:
     digest: str
     is_at_risk: bool = False
     at_risk_until: str | None = None
+
+    @classmethod
+    def shown_to(cls, who: Caller | None, entry: RunningImage) -> "RunningService":
+        """The service that runs an image, as the caller may see it."""
+        pipeline = entry.execution.rpartition("-")[0] or None
+        if pipeline and who is not None and not who.reaches(pipeline=pipeline):
+            pipeline = None
+        return cls(
+            service=entry.service,
+            target=entry.target,
+            task_definition=f"{entry.service}:{entry.revision}",
+            tasks=entry.desired_count,
+            pipeline=pipeline,
+            digest=entry.digest,
+            is_at_risk=entry.is_at_risk,
+            at_risk_until=entry.at_risk_until,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""Which images a vulnerability blocks: what the newest recorded verdicts on rejected images say of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate.model import Status
+from dockgate.store import Store
+from dockgate.store.exposure_records import Places
+from dockgate.store.records import RecordedViolations
+
+# Rejected images, the newest, whose recorded verdicts are read.
+MAX_BLOCKED = 200
+# Compressed bytes of these verdicts: for every answer, and for one that is about them.
+_FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
+
+    `count` is of how many images, from the first one on, this is known.
+    """
+
+    names: Sequence[str]
+    recorded: Mapping[str, RecordedViolations]
+    count: int
+
+    def message(self, image: str) -> str | None:
+        """The message of the rule that it violates, None if there is none."""
+        entry = self.recorded.get(image)
+        if entry is None or entry.status is not Status.REJECTED:
+            return None
+        return next((entry.blocking[name] for name in self.names if name in entry.blocking), None)
+
+    def blocks(self, image: str) -> bool | None:
+        """None if the verdict does not know it, or does not reject the image."""
+        entry = self.recorded.get(image)
+        if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
+            return None
+        return self.message(image) is not None
+
+
+def find_blocking(
+    store: Store, images: Sequence[str], names: Sequence[str], places: Places, *, reads_more: bool
+) -> Blocking:
+    """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
+    if not images:
+        return Blocking(names, {}, 0)
+    size = _MANY_BYTES if reads_more else _FEW_BYTES
+    recorded, count = store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
+    return Blocking(names, recorded, count)
