@@ -9,27 +9,17 @@ from dockgate.delivery.registry_access import SERVER
 from dockgate.events import aws_events, catalogue
 from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event
-from dockgate.gate.model import (
-    BaselineExemptions,
-    ExternalReport,
-    Waivers,
-)
-from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.digest import from_hex
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.queries import one_of, select_as
-from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
+from dockgate.store.queries import select_as
+from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
 from dockgate.store.scan_contents import read_inventories, read_platforms, replace_platforms
-from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
+from dockgate.store.schema import events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.store.schema_fleet import fleet_images
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 from dockgate.store.tag_history import record_push
-from dockgate.vulnerabilities.model import AdvisorySnapshot
-
-# What a case is made of, each of them a document.
-Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
 
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
@@ -67,10 +57,7 @@ _TAGGED = (
 )
 _PUSH_KEY = ("repository", "tag", "digest")
 _MOVE = select_as(TagMove, tag_moves)
-_RECORD = select_as(VerdictRecord, verdicts)
-_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
 _GONE = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
-_STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
 
 
 class Images:
