@@ -12,7 +12,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import reports
 from dockgate.identity.model import Role
-from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS
+from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_of
 from dockgate.web.api.approvals import ApprovalView, view
 from dockgate.web.audit_details import note_change
-from dockgate.web.console.downloads import download_file
+from dockgate.web.downloads import download_file
 
 # The actions that write a log.
 WITH_LOG = (ActionType.BUILD, ActionType.DEPLOY)

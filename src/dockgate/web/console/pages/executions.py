@@ -25,11 +25,11 @@ from dockgate.web.api import executions as calls
 from dockgate.web.api.approvals import ApprovalView
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.api.executions import ActionView, StageView
-from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.terminal_text import plain_line
+from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000

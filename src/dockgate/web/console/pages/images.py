@@ -17,11 +17,11 @@ from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
 from dockgate.web.api.deploys import visible_services
-from dockgate.web.console.downloads import REPORT_KINDS, SBOM_KINDS, download
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download
 
 # Images or packages on one page, and characters of a filter.
 PAGE_SIZE = 50

@@ -22,13 +22,13 @@ from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
-from dockgate.web.console.downloads import REPORT_KINDS, download
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
+from dockgate.web.downloads import REPORT_KINDS, download
 
 # Findings on one page, and upgrades that it lists: the command has all.
 PAGE_SIZE, MAX_UPGRADES = 100, 50
