@@ -182,7 +182,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
     clients = RegionalClients(user(aws, {"codepipeline:*"}, "*"))
     requests = codepipeline.CodePipelineRequests(
-        server.store, server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
+        server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
     )
     poller = listening(queue, requests.receive)
     tokens = {image: aws.fakes.ask(image) for image in (bad, good)}
