@@ -77,11 +77,14 @@ class Image(Protocol):
     digest: str
     # "linux/amd64", "linux/arm64/v8", from the config.
     platform: str
-    # Base first.
-    layers: Sequence[Layer]
     # Digests of the uncompressed layers as the config says, base first; None for a folder, which has no config.
     diff_ids: Sequence[str] | None
     metadata: ImageMetadata
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """The layers, base first."""
+        ...
 
 
 class Triggers(NamedTuple):

@@ -13,8 +13,10 @@ if TYPE_CHECKING:  # a scan does not need it
 class AdvisoryReader(Protocol):
     """The advisory database, open for reading."""
 
-    # Identifies the content: changes whenever any answer could change.
-    digest: str
+    @property
+    def digest(self) -> str:
+        """Identifies the content: changes whenever any answer could change."""
+        ...
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         """The advisories for these inventories' packages, and the coverage of their ecosystems."""
