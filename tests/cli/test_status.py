@@ -117,3 +117,13 @@ def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server:
     off = "the database was imported: set DOCKGATE_UPDATES=on to fetch it"
     server.answers["GET /status"]["feeds"] = [feed("cvss", off="no URL"), feed("kev", off=off), feed("osv", off=off)]
     assert off in " ".join(dockgate("status").out.split())
+
+
+def test_status_says_that_the_server_fetches_its_first_advisories(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, error="There is no advisory database.", advice="Run `dockgate db update`.")
+    server.answers["GET /status"]["feeds"] = [feed("amazon", off="turned off"), feed("osv")]
+    out = " ".join(dockgate("status").out.split())
+    assert "There is no advisory database. The server fetches the feeds." in out
+    assert "next update now" in out
+    assert "db update" not in out
+    assert "turned off" not in out

@@ -4,13 +4,14 @@ import json
 import tracemalloc
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.events.grouping import concern_of, group
-from dockgate.events.notifications import describe, topic_of
+from dockgate.events.notifications import describe, summarize, topic_of
 
-LINK = "https://gate.example/api/v1/events?after=0"
+LINK = "https://gate.example/events?before=9"
 
 
 def verdict(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **detail: Any) -> dict[str, Any]:
@@ -122,5 +123,34 @@ def test_any_detail_is_described_and_grouped(detail: object) -> None:
     topic_of(event)
     title, text = describe(event)
     assert title.isprintable()
+    assert summarize(event).isprintable()
     assert all(line.isprintable() for line in text.split("\n"))
     assert group([event], LINK).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "line"),
+    [
+        ("feed.suspect", {"feed": "kev", "newest": "2026-01-01"}, "The feed kev brings no new records"),
+        ("feed.failed", {"feed": "osv", "parts": [{"part": "npm", "reason": "no zip archive"}]}, "osv: no zip archive"),
+        (
+            "verdict.changed",
+            {"repository": "team/app", "previous": "Approved", "status": "Rejected"},
+            "team/app: Rejected, before: Approved",
+        ),
+        (
+            "image.judged",
+            {"repository": "team/app", "status": "Rejected", "summary": "1 CRITICAL finding"},
+            "team/app: Rejected: 1 CRITICAL finding",
+        ),
+        (
+            "ECR Image Action",
+            {"action-type": "PUSH", "image-tag": "1", "repository-name": "team/app"},
+            "team/app: action-type: PUSH, image-tag: 1",
+        ),
+        ("Inspector2 Scan", {"repository-name": "arn:aws:ecr:l:0:repository/app", "version": "1"}, "app: version: 1"),
+        ("execution.failed", {"pipeline": "shop", "reason": "Build failed"}, "shop: Build failed"),
+    ],
+)
+def test_a_line_says_what_an_event_is_about_and_what_happened(kind: str, detail: dict[str, Any], line: str) -> None:
+    assert summarize({"detail-type": kind, "detail": detail}) == line

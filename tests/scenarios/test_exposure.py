@@ -59,6 +59,16 @@ def test_the_api_names_every_image(server: ServerSystem) -> None:
     assert server.get("/exposure?q=CVE-1999-1")["state"] == "UnknownName"
 
 
+def test_the_table_names_the_pipelines_that_asked_for_the_image(server: ServerSystem, dockgate: Dockgate) -> None:
+    image = server.image("asked", PlannedFindings({"HIGH": 1}))
+    server.approval(image)
+    server.scanned(image)
+    name = advisory("high-fixed-0", Severity.HIGH, "2").id
+    (pipeline,) = until(lambda: server.get(f"/exposure?q={name}")["pipelines"])
+    lines = [line.split() for line in dockgate("where", name).stdout.splitlines()]
+    assert ["pipelines", pipeline["pipeline"]] in lines
+
+
 def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockgate) -> None:
     answer = dockgate("where", CVE)
     assert answer.returncode == 0, answer.stderr

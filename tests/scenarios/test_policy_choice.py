@@ -116,10 +116,12 @@ def test_an_assignment_names_owners_and_how_long_images_are_watched(
     asking: Asking, written: str, expected: dict[str, object]
 ) -> None:
     document = ASSIGNMENT + written + "owners: [dev, 'role:security', 'target:chat', dev]\n"
-    asking.call("sec", "POST", "/apply", content=document).raise_for_status()
+    applied = asking.call("sec", "POST", "/apply", content=document).raise_for_status().json()
+    assert "No target notifies dev, role:security, target:chat: apply a Target" in applied["advice"]
     listed = asking.call("reader", "GET", "/policy-assignments").json()
     shown = next(entry for entry in listed if entry["name"] == "team")
     assert (shown["owners"], shown["watch"]) == (["dev", "role:security", "target:chat"], expected)
+    assert shown["owners_without_target"] == shown["owners"]
 
 
 @pytest.mark.parametrize("who", ["dev", "ci", "app", "reader", "narrow", "definer"])

@@ -129,7 +129,6 @@ def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
 
 
 def _row(event: Any) -> tuple[Cell, ...]:
-    from dockgate.events.notifications import describe
+    from dockgate.events.notifications import summarize
 
-    title, text = describe(event)
-    return str(event["seq"]), times.short(event["time"]), event["detail-type"], text.partition("\n")[0] or title
+    return str(event["seq"]), times.short(event["time"]), event["detail-type"], summarize(event)

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +12,7 @@ from dockgate.cli import policy_try, times
 from dockgate.cli.client import Client
 from dockgate.cli.image_argument import ImageArgument, image_argument
 from dockgate.cli.listing_output import (
+    Cell,
     format_option,
     print_answer,
     print_json,
@@ -134,7 +136,7 @@ def assignments(output_format: str) -> None:
             entry["policy"],
             _allowed_text(entry["allowed"]),
             entry["pull"],
-            ", ".join(entry["owners"]) or "-",
+            _owners_text(entry),
             _watch_text(entry["watch"]),
         )
         for entry in listed
@@ -232,6 +234,12 @@ def _show_outcomes(policy: str, file: str, outcomes: list[tuple[str, int, tuple[
     failed = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
     echo(f"{count}, {failed} failed" if failed else f"{count}, all passed")
+
+
+def _owners_text(assignment: Mapping[str, Any]) -> Cell:
+    silent = assignment["owners_without_target"]
+    names = [f"{owner} (no target)" if owner in silent else owner for owner in assignment["owners"]]
+    return (", ".join(names), "yellow") if silent else ", ".join(names) or "-"
 
 
 def _allowed_text(entries: Any) -> str:

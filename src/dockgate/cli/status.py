@@ -80,7 +80,8 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     lines: list[tuple[str, Cell]] = []
     for feed in status["feeds"]:
         if feed["failures"]:
-            since, next_at = times.short(feed["failing_since"]), times.at(feed["next_at"] or "")
+            since = times.short(feed["failing_since"])
+            next_at = times.at(feed["next_at"]) if feed["next_at"] else "now"
             lines.append(
                 ("feed fails", (f"{feed['feed']} since {since}, next {next_at}: {clean(feed['reason'])}", "red"))
             )
@@ -88,14 +89,23 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     if works:
         newest = min(works, key=lambda feed: feed["next_at"])
         lines.append(("next update", f"{newest['feed']} {times.at(newest['next_at'])}"))
+    elif any(_is_next(feed) for feed in status["feeds"]):
+        lines.append(("next update", "now"))
     elif reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"]):
         lines.append(("no updates", (clean(reasons.most_common(1)[0][0]), "yellow")))
     return lines
 
 
+def _is_next(feed: Mapping[str, Any]) -> bool:
+    """Whether the server fetches the feed now, or begins to at once."""
+    return not feed["off"] and not feed["failures"] and not feed["next_at"]
+
+
 def _advisories(status: Mapping[str, Any]) -> Cell:
     database = status["database"]
     if "error" in database:
+        if any(_is_next(feed) for feed in status["feeds"]):
+            return f"{database['error']} The server fetches the feeds.", "yellow"
         return f"{database['error']} {database['advice']}", "red"
     checked = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
     oldest = f", checked {times.short(min(checked))}" if checked and all(checked) else ""

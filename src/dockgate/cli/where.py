@@ -1,7 +1,7 @@
 """`dockgate where`: which images hold a vulnerability or a package."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,6 +14,8 @@ from dockgate.cli.output import echo
 UNDETERMINED = 3
 # Images of one request, where all are fetched.
 PAGE = 1000
+# Services and pipelines that the table's head names.
+SHOWN = 10
 
 
 @click.command()
@@ -132,7 +134,11 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
             "yellow",
         )
     names = [name for name in exposure["names"] if name != exposure["question"]]
-    services = [f"{entry['task_definition']} ({entry['tasks']} tasks)" for entry in exposure["services"]]
+    services = [
+        f"{entry['task_definition']} ({entry['tasks']} task{'s' if entry['tasks'] != 1 else ''})"
+        for entry in exposure["services"]
+    ]
+    pipelines = [entry["pipeline"] for entry in exposure["pipelines"]]
     return [
         ("answer", answer),
         ("as of", exposure["as_of"] or ""),
@@ -143,8 +149,15 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("not affected", _unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
-        ("services", ", ".join(services)),
+        ("services", _some(services)),
+        ("pipelines", _some(pipelines)),
     ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are: JSON, CSV and HTML have them all."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _blocked(exposure: Mapping[str, Any]) -> str:

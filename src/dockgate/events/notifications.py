@@ -35,6 +35,8 @@ _WORDS = {
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
     "feed.suspect": ("The feed {} brings no new records", "Its publisher, or a mirror, may have stopped."),
     "feed.stale": ("The feed {} is stale", "New verdicts that need it are Undetermined."),
+    "feed.failed": ("The feed {} cannot be updated", "The old data stays. `dockgate db status` shows its state."),
+    "feed.recovered": ("The feed {} is updated again", ""),
 }
 # What an event is about, of which a target is notified once: these fields of the detail, without times.
 _TOPIC_FIELDS = (
@@ -51,8 +53,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
     kind = one_line(str(event.get("detail-type", "event")))
-    subject = next((one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
-    text = one_line(str(detail.get("summary") or detail.get("reason") or ""))
+    subject, text = _subject(detail), _text(detail)
     words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
@@ -63,6 +64,22 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     return shorten(title, _TITLE_LIMIT), shorten("\n".join(lines), _TEXT_LIMIT)
 
 
+def summarize(event: Mapping[str, Any]) -> str:
+    """The event in one line beside its kind: what it is about, and what happened."""
+    detail = event.get("detail")
+    detail = detail if isinstance(detail, Mapping) else {}
+    subject, text, kind = _subject(detail), _text(detail), str(event.get("detail-type"))
+    state = one_line(str(detail.get("status") or detail.get("state") or ""))
+    if not text and kind in _WORDS and subject:
+        return shorten(_WORDS[kind][0].replace("{}", subject), _TITLE_LIMIT)
+    if not text and not state:
+        values = ((name, value) for name, value in list(detail.items())[:_FIELDS_LIMIT] if isinstance(value, str | int))
+        text = ", ".join(f"{one_line(str(name))}: {one_line(str(value))}" for name, value in values if value != subject)
+    subject = subject.rpartition(":repository/")[2]
+    shown = state if state and not text.startswith(state) else ""
+    return shorten(": ".join(filter(None, (subject, shown, text))) or kind, _TITLE_LIMIT)
+
+
 def topic_of(event: Mapping[str, Any]) -> str:
     """What the event notifies people of: the same for events that say the same at another time."""
     detail = event.get("detail")
@@ -70,6 +87,22 @@ def topic_of(event: Mapping[str, Any]) -> str:
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _subject(detail: Mapping[str, Any]) -> str:
+    return next((one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
+
+
+def _text(detail: Mapping[str, Any]) -> str:
+    """What happened, in the words of the event; "" if it has none."""
+    text = detail.get("summary") or detail.get("reason") or detail.get("title")
+    parts = detail.get("parts")
+    if not text and isinstance(parts, list) and parts and isinstance(parts[0], Mapping):
+        text = parts[0].get("reason")
+    previous, status = detail.get("previous"), detail.get("status")
+    if not text and previous and status:
+        text = f"{status}, before: {previous}"
+    return one_line(str(text or ""))
 
 
 def _words(kind: str) -> str:

@@ -160,7 +160,10 @@ class Documents:
                 )
         self.store.policy_assignments.put(assignment, who, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
-        return AppliedDocument("PolicyAssignment", assignment.name, change, "dockgate policy assignments")
+        advice = "dockgate policy assignments"
+        if silent := self.event_targets.owners().without_target(assignment.owners):
+            advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
+        return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 
     def _require_owners(self, owners: Sequence[str], where: str) -> None:
         """UsageError naming the place for an owner that is no active principal."""

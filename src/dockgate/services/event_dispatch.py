@@ -157,7 +157,7 @@ class EventDispatcher:
     def _send_group(self, waiting: Group, now: datetime) -> None:
         store = self._store
         positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
-        link = f"{self._public_url}/api/v1/events?after={positions[0] - 1}"
+        link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
             entry = _message_entry(waiting.target, waiting.rule, event.body, event.seq, now, key=event.id)
         else:

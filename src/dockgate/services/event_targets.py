@@ -14,6 +14,7 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import RESERVED, Target, TargetType
 from dockgate.services.clock import ServerClock
+from dockgate.services.owners import Owners
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError
 from dockgate.shared.retry import DELIVERY
@@ -95,6 +96,10 @@ class EventTargets:
     def records(self) -> list[TargetRecord]:
         """All targets, those of the settings first."""
         return [*(TargetRecord(target, 0) for target in self._builtin.values()), *self._store.event_targets.list()]
+
+    def owners(self, registry: str = "") -> Owners:
+        """The owners of repositories and their targets, as they are now. `registry` is the address of our own."""
+        return Owners.load(self._store, [record.target for record in self.records()], registry)
 
     def find(self, name: str) -> Target | None:
         """The target of this name, None if there is none."""

@@ -50,6 +50,10 @@ class Owners:
         """Whether the events of the repository go to the target."""
         return target in self.targets_of({"detail": {"repository": repository}})
 
+    def without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Those of the owners whom no target notifies."""
+        return tuple(owner for owner in owners if not self._targets_of_owner(owner))
+
     def _targets_for(self, repository: str) -> tuple[str, ...]:
         try:
             assignment = assignment_for(self.assignments, repository)

@@ -89,7 +89,7 @@ class HttpWebhooks:
                 _read(answer)
         except _failures() as error:
             reason = str(error) or type(error).__name__
-            raise UnavailableError(f"{urlsplit(url).netloc} did not take the answer: {reason}") from error
+            raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
         if status == GONE:
             raise DeniedError(f"{urlsplit(url).netloc} wants no more answers (410)", "Ask again with another callback.")
         if not 200 <= status < 300:

@@ -15,6 +15,7 @@ from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import DEFAULT_POLICY, AllowedPolicies, PullPolicy, Watch, assignment_for
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
+from dockgate.services.owners import Owners
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
@@ -162,8 +163,8 @@ class AssignmentView:
     """The policy of `repositories` (patterns), and the other policies that requests may name.
 
     With `pull` "approved", other machines can pull only approved images from the server's registry. `owners` are
-    principals, "role:NAME" and "target:NAME". `watch` is how long images are judged again: `seconds` count from the
-    last push, pull or run.
+    principals, "role:NAME" and "target:NAME"; no target notifies `owners_without_target`. `watch` is how long images
+    are judged again: `seconds` count from the last push, pull or run.
     """
 
     name: str
@@ -172,6 +173,7 @@ class AssignmentView:
     allowed: tuple[AllowedPolicies, ...]
     pull: PullPolicy
     owners: tuple[str, ...]
+    owners_without_target: tuple[str, ...]
     watch: Watch
     changed_at: str
     changed_by: str
@@ -185,7 +187,8 @@ def assignments(who: api.Reader, server: api.ServerDependency) -> list[Assignmen
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
     what is allowed to others, only of those that are for its repositories alone.
     """
-    return [api.view_of(AssignmentView, entry.assignment, **_change(entry)) for entry in _visible(who, server)]
+    owners = server.event_targets.owners()
+    return [_assignment_view(entry, owners) for entry in _visible(who, server)]
 
 
 def visible_policies(who: Caller, server: WebServices) -> list[PolicyVersion]:
@@ -252,7 +255,12 @@ def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Assi
     server.store.policy_assignments.remove(name)
     removed = present[name].assignment
     note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
-    return api.view_of(AssignmentView, present[name].assignment, **_change(present[name]))
+    return _assignment_view(present[name], server.event_targets.owners())
+
+
+def _assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
+    silent = owners.without_target(record.assignment.owners)
+    return api.view_of(AssignmentView, record.assignment, owners_without_target=silent, **_change(record))
 
 
 def _change(record: AssignmentRecord) -> dict[str, str]:
