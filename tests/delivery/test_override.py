@@ -6,7 +6,7 @@ import pytest
 
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.override import waivers_of
-from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation
+from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation, Waiver
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity, Undetermined
@@ -26,7 +26,9 @@ def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ())
     )
 
 
-def override(rejection: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"):  # type: ignore[no-untyped-def]
+def override(
+    rejection: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"
+) -> tuple[Waiver, ...]:
     return waivers_of(approval, rejection, "sec", reason, until)
 
 
@@ -87,6 +89,6 @@ def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
 
 def test_a_reason_and_an_end_are_needed() -> None:
     rejection = verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
-    for wrong in ({"reason": " "}, {"until": ""}, {"until": "soon"}):
+    for reason, until in ((" ", "2026-12-31"), ("why", ""), ("why", "soon")):
         with pytest.raises(UsageError):
-            override(rejection, **wrong)
+            override(rejection, reason=reason, until=until)

@@ -1,6 +1,6 @@
 """Small inventories, advisories and policies for the gate's tests: npm packages under real ecosystems and rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import policy as definitions
@@ -37,7 +37,7 @@ def advisory(
     return Advisory(identity, "npm", name, (Range("SEMVER", events),), ratings=ratings)
 
 
-def policy(**settings: dict[str, object]) -> Policy:
+def policy(**settings: Mapping[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
     value = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
     full = {rule.name: (complete_settings(rule, chosen),) for rule in RULES if (chosen := value[rule.name]) is not None}

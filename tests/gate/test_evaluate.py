@@ -1,6 +1,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from tests.gate.samples import (
@@ -21,7 +21,7 @@ from tests.gate.samples import (
 from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport, Status, Upgrade, Verdict, VerdictCase, Violation, Waiver, Waivers
 from dockgate.gate.policy import encode_policy, make_policy
-from dockgate.gate.rule import RuleInput
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -317,15 +317,13 @@ def test_an_external_report_does_not_replace_a_failed_scan() -> None:
 
 
 def test_a_rule_is_undetermined_without_its_required_fields() -> None:
-    class Fussy:
+    class Fussy(Rule):
         name = "fussy"
-        mandatory_settings = None
-        needs = ()
         required_fields = ("exploited",)
-        schema: ClassVar[dict[str, Any]] = {}
+        schema: Mapping[str, Any] = {}
 
-        def settings(self, value: Mapping[str, object]) -> dict[str, object]:
-            return dict(value)
+        def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+            return dict(raw)
 
         def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())

@@ -30,7 +30,7 @@ def inventories(draw: st.DrawFn) -> Inventory:
 
 @st.composite
 def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
-    result = []
+    result: list[Advisory] = []
     for number in range(draw(st.integers(0, 5))):
         events: list[tuple[str, str]] = []
         for _ in range(draw(st.integers(1, 2))):

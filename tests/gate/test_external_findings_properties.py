@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     (report,) = case.external_reports
     findings = []
     for finding in report.matches.findings:
-        bare = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
+        bare: dict[str, Any] = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
         bare |= {name: -1.0 for name in lost if name in ("epss", "percentile")}
         if "severity" in lost or "rating" in lost:
             severity = Severity.UNTRIAGED if "severity" in lost else finding.severity

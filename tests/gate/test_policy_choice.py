@@ -119,13 +119,14 @@ def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
     assert is_stricter(own, own)
     assert is_stricter(lower, own)
     assert not is_stricter(own, lower)
-    for uses in (
+    weaker: tuple[dict[str, list[dict[str, object]]], ...] = (
         {"max_findings": [{"CRITICAL": 0, "HIGH": 3}]},
         {"max_findings": [{"CRITICAL": 0, "HIGH": 4}], "exploited": [{"max": 1}]},
         {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "only_fixable": True}], "exploited": [{"max": 0}]},
         {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "action": "warn"}], "exploited": [{"max": 0}]},
         {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "grace_days": 1}], "exploited": [{"max": 0}]},
-    ):
+    )
+    for uses in weaker:
         assert not is_stricter(full("p", uses), own), uses
     believing = make_policy("p", {**own.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
     assert not is_stricter(believing, own)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -46,6 +47,10 @@ def changed(change: Callable[[dict[str, Any]], object], of: bytes = OURS) -> byt
     document = json.loads(of)
     change(document)
     return json.dumps(document).encode()
+
+
+def _replace_build_definition(definition: dict[str, Any], document: dict[str, Any]) -> None:
+    document["predicate"]["buildDefinition"].update(definition)
 
 
 def signed(payload: bytes, *keys: str) -> str:
@@ -106,13 +111,12 @@ def test_the_source_of_a_github_build_is_the_repository_of_its_workflow() -> Non
     uri = "https://github.com/acme/shop"
     dependency = {"uri": f"git+{uri}@refs/heads/main", "digest": {"gitCommit": "b" * 40}}
     for kind in GITHUB_BUILD_TYPES:
-        payload = changed(
-            lambda item, kind=kind: item["predicate"]["buildDefinition"].update(
-                buildType=kind,
-                externalParameters={"workflow": {"repository": uri, "ref": "refs/heads/main"}},
-                resolvedDependencies=[dependency],
-            )
-        )
+        definition = {
+            "buildType": kind,
+            "externalParameters": {"workflow": {"repository": uri, "ref": "refs/heads/main"}},
+            "resolvedDependencies": [dependency],
+        }
+        payload = changed(partial(_replace_build_definition, definition))
         result = read(payload, IMAGE)
         assert (result.source, result.commit, result.bases) == (uri, "b" * 40, ())
 

@@ -2,7 +2,7 @@
 does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ actions = st.sampled_from(({}, {"action": "warn"}, {"action": "note"}, {"action"
 counted = st.builds(lambda chosen, action: {**chosen, **action}, limits, actions)
 
 
-def full(name: str, uses: Mapping[str, list[dict[str, object]]]) -> Policy:
+def full(name: str, uses: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
     return make_policy(
         name, {rule: [complete_settings(RULE[rule], use) for use in several] for rule, several in uses.items()}
     )

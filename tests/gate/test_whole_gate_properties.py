@@ -24,7 +24,7 @@ from dockgate.gate.model import (
 )
 from dockgate.gate.policy import make_policy
 from dockgate.gate.replay import case_file
-from dockgate.scanner.model import Distribution, Unread
+from dockgate.scanner.model import Distribution, Inventory, Unread
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.matching import with_versions
 from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Cve, Rating, Severity
@@ -90,6 +90,10 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 def test_every_rule_is_covered_by_the_properties() -> None:
     assert {rule.name for rule in RULES} <= SETTINGS.keys()
+
+
+def _alone(inventory: Inventory) -> tuple[Inventory, ...]:
+    return (inventory,)
 
 
 @st.composite
@@ -190,7 +194,7 @@ def gated(draw: st.DrawFn) -> VerdictCase:
         replace(row, published=draw(st.sampled_from(("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
         for row in draw(advisories())
     )
-    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(lambda item: (item,))))
+    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(_alone)))
     catalogues = tuple(
         Coverage(name, True, (), draw(st.sampled_from((CHECKED, OLD))))
         for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))

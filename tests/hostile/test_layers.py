@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,12 @@ def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
 
 def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> None:
     """Cut, grown or exchanged after it was listed."""
-    for change in (lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[:-1] + b"\xff"):
+    changes: tuple[Callable[[bytes], bytes], ...] = (
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data[:-1] + b"\xff",
+    )
+    for change in changes:
         reference = layout(check.folder, make.compress(HIDDEN))
         blob = check.folder / "blobs/sha256" / make.sha256(make.compress(HIDDEN)).partition(":")[2]
         blob.write_bytes(change(blob.read_bytes()))

@@ -119,7 +119,10 @@ def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) ->
     for report in reports().values():
         out = Terminal()
         table = load("table")
-        (table.gate if isinstance(report, GateReport) else table.scan)(report, out)  # type: ignore[operator]
+        if isinstance(report, GateReport):
+            table.gate(report, out)
+        else:
+            table.scan(report, out)
         for row in re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()).splitlines():
             assert len(row) <= 80 or " " not in row.strip().removesuffix(" \\"), row
 

@@ -2,6 +2,7 @@
 
 import time
 from itertools import count
+from typing import Any
 
 import pytest
 from tests.scanner.layers import (
@@ -321,7 +322,7 @@ def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> No
 def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None:
     """Hundreds of layers, each of which is within the limits of one, would fill the memory."""
     paths = tuple(str(at) for at in range(100_000))
-    content = {"files": "\0".join(paths), "symlinks": dict.fromkeys(paths, "a")}.get(name, paths)
+    content: Any = {"files": "\0".join(paths), "symlinks": dict.fromkeys(paths, "a")}.get(name, paths)
     layers = [LayerFacts(str(at), **{name: content}) for at in range(IMAGE_LIMIT // 5_000_000)]
     result = combine(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
     reasons = [entry.reason for entry in result.unread if entry.layer]

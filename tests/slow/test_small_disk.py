@@ -13,6 +13,7 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
+from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
@@ -57,7 +58,7 @@ class Delivery:
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, self.clock.now())
         service = documents.read(SERVICE.format(name="web", count=1), "s.yaml")
-        assert isinstance(service, documents.ServiceDefinition)
+        assert isinstance(service, ServiceDefinition)
         self.store.services.put(service.service, service.definition)
         self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
         self.purge = Purge(self.store, self.clock, self.collection.effects, KEEP_DAYS)

@@ -50,7 +50,7 @@ def package(value: str | dict[str, str]) -> Package:
 
 def advisory(value: Mapping[str, Any]) -> Advisory:
     ecosystem, name = value["of"].rsplit(maxsplit=1)
-    lists = {key: tuple(value.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
+    lists: dict[str, Any] = {key: tuple(value.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
     texts = {key: value.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in value.get("ranges", ()))
     ratings = tuple(_rating(text) for text in value.get("ratings", ()))

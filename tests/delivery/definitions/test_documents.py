@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from dockgate.delivery.definitions.documents import Repository, ServiceDefinition, read
+from dockgate.delivery.definitions.documents import Repository, read
+from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionType, FixAction, FixSettings, Pipeline
 from dockgate.shared.errors import DefinitionError
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from dockgate.events.webhooks.http import HttpWebhooks, refusal
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.shared.addresses import refusal
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Limits far below those of real layers, which take minutes, so that a bomb is refused at once.
 _BOUNDS = LayerLimits(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
-_NARROW = LayerLimits(inflated=2**20, ratio_from=2**20)
+_NARROW = LayerLimits(inflated=2**20, ratio_from=2**18)
 _SPLIT = b"\n\0\n"
 
 
@@ -73,11 +73,11 @@ def _skipping(data: bytes) -> None:
 class _Counted:
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
-        self.count_base_layers = 0
+        self.count = 0
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         read = self._file.readinto(buffer)
-        self.count_base_layers += read
+        self.count += read
         return read
 
 

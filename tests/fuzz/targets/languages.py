@@ -86,8 +86,8 @@ def _jars() -> list[bytes]:
 def _zip64(data: bytes) -> bytes:
     """Return the archive with zip64 records (APPNOTE.TXT, 4.3.14 and 4.3.15)."""
     body, end = data[:-22], data[-22:]
-    count_base_layers, size, at = struct.unpack_from("<HII", end, 10)
-    end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count_base_layers, count_base_layers, size, at)
+    count, size, at = struct.unpack_from("<HII", end, 10)
+    end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, at)
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(body), 1)
     return (
         body

@@ -35,7 +35,8 @@ def _findings(data: bytes) -> None:
         assert reports
         for report in reports:
             assert canonical.decode(ExternalReport, canonical.encode(report)) == report
-            assert all(entry.reason for entry in (*report.inventory.unread, *report.matches.undetermined))
+            assert all(entry.reason for entry in report.inventory.unread)
+            assert all(entry.reason for entry in report.matches.undetermined)
 
 
 def _vex(data: bytes) -> None:

@@ -9,8 +9,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
 from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, advisory, package, policy
-from tests.gate.test_evaluate_properties import NAMES, VERSIONS
-from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, advisories, cves
+from tests.gate.test_evaluate_properties import NAMES, VERSIONS, advisories
+from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, cves
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
@@ -294,9 +294,9 @@ def dense_fleets(draw: st.DrawFn) -> Fleet:
     drawn = []
     for digest in DIGESTS[:2]:
         content = tuple(sorted(draw(chosen), key=lambda item: item.path))
-        layers = {"layers": (BASE, OWN), "base_layers": draw(st.integers(0, 1))}
-        inventory = Inventory(digest, "linux/amd64", None, (), content, ())
-        drawn.append(FleetItem(digest, (replace(inventory, **layers),), draw(st.sampled_from(REPOSITORIES))))
+        base_layers = draw(st.integers(0, 1))
+        inventory = Inventory(digest, "linux/amd64", None, (BASE, OWN), content, (), base_layers=base_layers)
+        drawn.append(FleetItem(digest, (inventory,), draw(st.sampled_from(REPOSITORIES))))
     limits = {"HIGH": draw(st.integers(0, 1)), "scope": draw(st.sampled_from(("image", "base", "own")))}
     under = policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:

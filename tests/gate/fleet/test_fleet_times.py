@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
-from tests.gate.fleet.test_fleet_properties import BASE, KEY, KEY_ID, OWN
+from tests.gate.fleet.test_fleet_properties import BASE, KEY_ID, OWN
 from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+from tests.gate.test_whole_gate_properties import KEY
 
 from dockgate.gate import evaluate
 from dockgate.gate.fleet.judge import FleetJudge
@@ -19,7 +20,7 @@ from dockgate.scanner.model import Distribution, Inventory, Unread
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
 
-HIGH = {"max_findings": {"HIGH": 0}}
+HIGH: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}}
 DATED = replace(advisory("CVE-2024-1", "a"), published="2026-11-20T00:00:00Z")
 END = "2026-12-01T00:00:00Z"
 WAIVER = Waiver("w1", "ana", "It is never called.", until=END)
@@ -128,7 +129,7 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
     judge = FleetJudge(
         under, RULES, ECOSYSTEMS, index.components, index.bundles, case.exceptions, snapshot.coverage, NOW
     )
-    (result,) = judge.judge(index.images[0]) or ()
+    (result,) = judge.judge(index.images[0]) or []
     moment = datetime.fromisoformat(case.at)
     instant = timedelta(milliseconds=1)
     assert abs(result.changes_at - moment.timestamp()) <= instant.total_seconds()
@@ -141,7 +142,7 @@ def test_a_rule_that_cannot_tell_when_its_answer_changes_is_asked_again_at_once(
     under = policy(expression={"when": "now > timestamp('2030-01-01T00:00:00Z')", "message": "It is late."})
     index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((), COVERED))
     judge = FleetJudge(under, RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW)
-    (result,) = judge.judge(index.images[0]) or ()
+    (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == datetime.fromisoformat(NOW).timestamp()
 
 
@@ -150,6 +151,6 @@ def test_nothing_changes_by_time_alone_where_no_rule_counts_it() -> None:
     judge = FleetJudge(
         policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW
     )
-    (result,) = judge.judge(index.images[0]) or ()
+    (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == float("inf")
     assert result.status is Status.REJECTED

@@ -26,6 +26,7 @@ from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, Prove
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.replay.explain import Change, Explanation, Input, compare
+from dockgate.scanner.model import Inventory
 from dockgate.shared import canonical
 from dockgate.shared.errors import DefinitionError, UsageError
 from dockgate.vulnerabilities.matching import match
@@ -133,7 +134,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
 
 WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
 A = case("a")
-BASELINE = {"running": (inventory(package("a")),)}
+BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (inventory(package("a")),)}
 
 
 @pytest.mark.parametrize(

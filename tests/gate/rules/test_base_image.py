@@ -1,5 +1,6 @@
 """Base images by their layers: properties and cases that the YAML cases cannot express."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 DIGESTS = st.sampled_from((A, B, C))
 
 
-def judged(image: Inventory, *images: dict[str, object]) -> list[object]:
+def judged(image: Inventory, *images: Mapping[str, object]) -> list[object]:
     settings = RULE.settings({"images": images})
     return list(RULE.judge(RuleInput(image, Matches((), ()), (), NOW), settings))
 

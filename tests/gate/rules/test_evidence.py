@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.gate.samples import CHECKED, NOW, inventory, package
@@ -45,9 +46,11 @@ def test_an_image_without_packages_is_undetermined() -> None:
 def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> None:
     entry = Undetermined("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
+    others: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
+    own: dict[str, Any] = {kind: "allow"}
     assert judge(inventory(package("a")), entry) == [entry]
-    assert judge(inventory(package("a")), entry, **{other_kind: "allow", "unread": "allow"}) == [entry]
-    assert judge(inventory(package("a")), entry, **{kind: "allow"}) == []
+    assert judge(inventory(package("a")), entry, **others) == [entry]
+    assert judge(inventory(package("a")), entry, **own) == []
 
 
 def test_a_named_ecosystem_may_lack_a_feed() -> None:
@@ -63,7 +66,7 @@ def test_a_named_ecosystem_may_lack_a_feed() -> None:
 
 def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
     entry = Undetermined("database", "The version cannot be compared.")
-    everything = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
+    everything: dict[str, Any] = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
     assert judge(inventory(package("a")), entry, **everything) == [entry]
 
 

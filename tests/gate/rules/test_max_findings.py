@@ -80,7 +80,11 @@ def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
         inventory(), Matches((), ()), (), NOW, is_external=True, source="inspector", unlisted_counts=unlisted_counts
     )
     results = RULE.judge(facts, RULE.settings(settings))
-    return [f"! {entry.message}" if isinstance(entry, Violation) else f"? {entry.reason}" for entry in results]
+    texts = []
+    for entry in results:
+        assert isinstance(entry, Violation | Undetermined)
+        texts.append(f"! {entry.message}" if isinstance(entry, Violation) else f"? {entry.reason}")
+    return texts
 
 
 def test_counts_without_findings_have_the_same_limits() -> None:

@@ -22,7 +22,7 @@ from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError
 
 REQUEST = SignInRequest("state-1", "nonce-1", "verifier-" + "v" * 40)
 RETURN = "https://gate.example.org/signin/provider/return"
-ADA = {"sub": "1", "email": "ada@example.org", "email_verified": True, "groups": ["platform"]}
+ADA: dict[str, Any] = {"sub": "1", "email": "ada@example.org", "email_verified": True, "groups": ["platform"]}
 
 
 class Case:

@@ -105,7 +105,7 @@ def test_a_framework_is_called_as_advisories_call_it(version: str, runtime: str,
 
 
 def test_a_file_outside_the_folder_is_not_owned() -> None:
-    target = {"a/1": {"runtimeTargets": {"../../etc/passwd": {}, "b/c.so": {}, "d\0e": {}}}}
+    target: dict[str, object] = {"a/1": {"runtimeTargets": {"../../etc/passwd": {}, "b/c.so": {}, "d\0e": {}}}}
     content = {"runtimeTarget": {"name": "t"}, "targets": {"t": target}, "libraries": {"a/1": {"type": "package"}}}
     assert read(json.dumps(content)).owns == {"pkg:nuget/a@1": ("app/b/c.so",)}
     assert read(json.dumps(content), "x.deps.json").owns == {"pkg:nuget/a@1": ("b/c.so",)}

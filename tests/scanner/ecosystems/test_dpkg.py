@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM, STATUS, STATUS_LIMIT
-from dockgate.scanner.ecosystems.dpkg.status import LINE_LIMIT
+from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM, STATUS_LIMIT
+from dockgate.scanner.ecosystems.dpkg.status import LINE_LIMIT, STATUS
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Extract
 from dockgate.scanner.sboms.purls import parse

@@ -6,6 +6,7 @@ import pytest
 from tests.scanner.layers import ECOSYSTEMS, dpkg_list, file, image
 
 from dockgate.scanner.ecosystems import apk, dpkg, rpm
+from dockgate.scanner.ecosystems.dpkg import status
 from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem
@@ -31,7 +32,7 @@ def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, s
 
 
 def test_docker_debian_packages_are_told_from_added_ones() -> None:
-    assert packages_of(HARDENED_DEBIAN, dpkg.STATUS, STATUS) == {
+    assert packages_of(HARDENED_DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "python-3.14": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -41,7 +42,7 @@ def test_docker_debian_packages_are_told_from_added_ones() -> None:
 def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
     """Debian's does not know "python-3.14", and takes 1.0-1+dhi1 for later than its fix, 1.0-1+deb13u1."""
     assert dpkg.ECOSYSTEM.version_key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.version_key("1.0-1+dhi1")
-    assert packages_of(DEBIAN, dpkg.STATUS, STATUS) == {
+    assert packages_of(DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("vendor:dhi.io", "dhi.io"),
         "python-3.14": ("vendor:dhi.io", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -59,7 +60,7 @@ def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() 
     inventory = read_image(
         image(
             [
-                *(file("etc/os-release", HARDENED_DEBIAN), file(dpkg.STATUS, STATUS)),
+                *(file("etc/os-release", HARDENED_DEBIAN), file(status.STATUS, STATUS)),
                 *(dpkg_list("python-3.14", metadata), file(metadata, "Name: pip\nVersion: 26.0\n")),
             ]
         ),
@@ -69,12 +70,12 @@ def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() 
 
 
 def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
-    inventory = read_image(image([file("etc/os-release", HARDENED_ALPINE), file(dpkg.STATUS, STATUS)]), ECOSYSTEMS)
+    inventory = read_image(image([file("etc/os-release", HARDENED_ALPINE), file(status.STATUS, STATUS)]), ECOSYSTEMS)
     assert any("holds no package database" in entry.reason for entry in inventory.unread)
 
 
 def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
-    package = Package("libssl1.1", version, "", "", "openssl", version, dpkg.STATUS, vendor=maintainer)
+    package = Package("libssl1.1", version, "", "", "openssl", version, status.STATUS, vendor=maintainer)
     return dpkg.ECOSYSTEM.assign_distribution(package, distribution)
 
 

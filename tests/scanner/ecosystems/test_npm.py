@@ -52,8 +52,10 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-PARTS = ("node_modules", ".yarn", "cache", "berry", "opt", "yarn-v1.22.22", "a", "@s", ".store", "package")
-PARTS += ("usr", "share", "nodejs")
+PARTS = (
+    *("node_modules", ".yarn", "cache", "berry", "opt", "yarn-v1.22.22", "a", "@s", ".store", "package"),
+    *("usr", "share", "nodejs"),
+)
 LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-lock.json", "a.zip", "node_modules")
 
 

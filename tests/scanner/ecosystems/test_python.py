@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.scanner.ecosystems.python import ECOSYSTEM, HEADER_LIMIT, RECORD_LIMIT
+from dockgate.scanner.ecosystems.python import ECOSYSTEM, RECORD_LIMIT
+from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl

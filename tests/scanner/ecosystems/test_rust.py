@@ -6,6 +6,7 @@ import lzma
 import struct
 import time
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def read(content: bytes) -> Extract:
     return ECOSYSTEM.read("usr/bin/app", io.BytesIO(content))
 
 
-def listing(*crates: dict[str, object]) -> bytes:
+def listing(*crates: Mapping[str, object]) -> bytes:
     return program(zlib.compress(json.dumps({"packages": crates, "format": 8}).encode()))
 
 

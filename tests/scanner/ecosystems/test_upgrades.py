@@ -24,8 +24,10 @@ KINDS = ecosystems.load()
 LINE = re.compile(
     r"(?P<ecosystem>.+?) (?P<name>\S+) (?P<version>\S+)(?: of (?P<source>\S+))? -> (?P<fixed>\S+)(?: at (?P<path>.+))?"
 )
-SPACED = ("Rocky Linux:9", "Amazon Linux:2023", "Amazon Linux:2", "Red Hat:", "openSUSE:Leap 15.6", "Azure Linux:3")
-SPACED += ("Docker Hardened Images:Debian:13", "GitHub Actions")
+SPACED = (
+    *("Rocky Linux:9", "Amazon Linux:2023", "Amazon Linux:2", "Red Hat:", "openSUSE:Leap 15.6", "Azure Linux:3"),
+    *("Docker Hardened Images:Debian:13", "GitHub Actions"),
+)
 
 
 def raised(text: str) -> tuple[Package, str]:

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from dockgate.scanner.ecosystems import apk, dpkg, rpm
+from dockgate.scanner.ecosystems.dpkg import status
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms.purls import parse
@@ -16,7 +17,7 @@ ALPINE, ROCKY = Distribution("alpine", "3.20.1"), Distribution("rocky", "9.4")
 def deb(version: str = "1.0-1", **fields: str) -> Package:
     fields_text = "".join(f"{name}: {value}\n" for name, value in fields.items())
     content = f"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{fields_text}"
-    (package,) = dpkg.ECOSYSTEM.read(dpkg.STATUS, io.BytesIO(content.encode())).packages
+    (package,) = dpkg.ECOSYSTEM.read(status.STATUS, io.BytesIO(content.encode())).packages
     return package
 
 

@@ -57,7 +57,7 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
     leader, follower = os.openpty()
     try:
         with os.fdopen(follower, "rb", buffering=0) as terminal, pytest.raises(UsageError, match="terminal") as caught:
-            open_images("-", stdin=terminal)  # type: ignore[arg-type]
+            open_images("-", stdin=terminal)
         assert "podman save" in caught.value.advice
     finally:
         os.close(leader)

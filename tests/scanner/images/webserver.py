@@ -2,7 +2,6 @@
 servers, engines."""
 
 import json
-import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -42,8 +41,8 @@ class Server:
     requests: list[Request] = field(default_factory=list)
 
 
-class _AtPath(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    address_family = socket.AF_UNIX
+class _AtPath(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers at a socket file."""
 
 
 @contextmanager

@@ -152,7 +152,7 @@ DEPS = "app/web.deps.json"
 
 def deps(kind: str = "package", assets: bool = True, /, **versions: str) -> Entry:
     libraries = [f"{name}/{version}" for name, version in versions.items()]
-    targets = {
+    targets: dict[str, object] = {
         library: {"runtime": {f"lib/net8.0/{library.partition('/')[0]}.dll": {}} if assets else {}}
         for library in libraries
     }

@@ -24,8 +24,9 @@ KINDS = ecosystems.load()
 DATA = Path(__file__).parent / "data"
 INVENTORY_FORMATS = ("cyclonedx", "spdx")
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-_NAME = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+_CHARACTERS = st.characters(exclude_categories=["Cs"])
+_TEXT = st.text(_CHARACTERS, max_size=12)
+_NAME = st.text(_CHARACTERS, min_size=1, max_size=12)
 _PACKAGES = st.builds(
     Package, *([_NAME] * 6), path=_TEXT, layer=_TEXT, arch=_TEXT, owner=_TEXT, module=_TEXT, vendor=_TEXT
 )  # a purl is any text: documents written by Dockgate are trusted

@@ -1,5 +1,6 @@
 """Folders of feeds, inventories and times for the advisory database's tests."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def inventory(*packages: Package) -> Inventory:
     return Inventory("sha256:1", "linux/amd64", None, (), packages, ())
 
 
-def folder_of(folder: Path, exports: dict[str, list[Json | bytes]], **files: bytes) -> Path:
+def folder_of(folder: Path, exports: Mapping[str, Sequence[Json | bytes]], **files: bytes) -> Path:
     """A folder of feeds: OSV exports by ecosystem, and files whose names have "_" for "."."""
     lay(folder, {f"osv/{name}/all.zip": export(*records) for name, records in exports.items()})
     return lay(folder, {name.replace("_", "."): data for name, data in files.items()})

@@ -83,7 +83,7 @@ def coverage(database: Database) -> dict[str, Coverage]:
     return {entry.ecosystem: replace(entry, checked_at="") for entry in entries}
 
 
-def full_comparison(old: Database, new: Database) -> tuple[set[tuple[str, str]], set[str], set[str]]:
+def full_comparison(old: Database, new: Database) -> tuple[set[tuple[str, str]], frozenset[str], frozenset[str]]:
     """What `changed_keys` promises, by reading everything."""
     keys = {
         (ecosystem, name)
@@ -91,8 +91,9 @@ def full_comparison(old: Database, new: Database) -> tuple[set[tuple[str, str]],
         if answers(old, ecosystem, name) != answers(new, ecosystem, name)
     }
     before, after = coverage(old), coverage(new)
-    cves = {cve for cve in CVES if old.cves([cve]) != new.cves([cve])}
-    return keys, cves, {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    cves = frozenset(cve for cve in CVES if old.cves([cve]) != new.cves([cve]))
+    changed = frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return keys, cves, changed
 
 
 def keys_in(changed: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 from tests.vulnerabilities.database.samples import inventory, package
@@ -29,7 +30,7 @@ def publish(site: Site, *records: Json) -> None:
     site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
 
 
-def everything(path: Path) -> list[tuple[object, ...]]:
+def everything(path: Path) -> list[Any]:
     """The content of PyPI's part of the database."""
     names = ("jinja2", "flask", "idna")
     with Database.open(path) as database:

@@ -56,7 +56,7 @@ def epss(*rows: Sequence[str]) -> bytes:
 def bulletin(identity: str, *packages: Mapping[str, str], cve: str = "CVE-1", more: str = "") -> str:
     """An update of Amazon Linux. A package's attributes are as given, with those that it needs filled in."""
     usual = {"name": "a", "version": "1", "release": "1.amzn2023", "epoch": "0", "arch": "x86_64"}
-    tags = ["".join(f' {key}="{value}"' for key, value in (usual | package).items()) for package in packages]
+    tags = ["".join(f' {key}="{value}"' for key, value in {**usual, **package}.items()) for package in packages]
     listed = "".join(f"<package{tag}/>" for tag in tags)
     return (
         f'<update type="security"><id>{identity}</id><severity>important</severity>{more}'

@@ -10,8 +10,8 @@ from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, r
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
-from dockgate.vulnerabilities.feeds.osv import FEED, RECORD_LIMIT
+from dockgate.vulnerabilities.feed import RECORD_LIMIT, FaultyRecord, FeedStatement, SilentRecord
+from dockgate.vulnerabilities.feeds.osv import FEED
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 from dockgate.vulnerabilities.versions import Order
 

@@ -57,7 +57,7 @@ def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site
     publish(site, of("A"), of("B", NEW), of("D"))
     fetched = fetch(site, tmp_path, fingerprint)
     assert sorted(site.seen) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
-    assert fetched.replaces == {"B", "C", "D"}
+    assert fetched.replaces == frozenset({"B", "C", "D"})
     assert fetched.path is not None
     with ZipFile(fetched.path) as archive:
         assert {name: json.loads(archive.read(name)) for name in archive.namelist()} == {
@@ -76,7 +76,7 @@ def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> N
 
 def test_a_record_that_is_not_stored_is_fetched_whatever_its_age(site: Site, tmp_path: Path) -> None:
     fetched = fetch(site, tmp_path, first(site, tmp_path), {"A": OLD, "C": OLD})
-    assert fetched.replaces == {"B"}
+    assert fetched.replaces == frozenset({"B"})
 
 
 def test_times_are_compared_as_instants(site: Site, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site:
 def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, of("A"), of("B"), of("C"), of("RHSA-2026:1 x"))
-    assert fetch(site, tmp_path, fingerprint).replaces == {"RHSA-2026:1 x"}
+    assert fetch(site, tmp_path, fingerprint).replaces == frozenset({"RHSA-2026:1 x"})
     assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.seen)
 
 
