@@ -141,6 +141,10 @@ def test_tokens_are_found_and_listed(peopled: Store) -> None:
         peopled.tokens.add(limited)
     assert peopled.tokens.find(limited.id) == (limited, BEN)
     assert list(peopled.tokens.list()) == [limited, TOKEN]
+    assert list(peopled.tokens.list(limit=1)) == [limited]
+    assert list(peopled.tokens.list(after=limited.id)) == [TOKEN]
+    assert list(peopled.tokens.list(newest_first=False)) == [TOKEN, limited]
+    assert list(peopled.tokens.list(after=TOKEN.id, newest_first=False)) == [limited]
     assert list(peopled.tokens.list("ada")) == [TOKEN]
     assert peopled.tokens.find("ffffffffffff") is None
     with pytest.raises(NotFoundError):

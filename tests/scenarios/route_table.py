@@ -206,6 +206,7 @@ PAGES = {
     "GET /events/rules": Row(READ),
     "GET /events/rules/{name}": Row(READ),
     "POST /events/rules/{name}/test": Row(READ),
+    "GET /events/targets": Row(READ),
     "GET /events/targets/{name}": Row(READ),
     "POST /events/targets/{name}/test": Row(ADMINISTER),
     "POST /events/targets/{name}/redeliver": Row(ADMINISTER),

@@ -135,6 +135,8 @@ LISTS = (
     ("/running", "/services", "/running/", ("name", "state", "target")),
     ("/policies", "/policies", "/policies/", ("name", "changed")),
     ("/people", "/principals", "/people/", ("name", "added")),
+    ("/events/rules", "/rules", "/events/rules/", ("name", "changed")),
+    ("/events/targets", "/targets", "/events/targets/", ("name", "type", "waiting", "dead")),
 )
 
 
@@ -147,6 +149,8 @@ def many(site: Site) -> Site:
         site.server.apply(SERVICE.format(name=name, count=0))
         site.server.apply(PIPELINE.format(name=name, repository=name, service=name, timeout="7d"))
         site.server.apply(f"kind: Policy\nname: {name}\nrules:\n  max_findings: {{CRITICAL: {number}}}\n")
+        site.server.apply(f"kind: Target\nname: {name}\ntype: pipeline\npipeline: {name}\n")
+        site.server.apply(f"kind: Rule\nname: {name}\npattern: {{source: [none]}}\ntargets: [{name}]\n")
         site.server.post("/principals", {"name": name, "roles": ["viewer"]})
     return site
 
@@ -194,6 +198,24 @@ def test_a_call_links_the_page_that_follows(
         assert browser.get(f"/api/v1{call}?{wrong}", headers=headers).status_code in (400, 422), wrong
     for wrong in ("after=bm8", "sort=no-such"):
         assert browser.get(f"{path}?{wrong}").status_code in (400, 422), wrong
+
+
+def test_tokens_of_one_person_are_paged_in_both_directions(site: Site, browser: Browser) -> None:
+    site.server.post("/principals", {"name": "robot", "roles": ["viewer"]})
+    ids = [site.token("robot").split("_")[1] for _ in range(PAGE + 1)]
+    headers = {"Authorization": f"Bearer {site.tokens[Role.ADMIN]}"}
+    for sort, expected in (("-created", ids[::-1]), ("created", ids)):
+        listed: list[str] = []
+        link = f"/people/robot?sort={sort}"
+        while link:
+            page = browser.get(link).text
+            shown = re.findall(r"<tr><td><code>(\w+)</code>", page)
+            call = next(each for each in Forms(page).links if each.startswith("/api/"))
+            assert [entry["id"] for entry in browser.get(call, headers=headers).json()] == shown
+            assert len(shown) <= PAGE
+            listed += shown
+            link = _next(page, "Next")
+        assert listed == expected
 
 
 def test_commands_get_all_pages_of_a_list(many: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +287,17 @@ def test_every_page_for_work_names_a_command_or_a_call(site: Site, browser: Brow
     for path in (
         *("/", "/pipelines", "/pipelines/api", "/executions/api-1", "/images", "/vulnerabilities", "/running"),
         *("/repositories", "/repositories/web", f"/repositories/web/commits/{commit}", "/policies", "/waivers"),
-        *("/waivers/new", "/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/search?q=a"),
+        *(
+            "/waivers/new",
+            "/advisories",
+            "/events",
+            "/events/rules",
+            "/events/targets",
+            "/people",
+            "/audit",
+            "/settings",
+            "/search?q=a",
+        ),
         *("/repositories/web/files/Dockerfile?at=main", "/new/pipeline"),
     ):
         assert 'class="twin' in browser.get(path).text, path

@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
+from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list, sort_option
 from dockgate.cli.output import echo
 from dockgate.shared.errors import UsageError
 
@@ -23,10 +23,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name", "-changed", "changed")
 @format_option
-def list_rules(output_format: str) -> None:
+def list_rules(sort: str, output_format: str) -> None:
     """List rules."""
-    answer = Client().get("rules")
+    answer = Client().get_all("rules", sort=sort)
     rows = (
         (
             entry["name"],

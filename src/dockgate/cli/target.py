@@ -29,10 +29,11 @@ def command() -> None:
 
 
 @command.command("list")
+@sort_option("name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead")
 @format_option
-def list_targets(output_format: str) -> None:
+def list_targets(sort: str, output_format: str) -> None:
     """List targets, and how they do."""
-    answer = Client().get("targets")
+    answer = Client().get_all("targets", sort=sort)
     rows = (
         (
             entry["name"],

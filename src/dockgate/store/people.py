@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import beyond, in_order, row_of, select_as
 from dockgate.store.schema_people import first_admin_links, identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -167,11 +167,16 @@ class Tokens:
             token = Token(**row)
             return token, require_principal(connection, token.principal)
 
-    def list(self, principal: str | None = None) -> Sequence[Token]:
-        """All tokens, or those of one principal, newest first."""
-        query = _TOKEN.order_by(tokens.c.seq.desc())
+    def list(
+        self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+    ) -> Sequence[Token]:
+        """Tokens, of one principal or of all, in the order they were made; `after` is the id of the one before."""
+        query = _TOKEN.order_by(in_order(tokens.c.seq, newest_first)).limit(limit)
         if principal is not None:
             query = query.where(tokens.c.principal == principal)
+        if after is not None:
+            position = select(tokens.c.seq).where(tokens.c.id == after).scalar_subquery()
+            query = query.where(*beyond(tokens.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
 

@@ -15,6 +15,7 @@ router = api.api_router()
 
 AuditSort = Literal["-at", "at"]
 PrincipalSort = Literal["name", "-name", "-added", "added"]
+TokenSort = Literal["-created", "created"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,25 @@ def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> P
 
 
 @router.get("/tokens")
-def tokens(who: api.Administrator, server: api.ServerDependency, principal: str = "") -> list[TokenView]:
-    """List tokens, newest first, optionally of one principal."""
-    return [api.view_of(TokenView, token) for token in server.store.tokens.list(principal or None)]
+def tokens(
+    who: api.Administrator,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    principal: str = "",
+    sort: TokenSort = "-created",
+) -> list[TokenView]:
+    """List tokens by their time, a page at a time, optionally those of one principal."""
+    return paging.entries(token_page(server, paging.query(sort), principal))
+
+
+def token_page(server: WebServices, query: PageQuery, principal: str = "") -> Page[TokenView]:
+    """A page of the tokens, optionally of those of one principal."""
+
+    def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
+        listed = server.store.tokens.list(principal or None, limit, after and after[0], newest_first=newest_first)
+        return [api.view_of(TokenView, token) for token in listed]
+
+    return stored_page(read, lambda token: (token.id,), (str,), query)
 
 
 @router.post("/tokens", status_code=201)

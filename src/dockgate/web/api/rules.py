@@ -13,11 +13,13 @@ from dockgate.services.web_services import WebServices
 from dockgate.store.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, stored_page
+from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
 
 router = api.api_router()
 
 DeadLetterSort = Literal["-position", "position"]
+RuleSort = Literal["name", "-name", "-changed", "changed"]
+TargetSort = Literal["name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,17 @@ class Redelivered:
 
 
 @router.get("/rules")
-def rules(who: api.Reader, server: api.ServerDependency) -> list[RuleView]:
-    """List rules, the built-in one first."""
-    return [_rule_view(record) for record in server.event_rules.records()]
+def rules(
+    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RuleSort = "name"
+) -> list[RuleView]:
+    """List rules, the built-in one too, a page at a time."""
+    return paging.entries(rule_page(server, paging.query(sort)))
+
+
+def rule_page(server: WebServices, query: PageQuery) -> Page[RuleView]:
+    """A page of the rules."""
+    keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at, rule.name)}
+    return page_of([_rule_view(record) for record in server.event_rules.records()], keys, query)
 
 
 @router.get("/rules/{name}")
@@ -115,9 +125,22 @@ def remove_rule(name: str, who: api.Administrator, server: api.ServerDependency)
 
 
 @router.get("/targets")
-def targets(who: api.Reader, server: api.ServerDependency) -> list[TargetView]:
-    """List targets, those of the server's settings first."""
-    return [_target_view(status) for status in server.event_targets.statuses()]
+def targets(
+    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: TargetSort = "name"
+) -> list[TargetView]:
+    """List targets, those of the server's settings too, a page at a time."""
+    return paging.entries(target_page(server, paging.query(sort)))
+
+
+def target_page(server: WebServices, query: PageQuery) -> Page[TargetView]:
+    """A page of the targets."""
+    keys = {
+        "name": lambda target: (target.name,),
+        "type": lambda target: (target.type.value, target.name),
+        "waiting": lambda target: (target.waiting, target.name),
+        "dead": lambda target: (target.dead, target.name),
+    }
+    return page_of([_target_view(status) for status in server.event_targets.statuses()], keys, query)
 
 
 @router.get("/targets/{name}")

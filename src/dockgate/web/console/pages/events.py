@@ -108,10 +108,13 @@ def _matching(server: WebServices, who: Caller, pattern: str, before: int) -> tu
 
 
 @router.get("/events/rules")
-def rules(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """List event rules and targets."""
-    listed, targets = calls.rules(who, server), calls.targets(who, server)
-    return render(request, who, "event_rules.html", title="Event rules", rules=listed, targets=targets)
+def rules(
+    request: Request, who: api.Reader, server: api.ServerDependency, sort: calls.RuleSort = "name", after: Cursor = ""
+) -> Response:
+    """List event rules."""
+    page = calls.rule_page(server, PageQuery(sort, after))
+    links = ListLinks("/events/rules", names_of(calls.RuleSort), sort, after=after, following=page.next)
+    return render(request, who, "event_rules.html", title="Event rules", rules=page.entries, links=links)
 
 
 @router.get("/events/rules/{name}")
@@ -159,6 +162,20 @@ def try_rule(name: str, request: Request, who: api.Reader, server: api.ServerDep
     except DefinitionError as error:
         return _rule(request, who, server, name, text, error=error)
     return _rule(request, who, server, name, text, outcome)
+
+
+@router.get("/events/targets")
+def targets(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.TargetSort = "name",
+    after: Cursor = "",
+) -> Response:
+    """List targets."""
+    page = calls.target_page(server, PageQuery(sort, after))
+    links = ListLinks("/events/targets", names_of(calls.TargetSort), sort, after=after, following=page.next)
+    return render(request, who, "event_targets.html", title="Targets", targets=page.entries, links=links)
 
 
 @router.get("/events/targets/{name}")

@@ -1,5 +1,7 @@
 """People and their tokens, the audit log, and own settings."""
 
+from dataclasses import replace
+
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -17,6 +19,7 @@ from dockgate.web.paging import Cursor, PageQuery, names_of
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
 _FIRST_PAGE = PageQuery("name")
+_NEWEST_TOKENS = PageQuery("-created")
 
 router = page_router()
 
@@ -82,21 +85,40 @@ def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
 
 
 @router.get("/people/{name}")
-def person(name: str, request: Request, who: api.Administrator, server: api.ServerDependency) -> Response:
+def person(
+    name: str,
+    request: Request,
+    who: api.Administrator,
+    server: api.ServerDependency,
+    sort: calls.TokenSort = "-created",
+    after: Cursor = "",
+) -> Response:
     """Show a principal with roles and tokens."""
-    return _person(request, who, server, name)
+    return _person(request, who, server, name, query=PageQuery(sort, after))
 
 
 def _person(
-    request: Request, who: api.Administrator, server: api.ServerDependency, name: str, token: str = ""
+    request: Request,
+    who: api.Administrator,
+    server: api.ServerDependency,
+    name: str,
+    token: str = "",
+    query: PageQuery = _NEWEST_TOKENS,
 ) -> Response:
+    principal = server.store.principals.get(name)
+    page = calls.token_page(server, query, name)
+    names = names_of(calls.TokenSort)
+    links = ListLinks(f"/people/{name}", names, query.sort, after=query.after, following=page.next)
+    call = replace(links, path="", filters=[("principal", name)])
     return render(
         request,
         who,
         "person.html",
         title=name,
-        principal=server.store.principals.get(name),
-        tokens=calls.tokens(who, server, name),
+        principal=principal,
+        tokens=page.entries,
+        links=links,
+        call=call.query,
         roles=list(Role),
         token=token,
         days=TOKEN_DAYS,
