@@ -308,6 +308,20 @@ def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -
     assert again == taken
 
 
+def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
+    """EventBridge and webhooks keep no order: `pushed_at` says when a push was."""
+    newer = {"repository": "web", "tag": "1", "digest": "sha256:newer", "pushed_at": LATER}
+    store.images.accept_push(Event("newer", EventKind.IMAGE_PUSH, newer, LATER))
+    late = {"repository": "web", "tag": "1", "digest": "sha256:late", "pushed_at": NOW}
+    scan = store.images.accept_push(Event("late", EventKind.IMAGE_PUSH, late, LATER))
+    assert scan is not None
+    assert scan.image == "sha256:late"
+    assert store.tag_history.at("web", "1") == "sha256:newer"
+    assert [period.until for period in store.tag_history.periods(["sha256:late"])] == [LATER]
+    assert store.images.tag_moves("sha256:newer") == []
+    assert "tag.moved" not in [event.detail_type for event in store.event_log.read(0, 10)]
+
+
 def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))

@@ -33,7 +33,8 @@ class Pushed:
 
     `id` identifies the notification, also when it is sent again ("" for none). `digest` or `tag` is "" if the registry
     does not report it, and so is `registry`, its host. `by` is the subject of the token that pushed, "" if unknown;
-    only our own registry can be trusted with it.
+    only our own registry can be trusted with it. `at` is when it happened, in RFC 3339, from senders that may deliver
+    out of order; "" from others.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Pushed:
     digest: str
     registry: str = ""
     by: str = ""
+    at: str = ""
 
 
 class Pushes(Protocol):

@@ -29,6 +29,7 @@ from dockgate.services.scans import ScanScheduler
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 
 OUR_OWN, ECR = "distribution", "ecr"
@@ -98,13 +99,16 @@ class RegistryPushes:
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
 
-    def record(self, event_id: str, repository: str, digest: str, tag: str, by: str = "") -> None:
+    def record(self, event_id: str, repository: str, digest: str, tag: str, by: str = "", at: str = "") -> None:
         """Record a push that a registry reports, perhaps more than once.
 
-        `repository` begins with the registry, unless that is our own. A tag that attaches a document to an image (our
+        `repository` begins with the registry, unless that is our own. `at` is when it happened, if the sender says so:
+        a notification that comes late moves no tag back. A tag that attaches a document to an image (our
         attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
         """
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
+        if (pushed_at := parse_time(at or None)) and pushed_at <= self.clock():
+            detail["pushed_at"] = format_time(pushed_at)
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := attached_to(tag):
             self.effects.run(EffectKind.RECORD_IMAGE, self.exceptions.record_attached_vex, repository, subject)
@@ -212,7 +216,7 @@ class RegistryNotifications:
         if not digest:
             _, digest = self.resolve_image(f"{repository}:{push.tag}")
         event = push.id or f"{push.repository}:{push.tag}@{digest}"
-        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag)
+        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=push.at)
 
 
 def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[Pushed]:

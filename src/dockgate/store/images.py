@@ -50,7 +50,7 @@ _ALL_PUSHERS = (
     .order_by(pushed_images.c.pushed_by)
 )
 _TAGGED = (
-    select(pushed_images.c.digest)
+    select(pushed_images.c.digest, pushed_images.c.pushed_at)
     .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
     .order_by(pushed_images.c.pushed_at.desc())
     .limit(1)
@@ -72,8 +72,9 @@ class Images:
         Returns the scan as `request_scan` does; None when the event is known already.
         """
         detail = event.detail
+        pushed_at = detail.get("pushed_at", event.at)
         image = PushedImage(
-            detail["repository"], detail["tag"], detail["digest"], event.at, pushed_by=detail.get("by", "")
+            detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=detail.get("by", "")
         )
 
         def write(connection: Connection) -> Scan | None:
@@ -289,11 +290,16 @@ def _push(connection: Connection, image: PushedImage) -> None:
 
 
 def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
-    """Record that the tag had another digest so far, as its latest push says. Returns the move, None for none."""
+    """Record that the tag had another digest so far, as its latest push says. Returns the move, None for none.
+
+    A push that is older than that one moves nothing.
+    """
     tag = {"repository": image.repository, "tag": image.tag}
-    previous = connection.scalar(_TAGGED, tag) if image.tag else None
-    if previous is not None and previous != image.digest:
-        move = TagMove(event_id, image.repository, image.tag, previous, image.digest, image.pushed_at, image.pushed_by)
+    latest = connection.execute(_TAGGED, tag).first() if image.tag else None
+    if latest is not None and latest.digest != image.digest and latest.pushed_at <= image.pushed_at:
+        move = TagMove(
+            event_id, image.repository, image.tag, latest.digest, image.digest, image.pushed_at, image.pushed_by
+        )
         insert_if_new(connection, tag_moves, asdict(move))
         return move
     return None

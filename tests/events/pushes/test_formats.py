@@ -12,7 +12,14 @@ DATA = Path(__file__).parent / "data"
 DIGEST = "sha256:8a9e9863dbb6e10edb5adfe917c00da84e1700fa76e7ed02476aa6e6fb8ee0d8"
 NOTIFICATIONS = {
     "harbor-push": [
-        Pushed(f"1586922308/team/shop:1.7@{DIGEST}", "team/shop", "1.7", DIGEST, "harbor.example.org"),
+        Pushed(
+            f"1586922308/team/shop:1.7@{DIGEST}",
+            "team/shop",
+            "1.7",
+            DIGEST,
+            "harbor.example.org",
+            at="2020-04-15T03:45:08+00:00",
+        ),
     ],
     "harbor-cloudevent": [
         Pushed(
@@ -21,6 +28,7 @@ NOTIFICATIONS = {
             "1.7",
             DIGEST,
             "harbor.example.org",
+            at="2026-11-26T10:00:00Z",
         ),
     ],
     "harbor-pull": [],
@@ -35,6 +43,7 @@ NOTIFICATIONS = {
             "1.7",
             DIGEST,
             "123456789012.dkr.ecr.us-west-2.amazonaws.com",
+            at="2026-11-26T01:54:34Z",
         ),
     ],
     "ecr-delete": [],
@@ -51,6 +60,14 @@ def test_every_format_has_an_example() -> None:
 def test_an_example_tells_of_these_pushes(name: str) -> None:
     read = pushes.load()[name.partition("-")[0]].read
     assert list(read(json.loads((DATA / f"{name}.json").read_text()))) == NOTIFICATIONS[name]
+
+
+@pytest.mark.parametrize("time", [None, True, 10**30, -1, "never", [1]])
+def test_a_time_that_is_none_is_left_out(time: object) -> None:
+    body = json.loads((DATA / "harbor-push.json").read_text()) | {"occur_at": time}
+    assert [push.at for push in pushes.load()["harbor"].read(body)] in ([""], ["1970-01-01T00:00:01+00:00"])
+    body = json.loads((DATA / "ecr-push.json").read_text()) | {"time": time}
+    assert all(isinstance(push.at, str) for push in pushes.load()["ecr"].read(body))
 
 
 @pytest.mark.parametrize("form", pushes.load())

@@ -3,7 +3,8 @@
 Source: Amazon ECR user guide, "Amazon ECR events and EventBridge", "Event for a completed image push": `{"id",
 "detail-type": "ECR Image Action", "source": "aws.ecr", "account", "region", "detail": {"result": "SUCCESS",
 "repository-name", "image-digest", "action-type": "PUSH", "image-tag"}}`. The registry's name is that of "Amazon ECR
-private registry": account.dkr.ecr.region.amazonaws.com, with .cn behind it in China.
+private registry": account.dkr.ecr.region.amazonaws.com, with .cn behind it in China. EventBridge and queues keep no
+order.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ class EcrPushes:
         china = ".cn" if region.startswith("cn-") else ""
         registry = f"{body['account']}.dkr.ecr.{region}.amazonaws.com{china}"
         tag = detail.get("image-tag", "")
-        yield Pushed(body["id"], detail["repository-name"], tag, detail["image-digest"], registry)
+        at = str(body.get("time") or "")
+        yield Pushed(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)
 
 
 PUSHES = EcrPushes()

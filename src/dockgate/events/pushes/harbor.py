@@ -2,11 +2,12 @@
 
 Source: Harbor's documentation, "Configure Webhook Notifications": `{"type": "PUSH_ARTIFACT", "occur_at", "event_data":
 {"resources": [{"digest", "tag", "resource_url"}], "repository": {"repo_full_name"}}}`; as a CloudEvent, `data` is what
-`event_data` is, `type` "harbor.artifact.pushed", and there is an `id`. The default form has none: what was pushed, and
-the second in which it was, stands for it.
+`event_data` is, `type` "harbor.artifact.pushed", and there are `id` and `time`. The default form has no id: what was
+pushed, and the second in which it was, stands for it. Its jobs run side by side, so webhooks come in any order.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.events.ports import Pushed
@@ -25,12 +26,18 @@ class HarborPushes:
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
         event_id = body.get("id") or body.get("occur_at", "")
+        at = str(body.get("time") or "") or _format(body.get("occur_at"))
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag", "")
             registry = resource.get("resource_url", "").partition("/")[0]
             # For an artifact without a tag, Harbor sends the digest as the tag.
             tag = "" if tag.startswith("sha256:") else tag
-            yield Pushed(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry)
+            yield Pushed(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
+
+
+def _format(seconds: Any) -> str:
+    is_time = isinstance(seconds, int) and 0 < seconds < 1 << 34
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if is_time else ""
 
 
 PUSHES = HarborPushes()
