@@ -13,7 +13,8 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.service_model import Service, TaskDefinition
-from dockgate.gate.model import Status
+from dockgate.gate import evaluate
+from dockgate.gate.model import Status, VerdictCase
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -244,6 +245,26 @@ def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(f
     assert [image.repository for image in page.images] == ["other/clean", "other/both"]
     following = search(fleet).page(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
     assert [image.repository for image in following.images] == ["team/own", "team/base"]
+
+
+def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -> None:
+    """The fleet judges `clean` in `other/clean`: there it is approved."""
+    for name in ("base", "own", "both", "clean"):
+        judge(fleet, name, Status.APPROVED)
+    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", day(1))
+    for repository in ("late/judged", "late/new"):
+        fleet.store.images.add_push(PushedImage(repository, "1", digest("clean"), day(18)))
+    policy = make_policy("strict", {})
+    case = VerdictCase(digest("clean"), policy, day(18), "test", no_scan_reason="The archive is broken.")
+    fleet.store.verdicts.add(evaluate.judge(case, (), ()), case, "push/1", "late/judged")
+    for status, expected in (
+        ("Undetermined", ["late/judged"]),
+        ("NotJudged", ["late/new"]),
+        ("Approved", ["other/clean", "other/both", "team/own", "team/base"]),
+        ("Rejected", []),
+    ):
+        assert [image.repository for image in images(fleet, statuses=[status])] == expected, status
+        assert {image.status or "NotJudged" for image in images(fleet, statuses=[status])} <= {status}
 
 
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:

@@ -237,9 +237,15 @@ def _conditions(which: ImageFilter, status: ColumnElement[Any], wide: int) -> li
     if which.digests is not None:
         conditions.append(texts_of(_TAGS.digest, which.digests))
     if which.statuses:
-        names = [name for name in which.statuses if name is not None]
-        conditions.append(or_(status.in_(names), status.is_(null()) if None in which.statuses else status.in_(())))
+        # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
+        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST, which.statuses))
+        conditions.append(or_(_is_one_of(status, which.statuses), elsewhere))
     return conditions
+
+
+def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) -> ColumnElement[bool]:
+    named = status.in_([name for name in statuses if name is not None])
+    return or_(named, status.is_(null())) if None in statuses else named
 
 
 def _holders(which: ImageFilter) -> Select[Any] | None:
