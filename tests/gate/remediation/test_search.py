@@ -1,5 +1,6 @@
 """The remediation, case by case: which upgrades, to which versions, and what stands in the way."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -18,10 +19,12 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase, Violation, Waiver, Waivers
+from dockgate.gate.rule import RuleInput
+from dockgate.gate.rules.max_findings import MaxFindings
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.matching import match
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity, Undetermined
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
@@ -252,3 +255,21 @@ def test_an_expression_sees_the_upgraded_version() -> None:
     listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
     result = remediation(inventory(package("a")), existing, policy(expression=listed))
     assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
+
+
+def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
+    names = [f"p{number:03}" for number in range(100)]
+    torn = inventory(*map(package, names), unread=(Unread("app/x", "app/x cannot be read."),))
+    published = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    case = VerdictCase(IMAGE, limits(MEDIUM=50), NOW, "test", (torn,), AdvisorySnapshot(tuple(published), COVERED))
+    judged = []
+
+    class Counting(MaxFindings):
+        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+            judged.append(len(facts.matches.findings))
+            return super().judge(facts, settings)
+
+    rules = [Counting() if isinstance(rule, MaxFindings) else rule for rule in RULES]
+    (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
+    assert len(platform.remediation.upgrades) == 50
+    assert 1 < len(judged) < 10

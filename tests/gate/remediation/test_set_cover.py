@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,3 +100,21 @@ def test_a_rule_that_counts_differently_from_its_limit_is_detected() -> None:
     cover = find_smallest_set(3, messages, lambda members: 2 in members, is_counting=True)
     assert 2 in cover.members
     assert find_irreducible_set(3, messages, lambda members: 2 in members, is_counting=True) == {2}
+
+
+class Weights(tuple[int, ...]):
+    """Weights that count how often one of them is read."""
+
+    reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        Weights.reads += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("need", [500, 1000])
+def test_many_candidates_are_not_counted_anew_for_each_of_them(need: int) -> None:
+    expected = [Requirement(need, Weights((1,) * 1000))]
+    Weights.reads = 0
+    assert len(find_smallest_set(1000, expected, lambda _: True, is_counting=True).members) == need
+    assert Weights.reads < 10 * 1000

@@ -240,10 +240,10 @@ class _Start:
 
     @cached_property
     def _is_counting(self) -> bool:
-        """Whether the numbers of findings alone decide."""
+        """Whether the numbers of findings alone decide: what is undetermined is so whatever is upgraded."""
         return (
             self.is_monotone
-            and not self.base.undetermined
+            and set(self.base.undetermined) == set(self.all_upgraded.undetermined)
             and all(violation.findings and violation.allowed is not None for violation in self.base.violations)
         )
 

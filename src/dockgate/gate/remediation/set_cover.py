@@ -42,11 +42,8 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     `is_counting`, the requirements are sufficient; otherwise they are only necessary.
     """
     everything = range(count)
-    needed = {
-        index
-        for index in everything
-        if not all(requirement.is_met(set(everything) - {index}) for requirement in requirements)
-    }
+    spare = _spare(everything, requirements)
+    needed = {index for index in everything if not _can_lose(index, requirements, spare)}
     if not is_counting:
         needed |= {index for index in set(everything) - needed if not accept(frozenset(everything) - {index})}
     open_requirements = [
@@ -80,13 +77,24 @@ def find_irreducible_set(
 ) -> frozenset[int]:
     """Find a sufficient set of which no member can be left out. The last candidates are left out first."""
     members = set(range(count))
+    spare = _spare(members, requirements)
     for index in reversed(range(count)):
-        fewer = members - {index}
-        if all(requirement.is_met(fewer) for requirement in requirements) and (is_counting or accept(frozenset(fewer))):
-            members = fewer
+        if _can_lose(index, requirements, spare) and (is_counting or accept(frozenset(members - {index}))):
+            members.remove(index)
+            spare = [room - requirement.weights[index] for room, requirement in zip(spare, requirements, strict=True)]
     if is_counting and not accept(frozenset(members)):
         return find_irreducible_set(count, (), accept, is_counting=False)
     return frozenset(members)
+
+
+def _spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[int]:
+    """By how much the set exceeds the need of each requirement."""
+    return [sum(requirement.weights[index] for index in members) - requirement.need for requirement in requirements]
+
+
+def _can_lose(index: int, requirements: Sequence[Requirement], spare: Sequence[int]) -> bool:
+    """Whether a set that exceeds its requirements by `spare` meets them without this member."""
+    return all(requirement.weights[index] <= room for room, requirement in zip(spare, requirements, strict=True))
 
 
 def _sets(
