@@ -66,7 +66,7 @@ def main(images: int, executions: int, database: str, live: int) -> None:
             deliver(server, executions)
             token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
             with Browser(server, token) as browser:
-                browser.timeout = 300  # type: ignore[assignment]
+                browser.timeout = 300
                 kinds = paths(browser, digests)
                 measure(browser, kinds)
                 names = [unquote(path.removeprefix("/vulnerabilities/")) for path in kinds["/vulnerabilities/NAME"]]

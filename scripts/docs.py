@@ -36,7 +36,7 @@ def calls() -> Iterator[str]:
         for route in importlib.import_module(f"{api.__name__}.{module.name}").router.routes:
             if isinstance(route, APIRoute):
                 path = route.path.replace(":path", "")
-                yield f"| `{' '.join(sorted(route.methods))} {path}` | {_line(route.description)} |\n"
+                yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_line(route.description)} |\n"
 
 
 def events() -> Iterator[str]:

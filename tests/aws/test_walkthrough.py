@@ -110,8 +110,8 @@ def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | 
     counts: dict[str, int] = {}
     for item in messages:
         counts[item["severity"]] = counts.get(item["severity"], 0) + 1
-    shown = {word: many for word, many in counts.items() if word in ("CRITICAL", "HIGH", "MEDIUM")}
-    functions.judge(scan_event(image, **{**shown, "TOTAL": len(messages)}))
+    shown: dict[str, Any] = {word: many for word, many in counts.items() if word in ("CRITICAL", "HIGH", "MEDIUM")}
+    functions.judge(scan_event(image, **shown, TOTAL=len(messages)))
     return made.approvals.answered.get(token)
 
 
@@ -166,7 +166,7 @@ def commands() -> list[tuple[str, ...]]:
 def test_every_aws_command_of_the_page_exists(service: str, operation: str, rest: str) -> None:
     """By botocore's model, which the command line is made of: operation, options, required ones, and the query."""
     keys = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    model = boto3.client(service, **keys).meta.service_model  # type: ignore[call-overload]
+    model = boto3.client(service, **keys).meta.service_model
     names = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in names
     shape = model.operation_model(names[operation]).input_shape

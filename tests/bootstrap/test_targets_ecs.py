@@ -21,12 +21,12 @@ KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_acc
 
 @pytest.mark.real
 def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> None:
-    request: list[tuple[str, str]] = []
+    request: list[tuple[str, str | None]] = []
     with registry(tmp_path / "registry") as running, mock_aws():
         ecs = Ecs(boto3.client("ecs", **KEYS))
         ecs.create("web")
 
-        def client(service: str, region: str) -> Ecs:
+        def client(service: str, region: str | None) -> Ecs:
             request.append((service, region))
             return ecs
 

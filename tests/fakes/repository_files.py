@@ -51,7 +51,7 @@ class MemoryFiles:
             base = parents[0].id if parents else None
         before = self._host.files(repository, base) if base else {}
         after = self._host.files(repository, commit)
-        parts = []
+        parts: list[str] = []
         for path in sorted({*before, *after}):
             old, new = (files.get(path, "").splitlines(keepends=True) for files in (before, after))
             parts += unified_diff(old, new, f"a/{path}", f"b/{path}") if old != new else []

@@ -41,7 +41,7 @@ def served(routes: list[BaseRoute]) -> Iterator[tuple[str, APIRoute]]:
     """Every route of an application."""
     for route in routes:
         assert isinstance(route, APIRoute), f"{route!r} is of no kind that this test knows"
-        for method in sorted(route.methods):
+        for method in sorted(route.methods or ()):
             yield f"{method} {route.path}", route
 
 

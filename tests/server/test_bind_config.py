@@ -25,7 +25,7 @@ def place(**settings: Any) -> Listening:
 
 
 PUBLIC = {"public_url": "https://gate.example.org"}
-BEHIND = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
+BEHIND: dict[str, Any] = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 
 def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:

@@ -144,9 +144,9 @@ SERVER: Any = SimpleNamespace(
 
 
 def test_the_settings_say_which_queues_are_listened_to() -> None:
-    clients: list[tuple[str, str]] = []
+    clients: list[tuple[str, str | None]] = []
 
-    def client(service: str, region: str) -> object:
+    def client(service: str, region: str | None) -> object:
         clients.append((service, region))
         return object()
 

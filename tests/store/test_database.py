@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -125,10 +126,10 @@ def test_unfinished_blobs_of_a_killed_process_are_deleted_after_a_day(tmp_path: 
 
 
 def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
-    statements: list[tuple[str, object]] = []
+    statements: list[tuple[str, Any]] = []
 
     @event.listens_for(store.database.engine, "before_cursor_execute")
-    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         statements.append((statement, parameters))
 
     store.approvals.waiting(IMAGE)

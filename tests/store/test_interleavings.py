@@ -58,7 +58,7 @@ Scenario = Callable[[Store, Store, int], Pair]
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """Two on the same tables, as two servers have them."""
     with ExitStack() as stack:
-        yield tuple(stack.enter_context(opened(request.param, tmp_path)) for _ in range(2))
+        yield stack.enter_context(opened(request.param, tmp_path)), stack.enter_context(opened(request.param, tmp_path))
 
 
 # --- policies, waivers and people ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from dockgate.store.signals import MAX_PAYLOAD, Topic
 def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two on the same tables, as two processes would have them."""
     with ExitStack() as stack:
-        yield tuple(stack.enter_context(opened("postgres", tmp_path)) for _ in range(2))
+        yield stack.enter_context(opened("postgres", tmp_path)), stack.enter_context(opened("postgres", tmp_path))
 
 
 def listen(store: Store, received: list[str]) -> None:

@@ -15,7 +15,9 @@ from dockgate.delivery.pipeline import plan_next, plan_retry
 from dockgate.shared.errors import ConflictError
 
 ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
-KEYS = st.builds(lambda at, attempt: ActionKey("web-1", *at, attempt), st.sampled_from(ACTIONS), st.integers(1, 2))
+KEYS = st.builds(
+    lambda at, attempt: ActionKey("web-1", at[0], at[1], attempt), st.sampled_from(ACTIONS), st.integers(1, 2)
+)
 ENDS = st.sampled_from([RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED])
 ANSWERS = st.sampled_from([ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED])
 TIMES = st.sampled_from([1, 1, 2])

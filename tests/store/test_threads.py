@@ -27,7 +27,7 @@ THREADS = 16
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two on the same tables, as two processes would have them."""
     with ExitStack() as stack:
-        yield tuple(stack.enter_context(opened(request.param, tmp_path)) for _ in range(2))
+        yield stack.enter_context(opened(request.param, tmp_path)), stack.enter_context(opened(request.param, tmp_path))
 
 
 def at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> list[T]:
@@ -129,7 +129,7 @@ def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
 
 def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store]) -> None:
     content = b"x" * 100_000
-    names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content) and None))
+    names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content)))
     assert stores[0].blobs.path(names.pop()).read_bytes() == content
     assert len(set(names)) == 1
 

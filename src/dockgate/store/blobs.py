@@ -28,7 +28,7 @@ class StoredBlob:
 class Blobs(Protocol):
     """Artifacts, content-addressed. `FileBlobs` keeps them in a folder, `s3.S3Blobs` in a bucket."""
 
-    def put(self, write: Callable[[Path], None]) -> str:
+    def put(self, write: Callable[[Path], object]) -> str:
         """Store the file that `write` fills, and return its digest. DiskFullError beyond the limit: nothing is kept."""
         ...
 
@@ -63,7 +63,7 @@ class FileBlobs:
         self._blobs, self._incoming = make_folders(folder)
         self._limit = limit
 
-    def put(self, write: Callable[[Path], None]) -> str:
+    def put(self, write: Callable[[Path], object]) -> str:
         self._require_room(0)  # before anything is written
         with temporary_blob(self._incoming, write) as (new, name):
             if not (self._blobs / name).exists():
@@ -145,7 +145,7 @@ def make_folders(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def temporary_blob(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Path, str]]:
+def temporary_blob(incoming: Path, write: Callable[[Path], object]) -> Iterator[tuple[Path, str]]:
     """A new file filled by `write`, and the hex digits of its SHA-256.
 
     The file is deleted at the end, unless it was moved.

@@ -58,7 +58,7 @@ class S3Blobs:
         self._client = LazyClient(client)
         self._lock = threading.Lock()
 
-    def put(self, write: Callable[[Path], None]) -> str:
+    def put(self, write: Callable[[Path], object]) -> str:
         """Store the file in S3, which verifies the digest and keeps all of it or nothing."""
         with temporary_blob(self._incoming, write) as (new, name):
             checksum = base64.b64encode(bytes.fromhex(name)).decode()

@@ -57,7 +57,7 @@ class Functions:
         if result.status == "COMPLETE":
             findings = list(self._findings(image, result))
             self.account.scanned(image, *findings)
-            shown = {
+            shown: dict[str, Any] = {
                 word: result.counts.get(word, 0) + result.unfixable.get(word, 0)
                 for word in ("CRITICAL", "HIGH", "MEDIUM")
             }
@@ -105,7 +105,7 @@ class Functions:
         ecs = self.account.client("ecs")
         (service,) = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"]
         definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-        return service["desiredCount"] == 1 and definition["containerDefinitions"][0]["image"].endswith(image)
+        return bool(service["desiredCount"] == 1 and definition["containerDefinitions"][0]["image"].endswith(image))
 
     def redeploy(self, image: str) -> str:
         """The pipeline's next execution with this digest asks again."""

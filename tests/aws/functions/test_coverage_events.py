@@ -1,5 +1,7 @@
 """`Inspector2 Coverage` events: images that Inspector cannot scan are answered at once."""
 
+from typing import Any
+
 import pytest
 from tests.aws.account import (
     Account,
@@ -16,7 +18,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
-def _request_approval(aws: Account, image: str, **named: str) -> str:
+def _request_approval(aws: Account, image: str, **named: Any) -> str:
     token = aws.ask(image, **named)
     aws.functions().record(approval_event(token, image=image, **named))
     return token

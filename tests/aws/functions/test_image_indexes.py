@@ -22,7 +22,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
-def _request_approval(aws: Account, image: str, **named: str) -> str:
+def _request_approval(aws: Account, image: str, **named: Any) -> str:
     token = aws.ask(image, **named)
     aws.functions().record(approval_event(token, image=image, **named))
     return token

@@ -45,7 +45,7 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
     handlers = aws.functions()
 
     def scanned(image: str) -> None:
-        count = {"CRITICAL": 1, "LOW": 4} if image in bad else {"LOW": 4}
+        count: dict[str, Any] = {"CRITICAL": 1, "LOW": 4} if image in bad else {"LOW": 4}
         total = sum(count.values())
         handlers.judge(scan_event(image, **{key: n for key, n in count.items() if key != "LOW"}, TOTAL=total))
 
@@ -71,12 +71,12 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(event) for event in events]:
             done.result()
-        for done in [pool.submit(scanned, image) for image in images[:3] * 2]:  # again, and late
-            done.result()
+        for again in [pool.submit(scanned, image) for image in images[:3] * 2]:  # and late
+            again.result()
         for _ in range(8):  # minutes pass: the lists become complete, and are confirmed
             aws.now += 120
-            for done in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
-                done.result()
+            for sweep in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
+                sweep.result()
     right = {token: "Rejected" if image in bad else "Approved" for token, image in waiting.items()}
     assert aws.approvals.answered == right
     sent = Counter(request["token"] for name, request in aws.services["codepipeline"].calls if name == ANSWER)

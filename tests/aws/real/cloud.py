@@ -55,7 +55,7 @@ class Cloud:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def scanned(self, image: str, **counts: int) -> None:
+    def scanned(self, image: str, **counts: Any) -> None:
         """The end of a scan, over EventBridge."""
         event = scan_event(image, **counts)
         entry = {

@@ -158,8 +158,12 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
     account = Account(client=gate.cloud.client)
     renamed = template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
     (stack,) = gate.cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
-    values = [{"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.parameters(stack)]
-    upgrade = [{"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}]
+    values: list[dict[str, Any]] = [
+        {"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.parameters(stack)
+    ]
+    upgrade: list[dict[str, Any]] = [
+        {"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}
+    ]
     upgrade += [value for value in values if value["ParameterKey"] != "ArchiveKey"]
     same = StackBucket(account, "gate").put_template(template().encode())
     result = change_set.create(account, "gate", same, upgrade, cloudformation.Patience())

@@ -202,9 +202,11 @@ class Formation:
             "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
         }
         why = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
-        failed = {"latestExecution": {**ran["latestExecution"], "status": "Failed"}}
-        failed |= {"actionStates": [{"actionName": "Gate", "latestExecution": why}]}
-        runs = {"Source": ran, "ContainerVulnerabilityAssessment": failed}
+        failed = {
+            "latestExecution": {**ran["latestExecution"], "status": "Failed"},
+            "actionStates": [{"actionName": "Gate", "latestExecution": why}],
+        }
+        runs: dict[str, dict[str, Any]] = {"Source": ran, "ContainerVulnerabilityAssessment": failed}
         return {"stageStates": [{"stageName": name, **runs.get(name, {})} for name in names]}
 
     def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cl
 
 
 ALL = [{"filter": "*", "filterType": "WILDCARD"}]
-BEFORE = {
+BEFORE: dict[str, dict[str, Any]] = {
     "basic": {"scanType": "BASIC", "rules": []},
     "basic, at each push": {
         "scanType": "BASIC",

@@ -1,5 +1,7 @@
 """What changed, in words: every kind of event that the overview shows."""
 
+from typing import Any
+
 from tests.events.test_catalogue import all_events
 
 from dockgate.events.envelope import StoredEvent
@@ -29,6 +31,7 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
 
 
 def test_an_event_without_what_it_should_have_is_left_out() -> None:
+    bodies: tuple[dict[str, Any], ...] = ({}, {"detail": None}, {"detail": {}})
     for kind in KINDS:
-        for body in ({}, {"detail": None}, {"detail": {}}):
+        for body in bodies:
             assert change_of(StoredEvent(1, "a", "dockgate", kind, "x", "", None, None, body)) is None

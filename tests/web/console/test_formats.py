@@ -8,7 +8,7 @@ from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.delivery.service_model import TaskState
 from dockgate.gate.model import Status
 from dockgate.vulnerabilities.model import Severity
-from dockgate.web.console import formats
+from dockgate.web.console import formats, terminal_text
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ def test_every_severity_has_its_bars() -> None:
     ],
 )
 def test_invisible_characters_become_visible(text: str, visible: str) -> None:
-    assert formats.visible(text) == visible
+    assert terminal_text.visible(text) == visible
 
 
 def test_foreign_text_is_escaped_and_isolated() -> None:
