@@ -82,8 +82,10 @@ async def events(
             while True:  # as registries do: until it was taken
                 with suppress(httpx.TransportError):
                     answer = await client.post(**server.notification(number, f"{number}-{turn}", turn % processes))
-                    assert answer.status_code == 202, answer.text
-                    return
+                    if answer.status_code == 202:
+                        return
+                    assert answer.status_code in (429, 503), answer.text
+                    await asyncio.sleep(0.1)
 
         polls = [asyncio.create_task(poll(at, *approval)) for at, approval in enumerate(server.some(POLLS))]
         await asyncio.sleep(3)
