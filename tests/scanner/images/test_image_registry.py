@@ -118,6 +118,22 @@ def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_pat
 
 
 @pytest.mark.real
+def test_a_bundle_that_is_replaced_is_read_again(tmp_path: Path, pem: Certificates) -> None:
+    bundle, another_authority = tmp_path / "bundle", certificates(tmp_path / "another_authority")
+    bundle.write_bytes(another_authority.authority.read_bytes())
+    with registry(tmp_path, certificates=pem) as running:
+        running.push("team/app", "1", IMAGE)
+        reference = f"{running.address}/team/app:1"
+        with pytest.raises(UnavailableError, match="not trusted"):
+            open_images(reference, ca_bundle=bundle)
+        replacement = tmp_path / "new"
+        replacement.write_bytes(pem.authority.read_bytes())
+        replacement.replace(bundle)
+        with open_images(reference, ca_bundle=bundle) as opened:
+            assert files(opened) == ["one", "two"]
+
+
+@pytest.mark.real
 def test_a_certificate_is_trusted_by_the_environments_bundle(
     tmp_path: Path, pem: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,6 +307,21 @@ class Body(io.RawIOBase):
 
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
     """Trust the system's authorities (or those in SSL_CERT_FILE and SSL_CERT_DIR), and those of the bundle."""
+    system = ssl.get_default_verify_paths()
+    return _load_authorities(ca_bundle, *map(_version, (ca_bundle, system.cafile, system.capath)))
+
+
+def _version(path: Path | str | None) -> tuple[str, int] | None:
+    """Return what changes when the file or folder is another one; None if there is none."""
+    try:
+        return (str(path), Path(path).stat().st_mtime_ns) if path else None
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None) -> ssl.SSLContext:
+    """Make the context of `_trust`, once for each version of its files: it takes 13 ms of the processor."""
     context = ssl.create_default_context()
     # The default since Python 3.13. It refuses authorities without all extensions that RFC 5280 requires, which other
     # tools accept.
