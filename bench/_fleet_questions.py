@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Policy
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.advisories import Current
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure import ExposureSearch
 from dockgate.services.exposure_answer import ExposureRequest
@@ -51,7 +51,7 @@ class Times(NamedTuple):
 
 def ask(
     store: Store,
-    advisories: Current,
+    advisories: Advisories,
     exceptions: RiskAcceptances,
     watching: Watching,
     policies_of: Callable[[Collection[str]], Mapping[str, Policy]],

@@ -90,7 +90,7 @@ class Cluster:
     def execute(self, statement: str, *names: str) -> None:
         """Run a statement of administration on these databases."""
         with self._connect() as connection:
-            connection.execute(SQL(statement).format(*map(Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(SQL(statement).format(*map(Identifier, names)))
 
     def stop(self) -> None:
         self.kill()  # it would wait for its clients, and what it has on the disk is deleted

@@ -32,9 +32,11 @@ class System(Protocol):
     """A builder with its registry. `repository` is this test's alone."""
 
     repository: str
-    registry: Registry
-    builder: Builder
 
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def builder(self) -> Builder: ...
     def down(self) -> Builder:
         """The same builder when its registry does not answer."""
         ...
@@ -264,7 +266,7 @@ def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
 def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell("echo first; sleep 3; echo second"))
     times: dict[str, float] = {}
-    podman.builder.build(request(podman, tmp_path), lambda line: times.setdefault(line, time.monotonic()))
+    podman.builder.build(request(podman, tmp_path), lambda line: times.update({line: time.monotonic()}))
     assert times["second"] - times["first"] > 0.3
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -370,7 +370,7 @@ def test_a_pipeline_gets_the_input_as_its_variables() -> None:
 
 
 def test_a_pipeline_that_does_not_exist_is_a_final_error() -> None:
-    def start(*_: object) -> None:
+    def start(pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
         raise NotFoundError("there is no pipeline 'build'", "`dockgate pipeline list` lists them all.")
 
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from tests.parts import until
@@ -77,7 +78,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             _oci_archive(tmp_path, image)
             pipe = subprocess.Popen(["cat", tmp_path / "image.tar"], stdout=subprocess.PIPE)
             cleaning.enter_context(pipe)
-            return partial(open_images, "-", stdin=pipe.stdout)
+            return partial(open_images, "-", stdin=cast(BinaryIO, pipe.stdout))
 
         def engine(image: make.Image) -> Open:
             _docker_archive(tmp_path, image)

@@ -22,8 +22,8 @@ AUTHOR = "Ada Lovelace <ada@example.org>"
 class Repository(Protocol):
     """A repository `web` that a test can push to, and its files."""
 
-    files: RepositoryFiles
-
+    @property
+    def files(self) -> RepositoryFiles: ...
     def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str: ...
     def head(self, branch: str = "main") -> str | None: ...
 

@@ -48,7 +48,7 @@ class Git:
             git(self._folder, "clone", "--quiet", str(bare), str(clone))
         write(clone, files)
         git(clone, "add", "--all")
-        dates = {"GIT_AUTHOR_DATE": TIME, "GIT_COMMITTER_DATE": TIME}
+        dates: dict[str, Any] = {"GIT_AUTHOR_DATE": TIME, "GIT_COMMITTER_DATE": TIME}
         git(clone, "commit", "--quiet", "--allow-empty", "--message", message, **dates)
         git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
         return git(clone, "rev-parse", "HEAD").strip()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
@@ -119,7 +120,7 @@ def test_a_failing_plan_changes_nothing(store: Store) -> None:
 
 def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> None:
     execution = started(store)
-    done = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
+    done: dict[str, Any] = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
     assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
     assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
     store.executions.wait(key("Source"))

@@ -15,7 +15,6 @@ from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
-from dockgate.store.records import OutboxEntry
 
 SERVICE = Service("web", "podman", 0, 0)
 DEFINITION = TaskDefinition(
@@ -35,8 +34,8 @@ LATEST = "2026-12-24T10:00:00.000Z"
 NOW_TIME = datetime.fromisoformat(NOW)
 
 
-def no_announcement(change: RiskChange, risk: TimeAtRisk) -> tuple[Sequence[NewEvent], Sequence[OutboxEntry]]:
-    return (), ()
+def no_announcement(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
+    return ()
 
 
 @pytest.fixture(params=FACTORIES)

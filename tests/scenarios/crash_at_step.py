@@ -14,7 +14,7 @@ from dataclasses import replace
 from dockgate.bootstrap import serve
 from dockgate.bootstrap.parts import Adapters
 from dockgate.config import from_environment
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import ScannedPlatform
 
 SLOW_SECONDS = 6
 
@@ -27,7 +27,7 @@ def crash(moment: str) -> None:
 
 
 def with_slow_scans(adapters: Adapters) -> Adapters:
-    def read(repository: str, digest: str) -> Sequence[Inventory]:
+    def read(repository: str, digest: str) -> Sequence[ScannedPlatform]:
         if repository.startswith("slow/"):
             time.sleep(SLOW_SECONDS)
         return adapters.read_image(repository, digest)

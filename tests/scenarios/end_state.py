@@ -84,7 +84,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
-            rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
+            rows = sql.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - the name is out of the schema
             if name in ("documents", "verdicts"):
                 rows = [row for row in rows if row["digest"] not in left_out]
             tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]

@@ -31,7 +31,7 @@ from dockgate.delivery.labels import parse_labels
 from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
-from dockgate.scanner.model import Inventory
+from dockgate.scanner.model import ScannedPlatform
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 from dockgate.workflows.leases import LeaseTimes
@@ -131,6 +131,10 @@ class SharedTarget:
         with self._opened(service) as target:
             return target.restart(service, task)
 
+    def log(self, service: str, task: str, lines: int) -> str | None:
+        with self._opened(service) as target:
+            return target.log(service, task, lines)
+
     def remove(self, service: str) -> None:
         with self._opened(service) as target:
             target.remove(service)
@@ -161,7 +165,7 @@ def seams(settings: Settings) -> serve.Seams:
             settings.shared / "faults/tasks", record, float(os.environ.get("DOCKGATE_TEST_DEPLOY", "0"))
         )
 
-        def read(repository: str, digest: str) -> Sequence[Inventory]:
+        def read(repository: str, digest: str) -> Sequence[ScannedPlatform]:
             if repository.startswith("slow/"):
                 time.sleep(SLOW_SECONDS)
             return adapters.read_image(repository, digest)

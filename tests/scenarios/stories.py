@@ -3,7 +3,9 @@
 A server may die at any moment of them: every request is repeated, and may have been served already.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.scenarios import advisories, slow_http
@@ -41,7 +43,7 @@ def main_story(server: Mortal) -> None:
     feed = server.folder / "feed"
     advisories.write(feed, advisories.DEMO)
     server.dockgate("db", "build", "--from", str(feed))
-    server.insist(lambda: server.set_up("web", "Web", "web", count=0) or True)
+    server.insist(_done(server.set_up, "web", "Web", "web", count=0))
     work = Clone(server, "web", server.folder / "web")
     work.init()
     application(work, "1.0")
@@ -71,23 +73,23 @@ def side_story(server: Mortal) -> None:
     advisories.write(server.folder / "feed", advisories.DEMO)
     server.dockgate("db", "build", "--from", str(server.folder / "feed"))
     for digest in (BOGUS, REQUESTED):
-        server.insist(lambda digest=digest: server.report_push(NOWHERE, digest) or True)
+        server.insist(_done(server.report_push, NOWHERE, digest))
     server.insist(lambda: _bogus(server) or server.post(f"/images/{BOGUS}/scan", {"repository": NOWHERE}))
     server.insist(lambda: server.post(f"/images/{BOGUS}/findings", REPORT))
     receiver = Receiver()
     server.insist(lambda: server.get("/approvals") or _is_answered(server, receiver.url))
     server.insist(lambda: receiver.answers)
     for name, timeout in (("late", "1s"), ("stopped", "1d")):
-        server.insist(lambda name=name: server.apply(f"kind: Repository\nname: {name}\n"))
-        server.insist(lambda name=name: server.apply(SERVICE.format(name=name, count=0)))
+        server.insist(partial(server.apply, f"kind: Repository\nname: {name}\n"))
+        server.insist(partial(server.apply, SERVICE.format(name=name, count=0)))
         text = PIPELINE.format(name=name, repository=name, service=name, timeout=timeout)
         text = text.replace(f"image: {name}/app", f"image: slow/{name}")
-        server.insist(lambda text=text: server.apply(text))
+        server.insist(partial(server.apply, text))
         work = Clone(server, name, server.folder / name)
         work.init()
         application(work, "2.0", greeting=name)
         work.commit("One")
-        server.insist(lambda work=work: work.push() or True)
+        server.insist(_done(work.push))
     server.insist(lambda: _waits(server, "stopped-1") or server.state("stopped-1") in OVER)
     server.insist(lambda: _stopped(server, "stopped-1"))
     assert server.ends("stopped-1") == "Stopped"
@@ -102,9 +104,7 @@ def accepted_story(server: Mortal) -> None:
     """A waiver that lapses soon and is announced, another that is revoked, a VEX document that is taken back."""
     until = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d}"
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2026-1", "until": until}
-    made = [
-        server.insist(lambda key=key: server.post("/waivers", body, {"Idempotency-Key": key})) for key in ("one", "two")
-    ]
+    made = [server.insist(partial(server.post, "/waivers", body, {"Idempotency-Key": key})) for key in ("one", "two")]
     server.insist(lambda: server.post(f"/waivers/{made[1]['waiver']['id']}/revoke"))
     vex = {
         "@context": "https://openvex.dev/ns/v0.2.0",
@@ -213,9 +213,19 @@ def _retried(server: Mortal, execution: str) -> bool:
     return attempts == [2] or bool(server.post(f"/executions/{execution}/retry"))
 
 
+def _done(action: Callable[..., object], *arguments: object, **settings: object) -> Callable[[], bool]:
+    """The action as an attempt that succeeds as soon as it does not raise."""
+
+    def attempt() -> bool:
+        action(*arguments, **settings)
+        return True
+
+    return attempt
+
+
 def _removed(server: Mortal, policy: str) -> bool:
     """A removal that was written before a crash stands, and is not made again."""
-    return server.delete(f"/policies/{policy}")["version"] == 2
+    return bool(server.delete(f"/policies/{policy}")["version"] == 2)
 
 
 def _stopped(server: Mortal, execution: str) -> bool:

@@ -40,7 +40,8 @@ ENVIRONMENT = {
 
 
 def snippet(system: str) -> str:
-    (text,) = re.findall(rf"(?ms)^```(?:yaml|groovy) {system}\n(.*?)^```$", PAGE.read_text())
+    texts: list[str] = re.findall(rf"(?ms)^```(?:yaml|groovy) {system}\n(.*?)^```$", PAGE.read_text())
+    (text,) = texts
     return text
 
 

@@ -100,7 +100,8 @@ def test_every_page_is_accessible_and_fits_its_screen(chromium: Browser, site: S
 
     page.on("console", note)
     page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
-    faults, count = [], 0
+    faults: list[str] = []
+    count = 0
     for _ in _walk(page):
         count += 1
         faults += faults_of(page)

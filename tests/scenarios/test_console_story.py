@@ -1,9 +1,11 @@
 """The whole story in a real browser: from the first administrator to a service that a person approved."""
 
+import operator
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,7 @@ class Person:
         for name in names:
             here = self.page.url
             self.page.get_by_role("link", name=name, exact=True).first.click()
-            self.page.wait_for_url(lambda url, here=here: url != here)
+            self.page.wait_for_url(partial(operator.ne, here))
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).first.click()

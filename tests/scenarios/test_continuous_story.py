@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
-from tests.contracts.test_event_targets import SECRET, Mailbox, Receiver
+from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
 from tests.scenarios import advisories, slow_http
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application, until
 from tests.vulnerabilities.feeds.feed_files import export, kev

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from time import sleep
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.aws.account import digest_of, finding
@@ -20,6 +20,7 @@ from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.services.external_findings import InspectorFindings
 from dockgate.store import Store
+from dockgate.store.approvals import Approvals
 
 IMAGE = digest_of(1)
 SWEEP_SECONDS = 0.05
@@ -178,7 +179,7 @@ class AskedSlowly:
 
 def test_a_sweep_ignores_findings_from_before_the_request(there: Aws, tmp_path: Path) -> None:
     def slowly(store: Store) -> Store:
-        return replace(store, approvals=AskedSlowly(store.approvals))
+        return replace(store, approvals=cast(Approvals, AskedSlowly(store.approvals)))
 
     source = InspectorFindings(client=there.client)
     with ServerSystem(tmp_path, slowly, findings=source, sweep_seconds=SWEEP_SECONDS) as server:

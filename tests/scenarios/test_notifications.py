@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from standardwebhooks import Webhook
-from tests.contracts.test_event_targets import SECRET, Mailbox, Receiver
+from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
 from tests.fakes.event_target import MemoryEventTarget
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -20,7 +20,7 @@ from dockgate.events.rule import TargetType
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
-from dockgate.identity.model import LOCAL
+from dockgate.identity.model import LOCAL, Caller
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import OutboxKind
@@ -286,9 +286,9 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
     arn = "arn:aws:sqs:eu-west-1:123456789012:team"
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
     target = {"kind": "Target", "name": "team", "type": "sqs", "arn": arn, "summary": due}
-    documents.apply(json.dumps(target), "t", LOCAL)
+    documents.apply(json.dumps(target), "t", Caller(LOCAL))
     rule = {"kind": "Rule", "name": "r", "pattern": {"detail-type": ["kind.ahead"]}}
-    documents.apply(json.dumps({**rule, "targets": [{"name": "team", "group": "1s"}]}), "t", LOCAL)
+    documents.apply(json.dumps({**rule, "targets": [{"name": "team", "group": "1s"}]}), "t", Caller(LOCAL))
 
     def sent() -> list[str]:
         """The kinds of messages, oldest first."""

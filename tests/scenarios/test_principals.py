@@ -256,7 +256,8 @@ def test_tokens_record_their_last_use(people: People) -> None:
 
     def used() -> str | None:
         tokens = people.ask("admin", "GET", "/api/v1/tokens?principal=viewer").json()
-        return next(token["last_used_at"] for token in tokens if token["id"] == text.split("_")[1])
+        last: str | None = next(token["last_used_at"] for token in tokens if token["id"] == text.split("_")[1])
+        return last
 
     assert used() is None
     people.ask("used", "GET", "/api/v1/status")

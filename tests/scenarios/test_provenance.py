@@ -193,7 +193,7 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
     ],
 )
 def test_further_provenance_requirements_are_checked(
-    server: ServerSystem, name: str, demanded: dict[str, object], expected: str
+    server: ServerSystem, name: str, demanded: dict[str, Any], expected: str
 ) -> None:
     strict(server, f"by-{name}", **demanded)
     image, execution = built(server, f"of-{name}", f"by-{name}")

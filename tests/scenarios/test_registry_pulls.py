@@ -203,7 +203,8 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
 
 def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
     approved = site.approved("gated/app", "bait")
-    tag, subject = f"sha256-{hex_of(approved)}", {"subject": {"digest": approved}}
+    tag = f"sha256-{hex_of(approved)}"
+    subject: dict[str, Any] = {"subject": {"digest": approved}}
     evil = new_image("evil")
     content = json.loads(evil.blobs[evil.digest])
     for digest, data in evil.blobs.items():

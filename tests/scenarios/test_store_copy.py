@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from tests.parts import until
@@ -13,6 +14,10 @@ from tests.scenarios.server_until_killed import NAMES
 
 from dockgate.store.copy import copy_store, open_source
 from dockgate.store.engine import Database
+
+
+def _succeeded(system: ServerSystem, execution: str) -> bool:
+    return system.store.executions.get(execution).state == "Succeeded"
 
 
 def kill_server_in_the_middle(folder: Path) -> None:
@@ -39,7 +44,7 @@ def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_a
     before = system.store.executions.runs("done-1")
     with system:
         for name in ("waits", "builds"):
-            until(lambda name=name: system.store.executions.get(f"{name}-1").state == "Succeeded", seconds=30)
+            until(partial(_succeeded, system, f"{name}-1"), seconds=30)
             assert system.runs(images[name])
         assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
         assert system.store.executions.runs("done-1") == before

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
@@ -10,6 +11,7 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
+from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
@@ -39,9 +41,9 @@ class Steps:
         service = self._service()
         self.store.services.put(service.service, service.definition)
 
-    def _service(self, more: str = "") -> documents.ServiceDefinition:
+    def _service(self, more: str = "") -> ServiceDefinition:
         service = documents.read(SERVICE.format(name="web", count=1) + more, "s.yaml")
-        assert isinstance(service, documents.ServiceDefinition)
+        assert isinstance(service, ServiceDefinition)
         return service
 
     def change(self, more: str = "", count: int | None = None) -> ServiceChange:
@@ -96,9 +98,10 @@ class Steps:
         return [self.system.planned[task.digest][0] for task in tasks]
 
 
-class _Always(dict[str, object]):
-    def __getitem__(self, _: str) -> "_Always":
-        return self
+class _Always(dict[str, Event]):
+    """Events that have all happened."""
 
-    def wait(self, timeout: float | None = None) -> bool:
-        return True
+    def __getitem__(self, _: str) -> Event:
+        event = Event()
+        event.set()
+        return event

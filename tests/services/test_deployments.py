@@ -1,7 +1,7 @@
 """Deploys: in order, of what is approved as of now, and not of what was stopped. The steps are taken one by one."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from tests.store.factories import FACTORIES
 from dockgate.bootstrap.use_cases import make_use_cases
 from dockgate.delivery.service_model import Rollout
 from dockgate.gate.model import Policy
-from dockgate.services.effects import Effects
+from dockgate.services.effects import Effects, UnservedQueue
 from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError
+from dockgate.store.records import Worker
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -164,6 +165,9 @@ class NotStarted:
 
     def start_rollout(self, rollout: Rollout) -> None:
         pass
+
+    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+        return ()
 
 
 class Going:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -250,7 +251,7 @@ def test_waivers_name_their_owner(fleet: Fleet) -> None:
     naming = fleet.where("GHSA-2026-1").waivers
     assert [(entry.id, entry.repository, entry.is_active) for entry in naming] == [("w1", "team/web", True)]
     of_api = Caller(
-        Principal("ben", (Role.VIEWER,), day(1)), Token("t", "ben", "", (), day(1), day(30), repositories=("team/api",))
+        Principal("ben", (Role.VIEWER,), day(1)), Token("t", "ben", "", day(1), day(30), repositories=("team/api",))
     )
     assert fleet.where("CVE-2026-1", who=of_api).waivers == []
     fleet.today = 29
@@ -279,7 +280,7 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     fleet.store.images.add_push(PushedImage("secret/web", "1", image, day(20)))
     fleet.push("b", "secret/api", "1", package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), day(20)))
-    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
     who = Caller(Principal("ana", (Role.VIEWER,)), token)
     exposure = fleet.where("CVE-2026-1", who=who)
     assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
@@ -327,7 +328,7 @@ def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fl
     assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
 
 
-WAIVERS = {
+WAIVERS: dict[str, dict[str, Any]] = {
     "everywhere": {"vulnerability": "CVE-2026-1"},
     "by another name": {"vulnerability": "GHSA-2026-1"},
     "repository": {"vulnerability": "CVE-2026-1", "repository": "team/b"},
@@ -359,7 +360,7 @@ def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(
     fleet.alone = alone
     _push_five(fleet)
     fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
-    fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))  # type: ignore[arg-type]
+    fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))
     _assert_waived(fleet, WAIVED.get(which, ""))
 
 
@@ -441,7 +442,7 @@ def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet:
     image = fleet.push("a", "secret/web", "1", package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
     judge(fleet, "strict", Status.REJECTED, "a")
-    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
     exposure = fleet.where("CVE-2026-1", who=Caller(Principal("ana", (Role.VIEWER,)), token))
     assert (exposure.total, exposure.rejected, [image.status for image in exposure.images]) == (1, 0, [None])
     assert fleet.where("CVE-2026-1").rejected == 1

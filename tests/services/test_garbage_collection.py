@@ -41,8 +41,9 @@ class Site:
         self.collection: GarbageCollection = self.system.use_cases.garbage_collection
         self.collection.facts.retention = Retention(keep_days=30, newest=0)
         self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
-        self.target = self.system.server.targets["podman"]
-        assert isinstance(self.target, MemoryTarget)
+        target = self.system.server.targets["podman"]
+        assert isinstance(target, MemoryTarget)
+        self.target = target
 
     @property
     def now(self) -> str:
@@ -110,7 +111,7 @@ def test_an_unused_image_goes_with_its_blobs_and_rows(site: Site) -> None:
     assert plan.blob_bytes == len(b"old") + len(site.registry.manifests[REPOSITORY, old].data)
     assert site.there() == {old, new}, "a plan removes nothing"
     report = site.collect()
-    assert [image["digest"] for image in report["images"]] == [old]  # type: ignore[index, attr-defined]
+    assert [image["digest"] for image in report["images"]] == [old]  # type: ignore[attr-defined]
     assert site.there() == {new} == site.recorded()
     assert set(site.registry.blobs.values()) == {b"shared", b"new"}
     with site.store.database.read() as connection:

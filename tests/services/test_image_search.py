@@ -159,8 +159,8 @@ def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
     image = ImageReference("registry.example/team/own", digest("own"))
     fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", image))
     assert listed(fleet, is_running=True) == ["own"]
-    (image,) = images(fleet, is_running=True)
-    assert image.services == ["shop"]
+    (listed_image,) = images(fleet, is_running=True)
+    assert listed_image.services == ["shop"]
 
 
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
@@ -184,7 +184,7 @@ def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
 
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
-    token = Token("t", "ana", "", (), day(1), day(30), repositories=("team/*",))
+    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
     who = Caller(Principal("ana", (Role.VIEWER,)), token)
     assert listed(fleet, who=who) == listed(fleet, who=who, repository="*/**") == ["own", "base"]
     assert listed(fleet, repository="*/**") == ["clean", "both", "own", "base"]
@@ -274,22 +274,22 @@ def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) 
     assert [image.repository for image in following.images] == ["team/own", "team/base"]
 
 
+WRONG_CURSORS: tuple[object, ...] = (
+    {},
+    [],
+    ["name", "a", "b", 1],
+    ["pushed", 1, 1],
+    ["pushed", "a", 1 << 60],
+    ["pushed", "a", True],
+)
+
+
 @pytest.mark.parametrize(
     "cursor",
     [
         "x",
         "é",
-        *(
-            base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
-            for value in (
-                {},
-                [],
-                ["name", "a", "b", 1],
-                ["pushed", 1, 1],
-                ["pushed", "a", 1 << 60],
-                ["pushed", "a", True],
-            )
-        ),
+        *(base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for value in WRONG_CURSORS),
     ],
 )
 def test_a_wrong_cursor_is_refused(fleet: Fleet, cursor: str) -> None:

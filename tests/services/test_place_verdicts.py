@@ -10,7 +10,7 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import Waiver
-from dockgate.identity.model import LOCAL
+from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.image_search import ImageQuery, ImageSearch
@@ -75,7 +75,7 @@ def promoted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promote
 
 def apply(promoted: Promoted, *documents: str) -> None:
     for document in documents:
-        promoted.system.server.documents.apply(document, "test", LOCAL)
+        promoted.system.server.documents.apply(document, "test", Caller(LOCAL))
 
 
 def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Promoted) -> None:

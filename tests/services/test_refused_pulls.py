@@ -85,7 +85,8 @@ def test_several_servers_make_one_event(store: Store) -> None:
 
 
 def test_an_event_that_could_not_be_stored_comes_with_the_next_refusal() -> None:
-    clock, stored, is_away = Clock(), [], True
+    clock, is_away = Clock(), True
+    stored: list[NewEvent] = []
 
     def record(events: Sequence[NewEvent]) -> None:
         if is_away:

@@ -31,11 +31,11 @@ class Registry:
     errors: dict[str, DockgateError] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
 
-    def __call__(self, repository: str, image: str) -> Sequence[ScannedPlatform]:
+    def __call__(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         self.read.append(repository)
         if repository in self.errors:
             raise self.errors[repository]
-        return platforms_of(inventory(image, *self.packages.get(image, ())))
+        return platforms_of(inventory(digest, *self.packages.get(digest, ())))
 
 
 @dataclass

@@ -24,12 +24,13 @@ class System(Protocol):
     """A target, and images for it: two that become healthy, one that never does. `is_restarted_by_us`: the engine does
     not replace unhealthy tasks by itself."""
 
-    target: Target
     first_image: str
     second_image: str
     sick: str
     is_restarted_by_us: bool
 
+    @property
+    def target(self) -> Target: ...
     def down(self) -> Target:
         """The same target when its engine does not answer."""
         ...

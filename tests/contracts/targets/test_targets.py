@@ -104,7 +104,8 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
 
 @pytest.mark.parametrize("moment", ["before_deploy", "before_start", "after_start", "before_stop", "after_deploy"])
 def test_the_fake_completes_what_a_crash_left(moment: str) -> None:
-    target = MemoryTarget(fault=Faults(**{moment: [None, None, UnavailableError("power cut")]}))
+    planned: dict[str, list[Exception | None]] = {moment: [None, None, UnavailableError("power cut")]}
+    target = MemoryTarget(fault=Faults(**planned))
     first, second = definition(1, Memory.first_image), definition(2, Memory.second_image)
     for count, deployed, before in ((3, first, None), (3, second, first), (1, second, first)):
         try:
