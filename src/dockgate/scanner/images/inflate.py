@@ -66,7 +66,7 @@ class InflatedStream:
             from isal import igzip
 
             self.compression = "gzip"
-            self._source = igzip.IGzipFile(fileobj=head, mode="rb")  # type: ignore[no-untyped-call]
+            self._source = igzip.IGzipFile(fileobj=head, mode="rb")
         elif start.startswith(_ZSTD) or (start[1:4] == _ZSTD_SKIPPABLE and start[:1] in b"PQRSTUVWXYZ[\\]^_"):
             import zstandard
 
