@@ -296,6 +296,22 @@ def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
     assert fleet.events() == []
 
 
+def test_images_that_came_before_the_first_advisories_are_undetermined_and_then_change(fleet: Fleet) -> None:
+    fleet.feeds.is_missing = True
+    for _ in range(2):
+        fleet.continuous.renew()
+        assert set(fleet.verdicts().values()) == {"Undetermined"}
+    assert fleet.events() == []
+    fleet.feeds.is_missing = False
+    fleet.publish("web")
+    fleet.continuous.renew()
+    assert sorted(fleet.events()) == [
+        ("team/api", "Undetermined", "Approved"),
+        ("team/job", "Undetermined", "Approved"),
+        ("team/web", "Undetermined", "Rejected"),
+    ]
+
+
 def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: Path) -> None:
     def play(folder: Path, crash_at: int) -> tuple[object, list[str]]:
         folder.mkdir()

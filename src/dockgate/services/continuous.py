@@ -87,6 +87,7 @@ class ContinuousVerdicts:
         except DatabaseError as error:
             _log.warning("The fleet is not judged: %s", error)
             self.store.fleet_judging.mark_blind(self.clock.now())
+            self._record_unjudged()
             self._finished = ""
             return
         now = self.clock.now()
@@ -106,6 +107,16 @@ class ContinuousVerdicts:
 
         for_each(sorted(self.store.fleet_judging.policies() | groups.keys()), judge)
         self._finished = "" if waiting else revision
+
+    def _record_unjudged(self) -> None:
+        """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
+        now = self.clock.now()
+        for policy, images in self._images_by_policy().items():
+            present = self.store.fleet_verdicts.images(policy)
+            nothing = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
+            verdicts = [FleetVerdict(policy, image.id, *nothing) for image in images if image.id not in present]
+            if verdicts:
+                self.effects.run(EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, lambda _: [])
 
     def _match(self, reader: AdvisoryReader) -> Match:
         """Match what is new, and what the advisories have changed."""
