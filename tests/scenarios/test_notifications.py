@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
 from tests.fakes.event_target import MemoryEventTarget
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
+from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
@@ -24,6 +27,7 @@ from dockgate.identity.model import LOCAL, Caller
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import OutboxKind
+from dockgate.vulnerabilities.model import Advisory, Severity
 
 
 class Queue(MemoryEventTarget):
@@ -339,3 +343,37 @@ def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
         assert client.post("/targets/guarded/dead-letters/redeliver", json={}).status_code == 403
         assert client.delete("/targets/guarded").status_code == 403
         assert client.delete("/rules/default").status_code == 403
+
+
+def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -> None:
+    server.add_queue("news")
+    server.add_rule("news", "verdict.changed", {"name": "news", "group": "1s"})
+    image = server.image("news", PlannedFindings())
+    server.scan_may_end[image].set()
+    server.notify(image, "push-news")
+    planned = list(server.advisories.advisories)
+    first = advisory("news", Severity.CRITICAL, "2")
+    second = replace(first, id="CVE-2026-2")
+
+    def changes(*published: Advisory) -> int:
+        """Publishes advisories and lets rules match the change of the verdict; how many messages there are."""
+        status = "Rejected" if published else "Approved"
+        position = server.store.event_log.newest()
+        server.advisories.advisories = [*planned, *published]
+
+        def is_changed() -> bool:
+            events = server.store.event_log.read(position, 100)
+            return any(event.body["detail"].get("status") == status for event in events)
+
+        until(is_changed, 60)
+        server.matched()
+        server.clock.ahead += timedelta(seconds=5)
+        server.use_cases.event_dispatcher.run()
+        return len(server.store.event_cursor.groups()) + len(server.keys("news"))
+
+    until(lambda: server.store.fleet_verdicts.of_policy("default"), 60)
+    counts = [changes(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
+    until(lambda: len(server.keys("news")) == 3, 60)
+    assert counts[-1] == 3
+    texts = [message.text for message in server.queue.messages("news").values()]
+    assert [first.id in texts[0], "Approved, before: Rejected" in texts[1], second.id in texts[2]] == [True] * 3

@@ -44,6 +44,8 @@ _TOPIC_FIELDS = (
     *("vulnerabilities", "vulnerability", "waiver", "feed", "approval", "execution", "execution-id", "stage", "action"),
     *("task", "digest", "phase", "summary", "fix", "part"),
 )
+# Kinds that are not repeated anyway: when it began makes it another thing.
+_PERIODIC = "feed."
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -83,7 +85,8 @@ def summarize(event: Mapping[str, Any]) -> str:
 def topic_of(event: Mapping[str, Any]) -> str:
     """What the event notifies people of: the same for events that say the same at another time."""
     detail = event.get("detail")
-    fields = {name: detail[name] for name in _TOPIC_FIELDS if name in detail} if isinstance(detail, Mapping) else {}
+    names = (*_TOPIC_FIELDS, "since") if str(event.get("detail-type")).startswith(_PERIODIC) else _TOPIC_FIELDS
+    fields = {name: detail[name] for name in names if name in detail} if isinstance(detail, Mapping) else {}
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -1,7 +1,7 @@
 """From the event log to the outbox: what each rule sends to each target, exactly once for each event."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,6 +46,8 @@ class _Batch:
     """What follows from some events."""
 
     now: datetime
+    # By digest, the vulnerabilities that are new in images whose verdict changed.
+    recent: Mapping[str, Sequence[Mapping[str, str]]]
     entries: list[OutboxEntry] = field(default_factory=list)
     grouped: list[GroupedEvent] = field(default_factory=list)
 
@@ -85,8 +87,9 @@ class EventDispatcher:
         events = self._store.event_log.read(after, BATCH)
         if not events:
             return False
-        batch = _Batch(self._clock())
         compiled = {rule.rule.name: rule for rule in self._rules.enabled()}
+        groups = any(each.target.group_seconds is not None for rule in compiled.values() for each in rule.targets)
+        batch = _Batch(self._clock(), self._recent(events) if groups else {})
         patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
         targets = {record.target.name: record.target for record in self._targets.records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
@@ -122,7 +125,7 @@ class EventDispatcher:
                         position=event.seq,
                         at=format_time(batch.now),
                         pause_seconds=compiled.target.group_seconds,
-                        topic=topic_of(event.body),
+                        topic=topic_of(_with_recent(event, batch.recent)),
                     )
                 )
             elif target.enabled:
@@ -159,7 +162,8 @@ class EventDispatcher:
         positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
-            entry = _message_entry(waiting.target, waiting.rule, event.body, event.seq, now, key=event.id)
+            body = next(self._bodies(positions))
+            entry = _message_entry(waiting.target, waiting.rule, body, event.seq, now, key=event.id)
         else:
             message = group(self._bodies(positions), link)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
@@ -170,20 +174,21 @@ class EventDispatcher:
 
     def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
         """The envelopes of events; those of changed verdicts with the vulnerabilities that are new in their images."""
+        recent = self._recent(self._store.event_log.by_seq(positions))
+        for event in self._store.event_log.by_seq(positions):
+            yield _with_recent(event, recent)
+
+    def _recent(self, events: Iterable[StoredEvent]) -> Mapping[str, Sequence[Mapping[str, str]]]:
+        """The vulnerabilities that are new in images whose verdict changed, by digest."""
         images: set[str] = set()
         since = None
-        for event in self._store.event_log.by_seq(positions):
+        for event in events:
             if event.detail_type == VERDICT_CHANGED and isinstance(image := event.body["detail"].get("image"), str):
                 images.add(image)
                 since = min(since or event.at, event.at)
-        recent = {}
         if since and (began := parse_time(since)):
-            recent = self._store.fleet_changes.recent_vulnerabilities(images, format_time(began - RECENT))
-        for event in self._store.event_log.by_seq(positions):
-            body, detail = event.body, event.body["detail"]
-            if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:
-                body = {**body, "detail": {"vulnerabilities": recent.get(detail["image"], []), **detail}}
-            yield body
+            return self._store.fleet_changes.recent_vulnerabilities(images, format_time(began - RECENT))
+        return {}
 
     # --- daily summaries ------------------------------------------------------------------------------------------
 
@@ -209,6 +214,17 @@ class EventDispatcher:
 
 
 _EVERY = 1 << 62
+
+
+def _with_recent(event: StoredEvent, recent: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:
+    """The envelope of an event; of a verdict that changed with the vulnerabilities that are new in its image.
+
+    People are notified of these: another vulnerability is news, though the image was rejected before.
+    """
+    body, detail = event.body, event.body["detail"]
+    if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:
+        return {**body, "detail": {"vulnerabilities": recent.get(detail["image"], []), **detail}}
+    return body
 
 
 def _is_complete(waiting: Group, now: datetime) -> bool:
