@@ -1,12 +1,19 @@
 """How the commands and a server get along."""
 
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
 from dockgate.cli.client import Client, ServerUnreachableError, parse_answer
+from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
 from dockgate.shared.errors import (
     ConflictError,
@@ -130,3 +137,58 @@ def test_apply_stops_at_the_first_document_that_is_refused(
     assert ran.code == 2
     assert ran.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("command", [("where", "CVE-1"), ("image", "list"), ("events", "list")])
+def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_made_of(
+    server: FakeServer, command: tuple[str, ...]
+) -> None:
+    """They take longer than the command itself."""
+    nothing = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
+    unknown = {"total": 0, "reason": None, "images": [], "next": None}
+    exposure = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
+    counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "waived", "waived_of"), 0)
+    server.answers |= {
+        "GET /exposure": {
+            **(exposure | nothing | counts),
+            "unknown": unknown,
+            "as_of": None,
+            "exploited": None,
+            "pipelines": [],
+        },
+        "GET /images": nothing,
+        "GET /events": nothing,
+    }
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dockgate", *command],
+        env={**os.environ, "DOCKGATE_SERVER": server.url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "dockgate.cli.client" in imported
+    assert {"httpx", "dockgate.gate.model", "dockgate.vulnerabilities.model"} & imported == set()
+
+
+def test_a_server_that_ends_a_call_early_did_not_answer(server: FakeServer) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        settings = from_environment()._replace(server=f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+        def end() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1)
+            connection.close()
+
+        thread = Thread(target=end)
+        thread.start()
+        with pytest.raises(ServerUnreachableError, match="did not answer"):
+            Client(settings).get("status")
+        thread.join()
+
+
+def test_a_token_that_no_header_can_carry_is_not_printed(server: FakeServer) -> None:
+    settings = from_environment()._replace(token="s3cret\nx: y")
+    with pytest.raises(ServerUnreachableError, match="characters that are not allowed") as error:
+        Client(settings).get("status")
+    assert "s3cret" not in str(error.value)

@@ -20,10 +20,10 @@ from tests.reports.samples import (
 
 from dockgate.gate.model import Status, Verdict, Violation
 from dockgate.reports import GateReport, ScanReport, View, load
-from dockgate.reports._lines import console, shell_command
 from dockgate.reports._verdict_lines import show_reasons
 from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Distribution
+from dockgate.shared.terminal_lines import console, shell_command
 from dockgate.vulnerabilities.model import Coverage, Matches, Severity
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.reports._lines import fit, line
+from dockgate.shared.terminal_lines import fit, line
 
 ID = "ContainerBuildDeployPipeline-2/ContainerVulnerabilityAssessment/ApproveImage/1"
 WORDS = st.lists(st.text("abcdefgh-", min_size=1, max_size=30), max_size=8).map(" ".join)

@@ -1,9 +1,21 @@
-"""A client of the server's API. httpx is imported with the first request."""
+"""A client of the server's API."""
 
+import json
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Any, TypeVar, cast
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
+from dockgate.cli.http_calls import (
+    HttpCalls,
+    InvalidAddressError,
+    LocalHttp,
+    NoAnswerError,
+    NotConnectedError,
+    Query,
+    RemoteHttp,
+    Response,
+)
 from dockgate.config import Settings, from_environment
 from dockgate.shared import canonical
 from dockgate.shared.errors import (
@@ -17,13 +29,8 @@ from dockgate.shared.errors import (
     UsageError,
 )
 
-if TYPE_CHECKING:
-    import httpx
-
 T = TypeVar("T")
 
-# For one response: scaling a service responds when its tasks run.
-WAIT_SECONDS = 300
 # Entries of one response, where all of a list are fetched.
 PAGE = 1000
 # With an error body: the server cannot reach something that it needs (a registry, an engine). Without one: a proxy
@@ -59,11 +66,11 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or from_environment()
-        self._http: httpx.Client | None = None
+        self._calls: HttpCalls | None = None
 
     def get(self, *path: str, **query: str | int | list[str]) -> Any:
         """Get JSON of the API."""
-        return self._request("GET", path, params=query)
+        return self._request("GET", path, query)
 
     def get_all(self, *path: str, most: int | None = None, **query: str | int | list[str]) -> list[Any]:
         """Get the entries of all pages of a list, or of the first ones."""
@@ -71,9 +78,9 @@ class Client:
         after: Mapping[str, str] = {}
         while True:
             limit = PAGE if most is None else min(PAGE, most - len(entries))
-            response = self._send("GET", self._url(path), params={"limit": limit, **query, **after})
+            response = self._send("GET", self._url(path), {"limit": limit, **query, **after})
             entries += response.json()
-            following = parse_qs(urlsplit(response.links.get("next", {}).get("url", "")).query).get("after")
+            following = parse_qs(urlsplit(_next_page(response.link)).query).get("after")
             if not following or len(entries) == most:
                 return entries
             after = {"after": following[0]}
@@ -90,27 +97,32 @@ class Client:
         sent = dict(headers or {})
         if text is not None:
             sent = {"Content-Type": "application/yaml", **sent}
-            return self._request("POST", path, params=query, content=text, headers=sent)
-        return self._request("POST", path, params=query, json=body, headers=sent)
+        elif body is not None:
+            sent, text = {"Content-Type": "application/json", **sent}, json.dumps(body).encode()
+        return self._request("POST", path, query, text, sent)
 
     def put(self, *path: str, text: bytes, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         """Send `text` unchanged."""
-        return self._request(
-            "PUT", path, params=query, content=text, headers={"Content-Type": "application/yaml", **headers}
-        )
+        return self._request("PUT", path, query, text, {"Content-Type": "application/yaml", **headers})
 
     def delete(self, *path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         """Delete an object of the API."""
-        return self._request("DELETE", path, params=query, headers=headers)
+        return self._request("DELETE", path, query, None, headers)
 
     def close(self) -> None:
         """Close the connection. The next call opens a new one."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        if self._calls is not None:
+            self._calls.close()
 
-    def _request(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
-        response = self._send(method, self._url(path), **request)
+    def _request(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        query: Query | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        response = self._send(method, self._url(path), query, content, headers)
         try:
             return response.json() if response.content else None
         except ValueError:
@@ -119,29 +131,32 @@ class Client:
     def _url(self, path: tuple[str, ...]) -> str:
         return "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
 
-    def _send(self, method: str, url: str, **request: Any) -> "httpx.Response":
+    def _send(
+        self,
+        method: str,
+        url: str,
+        query: Query | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
         """The response of a call that has succeeded."""
-        import httpx
-
         server = self._settings.server
         try:
-            response = self._http_client().request(method, url, **request)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if fault := _tls_fault(server, error):
+            response = self._http_calls().request(method, url, query or {}, content, headers or {})
+        except NotConnectedError as error:
+            if isinstance(error.__cause__, Exception) and (fault := _tls_fault(server, error.__cause__)):
                 raise fault from error
             raise ServerUnreachableError(
                 f"No server answers at {server}.", "Start it with `dockgate up`, or set DOCKGATE_SERVER."
             ) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except InvalidAddressError as error:
             raise UsageError(
                 f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
             ) from error
-        except httpx.TransportError as error:
+        except NoAnswerError as error:
             if self._needs_tls():
                 raise _tls_needed(server) from error
-            raise ServerUnreachableError(
-                f"{server} did not answer: {error or type(error).__name__}", "Try again."
-            ) from error
+            raise ServerUnreachableError(f"{server} did not answer: {error}", "Try again.") from error
         if response.is_success:
             return response
         try:
@@ -150,13 +165,13 @@ class Client:
             value = None
         error_body = value if isinstance(value, dict) else {}
         message, advice = str(error_body.get("error") or ""), str(error_body.get("advice") or "")
-        if response.status_code == BAD_GATEWAY and message:
+        if response.status == BAD_GATEWAY and message:
             raise UnavailableError(f"{server}: {message}", advice)
-        if response.status_code == 400 and not message and self._needs_tls():
+        if response.status == 400 and not message and self._needs_tls():
             raise _tls_needed(server)
         if not message:
-            message = f"{server}{url} answered {response.status_code} {response.reason_phrase}."
-        raise _ERRORS.get(response.status_code, DockgateError)(message, advice)
+            message = f"{server}{url} answered {response.status} {response.reason}."
+        raise _ERRORS.get(response.status, DockgateError)(message, advice)
 
     def _needs_tls(self) -> bool:
         """Whether the server was called without TLS and accepts only TLS."""
@@ -165,35 +180,51 @@ class Client:
         url = urlsplit(self._settings.server)
         return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
 
-    def _http_client(self) -> "httpx.Client":
-        """The HTTP client. Proxies of the environment are not used for servers on loopback."""
-        import httpx
-
+    def _http_calls(self) -> HttpCalls:
+        """How the server is called. Proxies of the environment are not used for servers on loopback."""
         from dockgate.shared.addresses import is_loopback
-        from dockgate.shared.tls import trusted, trusts_nobody
 
-        if self._http is None:
+        if self._calls is None:
             settings = self._settings
-            server = urlsplit(settings.server)
+            server = _split(settings.server)
             is_local = is_loopback(server.hostname or "")
             if settings.token and server.scheme == "http" and not is_local:
                 raise UsageError(
                     f"DOCKGATE_TOKEN is not sent over plain HTTP to {settings.server}.",
                     "Set DOCKGATE_SERVER to a URL that begins with https://.",
                 )
-            verify: Any = True
-            if server.scheme == "http":
-                verify = trusts_nobody()
-            elif settings.ca_bundle:
-                verify = trusted(settings.ca_bundle)
-            self._http = httpx.Client(
-                base_url=settings.server,
-                headers={"Authorization": f"Bearer {settings.token}"} if settings.token else {},
-                timeout=httpx.Timeout(WAIT_SECONDS, connect=10),
-                trust_env=not is_local,
-                verify=verify,
-            )
-        return self._http
+            headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
+            if server.scheme == "http" and is_local and server.username is None:
+                self._calls = LocalHttp(server, headers)
+            else:
+                self._calls = RemoteHttp(
+                    settings.server, headers, _verify(settings, server.scheme), has_proxies=not is_local
+                )
+        return self._calls
+
+
+def _split(server: str) -> SplitResult:
+    try:
+        return urlsplit(server)
+    except ValueError as error:
+        raise UsageError(
+            f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
+        ) from error
+
+
+def _verify(settings: Settings, scheme: str) -> Any:
+    """The certificates that a server is checked by."""
+    from dockgate.shared.tls import trusted, trusts_nobody
+
+    if scheme == "http":
+        return trusts_nobody()
+    return trusted(settings.ca_bundle) if settings.ca_bundle else True
+
+
+def _next_page(link: str) -> str:
+    """The URL of the next page in a Link header, "" for none."""
+    matched = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
+    return matched[1] if matched else ""
 
 
 def _tls_fault(server: str, error: Exception) -> DockgateError | None:

@@ -14,10 +14,10 @@ from dockgate.cli.listing_output import STATES, display_digest, short_digest, tr
 from dockgate.delivery.model import Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
-from dockgate.reports._lines import align, bullets, console, line, shell_command, show
 from dockgate.reports._verdict_lines import show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.terminal_lines import align, bullets, console, line, shell_command, show
 
 _WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 

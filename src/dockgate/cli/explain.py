@@ -48,7 +48,7 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
         _show(recorded_verdicts, replays)
         if explained:
             from dockgate.reports._explanation_lines import show_explanation
-            from dockgate.reports._lines import console
+            from dockgate.shared.terminal_lines import console
 
             show_explanation(console(sys.stdout), explained)
     context.exit(0 if all(replay.same for replay in replays) else FAULT)
@@ -69,8 +69,8 @@ def _recorded(name: str) -> "RecordedVerdict":
 
 
 def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
-    from dockgate.reports._lines import bullets, console, line, show
     from dockgate.reports._verdict_lines import headline, show_inputs, show_reasons, show_waived
+    from dockgate.shared.terminal_lines import bullets, console, line, show
 
     to = console(sys.stdout)
     for recorded, replay in zip(recorded_verdicts, replays, strict=True):

@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
-from dockgate.cli.options import (
-    EXISTING_FILE,
-    FILE,
-    Display,
-    DurationType,
-    Output,
-    database_option,
-    display_options,
-    found_at_option,
-    show_progress,
-    verdict_output_options,
-    write_report,
-)
+from dockgate.cli.options import EXISTING_FILE, FILE, DurationType, database_option, found_at_option, show_progress
 from dockgate.cli.output import echo
+from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import ExternalReport, Policy, Status, Waivers

@@ -3,13 +3,15 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dockgate.cli.output import echo
-from dockgate.delivery.model import Execution
 from dockgate.shared.digest import hex_of
+
+if TYPE_CHECKING:
+    from dockgate.delivery.model import Execution
 
 F = TypeVar("F", bound=Callable[..., Any])
 # A text, or (text, style).
@@ -69,7 +71,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str)
 
     On a terminal, columns that do not fit move to lines below their row (`fit`); elsewhere a row is always one line.
     """
-    from dockgate.reports._lines import align, console, fit, line, show
+    from dockgate.shared.terminal_lines import align, console, fit, line, show
 
     to = console(sys.stdout)
     if not rows:
@@ -81,7 +83,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str)
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """Print a title and, below it, names with values; rows without a value are omitted."""
-    from dockgate.reports._lines import align, console, line, show
+    from dockgate.shared.terminal_lines import align, console, line, show
 
     to = console(sys.stdout)
     show(to, [line((title, "bold"))])
@@ -132,7 +134,7 @@ STATES = {
 }
 
 
-def trigger_text(execution: Execution) -> str:
+def trigger_text(execution: "Execution") -> str:
     """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
     trigger = execution.trigger
     if "commit" in trigger and "fix" not in trigger:

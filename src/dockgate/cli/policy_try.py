@@ -113,7 +113,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
 
 
 def _show_changes(judged: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
-    from dockgate.reports._lines import console, line, show
+    from dockgate.shared.terminal_lines import console, line, show
 
     to = console(sys.stdout)
     for change in changes:

@@ -3,7 +3,8 @@
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
-from dockgate.cli.options import Output, allow_unread_option, inventory_output_options, write_report
+from dockgate.cli.options import allow_unread_option
+from dockgate.cli.report_options import Output, inventory_output_options, write_report
 from dockgate.cli.scan import UNDETERMINED
 from dockgate.config import from_environment
 

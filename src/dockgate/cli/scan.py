@@ -5,15 +5,8 @@ from pathlib import Path
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
-from dockgate.cli.options import (
-    Display,
-    Output,
-    allow_unread_option,
-    database_option,
-    display_options,
-    scan_output_options,
-    write_report,
-)
+from dockgate.cli.options import allow_unread_option, database_option
+from dockgate.cli.report_options import Display, Output, display_options, scan_output_options, write_report
 from dockgate.config import from_environment
 
 UNDETERMINED = 3

@@ -7,7 +7,7 @@ import click
 from dockgate import reports
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.digest_lookup import verdict_digest
-from dockgate.cli.options import Display, Output, display_options, verdict_output_options, write_report
+from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import DeniedError, NotFoundError

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from dockgate.gate.replay.explain import Change, Explanation, PlatformFinding
-from dockgate.reports._lines import STATUS, bullets, line, show
+from dockgate.reports._lines import STATUS
+from dockgate.shared.terminal_lines import bullets, line, show
 from dockgate.vulnerabilities.model import Finding
 
 # Listed findings of one kind; the JSON output has all.

@@ -1,29 +1,20 @@
-"""Lines for people: aligned and coloured. Text from an image cannot steer the terminal."""
+"""Findings and verdicts in lines for people."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TextIO
+from collections.abc import Iterable, Mapping
 
-from rich.console import Console
 from rich.text import Text
 
 from dockgate.gate.model import Status
 from dockgate.reports import _wording as wording
 from dockgate.reports._wording import plural, shorten
-from dockgate.shared.escaping import clean
+from dockgate.shared.terminal_lines import line
 from dockgate.vulnerabilities.model import Finding, Severity
 
-__all__ = ["STATUS", "align", "bullets", "console", "fit", "line", "plural", "shorten", "show"]
+__all__ = ["STATUS", "plural", "shorten"]
 
 # Columns of an advisory id: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456.
 ID_WIDTH = 20
 NAME_WIDTH = 34
-NO_CAPS: Mapping[int, int] = {}
-# Columns by which the continuation of a long line is indented.
-CONTINUED = 4
-# Columns where the output is not a terminal.
-PLAIN_WIDTH = 100
-
 SEVERITY: Mapping[str, str] = {
     Severity.CRITICAL: "bold red",
     Severity.HIGH: "red",
@@ -37,134 +28,6 @@ STATUS: Mapping[str, tuple[str, str]] = {
     Status.REJECTED: ("✗", "bold red"),
     Status.UNDETERMINED: ("?", "bold yellow"),
 }
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Raise, because Rich would exit with 1, which means "rejected"."""
-        raise BrokenPipeError
-
-
-def console(out: TextIO) -> Console:
-    """A Rich console without markup, emoji codes and highlighting: text is printed as it is."""
-    width = None if out.isatty() else PLAIN_WIDTH
-    return _Console(file=out, width=width, highlight=False, markup=False, emoji=False)
-
-
-def line(*parts: str | tuple[str, str]) -> Text:
-    """A line of parts, each a text or (text, style); control characters are escaped."""
-    return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
-
-
-def align(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
-    """Rows as lines with aligned columns. Nothing is cut: a long row is wider than the terminal.
-
-    Column N is at most `caps[N]` wide; a longer cell shifts only the rest of its own row.
-    """
-    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    widths = [min(width, caps.get(column, width)) for column, width in enumerate(widths)]
-    lines = []
-    for row in rows:
-        text = Text(" " * indent)
-        for cell, width in zip(row, widths, strict=True):
-            text.append_text(cell).append(" " * (max(width - cell.cell_len, 0) + 2 if width else 0))
-        lines.append(text)
-    return lines
-
-
-def fit(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
-    """Rows of a table (the first is the header), arranged for a terminal of this width.
-
-    The widest columns move to lines of their own below their row until the rest fits. There a cell of several words is
-    cut at the width; a single word, such as an id to copy, is never cut.
-    """
-    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    row_columns = list(range(len(widths)))
-    while len(row_columns) > 1 and sum(widths[column] for column in row_columns) + 2 * (len(row_columns) - 1) > width:
-        row_columns.remove(max(row_columns, key=lambda column: widths[column]))
-    lines: list[Text] = []
-    for row, text in zip(rows, align([[row[column] for column in row_columns] for row in rows], 0), strict=True):
-        if len(row_columns) == 1:
-            text = _cut(row[row_columns[0]], width, 0)
-        lines += [text] if text.plain.strip() else []
-        lines += [
-            _cut(row[column], width) for column in range(len(widths)) if column not in row_columns and row[column]
-        ]
-    return lines
-
-
-def _cut(cell: Text, width: int, indent: int = 2) -> Text:
-    text = Text(" " * indent).append_text(cell)
-    if " " in cell.plain:
-        text.truncate(width, overflow="ellipsis")
-    return text
-
-
-def show(to: Console, lines: Iterable[Text]) -> None:
-    """Print lines. On a terminal, long lines are wrapped between words."""
-    texts = list(lines)
-    for text in texts:
-        text.rstrip()
-    if not to.is_terminal:  # takes a third of the time that Rich needs
-        to.file.write("".join(f"{text.plain}\n" for text in texts))
-    elif texts:
-        to.print(*(part for text in texts for part in wrap(text, to.width)), sep="\n", soft_wrap=True)
-
-
-def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
-    """Wrap a line between words; later parts are indented by `indent` (default: deeper than the first)."""
-    if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `shell_command`
-        return [text]
-    if indent is None:
-        indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
-    parts: list[Text] = []
-    rest = text
-    while rest.cell_len > width:
-        start = len(rest.plain) - len(rest.plain.lstrip())
-        end = rest.plain.rfind(" ", start, width + 1)
-        if end <= start:  # a word wider than the terminal
-            end = rest.plain.find(" ", start)
-        if end < 0:
-            break
-        parts.append(rest[:end])
-        parts[-1].rstrip()
-        following = rest[end:]
-        rest = Text(" " * indent).append_text(following[len(following.plain) - len(following.plain.lstrip()) :])
-    return [*parts, rest]
-
-
-def shell_command(command: str, indent: int, width: int) -> list[Text]:
-    """A command to copy, wrapped at `width` with a backslash. Comments cannot be wrapped."""
-    if command.startswith("#"):
-        return [line((" " * indent + command, "cyan"))]
-    lines, current = [], " " * indent
-    for word in _shell_words(command):
-        if current.strip() and len(current) + 1 + len(word) + 2 > width:
-            lines.append(current + " \\")
-            current = " " * (indent + CONTINUED) + word
-        else:
-            current += (" " if current.strip() else "") + word
-    return [line((text, "cyan")) for text in (*lines, current)]
-
-
-def _shell_words(command: str) -> list[str]:
-    """Split at spaces outside quotes; keep the quotes."""
-    words = re.findall(r"""(?:'[^']*'|"[^"]*"|[^ '"])+""", command)
-    return words if " ".join(words) == command else [command]
-
-
-def heading(to: Console, text: str, count: int) -> None:
-    """Print an empty line, and a heading with a count."""
-    to.print()
-    show(to, [line((text, "bold"), (f"  {count}", "dim"))])
-
-
-def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
-    """Each sentence wrapped, under a bullet."""
-    width = max(20, to.width)
-    for sentence in sentences:
-        text = Text(" " * indent + "• ").append_text(line(sentence))
-        show(to, wrap(text, width, indent + 2))
 
 
 def severity(finding: Finding) -> Text:

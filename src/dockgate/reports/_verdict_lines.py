@@ -11,21 +11,8 @@ from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
-from dockgate.reports._lines import (
-    ID_WIDTH,
-    NAME_WIDTH,
-    STATUS,
-    align,
-    bullets,
-    finding_notes,
-    heading,
-    line,
-    plural,
-    severity,
-    shell_command,
-    shorten,
-    show,
-)
+from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, finding_notes, plural, severity, shorten
+from dockgate.shared.terminal_lines import align, bullets, heading, line, shell_command, show
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 

@@ -13,18 +13,12 @@ from dockgate.reports._image_report import PlatformPart, image_report
 from dockgate.reports._lines import (
     ID_WIDTH,
     NAME_WIDTH,
-    align,
-    bullets,
-    console,
     finding_notes,
     findings_line,
     fix_text,
-    heading,
-    line,
     plural,
     severity,
     shorten,
-    show,
 )
 from dockgate.reports._verdict_lines import (
     headline,
@@ -35,6 +29,7 @@ from dockgate.reports._verdict_lines import (
 )
 from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Inventory
+from dockgate.shared.terminal_lines import align, bullets, console, heading, line, show
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 # Columns; with less room on the line an advisory's summary is omitted.
