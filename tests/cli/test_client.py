@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Dockgate
@@ -144,9 +145,9 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
     server: FakeServer, command: tuple[str, ...]
 ) -> None:
     """They take longer than the command itself."""
-    nothing = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
-    unknown = {"total": 0, "reason": None, "images": [], "next": None}
-    exposure = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
+    nothing: dict[str, Any] = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
+    unknown: dict[str, Any] = {"total": 0, "reason": None, "images": [], "next": None}
+    exposure: dict[str, Any] = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
     counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "waived", "waived_of"), 0)
     server.answers |= {
         "GET /exposure": {
