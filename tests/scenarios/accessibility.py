@@ -28,6 +28,16 @@ SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer,
     .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 3)
     .filter(box => getComputedStyle(box).overflowX === "visible")
     .map(box => box.outerHTML.slice(0, 150))"""
+# The least height and width of what is pressed, by the width of the window: links within a text are as high as it.
+TARGETS = {1440: 24, 360: 44}
+SMALL = """least => [...document.querySelectorAll("a[href], button, summary, input, select, textarea")]
+    .filter(target => target.checkVisibility() && getComputedStyle(target).display !== "inline")
+    .filter(target => !target.matches(".skip, .log a.line, .visually-hidden"))
+    .filter(target => {
+        const box = (target.type === "checkbox" && target.closest("label") || target).getBoundingClientRect()
+        return box.width && (box.height < least || box.width < least)
+    })
+    .map(target => target.outerHTML.slice(0, 150))"""
 
 
 def faults_of(page: Page) -> Iterator[str]:
@@ -37,6 +47,9 @@ def faults_of(page: Page) -> Iterator[str]:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": 900})
         yield from (f"{page.url}: {scheme}, {width} px: {fault}" for fault in _faults(page, options))
+        if least := TARGETS.get(width):
+            small = page.evaluate(SMALL, least)
+            yield from (f"{page.url}: {width} px: less than {least} pixels: {target}" for target in small[:3])
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     for width in ENLARGED_WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
