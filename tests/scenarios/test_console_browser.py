@@ -111,6 +111,32 @@ def test_every_page_is_accessible_and_fits_its_screen(chromium: Browser, site: S
     page.context.close()
 
 
+LOADING = """() => new Promise(done => {
+    let moved = 0
+    const observer = new PerformanceObserver(list => list.getEntries().forEach(entry => { moved += entry.value }))
+    observer.observe({ type: "layout-shift", buffered: true })
+    const loads = ["navigation", "resource"].flatMap(type => performance.getEntriesByType(type))
+    const bytes = loads.reduce((sum, load) => sum + load.transferSize, 0)
+    requestAnimationFrame(() => requestAnimationFrame(() => done([bytes, moved])))
+})"""
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/images", "/vulnerabilities", "/events", "/executions/api-1", "/policies/default"]
+)
+def test_a_first_load_is_small_and_nothing_moves(chromium: Browser, site: Site, path: str) -> None:
+    page = _open(chromium, site)
+    first = chromium.new_context(
+        base_url=site.server.url, storage_state=page.context.storage_state(), timezone_id="Asia/Kathmandu"
+    )
+    page = first.new_page()
+    page.goto(path)
+    bytes_loaded, moved = page.evaluate(LOADING)
+    assert 5_000 < bytes_loaded < 150 * 1024
+    assert moved == 0
+    first.close()
+
+
 def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: Browser, site: Site) -> None:
     """What a person sees before signing in, whether that succeeds or not, and a verdict by a signed link."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900})

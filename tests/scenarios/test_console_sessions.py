@@ -133,6 +133,22 @@ def test_an_older_browser_proves_the_page_by_its_origin(site: Site) -> None:
         assert 'data-theme="dark"' in browser.get("/").text
 
 
+def test_pages_are_compressed_and_answers_to_forms_are_not(site: Site) -> None:
+    """An answer to a form may show a token: its length must tell nothing of it."""
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        page = browser.get("/styleguide")
+        assert page.headers["content-encoding"] == "gzip"
+        assert "Accept-Encoding" in page.headers["vary"]
+        assert "content-encoding" not in browser.get("/styleguide", headers={"Accept-Encoding": "identity"}).headers
+        style = re.search(r'/static/console\.css[^"]+', page.text)
+        assert style
+        assert browser.get(style[0]).headers["content-encoding"] == "gzip"
+        assert browser.get(style[0], headers={"Accept-Encoding": ""}).text == browser.get(style[0]).text
+        issued = browser.send_form("/people/ada/tokens", days="1")
+        assert "shown once" in issued.text
+        assert "content-encoding" not in issued.headers
+
+
 def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
         key = re.search(r'name="key" value="(\w+)"', browser.get("/pipelines/web").text)
@@ -148,6 +164,35 @@ def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
     assert answer.status_code == 422
     assert "typed text" in answer.text
     assert "<title>Error: new waiver" in answer.text
+    assert '<a href="#field-owner">' in answer.text
+    assert 'id="field-owner"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "field", "kept"),
+    [
+        (
+            "/people",
+            {"name": "a b", "email": "kim@example.org", "role-viewer": "yes"},
+            "name",
+            'value="kim@example.org"',
+        ),
+        ("/people", {"name": "kim", "project-roles": "queen:a/*"}, "role", 'value="queen:a/*"'),
+        ("/people/ada/roles", {"role-viewer": "yes"}, "role", 'name="role-viewer" value="yes" checked'),
+        ("/people/ada/tokens", {"days": "9000"}, "days", 'value="9000"'),
+        ("/people/ada/tokens", {"days": "many"}, "days", 'value="many"'),
+        ("/events/rules/default/test", {"event": "{typed"}, "event", "{typed"),
+    ],
+)
+def test_every_form_with_an_error_keeps_what_was_typed_and_links_to_the_field(
+    site: Site, path: str, fields: dict[str, str], field: str, kept: str
+) -> None:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        answer = browser.send_form(path, **fields)
+    assert answer.status_code == 422
+    assert f'<a href="#field-{field}">' in answer.text
+    assert f'id="field-{field}"' in answer.text
+    assert kept in unescape(answer.text)
 
 
 def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> None:

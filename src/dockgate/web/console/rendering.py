@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import byte_size
+from dockgate.web.compression import LEAST, accepts_gzip, compress
 from dockgate.web.console import charts, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -98,21 +99,29 @@ def render(
             **context,
         )
     )
-    return HTMLResponse(html, code, headers={**_HEADERS, "Content-Security-Policy": _content_policy(nonce)})
+    headers = {**_HEADERS, "Content-Security-Policy": _content_policy(nonce)}
+    body = html.encode()
+    # Answers to forms may show a token, whose bytes no length must tell.
+    if request.method == "GET" and len(body) >= LEAST and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
+    return HTMLResponse(body, code, headers=headers)
 
 
-def static_file(name: str) -> Response | None:
-    """A file of the style or the scripts, None for an unknown name."""
+def static_file(name: str, accepted: str) -> Response | None:
+    """A file of the style or the scripts for a client with this Accept-Encoding, None for an unknown name."""
     entry = _static().get(name)
     if entry is None:
         return None
-    headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff"}
-    return Response(entry[0], media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
+    headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+    body = entry.data
+    if accepts_gzip(accepted):
+        body, headers = entry.compressed, {**headers, "Content-Encoding": "gzip"}
+    return Response(body, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 def static_url(name: str) -> str:
     """The URL of a static file, which changes with its content."""
-    return f"/static/{name}?v={_static()[name][1]}"
+    return f"/static/{name}?v={_static()[name].digest}"
 
 
 # `no-store`: pages show what the next person at the browser may not see. `same-origin`: no path leaves in a referrer.
@@ -121,7 +130,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
-    "Vary": "Cookie, HX-Request",
+    "Vary": "Accept-Encoding, Cookie, HX-Request",
 }
 
 
@@ -148,15 +157,23 @@ def _may_open(who: Caller, item: NavigationItem) -> bool:
     return is_open or (item.is_filtered and who.may_somewhere(item.permission))
 
 
+class StaticFile(NamedTuple):
+    """A static file, as it is and by gzip, with the beginning of its hash."""
+
+    data: bytes
+    compressed: bytes
+    digest: str
+
+
 @cache
-def _static() -> dict[str, tuple[bytes, str]]:
-    """The bytes and the hash of each static file."""
+def _static() -> dict[str, StaticFile]:
+    """Each static file by its name."""
     folder = files("dockgate.web.console") / "static"
     entries = {}
     for file in folder.iterdir():
         if file.name.rpartition(".")[2] in _MEDIA_TYPES:
             data = file.read_bytes()
-            entries[file.name] = (data, hashlib.sha256(data).hexdigest()[:16])
+            entries[file.name] = StaticFile(data, compress(data), hashlib.sha256(data).hexdigest()[:16])
     return entries
 
 
@@ -173,6 +190,7 @@ _FUNCTIONS = (
     formats.foreign,
     formats.line_breaks,
     formats.mark,
+    formats.named_field,
     formats.package_path,
     formats.plural,
     formats.repository_path,

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from fastapi import Request
@@ -34,6 +35,8 @@ _FEED_KEYS = {
     "changed": lambda entry: (entry.changed_at or "", entry.feed),
     "records": lambda entry: (entry.records, entry.feed),
 }
+# Days after which a new waiver ends, unless its form says otherwise.
+WAIVER_DAYS = 30
 WAIVER_FIELDS = (
     *("owner", "reason", "vulnerability", "package", "repository", "image"),
     *("rule", "violation", "unread", "until"),
@@ -193,10 +196,12 @@ def waivers(
 
 
 @router.get("/waivers/new")
-def new_waiver(request: Request, who: api.Accepter) -> Response:
+def new_waiver(request: Request, who: api.Accepter, server: api.ServerDependency) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
-    return _waiver_form(request, who, {**values, "owner": values["owner"] or who.name, "key": uuid.uuid4().hex})
+    until = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
+    made = {"owner": values["owner"] or who.name, "until": until, "key": uuid.uuid4().hex}
+    return _waiver_form(request, who, {**values, **made})
 
 
 def _waiver_form(

@@ -1,5 +1,6 @@
 """People and their tokens, the audit log, and own settings."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from fastapi import Request
@@ -7,7 +8,7 @@ from fastapi.responses import Response
 
 from dockgate.identity.model import ProjectRole, Role, read_roles
 from dockgate.services.identity import TOKEN_DAYS
-from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.console.list_links import ListLinks
@@ -43,6 +44,7 @@ def _people(
     error: DockgateError | None = None,
     token: str = "",
     query: PageQuery = _FIRST_PAGE,
+    values: Mapping[str, str] | None = None,
 ) -> Response:
     page = calls.principal_page(server, query)
     names = names_of(calls.PrincipalSort)
@@ -56,6 +58,7 @@ def _people(
         links=ListLinks("/people", names, query.sort, after=query.after, following=page.next),
         roles=list(Role),
         error=error,
+        values=values or {},
         token=token,
         days=TOKEN_DAYS,
     )
@@ -69,7 +72,7 @@ def add(request: Request, who: api.Administrator, server: api.ServerDependency, 
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), limited)
         added = calls.add_principal(principal, who, server)
     except DockgateError as error:
-        return _people(request, who, server, error)
+        return _people(request, who, server, error, values=fields)
     return (
         _people(request, who, server, token=added.token)
         if added.token
@@ -104,6 +107,8 @@ def _person(
     name: str,
     token: str = "",
     query: PageQuery = _NEWEST_TOKENS,
+    error: DockgateError | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> Response:
     principal = server.store.principals.get(name)
     page = calls.token_page(server, query, name)
@@ -114,11 +119,14 @@ def _person(
         request,
         who,
         "person.html",
+        422 if error else 200,
         title=name,
         principal=principal,
         tokens=page.entries,
         links=links,
         call=call.query,
+        error=error,
+        values=values or {},
         roles=list(Role),
         token=token,
         days=TOKEN_DAYS,
@@ -126,9 +134,14 @@ def _person(
 
 
 @router.post("/people/{name}/roles")
-def set_roles(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def set_roles(
+    name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form
+) -> Response:
     """Replace the roles of a principal."""
-    calls.set_roles(name, calls.Roles(*_roles_of(fields)), who, server)
+    try:
+        calls.set_roles(name, calls.Roles(*_roles_of(fields)), who, server)
+    except (UsageError, ConflictError) as error:
+        return _person(request, who, server, name, error=error, values=fields)
     return see_other(f"/people/{name}")
 
 
@@ -150,9 +163,12 @@ def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> R
 def issue(name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Make a token. Only this page shows it."""
     days = fields.get("days", "")
-    if not days.isdecimal():
-        raise UsageError(f"{days!r} is no number of days.", "Give a number from 1 to 366.")
-    issued = calls.create_token(calls.NewToken(name, float(days)), who, server)
+    try:
+        if not days.isdecimal():
+            raise UsageError(f"{days!r} is no number of days.", "Give a number from 1 to 366.")
+        issued = calls.create_token(calls.NewToken(name, float(days)), who, server)
+    except UsageError as error:
+        return _person(request, who, server, name, error=error, values={"days": days})
     return _person(request, who, server, name, issued.text)
 
 

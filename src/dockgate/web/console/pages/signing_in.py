@@ -38,9 +38,9 @@ _SIGN_IN = "sign-in"
 
 
 @router.get("/static/{name}")
-async def static(name: str) -> Response:
+async def static(name: str, request: Request) -> Response:
     """Get a style sheet or a script."""
-    file = static_file(name)
+    file = static_file(name, request.headers.get("Accept-Encoding", ""))
     if file is None:
         raise NotFoundError(f"There is no file {name!r}.", "Open the overview.")
     return file

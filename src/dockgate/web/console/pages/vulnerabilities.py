@@ -39,6 +39,8 @@ from dockgate.web.paging import Cursor
 
 # Vulnerabilities on one page, and rows of other tables before "show all".
 PAGE_SIZE = 50
+# Images on a page that asks where something is: each has a row for each of its packages.
+EXPOSED_IMAGES = 25
 # Services whose running tasks are counted: their targets are asked.
 MAX_SERVICES = 20
 
@@ -171,7 +173,7 @@ def _request(question: str, who: Caller, after: int | None, unknown_after: int, 
         question,
         who,
         only=ExposureFilter(only) if only in list(ExposureFilter) else None,
-        limit=PAGE_SIZE,
+        limit=EXPOSED_IMAGES,
         after=after,
         unknown_after=unknown_after,
     )
