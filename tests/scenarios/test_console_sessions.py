@@ -169,7 +169,7 @@ def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "fields", "field", "kept"),
+    ("path", "fields", "field", "text"),
     [
         (
             "/people",
@@ -185,14 +185,14 @@ def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
     ],
 )
 def test_every_form_with_an_error_keeps_what_was_typed_and_links_to_the_field(
-    site: Site, path: str, fields: dict[str, str], field: str, kept: str
+    site: Site, path: str, fields: dict[str, str], field: str, text: str
 ) -> None:
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         answer = browser.send_form(path, **fields)
     assert answer.status_code == 422
     assert f'<a href="#field-{field}">' in answer.text
     assert f'id="field-{field}"' in answer.text
-    assert kept in unescape(answer.text)
+    assert text in unescape(answer.text)
 
 
 def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> None:
