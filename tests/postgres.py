@@ -10,11 +10,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
+from dbos import DBOS
 from psycopg.sql import SQL, Identifier
 from tests.parts import free_port, until
 
@@ -115,9 +116,9 @@ def cluster() -> Cluster:
     made = Cluster()
     atexit.register(made.stop)
     made.execute("CREATE DATABASE {}", TEMPLATE)
-    template = Database.from_url(made.url(TEMPLATE))
-    migrate(template)
-    template.close()
+    with closing(Database.from_url(made.url(TEMPLATE))) as template:
+        migrate(template)
+        DBOS.migrate(template.url)
     return made
 
 

@@ -5,12 +5,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.postgres import drop_database, open_postgres
+from tests.sqlite import open_sqlite
 
 from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import plan_next
-from dockgate.store import Store, open_store
+from dockgate.store import Store
 
-FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_store, "postgres": open_postgres}
+FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgres": open_postgres}
 
 NOW = "2026-11-24T10:00:00.000Z"
 LATER = "2026-11-24T11:00:00.000Z"

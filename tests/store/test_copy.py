@@ -111,6 +111,7 @@ def test_old_workflows_in_the_target_are_refused(kind: str, tmp_path: Path) -> N
     with opened(OTHER_KIND[kind], tmp_path / "source") as store, empty(kind, tmp_path / "target") as target:
         with target.write() as connection:
             if kind == "postgres":
+                connection.exec_driver_sql("DROP SCHEMA IF EXISTS dbos CASCADE")
                 connection.exec_driver_sql("CREATE SCHEMA dbos")
             connection.exec_driver_sql(f"CREATE TABLE {table} AS SELECT 1")
         with pytest.raises(ConflictError, match="workflow_status has rows"):
