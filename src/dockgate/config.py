@@ -213,10 +213,12 @@ def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
     issuer = values.get("DOCKGATE_OIDC_ISSUER")
     if issuer is None:
         return None
-    from urllib.parse import unquote, urlsplit  # a scan does not need it
+    from urllib.parse import unquote, urlsplit  # a scan does not need these
+
+    from dockgate.shared.addresses import is_loopback
 
     parts = urlsplit(issuer)
-    is_local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    is_local = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(
             f"DOCKGATE_OIDC_ISSUER is {issuer!r}.", "Set it to the provider's issuer: https://id.example.org"

@@ -6,7 +6,7 @@ The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/stateme
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy import PolicyReference
@@ -14,7 +14,7 @@ from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, parse_time, to_datetime
 
 # Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
@@ -98,7 +98,7 @@ def statement(
         raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
-    confirmed = datetime.fromisoformat(renewed_at or verdict.inputs.now)
+    confirmed = to_datetime(renewed_at or verdict.inputs.now)
     sources = sorted({platform_verdict.source for platform_verdict in verdict.platform_verdicts})
     return canonical.encode(
         {
@@ -155,6 +155,6 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         raise DeniedError(f"The statement says {status!r}, which is no approval.")
     if PolicyReference.parse(claim.policy).name != policy:
         raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
-    if datetime.fromisoformat(now) >= expires:
+    if to_datetime(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")
     return claim

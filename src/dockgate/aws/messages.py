@@ -8,12 +8,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_time, parse_time
 
 _ENTRY = re.compile(r"(\w+)=(\S+)")
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
@@ -192,10 +192,10 @@ def moment(value: Any) -> str:
     """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" if it is invalid."""
     if isinstance(value, datetime):
         return format_time(value)
+    time = parse_time(str(value))
     try:
-        time = datetime.fromisoformat(str(value))
-        return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):  # no time, or none that UTC has
+        return format_time(time) if time else ""
+    except OverflowError:  # no time that UTC has
         return ""
 
 

@@ -10,10 +10,10 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
 from dockgate.aws.messages import Scan, moment
+from dockgate.shared.timestamps import to_datetime
 
 # The only scan status that has findings.
 COMPLETE = "INITIAL_SCAN_COMPLETE"
@@ -223,4 +223,4 @@ def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _seconds(at: str) -> float:
     """The epoch seconds of an RFC 3339 time."""
-    return datetime.fromisoformat(at).timestamp()
+    return to_datetime(at).timestamp()

@@ -20,7 +20,6 @@ from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.server import connections
 from dockgate.server.bind_config import (
-    LOOPBACK,
     Listening,
     PublicRegistry,
     listening,
@@ -35,6 +34,7 @@ from dockgate.server.private_files import restrict
 from dockgate.server.shared_folder import SharedFolder, create_once
 from dockgate.services.clock import DatabaseClock
 from dockgate.services.effects import Observer, unobserved
+from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app

@@ -9,6 +9,7 @@ from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskS
 from dockgate.shared.errors import DeployError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.timestamps import to_datetime
 
 # Failed checks in a row before a running task is restarted; the default of ECS.
 FAILED_CHECKS = 3
@@ -60,7 +61,7 @@ class TaskHealth:
 
 def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHealth, bool]:
     """Add the task's present state to its health. Returns the new health, and whether to restart the task."""
-    uptime = now - datetime.fromisoformat(task.started_at) if task.state is TaskState.RUNNING else timedelta()
+    uptime = now - to_datetime(task.started_at) if task.state is TaskState.RUNNING else timedelta()
     if task.state is TaskState.RUNNING and uptime >= _pause_after(health.restarts - 1):
         return TaskHealth(), False
     if task.state in (TaskState.RUNNING, TaskState.PENDING):

@@ -22,6 +22,7 @@ from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Package
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, hex_of
+from dockgate.shared.references import ImageReference, without_digest
 
 # Branches with fixes. No pipeline watches them unless it names one.
 BRANCH_PREFIX = "dockgate/fix-"
@@ -113,7 +114,8 @@ class BaseChange:
     @property
     def pinned(self) -> str | None:
         """The digest that the Dockerfile names, None for a tag alone."""
-        return self.reference.partition("@")[2] or None
+        pinned = ImageReference.parse(self.reference)
+        return pinned.digest if pinned else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class _Draft:
         )
 
     def change_base(self, base: BaseChange) -> None:
-        name = base.reference.partition("@")[0]
+        name = without_digest(base.reference)
         if base.pinned is None:
             self._changes.append(f"{name} has a newer image, {base.new}")
             return

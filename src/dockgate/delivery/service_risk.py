@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_time, to_datetime
 
 
 class RiskChange(StrEnum):
@@ -87,10 +87,10 @@ def advance(
     if present is None:
         return None, ()
     if present.accepted_since is not None:
-        if now - datetime.fromisoformat(present.accepted_since) >= terms.recovery:
+        if now - to_datetime(present.accepted_since) >= terms.recovery:
             return None, (RiskChange.ENDED,)
         return present, tuple(changes)
-    deadline_at, began_at = datetime.fromisoformat(present.deadline), datetime.fromisoformat(present.began_at)
+    deadline_at, began_at = to_datetime(present.deadline), to_datetime(present.began_at)
     notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
     if now >= deadline_at and present.passed_at is None:
         present = replace(present, passed_at=at)

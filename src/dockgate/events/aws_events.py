@@ -5,13 +5,13 @@ region "local"; their ARNs name the repository with its registry, unless that is
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
 from dockgate.gate.model import PlatformVerdict
+from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.references import RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -21,7 +21,6 @@ MAX_FINDINGS = 25
 # Characters of a text in an event.
 MAX_TEXT = 1000
 
-_ECR_HOST = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
 _ITEMISED = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
 
@@ -38,10 +37,8 @@ class EcrRepository:
     def of(cls, repository: str) -> "EcrRepository":
         """The repository of a name with or without a registry."""
         reference = RepositoryReference.parse(repository)
-        host = _ECR_HOST.fullmatch(reference.registry or "")
-        if host is None:
-            return cls(repository, ACCOUNT, REGION)
-        return cls(repository.partition("/")[2], host[1], host[2])
+        ecr = EcrRegistry.parse(reference.registry or "")
+        return cls(reference.name, *ecr) if ecr else cls(repository, ACCOUNT, REGION)
 
     @property
     def arn(self) -> str:

@@ -6,12 +6,12 @@ the exemption ends, the finding counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Settings, VerdictCase
 from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, finding_key
 from dockgate.scanner.ports import Ecosystem
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding
 
@@ -76,6 +76,6 @@ def _grace_days(use: Settings) -> Iterator[float]:
 
 def _is_newer_than(finding: Finding, now: str, days: float) -> bool:
     """Whether the finding, or its fix, was published less than this many days ago."""
-    here = datetime.fromisoformat(now)
+    here = to_datetime(now)
     dates = (parse_time(text) for text in (finding.published, finding.fixed_at))
     return any(date is not None and here - date < timedelta(days=days) for date in dates)

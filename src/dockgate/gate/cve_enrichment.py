@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dockgate.gate.model import Settings
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
 # The rule whose settings say after how many days a feed is stale.
@@ -38,7 +38,7 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
 
     def is_stale(entry: Coverage) -> bool:
         then = parse_time(entry.checked_at)
-        return then is None or not -_CLOCK_SKEW <= datetime.fromisoformat(now) - then < timedelta(days=min(days))
+        return then is None or not -_CLOCK_SKEW <= to_datetime(now) - then < timedelta(days=min(days))
 
     return tuple(
         replace(entry, complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, from_hex, hex_of, is_digest
+from dockgate.shared.digest import Digest, digest_of, from_hex, hex_of, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 from dockgate.shared.references import repository_in
 
@@ -86,8 +86,8 @@ def statement(record: BuildRecord, name: str, digest: str) -> bytes:
 
 
 def _digest_set(digest: str) -> dict[str, str]:
-    algorithm, _, digits = digest.partition(":")
-    return {algorithm: digits}
+    algorithm, encoded = Digest.parse(digest)
+    return {algorithm: encoded}
 
 
 def _purl(reference: str, digest: str) -> str:
@@ -188,7 +188,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
-    if not image.startswith("sha256:") or hex_of(image) not in subjects:
+    if not is_digest(image) or hex_of(image) not in subjects:
         raise DeniedError("A signed statement is about another image.")
     if not statement.builder:
         raise UnreadableError("A signed statement names no builder.")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from dockgate.gate.model import Policy, Verdict, Violation
 from dockgate.gate.policy import RISK_RULE
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, parse_time, to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity
 
 
@@ -15,7 +15,7 @@ def risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
     Each violation has the time that the policy's rule `at_risk` gives for the worst of its findings, or `default_days`.
     A known exploited vulnerability has CISA's due date if that is earlier and still to come. The earliest counts.
     """
-    start = datetime.fromisoformat(verdict.inputs.now)
+    start = to_datetime(verdict.inputs.now)
     violations = [violation for platform in verdict.platform_verdicts for violation in platform.violations]
     times = [time for violation in violations for time in _times(violation, policy, start, default_days)]
     return format_time(min(times, default=start + timedelta(days=default_days)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import format_seconds
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def load_inventory_format(name: str) -> InventoryFormat:
 
 def write(report: ScanReport | GateReport | InventoryReport, form: str, out: TextIO) -> None:
     """Write a report; one without a time gets the present time. Raises UsageError for an unsuitable format."""
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = format_seconds(datetime.now(UTC))
     if isinstance(report, GateReport):
         load(form).gate(report, out)
     elif isinstance(report, ScanReport):

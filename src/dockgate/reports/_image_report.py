@@ -8,6 +8,7 @@ from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
+from dockgate.shared.references import without_digest
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def relative_uri(path: str) -> str:
 
 def image_purl(reference: str, digest: str, platform: str = "") -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
-    place = reference.partition("@")[0]
+    place = without_digest(reference)
     scheme, colon, rest = place.partition(":")
     named = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
     local = named or place.startswith((".", "/"))

@@ -17,6 +17,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Distribution, Package
+from dockgate.shared.digest import Digest
 from dockgate.vulnerabilities.model import Finding, Severity
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _part(report: ImageReport, part: PlatformPart) -> tuple[Document, list[Docum
 
 
 def _image(report: ImageReport, digest: str, part: PlatformPart | None = None) -> Document:
-    algorithm, _, content = digest.partition(":")
+    algorithm, content = Digest.parse(digest)
     return drop_empty(
         **{"bom-ref": _image_ref(digest, part)},
         type="container",

@@ -13,6 +13,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Package
+from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding
 
@@ -89,7 +90,7 @@ def _products(report: ImageReport, purls: dict[int, list[str]]) -> Iterator[Docu
 
 def _product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Document:
     purl = image_purl(report.reference, part.manifest, part.platform)
-    algorithm, _, content = part.manifest.partition(":")
+    algorithm, content = Digest.parse(part.manifest)
     return drop_empty(
         **{"@id": purl},
         identifiers={"purl": purl},

@@ -15,6 +15,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Distribution, Package
+from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean
 
 _UNSTATED = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
@@ -53,7 +54,7 @@ def _document(report: ImageReport) -> Document:
 
 
 def _image(report: ImageReport, part: PlatformPart, identity: str, created: str) -> Document:
-    algorithm, _, content = part.manifest.partition(":")
+    algorithm, content = Digest.parse(part.manifest)
     sha256 = algorithm == "sha256" and len(content) == 64
     locator = image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
     return {

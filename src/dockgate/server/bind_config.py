@@ -8,12 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.config import Settings
-from dockgate.shared.addresses import is_loopback
+from dockgate.shared.addresses import LOOPBACK, is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.shared.tls import trusted
 from dockgate.store import open_store
-
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

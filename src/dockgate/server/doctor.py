@@ -17,6 +17,7 @@ from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
 from dockgate.server.host_check import Check
 from dockgate.server.supervisor import dying_with_us
+from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
 from dockgate.store.engine import Database
 
@@ -192,7 +193,7 @@ def _port(name: str, port: int, variable: str, settings: Settings) -> Check:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError as error:
             if _is_served(settings.data):
                 return Check(name, True, f"{port}, used by the server of this data folder", "server")

@@ -9,10 +9,10 @@ from typing import Self
 from dockgate.config import Settings
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
-from dockgate.server.bind_config import LOOPBACK
 from dockgate.server.registry_storage import DistributionStorage
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.registry_tokens import KEYS
+from dockgate.shared.addresses import LOOPBACK
 
 
 class LocalPrograms:

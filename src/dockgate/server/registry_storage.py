@@ -10,12 +10,12 @@ from pathlib import Path
 
 from dockgate.delivery.ports import UnreferencedBlob
 from dockgate.server.supervisor import dying_with_us, find
-from dockgate.shared.digest import hex_of
+from dockgate.shared.digest import PATTERN, hex_of
 from dockgate.shared.errors import UnavailableError
 
 # A collection that takes longer is ended. The next one goes on.
 COLLECT_SECONDS = 1800.0
-_ELIGIBLE = re.compile(r"^blob eligible for deletion: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_ELIGIBLE = re.compile(rf"^blob eligible for deletion: ({PATTERN})$", re.MULTILINE)
 # What the program prints for a storage in which nothing was ever pushed.
 _EMPTY = re.compile(r"Path not found: /?docker/registry/v2/repositories")
 _ROOT = Path("docker", "registry", "v2")

@@ -14,7 +14,7 @@ from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
 from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
 from dockgate.services.image_inventory import DOCUMENT
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import Digest, digest_of
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
 # Bytes of one envelope.
@@ -148,7 +148,7 @@ def _vex_predicate(payload: bytes, image: str) -> bytes | None:
     statement = _parse_object(payload)
     if statement is None or not isinstance(statement.get("subject"), list):
         return None
-    algorithm, _, digits = image.partition(":")
+    algorithm, digits = Digest.parse(image)
     subjects = [subject.get("digest") for subject in statement["subject"] if isinstance(subject, dict)]
     if not any(isinstance(subject, dict) and subject.get(algorithm) == digits for subject in subjects):
         return None

@@ -9,7 +9,6 @@ import logging
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,9 +23,10 @@ from dockgate.identity.model import Principal
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdict_links import VerdictLinks
-from dockgate.shared.aws import Client, RegionalClients, aws_errors
+from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference
+from dockgate.shared.timestamps import to_datetime
 
 # AWS's name of the service, and the scheme of callbacks: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's
 # token as the secret.
@@ -119,7 +119,7 @@ class CodePipelineRequests:
         """Seconds until we answer; 0 or less when CodePipeline has given up."""
         if not action.expires:
             return TIMEOUT
-        seconds = (datetime.fromisoformat(action.expires) - self.clock()).total_seconds()
+        seconds = (to_datetime(action.expires) - self.clock()).total_seconds()
         if seconds <= 0:
             return 0
         return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
@@ -135,9 +135,8 @@ class CodePipelineRequests:
                 f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
                 "Add Image_Repository=NAME to its CustomData.",
             )
-        china = ".cn" if region.startswith("cn-") else ""
-        registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
-        return RepositoryReference.parse(action.repository).with_registry(registry)
+        registry = EcrRegistry(self.account, region)
+        return RepositoryReference.parse(action.repository).with_registry(registry.host)
 
 
 class CodePipelineAnswers:

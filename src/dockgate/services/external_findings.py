@@ -17,12 +17,12 @@ from dockgate.gate.external._fields import timestamp
 from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.images.ecr import region_of
 from dockgate.scanner.images.reference import RegistryReference, parse
 from dockgate.scanner.images.registry import registry_source
-from dockgate.shared.aws import Client, RegionalClients, aws_errors
+from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError
+from dockgate.shared.references import RepositoryReference
 from dockgate.vulnerabilities.versions import Orders
 
 
@@ -74,18 +74,18 @@ class InspectorFindings:
         self._lists = MemoryLists(clock)
 
     def knows(self, repository: str) -> bool:
-        registry, _, name = repository.partition("/")
-        matched = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
-        return bool(region_of(registry) and name) and matched
+        place = RepositoryReference.parse(repository)
+        is_covered = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
+        return is_covered and bool(place.name) and EcrRegistry.parse(place.registry or "") is not None
 
     def ask(self, repository: str, digest: str) -> ScannerAnswer:
-        registry, _, name = repository.partition("/")
-        region = region_of(registry)
+        place = RepositoryReference.parse(repository)
+        ecr, name = EcrRegistry.parse(place.registry or ""), place.name
+        assert ecr is not None  # noqa: S101 - only repositories that it knows are asked about
+        region = ecr.region
         with aws_errors(f"asking {self.title} about {repository}@{digest}"):
-            account = registry.partition(".")[0]
             client = self._clients("inspector2", region)
-            place = client.meta.partition, region, account
-            scans = Scans(client, self._lists, *place, clock=self._clock)
+            scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
             look = scans.look(digest, name, None)
             if look.documents:
                 return self._answer({digest: look}, {digest: ""})

@@ -21,6 +21,7 @@ from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
+from dockgate.shared.references import without_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import with_versions
 
@@ -294,7 +295,7 @@ class FixSearch:
         if named.registry != self.registry:
             # Only registries that a build was allowed to read are asked.
             built_on = self._base_reference(delivered, delivered.commit) or ""
-            is_known = built_on.partition("@")[0] == reference.partition("@")[0]
+            is_known = without_digest(built_on) == without_digest(reference)
             return self.newest(str(named._replace(digest=""))) if named.tag and is_known else None
         tag = named.tag or self._only_tag(named.repository, named.digest)
         return self.store.tag_history.at(named.repository, tag) if tag else None

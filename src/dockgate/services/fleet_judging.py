@@ -21,7 +21,7 @@ from dockgate.services.policies import UsablePolicy
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import StoreError
-from dockgate.shared.timestamps import format_time, shift_time
+from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet_records import FleetImage as IndexedImage
 from dockgate.vulnerabilities.model import Coverage, Severity
@@ -84,7 +84,7 @@ class FleetJudging:
         is_plain = not required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited = {waiver.repository for waiver in exceptions.waivers if waiver.repository}
-        here = datetime.fromisoformat(now).timestamp()
+        here = to_datetime(now).timestamp()
         for image in contents.images:
             try:
                 provenance = (
@@ -211,7 +211,7 @@ def _checked_at(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
 
 
 def _later(now: str, delta: timedelta) -> str:
-    return format_time(shift_time(datetime.fromisoformat(now), delta))
+    return format_time(shift_time(to_datetime(now), delta))
 
 
 def _format(seconds: float) -> str:

@@ -75,9 +75,9 @@ class ImageAccess:
         return registry_source(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _named(self, repository: str, digest: str) -> str:
-        place = RepositoryReference.parse(repository).with_registry(self.own)
-        self.require(place.partition("/")[0])
-        return f"{place}@{digest}"
+        place = RepositoryReference.parse(repository)
+        self.require(place.registry or self.own)
+        return f"{place.with_registry(self.own)}@{digest}"
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""

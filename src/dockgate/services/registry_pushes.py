@@ -20,12 +20,12 @@ from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Pushed, Pushes
-from dockgate.scanner.images.ecr import region_of
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
+from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
@@ -203,7 +203,7 @@ class RegistryNotifications:
         """
         event = body(Record({"body": text}))
         for push in _read_pushes(ECR, "", lambda: event):
-            if not region_of(push.registry):
+            if EcrRegistry.parse(push.registry) is None:
                 raise UsageError(f"not an event of Amazon ECR: {push.registry[:100]!r} is not a registry of ECR")
             self._record(ECR, push.registry, push)
 

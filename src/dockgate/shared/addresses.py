@@ -8,8 +8,9 @@ from enum import IntEnum
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+LOOPBACK = "127.0.0.1"
 # The names of loopback in URLs and Host headers.
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK_NAMES = (LOOPBACK, "localhost", "[::1]")
 
 PRIVATE_4 = (
     "0.0.0.0/8",  # this network

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
@@ -17,6 +17,12 @@ Client = Callable[[str, str | None], Any]
 BUS = r"events:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):event-bus/(?P<name>.+)"
 TOPIC = r"sns:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_.-]+)"
 QUEUE = r"sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
+
+# ECR's user guide, "Private registry": "dkr-ecr" and "on.aws" over IPv6.
+_ECR_HOST = re.compile(
+    r"(?P<account>\d{12})\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
+    r"|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
+)
 
 PERMISSIONS_ADVICE = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 _CONNECTION_ADVICE = "Check the AWS credentials, the region and the network."
@@ -41,6 +47,25 @@ def parse_arn(setting: str, text: str, form: str) -> re.Match[str]:
     if not match:
         raise UsageError(f"{setting} is {text!r}, not an ARN of that kind.", "Copy the ARN from AWS's console.")
     return match
+
+
+class EcrRegistry(NamedTuple):
+    """A private registry of Amazon ECR: that of an account in a region."""
+
+    account: str
+    region: str
+
+    @classmethod
+    def parse(cls, host: str) -> "EcrRegistry | None":
+        """Read the name of its host. None for other registries."""
+        match = _ECR_HOST.fullmatch(host)
+        return cls(match["account"], match["old"] or match["new"]) if match else None
+
+    @property
+    def host(self) -> str:
+        """The usual name of its host."""
+        china = ".cn" if self.region.startswith("cn-") else ""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com{china}"
 
 
 def boto3_client() -> Client:

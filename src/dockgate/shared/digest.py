@@ -1,16 +1,39 @@
-"""SHA-256 digests in OCI's form, "sha256:" and 64 lower-case hexadecimal digits.
+"""Digests in OCI's form: "sha256:" and 64 lower-case hexadecimal digits.
+
+Our own are SHA-256; documents of others may name SHA-512 or what we do not know.
 
 Source: OCI image specification 1.1, "Content Descriptors", "Digests".
 """
 
 import hashlib
 import re
+from typing import NamedTuple
 
 from dockgate.shared.errors import UsageError
 
 PREFIX = "sha256:"
 # Matches a whole digest; for `re.fullmatch`, or between "^" and "$".
 PATTERN = "sha256:[0-9a-f]{64}"
+
+_LENGTHS = {"sha256": 64, "sha512": 128}
+
+
+class Digest(NamedTuple):
+    """A digest of any algorithm in its parts; `encoded` is what follows the colon."""
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """Take a digest apart, whether or not it is valid."""
+        algorithm, _, encoded = text.partition(":")
+        return cls(algorithm, encoded)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is a valid SHA-256 or SHA-512."""
+        return len(self.encoded) == _LENGTHS.get(self.algorithm) and bool(re.fullmatch("[0-9a-f]+", self.encoded))
 
 
 def digest_of(data: bytes) -> str:

@@ -7,8 +7,6 @@ or a colon or is "localhost" (the rule of Docker's reference format).
 import re
 from dataclasses import dataclass
 
-from dockgate.shared.addresses import is_loopback
-
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
@@ -66,9 +64,14 @@ def own_repository(name: str, address: str) -> str:
     return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
 
 
+def without_digest(reference: str) -> str:
+    """The reference to an image without its digest, with its tag."""
+    return reference.partition("@")[0]
+
+
 def repository_in(reference: str) -> str:
     """The repository in a reference to an image, with its registry, without tag and digest."""
-    folder, slash, name = reference.partition("@")[0].rpartition("/")
+    folder, slash, name = without_digest(reference).rpartition("/")
     return f"{folder}{slash}{name.partition(':')[0]}"
 
 
@@ -77,6 +80,8 @@ def canonical_registry(registry: str) -> str:
 
     In lower case, without a trailing dot and the port of HTTPS; Docker Hub and loopback have one name each.
     """
+    from dockgate.shared.addresses import is_loopback  # loading ipaddress takes longer than opening a layout
+
     host, port = registry.lower(), ""
     if match := re.fullmatch(r"(.*?)(?::([0-9]+))?", host):
         host, port = match[1].rstrip("."), match[2] or ""

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dockgate.shared.timestamps import to_datetime
+
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
@@ -37,7 +39,7 @@ class RetrySchedule:
         jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
         following = now + timedelta(seconds=self.pause(failures) * (1 + jitter / 4))
         if self.give_up is not None and since is not None and failures >= self.least:
-            end = datetime.fromisoformat(since) + timedelta(seconds=self.give_up)
+            end = to_datetime(since) + timedelta(seconds=self.give_up)
             return following if following < end else None
         return following
 

@@ -14,9 +14,19 @@ def parse_time(text: str | None) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def to_datetime(text: str) -> datetime:
+    """Read RFC 3339 that was checked when it was stored. Raises ValueError."""
+    return datetime.fromisoformat(text)
+
+
 def format_time(time: datetime) -> str:
     """Write RFC 3339 in UTC with milliseconds, so that text sorts by time."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def format_seconds(time: datetime) -> str:
+    """Write RFC 3339 in UTC without a fraction of a second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def is_within_days(text: str, now: str, days: float) -> bool:

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
 from dockgate.scanner.images.credentials import Credentials, find_credentials
-from dockgate.scanner.images.ecr import EcrTokens, region_of
+from dockgate.scanner.images.ecr import EcrTokens
+from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -63,7 +64,9 @@ def tokens(ecr: Ecr) -> EcrTokens:
     ],
 )
 def test_ecr_is_known_by_its_host_name(host: str, region: str) -> None:
-    assert region_of(host) == region
+    registry = EcrRegistry.parse(host)
+
+    assert (registry.region if registry else "") == region
 
 
 def test_a_token_is_kept_and_asked_for_anew_before_it_ends(ecr: Ecr, tokens: EcrTokens) -> None:
@@ -100,7 +103,7 @@ def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: EcrTo
             tokens.get(HOST)
         assert caught.value.advice
     ecr.error = None
-    assert tokens.get(HOST)[0] == "AWS"
+    assert tokens.get(HOST) == ("AWS", f"secret-{len(ecr.requests)}")
 
 
 def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: EcrTokens) -> None:

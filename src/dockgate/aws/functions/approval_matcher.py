@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 
 from dockgate.aws.approval_answers import Answers, summary
 from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
@@ -14,6 +13,7 @@ from dockgate.aws.pipelines import Pending, Pipelines
 from dockgate.aws.scans import ScanState
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import to_datetime
 
 # Seconds before CodePipeline's timeout at which an approval is answered in any case.
 BEFORE_EXPIRY = 600
@@ -348,4 +348,4 @@ def _describe(error: Exception) -> str:
 
 
 def _epoch(text: str) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
+    return to_datetime(text).timestamp() if text else None

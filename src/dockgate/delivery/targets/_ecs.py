@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.service_model import Probe, Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
+from dockgate.shared.timestamps import format_seconds
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
@@ -106,7 +107,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         revision=revision.number,
         state=_state(task, revision),
         digest=image.digest if image else "",
-        started_at=_whole_seconds(started) if isinstance(started, datetime) else "",
+        started_at=format_seconds(started) if isinstance(started, datetime) else "",
         reason=reason_of(task),
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
@@ -142,10 +143,6 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
     if failure.code in _REFUSED or failure.code in _MISSING:
         return DeployError(failure.text, "Correct in ECS or in the Service document what the message names.")
     return classify_denied(failure)
-
-
-def _whole_seconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _probe(task: Mapping[str, Any]) -> Probe | None:

@@ -19,12 +19,13 @@ from dockgate.delivery.deployments import require_image
 from dockgate.delivery.service_model import HealthCheck, TaskDefinition
 from dockgate.delivery.targets._health import OUTPUT_LIMIT, Outcome, printable_end
 from dockgate.shared import canonical
+from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.shared.references import ImageReference
+from dockgate.shared.timestamps import to_datetime
 
 # A task whose program fails is started again so often; a server that is down itself need not see to it.
 RESTARTS = 10
-LOOPBACK = "127.0.0.1"
 
 # By an image's reference: user name and password that pull it, None where the host's own logins count.
 Login = Callable[[str], tuple[str, str] | None]
@@ -289,7 +290,7 @@ def _container(attributes: dict[str, Any], digest: str) -> Container:
     state, network = attributes["State"], attributes["NetworkSettings"]
     labels: dict[str, str] = attributes["Config"]["Labels"]
     check = labels.get("dockgate.check")
-    started = datetime.fromisoformat(state["StartedAt"])
+    started = to_datetime(state["StartedAt"])
     networks = network.get("Networks") or {}
     return Container(
         id=attributes["Id"],

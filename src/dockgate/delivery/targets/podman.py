@@ -10,10 +10,11 @@ from dockgate.delivery.deployments import require_image
 from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import LastProbes, Outcome, get
-from dockgate.delivery.targets._podman import LOOPBACK, Container, Engine, Login
+from dockgate.delivery.targets._podman import Container, Engine, Login
+from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DeployError
 from dockgate.shared.retry import RetrySchedule
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_seconds, format_time
 
 # Seconds that a task without a health check must have run.
 _SETTLED = 1.0
@@ -217,9 +218,7 @@ class PodmanTarget:
             revision=container.revision,
             state=state,
             digest=container.digest,
-            started_at=container.started.isoformat(timespec="seconds").replace("+00:00", "Z")
-            if container.started
-            else "",
+            started_at=format_seconds(container.started) if container.started else "",
             reason=container.reason,
             ports=container.ports,
             probe=self._probes.get(container.service, _run_of(container)),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockgate.events.ports import Pushed
+from dockgate.shared.aws import EcrRegistry
 
 
 class EcrPushes:
@@ -24,9 +25,7 @@ class EcrPushes:
             return
         if (detail["action-type"], detail["result"]) != ("PUSH", "SUCCESS"):
             return
-        region = body["region"]
-        china = ".cn" if region.startswith("cn-") else ""
-        registry = f"{body['account']}.dkr.ecr.{region}.amazonaws.com{china}"
+        registry = EcrRegistry(body["account"], body["region"]).host
         tag = detail.get("image-tag", "")
         at = str(body.get("time") or "")
         yield Pushed(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)

@@ -6,6 +6,7 @@ from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.vulnerabilities.model import Severity
 
 TEXT_LIMIT = 2000  # characters of one text; longer texts are cut
@@ -103,14 +104,12 @@ def timestamp(value: Any) -> str:
         time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return ""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_time(time)
 
 
 def _parse_time(value: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        pass
+    if time := parse_time(value):
+        return time
     for time_format in _TIME_FORMATS:
         try:
             return datetime.strptime(value, time_format).replace(tzinfo=UTC)

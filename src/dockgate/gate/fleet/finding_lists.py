@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
 from dockgate.gate.fleet.model import Place
 from dockgate.gate.fleet.weights import Weight, first_change, inventory_of
 from dockgate.gate.rule import RuleInput
+from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.matching import worst_first
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches
 
@@ -47,7 +47,7 @@ class FindingLists:
             )
             for is_known in (False, True)
         }
-        self._here = datetime.fromisoformat(now).timestamp()
+        self._here = to_datetime(now).timestamp()
         self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
         # Their addresses are keys above.

@@ -6,7 +6,6 @@ has to be judged from its inventories. The rules decide everything: `Rule.reads`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from math import inf
 
@@ -28,7 +27,7 @@ from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undetermined
 from dockgate.vulnerabilities.versions import Orders
 
@@ -64,7 +63,7 @@ class FleetJudge:
         self._sum_rules = frozenset(active.rule.name for active in self._reading(*_SUMS))
         self._catalogues = catalogues_of(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
-        self._here = datetime.fromisoformat(now).timestamp()
+        self._here = to_datetime(now).timestamp()
         feeds = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
         self._coverage = {entry.ecosystem: entry for entry in cve_enrichment.expire_catalogues(coverage, feeds, now)}
         self._has_unexpected_feeds = any(_names_packages(settings.get("no_feed_for")) for settings in feeds)

@@ -22,7 +22,7 @@ from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.vex_statements import PlatformStatements
 from dockgate.scanner.model import Inventory, Package
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
 # Bits of one number: an image has fewer findings than this can count. `array` reads numbers of this size at once.
@@ -85,7 +85,7 @@ class Weigher:
     ) -> None:
         self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
         self._weighs_packages = weighs_packages
-        self._here = datetime.fromisoformat(now).timestamp()
+        self._here = to_datetime(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
         self._is_conditional = bool(conditional)
         self._conditional = PlatformStatements(

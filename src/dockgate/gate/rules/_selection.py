@@ -17,7 +17,7 @@ from dockgate.gate.model import Status, Violation
 from dockgate.gate.policy import ANY, counted_severities, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
-from dockgate.shared.timestamps import parse_time, shift_time
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 SEVERITIES = tuple(severity.value for severity in Severity)
@@ -175,7 +175,7 @@ def _counting(
     findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = facts.baseline_findings.get(str(settings["baseline"]), {})
-    now = datetime.fromisoformat(facts.now)
+    now = to_datetime(facts.now)
     has_grace = bool(settings["grace_days"])
     for severity, finding in counted_severities(findings, settings):
         if baseline and _is_in_baseline(baseline, finding, severity, settings):

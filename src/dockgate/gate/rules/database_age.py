@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 
 _MAX_HOURS = 876_000
@@ -44,7 +44,7 @@ class DatabaseAge(Rule):
             checked |= {name: all_times.get(name, "") for name in facts.catalogues}
         for feed, text in sorted(checked.items()):
             then = parse_time(text)
-            age = datetime.fromisoformat(facts.now) - then if then else None
+            age = to_datetime(facts.now) - then if then else None
             if age is None or not -CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at an unknown time" if age is None else f"at {text}"
                 advice = "scan the image again" if facts.is_external else "run `dockgate db update`"

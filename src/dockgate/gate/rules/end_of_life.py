@@ -9,7 +9,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
 from dockgate.scanner.model import Distribution
-from dockgate.shared.timestamps import parse_time, shift_time
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
 _UNKNOWN = ("undetermined", "allow")
@@ -79,7 +79,7 @@ class EndOfLife(Rule):
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
             if last_day := _last_day(distribution):
                 end, text = last_day
-                past = datetime.fromisoformat(facts.now) - end
+                past = to_datetime(facts.now) - end
                 if past >= timedelta(days=1 - int(str(settings["within_days"]))):
                     verb = "reached" if past >= timedelta(days=1) else "reaches"
                     yield Violation(self.name, f"{name} {verb} its end of life on {text}")

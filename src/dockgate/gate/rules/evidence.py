@@ -15,7 +15,7 @@ from dockgate.gate.rules._settings import (
     text_list,
     whole_number,
 )
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
@@ -109,7 +109,7 @@ def _stale_reason(subject: str, event: str, advice: str, at: str, now: str, days
     then = parse_time(at)
     if then is None:
         return f"{subject} does not say when it {event}: {advice}."
-    age = datetime.fromisoformat(now) - then
+    age = to_datetime(now) - then
     if age < -CLOCK_SKEW:
         return f"{subject} {event} in the future, at {at}: correct the clocks and {advice}."
     if age >= timedelta(days=days):

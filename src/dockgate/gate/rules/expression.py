@@ -11,6 +11,7 @@ from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _BASELINES = ("running", "approved")
@@ -118,7 +119,7 @@ def _variables(facts: RuleInput, text: str) -> dict[str, Any]:
         "findings": lambda: _findings(facts, text),
         "packages": lambda: [_package(package, facts) for package in facts.inventory.packages],
         "image": lambda: _image(facts),
-        "now": lambda: datetime.fromisoformat(facts.now),
+        "now": lambda: to_datetime(facts.now),
     }
     return {name: value() for name, value in values.items() if name in text}
 

@@ -8,7 +8,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import parse_time, shift_time
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
 _INSTANT = timedelta.resolution  # an image of just the maximum age is allowed
@@ -39,7 +39,7 @@ class ImageAge(Rule):
         if created is None:
             yield Undetermined("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
             return
-        age = datetime.fromisoformat(facts.now) - created
+        age = to_datetime(facts.now) - created
         if age < -CLOCK_SKEW:
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):

@@ -26,7 +26,7 @@ from dockgate.gate.rules._settings import (
     text_list,
 )
 from dockgate.shared.digest import PATTERN
-from dockgate.shared.timestamps import parse_time, shift_time
+from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
 _MAX_REASONS = 4  # in a message
@@ -118,7 +118,7 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
         built = parse_time(statement.finished_at)
-        age = None if built is None else datetime.fromisoformat(now) - built
+        age = None if built is None else to_datetime(now) - built
         if age is None or age < -CLOCK_SKEW:
             yield "Its provenance does not say when it was built, or names a time in the future."
         elif age > timedelta(days=days):

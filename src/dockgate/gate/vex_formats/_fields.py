@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import VexStatus
 from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.timestamps import to_datetime
 
 TEXT_LIMIT = 4000  # characters of a text for people; longer texts are cut
 NAME_LIMIT = 1000  # characters of an identifier
@@ -84,7 +84,7 @@ class Node:
         value = re.sub(r"(\.\d{6})\d+", r"\1", self.name())
         if value:
             try:
-                has_zone = datetime.fromisoformat(value).tzinfo is not None
+                has_zone = to_datetime(value).tzinfo is not None
             except ValueError:
                 has_zone = False
             if not has_zone:
@@ -104,7 +104,7 @@ class Node:
 
 def latest(*times: str) -> str:
     """The latest of these times, "" for none."""
-    return max(filter(None, times), key=datetime.fromisoformat, default="")
+    return max(filter(None, times), key=to_datetime, default="")
 
 
 def unique(*names: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from dockgate.shared.digest import Digest
 from dockgate.shared.errors import ImageError, UnavailableError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class VerifiedBlob(io.RawIOBase):
         self._source = source
         self._digest = digest
         self._size = size
-        self._hash = BackgroundHash(digest.partition(":")[0])
+        self._hash = BackgroundHash(Digest.parse(digest).algorithm)
         # Bytes read so far.
         self.count = 0
 
@@ -193,7 +194,8 @@ def copy_blob(source: io.RawIOBase, into: "SupportsWrite[bytes]", digest: str, s
 
 def check_document(data: bytes, digest: str) -> bytes:
     """Return `data`. Raises ImageError if it does not match the digest."""
-    actual = hashlib.new(digest.partition(":")[0], data).hexdigest()
-    if digest.partition(":")[2] != actual:
+    algorithm, expected = Digest.parse(digest)
+    actual = hashlib.new(algorithm, data).hexdigest()
+    if actual != expected:
         raise ImageError(f"Document {digest} does not match its digest: its bytes have {actual}.")
     return data

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.ecr import ECR_TOKENS, EcrTokens, region_of
+from dockgate.scanner.images.ecr import ECR_TOKENS, EcrTokens
 from dockgate.scanner.images.reference import DOCKER_HUB
 from dockgate.shared.errors import UsageError
 
@@ -53,7 +53,8 @@ def find_credentials(
         credentials = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
         if credentials:
             return _require_encodable(credentials, f"{path} has for {registry}")
-    return Credentials(*tokens.get(registry)) if region_of(registry) else None
+    token = tokens.get(registry)
+    return Credentials(*token) if token else None
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -6,27 +6,17 @@ renewed before it expires.
 
 import base64
 import binascii
-import re
 import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors, classify_denied
+from dockgate.shared.aws import AwsFailure, EcrRegistry, FailureKind, aws_errors, classify_denied
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
-_HOST = re.compile(
-    r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
-)
 # Renew a token so long before its end: a transfer that uses it must finish in this time.
 _RENEW_BEFORE = timedelta(minutes=30)
-
-
-def region_of(registry: str) -> str:
-    """The region of an ECR registry by its host name, "" for other registries."""
-    match = _HOST.fullmatch(registry)
-    return (match["old"] or match["new"]) if match else ""
 
 
 def _classify(failure: AwsFailure) -> DockgateError | None:
@@ -47,19 +37,22 @@ class EcrTokens:
         self._lock = threading.Lock()
         self._cached: dict[str, tuple[str, str, datetime]] = {}
 
-    def get(self, registry: str) -> tuple[str, str]:
-        """Return user name and password for a registry of ECR.
+    def get(self, registry: str) -> tuple[str, str] | None:
+        """Return user name and password for a registry; None for one that is not of ECR.
 
         Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not answer.
         """
+        ecr = EcrRegistry.parse(registry)
+        if ecr is None:
+            return None
         with self._lock:
             cached = self._cached.get(registry)
             if cached is None or self._clock() > cached[2] - _RENEW_BEFORE:
-                cached = self._cached[registry] = self._request_token(registry)
+                cached = self._cached[registry] = self._request_token(registry, ecr.region)
             return cached[0], cached[1]
 
-    def _request_token(self, registry: str) -> tuple[str, str, datetime]:
-        client = self._ecr_client(region_of(registry))
+    def _request_token(self, registry: str, region: str) -> tuple[str, str, datetime]:
+        client = self._ecr_client(region)
         action = f"requesting a token for {registry}"
         with aws_errors(action, _classify):
             response = client.get_authorization_token()

@@ -10,7 +10,9 @@ from os.path import isdir, isfile  # unlike Path's, false for what can be no pat
 from pathlib import Path
 from typing import NamedTuple
 
+from dockgate.shared.digest import Digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import RepositoryReference
 
 DOCKER_HUB = "docker.io"
 
@@ -22,7 +24,6 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
-_HEX = {"sha256": 64, "sha512": 128}
 # Endings of the names of archives and bills of materials; image names hardly ever end so.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 # Characters of registry and repository together, as registries limit them.
@@ -137,8 +138,7 @@ def parse_remote(text: str) -> RegistryReference:
 
 def check_digest(digest: str) -> None:
     """Raise UsageError unless it is "sha256:" with 64 or "sha512:" with 128 lower-case hex digits."""
-    algorithm, _, encoded = digest.partition(":")
-    if len(encoded) != _HEX.get(algorithm) or not re.fullmatch("[0-9a-f]+", encoded):
+    if not Digest.parse(digest).is_known:
         raise UsageError(f"{digest!r} is not a digest.", "A digest is sha256: and 64 hex digits in lower case.")
 
 
@@ -155,13 +155,11 @@ def host_of(registry: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split off the registry. The first part is a host if it has a dot or colon, or is localhost."""
-    first, slash, rest = name.partition("/")
-    if not slash or not (set(".:") & set(first) or first == "localhost"):
-        first, rest = DOCKER_HUB, name
-    if first in (DOCKER_HUB, "index.docker.io"):
-        return DOCKER_HUB, rest if "/" in rest else f"library/{rest}"
-    return first, rest
+    """Split off the registry, by default Docker Hub, whose official images are in "library"."""
+    place = RepositoryReference.parse(name)
+    if place.registry in (None, DOCKER_HUB, "index.docker.io"):
+        return DOCKER_HUB, place.name if "/" in place.name else f"library/{place.name}"
+    return place.registry, place.name
 
 
 def _parse_file(scheme: str, text: str) -> FileReference:

@@ -1,11 +1,12 @@
 """Build the database from a folder of feeds."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableError
+from dockgate.shared.timestamps import format_seconds
 from dockgate.vulnerabilities.database.coverage import FILE, is_covered_by, read_coverage
 from dockgate.vulnerabilities.database.parts import Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
@@ -35,7 +36,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                 f"{folder / FILE} lists {name}, but the folder has no export of it.",
                 "Add the export, or remove the entry.",
             )
-    time = stamp(now)
+    time = format_seconds(now)
     parts: list[Part] = []
     with database_lock(path), Writer(path) as writer:
         for feed in feeds:
@@ -76,8 +77,3 @@ def _parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
 def _file_pattern(feed: Feed) -> str:
     """The path of its files for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
     return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
-
-
-def stamp(now: datetime) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,8 +18,8 @@ from dockgate.shared.errors import (
     UnavailableError,
     UnreadableError,
 )
-from dockgate.shared.timestamps import parse_time
-from dockgate.vulnerabilities.database.build import Report, parse, stamp
+from dockgate.shared.timestamps import format_seconds, parse_time
+from dockgate.vulnerabilities.database.build import Report, parse
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
@@ -148,7 +148,7 @@ def _renew(
 
     A part that another parser version read, or that came from another URL, is always fetched.
     """
-    time, source = stamp(now), public_url(url)
+    time, source = format_seconds(now), public_url(url)
     same = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
     lookup = partial(_read_records, old, feed.name, name) if same else None
     fetched = feed.fetch(url, name, old_part.fingerprint if old_part and same else "", into, ca_bundle, lookup)
