@@ -14,7 +14,7 @@ from dockgate.web.api import Reader, ServerDependency, api_router, checks_token_
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.api.images import visible_digests
 from dockgate.web.api.pipelines import visible_pipelines
-from dockgate.web.console.formats import package_path, vulnerability_path
+from dockgate.web.page_paths import package_path, vulnerability_path
 
 # Matches of an answer, and vulnerabilities and packages, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
 from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
+from dockgate.shared.digest import Digest
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.terminal_text import visible
@@ -91,34 +91,12 @@ def bars(severity: Severity) -> int | None:
 
 def short_digest(digest: str) -> str:
     """The first digits of a digest, as people compare them."""
-    return digest.partition(":")[2][:DIGEST_LENGTH] or digest
+    return Digest.parse(digest).encoded[:DIGEST_LENGTH] or digest
 
 
 def shell_word(text: str) -> str:
     """The text as one word of a command that people copy."""
     return shlex.quote(visible(text))
-
-
-def repository_path(repository: str) -> str:
-    """The images of an image repository."""
-    return f"/images?repository={quote(repository, safe='/')}"
-
-
-def tag_path(repository: str, tag: str) -> str:
-    """The page of a tag."""
-    return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"
-
-
-def vulnerability_path(name: str) -> str:
-    """The page of a vulnerability."""
-    return f"/vulnerabilities/{quote(name, safe='')}"
-
-
-def package_path(purl: str, name: str = "") -> str:
-    """The page of a package, in whatever version; by its name where it has no package URL."""
-    text = purl.partition("?")[0].partition("#")[0]
-    start, at_sign, _ = text.rpartition("@")
-    return f"/packages/{quote((start if at_sign else text) or name, safe='/:')}"
 
 
 def foreign(text: str) -> Markup:

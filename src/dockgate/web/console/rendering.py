@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import byte_size
+from dockgate.web import page_paths
 from dockgate.web.compression import LEAST, accepts_gzip, compress
 from dockgate.web.console import charts, formats, terminal_text
 
@@ -191,16 +192,16 @@ _FUNCTIONS = (
     formats.line_breaks,
     formats.mark,
     formats.named_field,
-    formats.package_path,
+    page_paths.package_path,
     formats.plural,
-    formats.repository_path,
+    page_paths.repository_path,
     formats.shell_word,
     formats.short_digest,
-    formats.tag_path,
+    page_paths.tag_path,
     formats.took,
     terminal_text.render_line,
     terminal_text.visible,
-    formats.vulnerability_path,
+    page_paths.vulnerability_path,
     formats.when,
 )
 

@@ -30,6 +30,7 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.terminal_text import plain_line
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
+from dockgate.web.page_paths import approval_path
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
@@ -282,7 +283,7 @@ def approval(approval_id: str, request: Request, who: api.Reader, server: api.Se
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
     shown = approval_calls.view(approval_calls.show(approval_id, who, server))
     if not ApprovalId(approval_id).is_external:
-        return see_other(_page(approval_id))
+        return see_other(approval_path(approval_id))
     decision = _decision(server, shown, who)
     return render(request, who, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}")
 
@@ -293,7 +294,7 @@ def vote(approval_id: str, who: api.Decider, server: api.ServerDependency, field
     """Approve or reject as a person."""
     is_yes = fields.get("vote") == "yes"
     approval_calls.vote(approval_id, approval_calls.CastVote(is_yes, fields.get("reason", "")), who, server)
-    return see_other(_page(approval_id))
+    return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -305,7 +306,7 @@ def reject(approval_id: str, who: api.Decider, server: api.ServerDependency, fie
         raise NotFoundError("This approval waits no longer.", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), who.name)
     approval_calls.reject(approval_id, body, who, server)
-    return see_other(_page(approval_id))
+    return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
@@ -314,12 +315,4 @@ def override(approval_id: str, who: api.Accepter, server: api.ServerDependency, 
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
     approval_calls.override(approval_id, body, who, server)
-    return see_other(_page(approval_id))
-
-
-def _page(approval_id: str) -> str:
-    return (
-        f"/approvals/{approval_id}"
-        if approval_id.startswith("external/")
-        else f"/executions/{approval_id.split('/')[0]}"
-    )
+    return see_other(approval_path(approval_id))

@@ -24,6 +24,7 @@ from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 from dockgate.web.console.visits import LONGEST, VISIT_COOKIE, visit_at
+from dockgate.web.page_paths import approval_path
 
 # How long before its end a waiver needs its owner.
 WAIVER_DAYS = 7
@@ -129,7 +130,7 @@ def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-            name, href = approval_name(approval), approval_path(approval)
+            name, href = approval_name(approval), approval_path(approval.id)
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
@@ -182,8 +183,3 @@ def _feeds(server: WebServices, who: Caller) -> Iterator[QueueItem]:
 def approval_name(approval: Approval) -> str:
     """What people call an approval: its execution, or the outside pipeline."""
     return approval.action.execution if approval.action else approval.pipeline or approval.id
-
-
-def approval_path(approval: Approval) -> str:
-    """The page where an approval is decided."""
-    return f"/executions/{approval.action.execution}" if approval.action else f"/approvals/{approval.id}"

@@ -7,9 +7,9 @@ from dockgate.services.finding_trends import DAYS
 from dockgate.services.image_findings import find_of_tag
 from dockgate.shared.errors import NotFoundError
 from dockgate.web import api
-from dockgate.web.console.formats import repository_path
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.page_paths import repository_path
 
 router = page_router()
 

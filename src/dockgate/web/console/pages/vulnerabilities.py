@@ -30,11 +30,11 @@ from dockgate.store.vulnerability_lists import VulnerabilityFilter, Vulnerabilit
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api.exposure import vulnerability_page
-from dockgate.web.console.formats import package_path, vulnerability_path
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.downloads import download
+from dockgate.web.page_paths import package_path, vulnerability_path
 from dockgate.web.paging import Cursor
 
 # Vulnerabilities on one page, and rows of other tables before "show all".

@@ -1,0 +1,33 @@
+"""Paths of the console's pages. The search of the API returns them too."""
+
+from urllib.parse import quote
+
+from dockgate.delivery.model import ApprovalId
+
+
+def repository_path(repository: str) -> str:
+    """The images of an image repository."""
+    return f"/images?repository={quote(repository, safe='/')}"
+
+
+def tag_path(repository: str, tag: str) -> str:
+    """The page of a tag."""
+    return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"
+
+
+def vulnerability_path(name: str) -> str:
+    """The page of a vulnerability."""
+    return f"/vulnerabilities/{quote(name, safe='')}"
+
+
+def package_path(purl: str, name: str = "") -> str:
+    """The page of a package, in whatever version; by its name where it has no package URL."""
+    text = purl.partition("?")[0].partition("#")[0]
+    start, at_sign, _ = text.rpartition("@")
+    return f"/packages/{quote((start if at_sign else text) or name, safe='/:')}"
+
+
+def approval_path(approval_id: str) -> str:
+    """The page where people decide on an approval: its execution, or its own for a pipeline elsewhere."""
+    action = ApprovalId(approval_id).action
+    return f"/executions/{action.execution}" if action else f"/approvals/{approval_id}"
