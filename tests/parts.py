@@ -24,7 +24,7 @@ from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import BuildRequest
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, granted, parse_scopes
+from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, grant, parse_scopes
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
@@ -248,7 +248,7 @@ def token_server(tokens: RegistryTokens) -> Iterator[str]:
         assert login is not None
         assert request.query_params["service"] == SERVICE
         scopes = parse_scopes(request.query_params.getlist("scope"))
-        return {"token": tokens.token(login.subject, granted(login, scopes, PushRules((), lambda repository: True)))}
+        return {"token": tokens.token(login.subject, grant(login, scopes, PushRules((), lambda repository: True)))}
 
     with serving(app) as url:
         yield f"{url}/registry/token"

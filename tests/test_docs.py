@@ -15,7 +15,7 @@ from dockgate.delivery.definitions import approval_request, documents
 from dockgate.events.targets.apprise import SCHEMES
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy
-from dockgate.gate.definitions.examples import Example, Expected, Finding, Image, VexEntry
+from dockgate.gate.definitions.examples import Example, ExpectedVerdict, Finding, Image, VexEntry
 from dockgate.services import policy_examples
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +70,7 @@ def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
     outcomes = policy_examples.test(shown, "how-to/manage-policies.md").outcomes
     assert [(outcome.name, outcome.problems) for outcome in outcomes if outcome.problems] == []
     page = (ROOT / "docs" / "how-to" / "manage-policies.md").read_text()
-    for model in (Example, Expected, Finding, Image, VexEntry):
+    for model in (Example, ExpectedVerdict, Finding, Image, VexEntry):
         assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, believe, covered, statement
+from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, believe, covered_digests, statement
 from dockgate.gate.model import Status
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
@@ -66,9 +66,9 @@ def test_only_digests_that_the_verdict_judged_are_attested() -> None:
         replace(platform_verdict, image=UNRELATED, source="trivy"),
     )
     index = replace(VERDICT, platform_verdicts=(scanned, reported))
-    assert covered(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
-    assert covered(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
-    assert covered(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
+    assert covered_digests(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
+    assert covered_digests(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
+    assert covered_digests(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
     for verdict, digest in ((index, UNRELATED), (VERDICT, CHILD)):
         with pytest.raises(ValueError, match="does not speak for"):
             statement(verdict, DIGEST, "app", digest, 30)

@@ -13,7 +13,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
 from dockgate.shared.errors import UsageError
-from dockgate.shared.tls import speaks_tls, trusted
+from dockgate.shared.tls import client_context, speaks_tls
 
 
 class _Empty(BaseHTTPRequestHandler):
@@ -126,7 +126,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_named_with_its_setting(
 
 def test_a_folder_as_ca_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
-        trusted(tmp_path)
+        client_context(tmp_path)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "a" * 300, "host.invalid"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockgate import cli
-from dockgate.cli.output import echo_wrapped, escaped
+from dockgate.cli.output import echo_wrapped, escape_controls
 
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\rover"
 # The modules that write what they have cleaned.
@@ -17,7 +17,7 @@ JSON = {"listing_output.py": 1, "versions.py": 2, "aws.py": 2}
 
 
 def test_control_characters_are_escaped_line_by_line() -> None:
-    text = escaped(f"first\n{HOSTILE}\n")
+    text = escape_controls(f"first\n{HOSTILE}\n")
     assert text.count("\n") == 2
     assert text.startswith("first\na\\x1b]0;title\\x07b")
     assert all(character.isprintable() or character == "\n" for character in text)

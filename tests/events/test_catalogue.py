@@ -52,8 +52,10 @@ RISKS = ("service.at_risk", "service.deadline_near", "service.deadline_passed", 
 
 
 def all_events() -> list[NewEvent]:
-    start = execution_events.advanced(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW)
-    failure = execution_events.advanced(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW)
+    start = execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW)
+    failure = execution_events.advance_events(
+        PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW
+    )
     return [
         aws_events.image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
         aws_events.image_pushed("registry/2", ECR, IMAGE, "", NOW),
@@ -62,12 +64,12 @@ def all_events() -> list[NewEvent]:
         aws_events.image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
         *aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
         *aws_events.findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
-        *execution_events.started(EXECUTION, NOW),
+        *execution_events.start_events(EXECUTION, NOW),
         *start,
         *failure,
-        *execution_events.retried(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
-        *execution_events.stopped(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
-        execution_events.ended(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.retry_events(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
+        *execution_events.stop_events(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
+        execution_events.end_event(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, DEPLOYED, NOW),
         catalogue.image_judged(
@@ -199,12 +201,12 @@ def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> 
 def test_each_change_of_an_execution_has_its_own_id() -> None:
     twice = replace(RUNNING, key=replace(RUNNING.key, attempt=2))
     events = [
-        *execution_events.started(EXECUTION, NOW),
-        *execution_events.advanced(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW),
-        *execution_events.advanced(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, "", NOW),
-        *execution_events.advanced(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "x", NOW),
-        *execution_events.retried(PIPELINE, EXECUTION, [PULLED, FAILED], [twice.key], NOW),
-        *execution_events.advanced(
+        *execution_events.start_events(EXECUTION, NOW),
+        *execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW),
+        *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, "", NOW),
+        *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "x", NOW),
+        *execution_events.retry_events(PIPELINE, EXECUTION, [PULLED, FAILED], [twice.key], NOW),
+        *execution_events.advance_events(
             PIPELINE, EXECUTION, [PULLED, FAILED, replace(twice, state=RunState.FAILED)], [], RunState.FAILED, "x", NOW
         ),
     ]
@@ -217,7 +219,7 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
 
 def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
     trigger = fix_trigger("f1", "web", "main", "c" * 40)
-    (event,) = execution_events.started(replace(EXECUTION, trigger=trigger), NOW)
+    (event,) = execution_events.start_events(replace(EXECUTION, trigger=trigger), NOW)
     assert event.detail["execution-trigger"] == {
         "trigger-type": "StartPipelineExecution",
         "trigger-detail": "a rebuild, fix f1",

@@ -15,7 +15,7 @@ from dockgate.delivery.model import Action, ActionType, Execution, FixAction, Fi
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.fix_search import Delivered, ProvenFix
+from dockgate.services.fix_search import DeliveredImage, ProvenFix
 from dockgate.services.fixes import Fixes
 from dockgate.services.git_pushes import GitPushes
 from dockgate.shared.errors import UnavailableError
@@ -32,7 +32,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def no_lockfile(delivered: Delivered, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
+def no_lockfile(delivered: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
     raise UnavailableError("no stage of Dockerfile runs npm")
 
 
@@ -52,14 +52,14 @@ class Search:
     """A `FixSearch` whose answers a test chooses."""
 
     store: Store
-    delivery: Delivered | None
+    delivery: DeliveredImage | None
     plan: FixPlan | None
     is_bad: bool = True
     base: str | None = None
     searches: int = 0
     failing: str = ""
 
-    def delivered(self, name: str) -> Delivered | None:
+    def delivered(self, name: str) -> DeliveredImage | None:
         if name == self.failing:
             raise RecursionError("an unexpected file")
         is_under_way = any(not each.state.is_final for each in self.store.executions.for_pipeline(name))
@@ -68,10 +68,10 @@ class Search:
     def is_rejected(self, image: str) -> bool:
         return self.is_bad
 
-    def base_digest(self, delivered: Delivered, commit: str) -> str | None:
+    def base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
         return self.base
 
-    def find(self, delivered: Delivered, commit: str) -> ProvenFix | None:
+    def find(self, delivered: DeliveredImage, commit: str) -> ProvenFix | None:
         self.searches += 1
         return ProvenFix(self.plan, FixDetails(self.plan.changes, ("CVE-2026-1",))) if self.plan else None
 
@@ -91,10 +91,10 @@ class Site:
         store.pipelines.put(self.pipeline, self.clock.now())
         self.search = Search(store, self.delivery(IMAGE), plan)
 
-    def delivery(self, image: str, number: int = 1) -> Delivered:
+    def delivery(self, image: str, number: int = 1) -> DeliveredImage:
         execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {})
         context = DeploymentContext("shop/app")
-        return Delivered(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
+        return DeliveredImage(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
 
     def server(self, observe: Callable[[str], None] = lambda moment: None) -> Fixes:
         """A server that has just started."""

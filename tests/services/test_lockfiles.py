@@ -18,7 +18,7 @@ from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.delivery.ports import BuildRequest, BuildResult, StoredManifest
 from dockgate.scanner import ecosystems
 from dockgate.services.cases import DeploymentContext
-from dockgate.services.fix_search import Delivered
+from dockgate.services.fix_search import DeliveredImage
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError
@@ -47,10 +47,10 @@ def lockfile(*versions: str) -> str:
     return json.dumps({"name": "shop", "lockfileVersion": 3, "packages": packages}, indent=2)
 
 
-def delivered(dockerfile: str = "Dockerfile") -> Delivered:
+def delivered(dockerfile: str = "Dockerfile") -> DeliveredImage:
     execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {})
     context = DeploymentContext("shop/app")
-    return Delivered(
+    return DeliveredImage(
         Pipeline("shop", ()), execution, "sha256:" + "a" * 64, context, "shop", "main", "c" * 40, dockerfile, {}
     )
 

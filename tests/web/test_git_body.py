@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from dockgate.shared.errors import TooLargeError, UsageError
-from dockgate.web.git_body import GZIP_OVERHEAD, inflated
+from dockgate.web.git_body import GZIP_OVERHEAD, inflate_body
 
 LIMIT = 1 << 20
 PART = 64 << 10
@@ -27,7 +27,7 @@ def received(parts: Iterator[bytes]) -> bytes:
 
     async def play() -> bytes:
         request = Request({"type": "http", "headers": [(b"content-encoding", b"gzip")]}, receive)
-        return b"".join([chunk async for chunk in inflated(request, LIMIT, "Send less.")])
+        return b"".join([chunk async for chunk in inflate_body(request, LIMIT, "Send less.")])
 
     return asyncio.run(play())
 

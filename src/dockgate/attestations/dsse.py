@@ -38,7 +38,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedStatement:
     """What an envelope says, by the word of the key `key`."""
 
     payload_type: str
@@ -153,7 +153,7 @@ def read(data: bytes) -> Envelope:
         raise UnreadableError(f"That is no DSSE envelope: {type(error).__name__}: {error}.") from None
 
 
-def verify(data: bytes, keys: Iterable[PublicKey]) -> Signed:
+def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     """What an envelope says, if one of its signatures is by one of the keys.
 
     Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
@@ -162,7 +162,7 @@ def verify(data: bytes, keys: Iterable[PublicKey]) -> Signed:
     signed = pae(envelope.payload_type, envelope.payload)
     for key in keys:
         if any(key.verifies(signature, signed) for signature in envelope.signatures):
-            return Signed(envelope.payload_type, envelope.payload, key.id)
+            return SignedStatement(envelope.payload_type, envelope.payload, key.id)
     raise DeniedError(
         "No signature of the envelope is by a key that is trusted here.", "Was it signed by another key, or changed?"
     )

@@ -75,7 +75,7 @@ def attached_to(tag: str) -> str:
     return from_hex(match[1]) if match else ""
 
 
-def covered(verdict: Verdict) -> tuple[str, ...]:
+def covered_digests(verdict: Verdict) -> tuple[str, ...]:
     """The digests that the verdict speaks for: its image, and the images in it that were judged.
 
     Where any was scanned, those that only another scanner's report names do not count: every developer can upload a
@@ -94,7 +94,7 @@ def statement(
     It is good for `days` from when it was judged, or from `renewed_at`, when it was judged again with the same result.
     ValueError for a verdict that approves nothing, and for a digest that it does not speak for.
     """
-    if digest not in covered(verdict):
+    if digest not in covered_digests(verdict):
         raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")

@@ -41,7 +41,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingApproval:
     """A waiting approval action.
 
     `waiting_since` is in epoch seconds; `comment` is its CustomData; `objection` is why its image cannot be judged, ""
@@ -82,7 +82,7 @@ class Pipelines:
         """Whether the request names one of the actions that may be answered."""
         return Action(request.pipeline, request.stage, request.action) in self._actions
 
-    def find(self, request: Request) -> Pending | None:
+    def find(self, request: Request) -> PendingApproval | None:
         """The approval that waits with the request's token, None if CodePipeline lists none (yet).
 
         Nothing of the request is trusted: its execution only narrows the search. Raises the client's errors.
@@ -91,7 +91,7 @@ class Pipelines:
             return pending
         return self._with_token(request)
 
-    def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[Pending]:
+    def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[PendingApproval]:
         """All waiting approvals of the pipeline, or of one of its executions; none if the pipeline does not exist.
 
         In PARALLEL mode `pages` limits how far back is read. Raises the client's errors.
@@ -104,16 +104,16 @@ class Pipelines:
             for entry in self._entries(pipeline, execution, pages):
                 # In PARALLEL mode this is the token (API reference of PutApprovalResult).
                 result = entry.get("output", {}).get("executionResult", {})
-                if pending := self._pending(declared, entry, str(result.get("externalExecutionId", ""))):
+                if pending := self._read_pending(declared, entry, str(result.get("externalExecutionId", ""))):
                     yield pending
             return
         for state in self._open_states(pipeline):
             if execution in ("", state.execution):
                 for entry in self._entries(pipeline, state.execution):
-                    if state.matches(entry) and (pending := self._pending(declared, entry, state.token)):
+                    if state.matches(entry) and (pending := self._read_pending(declared, entry, state.token)):
                         yield pending
 
-    def _with_token(self, request: Request, execution: str = "") -> Pending | None:
+    def _with_token(self, request: Request, execution: str = "") -> PendingApproval | None:
         if execution and not messages.is_token(execution):  # executions have the form of tokens, too
             return None
         for pending in self.pending(request.pipeline, execution, _RECENT_PAGES):
@@ -157,7 +157,9 @@ class Pipelines:
         except self._codepipeline.exceptions.PipelineExecutionNotFoundException:
             return
 
-    def _pending(self, declared: Mapping[str, Any], entry: Mapping[str, Any], token: str) -> Pending | None:
+    def _read_pending(
+        self, declared: Mapping[str, Any], entry: Mapping[str, Any], token: str
+    ) -> PendingApproval | None:
         if not messages.is_token(token):
             return None
         now = self._clock()
@@ -173,7 +175,7 @@ class Pipelines:
         )
         comment = _comment(entry)
         if comment is None:
-            return Pending(request, int(waiting_since), is_readable=False)
+            return PendingApproval(request, int(waiting_since), is_readable=False)
         entries, objection = messages.custom_data(comment), ""
         repository = entries.repository
         try:
@@ -183,7 +185,7 @@ class Pipelines:
         if not entries.digest:
             objection = _NO_DIGEST
         request = replace(request, digest=entries.digest, repository=repository)
-        return Pending(request, int(waiting_since), comment=comment, objection=objection)
+        return PendingApproval(request, int(waiting_since), comment=comment, objection=objection)
 
 
 @dataclass(frozen=True, slots=True)

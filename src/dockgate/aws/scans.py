@@ -117,7 +117,7 @@ class Scans:
         """
         fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
         name = f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
-        covered = self._covered(name) if repository else None
+        covered = self._coverage_entry(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
         ended = moment(covered.get("lastScannedAt")) if covered else ""
         if covered and reason == _DONE:
@@ -149,7 +149,7 @@ class Scans:
 
         The scan ended at that time (RFC 3339).
         """
-        counted = _counted(scan) if scan is not None and scan.status == COMPLETE else None
+        counted = _count_in_event(scan) if scan is not None and scan.status == COMPLETE else None
         seen = _hash(findings)
         since = self._lists.since(digest, repository, seen)
         if scan is not None and counted is not None:
@@ -174,7 +174,7 @@ class Scans:
         """Seconds since that time; infinite without a time."""
         return self._clock() - _seconds(at) if at else float("inf")
 
-    def _covered(self, name: str) -> Mapping[str, Any] | None:
+    def _coverage_entry(self, name: str) -> Mapping[str, Any] | None:
         """The image's entry in ListCoverage."""
         criteria = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
         pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=criteria)
@@ -206,7 +206,7 @@ def will_pass(reason: str) -> bool:
     return reason == _DONE or reason in _PENDING
 
 
-def _counted(scan: Scan) -> int | None:
+def _count_in_event(scan: Scan) -> int | None:
     """The number of findings in the event, with severities that have no count of their own; None without TOTAL."""
     if "TOTAL" not in scan.counts:
         return None

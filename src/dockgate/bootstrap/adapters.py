@@ -149,7 +149,7 @@ def make_options(
         settings=settings,
         url=url,
         secret=programs.secret,
-        scratch=_emptied(settings.data / "scratch"),
+        scratch=_empty_folder(settings.data / "scratch"),
         queues=queues,
         labels=labels,
         group_roles=read_mapping(settings.oidc.roles) if settings.oidc else (),
@@ -273,7 +273,7 @@ def _certificates(settings: Settings) -> Path | None:
     return bundle if bundle.exists() else None
 
 
-def _emptied(folder: Path) -> Path:
+def _empty_folder(folder: Path) -> Path:
     """An empty folder: a server that was killed may have left files in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

@@ -177,7 +177,7 @@ def _serve(
         on_ready()
 
     web = _Web(config, listens)
-    with _inside(inside, app), _polled(queues):
+    with _inside(inside, app), _poll_queues(queues):
         app.background.launch()
         try:
             web.run()
@@ -189,7 +189,7 @@ def _serve(
 
 
 @contextmanager
-def _polled(queues: Sequence[Poller]) -> Iterator[None]:
+def _poll_queues(queues: Sequence[Poller]) -> Iterator[None]:
     try:
         for poller in queues:
             poller.start()
@@ -206,7 +206,7 @@ def _inside(listener: socket.socket, app: App) -> Iterator[None]:
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
     config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings())
-    with _serving(config, listener, "inside"):
+    with _serve_in_thread(config, listener, "inside"):
         try:
             yield
         finally:
@@ -233,12 +233,12 @@ def _served_registry(app: App, programs: LocalPrograms, public: PublicRegistry) 
         proxy_headers=False,
         **connections.settings(),
     )
-    with listener, _serving(config, listener, "public registry"):
+    with listener, _serve_in_thread(config, listener, "public registry"):
         yield
 
 
 @contextmanager
-def _serving(config: uvicorn.Config, listener: socket.socket, name: str) -> Iterator[None]:
+def _serve_in_thread(config: uvicorn.Config, listener: socket.socket, name: str) -> Iterator[None]:
     """Serve an application in a thread."""
     web = uvicorn.Server(config)
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name=name)

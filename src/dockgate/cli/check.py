@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from dockgate.cli.options import database_option, database_path
-from dockgate.cli.output import escaped
+from dockgate.cli.output import escape_controls
 from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
                 if len(written) == MAX_CACHED_ANSWERS:
                     written.clear()
                 written[answer.purl] = json.dumps(_document(answer)) + "\n" if output == "json" else _text(answer)
-            sys.stdout.write(escaped(written[answer.purl]))
+            sys.stdout.write(escape_controls(written[answer.purl]))
             if answer.error:
                 code = WRONG_USE
             elif answer.undetermined and code == 0:

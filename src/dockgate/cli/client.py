@@ -214,11 +214,11 @@ def _split(server: str) -> SplitResult:
 
 def _verify(settings: Settings, scheme: str) -> Any:
     """The certificates that a server is checked by."""
-    from dockgate.shared.tls import trusted, trusts_nobody
+    from dockgate.shared.tls import client_context, trusts_nobody
 
     if scheme == "http":
         return trusts_nobody()
-    return trusted(settings.ca_bundle) if settings.ca_bundle else True
+    return client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 
 def _next_page(link: str) -> str:

@@ -32,7 +32,7 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     ]
     for stage in answer["stages"]:
         to.print()
-        show(to, [_titled(stage["name"], stage["state"], _stage_time(stage), indent=0)])
+        show(to, [_title_line(stage["name"], stage["state"], _stage_time(stage), indent=0)])
         for action in stage["actions"]:
             _action(to, client, action, is_one_of_several=len(waiting) > 1)
     if execution.state in (RunState.FAILED, RunState.STOPPED):
@@ -43,14 +43,14 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
 def _head(execution: Execution) -> Iterator[Text]:
     duration = times.duration(execution.started_at, execution.finished_at)
     name = f"{execution.pipeline}  #{execution.number}"
-    yield _titled(name, execution.state, duration, indent=0)
+    yield _title_line(name, execution.state, duration, indent=0)
     yield line(("  started ", "dim"), times.at(execution.started_at), ("  by ", "dim"), trigger_text(execution))
     if execution.finished_at:
         yield line(("  ended   ", "dim"), times.at(execution.finished_at))
     yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
 
 
-def _titled(name: str, state: str, duration: str, indent: int) -> Text:
+def _title_line(name: str, state: str, duration: str, indent: int) -> Text:
     glyph, style = STATES[state]
     word = _WORDS.get(RunState(state), state.lower())
     return line(
@@ -69,7 +69,7 @@ def _stage_time(stage: Mapping[str, Any]) -> str:
 def _action(to: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
     duration = times.duration(action["started_at"], action["finished_at"])
-    show(to, [_titled(action["name"] + attempt, action["state"], duration, indent=2)])
+    show(to, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
         show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'])}", "dim"))])
     for name, value in sorted(action["variables"].items()):

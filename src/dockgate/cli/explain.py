@@ -38,7 +38,7 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
     """
     from dockgate.services import gate
 
-    recorded_verdicts = [_recorded(name) for name in (verdict, against) if name]
+    recorded_verdicts = [_load_recorded(name) for name in (verdict, against) if name]
     replays = [gate.replay(recorded) for recorded in recorded_verdicts]
     explained = gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
     if output_format == "json":
@@ -54,7 +54,7 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
     context.exit(0 if all(replay.same for replay in replays) else FAULT)
 
 
-def _recorded(name: str) -> "RecordedVerdict":
+def _load_recorded(name: str) -> "RecordedVerdict":
     """The recorded verdict of a file, or of the server; the replay runs on this machine in both cases."""
     import json
 

@@ -156,9 +156,9 @@ def command(
     chosen = gate.policy_of(policy or "default")
     exceptions = gate.read_exceptions(waivers, vex)
     settings = from_environment()
-    reported = _reported(findings, digest, found_at)
+    reported = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _inspected(argument, settings, chosen, reported, exceptions)
+        report = _gate_by_inspector(argument, settings, chosen, reported, exceptions)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
@@ -210,7 +210,7 @@ def _provenance(
     )
 
 
-def _inspected(
+def _gate_by_inspector(
     argument: ImageArgument,
     settings: Settings,
     policy: Policy,
@@ -234,7 +234,7 @@ def _inspected(
     )
 
 
-def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
+def _read_reports(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
         raise UsageError("--digest and --found-at need --findings.", "Add --findings FILE.")
     from dockgate.services import external_findings

@@ -6,7 +6,7 @@ import sys
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text. Control characters and direction overrides are escaped, in pipes and files too."""
     stream = sys.stderr if err else sys.stdout
-    stream.write(escaped(text) + ("\n" if nl else ""))
+    stream.write(escape_controls(text) + ("\n" if nl else ""))
     stream.flush()
 
 
@@ -27,7 +27,7 @@ def echo_wrapped(*lines: str, err: bool = False) -> None:
         echo(text, err=err)
 
 
-def escaped(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with its control characters escaped, line by line."""
     if text.isprintable():
         return text

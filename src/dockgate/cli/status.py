@@ -48,7 +48,7 @@ def command(output_format: str) -> None:
             ("git", status["git"]),
             ("advisories", _advisories(status)),
             *_failing_feeds(status),
-            *_unserved(status),
+            *_unserved_rows(status),
         ],
     )
     echo()
@@ -68,7 +68,7 @@ def command(output_format: str) -> None:
         echo("No waiting approvals.")
 
 
-def _unserved(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+def _unserved_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     return [
         ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
         for queue in status["unserved"]

@@ -29,7 +29,7 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
     is_pinned = False
     for line in _logical_lines(text):
         match = _REQUIREMENT.match(line)
-        if match is None or line.lstrip().startswith(("#", "-")) or _normalized(match[1]) != _normalized(name):
+        if match is None or line.lstrip().startswith(("#", "-")) or _normalize_name(match[1]) != _normalize_name(name):
             changed.append(line)
             continue
         specifier = re.split(r"\s--|\\\n", match[2])[0].strip()
@@ -114,7 +114,7 @@ def _with_value(value: str, match: re.Match[str]) -> str:
     return match[1] + value
 
 
-def _normalized(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """A name after PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 

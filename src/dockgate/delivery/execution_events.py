@@ -97,12 +97,12 @@ def _trigger(execution: Execution) -> dict[str, str]:
     return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
 
 
-def started(execution: Execution, time: str) -> list[NewEvent]:
+def start_events(execution: Execution, time: str) -> list[NewEvent]:
     """The events of an execution that starts."""
     return [pipeline_changed(execution, "STARTED", 1, "1", time)]
 
 
-def advanced(
+def advance_events(
     pipeline: Pipeline,
     execution: Execution,
     runs: Sequence[ActionRun],
@@ -138,7 +138,7 @@ def advanced(
     return events
 
 
-def retried(
+def retry_events(
     pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], start: Sequence[ActionKey], time: str
 ) -> list[NewEvent]:
     """The events of an execution whose failed actions start again. `runs` are those before."""
@@ -153,12 +153,12 @@ def retried(
     ]
 
 
-def stopped(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
+def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
     """The events of an execution that is stopped. `runs` are those before: the open ones are cancelled."""
     attempt, key = _attempt(runs), str(len(runs))
     cancelled = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
     return [
-        *(ended(pipeline, execution, run, time) for run in cancelled),
+        *(end_event(pipeline, execution, run, time) for run in cancelled),
         *(
             stage_changed(execution, stage, "STOPPED", attempt, key, time)
             for stage in dict.fromkeys(run.key.stage for run in cancelled)
@@ -167,7 +167,7 @@ def stopped(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun],
     ]
 
 
-def ended(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
+def end_event(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
     """The event of an action that ends."""
     return action_changed(execution, pipeline.action(run.key.stage, run.key.action), run, time)
 

@@ -97,7 +97,7 @@ def source_repositories(pipeline: Pipeline) -> frozenset[str]:
     return frozenset(str(name) for name in names if name)
 
 
-def granted(caller: Caller | Login, requested: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
+def grant(caller: Caller | Login, requested: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
     """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []
     for access in requested:

@@ -85,7 +85,7 @@ class Story:
         shutil.rmtree(work, ignore_errors=True)
         terminal.run("git", "clone", "--quiet", f"{self._demo.server}/git/{REPOSITORY}.git", str(work))
         shutil.copytree(FILES / "app", work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        terminal.say(_indented((work / "requirements.txt").read_text("utf-8")))
+        terminal.say(_indent((work / "requirements.txt").read_text("utf-8")))
         execution = self._push("Add a page that lists its dependencies")
         build = _action(execution, "Build")
         _expect("build", build["state"], "Succeeded", build["reason"])
@@ -198,7 +198,7 @@ class Story:
     def _check_application(self, task: Mapping[str, Any]) -> None:
         url = f"http://127.0.0.1:{task['ports'][0][1]}/"
         self._terminal.say(f"   GET {url}")
-        self._terminal.say(_indented(_get(url)))
+        self._terminal.say(_indent(_get(url)))
         self._terminal.fact("The application answers")
 
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
@@ -242,7 +242,7 @@ def _upgrades(report: Path) -> dict[str, str]:
     """The recommended version of each Python project, by normalized name."""
     platforms = json.loads(report.read_text("utf-8"))["platforms"]
     advised = {
-        _normalised(upgrade["name"]): str(upgrade["fixed"])
+        _normalise_name(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
         for upgrade in platform["remediation"]["upgrades"]
         if upgrade["package"].startswith("pkg:pypi/")
@@ -256,12 +256,12 @@ def upgraded_requirements(requirements: str, upgrades: Mapping[str, str]) -> str
     """The requirements with pinned versions replaced by the recommended ones."""
 
     def line(match: re.Match[str]) -> str:
-        return f"{match[1]}=={upgrades.get(_normalised(match[1]), match[2])}"
+        return f"{match[1]}=={upgrades.get(_normalise_name(match[1]), match[2])}"
 
     return re.sub(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", line, requirements)
 
 
-def _normalised(name: str) -> str:
+def _normalise_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -294,5 +294,5 @@ def _until(seconds: float, ask: Callable[[], T]) -> Iterator[T]:
         time.sleep(0.3)
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "".join(f"   | {line}\n" for line in text.splitlines()).rstrip("\n")

@@ -160,14 +160,14 @@ def _equals_address(address: IPv4Address | IPv6Address) -> Test:
 
 def _prefix(setting: object, place: str) -> Test:
     if isinstance(setting, dict):
-        return _beginning(_case_text(setting, "prefix", place))
+        return _prefix_test(_case_text(setting, "prefix", place))
     prefix = _text(setting, "prefix", place)
     return lambda value: isinstance(value, str) and value.startswith(prefix)
 
 
 def _suffix(setting: object, place: str) -> Test:
     if isinstance(setting, dict):
-        return _ending(_case_text(setting, "suffix", place))
+        return _suffix_test(_case_text(setting, "suffix", place))
     suffix = _text(setting, "suffix", place)
     return lambda value: isinstance(value, str) and value.endswith(suffix)
 
@@ -179,12 +179,12 @@ def _case_text(setting: dict[str, object], name: str, place: str) -> str:
     return _text(setting["equals-ignore-case"], "equals-ignore-case", place)
 
 
-def _beginning(text: str) -> Test:
+def _prefix_test(text: str) -> Test:
     begins = re.compile(_ignore_case(text)).match
     return lambda value: isinstance(value, str) and begins(value) is not None
 
 
-def _ending(text: str) -> Test:
+def _suffix_test(text: str) -> Test:
     """The end of the value is matched backwards, which is linear."""
     begins = re.compile(_ignore_case(text, is_reversed=True)).match
     longest = len(text) * _LONGEST_CASE
@@ -307,11 +307,11 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def _anything_but(setting: object, place: str) -> Test:
-    refused = _refused(setting, place)
+    refused = _anything_but_test(setting, place)
     return lambda value: not refused(value)
 
 
-def _refused(setting: object, place: str) -> Test:
+def _anything_but_test(setting: object, place: str) -> Test:
     """What anything-but excludes."""
     if isinstance(setting, dict):
         name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)

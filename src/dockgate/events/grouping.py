@@ -88,7 +88,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> G
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
         # A heap with the least bad first: it is what goes when there are too many.
-        heapq.heappush(worst, (_inverted(concern), -count, concern))
+        heapq.heappush(worst, (_inverted_rank(concern), -count, concern))
         if len(worst) > WORST_LIMIT:
             heapq.heappop(worst)
     concerns = sorted((concern for _, _, concern in worst), key=lambda concern: concern.rank)
@@ -117,7 +117,7 @@ def _add(count: _Count, concern: Concern, severity: str) -> None:
         count.severity = severity
 
 
-def _inverted(concern: Concern) -> tuple[int, ...]:
+def _inverted_rank(concern: Concern) -> tuple[int, ...]:
     return tuple(-number for number in concern.rank[:3])
 
 

@@ -54,10 +54,10 @@ def compile_input(of: Input) -> Callable[[Mapping[str, Any], str], str]:
         return lambda event, rule: constant
     if of.path is not None:
         steps = parse_path(of.path)
-        return lambda event, rule: _bounded(_to_json(_value_at(event, steps)))
+        return lambda event, rule: _require_short(_to_json(_value_at(event, steps)))
     if of.template is not None:
         return _compile_template(of.template, of.paths)
-    return lambda event, rule: _bounded(_to_json(event))
+    return lambda event, rule: _require_short(_to_json(event))
 
 
 def parse_path(path: str) -> tuple[str | int | None, ...]:
@@ -86,7 +86,7 @@ def _checked_constant(text: str) -> str:
         raise DefinitionError(
             f"the input is not JSON: {error}", 'Write a JSON value such as {"reason": "scan"}.'
         ) from None
-    return _bounded(text)
+    return _require_short(text)
 
 
 def _value_at(event: Any, steps: tuple[str | int | None, ...]) -> Any:
@@ -140,7 +140,7 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
             if size > OUTPUT_LIMIT:
                 raise _too_large()
             pieces.append(piece)
-        return _bounded("".join(pieces))
+        return _require_short("".join(pieces))
 
     return render
 
@@ -198,7 +198,7 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _bounded(text: str) -> str:
+def _require_short(text: str) -> str:
     if len(text) > OUTPUT_LIMIT or len(text.encode("utf-8", "backslashreplace")) > OUTPUT_LIMIT:
         raise _too_large()
     return text

@@ -28,7 +28,7 @@ class Webhooks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class RegistryPush:
     """A push that a registry reports.
 
     `id` identifies the notification, also when it is sent again ("" for none). `digest` or `tag` is "" if the registry
@@ -52,7 +52,7 @@ class Pushes(Protocol):
     # Part of the URL that a registry posts to.
     name: str
 
-    def read(self, body: Any) -> Iterable[Pushed]:
+    def read(self, body: Any) -> Iterable[RegistryPush]:
         """The pushes of images in the body (decoded JSON); other events give none.
 
         Raises AttributeError, LookupError, TypeError or ValueError for a body of another format.

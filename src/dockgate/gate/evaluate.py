@@ -80,7 +80,7 @@ def _platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Pla
     platforms: list[_Platform] = []
     if not case.no_scan_reason:
         matcher = Matcher(case.snapshot, ecosystems)
-        for inventory in _sorted(case.inventories):
+        for inventory in _sort_inventories(case.inventories):
             findings = baselines.baseline_findings(case, inventory.platform, matcher)
             platforms.append(_Platform(case, ecosystems, inventory, matcher, case.snapshot.coverage, findings))
     for report in case.external_reports:
@@ -236,13 +236,15 @@ def _digest(value: object) -> str:
 def input_digests(case: VerdictCase, digest: Callable[[Any], str] = _digest) -> InputDigests:
     """The case with each part replaced by its `digest`, as a verdict records it."""
     return InputDigests(
-        inventories=tuple(map(digest, _sorted(case.inventories))),
+        inventories=tuple(map(digest, _sort_inventories(case.inventories))),
         snapshot=digest(case.snapshot),
         policy=case.policy.digest,
         now=case.now,
         engine=case.engine,
         waivers=digest(case.waivers),
-        baselines={name: tuple(map(digest, _sorted(baseline))) for name, baseline in sorted(case.baselines.items())},
+        baselines={
+            name: tuple(map(digest, _sort_inventories(baseline))) for name, baseline in sorted(case.baselines.items())
+        },
         external_reports=tuple(map(digest, case.external_reports)),
         no_scan_reason=case.no_scan_reason,
         baseline_exemptions={name: digest(entry) for name, entry in sorted(case.baseline_exemptions.items())},
@@ -250,5 +252,5 @@ def input_digests(case: VerdictCase, digest: Callable[[Any], str] = _digest) -> 
     )
 
 
-def _sorted(inventories: Sequence[Inventory]) -> list[Inventory]:
+def _sort_inventories(inventories: Sequence[Inventory]) -> list[Inventory]:
     return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))

@@ -142,7 +142,7 @@ def collect(
     refused: set[str] = set()
     for envelope in list(dict.fromkeys(envelopes))[:STATEMENT_LIMIT]:
         try:
-            statements.add(_verified(envelope, image, keys, verify))
+            statements.add(_verify_statement(envelope, image, keys, verify))
         except DockgateError as error:
             refused.add(str(error))
     return ProvenanceFacts(
@@ -153,7 +153,7 @@ def collect(
     )
 
 
-def _verified(envelope: str, image: str, keys: Mapping[str, str], verify: Verify) -> ProvenanceStatement:
+def _verify_statement(envelope: str, image: str, keys: Mapping[str, str], verify: Verify) -> ProvenanceStatement:
     signed: dict[str, bytes] = {}
     for key, pem in sorted(keys.items()):
         try:

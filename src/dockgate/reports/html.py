@@ -66,7 +66,7 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
             for violation in violations:
                 yield from _violation(violation, part, title)
     if part.waived_findings or part.waived_violations:
-        yield from _waived(part)
+        yield from _waived_section(part)
     if part.undetermined:
         yield f"<h3>Undetermined <small>{len(part.undetermined)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_text(doubt.reason)}</li>' for doubt in part.undetermined)}</ul>"
@@ -144,7 +144,7 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
     yield "</div>"
 
 
-def _waived(part: PlatformPart) -> Iterator[str]:
+def _waived_section(part: PlatformPart) -> Iterator[str]:
     """What does not count, and who accepted it."""
     waived = (*part.waived_findings.values(), *part.waived_violations)
     rows = dict.fromkeys(

@@ -108,7 +108,7 @@ def _verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict") -> 
         "violations": _violations(platform_verdict.violations, part),
         "warnings": _violations(platform_verdict.warnings, part),
         "notes": _violations(platform_verdict.notes, part),
-        "waived": [_waived(entry, part) for entry in platform_verdict.waived],
+        "waived": [_waived_entry(entry, part) for entry in platform_verdict.waived],
         "remediation": plain(platform_verdict.remediation),
     }
 
@@ -120,7 +120,7 @@ def _violations(violations: "Iterable[Violation]", part: PlatformPart) -> list[D
     ]
 
 
-def _waived(waived: "AppliedWaiver", part: PlatformPart) -> Document:
+def _waived_entry(waived: "AppliedWaiver", part: PlatformPart) -> Document:
     return {
         **select_fields(waived, "kind", "by", "owner", "reason"),
         "finding": _finding(waived.finding, part) if waived.finding else None,

@@ -54,24 +54,24 @@ def _size(line: str) -> int:
 def _lines(report: ImageReport) -> Iterator[Line]:
     verdict = report.verdict
     if verdict:
-        yield from _fixed(f"### {_GLYPHS[verdict.status]} {verdict.status} by policy {_code(verdict.policy)}", "")
+        yield from _fixed_lines(f"### {_GLYPHS[verdict.status]} {verdict.status} by policy {_code(verdict.policy)}", "")
     else:
-        yield from _fixed(
+        yield from _fixed_lines(
             f"### {wording.findings_summary([finding for part in report.parts for finding in part.findings])}", ""
         )
-    yield from _fixed(" · ".join(_code(text) for text in (report.reference, report.digest) if text))
+    yield from _fixed_lines(" · ".join(_code(text) for text in (report.reference, report.digest) if text))
     if verdict:
-        yield from _fixed("", _code(verdict.summary, _SENTENCE))
+        yield from _fixed_lines("", _code(verdict.summary, _SENTENCE))
     several = len(report.parts) > 1
     for part in report.parts:
         if several and part.platform_verdict:
-            yield from _fixed("", f"#### {_GLYPHS[part.platform_verdict.status]} {_code(part.label)}")
+            yield from _fixed_lines("", f"#### {_GLYPHS[part.platform_verdict.status]} {_code(part.label)}")
         if part.platform_verdict:
             for violation in part.platform_verdict.violations:
                 yield from _violation(violation, part)
             yield from _remediation(part.platform_verdict)
     for part in report.parts:
-        yield from _rest(part, f" on {_escaped(part.label)}" if several else "")
+        yield from _rest(part, f" on {_escape(part.label)}" if several else "")
 
 
 def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
@@ -79,10 +79,10 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
     remediation = platform_verdict.remediation
     if remediation.upgrades:
         title, few = wording.remediation_title(remediation)
-        yield from _fixed("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
+        yield from _fixed_lines("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
         for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
-                yield from _fixed("", f"*{heading}*", "")
+                yield from _fixed_lines("", f"*{heading}*", "")
             rows = (
                 (_code(upgrade.name), _code(upgrade.version), _code(upgrade.fixed), str(len(upgrade.clears)))
                 for upgrade in remediation.upgrades
@@ -90,17 +90,17 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
             )
             yield from _table(("Upgrade", "From", "To", "Fixes"), rows)
             if commands:
-                yield from _fixed("")
+                yield from _fixed_lines("")
             for command in commands:
                 yield f"- {_code(command, _SENTENCE)}", True
     if reasons := wording.obstacle_reasons(platform_verdict):
-        yield from _fixed(
+        yield from _fixed_lines(
             "", f"**{wording.obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in reasons)
         )
 
 
 def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
-    yield from _fixed("", f"**{_escaped(violation.message)}**", "")
+    yield from _fixed_lines("", f"**{_escape(violation.message)}**", "")
     if violation.findings:
         yield from _findings(violation.findings, part)
 
@@ -110,21 +110,19 @@ def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
         title = f"{wording.plural(len(part.undetermined), 'undetermined result')}{where}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
-        yield from _folded(title, reasons, " open" if decides else "")
+        yield from _fold(title, reasons, " open" if decides else "")
         if part.platform_verdict:
             steps = next_steps(part.undetermined, part.manifest)
-            yield from _fixed("", "**Next step**", "")
+            yield from _fixed_lines("", "**Next step**", "")
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:
         count = wording.plural(len(violations), title)
-        yield from _folded(
-            f"{count}{where}", (line for violation in violations for line in _violation(violation, part))
-        )
+        yield from _fold(f"{count}{where}", (line for violation in violations for line in _violation(violation, part)))
     broken_rules = part.broken_rules
     waived = part.waived_findings
     if waived or part.waived_violations:
         title = f"{wording.plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
-        yield from _folded(title, _waived(part))
+        yield from _fold(title, _waived_section(part))
     rest = [finding for finding in part.findings if finding not in broken_rules and finding not in waived]
     if rest:
         title = (
@@ -132,16 +130,16 @@ def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
             if part.platform_verdict
             else f"{wording.findings_summary(rest)}{where}"
         )
-        yield from _folded(title, _findings(rest, part))
+        yield from _fold(title, _findings(rest, part))
 
 
-def _folded(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
-    yield from _fixed("", f"<details{how}><summary>{title}</summary>", "")
+def _fold(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
+    yield from _fixed_lines("", f"<details{how}><summary>{title}</summary>", "")
     yield from inner
-    yield from _fixed("", "</details>")
+    yield from _fixed_lines("", "</details>")
 
 
-def _waived(part: PlatformPart) -> Iterator[Line]:
+def _waived_section(part: PlatformPart) -> Iterator[Line]:
     head = ("Severity", "What", "Package", "Installed", "Accepted by")
     rows = [
         (
@@ -168,12 +166,12 @@ def _findings(findings: Iterable[Finding], part: PlatformPart) -> Iterator[Line]
 def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
     package = finding.package
     url = wording.advisory_url(finding.id)
-    marks = [f"**{word}**" for word in map(_escaped, wording.urgency(finding))] + wording.other_notes(finding)
+    marks = [f"**{word}**" for word in map(_escape, wording.urgency(finding))] + wording.other_notes(finding)
     if part.in_base(package):
         marks.append("base image")
     return (
         finding.severity.value,
-        f"[{_escaped(finding.id)}]({url})" if url else _code(finding.id),
+        f"[{_escape(finding.id)}]({url})" if url else _code(finding.id),
         _code(package.name),
         _code(package.version),
         _code(finding.fixed) if finding.fixed else wording.fix_status(finding),
@@ -182,7 +180,7 @@ def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Line]:
-    yield from _fixed(_row(head), _row(["---"] * len(head)))
+    yield from _fixed_lines(_row(head), _row(["---"] * len(head)))
     for row in rows:
         yield _row(row), True
 
@@ -191,7 +189,7 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _fixed(*lines: str) -> Iterator[Line]:
+def _fixed_lines(*lines: str) -> Iterator[Line]:
     for text in lines:
         yield text, False
 
@@ -202,6 +200,6 @@ def _code(text: str, most: int = _CELL) -> str:
     return f"`{inner}`" if inner else ""
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Our own text, which may contain a name: characters with a meaning in Markdown or HTML are escaped."""
     return "".join(char if char.isalnum() or char in " ,:'-" else f"&#{ord(char)};" for char in clean(text)[:_SENTENCE])

@@ -37,7 +37,7 @@ def _document(report: ImageReport) -> Document:
         image = _identity("Image", part.manifest, part.platform)
         packages[image] = _image(report, part, image, created)
         relations.append(_relation("SPDXRef-DOCUMENT", "DESCRIBES", image))
-        for package in _contained(part, created):
+        for package in _contained_packages(part, created):
             packages[package["SPDXID"]] = package
             relations.append(_relation(image, "CONTAINS", package["SPDXID"]))
     document = {
@@ -65,7 +65,7 @@ def _image(report: ImageReport, part: PlatformPart, identity: str, created: str)
     }
 
 
-def _contained(part: PlatformPart, created: str) -> Iterable[Document]:
+def _contained_packages(part: PlatformPart, created: str) -> Iterable[Document]:
     inventory = part.inventory
     if inventory and inventory.distribution:
         yield _system(inventory.distribution, part, created)

@@ -38,7 +38,7 @@ def combine(
 
     `verified`: a layer whose uncompressed content was not hashed is unread too.
     """
-    facts = list(_bounded(facts))
+    facts = list(_limit_layers(facts))
     try:
         distribution, packages, unread = _compare(image, facts, ecosystems, verified=verified)
     except UnreadableError as error:
@@ -78,7 +78,7 @@ def _compare(
                 if not (read.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
                     package, read
                 ):
-                    packages.add(_placed(package, facts[at].layer, owner))
+                    packages.add(_place_package(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
             unread.update(_unread(read, facts[at].layer))
             if folders.without_list(read):
@@ -97,7 +97,7 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
         if read.ecosystem in system:
             strange = third_party[read.ecosystem]
             for package in read.packages:
-                placed = _placed(package, stack.facts[stack.introducing_layer(read, package, at)].layer, "")
+                placed = _place_package(package, stack.facts[stack.introducing_layer(read, package, at)].layer, "")
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
                     placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
                 settled = system[read.ecosystem].assign_distribution(placed, distribution) if distribution else None
@@ -126,7 +126,7 @@ class FactsInMemory(dict[str, LayerFacts]):
         self[facts.layer] = facts if self._spent <= 2 * IMAGE_LIMIT else _too_full(facts)
 
 
-def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
+def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     """Yield the layers within IMAGE_LIMIT, and the others as unread.
 
     An image can have hundreds of full layers, or one layer hundreds of times.
@@ -151,7 +151,7 @@ def _too_full(facts: LayerFacts) -> LayerFacts:
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 
-def _placed(package: Package, layer: str, owner: str) -> Package:
+def _place_package(package: Package, layer: str, owner: str) -> Package:
     """Return `replace(package, layer=…, owner=…)` in a third of the time: images have thousands of packages."""
     return Package(
         package.name,

@@ -192,7 +192,7 @@ class LayerStack:
 
         Raises UnreadableError above WALK_LIMIT paths for one image, which only hostile images need.
         """
-        paths = self._sorted
+        paths = self._sorted_paths
         for index in range(bisect_left(paths, folder), len(paths)):
             if not paths[index].startswith(folder):
                 return
@@ -203,7 +203,7 @@ class LayerStack:
 
     def is_folder(self, path: str) -> bool:
         """Whether any layer has a path below this one; "" is the root."""
-        paths, folder = self._sorted, f"{path}/" if path else ""
+        paths, folder = self._sorted_paths, f"{path}/" if path else ""
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)
 
@@ -318,7 +318,7 @@ class LayerStack:
         return {path: at for at, facts in enumerate(self.facts) for path in facts.folders}
 
     @cached_property
-    def _sorted(self) -> list[str]:
+    def _sorted_paths(self) -> list[str]:
         return sorted(self._top)
 
     def _last_removal(self, folder: str) -> int:

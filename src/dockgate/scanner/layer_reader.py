@@ -354,7 +354,7 @@ class _Draft:
 
 def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
     """Return a function that finds the ecosystems whose triggers match a path and the first bytes of its content."""
-    names, suffixes, prefixes, parts, magics = (_triggered(ecosystems, field) for field in Triggers._fields)
+    names, suffixes, prefixes, parts, magics = (_by_trigger(ecosystems, field) for field in Triggers._fields)
     beginnings = tuple(prefixes)
 
     def find_candidates(path: str, head: bytes) -> Collection[Ecosystem]:
@@ -374,7 +374,7 @@ def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Co
     return find_candidates
 
 
-def _triggered(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
+def _by_trigger(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
     """Return the ecosystems of each trigger of one kind."""
     triggered: dict[Any, tuple[Ecosystem, ...]] = {}
     for kind in ecosystems:

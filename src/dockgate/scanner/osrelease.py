@@ -41,7 +41,7 @@ def read(file: BinaryIO) -> Distribution:
     for line in raw.decode("utf-8", "replace").splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and not name.startswith("#"):
-            values[name] = _unquoted(value.strip())
+            values[name] = _unquote(value.strip())
     if freebsd := "" if "ID" in values else values.get("USERLAND_VERSION", ""):
         return Distribution("freebsd", freebsd.partition("-")[0], f"FreeBSD {freebsd}")
     return Distribution(
@@ -58,7 +58,7 @@ def os_id(name: str) -> str:
     return _NAMES.get(name.lower(), name.lower())
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     if len(value) < 2 or value[0] not in _QUOTES or value[-1] != value[0]:
         return value
     inner = value[1:-1]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from dockgate.config import Settings
 from dockgate.shared.addresses import LOOPBACK, is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
-from dockgate.shared.tls import trusted
+from dockgate.shared.tls import client_context
 from dockgate.store import open_store
 
 
@@ -37,7 +37,7 @@ def listening(settings: Settings) -> Listening:
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
     """
     tls = _tls(settings)
-    here = f"{'https' if tls else 'http'}://{_bracketed(settings.host)}:{settings.port}"
+    here = f"{'https' if tls else 'http'}://{_bracket_host(settings.host)}:{settings.port}"
     url = settings.public_url or here
     called = urlsplit(url)
     beyond = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
@@ -108,7 +108,7 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
         )
     # Where a proxy ends TLS, the registry behind it lies on loopback.
     certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
-    address = f"{_bracketed(urlsplit(place.url).hostname or LOOPBACK)}:{port}"
+    address = f"{_bracket_host(urlsplit(place.url).hostname or LOOPBACK)}:{port}"
     return PublicRegistry(host.strip("[]"), port, address, f"{place.url}/registry/token", certificate, key)
 
 
@@ -133,7 +133,7 @@ def require_principals(place: Listening, settings: Settings) -> None:
 
 def _tls(settings: Settings) -> bool:
     """Return whether to use TLS. Raises UsageError for an unusable certificate or CA bundle."""
-    trusted(settings.ca_bundle)
+    client_context(settings.ca_bundle)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise UsageError("a certificate needs its key", "Set both DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY.")
     if settings.tls_cert is None or settings.tls_key is None:
@@ -148,6 +148,6 @@ def _tls(settings: Settings) -> bool:
     return True
 
 
-def _bracketed(host: str) -> str:
+def _bracket_host(host: str) -> str:
     """Write a host as in a URL, IPv6 addresses in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -55,12 +55,12 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
-        self._watch(self._awaited())
+        self._watch(self._awaited_part())
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._since = self.loop.time()
-        self._watch(self._awaited())
+        self._watch(self._awaited_part())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch("")
@@ -76,7 +76,7 @@ class PatientProtocol(H11Protocol):
         self._forget_writing()
         super().resume_writing()
 
-    def _awaited(self) -> str:
+    def _awaited_part(self) -> str:
         """What the client must send next: head, body, the rest of an unread body, or "" for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:

@@ -28,7 +28,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
     If it does not answer within `patience` seconds, it is stopped. Raises UnavailableError.
     """
     listening(settings)
-    if _running(settings.data) is not None:
+    if _running_pid(settings.data) is not None:
         raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
     restrict(settings.data)
     log = settings.data / "logs" / "server.log"
@@ -52,7 +52,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
         if process.poll() is not None:
             last = "\n".join(log_tail.last_lines(log, 5, log_start))
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
-        return _running(settings.data) == process.pid
+        return _running_pid(settings.data) == process.pid
 
     try:
         _wait_until(ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}")
@@ -70,10 +70,10 @@ def stop(settings: Settings, purge: bool) -> bool:
 
     With `purge`, services and all data are removed, too. Returns whether a server ran.
     """
-    pid = _running(settings.data)
+    pid = _running_pid(settings.data)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
-        _wait_until(lambda: _started(pid) is None, STOP_SECONDS, f"the server (process {pid}) does not stop")
+        _wait_until(lambda: _start_time(pid) is None, STOP_SECONDS, f"the server (process {pid}) does not stop")
     if purge and settings.data.exists():
         if not (settings.data / "run" / "lock").exists():
             raise UsageError(
@@ -104,10 +104,10 @@ def alone(lock: Path) -> Iterator[None]:
 
 def identity(url: str) -> str:
     """Return the content of `run/server.json`, by which other processes find this one."""
-    return json.dumps({"pid": os.getpid(), "url": url, "started": _started(os.getpid())})
+    return json.dumps({"pid": os.getpid(), "url": url, "started": _start_time(os.getpid())})
 
 
-def _started(pid: int) -> str | None:
+def _start_time(pid: int) -> str | None:
     """Return when a process started, in the kernel's ticks (proc(5), field 22), None if there is no such process.
 
     Process ids are reused; the id together with the start time is unique.
@@ -119,14 +119,14 @@ def _started(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _running(data: Path) -> int | None:
+def _running_pid(data: Path) -> int | None:
     """Return the server of this data folder, None if none runs."""
     try:
         status = json.loads((data / "run" / "server.json").read_text())
     except (OSError, ValueError):
         return None
     pid = int(status["pid"])
-    return pid if _started(pid) == status["started"] else None
+    return pid if _start_time(pid) == status["started"] else None
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -51,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from _builds(settings)
     yield _data(settings)
     if settings.shared_folder is not None:
-        yield _shared(settings.shared_folder)
+        yield _check_shared_folder(settings.shared_folder)
     if settings.database_url is not None:
         yield _database(settings.database_url)
     yield _disk(settings)
@@ -108,7 +108,7 @@ def _builds(settings: Settings) -> Iterator[Check]:
     if settings.unsafe_builds:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a box", "builds", advice)
-    lacks = build_host.missing()
+    lacks = build_host.find_missing()
     named = {lack.what for lack in lacks}
     programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
     for lack in lacks:
@@ -158,7 +158,7 @@ def _data(settings: Settings) -> Check:
     return Check("data folder", True, str(folder), "server")
 
 
-def _shared(folder: Path) -> Check:
+def _check_shared_folder(folder: Path) -> Check:
     """Check that this host can write to the folder that all hosts share."""
     try:
         with tempfile.TemporaryFile(dir=folder):

@@ -160,7 +160,7 @@ def _write(path: Path, text: str) -> None:
 def _demand(endpoint: Endpoint) -> None:
     """The registry of a server that was killed may need a moment to end."""
     end = time.monotonic() + _LEAVING_SECONDS
-    while (error := _taken(endpoint)) is not None:
+    while (error := _port_error(endpoint)) is not None:
         if time.monotonic() > end:
             raise UnavailableError(
                 f"the registry cannot listen on {endpoint.host}:{endpoint.port}: {error.strerror}",
@@ -169,7 +169,7 @@ def _demand(endpoint: Endpoint) -> None:
         time.sleep(0.05)
 
 
-def _taken(endpoint: Endpoint) -> OSError | None:
+def _port_error(endpoint: Endpoint) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

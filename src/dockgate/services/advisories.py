@@ -93,7 +93,7 @@ def update(
     """
     from dockgate.scanner import ecosystems
     from dockgate.services.feed_attempts import FeedAttempt
-    from dockgate.shared.tls import trusted
+    from dockgate.shared.tls import client_context
     from dockgate.vulnerabilities import feeds as all_feeds
     from dockgate.vulnerabilities.database.update import update as update_from
 
@@ -103,7 +103,7 @@ def update(
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
     osv_names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
-        trusted(settings.ca_bundle)
+        client_context(settings.ca_bundle)
         result = update_from(
             *(path, selected, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
         )
@@ -270,7 +270,7 @@ class Current:
         self._path = path
         self._lock = Lock()
         self._identity: tuple[int, int] | None = None
-        self._reader: _Shared | None = None
+        self._reader: _SharedDatabase | None = None
 
     def __call__(self) -> AdvisoryReader:
         with self._lock:
@@ -280,18 +280,18 @@ class Current:
             except OSError:
                 identity = None
             if self._reader is None or identity != self._identity:
-                self._reader, self._identity = _Shared(Database.open(self._path)), identity
+                self._reader, self._identity = _SharedDatabase(Database.open(self._path)), identity
             return self._reader
 
 
 def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
     """What differs between two databases that `Current` has opened, for these CVEs. None for other readers."""
-    if not isinstance(previous, _Shared) or not isinstance(present, _Shared):
+    if not isinstance(previous, _SharedDatabase) or not isinstance(present, _SharedDatabase):
         return None
     return previous.changes_to(present, cves)
 
 
-class _Shared:
+class _SharedDatabase:
     """An open database for many threads, closed when its last user is gone."""
 
     def __init__(self, database: Database) -> None:
@@ -324,7 +324,7 @@ class _Shared:
         with self._lock:
             return self._database.coverage()
 
-    def changes_to(self, present: "_Shared", cves: Collection[str]) -> AdvisoryChanges:
+    def changes_to(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
         """What differs in another database, for these CVEs."""
         if present is self:
             return AdvisoryChanges()

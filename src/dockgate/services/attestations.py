@@ -73,7 +73,7 @@ class RegistryAttestor:
         covered: Sequence[str] = (),
     ) -> str:
         place = self._place(repository)
-        with self._locked(place):
+        with self._lock_of(place):
             with self._lock:
                 signer = self._keys.signer()
             others = set(covered) - {image}
@@ -105,7 +105,7 @@ class RegistryAttestor:
             seconds=self._seconds,
         )
 
-    def _locked(self, place: RegistryRepository) -> threading.Lock:
+    def _lock_of(self, place: RegistryRepository) -> threading.Lock:
         """The lock of those who change what is attached in a repository."""
         with self._lock:
             return self._repository_locks[str(place)]
@@ -116,7 +116,7 @@ class RegistryAttestor:
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         place = self._place(repository)
-        with self._locked(place):
+        with self._lock_of(place):
             add_attestation(
                 place,
                 image,

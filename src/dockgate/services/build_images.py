@@ -181,7 +181,7 @@ class RegistryBuildImages:
             os.utime(note)
             return note.read_text(), 0
         content, size = hashlib.sha256(), 0
-        for chunk in _inflated(blob, digest):
+        for chunk in _inflate_layer(blob, digest):
             content.update(chunk)
             size += len(chunk)
             if size > limit:
@@ -299,7 +299,7 @@ def _layer(
     return Layer(digest, size, _GZIP)
 
 
-def _inflated(blob: Path, name: str) -> Iterator[memoryview]:
+def _inflate_layer(blob: Path, name: str) -> Iterator[memoryview]:
     """The content of a layer, bounded in size."""
     with blob.open("rb", buffering=0) as file:
         inflated = InflatedStream(VerifiedBlob(file, name, None), f"Layer {name}", LayerLimits())

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from dockgate.aws.approval_answers import Answers, summary
 from dockgate.aws.messages import Record, Request, body, request
-from dockgate.aws.pipelines import Action, Pending, Pipelines
+from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery
@@ -78,7 +78,7 @@ class CodePipelineRequests:
         comment = str(message["approval"].get("customData"))
         approval_request = self._approval_request(action, comment, region)
         if not self.requests.is_known(approval_request, REQUESTER):
-            pending = self._pending(self.clients(SCHEME, region), action)
+            pending = self._find_pending(self.clients(SCHEME, region), action)
             if pending.comment.split() != comment.split():
                 raise ConflictError(
                     f"A message about {where} contradicts the action's own CustomData: it is forged.",
@@ -101,7 +101,7 @@ class CodePipelineRequests:
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
 
-    def _pending(self, client: Any, action: Request) -> Pending:
+    def _find_pending(self, client: Any, action: Request) -> PendingApproval:
         """The approval as CodePipeline lists it. NotFoundError while it does not."""
         with _translated_errors(action, "looking up"):
             region = str(client.meta.region_name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from dockgate.attestations.statements import Attestation, covered, statement
+from dockgate.attestations.statements import Attestation, covered_digests, statement
 from dockgate.delivery.ports import Answers, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
 from dockgate.events.ports import Webhooks
@@ -107,7 +107,7 @@ class AttestationHandler:
             return statement(verdict, digest, name, subject, self.days, renewed_at)
 
         key = f"{digest}@{renewed_at}" if renewed_at else digest
-        return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered(verdict))
+        return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered_digests(verdict))
 
 
 class ProvenanceHandler:

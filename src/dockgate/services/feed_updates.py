@@ -63,7 +63,7 @@ class FeedUpdates:
         self._urls = dict(settings.feeds)
         self._periods = dict(settings.updates.periods)
         self._installed: tuple[int, int] | None = None
-        self._announced: set[str] = set()
+        self._merge_announced: set[str] = set()
         self._attempts: dict[str, datetime] = {}
         self._suspects_read: date | None = None
         names = [feed.name for feed in self._feeds]
@@ -86,10 +86,10 @@ class FeedUpdates:
     def plan(self, now: datetime) -> FeedStates:
         """Give each feed its next attempt, or the reason why there is none; return the states."""
         before = read_states(self._path)
-        after = self._planned(before, now)
+        after = self._plan_states(before, now)
         if after == before:
             return before
-        return change_states(self._path, lambda states: self._planned(states, now))
+        return change_states(self._path, lambda states: self._plan_states(states, now))
 
     def announce_stale(self) -> None:
         """Announce the feeds whose last successful check is too old, each once until the next successful check."""
@@ -103,9 +103,9 @@ class FeedUpdates:
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
             event = catalogue.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
-            if event.id not in self._announced:
+            if event.id not in self._merge_announced:
                 self._record([event])
-                self._announced = {event.id, *list(self._announced)[: _REMEMBERED - 1]}
+                self._merge_announced = {event.id, *list(self._merge_announced)[: _REMEMBERED - 1]}
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
 
     def announce_suspect(self) -> None:
@@ -152,7 +152,7 @@ class FeedUpdates:
             if result.digest and installed:
                 _log.info("advisories updated: %s", ", ".join(installed))
 
-    def _planned(self, states: FeedStates, now: datetime) -> FeedStates:
+    def _plan_states(self, states: FeedStates, now: datetime) -> FeedStates:
         parts = read_parts(self._path)
         origin = states.origin or _origin(parts)
         planned = {}
@@ -197,7 +197,7 @@ class FeedUpdates:
                 _log.info("the feed %s works again", name)
         if events:
             self._record(events)
-            change_states(self._path, lambda states: _announced(states, changed))
+            change_states(self._path, lambda states: _merge_announced(states, changed))
 
     def _notice_database(self) -> None:
         try:
@@ -224,7 +224,7 @@ def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest: Mapping[s
     )
 
 
-def _announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:
+def _merge_announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:
     """The states with what was announced; an attempt may have been made meanwhile."""
     return states.with_feeds(
         {

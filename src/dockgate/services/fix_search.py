@@ -43,7 +43,7 @@ _VULNERABILITIES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveredImage:
     """The image that a pipeline delivered last, and the commit of `source` that it was built from."""
 
     pipeline: Pipeline
@@ -120,7 +120,7 @@ class FixSearch:
     # By source, commit, Dockerfile and arguments: the last base image, None for none.
     _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
 
-    def delivered(self, name: str) -> Delivered | None:
+    def delivered(self, name: str) -> DeliveredImage | None:
         """Return what a pipeline delivered last, None if it delivers at this moment, or what it deployed was replaced.
 
         Of several images, the first that is rejected now.
@@ -142,7 +142,7 @@ class FixSearch:
                 newest.setdefault(record.policy, record.status)
         return Status.REJECTED in newest.values()
 
-    def find(self, delivered: Delivered, commit: str) -> ProvenFix | None:
+    def find(self, delivered: DeliveredImage, commit: str) -> ProvenFix | None:
         """Return the fix with the fewest changes, made to this commit of the source; None where none is proven."""
         cases = self.verdicts.deployed_cases(delivered.image, delivered.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
@@ -158,19 +158,22 @@ class FixSearch:
                 continue
             plan = plan_fix(base, proof.upgrades, project)
             details = FixDetails(
-                plan.changes, self._cleared(present), plan.obstacles, proof.commands if plan.obstacles else ()
+                plan.changes,
+                self._cleared_vulnerabilities(present),
+                plan.obstacles,
+                proof.commands if plan.obstacles else (),
             )
             if plan.kind is not FixKind.BY_HAND:
                 return ProvenFix(plan, details)
             best = best or ProvenFix(plan, details)
         return best
 
-    def base_digest(self, delivered: Delivered, commit: str) -> str | None:
+    def base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
         reference = self._base_reference(delivered, commit)
         return self._digest_now(delivered, reference) if reference else None
 
-    def _images(self, execution: Execution) -> list[Delivered]:
+    def _images(self, execution: Execution) -> list[DeliveredImage]:
         """The images that an execution built from a commit, unless a service runs another one by now."""
         pipeline = self.store.pipelines.get(execution.pipeline, execution.pipeline_version)
         runs = self.store.executions.runs(execution.id)
@@ -192,7 +195,7 @@ class FixSearch:
             arguments = action.configuration["args"]
             values = arguments if isinstance(arguments, dict) else {}
             images.append(
-                Delivered(
+                DeliveredImage(
                     self.store.pipelines.get(execution.pipeline),
                     execution,
                     run.variables["IMAGE_DIGEST"],
@@ -251,7 +254,7 @@ class FixSearch:
     def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules, remediations=remediations)
 
-    def _cleared(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    def _cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         """The vulnerabilities in violations."""
         platforms = [each for verdict in verdicts for each in verdict.platform_verdicts]
         violations = [violation for each in platforms for violation in each.violations]
@@ -259,7 +262,7 @@ class FixSearch:
 
     # --- the base image ------------------------------------------------------------------------------------------
 
-    def _newer_base(self, delivered: Delivered, commit: str) -> BaseChange | None:
+    def _newer_base(self, delivered: DeliveredImage, commit: str) -> BaseChange | None:
         """The base image of today, if it was scanned and has other layers than the image's own base."""
         reference = self._base_reference(delivered, commit)
         digest = self._digest_now(delivered, reference) if reference else None
@@ -273,7 +276,7 @@ class FixSearch:
         change = BaseChange(reference, digest)
         return change if bases and change.pinned != digest else None
 
-    def _base_reference(self, delivered: Delivered, commit: str) -> str | None:
+    def _base_reference(self, delivered: DeliveredImage, commit: str) -> str | None:
         arguments = (f"{name}={value}" for name, value in sorted(delivered.arguments.items()))
         key = delivered.source, commit, delivered.dockerfile, *arguments
         if key not in self._bases:
@@ -286,7 +289,7 @@ class FixSearch:
                 self._bases[key] = None  # the build says why
         return self._bases[key]
 
-    def _digest_now(self, delivered: Delivered, reference: str) -> str | None:
+    def _digest_now(self, delivered: DeliveredImage, reference: str) -> str | None:
         """The digest that a reference would have without its own: that of its tag."""
         try:
             named = parse_remote(reference)
@@ -308,7 +311,7 @@ class FixSearch:
 
     # --- the files -----------------------------------------------------------------------------------------------
 
-    def _project(self, delivered: Delivered, commit: str) -> ProjectFiles:
+    def _project(self, delivered: DeliveredImage, commit: str) -> ProjectFiles:
         """The files of a commit that name dependencies. What cannot be read is left out."""
         names: set[str] = set()
         folders = [""]

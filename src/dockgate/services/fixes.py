@@ -31,7 +31,7 @@ from dockgate.events.catalogue import fix_available
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.fix_search import Delivered, FixSearch, ProvenFix
+from dockgate.services.fix_search import DeliveredImage, FixSearch, ProvenFix
 from dockgate.services.git_pushes import GitPushes
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -44,7 +44,7 @@ DAY = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 # Makes a lockfile anew. Returns its text; raises DockgateError with the reason if that is impossible.
-MakeLock = Callable[[Delivered, str, FixPlan, LockUpdate], str]
+MakeLock = Callable[[DeliveredImage, str, FixPlan, LockUpdate], str]
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Fixes:
         delivered = self.search.delivered(name)
         if delivered is None:
             return  # something is on its way
-        if present is not None and (ending := self._ending(present, delivered, on_fix)):
+        if present is not None and (ending := self._end_of_fix(present, delivered, on_fix)):
             self._end(present, *ending)
             present = None
         if on_fix is None or not self.search.is_rejected(delivered.image):
@@ -100,7 +100,7 @@ class Fixes:
         if self._searched.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
             return
         proven = self.search.find(delivered, head)
-        planned = self._planned(delivered, head, on_fix, proven) if proven else None
+        planned = self._plan_fix(delivered, head, on_fix, proven) if proven else None
         if present is not None and (planned is None or planned.id != present.id):
             self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
             present = None
@@ -115,14 +115,14 @@ class Fixes:
         since = format_time(self.clock() - DAY)
         return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
 
-    def _inputs(self, delivered: Delivered, head: str) -> str:
+    def _inputs(self, delivered: DeliveredImage, head: str) -> str:
         """A digest that changes whenever another fix may be found; every hour too, because rules may count time."""
         records = [record.digest for record in self.store.verdicts.of_image(delivered.image)]
         base = self.search.base_digest(delivered, head)
         parts = [delivered.pipeline.version, delivered.execution.id, head, records, base, self.clock.now()[:13]]
         return digest_of(canonical.encode(parts))
 
-    def _planned(self, delivered: Delivered, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
+    def _plan_fix(self, delivered: DeliveredImage, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
         plan, details = proven.plan, proven.details
         if plan.kind is FixKind.REBUILD and head != delivered.commit:
             # What the branch holds now was never judged.
@@ -142,7 +142,9 @@ class Fixes:
             created_at=self.clock.now(),
         )
 
-    def _ending(self, present: Fix, delivered: Delivered, on_fix: FixSettings | None) -> tuple[FixState, str] | None:
+    def _end_of_fix(
+        self, present: Fix, delivered: DeliveredImage, on_fix: FixSettings | None
+    ) -> tuple[FixState, str] | None:
         """How an open fix has ended, and why; None while it has not."""
         if on_fix is None:
             return FixState.SUPERSEDED, "the pipeline does not want fixes any more"
@@ -163,7 +165,7 @@ class Fixes:
 
     # --- making it -----------------------------------------------------------------------------------------------
 
-    def _make(self, fix: Fix, delivered: Delivered, plan: FixPlan) -> None:
+    def _make(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> None:
         """Do what the pipeline wants, and announce it."""
         try:
             self.effects.run(EffectKind.OFFER_FIX, self._offer, fix, delivered, plan)
@@ -174,7 +176,7 @@ class Fixes:
             failed = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
             self.store.fixes.end(failed, [self._event(failed)])
 
-    def _offer(self, fix: Fix, delivered: Delivered, plan: FixPlan) -> None:
+    def _offer(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
         if fix.makes_branch:
             fix = self._with_commit(fix, delivered, plan)
@@ -204,7 +206,7 @@ class Fixes:
             self.starter.proceed(offered.execution)
         return offered
 
-    def _with_commit(self, fix: Fix, delivered: Delivered, plan: FixPlan) -> Fix:
+    def _with_commit(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> Fix:
         """Make the commit of a fix, on no branch yet, and store its id and what it leaves undone."""
         texts, notes = dict(plan.texts), []
         for lock in plan.locks:

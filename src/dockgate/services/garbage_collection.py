@@ -57,7 +57,7 @@ class ImageKept:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovedObjects:
     """Other things that are removed: how many, and their size in bytes (None if it is not known)."""
 
     kind: str
@@ -77,12 +77,12 @@ class CollectionReport:
     kept_images: tuple[ImageKept, ...] = ()
     blobs: int = 0
     blob_bytes: int = 0
-    others: tuple[Removed, ...] = ()
+    others: tuple[RemovedObjects, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 # Removes old rows or files of one kind; with false it only counts them.
-Remover = Callable[[bool], Removed]
+Remover = Callable[[bool], RemovedObjects]
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class GarbageCollection:
     def plan(self) -> CollectionReport:
         """Return what a collection would remove now. Nothing changes."""
         facts = self.facts.gather()
-        removed = [_removed(image, facts) for image in facts.plan.removed]
+        removed = [_removed_image(image, facts) for image in facts.plan.removed]
         blobs = {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced()}
         blobs |= _blobs_of_removed(facts)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
@@ -171,7 +171,7 @@ class GarbageCollection:
             batch = planned[start : start + BATCH]
             removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, facts, [*removed])
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
-        reports = tuple(_removed(image, facts) for image in removed)
+        reports = tuple(_removed_image(image, facts) for image in removed)
         return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
 
     # --- images ---------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class GarbageCollection:
                 manifest = self.registry.manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
                 deleted.append((image, manifest))
-        gone = self._unneeded([image for image, _ in deleted], facts, removed)
+        gone = self._unneeded_images([image for image, _ in deleted], facts, removed)
         # In the other order: the registry takes an index only with the images in it.
         for image, manifest in reversed(deleted):
             if image not in gone:
@@ -198,7 +198,7 @@ class GarbageCollection:
             self.store.image_retention.forget_uses(image.repository, image.digest)
         return gone
 
-    def _unneeded(
+    def _unneeded_images(
         self, deleted: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
     ) -> list[StoredImage]:
         """Those of the deleted images that nothing has used meanwhile. An index that returns needs what is in it."""
@@ -255,7 +255,7 @@ class GarbageCollection:
         return self.store.push_gate.pushes_until() > format_time(time)
 
 
-def _removed(image: StoredImage, facts: Facts) -> RemovedImage:
+def _removed_image(image: StoredImage, facts: Facts) -> RemovedImage:
     content = facts.contents.get(image.digest)
     size = content.size + sum(content.blobs.values()) if content else 0
     return RemovedImage(image.repository, image.digest, image.tags, max(image.used_at, image.pushed_at), size)

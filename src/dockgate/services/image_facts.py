@@ -71,9 +71,9 @@ class ImageFacts:
         """
         now = self.clock()
         holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._holds(None).items()})
-        for digest, task in self._running():
+        for digest, task in self._running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
-        images = self._stored(self.store.image_retention.pushed(self.clock.now()))
+        images = self._stored_images(self.store.image_retention.pushed(self.clock.now()))
         candidates = plan_images(list(images.values()), holds, self.retention, now).removed
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
@@ -84,7 +84,7 @@ class ImageFacts:
                 if (repository, subject := attached_to(tag)) in images:
                     attached[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
-                    images[repository, digest] = self._unrecorded(repository, digest, tags[repository])
+                    images[repository, digest] = self._unrecorded_image(repository, digest, tags[repository])
             self._add_contents(repository, images, contents, holds, attached)
         plan = plan_images(list(images.values()), holds, self.retention, now)
         indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -101,7 +101,7 @@ class ImageFacts:
         """
         related = [entry for entry in facts.related(image) if entry.digest not in removed or entry == image]
         digests = {entry.digest for entry in related}
-        present = self._stored(self.store.image_retention.pushed(self.clock.now(), digests))
+        present = self._stored_images(self.store.image_retention.pushed(self.clock.now(), digests))
         fresh = [
             replace(present.get((entry.repository, entry.digest), entry), children=entry.children) for entry in related
         ]
@@ -120,7 +120,7 @@ class ImageFacts:
     def _holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
         return self.store.image_retention.holds(self.retention.revisions, digests)
 
-    def _running(self) -> list[tuple[str, str]]:
+    def _running_tasks(self) -> list[tuple[str, str]]:
         """The digests of all tasks, with their ids."""
         return [
             (task.digest, task.id)
@@ -128,7 +128,7 @@ class ImageFacts:
             for task in self.targets[service.target].tasks(service.name)
         ]
 
-    def _stored(self, pushed: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
+    def _stored_images(self, pushed: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
         """The images of our own registry."""
         now, watches = self.clock.now(), {}
         images = {}
@@ -150,7 +150,7 @@ class ImageFacts:
         resolved = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
         return {tag: digest for tag, digest in resolved.items() if digest is not None}
 
-    def _unrecorded(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
+    def _unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
         """An image whose push is not recorded: it counts as pushed now."""
         of_digest = tuple(sorted(tag for tag, named in tags.items() if named == digest))
         return StoredImage(repository, digest, self.clock.now(), "", WatchState(False), of_digest)

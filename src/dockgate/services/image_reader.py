@@ -56,7 +56,7 @@ class ImageAccess:
 
     def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         """What every platform of the image holds (`delivery.ports.ImageReader`)."""
-        named = self._named(repository, digest)
+        named = self._name_image(repository, digest)
         with open_images(
             named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
         ) as opened:
@@ -68,13 +68,13 @@ class ImageAccess:
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`services.attached_statements.Fetch`)."""
-        named = self._named(repository, digest)
+        named = self._name_image(repository, digest)
         return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _origin(self, named: RegistryReference) -> RegistrySource:
         return registry_source(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
-    def _named(self, repository: str, digest: str) -> str:
+    def _name_image(self, repository: str, digest: str) -> str:
         place = RepositoryReference.parse(repository)
         self.require(place.registry or self.own)
         return f"{place.with_registry(self.own)}@{digest}"

@@ -113,7 +113,7 @@ class ImageSearch:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running = self._running(query.who)
+            running = self._running_images(query.who)
             which = ImageFilter(
                 repositories=self._repositories(query.repository, query.who),
                 severities=query.severities,
@@ -142,7 +142,7 @@ class ImageSearch:
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            which, running = ImageFilter(digests=[image], moved=True), self._running(who)
+            which, running = ImageFilter(digests=[image], moved=True), self._running_images(who)
             places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
@@ -179,7 +179,7 @@ class ImageSearch:
         ]
         return summaries, position
 
-    def _running(self, who: Caller | None) -> Sequence[RunningImage]:
+    def _running_images(self, who: Caller | None) -> Sequence[RunningImage]:
         """What services run, of the repositories that the caller sees."""
         return [
             entry

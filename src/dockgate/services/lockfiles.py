@@ -16,7 +16,7 @@ from dockgate.delivery.ports import Builder, BuildRequest, RegistryContent
 from dockgate.delivery.source_ports import Source
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.actions import unpack_source
-from dockgate.services.fix_search import Delivered
+from dockgate.services.fix_search import DeliveredImage
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import BuildError, UnavailableError, UncomparableError, UnreadableError
@@ -41,7 +41,7 @@ class LockBuilds:
     scratch: Path
     npm: Ecosystem
 
-    def __call__(self, delivered: Delivered, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
+    def __call__(self, delivered: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
         """Return the text of a lockfile for a commit with the plan's files, in which all packages are upgraded.
 
         Raises DockgateError with the reason if that is impossible: no stage of the Dockerfile runs npm, the build
@@ -111,7 +111,7 @@ class LockBuilds:
             )
 
 
-def _npm_image(context: Path, delivered: Delivered) -> str:
+def _npm_image(context: Path, delivered: DeliveredImage) -> str:
     """The image in which the project's own Dockerfile runs npm first."""
     file = (context / delivered.dockerfile).resolve()
     if not file.is_relative_to(context.resolve()) or not file.is_file():

@@ -35,7 +35,7 @@ class NotificationSummary:
             services += 1
             if service.at_risk:
                 at_risk.append(f"{service.name}: replace it before {service.at_risk_until}")
-        waivers = self._expiring(now, owners, target, is_owner)
+        waivers = self._expiring_waivers(now, owners, target, is_owner)
         counts, rejected = self._images(owners, target, is_owner)
         images, bad = sum(counts.values()), counts.get(Status.REJECTED, 0)
         unknown = counts.get(Status.UNDETERMINED, 0)
@@ -47,9 +47,9 @@ class NotificationSummary:
             f" undetermined, {len(waivers)} waivers expire soon"
         )
         scope = "of your repositories" if is_owner else "of this server"
-        lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_listed(at_risk)]
-        lines += [f"Images: {images}, rejected: {bad}, undetermined: {unknown}.", *_listed(rejected, bad)]
-        lines += [f"Waivers that expire within {WAIVER_DAYS} days: {len(waivers)}.", *_listed(waivers)]
+        lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_list_lines(at_risk)]
+        lines += [f"Images: {images}, rejected: {bad}, undetermined: {unknown}.", *_list_lines(rejected, bad)]
+        lines += [f"Waivers that expire within {WAIVER_DAYS} days: {len(waivers)}.", *_list_lines(waivers)]
         detail = {
             "services": services,
             "at_risk": at_risk[:LIST_LIMIT],
@@ -71,7 +71,7 @@ class NotificationSummary:
         names = [f"{each.repository}{f':{each.tag}' if each.tag else f'@{each.digest}'}" for each in places.values()]
         return listing.count_verdicts(repositories), names[::-1]
 
-    def _expiring(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
+    def _expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
         active = [record.waiver for record in self.store.waivers.active(at)]
         return [
@@ -81,7 +81,7 @@ class NotificationSummary:
         ]
 
 
-def _listed(lines: list[str], count: int | None = None) -> list[str]:
+def _list_lines(lines: list[str], count: int | None = None) -> list[str]:
     """The first lines of `count`, by default as many as there are."""
     shown = [f"- {shorten(one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
     remaining = (len(lines) if count is None else count) - len(shown)

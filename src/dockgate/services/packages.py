@@ -81,7 +81,7 @@ def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Itera
             read = {text: _read(purls, text) for text in batch}
             packages = tuple(answer.package for answer in read.values() if answer.package)
             matcher = Matcher(advisories.snapshot([Inventory("", "", None, (), packages, ())]), kinds)
-            answers = {text: _matched(answer, matcher) for text, answer in read.items()}
+            answers = {text: _match_package(answer, matcher) for text, answer in read.items()}
         yield from (answers[text] for text in batch)
 
 
@@ -101,7 +101,7 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _matched(answer: Answer, matcher: Matcher) -> Answer:
+def _match_package(answer: Answer, matcher: Matcher) -> Answer:
     if answer.package is None:
         return answer
     matches = matcher.match((answer.package,))

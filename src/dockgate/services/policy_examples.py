@@ -9,7 +9,7 @@ from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import examples as definitions
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers
-from dockgate.gate.definitions.examples import Expected, LocatedExample
+from dockgate.gate.definitions.examples import ExpectedVerdict, LocatedExample
 from dockgate.gate.model import (
     ExternalReport,
     PlatformVerdict,
@@ -116,10 +116,10 @@ class _Bench:
     def _case(self, written: LocatedExample) -> VerdictCase:
         example = written.example
         inventory = self._inventory(
-            written, [*_keyed("findings", example.findings), *_keyed("packages", example.packages)]
+            written, [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)]
         )
         baselines: dict[str, tuple[Inventory, ...]] = {
-            name: (self._inventory(written, _keyed(name, packages)),)
+            name: (self._inventory(written, _with_locations(name, packages)),)
             for name, packages in (("running", example.running), ("approved", example.approved))
             if packages is not None
         }
@@ -224,7 +224,7 @@ class _Bench:
         return Waivers(tuple(accepted), statements)
 
 
-def _keyed(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
+def _with_locations(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
     return [((name, index), item) for index, item in enumerate(items)]
 
 
@@ -292,7 +292,7 @@ def _absent_findings(written: LocatedExample, platform_verdict: PlatformVerdict)
             yield f"line {line}: {finding.id} does not affect {finding.package}{why}"
 
 
-def _differences(expected: Expected, platform_verdict: PlatformVerdict) -> Iterator[str]:
+def _differences(expected: ExpectedVerdict, platform_verdict: PlatformVerdict) -> Iterator[str]:
     if platform_verdict.status is not expected.status:
         reasons = [
             *(violation.message for violation in platform_verdict.violations),

@@ -32,7 +32,7 @@ class RefusedPull:
 
 
 @dataclass(slots=True)
-class _Counted:
+class _RefusalCount:
     """Refusals that are in no event yet, since when, and the window that has its event."""
 
     since: str
@@ -50,7 +50,7 @@ class RefusedPulls:
     def __init__(self, record: Callable[[Sequence[NewEvent]], None], clock: ServerClock) -> None:
         self._record = record
         self._clock = clock
-        self._counted: OrderedDict[tuple[str, str, str], _Counted] = OrderedDict()
+        self._counted: OrderedDict[tuple[str, str, str], _RefusalCount] = OrderedDict()
         self._lock = threading.Lock()
 
     def record(self, pull: RefusedPull) -> None:
@@ -58,7 +58,7 @@ class RefusedPulls:
         key, time = (pull.repository, pull.image, pull.by), self._clock()
         now, window = format_time(time), int(time.timestamp()) // WINDOW_SECONDS
         with self._lock:
-            entry = self._counted.setdefault(key, _Counted(now))
+            entry = self._counted.setdefault(key, _RefusalCount(now))
             self._counted.move_to_end(key)
             if len(self._counted) > _CACHE_SIZE:
                 self._counted.popitem(last=False)

@@ -19,7 +19,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
-from dockgate.events.ports import Pushed, Pushes
+from dockgate.events.ports import Pushes, RegistryPush
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.isolation import for_each
@@ -207,7 +207,7 @@ class RegistryNotifications:
                 raise UsageError(f"not an event of Amazon ECR: {push.registry[:100]!r} is not a registry of ECR")
             self._record(ECR, push.registry, push)
 
-    def _record(self, form: str, registry: str, push: Pushed) -> None:
+    def _record(self, form: str, registry: str, push: RegistryPush) -> None:
         if not registry:
             repository = own_repository(push.repository, self.registry)
             self.pushes.record(push.id, repository, push.digest, push.tag, push.by)
@@ -219,7 +219,7 @@ class RegistryNotifications:
         self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=push.at)
 
 
-def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[Pushed]:
+def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush]:
     """The pushes that a notification reports. UsageError for an invalid one."""
     try:
         reported = list(_format(form).read(document()))
@@ -230,7 +230,7 @@ def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[
     return reported
 
 
-def _check(pushed: Pushed, registry: str) -> None:
+def _check(pushed: RegistryPush, registry: str) -> None:
     """ValueError unless each field follows the grammar: they become part of requests to a registry."""
     if registry and pushed.registry and pushed.registry != registry:
         raise DeniedError(

@@ -19,7 +19,7 @@ from dockgate.delivery.registry_access import (
     Access,
     Login,
     PushRules,
-    granted,
+    grant,
     parse_scopes,
 )
 from dockgate.identity.model import Caller
@@ -67,7 +67,7 @@ class RegistryAccess:
                 f"this server issues tokens for the service {SERVICE}, not for {service[:100]!r}",
                 "Ask the token server that the registry names in its challenge.",
             )
-        access = granted(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.is_built))
+        access = grant(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.is_built))
         if any(PUSH in entry.actions for entry in access):
             permits.require()
         subject = caller.subject if isinstance(caller, Login) else caller.name

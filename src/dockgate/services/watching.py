@@ -62,8 +62,8 @@ class Watching:
         uses = self.store.image_uses.of_image(image, now)
         assignments = self.selection.assignments_of([use.repository for use in uses])
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
-        is_running = is_limited and image in self._running()
-        return [_watched(use, assignments[use.repository], now, is_running=is_running) for use in uses]
+        is_running = is_limited and image in self._running_images()
+        return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
     def watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
         """Return the watch of each image in its repository, by repository and digest. ConflictError as `state`."""
@@ -98,7 +98,7 @@ class Watching:
         ]
         states = dict.fromkeys(places, WatchState(True))
         if limited:
-            now, running = self.clock.now(), self._running()
+            now, running = self.clock.now(), self._running_images()
             uses = self.store.image_uses.of_images({image for _, image in limited}, now)
             for repository, image in limited:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
@@ -127,7 +127,7 @@ class Watching:
         if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
             self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
-    def _running(self) -> set[str]:
+    def _running_images(self) -> set[str]:
         """The images that services run."""
         return {entry.digest for entry in self.store.exposures.running()}
 
@@ -143,7 +143,9 @@ class Watching:
             return True
 
 
-def _watched(use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool) -> WatchedRepository:
+def _watched_by_use(
+    use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool
+) -> WatchedRepository:
     watch = assignment.watch if assignment else Watch()
     return _watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
 

@@ -35,7 +35,7 @@ def plain(value: object) -> Any:
     return value
 
 
-def _opened(value: object) -> object:
+def _encode_level(value: object) -> object:
     """One level of a value that JSON does not have; the encoder, in C, calls this for each."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: getattr(value, name) for name in _fields(type(value))}
@@ -48,7 +48,7 @@ def _opened(value: object) -> object:
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 _JSON = json.JSONEncoder(
-    default=_opened,
+    default=_encode_level,
     sort_keys=True,
     separators=(",", ":"),
     ensure_ascii=False,

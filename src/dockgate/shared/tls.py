@@ -9,7 +9,7 @@ from dockgate.shared.errors import UsageError
 _PROBE_SECONDS = 3.0
 
 
-def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
+def client_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """A context for clients that trusts the authorities of a PEM file, or those of the system.
 
     Raises UsageError for a file that is missing or holds no certificate.

@@ -156,7 +156,7 @@ class Approvals:
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
             if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
-                append_events(connection, [_needed(_get(connection, approval_id), now)])
+                append_events(connection, [_needed_event(_get(connection, approval_id), now)])
 
     def vote(self, vote: Vote) -> Vote:
         """Store a person's vote and return it; a second vote returns the first.
@@ -270,7 +270,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     return ids
 
 
-def _needed(approval: Approval, now: str) -> NewEvent:
+def _needed_event(approval: Approval, now: str) -> NewEvent:
     return catalogue.approval_needed(
         approval=approval.id,
         repository=approval.repository,

@@ -75,18 +75,18 @@ class FileBlobs:
         return from_hex(name)
 
     def room(self) -> int:
-        used = self._used()
+        used = self._used_bytes()
         free = self._limit - used - folder_size(self._incoming)
         if free <= 0:
             raise self._full(used)
         return free
 
     def _require_room(self, size: int) -> None:
-        used = self._used()
+        used = self._used_bytes()
         if used + size > self._limit:
             raise self._full(used)
 
-    def _used(self) -> int:
+    def _used_bytes(self) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
     def _full(self, used: int) -> DiskFullError:

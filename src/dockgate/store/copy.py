@@ -168,7 +168,7 @@ def _require_empty(target: Connection, name: str) -> None:
 
 def _copy(of: Table, source: Connection, target: Connection) -> int:
     """Copy the rows of a table, and return how many."""
-    into = _stored(of)
+    into = _stored_table(of)
     count = 0
     for batch in source.execute(_in_key_order(of, source)).partitions():
         target.execute(insert(into), [dict(row._mapping) for row in batch])
@@ -203,15 +203,15 @@ def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...
     has_collations = is_postgres(connection)
     key = [
         each.collate("C") if has_collations and isinstance(_plain(each), Text) else each
-        for each in _stored(of).columns
+        for each in _stored_table(of).columns
         if each.name in of.primary_key.columns
     ]
     has_bytes = any(isinstance(each.type, LargeBinary) for each in of.columns)
-    query = select(*_stored(of).columns).order_by(*key)
+    query = select(*_stored_table(of).columns).order_by(*key)
     return query.execution_options(yield_per=BYTES_BATCH if has_bytes else BATCH)
 
 
-def _stored(of: Table) -> TableClause:
+def _stored_table(of: Table) -> TableClause:
     """The table as it is stored: values are copied without being read as values of the model."""
     return table(of.name, *(column(each.name, _plain(each)) for each in of.columns))
 

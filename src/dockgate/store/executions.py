@@ -65,7 +65,7 @@ class Executions:
                 )
             )
             execution = _get(connection, f"{pipeline}-{number}")
-            append_events(connection, execution_events.started(execution, now))
+            append_events(connection, execution_events.start_events(execution, now))
             return execution
 
     def get(self, execution_id: str) -> Execution:
@@ -167,7 +167,7 @@ class Executions:
                 _set_state(connection, execution_id, state, step.reason, now)
             started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
             keys = connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
-            events = execution_events.advanced(pipeline, execution, runs, step.start, state, step.reason, now)
+            events = execution_events.advance_events(pipeline, execution, runs, step.start, state, step.reason, now)
             append_events(connection, events)
             return keys
 
@@ -225,7 +225,7 @@ class Executions:
             _set_state(connection, execution_id, RunState.IN_PROGRESS, "", now)
             trigger = add_retrier(execution.trigger, by)
             connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
-            append_events(connection, execution_events.retried(pipeline, execution, runs, keys, now))
+            append_events(connection, execution_events.retry_events(pipeline, execution, runs, keys, now))
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:
@@ -253,7 +253,7 @@ class Executions:
             )
             _set_state(connection, execution_id, RunState.STOPPED, reason, now)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            append_events(connection, execution_events.stopped(pipeline, execution, runs, now))
+            append_events(connection, execution_events.stop_events(pipeline, execution, runs, now))
 
 
 def finish_run(
@@ -303,7 +303,7 @@ def append_ends(
     for key in sorted(keys, key=str):
         pipeline, execution = by_id[key.execution]
         run = ActionRun(key, state, reason, dict(variables or {}))
-        events.append(execution_events.ended(pipeline, execution, run, now))
+        events.append(execution_events.end_event(pipeline, execution, run, now))
         events += execution_events.ended_deploy(pipeline, execution, run, now)
     append_events(connection, events)
 

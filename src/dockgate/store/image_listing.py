@@ -159,7 +159,7 @@ class ImageListing:
             rows = _rows(connection, query, which, sort, limit + 1, self._wide)
         more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
-        by_place = {row[0]: _listed(row) for row in reversed(rows[:limit])}
+        by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if more else None
 
@@ -314,7 +314,7 @@ def _with_findings(which: ImageFilter) -> Select[Any]:
     return query
 
 
-def _listed(row: Sequence[Any]) -> ListedImage:
+def _listed_image(row: Sequence[Any]) -> ListedImage:
     *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:14]
     counts = tuple(row[14 : 14 + len(_COUNTS)]) if policy is not None else None
     status = None if status is None else Status(status)

@@ -33,7 +33,7 @@ class Locks:
                 return
             with self._database.autocommit() as connection:
                 _wait(connection, name)
-                with _unlocking(connection, name):
+                with _unlock_at_end(connection, name):
                     yield
 
     @contextmanager
@@ -51,7 +51,7 @@ class Locks:
                 if not connection.scalar(select(func.pg_try_advisory_lock(_key(name)))):
                     yield False
                     return
-                with _unlocking(connection, name):
+                with _unlock_at_end(connection, name):
                     yield True
         finally:
             local.release()
@@ -74,7 +74,7 @@ def _wait(connection: Connection, name: str) -> None:
 
 
 @contextmanager
-def _unlocking(connection: Connection, name: str) -> Iterator[None]:
+def _unlock_at_end(connection: Connection, name: str) -> Iterator[None]:
     """Free the lock at the end. Where that fails the connection is closed, which frees it, too."""
     try:
         yield

@@ -56,7 +56,7 @@ class Principals:
         """
         with self._database.write() as connection:
             _lock_all(connection)
-            name = _identified(connection, issuer, subject)
+            name = _principal_of_identity(connection, issuer, subject)
             if name is not None:
                 names = ("roles", "project_roles", "email")
                 return _update(connection, name, {column: getattr(described, column) for column in names})
@@ -76,7 +76,7 @@ class Principals:
         """Take the roles from the principal of an identity, if there is one."""
         with self._database.write() as connection:
             _lock_all(connection)
-            name = _identified(connection, issuer, subject)
+            name = _principal_of_identity(connection, issuer, subject)
             if name is not None:
                 _update(connection, name, {"roles": (), "project_roles": ()})
 
@@ -222,7 +222,7 @@ def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Pri
     return require_principal(connection, name)
 
 
-def _identified(connection: Connection, issuer: str, subject: str) -> str | None:
+def _principal_of_identity(connection: Connection, issuer: str, subject: str) -> str | None:
     query = select(identities.c.principal).where(identities.c.issuer == issuer, identities.c.subject == subject)
     name: str | None = connection.scalar(query)
     return name

@@ -110,12 +110,12 @@ class Rollouts:
                 if revision != service.revision:
                     changed |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
-            if event := _ended(rollout, state, revision, reason, now, repository):
+            if event := _end_event(rollout, state, revision, reason, now, repository):
                 append_events(connection, [event])
             return True
 
 
-def _ended(
+def _end_event(
     rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str, repository: str | None
 ) -> NewEvent | None:
     """The event of a rollout that ends."""

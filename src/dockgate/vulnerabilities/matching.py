@@ -73,7 +73,7 @@ class Matcher:
     def match(self, packages: Sequence[Package]) -> Matches:
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
-        undetermined = set(self._uncovered(ours))
+        undetermined = set(self._uncovered_packages(ours))
         for package in ours:
             package_findings, doubts = self._judge(package)
             for finding in package_findings:
@@ -122,7 +122,7 @@ class Matcher:
                 doubts.setdefault(doubt, []).append(_names_of(subject, advisories, names)[0])
         who = f"{package.source_name} {package.source_version}".strip()
         return findings, [
-            Undetermined("", f"{who} cannot be compared with {_some(ids)}: {why}", "uncomparable", tuple(ids))
+            Undetermined("", f"{who} cannot be compared with {_some_names(ids)}: {why}", "uncomparable", tuple(ids))
             for why, ids in doubts.items()
         ]
 
@@ -161,7 +161,7 @@ class Matcher:
             affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), alias_order(row.id)))
         own = [row for row in affecting if not names.is_bulletin(row)]
         identity, *aliases = _names_of(subject, affecting, names)
-        fixed = _fixed(package.source_version, affecting, advisories, order)
+        fixed = _fixed_version(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
         worst = worst_of(cves)
@@ -187,7 +187,7 @@ class Matcher:
             _reachable(package, affecting) if package.imports else "",
         )
 
-    def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
+    def _uncovered_packages(self, packages: Sequence[Package]) -> list[Undetermined]:
         packages_by_name: dict[str, dict[str, Package]] = {}
         for package in packages:
             packages_by_name.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
@@ -213,8 +213,8 @@ def _names_of(subject: str, advisories: list[Advisory], names: AliasIndex) -> li
 
 def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:
     if not ecosystem:
-        return Undetermined("/", f"The distribution is unknown, so {_some(names)} cannot be judged.", "uncovered")
-    reason = f"The advisory database has no feed for {ecosystem}, so {_some(names)} cannot be judged."
+        return Undetermined("/", f"The distribution is unknown, so {_some_names(names)} cannot be judged.", "uncovered")
+    reason = f"The advisory database has no feed for {ecosystem}, so {_some_names(names)} cannot be judged."
     return Undetermined(ecosystem, reason, "uncovered")
 
 
@@ -222,11 +222,11 @@ def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undeterm
     feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not cover"
     missing = sorted(by_name.keys() - set(coverage.names))
     if len(missing) > _NAMED_AT_ONCE:
-        return [Undetermined(coverage.ecosystem, f"{feed} {_some(missing)}.", "uncovered")]
+        return [Undetermined(coverage.ecosystem, f"{feed} {_some_names(missing)}.", "uncovered")]
     return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing]
 
 
-def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str:
+def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str:
     """The lowest version that no advisory calls affected, "" if none of them names a fix.
 
     An advisory without a fix does not cancel the fix of another. If the advisories contradict each other at every
@@ -319,6 +319,6 @@ def _base(ecosystem: str) -> str:
     return ecosystem.partition(":")[0]
 
 
-def _some(names: Sequence[str]) -> str:
+def _some_names(names: Sequence[str]) -> str:
     text = ", ".join(names[:_NAMED_AT_ONCE])
     return text if len(names) <= _NAMED_AT_ONCE else f"{text} and {len(names) - _NAMED_AT_ONCE} more"

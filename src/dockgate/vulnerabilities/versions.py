@@ -203,7 +203,7 @@ class Orders:
         called = ordered_as(ecosystem)
         base = next((name for name in called if name in self._orders), called[-1])
         if base not in self._orders:
-            self._orders[base] = Order(partial(_unordered, base))
+            self._orders[base] = Order(partial(_refuse_order, base))
         return self._orders[base]
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
@@ -240,7 +240,7 @@ def ordered_as(ecosystem: str) -> tuple[str, ...]:
     return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)
 
 
-def _unordered(ecosystem: str, version: str) -> object:
+def _refuse_order(ecosystem: str, version: str) -> object:
     raise UncomparableError(
         f"No ecosystem here orders versions such as {version} of {ecosystem or 'unknown packages'}."
     )

@@ -169,10 +169,10 @@ class RequirePermission:
                     "Correct them, and retry in a minute.",
                 )
             _begin(request, who, f"{request.method} {_template(request)}")
-        request.scope[_CALLER] = permitted = self._permitted(request, who, permission)
+        request.scope[_CALLER] = permitted = self._permit(request, who, permission)
         return permitted
 
-    def _permitted(self, request: Request, who: Caller, permission: Permission) -> Caller:
+    def _permit(self, request: Request, who: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
         server: WebServices = request.app.state.server
         if self.alternative and not who.may(permission) and who.may(self.alternative):

@@ -39,17 +39,17 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: 
 
 def require_plain(request: Request) -> None:
     """Raise UsageError for a compressed body: git compresses only fetch requests."""
-    if encoding := _encoding(request):
+    if encoding := _content_encoding(request):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes.", "Send the body uncompressed.")
 
 
-async def inflated(request: Request, limit: int, advice: str) -> AsyncIterator[bytes]:
+async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterator[bytes]:
     """The chunks of a body, decompressed if it is gzip.
 
     Raises TooLargeError with the advice beyond `limit` compressed bytes and GZIP_OVERHEAD. What they decompress to
     is not limited.
     """
-    encoding = _encoding(request)
+    encoding = _content_encoding(request)
     if encoding not in ("", "gzip", "x-gzip"):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
     if not encoding:
@@ -74,7 +74,7 @@ async def inflated(request: Request, limit: int, advice: str) -> AsyncIterator[b
         raise UsageError("The gzip body is truncated.", "Send it again.")
 
 
-def _encoding(request: Request) -> str:
+def _content_encoding(request: Request) -> str:
     """The content encoding, "" for none. Repeated headers form one list (RFC 9110, section 5.3)."""
     listed = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
     return "" if listed in ("", "identity") else listed

@@ -17,7 +17,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.api import Reader, Runner, ServerDependency
 from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
-from dockgate.web.git_body import MAX_NEGOTIATION, inflated, require_plain, spool
+from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, requested_updates
 from dockgate.web.threads import receiving_within
@@ -57,7 +57,7 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Se
     await _require_repository(repository, server)
     call = _post(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
-    chunks = inflated(request, MAX_NEGOTIATION, advice)
+    chunks = inflate_body(request, MAX_NEGOTIATION, advice)
     spooled = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
     return FetchResponse(server, _processes(request), who.name, call, spooled)
 

@@ -188,12 +188,12 @@ class Push:
     async def _messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
-            return packets(list(lines(await self._started(), self.server.url)))
+            return packets(list(lines(await self._started_executions(), self.server.url)))
         except Exception as error:
             _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
 
-    async def _started(self) -> list[tuple[Event, Sequence[Execution] | None]]:
+    async def _started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
         """The executions of each event; None for an event that is not handled within START_SECONDS."""
         store, end = self.server.store, time.monotonic() + START_SECONDS
         started: list[tuple[Event, Sequence[Execution] | None]] = []

@@ -89,11 +89,11 @@ class Paging:
         return page.entries
 
 
-async def _paging(request: Request, response: Response, limit: Limit = PAGE, after: Cursor = "") -> Paging:
+async def _read_paging(request: Request, response: Response, limit: Limit = PAGE, after: Cursor = "") -> Paging:
     return Paging(request, response, limit, after)
 
 
-PagingDependency = Annotated[Paging, Depends(_paging)]
+PagingDependency = Annotated[Paging, Depends(_read_paging)]
 
 
 def names_of(sort: Any) -> tuple[str, ...]:

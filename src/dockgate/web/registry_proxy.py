@@ -189,7 +189,7 @@ class RegistryProxy:
         if objection is not None:
             record = partial(self._pulls.record_refusal, manifest, by, objection)
             await to_thread.run_sync(record, limiter=self._questions)
-            return self._denied(name, digest, objection)
+            return self._deny_pull(name, digest, objection)
         if request.method == "GET":
             await self._record_pull(name, digest)
         return Response(data, 200, headers)
@@ -221,7 +221,7 @@ class RegistryProxy:
         """Whom the request's token was issued to, "unknown" without one."""
         return self._tokens.read_subject(_bearer_token(request)) or "unknown"
 
-    def _denied(self, name: str, digest: str, objection: str) -> Response:
+    def _deny_pull(self, name: str, digest: str, objection: str) -> Response:
         image = f"{self._names.public_address}/{name}@{digest}"
         _log.info("refused the pull of %s: %s", image, objection)
         advice = (

@@ -124,7 +124,7 @@ def test_limits_are_written_to_both_hierarchies_of_version_1(tmp_path: Path) -> 
     memory, pids = cgroups.make("group", 1000, 10, tmp_path)
     assert (memory / "memory.limit_in_bytes").read_text() == "1000"
     assert (pids / "pids.max").read_text() == "10"
-    assert cgroups.missing(tmp_path) == []
+    assert cgroups.missing_controllers(tmp_path) == []
 
 
 def test_limits_are_written_to_the_group_of_version_2(tmp_path: Path) -> None:
@@ -132,11 +132,11 @@ def test_limits_are_written_to_the_group_of_version_2(tmp_path: Path) -> None:
     (group,) = cgroups.make("group", 1000, 10, tmp_path)
     values = {path.name: path.read_text() for path in group.iterdir()}
     assert values == {"memory.max": "1000", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "10"}
-    assert cgroups.missing(tmp_path) == []
+    assert cgroups.missing_controllers(tmp_path) == []
 
 
 def test_a_host_without_a_controller_limits_nothing(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu\n")
-    assert cgroups.missing(tmp_path) == ["memory", "pids"]
+    assert cgroups.missing_controllers(tmp_path) == ["memory", "pids"]
     with pytest.raises(UnavailableError, match="cannot limit builds"):
         cgroups.make("group", 1000, 10, tmp_path / "nothing")

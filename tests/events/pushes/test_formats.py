@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from dockgate.events import pushes
-from dockgate.events.ports import Pushed
+from dockgate.events.ports import RegistryPush
 
 DATA = Path(__file__).parent / "data"
 DIGEST = "sha256:8a9e9863dbb6e10edb5adfe917c00da84e1700fa76e7ed02476aa6e6fb8ee0d8"
 NOTIFICATIONS = {
     "harbor-push": [
-        Pushed(
+        RegistryPush(
             f"1586922308/team/shop:1.7@{DIGEST}",
             "team/shop",
             "1.7",
@@ -22,7 +22,7 @@ NOTIFICATIONS = {
         ),
     ],
     "harbor-cloudevent": [
-        Pushed(
+        RegistryPush(
             f"66d2a2a7-4e48-4a5c-8b0c-8a8f8d3b9d11/team/shop:1.7@{DIGEST}",
             "team/shop",
             "1.7",
@@ -33,11 +33,11 @@ NOTIFICATIONS = {
     ],
     "harbor-pull": [],
     "quay-push": [
-        Pushed("", "team/shop", "1.7", "", "quay.example.org"),
-        Pushed("", "team/shop", "latest", "", "quay.example.org"),
+        RegistryPush("", "team/shop", "1.7", "", "quay.example.org"),
+        RegistryPush("", "team/shop", "latest", "", "quay.example.org"),
     ],
     "ecr-push": [
-        Pushed(
+        RegistryPush(
             "13cde686-328b-6117-af20-0e5566167482",
             "team/shop",
             "1.7",
@@ -47,7 +47,7 @@ NOTIFICATIONS = {
         ),
     ],
     "ecr-delete": [],
-    "distribution-push": [Pushed("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST)],
+    "distribution-push": [RegistryPush("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST)],
 }
 
 

@@ -9,7 +9,7 @@ from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
 from dockgate.aws.messages import Request, Scan
-from dockgate.aws.pipelines import Pending, Pipelines
+from dockgate.aws.pipelines import PendingApproval, Pipelines
 from dockgate.aws.scans import ScanState
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
@@ -47,8 +47,8 @@ class _Listing:
     By token, those not recorded before, and faults by pipeline name.
     """
 
-    by_token: dict[str, Pending] = field(default_factory=dict)
-    recovered: list[Pending] = field(default_factory=list)
+    by_token: dict[str, PendingApproval] = field(default_factory=dict)
+    recovered: list[PendingApproval] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,7 +88,7 @@ class ApprovalMatcher:
         elif self._record(pending):
             self.decide(pending.request.digest)
 
-    def _record(self, pending: Pending) -> bool:
+    def _record(self, pending: PendingApproval) -> bool:
         """Record an approval that CodePipeline lists; returns whether it was new.
 
         Without an image that can be judged it is answered at once.
@@ -223,7 +223,7 @@ class ApprovalMatcher:
             return wait, _describe(error)
         return None, ""
 
-    def _contradict(self, wait: Wait, pending: Pending) -> None:
+    def _contradict(self, wait: Wait, pending: PendingApproval) -> None:
         """Replace the message's data with the action's own: it names another image, or one that cannot be judged."""
         named = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:

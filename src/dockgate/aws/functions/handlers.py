@@ -55,9 +55,9 @@ class Functions:
 
     def judge(self, event: Any) -> dict[str, Any]:
         """Handle ended scans, and images that cannot be scanned, from EventBridge or a queue."""
-        return self._each(event, _ends, self._scanned)
+        return self._each(event, _ends, self._record_scans)
 
-    def _scanned(self, scans: Sequence[Scan]) -> None:
+    def _record_scans(self, scans: Sequence[Scan]) -> None:
         for scan in scans:
             self.approvals.scanned(scan)
 

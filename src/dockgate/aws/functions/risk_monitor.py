@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.settings import Service
-from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
+from dockgate.aws.functions.verdicts import Evidence, JudgedImage, Verdicts
 from dockgate.aws.functions.wait_table import WaitTable
 from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
@@ -90,7 +90,7 @@ class RiskMonitor:
         if deadline := self.waits.at_risk(digest, service, until):
             self._warn(service, judged, deadline)
 
-    def _warn(self, service: str, judged: Judged, until: int) -> None:
+    def _warn(self, service: str, judged: JudgedImage, until: int) -> None:
         """Send a notice once; if that fails, the next run sends it."""
         verdict, evidence = judged.verdict, None
         stored_evidence = self.waits.risk_evidence(verdict.image, service)
@@ -126,7 +126,7 @@ class RiskMonitor:
         return list(definitions)
 
 
-def _message(topic: str, service: str, judged: Judged, page: str, until: int) -> dict[str, str]:
+def _message(topic: str, service: str, judged: JudgedImage, page: str, until: int) -> dict[str, str]:
     """The arguments of `publish`."""
     message = {
         "service": service,

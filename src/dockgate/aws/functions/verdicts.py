@@ -40,7 +40,7 @@ _CONSOLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedImage:
     """A verdict and its inputs."""
 
     verdict: Verdict
@@ -83,7 +83,7 @@ class Verdicts:
         self._rules = rules.load()
         self._ecosystems = _Ecosystems()
 
-    def judge(self, digest: str, repository: str, look: ScanState, *, is_named: bool = True) -> Judged:
+    def judge(self, digest: str, repository: str, look: ScanState, *, is_named: bool = True) -> JudgedImage:
         """The verdict on a scan; missing evidence is Undetermined.
 
         Unless `is_named`, the repository is one of those that the image was scanned in: who copies the image chooses
@@ -108,7 +108,7 @@ class Verdicts:
             external_reports=tuple(part for parts in reported for part in parts),
             no_scan_reason=look.fault,
         )
-        return Judged(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
+        return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 
     def policy(self) -> Policy:
         """The current policy: thresholds of the environment, else a document, else the archive's."""
@@ -120,7 +120,7 @@ class Verdicts:
             return decode_policy(self._document(self._settings.policy))
         return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged: Judged, earlier: Collection[Evidence] = ()) -> Evidence:
+    def keep(self, judged: JudgedImage, earlier: Collection[Evidence] = ()) -> Evidence:
         """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
         `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
@@ -166,7 +166,7 @@ class Verdicts:
         return body
 
 
-def _content(judged: Judged) -> str:
+def _content(judged: JudgedImage) -> str:
     verdict, inputs = judged.verdict, judged.verdict.inputs
     made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]

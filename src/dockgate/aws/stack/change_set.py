@@ -89,7 +89,7 @@ def create(
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
     with _deleted_on_error(account, stack, identifier):
-        pages = _finished(account, stack, identifier, patience)
+        pages = _wait_for_changes(account, stack, identifier, patience)
         reason = str(pages[0].get("StatusReason", ""))
         if pages[0]["Status"] == "CREATE_COMPLETE":
             return ChangeSet(identifier, tuple(loss for page in pages for loss in _losses(page.get("Changes", []))))
@@ -109,7 +109,7 @@ def review(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm
             confirm([str(loss) for loss in change_set.losses])
 
 
-def _finished(account: Account, stack: str, identifier: str, patience: Patience) -> list[Mapping[str, Any]]:
+def _wait_for_changes(account: Account, stack: str, identifier: str, patience: Patience) -> list[Mapping[str, Any]]:
     paginator = account.client("cloudformation").get_paginator("describe_change_set")
     for _ in range(patience.times):
         with explain_errors(f"reading what would change in the stack {stack}"):

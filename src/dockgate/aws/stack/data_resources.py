@@ -32,13 +32,13 @@ class Resource:
 def of_stack(account: Account, stack: str) -> list[Resource]:
     """The resources of the stack, also of one that failed half way."""
     listed = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return [replace(resource, created=_created(account, resource)) for resource in listed]
+    return [replace(resource, created=_creation_time(account, resource)) for resource in listed]
 
 
 def name(account: Account, resource: Resource) -> str | None:
     """The name that people use; None if it was deleted. Source repositories also have an id."""
     try:
-        if resource.created and _created(account, resource) != resource.created:
+        if resource.created and _creation_time(account, resource) != resource.created:
             return None
         return _KINDS[resource.kind][0](account, resource.physical)
     except NotFoundError:
@@ -91,20 +91,20 @@ def _empty(account: Account, bucket: str) -> None:
 
 
 def _image_repository(account: Account, physical: str) -> str:
-    return str(_described(account, physical)["repositoryName"])
+    return str(_describe_repository(account, physical)["repositoryName"])
 
 
-def _created(account: Account, resource: Resource) -> str:
+def _creation_time(account: Account, resource: Resource) -> str:
     """The creation time, "" for other kinds and deleted repositories."""
     if resource.kind != "AWS::ECR::Repository":
         return ""
     try:
-        return str(_described(account, resource.physical)["createdAt"].isoformat())
+        return str(_describe_repository(account, resource.physical)["createdAt"].isoformat())
     except NotFoundError:
         return ""
 
 
-def _described(account: Account, repository: str) -> Mapping[str, Any]:
+def _describe_repository(account: Account, repository: str) -> Mapping[str, Any]:
     with explain_errors(f"looking for the image repository {repository}"):
         repositories = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
     described: Mapping[str, Any] = repositories[0]

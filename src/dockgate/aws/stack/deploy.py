@@ -87,7 +87,7 @@ def deploy(
     if "CloneUrl" not in outputs(stack or {}):
         parameter_values |= {"SourceKey": documents.put_first_commit(spec.first_commit)}
     if stack is not None:
-        parameter_values = {**_running(account, stack, parameter_values), **parameter_values}
+        parameter_values = {**_running_parameters(account, stack, parameter_values), **parameter_values}
     values = _values(stack, parameter_values)
     url = documents.put_template(template().encode())
     changes = None if stack is None else change_set.create(account, spec.stack, url, values, patience)
@@ -102,7 +102,7 @@ def deploy(
     if stack is not None and changes is None:
         return False
     token = _start(account, spec.stack, url, values, changes, tell)
-    made = _done(account, spec.stack, token, tell, patience)
+    made = _wait_for_outputs(account, spec.stack, token, tell, patience)
     documents.remember(data_resources.of_stack(account, spec.stack))
     documents.log_access(made["LogBucketName"])
     return True
@@ -160,7 +160,7 @@ def _start(
     return names["ClientRequestToken"]
 
 
-def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
+def _wait_for_outputs(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
     """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
     ended = at_rest(account, stack, tell, patience)
     if ended is None or ended["StackStatus"] not in _DONE:
@@ -186,7 +186,9 @@ def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
     return {"TaskFamily": definition["family"], "TaskRoleArns": ",".join(role for role in roles if role)}
 
 
-def _running(account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]) -> dict[str, str]:
+def _running_parameters(
+    account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]
+) -> dict[str, str]:
     """The desired count and the image of the stack's own service, which an update keeps."""
     made = outputs(stack)
     old = parameters(stack)

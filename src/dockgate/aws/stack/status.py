@@ -45,7 +45,7 @@ def status(account: Account, stack: str) -> Status:
             stack=stack,
             state=description["StackStatus"],
             outputs=stack_outputs,
-            waiting=_waiting(account.client("dynamodb"), table) if table else 0,
+            waiting=_count_waiting(account.client("dynamodb"), table) if table else 0,
             approval_failures=_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
             failures=_messages(account, stack_outputs.get("FailuresUrl", "")),
             scanning=str(registry.get("scanType", "BASIC")),
@@ -56,7 +56,7 @@ def status(account: Account, stack: str) -> Status:
         )
 
 
-def _waiting(dynamodb: Any, table: str) -> int:
+def _count_waiting(dynamodb: Any, table: str) -> int:
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         IndexName="state",

@@ -30,40 +30,46 @@ ADD_IDS = f"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST {USER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingRequirement:
     """Something that the host lacks. `advice` says how to add it."""
 
     what: str
     advice: str
 
 
-def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
+def find_missing(path: str = PATH, etc: Path = Path("/etc")) -> list[MissingRequirement]:
     """Everything that this host lacks for builds in a box. `path` is searched for its programs."""
-    missing: list[Missing] = []
+    missing: list[MissingRequirement] = []
     if os.geteuid() != 0:
-        missing.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
+        missing.append(
+            MissingRequirement("the server is not root", "Run `dockgate up` as root: it drops all rights for a build.")
+        )
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
-            missing.append(Missing(f"{program} is not installed", f"apt-get install {package}"))
+            missing.append(MissingRequirement(f"{program} is not installed", f"apt-get install {package}"))
     missing += _missing_ids(etc)
     for path, what, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
     ):
         if not Path(path).exists():
-            missing.append(Missing(what, advice))
+            missing.append(MissingRequirement(what, advice))
     limit = Path("/proc/sys/user/max_user_namespaces")
     if limit.exists() and int(limit.read_text()) < 2:
-        missing.append(Missing("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
+        missing.append(MissingRequirement("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
     if os.uname().machine not in seccomp.MACHINES:
-        missing.append(Missing(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64."))
+        missing.append(
+            MissingRequirement(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64.")
+        )
     advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
-    return missing + [Missing(f"there is no {name} cgroup", advice) for name in cgroups.missing()]
+    return missing + [
+        MissingRequirement(f"there is no {name} cgroup", advice) for name in cgroups.missing_controllers()
+    ]
 
 
 def ids() -> Ids:
     """The ids of builds. Raises UnavailableError that names all that this host lacks."""
-    lacks = missing()
+    lacks = find_missing()
     if lacks:
         raise UnavailableError(
             f"this host cannot keep builds apart: {'; '.join(lack.what for lack in lacks)}",
@@ -76,18 +82,18 @@ def ids() -> Ids:
     return Ids(user.pw_uid, user.pw_gid, users, groups, COUNT)
 
 
-def _missing_ids(etc: Path) -> list[Missing]:
+def _missing_ids(etc: Path) -> list[MissingRequirement]:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        return [Missing(f"there is no user {USER}", f"{ADD_USER} && {suggested_ids()}")]
+        return [MissingRequirement(f"there is no user {USER}", f"{ADD_USER} && {suggested_ids()}")]
     missing = []
     if user.pw_uid == 0 or user.pw_gid == 0:
-        missing.append(Missing(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
+        missing.append(MissingRequirement(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
     if any(USER in group.gr_mem for group in grp.getgrall()):
-        missing.append(Missing(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
+        missing.append(MissingRequirement(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
     return missing + [
-        Missing(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
+        MissingRequirement(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
         for name in ("subuid", "subgid")
         if _range(etc / name, user.pw_uid) is None
     ]

@@ -41,7 +41,7 @@ _Stages = dict[str, tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedImages:
     """The images that a Dockerfile names, arguments filled in, in their order.
 
     `last` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
@@ -53,7 +53,7 @@ class Named:
     commands: tuple[tuple[str, str], ...] = ()
 
 
-def base_images(text: str, arguments: Mapping[str, str]) -> Named:
+def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     """The images of registries that are named, without repetition; stages and `scratch` are left out.
 
     `arguments` are those of the build. Raises BuildError for a name that is no image of a registry, or for too many.
@@ -75,7 +75,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
                 if key in arguments:
                     values[key] = arguments[key]
                 elif has_default:
-                    values[key] = _filled(default.strip("\"'"), values)
+                    values[key] = _fill_variables(default.strip("\"'"), values)
             if len(values) > _MOST_ARGUMENTS:
                 raise BuildError(
                     f"the Dockerfile has more than {_MOST_ARGUMENTS} ARG values before its first FROM",
@@ -88,13 +88,13 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
             if stage:
                 stages[stage.lower()] = (stage, last)
             words = _words(_flags(rest)[1])
-            reference = _filled(words[0].strip("\"'"), values) if words else ""
+            reference = _fill_variables(words[0].strip("\"'"), values) if words else ""
             if _is_stage(reference, stages):
                 last = stages[reference.lower()][1]
             elif reference == "scratch":
                 last = None
             else:
-                last = _checked(reference)
+                last = _check_reference(reference)
                 references[last] = None
             stage = _stage_name(words)
         elif name in ("COPY", "ADD", "RUN"):
@@ -104,10 +104,10 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
                 number = int(reference[:9]) if reference.isdecimal() else -1
                 is_number = str(number) == reference and number < stage_count - 1
                 if not is_number and not _is_stage(reference, stages) and reference != "scratch":
-                    references[_checked(reference)] = None
+                    references[_check_reference(reference)] = None
     if len(references) > _MOST:
         raise BuildError(f"the Dockerfile names {len(references)} images", f"At most {_MOST} are pulled for a build.")
-    return Named(tuple(references), last, tuple(commands))
+    return NamedImages(tuple(references), last, tuple(commands))
 
 
 def _platform() -> dict[str, str]:
@@ -130,13 +130,13 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
     escape = _escape(every_line)
     lines = iter(every_line)
     for line in lines:
-        parts = [_trimmed(line, escape)]
+        parts = [_trim_line(line, escape)]
         if not parts[0] or parts[0].startswith("#"):
             continue
         while parts[-1].endswith(escape):
             parts[-1] = parts[-1][:-1]
             for following in lines:
-                part = _trimmed(following, escape)
+                part = _trim_line(following, escape)
                 if part and not part.startswith("#"):
                     # As podman joins them: `FR\` and `OM a` are `FROM a`.
                     indent = following[: len(following) - len(following.lstrip(_BLANKS))]
@@ -160,7 +160,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         yield name, rest.strip(_BLANKS)
 
 
-def _trimmed(line: str, escape: str) -> str:
+def _trim_line(line: str, escape: str) -> str:
     """A line without the blanks around it.
 
     Raises BuildError where parsers differ in what a blank is, or whether the line is continued.
@@ -343,7 +343,7 @@ def _require_plain_argument(key: str, value: str) -> None:
         )
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
+def _fill_variables(text: str, values: Mapping[str, str]) -> str:
     """`text` with its variables filled in, "Environment replacement": `:-` and `:+` count an empty value as none.
 
     Raises BuildError for more than _VALUE_LIMIT characters.
@@ -371,7 +371,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(bounded, text)
 
 
-def _checked(reference: str) -> str:
+def _check_reference(reference: str) -> str:
     if not reference or "$" in reference or _SCHEMES.match(reference) or any(letter <= " " for letter in reference):
         raise BuildError(
             f"{reference[:200]!r} in the Dockerfile names no image in a registry",

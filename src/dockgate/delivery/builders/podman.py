@@ -102,7 +102,7 @@ class PodmanBuilder:
         content = _content(dockerfile, request.dockerfile)
         named = base_images(content.decode(errors="replace"), self._arguments(request, content))
         with self._places.reserved(request.repository, log) as folder:
-            bases = list(self._fetched(named.images))
+            bases = list(self._fetch_bases(named.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
@@ -128,7 +128,7 @@ class PodmanBuilder:
             state.write()
         return result
 
-    def _fetched(self, references: Iterable[str]) -> Iterator[Base]:
+    def _fetch_bases(self, references: Iterable[str]) -> Iterator[Base]:
         """Fetch the images. Together they have as much time as the build itself: registries may be slow on purpose."""
         limits = self._runner.limits
         end = time.monotonic() + limits.seconds
@@ -153,7 +153,7 @@ class PodmanBuilder:
             state.clear()
         state.manifests = manifests
         state.write()
-        plain = _copied(request, dockerfile, scratch)
+        plain = _copy_dockerfile(request, dockerfile, scratch)
         _write_layout(bases, scratch / "bases")
         # Users other than root read them in the sandbox; the folders above are closed.
         for path in (scratch, request.context):
@@ -350,7 +350,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
+def _copy_dockerfile(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
     """Copy the Dockerfile and its ignore file to names of our own, and return the new path.
 
     podman runs a file called *.in through the C preprocessor, whose #include reads files. An ignore file beside it

@@ -176,7 +176,7 @@ def of(document: Document) -> Definition:
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:
-        raise translate(document, error, partial(_allowed, _KINDS[kind])) from None
+        raise translate(document, error, partial(_allowed_keys, _KINDS[kind])) from None
     if isinstance(model, _Pipeline):
         return _pipeline(document, model)
     if isinstance(model, ServiceModel):
@@ -262,7 +262,7 @@ def _action(model: AnyAction) -> Action:
     )
 
 
-def _allowed(model: type[BaseModel], location: Location) -> list[str]:
+def _allowed_keys(model: type[BaseModel], location: Location) -> list[str]:
     """The keys that the model at this location knows."""
     tags: dict[str, type[BaseModel]] = {
         "source": SourceAction,

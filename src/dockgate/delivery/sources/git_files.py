@@ -80,7 +80,7 @@ class GitFiles:
         path = check_edit(edit)
         self._check_branch(place, edit.branch)
         if _head(place, edit.branch) != edit.parent:
-            raise _changed(edit.branch)
+            raise _changed_error(edit.branch)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
@@ -96,7 +96,7 @@ class GitFiles:
         except UnavailableError as error:
             if _head(place, branch) == old:
                 raise
-            raise _changed(branch) from error
+            raise _changed_error(branch) from error
 
     def _find(self, repository: str, revision: str) -> tuple[Path, str]:
         place = place_of(self._folder, repository)
@@ -191,5 +191,5 @@ def _head(place: Path, branch: str) -> str | None:
     return run("-C", str(place), "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").strip() or None
 
 
-def _changed(branch: str) -> ChangedError:
+def _changed_error(branch: str) -> ChangedError:
     return ChangedError(f"the branch {branch} has moved since the file was opened", "Open it again: your text is kept.")

@@ -55,9 +55,9 @@ class EcsTarget:
         """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
         require_image(service.name, definition)
         with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
-            revision = self._registered(service.name, definition)
+            revision = self._find_or_register(service.name, definition)
             try:
-                self._bring(service.name, revision.arn, service.desired_count)
+                self._update_service(service.name, revision.arn, service.desired_count)
                 self._wait(service, definition, revision.arn)
             except DeployError as error:
                 raise self._rolled_back(service, definition, revision, previous, error) from error
@@ -102,7 +102,7 @@ class EcsTarget:
             raise
         return next((entry for entry in answer["services"] if entry["status"] == "ACTIVE"), None)
 
-    def _there(self, service: str) -> dict[str, Any]:
+    def _require_service(self, service: str) -> dict[str, Any]:
         description = self._find(service)
         if description is None:
             raise DeployError(
@@ -111,9 +111,9 @@ class EcsTarget:
             )
         return description
 
-    def _registered(self, service: str, definition: TaskDefinition) -> Revision:
+    def _find_or_register(self, service: str, definition: TaskDefinition) -> Revision:
         """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
-        description = self._there(service)
+        description = self._require_service(service)
         running = self._revision(description["taskDefinition"])
         pages = (
             self._ecs()
@@ -139,8 +139,8 @@ class EcsTarget:
                 self._revisions[arn] = revision
         return revision
 
-    def _bring(self, service: str, arn: str, count: int) -> None:
-        description = self._there(service)
+    def _update_service(self, service: str, arn: str, count: int) -> None:
+        description = self._require_service(service)
         if (description["taskDefinition"], description["desiredCount"]) != (arn, count):
             self._ecs().update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
 
@@ -177,7 +177,7 @@ class EcsTarget:
 
         A rollout without a state counts as completed.
         """
-        for deployment in self._there(service)["deployments"]:
+        for deployment in self._require_service(service)["deployments"]:
             if deployment["taskDefinition"] == arn:
                 return deployment.get("rolloutState", "COMPLETED"), deployment.get("rolloutStateReason", "")
         return "", "ECS rolled the revision back, or the service was changed by others"
@@ -194,10 +194,10 @@ class EcsTarget:
         if previous is not None and previous.revision == definition.revision:
             return error
         if previous is not None and previous.image:
-            before, count = self._registered(service.name, previous).arn, service.desired_count
+            before, count = self._find_or_register(service.name, previous).arn, service.desired_count
         else:
             before, count = revision.before
-        self._bring(service.name, before, count)
+        self._update_service(service.name, before, count)
         name = before.rpartition("/")[2]
         if not count:
             return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again.", error.advice)

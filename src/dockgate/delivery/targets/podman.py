@@ -142,11 +142,11 @@ class PodmanTarget:
                 if container.digest != digest:
                     raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
                 if container.ended:
-                    raise self._failed(container, container.reason)
+                    raise self._task_failure(container, container.reason)
                 if self._healthy(container, check.timeout if check else _GLANCE):
                     missing.discard(container.name)
                 elif time.monotonic() > end:
-                    raise self._failed(container, container.reason or self._unhealthy_reason(container, patience))
+                    raise self._task_failure(container, container.reason or self._unhealthy_reason(container, patience))
             if missing:
                 checks += 1
                 time.sleep(schedule.pause(checks))
@@ -176,7 +176,7 @@ class PodmanTarget:
         output = f"; the last answer of its health check:\n{probe.output}" if probe and probe.output else ""
         return f"not healthy after {patience:g} s{output}"
 
-    def _failed(self, container: Container, reason: str) -> DeployError:
+    def _task_failure(self, container: Container, reason: str) -> DeployError:
         words = self._engine.last_words(container.name)
         output = f"; its last output:\n{words}" if words else "; it printed nothing"
         return DeployError(

@@ -49,7 +49,7 @@ def read_rule(document: Document) -> Rule:
     try:
         model = _Rule.model_validate(document.value)
     except ValidationError as error:
-        raise translate(document, error, _allowed) from None
+        raise translate(document, error, _allowed_keys) from None
     try:
         compile_pattern(model.pattern)
     except DefinitionError as error:
@@ -84,7 +84,7 @@ def _target(document: Document, index: int, model: _Target) -> RuleTarget:
     return RuleTarget(model.name, value, model.group)
 
 
-def _allowed(location: Location) -> list[str]:
+def _allowed_keys(location: Location) -> list[str]:
     model: type[Strict] = _Rule
     if "inputTransformer" in location:
         model = _Transformer

@@ -122,7 +122,7 @@ def read_target(document: Document) -> TargetDefinition:
     try:
         model = TypeAdapter(_MODELS[kind]).validate_python(document.value)
     except ValidationError as error:
-        raise translate(document, error, lambda location: _allowed(_MODELS[kind], location)) from None
+        raise translate(document, error, lambda location: _allowed_keys(_MODELS[kind], location)) from None
     if model.name in (OWNERS, *RESERVED):
         raise document.error(("name",), f"the name {model.name!r} is reserved", "Choose another name.")
     values = model.model_dump(mode="json")
@@ -156,7 +156,7 @@ def _address(kind: str, values: Mapping[str, Any]) -> str:
     return str(values.get("arn") or values.get("pipeline") or "")
 
 
-def _allowed(model: type[_Target], location: Location) -> list[str]:
+def _allowed_keys(model: type[_Target], location: Location) -> list[str]:
     inner: dict[str | int, type[Strict]] = {"quietHours": _QuietHours, "summary": _Summary}
     chosen: type[Strict] = next((inner[part] for part in location if part in inner), model)
     return [str(entry.alias or name) for name, entry in chosen.model_fields.items()]

@@ -8,7 +8,7 @@ envelope does not name its registry reliably.
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushed
+from dockgate.events.ports import RegistryPush
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -23,12 +23,12 @@ class DistributionPushes:
 
     name = "distribution"
 
-    def read(self, body: Any) -> Iterator[Pushed]:
+    def read(self, body: Any) -> Iterator[RegistryPush]:
         for event in body["events"]:
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
                 by = str((event.get("actor") or {}).get("name") or "")
-                yield Pushed(event["id"], target["repository"], target.get("tag", ""), target["digest"], by=by)
+                yield RegistryPush(event["id"], target["repository"], target.get("tag", ""), target["digest"], by=by)
 
 
 PUSHES = DistributionPushes()

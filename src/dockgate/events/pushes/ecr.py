@@ -10,7 +10,7 @@ order.
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushed
+from dockgate.events.ports import RegistryPush
 from dockgate.shared.aws import EcrRegistry
 
 
@@ -19,7 +19,7 @@ class EcrPushes:
 
     name = "ecr"
 
-    def read(self, body: Any) -> Iterator[Pushed]:
+    def read(self, body: Any) -> Iterator[RegistryPush]:
         detail = body["detail"]
         if (body["source"], body["detail-type"]) != ("aws.ecr", "ECR Image Action"):
             return
@@ -28,7 +28,7 @@ class EcrPushes:
         registry = EcrRegistry(body["account"], body["region"]).host
         tag = detail.get("image-tag", "")
         at = str(body.get("time") or "")
-        yield Pushed(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)
+        yield RegistryPush(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)
 
 
 PUSHES = EcrPushes()

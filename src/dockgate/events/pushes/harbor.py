@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.events.ports import Pushed
+from dockgate.events.ports import RegistryPush
 
 PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
 
@@ -20,7 +20,7 @@ class HarborPushes:
 
     name = "harbor"
 
-    def read(self, body: Any) -> Iterator[Pushed]:
+    def read(self, body: Any) -> Iterator[RegistryPush]:
         if body["type"] not in PUSHED:
             return
         data = body["event_data"] if "event_data" in body else body["data"]
@@ -32,7 +32,7 @@ class HarborPushes:
             registry = resource.get("resource_url", "").partition("/")[0]
             # For an artifact without a tag, Harbor sends the digest as the tag.
             tag = "" if tag.startswith("sha256:") else tag
-            yield Pushed(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
+            yield RegistryPush(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
 
 
 def _format(seconds: Any) -> str:

@@ -8,7 +8,7 @@ digest: the tag is looked up when the notification comes, and what it stands for
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushed
+from dockgate.events.ports import RegistryPush
 
 
 class QuayPushes:
@@ -16,10 +16,10 @@ class QuayPushes:
 
     name = "quay"
 
-    def read(self, body: Any) -> Iterator[Pushed]:
+    def read(self, body: Any) -> Iterator[RegistryPush]:
         registry, _, repository = body["docker_url"].partition("/")
         for tag in body["updated_tags"]:
-            yield Pushed("", repository, tag, "", registry)
+            yield RegistryPush("", repository, tag, "", registry)
 
 
 PUSHES = QuayPushes()

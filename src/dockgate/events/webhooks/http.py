@@ -59,7 +59,7 @@ class HttpWebhooks:
             ssl_context=trust,
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=_guarded(resolve, loopback, whole_seconds),
+            network_backend=_guarded_backend(resolve, loopback, whole_seconds),
         )
 
     def check(self, url: str) -> None:
@@ -118,11 +118,11 @@ def _read(answer: "httpcore.Response") -> None:
             return
 
 
-def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
+def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
     """A network backend that connects to addresses that may be called, and no other, and to each for a short time."""
     import httpcore
 
-    class Bounded(httpcore.NetworkStream):
+    class BoundedStream(httpcore.NetworkStream):
         def __init__(self, inner: httpcore.NetworkStream, end: float) -> None:
             self._inner, self._end = inner, end
 
@@ -144,12 +144,14 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
         def start_tls(
             self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
         ) -> httpcore.NetworkStream:
-            return Bounded(self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds()), self._end)
+            return BoundedStream(
+                self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds()), self._end
+            )
 
         def get_extra_info(self, info: str) -> Any:
             return self._inner.get_extra_info(info)
 
-    class Guarded(httpcore.NetworkBackend):
+    class GuardedBackend(httpcore.NetworkBackend):
         def __init__(self) -> None:
             self._inner = httpcore.SyncBackend()
 
@@ -175,7 +177,7 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
                 except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                     failed = error
                 else:
-                    return Bounded(stream, time.monotonic() + whole_seconds)
+                    return BoundedStream(stream, time.monotonic() + whole_seconds)
             raise failed
 
-    return Guarded()
+    return GuardedBackend()

@@ -127,7 +127,7 @@ class Provenance(_Strict):
     unavailable: Text | None = None
 
 
-class Expected(_Strict):
+class ExpectedVerdict(_Strict):
     """The expected verdict. Each entry of a list is a rule's name or a part of a message; a list is complete."""
 
     status: Status
@@ -150,7 +150,7 @@ class Example(_Strict):
     """One example. `feeds` are those of the advisory database, by default all that the packages need."""
 
     name: Text
-    expect: Annotated[Expected, _expand_to("status")]
+    expect: Annotated[ExpectedVerdict, _expand_to("status")]
     now: Now = NOW
     image: Image = Image()
     packages: Packages = Field(default_factory=list)
@@ -219,18 +219,20 @@ def _error(document: Document, here: Location, entry: Mapping[str, Any], error: 
         present.append(part)
     place, key = (*here, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
-        return document.error(place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed(problem['loc']))}.")
+        return document.error(
+            place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed_keys(problem['loc']))}."
+        )
     if problem["type"] == "missing":
         return document.error(place, f"the key {key!r} is missing", "Add it.")
     actual = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
     return document.error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
 
 
-def _allowed(location: tuple[int | str, ...]) -> list[str]:
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys that are allowed at a location."""
     model: type[BaseModel] = Example
     models: dict[str, type[BaseModel]] = {
-        "expect": Expected,
+        "expect": ExpectedVerdict,
         "image": Image,
         "distribution": Distribution,
         "findings": Finding,

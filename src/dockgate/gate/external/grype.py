@@ -72,7 +72,7 @@ class Grype:
         if manifest and report.image != manifest:
             reason = f"Grype scanned only the manifest {manifest}: {report.image} may be an index with others."
             report.add_undetermined(reason, kind="uncovered")
-        for index, match in enumerate((*matches, *_ignored(document))):
+        for index, match in enumerate((*matches, *_ignored_matches(document))):
             report.findings.append(_finding(match, f"matches[{index}]", report, context))
         return (report.build(),)
 
@@ -89,7 +89,7 @@ def _unreported_fields(matches: list[dict[str, Any]]) -> Iterator[str]:
         yield from EPSS_FIELDS
 
 
-def _ignored(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _ignored_matches(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Matches that a user configured Grype to ignore. Grype's own rules have a reason or a match type."""
     for index, match in enumerate(mappings(document.get("ignoredMatches"), "ignoredMatches")):
         rules = mappings(match.get("appliedIgnoreRules"), f"ignoredMatches[{index}].appliedIgnoreRules")

@@ -97,7 +97,7 @@ def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher
     `fixed` contains "" for findings without a fix. They may disappear when other findings are fixed.
     """
     before, undetermined_before = _findings_at(places, None, matcher)
-    ordered = _sorted(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matcher)
+    ordered = _sort_versions(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matcher)
     if len(ordered) > TARGET_LIMIT:
         ordered = [ordered[len(ordered) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)] + ordered[-1:]
     targets: dict[str, Target] = {}
@@ -115,7 +115,7 @@ def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
         further = added_fixes | (_fixes(remaining) if "" in added_fixes else set())
         waiting += sorted(further - {"", *targets}, reverse=True)
-    return tuple(targets[version] for version in _sorted(places[0].ecosystem, set(targets), matcher))
+    return tuple(targets[version] for version in _sort_versions(places[0].ecosystem, set(targets), matcher))
 
 
 def _fixes(findings: FindingsByPath) -> set[str]:
@@ -147,7 +147,7 @@ def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
     return tuple(best)
 
 
-def _sorted(ecosystem: str, versions: set[str], matcher: PackageMatcher) -> list[str]:
+def _sort_versions(ecosystem: str, versions: set[str], matcher: PackageMatcher) -> list[str]:
     """The versions, lowest first; [] if they cannot be compared. A single version needs no order."""
     try:
         return sorted(sorted(versions), key=cmp_to_key(partial(matcher.compare, ecosystem)))

@@ -15,10 +15,10 @@ def with_own_layers_of(ours: Sequence[Inventory], theirs: Sequence[Inventory]) -
     A platform that is new, or whose base image is unknown, is taken unchanged.
     """
     ours_by_platform = {inventory.platform: inventory for inventory in ours}
-    return tuple(_rebased(ours_by_platform.get(inventory.platform), inventory) for inventory in theirs)
+    return tuple(_rebase(ours_by_platform.get(inventory.platform), inventory) for inventory in theirs)
 
 
-def _rebased(base: Inventory | None, own: Inventory) -> Inventory:
+def _rebase(base: Inventory | None, own: Inventory) -> Inventory:
     if base is None or not base.base_layers or not own.base_layers:
         return own
     if base.layers[: base.base_layers] == own.layers[: own.base_layers]:

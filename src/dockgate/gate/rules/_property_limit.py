@@ -38,12 +38,14 @@ class PropertyLimit(Rule):
             message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
             yield selected.violation(self.name, message, violating, None if uncertain or unknown else limit)
         if len(violating) + len(unknown) + len(uncertain) > limit:
-            yield from _undetermined(unknown, f"is {description} is not known")
+            yield from _undetermined_packages(unknown, f"is {description} is not known")
             unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
             unrated = [finding for finding in uncertain if finding not in unfixed]
             source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
-            yield from _undetermined(unfixed, f"has a fix, {source}, and only those count")
-            yield from _undetermined(unrated, "counts is not known: its grace is by severity, and it has no severity")
+            yield from _undetermined_packages(unfixed, f"has a fix, {source}, and only those count")
+            yield from _undetermined_packages(
+                unrated, "counts is not known: its grace is by severity, and it has no severity"
+            )
 
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
@@ -52,7 +54,7 @@ class PropertyLimit(Rule):
         return self.weigh_selected(_selection.select(facts, settings), facts, settings)
 
     def weigh_selected(
-        self, selected: _selection.Selected, facts: RuleInput, settings: Mapping[str, object]
+        self, selected: _selection.SelectedFindings, facts: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
         violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
@@ -68,7 +70,7 @@ class PropertyLimit(Rule):
 
 
 def _split(
-    selected: _selection.Selected, has_property: Callable[[Finding], bool | None]
+    selected: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """The findings that have the property, of which it is unknown, and that may count and have it."""
     answers = [(finding, has_property(finding)) for _, finding in selected.findings]
@@ -78,7 +80,7 @@ def _split(
     return violating, unknown, uncertain
 
 
-def _undetermined(findings: list[Finding], reason: str) -> Iterator[Undetermined]:
+def _undetermined_packages(findings: list[Finding], reason: str) -> Iterator[Undetermined]:
     """One entry per package."""
     ids: dict[str, dict[str, None]] = {}
     for finding in findings:

@@ -62,7 +62,7 @@ def settings(raw: Mapping[str, object], untriaged: str = ANY) -> dict[str, objec
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class SelectedFindings:
     """The findings that count, worst first, each with the severity that it counts as.
 
     `possible` would count as that severity if they had a fix, or were so severe, which no source says. `scope` words
@@ -100,7 +100,7 @@ class Selected:
         return Violation(rule, message, tuple(findings), allowed)
 
 
-def select(facts: RuleInput, settings: Mapping[str, object]) -> Selected:
+def select(facts: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
     """The findings that count under these settings, which are in full."""
     scope = str(settings["scope"])
     has_known_base = facts.inventory.base_layers > 0
@@ -110,8 +110,8 @@ def select(facts: RuleInput, settings: Mapping[str, object]) -> Selected:
         words, doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
     applied = scope if has_known_base else "image"
     findings = facts.matches.findings
-    return Selected(
-        tuple(_counting(findings, facts, settings, applied)),
+    return SelectedFindings(
+        tuple(_counting_findings(findings, facts, settings, applied)),
         tuple(_uncertain(findings, facts, settings, applied)),
         words,
         settings["baseline"] != _NO_BASELINE,
@@ -152,7 +152,7 @@ def _uncertain(
     if settings["only_fixable"] and (facts.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
         unfixed = [finding for finding in findings if _may_be_fixed(finding, facts)]
-        yield from _counting(unfixed, facts, settings, scope)
+        yield from _counting_findings(unfixed, facts, settings, scope)
         findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, facts)]
     untriaged = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
     if not untriaged:
@@ -160,7 +160,7 @@ def _uncertain(
     certain = untriaged_severity(settings)
     for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
-            yield from _counting(untriaged, facts, {**settings, "untriaged_counts_as": severity}, scope)
+            yield from _counting_findings(untriaged, facts, {**settings, "untriaged_counts_as": severity}, scope)
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
@@ -171,7 +171,7 @@ def _may_be_fixed(finding: Finding, facts: RuleInput) -> bool:
     return finding.has_unknown_fix or ("fixed" in facts.missing_fields and not finding.fixed)
 
 
-def _counting(
+def _counting_findings(
     findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = facts.baseline_findings.get(str(settings["baseline"]), {})

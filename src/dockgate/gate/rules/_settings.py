@@ -42,14 +42,14 @@ def require_known_keys(raw: Mapping[str, object], allowed: Iterable[str], prefix
 def one_of(key: str, value: object, allowed: Collection[str]) -> str:
     """The value, which must be one of these words."""
     if value not in allowed:
-        raise refused(key, value, ", ".join(allowed))
+        raise refusal(key, value, ", ".join(allowed))
     return str(value)
 
 
 def whole_number(key: str, value: object, minimum: int, maximum: float = math.inf) -> int:
     """The value, which must be an integer and not a boolean."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        raise refused(key, value, f"a whole number, {minimum} {_upper_bound(maximum)}")
+        raise refusal(key, value, f"a whole number, {minimum} {_upper_bound(maximum)}")
     return value
 
 
@@ -58,7 +58,7 @@ def number(key: str, value: object, maximum: float = math.inf, *, above: float |
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= maximum
     if not isinstance(value, (int, float)) or not is_number or (above is not None and value <= above):
         bounds = f"0 {_upper_bound(maximum)}" if above is None else f"above {above:g}"
-        raise refused(key, value, f"a number, {bounds}")
+        raise refusal(key, value, f"a number, {bounds}")
     return value
 
 
@@ -70,7 +70,7 @@ def text_list(key: str, value: object, noun: str) -> list[str]:
     """The value, which must be a list of texts; neither the list nor a text may be empty. Errors call it `noun`."""
     if isinstance(value, (list, tuple)) and value and all(isinstance(text, str) and text.strip() for text in value):
         return list(value)
-    raise refused(key, value, f"a list of {noun}")
+    raise refusal(key, value, f"a list of {noun}")
 
 
 def items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
@@ -88,21 +88,21 @@ def mappings(value: object) -> list[Mapping[str, Any]]:
 def public_keys(key: str, value: object, *, can_be_empty: bool = False) -> list[str]:
     """The value, which must be a list of PEM public keys."""
     if not isinstance(value, (list, tuple)) or not (value or can_be_empty):
-        raise refused(key, value, "a list of public keys as PEM")
+        raise refusal(key, value, "a list of public keys as PEM")
     return [public_key(f"{key}.{index}", pem) for index, pem in enumerate(value)]
 
 
 def boolean(key: str, value: object) -> bool:
     """The value, which must be true or false."""
     if not isinstance(value, bool):
-        raise refused(key, value, "true, false")
+        raise refusal(key, value, "true, false")
     return value
 
 
 def digest(key: str, value: object) -> str:
     """The value, which must be a sha256 digest."""
     if not isinstance(value, str) or not is_digest(value):
-        raise refused(key, value, "a digest, sha256: and 64 hexadecimal digits")
+        raise refusal(key, value, "a digest, sha256: and 64 hexadecimal digits")
     return value
 
 
@@ -115,10 +115,10 @@ def public_key(key: str, value: object) -> str:
     except ValueError:
         is_pem = False
     if not is_pem:
-        raise refused(key, value, f"a public key as PEM, from {_KEY_BEGIN} to {_KEY_END}")
+        raise refusal(key, value, f"a public key as PEM, from {_KEY_BEGIN} to {_KEY_END}")
     return "\n".join([_KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
 
 
-def refused(key: str, value: object, allowed: str) -> DefinitionError:
+def refusal(key: str, value: object, allowed: str) -> DefinitionError:
     """The error for a value that is not allowed."""
     return DefinitionError(f"{key}: {json.dumps(value, default=str)} is not allowed; allowed: {allowed}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate.policy import RISK_RULE
 from dockgate.gate.rule import Rule, SettingsRule
-from dockgate.gate.rules._settings import refused, require_known_keys
+from dockgate.gate.rules._settings import refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Severity
 
@@ -51,4 +51,4 @@ def _seconds(key: str, value: object) -> int:
         seconds = int(match[1]) * _UNITS[match[2]]
     if isinstance(seconds, int) and not isinstance(seconds, bool) and _LEAST <= seconds <= _MOST:
         return seconds
-    raise refused(key, value, "a time from 1h to 365d, such as 12h or 3d")
+    raise refusal(key, value, "a time from 1h to 365d, such as 12h or 3d")

@@ -13,7 +13,7 @@ from dockgate.gate.rules._settings import (
     list_schema,
     mappings,
     object_schema,
-    refused,
+    refusal,
     require_known_keys,
     text_list,
 )
@@ -76,7 +76,7 @@ class BaseImage(Rule):
         if "images" in raw:
             images = raw["images"]
             if not isinstance(images, (list, tuple)) or not images:
-                raise refused("images", images, "a list of base images, each with name and layers")
+                raise refusal("images", images, "a list of base images, each with name and layers")
             full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
 
@@ -150,17 +150,17 @@ def _is_past(until: object, now: str) -> bool:
 
 def _image(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refused(key, raw, "a mapping with name and layers")
+        raise refusal(key, raw, "a mapping with name and layers")
     require_known_keys(raw, _IMAGE_KEYS, f"{key}.")
     for name in ("name", "platform"):
         text = raw.get(name, None if name == "name" else "any")
         if not isinstance(text, str) or not text.strip():
-            raise refused(f"{key}.{name}", text, "a text")
+            raise refusal(f"{key}.{name}", text, "a text")
     layers = raw.get("layers")
     if not isinstance(layers, (list, tuple)) or not 0 < len(layers) <= _MAX_LAYERS:
-        raise refused(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
+        raise refusal(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
     layers = [digest(f"{key}.layers.{index}", layer) for index, layer in enumerate(layers)]
     until = raw.get("until")
     if until is not None and (not isinstance(until, str) or parse_time(until) is None):
-        raise refused(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
+        raise refusal(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
     return {**raw, "layers": layers}

@@ -8,7 +8,7 @@ from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Answers, Reads, Rule, RuleInput, finding_key
 from dockgate.gate.rules import _cel, _cel_limits
-from dockgate.gate.rules._settings import refused, require_known_keys
+from dockgate.gate.rules._settings import refusal, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import to_datetime
@@ -46,7 +46,7 @@ class Expression(Rule):
         for key, allowed in (("when", "an expression in CEL"), ("message", "a text that describes the violation")):
             value = raw.get(key, "")
             if not isinstance(value, str) or not value.strip():
-                raise refused(key, value, allowed)
+                raise refusal(key, value, allowed)
         message = str(raw["message"]).strip()
         if len(message) > _MAX_MESSAGE_LENGTH:
             raise DefinitionError(f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} allowed")

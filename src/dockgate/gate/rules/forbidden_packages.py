@@ -9,7 +9,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _vers
-from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refused, require_known_keys
+from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refusal, require_known_keys
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -90,13 +90,13 @@ RULE: Rule = ForbiddenPackages()
 def _entry(key: str, raw: object) -> dict[str, str]:
     entry = {"purl": raw} if isinstance(raw, str) else raw
     if not isinstance(entry, Mapping):
-        raise refused(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
+        raise refusal(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
     require_known_keys(entry, _ENTRY_SCHEMAS, f"{key}.")
     purl, versions, reason = entry.get("purl"), entry.get("versions", ""), entry.get("reason", "")
     if not isinstance(purl, str) or not purl.startswith("pkg:") or not purl.removeprefix("pkg:"):
-        raise refused(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
+        raise refusal(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
     if not isinstance(reason, str):
-        raise refused(f"{key}.reason", reason, "a text")
+        raise refusal(f"{key}.reason", reason, "a text")
     if versions != "":
         _require_range(f"{key}.versions", versions, purl)
     return {"purl": purl, "versions": str(versions), "reason": reason}
@@ -107,7 +107,7 @@ def _require_range(key: str, raw: object, purl: str) -> None:
     try:
         versions = _vers.parse_range(raw if isinstance(raw, str) else "")
     except ValueError as error:
-        raise refused(key, raw, f"a VERS range, such as vers:npm/>=1.0.0|<2.0.0; {error}") from None
+        raise refusal(key, raw, f"a VERS range, such as vers:npm/>=1.0.0|<2.0.0; {error}") from None
     kind = purl.removeprefix("pkg:").partition("/")[0]
     if versions.scheme != kind:
-        raise refused(key, raw, f"a range of the pattern's type, vers:{kind}/…")
+        raise refusal(key, raw, f"a range of the pattern's type, vers:{kind}/…")

@@ -60,19 +60,21 @@ class MaxFindings(Rule):
                 untriaged = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
                 message = f"{selected.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                yield selected.violation(self.name, message, findings, _allowed(limit, maximum, uncertain[severity]))
+                yield selected.violation(
+                    self.name, message, findings, _allowed_count(limit, maximum, uncertain[severity])
+                )
             elif status is Status.UNDETERMINED:
                 count = len(findings) + maximum + uncertain[severity]
-                yield _undetermined(severity.value, count, limit, facts, selected)
+                yield _undetermined_limit(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
             unlisted, possible = sum(facts.unlisted_counts.values()), len(selected.possible_not_counted)
             if (count := len(selected.findings) + (0 if settings["only_fixable"] else unlisted)) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
                 findings = [finding for _, finding in selected.findings]
-                yield selected.violation(self.name, message, findings, _allowed(total, unlisted, possible))
+                yield selected.violation(self.name, message, findings, _allowed_count(total, unlisted, possible))
             elif (count := len(selected.findings) + possible + unlisted) > total:
-                yield _undetermined("any", count, total, facts, selected)
+                yield _undetermined_limit("any", count, total, facts, selected)
 
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
@@ -120,13 +122,13 @@ def _counts_without_findings(
     return minimum, maximum
 
 
-def _allowed(limit: int, unlisted: int, possible: int) -> int | None:
+def _allowed_count(limit: int, unlisted: int, possible: int) -> int | None:
     """The number of listed findings at which the limit holds, None if that number alone does not decide."""
     return None if possible or unlisted > limit else limit - unlisted
 
 
-def _undetermined(
-    severity: str, maximum: int, limit: int, facts: RuleInput, selected: _selection.Selected
+def _undetermined_limit(
+    severity: str, maximum: int, limit: int, facts: RuleInput, selected: _selection.SelectedFindings
 ) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selected.possible_not_counted if finding.has_unknown_fix]

@@ -21,7 +21,7 @@ from dockgate.gate.rules._settings import (
     number,
     object_schema,
     public_keys,
-    refused,
+    refusal,
     require_known_keys,
     text_list,
 )
@@ -131,9 +131,9 @@ def _texts(value: object) -> list[str]:
 
 def _builder(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refused(key, raw, "a mapping with id and keys")
+        raise refusal(key, raw, "a mapping with id and keys")
     require_known_keys(raw, ("id", "keys"), f"{key}.")
     identity = raw.get("id")
     if not isinstance(identity, str) or not identity.strip():
-        raise refused(f"{key}.id", identity, "the builder's id as in its statements")
+        raise refusal(f"{key}.id", identity, "the builder's id as in its statements")
     return {"id": identity, "keys": public_keys(f"{key}.keys", raw.get("keys"))}

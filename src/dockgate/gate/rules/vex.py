@@ -12,7 +12,7 @@ from dockgate.gate.rules._settings import (
     list_schema,
     object_schema,
     public_keys,
-    refused,
+    refusal,
     require_known_keys,
 )
 
@@ -45,9 +45,9 @@ RULE: Rule = Vex()
 
 def _author(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refused(key, raw, "a mapping with name and, optionally, keys")
+        raise refusal(key, raw, "a mapping with name and, optionally, keys")
     require_known_keys(raw, ("name", "keys"), f"{key}.")
     name = raw.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise refused(f"{key}.name", name, "the author's name as in its documents")
+        raise refusal(f"{key}.name", name, "the author's name as in its documents")
     return {"name": name, "keys": public_keys(f"{key}.keys", raw.get("keys", []), can_be_empty=True)}

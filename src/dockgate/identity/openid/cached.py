@@ -13,7 +13,7 @@ T = TypeVar("T")
 FAILURE_SECONDS = 10
 
 
-class Cached(Generic[T]):
+class CachedValue(Generic[T]):
     """A fetched value that is at most `seconds` old, and fetched early at most once in `renew_seconds`."""
 
     def __init__(

@@ -49,7 +49,7 @@ def verify(
     Raises DeniedError for a token that is not valid, or not for this sign-in.
     """
     if not isinstance(token, str) or not token.isascii():
-        raise _refused("missing")
+        raise _refusal("missing")
     try:
         try:
             decoded = _decode(token, keys(False))
@@ -66,9 +66,9 @@ def verify(
         claims.validate(now=int(now.timestamp()), leeway=LEEWAY_SECONDS)
     except JoseError as error:
         reason = " ".join([error.error, *([readable(error.claim)] if isinstance(error, ClaimError) else [])])
-        raise _refused(f"not valid ({reason})") from error
+        raise _refusal(f"not valid ({reason})") from error
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise _refused("malformed") from error
+        raise _refusal("malformed") from error
     return dict(decoded.claims)
 
 
@@ -77,5 +77,5 @@ def _decode(token: str, keys: KeySet) -> jwt.Token:
     return jwt.decode(token, keys, registry=registry)
 
 
-def _refused(problem: str) -> DeniedError:
+def _refusal(problem: str) -> DeniedError:
     return DeniedError(f"You are not signed in: the provider's ID token is {problem}.", "Sign in again.")

@@ -10,7 +10,7 @@ from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.client import OAuth2Client
 
 from dockgate.config import OidcSettings
-from dockgate.identity.openid.cached import Cached
+from dockgate.identity.openid.cached import CachedValue
 from dockgate.identity.openid.connection import ProviderConnection, readable
 from dockgate.identity.openid.id_token import fetch_keys, verify
 from dockgate.identity.openid.metadata import fetch_metadata
@@ -39,10 +39,10 @@ class OpenIdProvider:
         self._return_url = return_url
         self._clock = clock
         self._connection = connection
-        self._metadata = Cached(
+        self._metadata = CachedValue(
             lambda: fetch_metadata(connection, settings.issuer), clock, METADATA_SECONDS, RENEW_SECONDS
         )
-        self._keys = Cached(
+        self._keys = CachedValue(
             lambda: fetch_keys(connection, self._metadata.get().jwks_uri), clock, KEYS_SECONDS, RENEW_SECONDS
         )
 

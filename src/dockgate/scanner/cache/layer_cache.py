@@ -34,13 +34,13 @@ class LayerCache:
 
     def read(self, layer: Layer) -> LayerFacts:
         """Read a layer and store its facts. Raises UnavailableError when it cannot be fetched."""
-        facts = self._completed(layer) if self.verified else None
+        facts = self._complete_facts(layer) if self.verified else None
         facts = facts or read_layer(layer, self._ecosystems, time.thread_time, hashed=self.verified)
         if layer.digest and not facts.unread:
             self._cache.keep(_name(layer), facts)
         return facts
 
-    def _completed(self, layer: Layer) -> LayerFacts | None:
+    def _complete_facts(self, layer: Layer) -> LayerFacts | None:
         """The facts of a layer that was read without its content's digest, with it."""
         facts = self._find(layer)
         if facts is None:

@@ -51,7 +51,7 @@ class Opam(StandaloneEcosystem):
         if not path.endswith("/opam"):
             content = read_text(file, FILE_LIMIT)
             packages = (
-                _locked(content, path)
+                _read_locked(content, path)
                 if path.endswith(".locked")
                 else (_split(piece[1:-1], path) for piece in _field("installed:", content))
             )
@@ -87,7 +87,7 @@ def _split(called: str, path: str) -> Package:
     return _package(name, version, path)
 
 
-def _locked(content: str, path: str) -> Iterator[Package]:
+def _read_locked(content: str, path: str) -> Iterator[Package]:
     """Read `"NAME" {= "VERSION" & FILTER}`: `opam lock` pins every dependency to one version."""
     name, in_braces = "", False
     pieces = [*_field("depends:", content), '""']

@@ -27,7 +27,7 @@ def is_image(file: BinaryIO) -> bool:
     head = file.read(6)
     file.seek(0)
     if head[:2] == _GZIP or head.startswith((_XZ, _BZIP, _ZSTD)):
-        data = _inflated(file, head)
+        data = _inflate_head(file, head)
 
         def read(at: int, size: int) -> bytes:
             return data[at : at + size]
@@ -87,7 +87,7 @@ def _size(header: bytes) -> int | None:
     return int(digits, 8) if digits and len(digits) <= 12 and not digits.strip(b"01234567") else None
 
 
-def _inflated(file: BinaryIO, head: bytes) -> bytes:
+def _inflate_head(file: BinaryIO, head: bytes) -> bytes:
     """Inflate the beginning as far as possible: no engine can load an image from a broken archive."""
     packed = file.read(INFLATED_LIMIT)
     try:

@@ -91,7 +91,7 @@ class Authorizer:
         response, data = self._transport.fetch(ask, _TOKEN_LIMIT)
         host = urlsplit(realm).hostname
         if response.status_code in (400, 401, 403):
-            raise denied(self._registry, f"its token server {host} refuses the credentials")
+            raise access_denied(self._registry, f"its token server {host} refuses the credentials")
         if response.status_code != 200:
             raise UnavailableError(f"The token server {host} of {self._registry} answers {response.status_code}.")
         try:
@@ -161,7 +161,7 @@ def authorizer_for(
     return Authorizer(transport, registry, repository, find, actions)
 
 
-def denied(registry: str, reason: str) -> DeniedError:
+def access_denied(registry: str, reason: str) -> DeniedError:
     """The error for a registry that refuses access."""
     return DeniedError(
         f"The registry {registry} denies access: {reason}.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Issuers, authorizer_for, denied
+from dockgate.scanner.images.auth import Issuers, access_denied, authorizer_for
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
@@ -122,7 +122,9 @@ class Pusher:
             response.close()
             if not self._authorizer.answer(challenges, sent):
                 break
-        raise denied(self._reference.registry, f"{self._reference} may not be written with the credentials at hand")
+        raise access_denied(
+            self._reference.registry, f"{self._reference} may not be written with the credentials at hand"
+        )
 
     def _detect_scheme(self) -> None:
         """Detect once whether the registry uses TLS."""
@@ -137,7 +139,7 @@ class Pusher:
 
     def _error(self, response: "httpx.Response") -> DockgateError:
         if response.status_code == 403:
-            return denied(self._reference.registry, f"{self._reference} may not be written")
+            return access_denied(self._reference.registry, f"{self._reference} may not be written")
         return UnavailableError(
             f"{self._reference.registry} answers {response.status_code} to a push to {self._reference}.",
             "Does it take OCI artifacts? Try again.",

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, authorizer_for, denied
+from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, access_denied, authorizer_for
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
@@ -122,14 +122,14 @@ class RegistrySource:
             response.close()
             if not self._authorizer.answer(challenges, sent):
                 break
-        raise denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
+        raise access_denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
 
     def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
         """Return the error for an unexpected response; `data` is the start of its body."""
         registry, status = self._reference.registry, response.status_code
         message = _error_text(data)
         if status in (401, 403):
-            return denied(registry, f"{self.name} may not be read{message}")
+            return access_denied(registry, f"{self.name} may not be read{message}")
         if status == 404 and missing is NotFoundError:
             return NotFoundError(
                 f"There is no image {self.name}{message}.", "Is it pushed? Are the repository's name and the tag right?"

@@ -23,7 +23,7 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
     `name` is for messages. Raises ImageError above the bounds and for invalid compression, UnavailableError if the
     source fails or the disk is full.
     """
-    inflated = InflatedStream(_Counted(source, name), name, bounds or LayerLimits())
+    inflated = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
     file = _file(name)
     view = memoryview(bytearray(_CHUNK))
     try:
@@ -60,7 +60,7 @@ def _no_room(name: str, error: OSError) -> UnavailableError:
     return UnavailableError(reason, "Set TMPDIR to a folder with room.")
 
 
-class _Counted(io.RawIOBase):
+class _CountedSource(io.RawIOBase):
     """A source that is counted while it is read."""
 
     def __init__(self, source: Source, name: str) -> None:

@@ -108,40 +108,40 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
             _end(tape, bool(pax or long_name or long_link))
             return
         if not _has_checksum(block, checksum):
-            raise _broken(tape, "a header's checksum is wrong")
+            raise _broken_tar_error(tape, "a header's checksum is wrong")
         headers += 1
         if headers > limit:
-            raise _broken(tape, f"it has more than {limit} headers")
+            raise _broken_tar_error(tape, f"it has more than {limit} headers")
         if magic not in (_USTAR, _GNU):
-            raise _refused(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
+            raise _unusual_form_error(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
         number = _number(tape, size)
         name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
         if 0 in name or 0 in link:
-            raise _refused(tape, "a NUL in a name")
+            raise _unusual_form_error(tape, "a NUL in a name")
         if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
             name = prefix + b"/" + name
         if flag in _META:
             tape.advance(BLOCK)
             extra += number
             if number > META_LIMIT or extra > META_TOTAL:
-                raise _broken(tape, "its extended headers are too large")
+                raise _broken_tar_error(tape, "its extended headers are too large")
             data = tape.take(number)
             tape.skip(-number % BLOCK)
             if flag == b"g":
                 _check_global(tape, name, data, first=headers == 1)
             elif flag == b"x":
                 if pax or long_name or long_link:
-                    raise _refused(tape, "two extended headers are followed by one entry")
+                    raise _unusual_form_error(tape, "two extended headers are followed by one entry")
                 pax = _pax_records(tape, data)
             elif pax or (long_name if flag == b"L" else long_link):
-                raise _refused(tape, "two extended headers are followed by one entry")
+                raise _unusual_form_error(tape, "two extended headers are followed by one entry")
             elif flag == b"L":
                 long_name = _long_text(tape, data)
             else:
                 long_link = _long_text(tape, data)
             continue
         if flag not in _ACCEPTED:
-            raise _refused(tape, f"an entry has the type {flag!r}")
+            raise _unusual_form_error(tape, f"an entry has the type {flag!r}")
         mode_bits = _number(tape, mode)
         tape.advance(BLOCK)
         if pax:
@@ -154,9 +154,9 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
             long_name = long_link = b""
         if flag[0] in _WITHOUT_CONTENT:
             if number:
-                raise _refused(tape, f"an entry of the type {flag!r} has a size")
+                raise _unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
         elif name.endswith(b"/"):
-            raise _refused(tape, "a file's name ends with a slash")
+            raise _unusual_form_error(tape, "a file's name ends with a slash")
         start = tape.position
         yield Member(
             name.decode("utf-8", "surrogateescape"),
@@ -173,10 +173,10 @@ def _end(tape: StreamReader, has_meta: bool) -> None:
     """Skip the end mark: two blocks of zeros, or one at the end of the source."""
     tape.advance(BLOCK)
     if has_meta:
-        raise _broken(tape, "an extended header that no entry follows")
+        raise _broken_tar_error(tape, "an extended header that no entry follows")
     if tape.fill(BLOCK):
         if tape.view[tape.start : tape.start + BLOCK] != _ZEROS:
-            raise _broken(tape, "a block of zeros between entries")
+            raise _broken_tar_error(tape, "a block of zeros between entries")
         tape.advance(BLOCK)
     elif tape.end != tape.start:
         raise tape.cut_short()
@@ -211,18 +211,18 @@ def _octal(field: bytes) -> int | None:
 def _number(tape: StreamReader, field: bytes) -> int:
     value = _octal(field)
     if value is None:
-        raise _broken(tape, f"{field!r} in a header is no number")
+        raise _broken_tar_error(tape, f"{field!r} in a header is no number")
     return value
 
 
 def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
     """Parse the size in an extended header. It must equal the header's size if that has room for it."""
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
-        raise _broken(tape, f"{text[:40]!r} in an extended header is no number")
+        raise _broken_tar_error(tape, f"{text[:40]!r} in an extended header is no number")
     size = int(text)
     low_digits = size % _DEFLATED_SIZE_FROM
     if size != stated and (size < _DEFLATED_SIZE_FROM or stated not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)):
-        raise _refused(tape, f"a header has the size {stated}, and its extended header {size}")
+        raise _unusual_form_error(tape, f"a header has the size {stated}, and its extended header {size}")
     return size
 
 
@@ -230,7 +230,7 @@ def _long_text(tape: StreamReader, data: bytes) -> bytes:
     """Parse a GNU long name, which ends with NUL."""
     text = data.rstrip(b"\0")
     if not text or b"\0" in text:
-        raise _refused(tape, "a NUL in a long name, or no name in it")
+        raise _unusual_form_error(tape, "a NUL in a long name, or no name in it")
     return text
 
 
@@ -238,14 +238,14 @@ def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
     """Parse the first part of the name in ustar. GNU's format has times there and gives b""."""
     if magic == _USTAR:
         if any(rest[_PREFIX:]):
-            raise _refused(tape, "data behind a header's prefix")
+            raise _unusual_form_error(tape, "data behind a header's prefix")
         prefix = rest[:_PREFIX].rstrip(b"\0")
         if 0 in prefix:
-            raise _refused(tape, "a NUL in a name")
+            raise _unusual_form_error(tape, "a NUL in a name")
         return prefix
     times = rest[:12], rest[12:_TIMES]
     if any(rest[_TIMES:]) or any(_octal(time) is None for time in times):
-        raise _refused(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
+        raise _unusual_form_error(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
     return b""
 
 
@@ -256,10 +256,10 @@ def _check_global(tape: StreamReader, name: bytes, data: bytes, *, first: bool) 
     as a path: a header named "etc/.wh.passwd" removes a file.
     """
     if not first or name != _GLOBAL.encode():
-        raise _refused(tape, "a global header that `git archive` does not write")
+        raise _unusual_form_error(tape, "a global header that `git archive` does not write")
     for key in _pax_records(tape, data):
         if key != b"comment":
-            raise _refused(tape, f"a global header sets {key.decode('latin-1')}")
+            raise _unusual_form_error(tape, f"a global header sets {key.decode('latin-1')}")
 
 
 def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
@@ -275,28 +275,28 @@ def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
         record = data[at + len(length) + 1 : at + size]
         key, equals, value = record.partition(b"=")
         if len(record) != size - len(length) - 1 or not record.endswith(b"\n") or not key or not equals:
-            raise _broken(tape, "an extended header cannot be read")
+            raise _broken_tar_error(tape, "an extended header cannot be read")
         records_before = len(records)
         records[key] = value[:-1]
         if len(records) == records_before:
-            raise _refused(tape, f"an extended header has {key[:80].decode('latin-1')!r} twice")
+            raise _unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r} twice")
         at += size
     for key, value in records.items():
         _check_record(tape, key, value)
     if not records:
-        raise _refused(tape, "an extended header is empty")
+        raise _unusual_form_error(tape, "an extended header is empty")
     return records
 
 
 def _check_record(tape: StreamReader, key: bytes, value: bytes) -> None:
     if key not in _KEYS and not key.startswith(_COPY) and not _is_attribute(key):
-        raise _refused(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
+        raise _unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
     if key in _NAMED and b"\0" in value:
-        raise _refused(tape, "a NUL in a name")
+        raise _unusual_form_error(tape, "a NUL in a name")
     if key in _NEEDED and not value:
-        raise _refused(tape, f"an extended header has an empty {key.decode()}")
+        raise _unusual_form_error(tape, f"an extended header has an empty {key.decode()}")
     if key == b"hdrcharset" and value not in _CHARSETS:
-        raise _refused(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")
+        raise _unusual_form_error(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")
 
 
 def _is_attribute(key: bytes) -> bool:
@@ -304,9 +304,9 @@ def _is_attribute(key: bytes) -> bool:
     return name != key and name.startswith(_ATTRIBUTES) and not name.startswith(_FILE_SYSTEM) and b"\0" not in name
 
 
-def _broken(tape: StreamReader, reason: str) -> ImageError:
+def _broken_tar_error(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"is no whole tar file: {reason}")
 
 
-def _refused(tape: StreamReader, reason: str) -> ImageError:
+def _unusual_form_error(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"has a tar form that no image builder writes: {reason}")

@@ -53,7 +53,7 @@ class TarLayer:
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._inflated(blob, hashed=True)) as inflated:
+            with closing(self._open_inflated(blob, hashed=True)) as inflated:
                 while inflated.readinto(buffer):
                     pass
                 self._finish(blob, inflated)
@@ -64,13 +64,13 @@ class TarLayer:
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._inflated(blob, hashed=hashed)) as inflated:
+            with closing(self._open_inflated(blob, hashed=hashed)) as inflated:
                 tape = StreamReader(inflated, where)
                 yield from self._entries(tape, where, needs_end_mark=not inflated.detects_truncation)
                 tape.drain()
                 self._finish(blob, inflated)
 
-    def _inflated(self, blob: VerifiedBlob, *, hashed: bool) -> InflatedStream:
+    def _open_inflated(self, blob: VerifiedBlob, *, hashed: bool) -> InflatedStream:
         """Open the uncompressed content. `hashed`: also compute its digest, unless it is the blob's."""
         inflated = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
         self.compression = inflated.compression

@@ -37,7 +37,7 @@ class Database:
                 self.packages.setdefault((package.name, package.arch), []).append(package)
 
     def find_problems(self) -> Iterator[Unread]:
-        removed = list(self._removed())
+        removed = list(self._find_removed_databases())
         yield from removed
         yield from self._contradictions()
         if any(read.unread for _, read in self.live) or (removed and not self.live):
@@ -45,7 +45,7 @@ class Database:
         if self.live and not self.packages:
             yield self._unread(*self.live[-1], "holds no package")
         elif self.readings:
-            yield from self._changed()
+            yield from self._find_changed_entries()
             yield from self._unlisted_packages()
         elif self.lists:
             at, path, *_ = next(iter(self.lists.values()))[0]
@@ -62,7 +62,7 @@ class Database:
 
     def is_brought_by(self, path: str, layer: int) -> bool:
         """Whether a package that `layer` introduced owns the path."""
-        return any(at == layer and self._introduced(name, at) for at, name in self._owners_of(path))
+        return any(at == layer and self._is_introduced(name, at) for at, name in self._owners_of(path))
 
     def is_rewritten_since(self, since: int) -> bool:
         return any(at >= since for at, _ in self.readings)
@@ -78,7 +78,7 @@ class Database:
         for at, read in self.stack.files_of(self.kind.name):
             for name, owned in read.owns.items():
                 earlier = lists.setdefault(name, [])
-                if not earlier or earlier[-1][2] != owned or self._introduced(name, at):
+                if not earlier or earlier[-1][2] != owned or self._is_introduced(name, at):
                     earlier.append((at, read.path, owned))
         return lists
 
@@ -129,10 +129,10 @@ class Database:
         return since
 
     @cached_property
-    def _installed(self) -> set[str]:
+    def _installed_names(self) -> set[str]:
         return {name for key in self.packages for name in evidence_names(*key)}
 
-    def _introduced(self, name: str, layer: int) -> bool:
+    def _is_introduced(self, name: str, layer: int) -> bool:
         return self.stack.is_introduced(name.partition(":")[0], layer, (self.kind.name,))
 
     def _is_database(self, path: str) -> bool:
@@ -143,7 +143,7 @@ class Database:
     def _unread(self, at: int, read: PackageFile, what: str) -> Unread:
         return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
 
-    def _removed(self) -> Iterator[Unread]:
+    def _find_removed_databases(self) -> Iterator[Unread]:
         """Find databases that a layer above the one that wrote them removed.
 
         Skips a database that another one replaces completely, because rpm changes the format and distributions the
@@ -157,7 +157,7 @@ class Database:
             if path in self.kind.database_paths:
                 if not complete:
                     yield self._unread(at, read, "was removed by a layer above the one that wrote it")
-            elif not any(self._owned(package) for package in read.packages):
+            elif not any(self._owned_paths(package) for package in read.packages):
                 yield self._unread(
                     at, read, "was removed, and no list tells whether the files of its package were, too"
                 )
@@ -178,7 +178,7 @@ class Database:
                 reason = f"and {first.path} contradict each other: only {package.path} lists"
                 yield self._unread(at, read, f"{reason} {package.name} {package.version}")
 
-    def _changed(self) -> Iterator[Unread]:
+    def _find_changed_entries(self) -> Iterator[Unread]:
         """Find entries that were removed, or changed their version, while their files stayed the same."""
         if len(self.readings) == len(self.live):
             return
@@ -195,7 +195,7 @@ class Database:
                     yield Unread(
                         package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[last].layer
                     )
-                elif package.path in self.kind.database_paths and not self._listed(package):
+                elif package.path in self.kind.database_paths and not self._is_listed(package):
                     reason = f"{what}, and no list tells whether its files are there."
                     yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
@@ -205,7 +205,7 @@ class Database:
             if before is None:
                 continue
             what = f"{name} became {_difference(now, before[1])} in the package database"
-            if not self._listed(now):
+            if not self._is_listed(now):
                 reason = f"{what}, and no list tells whether its files changed with it."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
             elif self._has_old_files(now, before[0]):
@@ -253,7 +253,7 @@ class Database:
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
         gone = next((at for at, _ in self.readings if at > last), last) if is_complete_list else len(self.stack.facts)
-        for file in self._owned(package):
+        for file in self._owned_paths(package):
             for at in self._live_origins(file):
                 if (
                     not self._is_owned_by_another(file, at, names)
@@ -272,7 +272,7 @@ class Database:
         """
         names = evidence_names(package.name, package.arch)
         is_old_by_rank: list[list[bool]] = [[], [], []]
-        for file in self._owned(package):
+        for file in self._owned_paths(package):
             source_layers = self._live_origins(file)
             if source_layers and all(name in names for at, name in self._owners_of(file) if at <= before):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
@@ -281,7 +281,7 @@ class Database:
         decisive = code or data
         return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
 
-    def _listed(self, package: Package) -> bool:
+    def _is_listed(self, package: Package) -> bool:
         return any(name in self.lists for name in evidence_names(package.name, package.arch))
 
     def _listed_by(self, package: Package, last: int) -> set[str]:
@@ -294,7 +294,7 @@ class Database:
         }
         return {file for owned in newest.values() for file in self.stack.unpack(owned)}
 
-    def _owned(self, package: Package) -> list[str]:
+    def _owned_paths(self, package: Package) -> list[str]:
         names = evidence_names(package.name, package.arch)
         return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in self.stack.unpack(owned)]
 
@@ -305,7 +305,7 @@ class Database:
     def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
         """Whether another installed package owned the file in layer `at`; later owners have files of their own."""
         return any(
-            layer <= at and name not in names and name in self._installed for layer, name in self._owners_of(file)
+            layer <= at and name not in names and name in self._installed_names for layer, name in self._owners_of(file)
         )
 
     def _is_reclaimed(self, file: str, last: int) -> bool:
@@ -314,7 +314,7 @@ class Database:
         A list that was written later for an unchanged package is no evidence.
         """
         return any(
-            name in self._installed and (layer <= last or self._since[name] > last)
+            name in self._installed_names and (layer <= last or self._since[name] > last)
             for layer, name in self._owners_of(file)
         )
 

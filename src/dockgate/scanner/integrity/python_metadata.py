@@ -35,7 +35,7 @@ class PackageFolders:
             for path in self._view.paths_below(f"{folder}/"):
                 at = next(iter(self._view.source_layers(path)), None)
                 if at is not None:
-                    reason = f"{folder} holds no {_naming(folder)}, so nothing names the package that it is of."
+                    reason = f"{folder} holds no {_metadata_name(folder)}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
@@ -47,7 +47,7 @@ class PackageFolders:
         folder, _, name = read.path.rpartition("/")
         if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:
             return False
-        return f"{folder}/{_RECORD}" not in self._live and read.path not in self._listed
+        return f"{folder}/{_RECORD}" not in self._live and read.path not in self._listed_metadata
 
     @cached_property
     def _folders(self) -> dict[str, None]:
@@ -77,7 +77,7 @@ class PackageFolders:
         )
 
     @cached_property
-    def _listed(self) -> frozenset[str]:
+    def _listed_metadata(self) -> frozenset[str]:
         """The metadata files in the list of any package (conda's, or a virtual environment inside another)."""
         return frozenset(
             path
@@ -89,5 +89,5 @@ class PackageFolders:
         )
 
 
-def _naming(folder: str) -> str:
+def _metadata_name(folder: str) -> str:
     return "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"

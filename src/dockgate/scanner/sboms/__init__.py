@@ -45,7 +45,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
     if len(raw) > SIZE_LIMIT:
         raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
     try:
-        document, subject = _intoto.unwrap(_parsed(raw))
+        document, subject = _intoto.unwrap(_parse_document(raw))
         if document.get("bomFormat") == "CycloneDX":
             document_digest, contents = _cyclonedx.read(document)
         elif "spdxVersion" in document:
@@ -72,7 +72,7 @@ def package(
     return package_found if isinstance(package_found, Package) else None
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
+def _parse_document(raw: bytes) -> dict[str, Any]:
     start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<"):
         raise UsageError("is XML.")

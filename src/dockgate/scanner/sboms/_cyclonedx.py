@@ -11,7 +11,7 @@ from dockgate.scanner.sboms._contents import (
     Properties,
     collect,
     is_package,
-    listed,
+    object_list,
     objects,
     system,
     text,
@@ -37,7 +37,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}
-    components = listed(document.get("components"), "components")
+    components = object_list(document.get("components"), "components")
     platforms = [component for component in components if _is_platform(component)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
@@ -60,7 +60,7 @@ def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Content
     is_released = is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
     if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
-    for component in _all([*listed(root.get("components"), "components"), *components]):
+    for component in _all([*object_list(root.get("components"), "components"), *components]):
         _take(component, contents)
     return contents
 
@@ -73,7 +73,7 @@ def _all(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if depth > NESTING_LIMIT:
             raise UsageError(f"has components nested more than {NESTING_LIMIT} deep.")
         yield component
-        waiting += [(child, depth + 1) for child in reversed(listed(component.get("components"), "components"))]
+        waiting += [(child, depth + 1) for child in reversed(object_list(component.get("components"), "components"))]
 
 
 def _take(component: dict[str, Any], contents: Contents) -> None:

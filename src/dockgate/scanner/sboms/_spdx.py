@@ -11,7 +11,7 @@ from dockgate.scanner.sboms._contents import (
     Properties,
     collect,
     is_package,
-    listed,
+    object_list,
     objects,
     system,
     text,
@@ -31,8 +31,8 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     version = document.get("spdxVersion")
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
-    described = _described(document)
-    packages = listed(document.get("packages"), "packages")
+    described = _described_ids(document)
+    packages = object_list(document.get("packages"), "packages")
     images = [text(package.get("SPDXID")) for package in packages if _properties(package).first("dockgate:image")]
     document_digest = _properties(document).first("dockgate:digest")
     if len(images) < 2:
@@ -61,7 +61,7 @@ def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
     return contents
 
 
-def _described(document: dict[str, Any]) -> set[str]:
+def _described_ids(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
     listed = document.get("documentDescribes")
     described = {text(item) for item in (listed if isinstance(listed, list) else ())}
@@ -111,10 +111,10 @@ def _maker(package: dict[str, Any]) -> str:
 
 
 def _properties(package: dict[str, Any]) -> Properties:
-    return collect(pair for annotation in objects(package.get("annotations")) for pair in _annotated(annotation))
+    return collect(pair for annotation in objects(package.get("annotations")) for pair in _read_annotation(annotation))
 
 
-def _annotated(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _read_annotation(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
     comment = text(annotation.get("comment"))
     if comment.startswith("dockgate {"):
         try:

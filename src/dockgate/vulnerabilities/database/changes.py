@@ -39,8 +39,8 @@ def changed_keys(old: Database, new: Database, cves: Collection[str] | None = No
     ecosystems_before, ecosystems_after = old.ecosystem_digests(), new.ecosystem_digests()
     keys = {
         (ecosystem, name)
-        for ecosystem in _differing(ecosystems_before, ecosystems_after)
-        for name in _differing(old.package_digests(ecosystem), new.package_digests(ecosystem))
+        for ecosystem in _differing_keys(ecosystems_before, ecosystems_after)
+        for name in _differing_keys(old.package_digests(ecosystem), new.package_digests(ecosystem))
     }
     coverage_before, coverage_after = (
         {
@@ -52,7 +52,7 @@ def changed_keys(old: Database, new: Database, cves: Collection[str] | None = No
     return AdvisoryChanges(
         frozenset(keys),
         frozenset(_changed_cves(old, new, cves)),
-        frozenset(_differing(coverage_before, coverage_after)),
+        frozenset(_differing_keys(coverage_before, coverage_after)),
     )
 
 
@@ -60,11 +60,11 @@ def _changed_cves(old: Database, new: Database, cves: Collection[str] | None) ->
     before, after = old.cve_digests(), new.cve_digests()
     sources = [source for source in CVE_TABLES if before.get(source) != after.get(source)]
     if cves is not None and sources:
-        return _differing(old.cves(cves), new.cves(cves))
-    return {cve for source in sources for cve in _differing(old.cve_rows(source), new.cve_rows(source))}
+        return _differing_keys(old.cves(cves), new.cves(cves))
+    return {cve for source in sources for cve in _differing_keys(old.cve_rows(source), new.cve_rows(source))}
 
 
-def _differing(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
+def _differing_keys(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
     """The keys with another value, or with a value on one side only."""
     changed = {key for key, value in after.items() if key not in before or before[key] != value}
     return changed | (before.keys() - after.keys())

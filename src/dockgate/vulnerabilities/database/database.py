@@ -83,7 +83,7 @@ class Database:
                 if package.ecosystem and not package.owner:
                     names_by_ecosystem.setdefault(package.ecosystem, set()).add(package.source_name)
         with _database_errors(self.path):
-            covered = self._covered
+            covered = self._coverage
             advisories = self._advisories(names_by_ecosystem)
             vulnerabilities: set[str] = set()
             for row in advisories:
@@ -106,10 +106,10 @@ class Database:
     def coverage(self) -> Sequence[Coverage]:
         """The coverage of every ecosystem with its release, sorted."""
         with _database_errors(self.path):
-            return tuple(self._covered.values())
+            return tuple(self._coverage.values())
 
     @cached_property
-    def _covered(self) -> dict[str, Coverage]:
+    def _coverage(self) -> dict[str, Coverage]:
         """The coverage by ecosystem with its release. Read once, because it names thousands of packages."""
         rows = self._sql.execute(
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"

@@ -123,15 +123,15 @@ def _frame(source: BinaryIO, magic: int) -> bytes | None:
 
 def _header(stated: bytes, file: Path) -> Header:
     if not stated:
-        raise _refused(file, "`dockgate db export` did not write it")
+        raise _refusal(file, "`dockgate db export` did not write it")
     try:
         header = canonical.decode(Header, stated)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _refused(file, f"its header cannot be read: {error}") from error
+        raise _refusal(file, f"its header cannot be read: {error}") from error
     if header.kind != KIND or not isinstance(header.size, int) or not 0 < header.size <= SIZE_LIMIT:
-        raise _refused(file, "it contains something else")
+        raise _refusal(file, "it contains something else")
     if header.format != FORMAT:
-        raise _refused(file, f"it has format {header.format}, this version reads {FORMAT}")
+        raise _refusal(file, f"it has format {header.format}, this version reads {FORMAT}")
     return header
 
 
@@ -148,20 +148,20 @@ def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
                 sha256.update(chunk)
                 into.write(chunk)
     except zstandard.ZstdError as error:
-        raise _refused(file, f"it is damaged: {error}") from error
+        raise _refusal(file, f"it is damaged: {error}") from error
     if size != header.size or sha256.hexdigest() != header.content:
-        raise _refused(file, "it does not match the digest in its header")
+        raise _refusal(file, "it does not match the digest in its header")
 
 
 def _check(new: Path, header: Header, file: Path) -> None:
     """Check that it has exactly our tables: a view in their place would run inside our queries."""
     with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as fresh:
         if database.digest != header.digest:
-            raise _refused(file, "its database has another digest than its header says")
+            raise _refusal(file, "its database has another digest than its header says")
         fresh.executescript(TABLES)
         same = database.tables() == Database(new, fresh, "").tables()
     if not same:
-        raise _refused(file, "its tables are not those of its format")
+        raise _refusal(file, "its tables are not those of its format")
 
 
 def _require_newer(new: Path, path: Path, file: Path) -> None:
@@ -185,5 +185,5 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
         )
 
 
-def _refused(file: Path, reason: str) -> DatabaseError:
+def _refusal(file: Path, reason: str) -> DatabaseError:
     return DatabaseError(f"{file} cannot be imported: {reason}.", "Export it again, with the same version of Dockgate.")

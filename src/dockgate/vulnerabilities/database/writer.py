@@ -176,10 +176,10 @@ class Writer:
         flush(self._path.parent)
         return digest
 
-    def _add(self, statements: Iterable[FeedStatement]) -> "_Added":
+    def _add(self, statements: Iterable[FeedStatement]) -> "_AddedStatements":
         """Write statements under the number of a new part."""
         self._parts += 1
-        added, last = _Added(self._parts), ""
+        added, last = _AddedStatements(self._parts), ""
         try:
             for statement in statements:
                 if isinstance(statement, FaultyRecord):
@@ -209,7 +209,7 @@ class Writer:
         return added
 
     def _require(
-        self, part: Part, added: "_Added", limits: Limits, statements: int, faults: Sequence[FaultyRecord]
+        self, part: Part, added: "_AddedStatements", limits: Limits, statements: int, faults: Sequence[FaultyRecord]
     ) -> None:
         """Undo what was added and raise UnreadableError if the part would exceed the limits."""
         broken = [fault for fault in faults if not fault.contained]
@@ -226,7 +226,7 @@ class Writer:
         self._undo(added)
         raise UnreadableError(reason, advice)
 
-    def _undo(self, added: "_Added") -> None:
+    def _undo(self, added: "_AddedStatements") -> None:
         for name in (*added.valid, ""):
             self._forget(added.number, name)
 
@@ -356,7 +356,7 @@ class Writer:
 
 
 @dataclass(slots=True)
-class _Added:
+class _AddedStatements:
     """The statements just written under the number of a part. `valid` counts those not withdrawn, by ecosystem."""
 
     number: int

@@ -18,7 +18,7 @@ def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
     """The number (from 1) and text of each line. Raises UnreadableError, which names the `title` ("CVSS file")."""
     number = 0
     try:
-        file = unpacked(stream)
+        file = open_unpacked(stream)
         while line := file.readline(LINE_LIMIT):
             number += 1
             if len(line) == LINE_LIMIT or number > ROW_LIMIT:
@@ -30,7 +30,7 @@ def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
         raise UnreadableError(f"The {title} is empty.")
 
 
-def unpacked(stream: BinaryIO) -> BinaryIO:
+def open_unpacked(stream: BinaryIO) -> BinaryIO:
     """The stream, decompressed if it is gzip (RFC 1952)."""
     packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)

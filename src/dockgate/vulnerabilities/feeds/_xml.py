@@ -8,7 +8,7 @@ from typing import BinaryIO, NoReturn, cast
 from xml.parsers import expat
 
 from dockgate.shared.errors import UnreadableError
-from dockgate.vulnerabilities.feeds._lines import unpacked
+from dockgate.vulnerabilities.feeds._lines import open_unpacked
 
 # Bytes of a decompressed document. The updates of Amazon Linux 2 had about 50 MB in 2026.
 LIMIT = 1024**3
@@ -96,10 +96,10 @@ def _refuse(*_: object) -> NoReturn:
 def _content(stream: BinaryIO) -> BinaryIO:
     packed = stream.read(len(_ZSTD)) == _ZSTD
     stream.seek(0)
-    return cast(BinaryIO, _Unpacked(stream)) if packed else unpacked(stream)
+    return cast(BinaryIO, _UnpackedStream(stream)) if packed else open_unpacked(stream)
 
 
-class _Unpacked(io.RawIOBase):
+class _UnpackedStream(io.RawIOBase):
     """The content of a zstd stream. Raises ValueError if it is damaged; does not close the stream."""
 
     def __init__(self, stream: BinaryIO) -> None:

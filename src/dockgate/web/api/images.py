@@ -326,7 +326,7 @@ def link(
     digest: api.Digest, body: LinkRequest, request: Request, who: api.Reader, server: api.ServerDependency
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
-    _recorded(digest, who, server)
+    _recorded_verdict(digest, who, server)
     require_few(request, who)
     url, expires_at = server.verdict_links.link(digest, body.days)
     entry = begin_audit_entry(server, who, "POST /api/v1/verdicts/{digest}/link", request.url.path)
@@ -338,7 +338,7 @@ def link(
 @api.checks_token_limits
 def case(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
-    return Response(case_file.text(_recorded(digest, who, server)), media_type="application/json")
+    return Response(case_file.text(_recorded_verdict(digest, who, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")
@@ -347,8 +347,8 @@ def explanation(
     digest: api.Digest, who: api.Reader, server: api.ServerDependency, against: OtherDigest = None
 ) -> ExplanationView:
     """Replay a verdict; with `against` (another verdict's digest) compare the two."""
-    recorded = _recorded(digest, who, server)
-    differences = compare(recorded, _recorded(against, who, server)) if against else None
+    recorded = _recorded_verdict(digest, who, server)
+    differences = compare(recorded, _recorded_verdict(against, who, server)) if against else None
     return ExplanationView(replay(recorded), differences)
 
 
@@ -358,6 +358,6 @@ def document(digest: api.Digest, who: api.Reader, server: api.ServerDependency) 
     return Response(server.store.verdicts.document(digest), media_type="application/json")
 
 
-def _recorded(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
+def _recorded_verdict(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
     stored = verdict(digest, who, server)
     return case_file.RecordedVerdict(stored, server.store.verdicts.case(digest))

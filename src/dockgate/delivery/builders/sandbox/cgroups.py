@@ -22,7 +22,7 @@ def is_unified(root: Path = ROOT) -> bool:
     return (root / "cgroup.controllers").exists()
 
 
-def missing(root: Path = ROOT) -> list[str]:
+def missing_controllers(root: Path = ROOT) -> list[str]:
     """The controllers that limits need and the host lacks."""
     if is_unified(root):
         available = (root / "cgroup.controllers").read_text().split()

@@ -96,7 +96,9 @@ class _ArchiveReader:
                 and entry.name.endswith((_PROPERTIES, _POM))
             ):
                 poms.setdefault(entry.name.rpartition("/")[0], []).append(entry)
-        libraries = [library for entries in poms.values() for library in self._described(archive, entries, inner)]
+        libraries = [
+            library for entries in poms.values() for library in self._read_coordinates(archive, entries, inner)
+        ]
         if archive.has_classes and not _is_among(libraries, path):
             is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested)
             libraries += _own_coordinates(manifest, path, composed=is_composed)
@@ -113,9 +115,9 @@ class _ArchiveReader:
         for entry in nested:
             if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
                 continue
-            self._nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
+            self._read_nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
 
-    def _nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
+    def _read_nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
         with self._part(inner):
             if depth > DEPTH_LIMIT:
                 raise UnreadableError(f"it is nested in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
@@ -136,7 +138,7 @@ class _ArchiveReader:
             self.packages += packages
             self.unread += ((_join_path(inner, where), reason) for where, reason in unread)
 
-    def _described(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
+    def _read_coordinates(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
         """Read coordinates from pom.properties (several in a merged jar), missing values from the pom.xml."""
         libraries: list[Coordinates] = []
         for entry in sorted(entries, key=lambda entry: entry.name.endswith(_POM)):

@@ -33,7 +33,7 @@ _MODULES = "node_modules"
 
 def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
     """Read the packages of the archive whose roots `is_root` selects; unreadable members are unread parts."""
-    header, files = _opened(file)
+    header, files = _open_archive(file)
     # VS Code stores its node_modules folder in an archive of that name.
     above = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
     spend = budget(READ_LIMIT)
@@ -67,7 +67,7 @@ def _read_members(path: str, members: Iterable[tuple[str, Callable[[], bytes]]])
     return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)
 
 
-def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
+def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     """Return the header's JSON and the section with the files."""
     size = file.seek(0, 2)
     file.seek(0)
