@@ -31,7 +31,7 @@ print(json.dumps([name for name in sys.modules if name not in before and name.sp
 OWN = f"""
 import contextlib, importlib, json, sys, time
 for name in json.loads(sys.argv[2]):
-    with contextlib.suppress(ImportError): # os.path is no module of its own
+    with contextlib.suppress(ImportError): # os.path is not a module of its own
         importlib.import_module(name)
 sys.path.insert(0, sys.argv[1])
 begin = time.process_time()

@@ -79,9 +79,9 @@ def test_an_npm_dependency_that_takes_newer_versions_is_not_changed(specifier: s
         ('{"dependencies": {"lodash": ">=4 <5"}}', "takes lodash from"),
         ('{"dependencies": {"lodash": "4.0.0"}}', "pins lodash to 4.0.0, and the image has 4.17.20"),
         ('{"dependencies": {"lodash": "4.17.20"}, "overrides": {"lodash": "4.17.20"}}', "in several places"),
-        ("nothing", "is no JSON"),
-        ("[]", "is no JSON object"),
-        ("[" * 100_000, "is no JSON"),
+        ("nothing", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_an_npm_dependency_that_only_people_should_change_is_refused(text: str, reason: str) -> None:

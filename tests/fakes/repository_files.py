@@ -63,7 +63,7 @@ class MemoryFiles:
             raise ChangedError(f"the branch {edit.branch} has moved", "Open it again.")
         files = dict(self._host.files(repository, edit.parent)) if edit.parent else {}
         if any(name.startswith(f"{path}/") for name in files):
-            raise ConflictError(f"{path} is no file", "Choose another path.")
+            raise ConflictError(f"{path} is not a file", "Choose another path.")
         files[path] = edit.content
         self._host.push(
             repository,
@@ -83,7 +83,7 @@ class MemoryFiles:
         files = dict(self._host.files(repository, edit.parent))
         for path in contents:
             if any(name.startswith(f"{path}/") for name in files):
-                raise ConflictError(f"{path} is no file", "Choose another path.")
+                raise ConflictError(f"{path} is not a file", "Choose another path.")
         self._host.rewind(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
         time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         message = edit.message.rstrip()

@@ -14,7 +14,7 @@ class MemoryWebhooks:
 
     def check(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
-            raise UsageError(f"{url!r} is no URL to call", "Give one that begins with https://.")
+            raise UsageError(f"{url!r} is not a URL to call", "Give one that begins with https://.")
 
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         self._fault("before call")

@@ -63,7 +63,7 @@ def verify(envelope: str, pem: str) -> bytes:
         document = json.loads(envelope)
         keys, payload = document["keys"], document["payload"]
     except (KeyError, TypeError, ValueError):
-        raise UnreadableError("That is no envelope.") from None
+        raise UnreadableError("That is not an envelope.") from None
     if pem.removeprefix("PEM of ") not in keys:
         raise DeniedError("not signed")
     return str(payload).encode()

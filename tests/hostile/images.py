@@ -110,7 +110,7 @@ class Check:
         return ran
 
     def refused(self, reference: str, complaint: str) -> None:
-        """Both commands refuse what is no image at all, and say why."""
+        """Both commands refuse what is not an image at all, and say why."""
         for command in ("scan", "gate"):
             ran = self.ends(command, reference)
             assert (ran.code, ran.out) == (2, ""), ran.out

@@ -53,7 +53,7 @@ def test_databases_of_distributions(check: Check) -> None:
 
 
 def test_an_os_release_that_is_no_text(check: Check) -> None:
-    holds(check, {"etc/os-release": (b"ID=debian\0VERSION_ID=13\n", "is no text")})
+    holds(check, {"etc/os-release": (b"ID=debian\0VERSION_ID=13\n", "is not text")})
 
 
 def nested(depth: int, *, packed: bool) -> bytes:

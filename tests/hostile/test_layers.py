@@ -28,14 +28,14 @@ BROKEN = {
     "gzip cut short": (gzip.compress(HIDDEN, mtime=0)[:-20], "cannot be decompressed"),
     "gzip with another checksum": (gzip.compress(HIDDEN, mtime=0)[:-8] + bytes(8), "cannot be decompressed"),
     "gzip, and then no gzip": (gzip.compress(HIDDEN, mtime=0) + b"more", "cannot be decompressed"),
-    "gzip of gzip": (gzip.compress(gzip.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
-    "gzip of zstd": (gzip.compress(zstandard.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
+    "gzip of gzip": (gzip.compress(gzip.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
+    "gzip of zstd": (gzip.compress(zstandard.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
     "zstd cut short": (zstandard.compress(HIDDEN)[:-20], "cut short"),
-    "zstd of gzip": (zstandard.compress(gzip.compress(HIDDEN) + bytes(999)), "is no whole tar file"),
+    "zstd of gzip": (zstandard.compress(gzip.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
     "zstd with a window of gigabytes": (b"\x28\xb5\x2f\xfd\x00\xf8" + bytes(20), "cannot be decompressed"),
     "a second member with half an entry": (gzip.compress(header(b"a")) + gzip.compress(HIDDEN[:1000]), "cut short"),
     "bzip2": (b"BZh91AY&SY" + bytes(600), "compressed with bzip2 or xz"),
-    "noise": (bytes(range(256)) * 16, "is no whole tar file"),
+    "noise": (bytes(range(256)) * 16, "is not a whole tar file"),
     "nothing but a head": (header(b"a", b"7777777"), "cut short"),
 }
 
@@ -105,7 +105,7 @@ FALSE = {
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
     unread = check.blobs(*FALSE.values(), kind=PLAIN).broken
     assert unread.keys() == {make.sha256(blob) for blob in FALSE.values()}
-    forms = ("cut short", "is no whole tar file", "has a tar form that no image builder writes")
+    forms = ("cut short", "is not a whole tar file", "has a tar form that no image builder writes")
     assert all(any(form in reason for form in forms) for reason in unread.values())
 
 
@@ -210,7 +210,7 @@ def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
     circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
     unread = check.layers({**chain, **circle}).unread
     assert len(unread) >= 5001
-    assert "it is a hard link to x/status, which is no earlier file of its layer" in unread[STATUS]
+    assert "it is a hard link to x/status, which is not an earlier file of its layer" in unread[STATUS]
 
 
 def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
@@ -254,7 +254,7 @@ def test_a_bomb_of_zstd_is_unread(check: Check) -> None:
 
 
 def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
-    """The outer file is no layer: without it there is no image."""
+    """The outer file is not a layer: without it there is no image."""
     archive = tmp_path / "image.tar"
     make.oci_archive(archive, {"latest": make.image([DEBIAN])})
     data = archive.read_bytes()
@@ -263,7 +263,7 @@ def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
         header(b"index.json", b"77777777777") + END: "cut short",
         make.tar({"../index.json": b"{}"}): "neither an OCI layout nor a manifest.json",
         make.tar({"oci-layout": b"{}", "index.json": Symlink("index.json")}): "has no index.json",
-        make.tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is no JSON",
+        make.tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is not JSON",
         make.tar({"oci-layout": b"{}", "index.json": b" " * (5 * 2**20)}): "is larger than",
         gzip.compress(data)[:-9]: "cannot be decompressed",
     }.items():

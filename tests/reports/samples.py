@@ -214,7 +214,8 @@ ODD_FINDINGS = (
 ODD_UNDETERMINED = (
     Undetermined(
         "pkg:npm/left@x",
-        "left x cannot be compared with CVE-2020-1, GHSA-1111-2222-3333: The npm version 'x' is no semantic version.",
+        "left x cannot be compared with CVE-2020-1, GHSA-1111-2222-3333: "
+        "The npm version 'x' is not a semantic version.",
         "uncomparable",
         ("CVE-2020-1", "GHSA-1111-2222-3333"),
     ),

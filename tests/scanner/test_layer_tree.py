@@ -57,7 +57,7 @@ def test_a_path_that_is_removed_and_written_in_one_layer(first: Entry) -> None:
 def test_a_path_that_is_removed_below_what_is_no_folder(first: Entry) -> None:
     for removed in ("x/a", "x/a/b/c"):
         for layer in ((file("t"), first, *whiteout(removed)), (file("t"), *whiteout(removed), first)):
-            assert "removed below x, which is no folder" in problem(*layer)
+            assert "removed below x, which is not a folder" in problem(*layer)
 
 
 def test_what_is_written_twice_has_to_be_a_file_each_time() -> None:

@@ -38,7 +38,7 @@ def reasons(*layers: list[Entry]) -> list[str]:
 
 
 def crossed(folder: str) -> str:
-    return f"{folder}: {folder} is no folder in a lower layer, and this layer writes below it as if it were one."
+    return f"{folder}: {folder} is not a folder in a lower layer, and this layer writes below it as if it were one."
 
 
 # --- writing below a link ----------------------------------------------------------------------------------------

@@ -72,10 +72,10 @@ def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
 @pytest.mark.parametrize(
     ("against", "status", "words"),
     [
-        ("x" * 64, 422, "is no digest"),
+        ("x" * 64, 422, "is not a digest"),
         ("0" * 64, 404, "No verdict and no image"),
-        ("../../etc/passwd", 422, "is no digest"),
-        ("<script>alert(1)</script>", 422, "is no digest"),
+        ("../../etc/passwd", 422, "is not a digest"),
+        ("<script>alert(1)</script>", 422, "is not a digest"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(

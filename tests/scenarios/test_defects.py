@@ -14,7 +14,7 @@ from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
-# How the reference solution fails, where that is no wrong answer and not none at all either.
+# How the reference solution fails, where that is not a wrong answer and not none at all either.
 BREAKS: dict[Case, type[Exception]] = {
     an_absent_severity_counts_as_zero: KeyError,
     an_event_that_comes_twice_answers_once: SpentTokenError,

@@ -172,7 +172,7 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     assert f'<a href="/repositories/pins/commits/{fix["commit"]}">{fix["branch"]}</a>' in page
     assert "flask: 1.0 → 2.0" in page
 
-    # The commit was pushed by the server, which is no principal: merging it is a push of a person.
+    # The commit was pushed by the server, which is not a principal: merging it is a push of a person.
     pushers = server.store.pushes.pushers("pins", [fix["commit"]])
     assert [pusher.principal for pusher in pushers[fix["commit"]]] == [SERVER]
 

@@ -118,7 +118,7 @@ def test_an_earlier_pusher_cannot_approve(eyes: FourEyes) -> None:
 
 
 def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes: FourEyes) -> None:
-    """The commit is the server's, so that its author and pusher are no principal: the merge is what counts."""
+    """The commit is the server's, so that its author and pusher are not a principal: the merge is what counts."""
     name = eyes.repository()
     head = eyes.server.push(name, "ann", files=files("1"))
     eyes.approve("cyd", eyes.start(name))

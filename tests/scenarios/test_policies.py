@@ -251,7 +251,7 @@ def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSyst
         ("policy:\n  max_findings:\n    HIHG: 0\n", "broken/.dockgate.yaml:3: policy.max_findings.HIHG: unknown key"),
         ("policy: {}\n", "broken/.dockgate.yaml:1: policy: a policy is a mapping"),
         ("rules: {}\n", "broken/.dockgate.yaml:1: rules: unknown key"),
-        ("- policy\n", "broken/.dockgate.yaml:1: it is no mapping"),
+        ("- policy\n", "broken/.dockgate.yaml:1: it is not a mapping"),
         ("policy: [\n", "broken/.dockgate.yaml:1: this is not YAML"),
         ("#" * 70_000, "broken/.dockgate.yaml:1: not a regular file of at most 65536 bytes"),
     ],

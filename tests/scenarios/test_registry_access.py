@@ -304,7 +304,7 @@ def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     assert site.granted(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
     assert site.granted(site.token("", "repository:*:pull", password=site.tokens.login(pull)[1])) == {}
     assert site.token("", password=site.tokens.login(push, seconds=0)[1]).status_code == 401
-    assert site.token("", password=site.own("shop/app", PUSH)).status_code == 401  # a registry token is no login
+    assert site.token("", password=site.own("shop/app", PUSH)).status_code == 401  # a registry token is not a login
     assert site.token("", password=RegistryTokens(site.folder / "other").login(push)[1]).status_code == 401
 
 

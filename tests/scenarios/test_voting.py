@@ -239,4 +239,4 @@ def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
     execution, image = rejected(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.advisory_appears(image)
     refused = override(voting, "sec", execution)
-    assert (refused.status_code, "still not be approved" in refused.json()["error"]) == (409, True)
+    assert (refused.status_code, "would not be enough" in refused.json()["error"]) == (409, True)

@@ -111,7 +111,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             id="another payload under a good signature",
         ),
         pytest.param(rewritten(GOOD, signatures=[]), id="unsigned"),
-        pytest.param(rewritten(GOOD, payloadType="\ud800"), id="a payload type that is no text"),
+        pytest.param(rewritten(GOOD, payloadType="\ud800"), id="a payload type that is not text"),
         pytest.param(
             rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
         ),

@@ -58,7 +58,7 @@ class PublicKey:
             self._key: PublicKeyTypes = load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise UsageError(
-                f"That is no public key: {error}.", "Give one in PEM: -----BEGIN PUBLIC KEY-----."
+                f"That is not a public key: {error}.", "Give one in PEM: -----BEGIN PUBLIC KEY-----."
             ) from None
         _check_kind(self._key)
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -150,7 +150,7 @@ def read(data: bytes) -> Envelope:
         kind.encode()  # half of a character cannot be part of what is signed
         return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(signature["sig"]) for signature in signatures))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"That is no DSSE envelope: {type(error).__name__}: {error}.") from None
+        raise UnreadableError(f"That is not a DSSE envelope: {type(error).__name__}: {error}.") from None
 
 
 def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:

@@ -127,7 +127,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
 
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 
-    Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one by another
+    Raises UnreadableError for what is not a statement of ours, DeniedError for one of another image, one by another
     policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.
     """
     try:
@@ -148,11 +148,11 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
-        raise UnreadableError("It is no statement of a verdict.")
+        raise UnreadableError("It is not a statement of a verdict.")
     if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
     if status != Status.APPROVED:
-        raise DeniedError(f"The statement says {status!r}, which is no approval.")
+        raise DeniedError(f"The statement says {status!r}, which is not an approval.")
     if PolicyReference.parse(claim.policy).name != policy:
         raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
     if to_datetime(now) >= expires:

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # In PutApprovalResult's and ECR's models.
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,255}")
-_ADVICE = "It is no message of CodePipeline or EventBridge."
+_ADVICE = "It is not a message of CodePipeline or EventBridge."
 
 
 @dataclass(frozen=True, slots=True)

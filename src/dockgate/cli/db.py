@@ -95,7 +95,7 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
 def refresh(output_format: str) -> None:
     """Have the server fetch its feeds now, not when they are due.
 
-    Needs the role security or admin. `dockgate status` shows what became of it.
+    Needs the role security or admin. `dockgate status` shows the result.
     """
     requested = Client().post("feeds", "update")
     print_answer(requested, output_format, f"The server fetches {', '.join(requested['feeds'])}.")

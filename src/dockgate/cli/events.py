@@ -71,9 +71,9 @@ def _read_event(value: str) -> dict[str, Any]:
     try:
         event = json.loads(read_text(value))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The event is no JSON: {error}.") from error
+        raise UsageError(f"The event is not JSON: {error}.") from error
     if not isinstance(event, dict):
-        raise UsageError("The event is no JSON object.", 'An event looks like {"detail-type": "image.judged", …}.')
+        raise UsageError("The event is not a JSON object.", 'An event looks like {"detail-type": "image.judged", …}.')
     return event
 
 

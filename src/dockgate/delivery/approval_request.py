@@ -84,7 +84,7 @@ def scope_of(approval: Approval) -> dict[str, str]:
 def _require_name(what: str, text: str, required: bool) -> None:
     if (required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
         raise UsageError(
-            f"{text[:NAME_LIMIT]!r} is no {what}", f"Give {'1' if required else '0'} to {NAME_LIMIT} characters."
+            f"{text[:NAME_LIMIT]!r} is not a {what}", f"Give {'1' if required else '0'} to {NAME_LIMIT} characters."
         )
 
 

@@ -123,7 +123,7 @@ def _json_object(text: str, path: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise PinError(f"{path} is no JSON.") from None
+        raise PinError(f"{path} is not JSON.") from None
     if not isinstance(document, dict):
-        raise PinError(f"{path} is no JSON object.")
+        raise PinError(f"{path} is not a JSON object.")
     return document

@@ -183,7 +183,7 @@ class ImageReader(Protocol):
     """
 
     def __call__(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
-        """Return what each platform holds. Attestation manifests are no platforms.
+        """Return what each platform holds. Attestation manifests are not platforms.
 
         Raises ImageError, NotFoundError, DeniedError, UnavailableError.
         """

@@ -87,14 +87,14 @@ class RepositoryFiles(Protocol):
         """Make a commit that changes one file, on no branch yet. Return its id.
 
         Raises ChangedError if the branch has another head by now, UsageError for a path, branch, author or message that
-        cannot be committed, ConflictError if the path is no file.
+        cannot be committed, ConflictError if the path is not a file.
         """
         ...
 
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
         """Make a commit that changes files, on no branch yet. Return its id, the same for the same edit and time.
 
-        Raises UsageError for a path, author or message that cannot be committed, ConflictError if a path is no file.
+        Raises UsageError for a path, author or message that cannot be committed, ConflictError if a path is not a file.
         """
         ...
 

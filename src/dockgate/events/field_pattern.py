@@ -144,7 +144,7 @@ def _expression(value: dict[str, object], place: str) -> tuple[str, object]:
 
 def _finite(value: float, place: str) -> float:
     if isinstance(value, float) and not abs(value) < float("inf"):
-        invalid(place, f"{value} is no number of JSON")
+        invalid(place, f"{value} is not a number of JSON")
     return value
 
 
@@ -272,7 +272,7 @@ def _numeric(setting: object, place: str) -> Test:
 def _bound(value: object, place: str) -> float:
     number = comparable(value) if isinstance(value, (int, float)) else None
     if number is None:
-        invalid(place, f"{value!r} is no number that can be compared", "Write a number that is exact in 64 bits.")
+        invalid(place, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits.")
     return number
 
 
@@ -289,7 +289,7 @@ def _cidr(setting: object, place: str) -> Test:
     text = _text(setting, "cidr", place)
     network = _network(text)
     if network is None:
-        invalid(place, f"{text!r} is no block of addresses", "Write it as 10.0.0.0/24, or an address alone as text.")
+        invalid(place, f"{text!r} is not a block of addresses", "Write it as 10.0.0.0/24, or an address alone as text.")
 
     def accepts(value: Scalar) -> bool:
         address = parse_address(value) if isinstance(value, str) else None

@@ -197,7 +197,7 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def _refuse_constant(name: str) -> None:
-    invalid("", f"{name} is no value of JSON")
+    invalid("", f"{name} is not a value of JSON")
 
 
 def _count_characters(value: object) -> int:

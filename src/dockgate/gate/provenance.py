@@ -130,7 +130,7 @@ class ProvenanceFacts:
 
 
 # (DSSE envelope as JSON, public key as PEM) -> the in-toto payload that the key signed. Raises DeniedError when it did
-# not sign, UnreadableError for what is no envelope of an in-toto statement.
+# not sign, UnreadableError for what is not an envelope of an in-toto statement.
 Verify = Callable[[str, str], bytes]
 
 
@@ -168,7 +168,7 @@ def _verify_statement(envelope: str, image: str, keys: Mapping[str, str], verify
 def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStatement:
     """The provenance statement in a payload whose signature was verified.
 
-    Raises UnreadableError for what is no provenance statement, DeniedError for one about another image.
+    Raises UnreadableError for what is not a provenance statement, DeniedError for one about another image.
     """
     try:
         document = json.loads(payload)

@@ -305,7 +305,7 @@ def read_roles(texts: Iterable[str]) -> tuple[tuple[Role, ...], tuple[ProjectRol
         name, colon, pattern = text.partition(":")
         if name not in list(Role) or (colon and not re.fullmatch(PATTERN, pattern)):
             raise UsageError(
-                f"{text!r} is no role",
+                f"{text!r} is not a role",
                 f"Roles: {', '.join(Role)}; for some repositories only: developer:team-a/*",
             )
         if colon:

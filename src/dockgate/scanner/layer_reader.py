@@ -102,7 +102,7 @@ def unread_reason(path: str, reason: str) -> str:
 
 
 def _outside(target: str) -> str:
-    return f"it is a hard link to {target}, which is no earlier file of its layer"
+    return f"it is a hard link to {target}, which is not an earlier file of its layer"
 
 
 class _Draft:

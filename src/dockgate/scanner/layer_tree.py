@@ -86,7 +86,7 @@ class LayerTree:
             folder = path.rpartition("/")[0]
             while folder not in self.folders and folder not in checked:
                 if folder in files:
-                    raise ImageError(f"{path} is removed below {folder}, which is no folder in the same layer.")
+                    raise ImageError(f"{path} is removed below {folder}, which is not a folder in the same layer.")
                 self._spend(folder)
                 checked.add(folder)
                 folder = folder.rpartition("/")[0]

@@ -104,7 +104,7 @@ class Inventory:
 class LayerOrigin:
     """What an image's manifest and config say of a layer: the bytes of its blob, and the command that made it, or "".
 
-    A command may contain a secret, so it is no part of an inventory, which people publish and attach to builds.
+    A command may contain a secret, so it is not part of an inventory, which people publish and attach to builds.
     """
 
     size: int

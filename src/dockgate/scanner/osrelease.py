@@ -36,7 +36,7 @@ def read(file: BinaryIO) -> Distribution:
     if len(raw) > SIZE_LIMIT:
         raise UnreadableError(f"it has more than {SIZE_LIMIT} bytes")
     if b"\0" in raw:
-        raise UnreadableError("it is no text")
+        raise UnreadableError("it is not text")
     values: dict[str, str] = {}
     for line in raw.decode("utf-8", "replace").splitlines():
         name, equals, value = line.strip().partition("=")

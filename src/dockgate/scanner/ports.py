@@ -172,7 +172,7 @@ class Extract(NamedTuple):
 
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
     evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed` are names
-    which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are no tampering.
+    which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are not tampering.
 
     `unread` are parts of the file that could not be read: (path inside the file, reason).
     `is_self_contained`: the packages are inside this file (a jar, a binary), so no other file can contradict it.

@@ -47,7 +47,7 @@ def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
         for folder in facts.implied:
             stack.spend(folder.count("/") + 1 if folder in files else 1)
             if folder in files and not _is_removed(folder, files, whiteouts, opaques):
-                reason = f"{folder} is no folder in a lower layer, and this layer writes below it as if it were one."
+                reason = f"{folder} is not a folder in a lower layer, and this layer writes below it as if it were one."
                 yield Unread(folder, reason, facts.layer)
                 break
         files.update(dict.fromkeys(unpack(facts.files), at))

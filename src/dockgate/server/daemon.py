@@ -77,7 +77,7 @@ def stop(settings: Settings, purge: bool) -> bool:
     if purge and settings.data.exists():
         if not (settings.data / "run" / "lock").exists():
             raise UsageError(
-                f"{settings.data} is no data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."
+                f"{settings.data} is not a data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."
             )
         with alone(settings.data / "run" / "lock"):
             podman_service.purge(settings.data)

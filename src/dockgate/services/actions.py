@@ -136,9 +136,9 @@ class Actions:
 
 
 def read_image_definitions(artifact: Path) -> bytes | None:
-    """The file imagedefinitions.json of a build's artifact, None if it is no file.
+    """The file imagedefinitions.json of a build's artifact, None if it is not a file.
 
-    Raises KeyError for an artifact without one, tarfile.TarError for one that is no archive.
+    Raises KeyError for an artifact without one, tarfile.TarError for one that is not an archive.
     """
     with tarfile.open(artifact) as tar:
         member = tar.extractfile(IMAGE_DEFINITIONS)

@@ -34,7 +34,7 @@ REGISTRY = "oci:"
 ARTIFACT = "application/vnd.dockgate.advisories.v1"
 # Of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type.
 PAYLOAD_TYPE = "application/vnd.dockgate.advisories.export.v1+json"
-_ADVICE = "The one who exports says it: `dockgate db key` prints the key, `dockgate db export` the digest."
+_ADVICE = "Run on the exporting machine: `dockgate db key` prints the key, `dockgate db export` the digest."
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def import_database(
 ) -> Transfer:
     """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
 
-    Raises UsageError if nothing says whom to trust, NotFoundError for a name that is no file, and what
+    Raises UsageError if nothing says whom to trust, NotFoundError for a name that is not a file, and what
     `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull` do.
     """
     from dockgate.services.feed_attempts import record_origin

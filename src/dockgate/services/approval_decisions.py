@@ -129,10 +129,10 @@ class ApprovalDecisions:
         """Reject an approval. People cannot approve in place of a verdict."""
         approval = self.store.approvals.get(approval_id)
         if not _same(approval.token, token):
-            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
+            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
-            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
+            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
         self.waiting.proceed(approval_id)
         return self.store.approvals.get(approval_id)
 
@@ -174,14 +174,16 @@ class ApprovalDecisions:
         if objection:
             raise DeniedError(objection, "Another person has to override it.")
         if not approval.verdict:
-            raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
+            raise ConflictError(
+                f"{approval_id} was not rejected by a verdict", "`dockgate approval show` shows its state."
+            )
         verdict = self.store.verdicts.get(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
         if remaining := self.verdicts.rejection_with_waivers(approval, waivers):
             raise ConflictError(
-                f"with what was rejected accepted until {until}, it would still not be approved: {remaining}",
-                "Ask for a new approval first: something else has come since, or the date is over. What an expression "
-                "says of findings without naming them is accepted by waivers of the findings.",
+                f"waiving everything that was rejected until {until} would not be enough: {remaining}",
+                "Request a new approval first: the advisories have changed since, or the date has passed. If an "
+                "expression rejects findings without naming them, waive these findings.",
             )
         records = [self.exceptions.add_waiver(waiver) for waiver in waivers]
         if key := approval.action:

@@ -82,7 +82,9 @@ def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, insecure:
             return attached_documents.read(place, ca_bundle=ca_bundle, insecure=insecure)
         if isinstance(named, FileReference):
             return attached_documents.read_layout(named.path, digest)
-    raise UnavailableError(f"Nothing lies beside {reference}: name the image in a registry or an OCI layout.")
+    raise UnavailableError(
+        f"Documents cannot be attached to {reference}: name the image in a registry or an OCI layout."
+    )
 
 
 def _read_envelopes(file: Path) -> list[str]:
@@ -112,7 +114,7 @@ def envelopes(documents: Iterable[bytes]) -> list[str]:
 def verify(envelope: str, key: str) -> bytes:
     """Return the in-toto payload that the key (PEM) signed (`gate.provenance.Verify`).
 
-    Raises DeniedError if that key did not sign it, UnreadableError if it is no envelope of an in-toto statement.
+    Raises DeniedError if that key did not sign it, UnreadableError if it is not an envelope of an in-toto statement.
     """
     try:
         signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])

@@ -221,7 +221,7 @@ def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
         document = json.loads(config)
         triggers = (document.get("config") or {}).get("OnBuild") or []
     except (ValueError, AttributeError, RecursionError):
-        raise ImageError(f"the config of {named} is no JSON object.") from None
+        raise ImageError(f"the config of {named} is not a JSON object.") from None
     try:  # podman reads them as one file
         images = base_images("\n".join(map(str, triggers)), {}).images
     except BuildError as error:

@@ -166,7 +166,7 @@ class Documents:
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 
     def _require_owners(self, owners: Sequence[str], where: str) -> None:
-        """UsageError naming the place for an owner that is no active principal."""
+        """UsageError naming the place for an owner that is not an active principal."""
         principals = {principal.name for principal in self.store.principals.list() if not principal.disabled_at}
         for owner in owners:
             if ":" not in owner and owner not in principals:

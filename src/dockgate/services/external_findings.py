@@ -45,7 +45,7 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Externa
     if image:
         require_digest(image)
     if at and not timestamp(at):
-        raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
+        raise UsageError(f"{at!r} is not a time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
     return external.read(data, name, external.load(), read_context(image, timestamp(at)))
 
 
@@ -123,7 +123,7 @@ class InspectorFindings:
         return report.build()
 
     def _in_index(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
-        """The images in an index, each with what tells it from the others; none for what is no index.
+        """The images in an index, each with what tells it from the others; none for what is not an index.
 
         It is asked for once: what is behind a digest never changes.
         """
@@ -157,7 +157,7 @@ def ask_inspector(
     named = parse(reference)
     if not isinstance(named, RegistryReference) or not source.knows(f"{named.registry}/{named.repository}"):
         raise UsageError(
-            f"{reference} is no image in Amazon ECR, which Inspector scans.",
+            f"{reference} is not an image in Amazon ECR, which Inspector scans.",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
         )
     digest = named.digest

@@ -90,7 +90,7 @@ class GarbageCollection:
     """Plans and carries out collections.
 
     `storage` is None if the registry's blobs are not ours to delete. `every_hours` is how often a collection starts by
-    itself, 0 for never. `removers` remove what is no image, in this order.
+    itself, 0 for never. `removers` remove what is not an image, in this order.
     """
 
     store: Store

@@ -170,7 +170,7 @@ class People:
 def _require_description(name: str, email: str) -> None:
     require_name(name)
     if email and not EMAIL.fullmatch(email):
-        raise UsageError(f"{email!r} is no e-mail address", "It is the one that their commits name.")
+        raise UsageError(f"{email!r} is not an e-mail address", "It is the one that their commits name.")
 
 
 def _require_roles(name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole]) -> None:

@@ -46,7 +46,7 @@ class ImageAccess:
         self.require(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
-            raise UsageError(f"{digest[:20]}… in {reference} is no SHA-256", "Name the image by its sha256 digest.")
+            raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if sure or not digest:
             with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()

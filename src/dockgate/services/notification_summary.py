@@ -20,7 +20,7 @@ WAIVER_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class NotificationSummary:
-    """Makes summaries. A target that is no owner's summarises the whole server."""
+    """Makes summaries. A target that is not an owner's summarises the whole server."""
 
     store: Store
 

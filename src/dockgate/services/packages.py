@@ -33,7 +33,7 @@ class Purls:
             return parse(text)
         except ValueError as error:
             raise UsageError(
-                f"{text!r} is no package URL: {error}", "Write it as pkg:TYPE/NAMESPACE/NAME@VERSION."
+                f"{text!r} is not a package URL: {error}", "Write it as pkg:TYPE/NAMESPACE/NAME@VERSION."
             ) from None
 
     def knows(self, purl: Purl) -> bool:

@@ -138,7 +138,7 @@ class Policies:
             )
         if name in RESERVED or not definitions.is_policy_name(name):
             raise UsageError(
-                f"{name!r} is no name for a policy",
+                f"{name!r} is not a name for a policy",
                 f"Letters, digits, '.', '_' and '-', at most 48; not {' or '.join(RESERVED)}.",
             )
 

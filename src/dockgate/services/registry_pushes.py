@@ -41,7 +41,7 @@ class WebhookSecrets:
     """The secrets that registries send with their notifications.
 
     `own` is our own registry's secret. The others' are derived from it, one for each registry. `file` counts how often
-    each of these was changed: it may be missing, and is no secret.
+    each of these was changed: it may be missing, and is not a secret.
 
     All calls raise UnavailableError when the file cannot be used: which secrets are valid is unknown then.
     """
@@ -76,7 +76,7 @@ class WebhookSecrets:
             changes = json.loads(self._file.read_text())
             if isinstance(changes, dict) and all(isinstance(count, int) for count in changes.values()):
                 return changes
-            reason = "it is no object of numbers"
+            reason = "it is not an object of numbers"
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

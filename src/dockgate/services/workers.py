@@ -35,7 +35,7 @@ class Workers:
         self.table.drain(worker_id)
 
     def remove(self, worker_id: str) -> None:
-        """Have a worker end in the middle of its work, which goes on at others once it has ended or beats no more.
+        """Have a worker end in the middle of its work, which goes on at others once it has ended or sends no heartbeat.
 
         NotFoundError if it does not exist, ConflictError where there can be no others.
         """

@@ -110,5 +110,5 @@ def refusal(text: str, loopback: bool) -> str:
     if address.is_loopback:
         return "" if loopback else "is this machine"
     if address.is_unspecified or address.is_multicast or address.is_reserved:
-        return "is no host's"
+        return "is not a host's"
     return ""

@@ -346,4 +346,4 @@ def _set_state(connection: Connection, execution_id: str, state: RunState, reaso
 
 
 def _show(execution: Execution) -> str:
-    return f"`dockgate pipeline show {execution.pipeline}` shows where it stands."
+    return f"`dockgate pipeline show {execution.pipeline}` shows its state."

@@ -114,7 +114,7 @@ class VerdictRecord:
 
     @property
     def decides(self) -> bool:
-        """Whether it was requested. A verdict on a push is information: it approves no deploy, and is no baseline."""
+        """Whether it was requested. A verdict on a push informs: it approves no deploy, and is not a baseline."""
         return not self.cause.startswith(PUSH_CAUSE)
 
     @property

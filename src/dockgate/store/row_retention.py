@@ -91,7 +91,7 @@ class RowRetention:
         return deleted
 
     def executions_without_rows(self, ids: Collection[str]) -> set[str]:
-        """Those of these ids that are no execution."""
+        """Those of these ids that are not an execution."""
         with self._database.read() as connection:
             present = {
                 name

@@ -193,7 +193,7 @@ class Engine:
             self._requeue(status)
 
     def recover_orphans(self) -> None:
-        """Send the unfinished workflows of processes that are no workers any more to the queues of others.
+        """Send the unfinished workflows of processes that are not workers any more to the queues of others.
 
         A process that ends does not wait long for its workflows. One that was frozen may claim a workflow in the moment
         between its waking and its end, after its work was recovered.

@@ -181,7 +181,11 @@ class Guard:
             if is_guard:
                 for worker in silent:
                     if worker.state is not WorkerState.LOST and self._workers.give_up(worker.id, worker.beats):
-                        _log.warning("the worker %s on %s beats no more: its work goes on", worker.id, worker.node)
+                        _log.warning(
+                            "the worker %s on %s sends no heartbeat: other workers take over its work",
+                            worker.id,
+                            worker.node,
+                        )
                         lost.append(worker)
                 for worker in lost:
                     self._recover(worker)

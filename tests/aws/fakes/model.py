@@ -60,7 +60,7 @@ def _map(shape: Any, value: Any, where: str) -> list[str]:
 
 def _string(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, str):
-        return [f"{where}: {value!r} is no string"]
+        return [f"{where}: {value!r} is not a string"]
     result = _size(shape, len(value), where)
     if shape.enum and value not in shape.enum:
         result.append(f"{where}: {value!r} is not one of {', '.join(shape.enum)}")
@@ -72,7 +72,7 @@ def _string(shape: Any, value: Any, where: str) -> list[str]:
 
 def _number(shape: Any, value: Any, where: str) -> list[str]:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return [f"{where}: {value!r} is no number"]
+        return [f"{where}: {value!r} is not a number"]
     return _size(shape, value, where)
 
 
@@ -83,7 +83,7 @@ def _timestamp(shape: Any, value: Any, where: str) -> list[str]:
     try:
         datetime.fromisoformat(str(value))
     except ValueError:
-        return [f"{where}: {value!r} is no time"]
+        return [f"{where}: {value!r} is not a time"]
     return []
 
 

@@ -91,7 +91,7 @@ def test_every_page_of_a_busy_pipeline_is_read_and_none_that_is_too_old(scanned:
 
 
 def test_a_failing_pipeline_does_not_block_the_others(scanned: Account) -> None:
-    """One that does not exist any more is no fault."""
+    """One that does not exist any more is not a fault."""
     token = scanned.ask(CLEAN)
     names = ",".join(f"{name}/{STAGE}/{STAGE}" for name in ("Gone", "Closed", PIPELINE))
     scanned.approvals.pipelines["Closed"] = Pipeline("UNHEARD_OF")

@@ -216,4 +216,4 @@ def test_the_pause_of_basic_scanning_is_reported(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True, output=output)
     deploy(cloud, "RiskDays=3", scanning=True, output=output)
     assert [line.partition(";")[0] for line in output if "Inspector" in line] == ["Inspector scans dockgate-app"] * 2
-    assert ["basic scanning rests" in line for line in output if "Inspector" in line] == [True, False]
+    assert ["basic scanning is off" in line for line in output if "Inspector" in line] == [True, False]

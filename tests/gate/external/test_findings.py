@@ -156,7 +156,7 @@ def test_tools_in_an_unknown_form_leave_the_default_source(tools: Any) -> None:
 def test_a_wrong_digest_or_time_is_refused() -> None:
     with pytest.raises(UsageError, match="is not a digest"):
         read(DOCUMENTS["sarif"], "latest")
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         read(DOCUMENTS["sarif"], at="yesterday")
 
 

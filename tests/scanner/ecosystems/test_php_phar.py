@@ -130,7 +130,7 @@ def test_unreadable_file_leaves_the_others() -> None:
 def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
     later = phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
     assert [item.purl for item in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
-    assert read(SCRIPT + b"text that is no archive of any version", "usr/bin/own") == Extract()
+    assert read(SCRIPT + b"text that is not an archive of any version", "usr/bin/own") == Extract()
 
 
 def test_a_program_whose_archive_may_begin_too_late_is_unread() -> None:

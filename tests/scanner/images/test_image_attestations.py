@@ -132,7 +132,7 @@ def test_an_attestation_that_is_not_whole_is_judged_as_an_image(tmp_path: Path, 
 
 
 def artifact(kind: str, artifact_type: str = "") -> make.Image:
-    """A manifest that is no image."""
+    """A manifest that is not an image."""
     config = b"{}"
     document = {
         "schemaVersion": 2,

@@ -106,7 +106,7 @@ BROKEN = {
     "a wrong checksum": header(b"f")[:148] + b"0001234\0" + header(b"f")[156:] + END,
     "no checksum": header(b"f")[:148] + b"notoctal" + header(b"f")[156:] + END,
     "noise": b"\x55" * 4096,
-    "a size that is no number": header(b"f", b"12x45678901") + END,
+    "a size that is not a number": header(b"f", b"12x45678901") + END,
     "a negative size": header(b"f", b"\xff" * 12) + END,
     "a size beyond all bounds": header(b"f", b"\x80" + b"\xff" * 11) + END,
     "a size larger than the file": header(b"f", b"7777777") + block(b"abc") + END,

@@ -78,7 +78,7 @@ def test_an_archive_cut_short_before_it_is_inflated_is_told(compression: make.Co
 
 
 def test_an_archive_compressed_twice_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="is no whole tar file"):
+    with pytest.raises(ImageError, match="is not a whole tar file"):
         names("-", make.compress(make.compress(archive(tmp_path)), "zstd"))
 
 

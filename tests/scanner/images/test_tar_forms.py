@@ -97,7 +97,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a part of a sparse file in a GNU header of another type": (with_rest(GNU, 138, b"1"), "sparse"),
     "a prefix in a GNU header, as Docker wrote until 2016": (with_rest(GNU, 0, b"folder"), "sparse"),
     "a prefix in a GNU header behind a time": (with_rest(GNU, 0, b"14371573207\0folder/x"), "sparse"),
-    "a prefix in a GNU header that is no ASCII": (with_rest(GNU, 0, "é".encode()), "sparse"),
+    "a prefix in a GNU header that is not ASCII": (with_rest(GNU, 0, "é".encode()), "sparse"),
     "a V7 header": (header(b"real", rest=V7), "neither ustar nor GNU"),
     "a V7 header with a prefix": (with_rest(V7, 0, b"folder"), "neither ustar nor GNU"),
     "a V7 folder": (header(b"old/", flag=b"\0", rest=V7), "neither ustar nor GNU"),

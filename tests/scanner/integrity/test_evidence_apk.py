@@ -136,7 +136,7 @@ def test_repositories_of_another_release_are_noticed() -> None:
 
 
 def test_repositories_of_edge_lead_to_a_release_of_which_no_feed_speaks() -> None:
-    """Many add some of edge to a release, so it is no edit; nor is anything said to be clean by that."""
+    """Many add some of edge to a release, so it is not an edit; nor is anything said to be clean by that."""
     result = inventory(BASE, [repositories("v3.19", "edge")])
     assert result.unread == ()
     assert {package.ecosystem for package in result.packages} == {"Alpine:edge"}

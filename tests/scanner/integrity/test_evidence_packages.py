@@ -209,7 +209,9 @@ def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
     )
     assert purls([file("opt/a.bin", JAR), hardlink("app/a.jar", "opt/a.bin")], whiteout("opt/a.bin")) == [SLF4J]
     below = [hardlink("app/a.jar", "opt/a.bin"), *whiteout("opt/a.bin")]
-    assert "hard link to opt/a.bin, which is no earlier file of its layer" in doubts([file("opt/a.bin", JAR)], below)
+    assert "hard link to opt/a.bin, which is not an earlier file of its layer" in doubts(
+        [file("opt/a.bin", JAR)], below
+    )
     assert doubts([file("app/jul-to-slf4j-2.0.17.jar", JAR), symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")]) == ""
 
 
@@ -219,7 +221,7 @@ def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
     assert purls(linked, whiteout("tmp/x")) == purls([file("usr/bin/app", GO)])
     assert doubts([file("tmp/x", b"x"), hardlink("usr/bin/app", "tmp/x")]) == ""
     below = [hardlink("usr/bin/app", "tmp/x"), *whiteout("tmp/x")]
-    assert "hard link to tmp/x, which is no earlier file of its layer" in doubts([file("tmp/x", GO)], below)
+    assert "hard link to tmp/x, which is not an earlier file of its layer" in doubts([file("tmp/x", GO)], below)
 
 
 def test_a_jar_under_another_name_is_not_looked_for() -> None:

@@ -1,4 +1,4 @@
-"""Looking up in the advisory database: what a snapshot holds, and what is no database."""
+"""Looking up in the advisory database: what a snapshot holds, and what is not a database."""
 
 import sqlite3
 from pathlib import Path

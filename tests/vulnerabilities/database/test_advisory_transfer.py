@@ -152,7 +152,7 @@ def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: 
 def test_a_failed_check_of_tables_closes_the_database(path: Path, file: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     at = data.index(b"percentile")
-    data[at] = 0xFF  # a column's name that is no UTF-8: SQLite takes it, Python does not
+    data[at] = 0xFF  # a column's name that is not UTF-8: SQLite takes it, Python does not
     changed = tmp_path / "changed.db"
     changed.write_bytes(data)
     pack(changed, file, sign)

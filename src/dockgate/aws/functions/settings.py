@@ -17,15 +17,15 @@ THRESHOLDS = {
 VARIABLES = {
     "DOCKGATE_TABLE": "The DynamoDB table where approvals and scans meet.",
     "DOCKGATE_BUCKET": "The S3 bucket that keeps verdicts.",
-    "DOCKGATE_ACCOUNT": "The account whose registry the images lie in.",
+    "DOCKGATE_ACCOUNT": "The account whose registry has the images.",
     "DOCKGATE_PARTITION": "AWS's partition, as ARNs have it: aws, aws-cn, aws-us-gov, …",
     "DOCKGATE_APPROVALS": "The approval actions that are answered, PIPELINE/STAGE/ACTION or ARNs with commas between.",
-    "DOCKGATE_POLICY": "Where the policy lies in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
-    "DOCKGATE_WAIVERS": "Where the waivers lie in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
+    "DOCKGATE_POLICY": "Location of the policy in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
+    "DOCKGATE_WAIVERS": "Location of the waivers in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
     "DOCKGATE_SERVICES": "The ECS services that are judged again, CLUSTER/SERVICE with commas between.",
     "DOCKGATE_TOPIC": "The ARN of the SNS topic for notices about running images at risk.",
     "DOCKGATE_RISK_DAYS": "How many days a running image may stay at risk; 14 unless set.",
-    "DOCKGATE_SCAN_PATIENCE": "How many minutes a scan may take before those who wait are rejected; 60 unless set.",
+    "DOCKGATE_SCAN_PATIENCE": "Minutes after which approvals that wait for a scan are rejected; 60 unless set.",
     **{
         name: f"The reference solution's threshold for {severity}. With any of the four, no policy is judged by."
         for severity, name in THRESHOLDS.items()

@@ -28,7 +28,7 @@ def enhance(account: Account, documents: StackBucket, repository: str) -> str:
     with explain_errors("having Inspector scan the registry"):
         account.client("ecr").put_registry_scanning_configuration(**configuration)
     if not enhanced and before.get("rules"):
-        message += "; meanwhile ECR's own basic scanning rests, in every repository: a registry has one of the two"
+        message += "; until then ECR's basic scanning is off in every repository: a registry has one of the two"
     return message
 
 

@@ -56,7 +56,8 @@ class NamedImages:
 def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     """The images of registries that are named, without repetition; stages and `scratch` are left out.
 
-    `arguments` are those of the build. Raises BuildError for a name that is no image of a registry, or for too many.
+    `arguments` are those of the build. Raises BuildError for a name that is not an image in a registry, and for
+    too many.
     """
     values = _platform()
     stages: _Stages = {}

@@ -60,8 +60,8 @@ class PodmanBuilder:
     `records` is for the results, where all hosts that push to `registry` see them.
 
     With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
-    where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place that
-    podman clears itself, an empty file. `environment` is what RUN instructions may know of the host: its proxies. After
+    where its RUN instructions find that bundle. Nothing of it stays in the image, or an empty file if podman
+    does not clear `ca_mount` itself. `environment` is what RUN instructions may know of the host: its proxies. After
     every `prune_every` builds of a repository the layers are removed that its last image is not made of.
     """
 
@@ -252,7 +252,7 @@ def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
     """
     if base is not None and tuple(diff_ids[: len(base.diff_ids)]) != base.diff_ids:
         raise BuildError(
-            f"the image does not lie on {base.image.reference}, its Dockerfile's last base image",
+            f"the image is not based on {base.image.reference}, its Dockerfile's last base image",
             "Write the Dockerfile's FROM instructions in a plain way.",
         )
 

@@ -28,7 +28,7 @@ def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Poli
     if document.value is None:
         return None
     if not isinstance(document.value, dict):
-        raise document.error((), "it is no mapping", f"Allowed here: {', '.join(KEYS)}.")
+        raise document.error((), "it is not a mapping", f"Allowed here: {', '.join(KEYS)}.")
     for key in document.value:
         if key not in KEYS:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")

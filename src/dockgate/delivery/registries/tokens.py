@@ -28,7 +28,7 @@ TOKEN_SECONDS, LEEWAY_SECONDS = 300, 60
 # How long a program's login is valid: longer than the longest push or pull.
 LOGIN_SECONDS = 3600
 LOGIN_USER = "dockgate-login"
-# Not the registry's: a login is no registry token, and the other way round.
+# Not the registry's: a login is not a registry token, and the other way round.
 _LOGIN_AUDIENCE = "dockgate-registry-login"
 _FILE = "registry-tokens.pem"
 # No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.

@@ -118,7 +118,7 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
         for path, content in files.items():
             mode = _mode(place, parent, path) if parent else None
             if mode not in (None, *_FILES):
-                raise ConflictError(f"{path} is no file", "Choose another path.")
+                raise ConflictError(f"{path} is not a file", "Choose another path.")
             blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=content).strip()
             try:
                 entry = f"{mode or _FILES[0]},{blob},{path}"
@@ -147,7 +147,7 @@ def check_edit(edit: FileEdit) -> str:
 def check_authorship(author: str, message: str) -> None:
     """Raise UsageError for an author or a message that cannot be committed."""
     if not _AUTHOR.fullmatch(author):
-        raise UsageError(f"{author!r} is no author", "Give a name and an e-mail address: Ada <ada@example.org>.")
+        raise UsageError(f"{author!r} is not an author", "Give a name and an e-mail address: Ada <ada@example.org>.")
     if not message.strip() or len(message) > MAX_MESSAGE or "\0" in message:
         raise UsageError("a commit needs a message", f"Say in at most {MAX_MESSAGE} characters what it changes.")
 

@@ -2,7 +2,7 @@
 
 A module here is a format, and holds one object named `PUSHES` (`events.ports.Pushes`).
 
-Modules whose name begins with "_" are shared by the others and are no formats.
+Modules whose name begins with "_" are shared by the others and are not formats.
 """
 
 from dockgate.events.ports import Pushes

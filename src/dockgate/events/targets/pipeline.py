@@ -48,7 +48,7 @@ def read_variables(data: str) -> dict[str, str]:
         value = None
     if not isinstance(value, dict) or len(value) > VARIABLES_LIMIT:
         raise UsageError(
-            f"the input for a pipeline is no JSON object of at most {VARIABLES_LIMIT} variables",
+            f"the input for a pipeline is not a JSON object of at most {VARIABLES_LIMIT} variables",
             'Write the input of the rule as {"name": "value"}.',
         )
     variables = {}

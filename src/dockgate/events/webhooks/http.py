@@ -68,10 +68,10 @@ class HttpWebhooks:
             parts = urlsplit(url)
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
-            raise UsageError(f"the callback {url!r} is no URL: {error}", advice) from None
+            raise UsageError(f"the callback {url!r} is not a URL: {error}", advice) from None
         plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= 2000
         if parts.scheme not in ("http", "https") or not host or parts.username is not None or not plain:
-            raise UsageError(f"the callback {url[:200]!r} is no URL to call", advice)
+            raise UsageError(f"the callback {url[:200]!r} is not a URL to call", advice)
         if self._hosts and not any(fnmatch.fnmatchcase(host, pattern) for pattern in self._hosts):
             raise UsageError(
                 f"callbacks to {host} are not allowed", "DOCKGATE_CALLBACK_HOSTS on the server lists those that are."

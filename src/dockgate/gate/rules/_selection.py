@@ -127,7 +127,7 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
 
 
 def status_in_scope(status: Status, facts: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status with `Selected.violation` in mind: what the scope leaves in doubt is no violation."""
+    """The status with `Selected.violation` in mind: what the scope leaves in doubt is not a violation."""
     has_doubt = settings["scope"] == "base" and facts.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
 

@@ -52,7 +52,7 @@ def _check(data: bytes | memoryview) -> bytes:
 
 
 def _encode(value: object) -> bytes:
-    """MessagePack, ten times as quick as JSON here; JSON where a path is no UTF-8, which MessagePack cannot hold."""
+    """MessagePack, ten times as quick as JSON here; JSON where a path is not UTF-8, which MessagePack cannot hold."""
     import msgspec  # not imported for nothing
 
     try:

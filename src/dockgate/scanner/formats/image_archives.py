@@ -78,7 +78,7 @@ def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[]
 
 
 def _size(header: bytes) -> int | None:
-    """Size of an entry, None if this is no tar header: POSIX.1-2024, pax "ustar"; GNU's form from 8 GiB."""
+    """Size of an entry, None if this is not a tar header: POSIX.1-2024, pax "ustar"; GNU's form from 8 GiB."""
     field = header[124:136]
     if field[0] == 0x80:
         size = int.from_bytes(field[1:], "big")

@@ -137,7 +137,7 @@ class Archive:
     def _zip64_directory(self, end: int, *stated: int) -> tuple[int, int, int, int]:
         """Return the position of the zip64 end record before the end record at `end`, and what it states.
 
-        `stated` are the count, size and offset in the end record. Where those are no placeholders, some readers use
+        `stated` are the count, size and offset in the end record. Where those are not placeholders, some readers use
         them and others the zip64 record, so both must agree.
         """
         if end < _LOCATOR_SIZE + _END64_SIZE:

@@ -179,7 +179,7 @@ def _string_list(value: object) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise TypeError(f"{str(value)[:60]!r} is no list")
+        raise TypeError(f"{str(value)[:60]!r} is not a list")
     return [str(item) for item in value]
 
 

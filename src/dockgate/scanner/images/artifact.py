@@ -73,7 +73,7 @@ def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
 def _layer(manifest: dict[str, Any], kind: str, reference: str) -> tuple[str, int]:
     layers = manifest.get("layers")
     if manifest.get("artifactType") != kind or not isinstance(layers, list) or len(layers) != 1:
-        raise ImageError(f"{reference} is no artifact of the type {kind}.", "Is it the right name?")
+        raise ImageError(f"{reference} is not an artifact of the type {kind}.", "Is it the right name?")
     fields = layers[0] if isinstance(layers[0], dict) else {}
     digest, size = fields.get("digest"), fields.get("size")
     if not isinstance(digest, str) or not isinstance(size, int) or size < 0:

@@ -89,7 +89,7 @@ def _layout(path: Path) -> LayoutSource:
     image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else file_source(FileReference(path))
     if not isinstance(image_source, LayoutSource):
         image_source.close()
-        raise UsageError(f"{path} is no OCI layout: nothing can be attached to its image.")
+        raise UsageError(f"{path} is not an OCI layout: nothing can be attached to its image.")
     return image_source
 
 

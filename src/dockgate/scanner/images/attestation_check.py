@@ -31,7 +31,7 @@ class AttestationCheck:
         self._statements: set[str] = set()
 
     def find_objection(self, entry: Descriptor, data: bytes) -> str:
-        """Return why the manifest `data`, listed as `entry`, is no attestation manifest; "" if it is one.
+        """Return why the manifest `data`, listed as `entry`, is not an attestation manifest; "" if it is one.
 
         Raises UnavailableError.
         """
@@ -51,7 +51,7 @@ class AttestationCheck:
         for layer in manifest["layers"]:
             if layer.get("digest") not in self._statements:
                 if not _is_statement(self._blob(layer)):
-                    return f"its layer {layer['digest']} is no in-toto statement"
+                    return f"its layer {layer['digest']} is not an in-toto statement"
                 self._statements.add(layer["digest"])
         return ""
 

@@ -21,7 +21,7 @@ _LAYERS = 64
 
 
 def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
-    """Return why the manifest `data`, listed in an index as `entry`, is no attestation manifest; "" if its form is one.
+    """Return why `data`, listed in an index as `entry`, is not an attestation manifest; "" if its form is one.
 
     `siblings` are the digests of the images in the index, one of which must be its subject. `attestation_check` checks
     its blobs. Raises ImageError if it is not a JSON object.
@@ -34,7 +34,7 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
         return "its index does not say which of its images it attests"
     manifest = load(data, f"Manifest {entry.digest}", NAMES)
     if manifest.get("mediaType", MANIFESTS[0]) != MANIFESTS[0] or "manifests" in manifest:
-        return "it is no OCI image manifest"
+        return "it is not an OCI image manifest"
     kind = media_type(manifest.get("config"))
     if kind not in (CONFIGS[0], _EMPTY) or (kind == _EMPTY) != (manifest.get("artifactType") == _ARTIFACT):
         return f"its config is of type {kind!r}"

@@ -109,7 +109,7 @@ class Authorizer:
         secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.secure)
         if not secure or not parts.hostname or parts.username or parts.fragment:
             raise UnavailableError(
-                f"{self._registry} asks for a token from {realm!r}, which is no safe place.",
+                f"{self._registry} asks for a token from {realm!r}, which is not a safe place.",
                 "Its configuration has to name an https URL as realm.",
             )
         require_destination(self._registry, realm)

@@ -108,7 +108,7 @@ def _decode(entry: dict[str, Any], where: str) -> Credentials:
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise UsageError(f"The entry in {where} is no base64 of USER:PASSWORD.", "Log in to the registry again.")
+        raise UsageError(f"The entry in {where} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
     return Credentials(username, password.rstrip("\0"), token)
 
 
@@ -117,7 +117,7 @@ def _require_encodable(credentials: Credentials, where: str) -> Credentials:
     try:
         f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
-        raise UsageError(f"The credentials that {where} are no text.", "Log in to the registry again.") from None
+        raise UsageError(f"The credentials that {where} are not text.", "Log in to the registry again.") from None
     return credentials
 
 
@@ -126,7 +126,7 @@ def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credent
     program = f"docker-credential-{helper}"
     advice = f"Does `{program} get` work? Otherwise take {helper} out of the configuration."
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", helper):
-        raise UsageError(f"{helper!r} is no name of a credential helper.", advice)
+        raise UsageError(f"{helper!r} is not a name of a credential helper.", advice)
     try:
         run = subprocess.run(
             [program, "get"], input=server, capture_output=True, text=True, timeout=_HELPER_SECONDS, env=dict(environ)

@@ -79,7 +79,7 @@ class FolderLayer:
     content_digest: str = ""
 
     def hash_content(self) -> str:
-        """Return "": a folder is no blob."""
+        """Return "": a folder is not a blob."""
         return ""
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:

@@ -18,7 +18,7 @@ class LayerLimits(NamedTuple):
     inflated: int = 64 * 2**30
     # Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000.
     ratio: int = 100
-    # Inflated bytes up to which the ratio may be anything: a file of zeros is no attack.
+    # Inflated bytes up to which the ratio may be anything: a file of zeros is not an attack.
     ratio_from: int = 4 * 2**30
     # Tar headers: a quarter of a minute. The fullest layers in use have a few hundred thousand.
     headers: int = 2_000_000

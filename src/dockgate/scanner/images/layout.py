@@ -113,7 +113,7 @@ class LayoutSource:
         """Read index.json. Raises ImageError if it is missing or too large."""
         file = self._files.open("index.json")
         if file is None:
-            raise ImageError(f"{self.name} is no OCI layout: it has no index.json.")
+            raise ImageError(f"{self.name} is not an OCI layout: it has no index.json.")
         with file:
             data = file.read(DOCUMENT_LIMIT + 1)
         if len(data) > DOCUMENT_LIMIT:

@@ -101,7 +101,7 @@ def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
     """Parse a JSON object of which only `names` are read. Raises ImageError, whose message begins with `what`."""
     document = load_any(data, what, names)
     if not isinstance(document, dict):
-        raise ImageError(f"{what} is no JSON object.")
+        raise ImageError(f"{what} is not a JSON object.")
     return document
 
 
@@ -116,7 +116,7 @@ def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
             data, object_pairs_hook=partial(_JsonObject, names={name.casefold(): name for name in names})
         )
     except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what} is no JSON: {error}.") from error
+        raise ImageError(f"{what} is not JSON: {error}.") from error
     waiting = [document]
     while waiting:
         value = waiting.pop()
@@ -155,7 +155,7 @@ def platform(document: object) -> str:
 def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
     value = document[key]
     if not isinstance(value, list):
-        raise ImageError(f"Manifest {digest} is broken: its {key} are no list.")
+        raise ImageError(f"Manifest {digest} is broken: its {key} are not a list.")
     return value
 
 

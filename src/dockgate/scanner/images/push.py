@@ -122,9 +122,7 @@ class Pusher:
             response.close()
             if not self._authorizer.answer(challenges, sent):
                 break
-        raise access_denied(
-            self._reference.registry, f"{self._reference} may not be written with the credentials at hand"
-        )
+        raise access_denied(self._reference.registry, f"{self._reference} cannot be written with these credentials")
 
     def _detect_scheme(self) -> None:
         """Detect once whether the registry uses TLS."""

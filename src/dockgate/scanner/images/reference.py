@@ -97,7 +97,7 @@ def parse(text: str) -> ImageReference:
     if text.startswith(_FOLDER):
         return _parse_folder(text.removeprefix(_FOLDER))
     if not text or any(character.isspace() or character < " " for character in text):
-        raise UsageError(f"{text!r} is no image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
+        raise UsageError(f"{text!r} is not an image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
     for scheme in _SCHEMES:
         if text.startswith(f"{scheme}:"):
             return _parse_file(scheme, text[len(scheme) + 1 :])
@@ -126,13 +126,17 @@ def parse_remote(text: str) -> RegistryReference:
     registry, repository = _split(name)
     repository, _, tag = repository.partition(":")
     if tag and not re.fullmatch(_TAG, tag):
-        raise UsageError(f"{tag!r} in {text!r} is no tag.", "A tag has up to 128 letters, digits, dots, dashes and _.")
+        raise UsageError(
+            f"{tag!r} in {text!r} is not a tag.", "A tag has up to 128 letters, digits, dots, dashes and _."
+        )
     if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _MAX_LENGTH:
-        raise UsageError(f"{text!r} is no image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
+        raise UsageError(
+            f"{text!r} is not an image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST]."
+        )
     if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
         lower = text.replace(repository, repository.lower())
         hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
-        raise UsageError(f"{repository!r} in {text!r} is no repository name.", hint)
+        raise UsageError(f"{repository!r} in {text!r} is not a repository name.", hint)
     return RegistryReference(registry, repository, tag or ("" if digest else "latest"), digest)
 
 
@@ -194,7 +198,7 @@ def _parse_engine(engine: str, name: str) -> EngineReference:
     is_valid = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
     if not is_valid or len(name) > 2 * _MAX_LENGTH:
         raise UsageError(
-            f"{name!r} is no name of an image in {engine}'s store.",
+            f"{name!r} is not a name of an image in {engine}'s store.",
             f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",
         )
     return EngineReference(engine, name)

@@ -122,7 +122,7 @@ class RegistrySource:
             response.close()
             if not self._authorizer.answer(challenges, sent):
                 break
-        raise access_denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
+        raise access_denied(self._reference.registry, f"{self.name} cannot be read with these credentials")
 
     def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
         """Return the error for an unexpected response; `data` is the start of its body."""

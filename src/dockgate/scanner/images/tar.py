@@ -211,14 +211,14 @@ def _octal(field: bytes) -> int | None:
 def _number(tape: StreamReader, field: bytes) -> int:
     value = _octal(field)
     if value is None:
-        raise _broken_tar_error(tape, f"{field!r} in a header is no number")
+        raise _broken_tar_error(tape, f"{field!r} in a header is not a number")
     return value
 
 
 def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
     """Parse the size in an extended header. It must equal the header's size if that has room for it."""
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
-        raise _broken_tar_error(tape, f"{text[:40]!r} in an extended header is no number")
+        raise _broken_tar_error(tape, f"{text[:40]!r} in an extended header is not a number")
     size = int(text)
     low_digits = size % _DEFLATED_SIZE_FROM
     if size != stated and (size < _DEFLATED_SIZE_FROM or stated not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)):
@@ -305,7 +305,7 @@ def _is_attribute(key: bytes) -> bool:
 
 
 def _broken_tar_error(tape: StreamReader, reason: str) -> ImageError:
-    return tape.fault(f"is no whole tar file: {reason}")
+    return tape.fault(f"is not a whole tar file: {reason}")
 
 
 def _unusual_form_error(tape: StreamReader, reason: str) -> ImageError:

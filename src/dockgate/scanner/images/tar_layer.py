@@ -132,7 +132,7 @@ def _whiteout(path: str, member: Member, where: str) -> Entry:
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
         raise ImageError(f"{where} has an entry below a whiteout: {path!r}.")
     if member.type not in "01" or member.size:
-        raise ImageError(f"{where} has a whiteout that is no empty file: {path!r}.")
+        raise ImageError(f"{where} has a whiteout that is not an empty file: {path!r}.")
     if name == _OPAQUE:
         if not folder:
             raise ImageError(f"{where} marks the root of the image as opaque, which overlayfs does not honour.")

@@ -176,7 +176,7 @@ class Transport:
             try:
                 there = here.join(location)
             except httpx.InvalidURL as error:
-                raise UnavailableError(f"{self._registry} redirects to what is no URL: {error}.") from error
+                raise UnavailableError(f"{self._registry} redirects to what is not a URL: {error}.") from error
             if there.scheme != "https" and (there.scheme != "http" or here.scheme == "https"):
                 raise UnavailableError(
                     f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."

@@ -311,7 +311,7 @@ class Database:
     def _is_reclaimed(self, file: str, last: int) -> bool:
         """Whether an installed package owned the file by `last`, or was installed later and owns it.
 
-        A list that was written later for an unchanged package is no evidence.
+        A list that was written later for an unchanged package is not evidence.
         """
         return any(
             name in self._installed_names and (layer <= last or self._since[name] > last)

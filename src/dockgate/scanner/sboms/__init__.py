@@ -1,7 +1,7 @@
 """Read SBOMs, written by Dockgate or by other tools, as inventories.
 
 Supported are CycloneDX JSON 1.2 to 1.7 and SPDX 2.2 and 2.3, as JSON and as tag-value, also inside in-toto statements.
-A package is an item with a package URL of a known type. An item without one is unread, unless it is no package at all:
+A package is an item with a package URL of a known type. An item without one is unread, unless it is something else:
 a file, the image itself, a group of packages. Only documents written by Dockgate say which language packages a
 distribution's package owns.
 """
@@ -39,7 +39,7 @@ class SbomDocument:
 
 
 def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
-    """Read the document at `path`. Raises UsageError that names the file if it is no SBOM, and OSError."""
+    """Read the document at `path`. Raises UsageError that names the file if it is not an SBOM, and OSError."""
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:
@@ -51,7 +51,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
         elif "spdxVersion" in document:
             document_digest, contents = _spdx.read(document)
         else:
-            raise UsageError("is no bill of materials.")
+            raise UsageError("is not a bill of materials.")
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own = subject or digest_of(raw)
@@ -83,7 +83,7 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
     except RecursionError:
         raise UsageError("is nested too deeply.") from None
     except ValueError as error:
-        raise UsageError(f"is no JSON: {error}.") from None
+        raise UsageError(f"is not JSON: {error}.") from None
     if not isinstance(document, dict):
         raise UsageError("holds no JSON object.")
     return document

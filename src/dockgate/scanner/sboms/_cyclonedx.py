@@ -21,7 +21,7 @@ from dockgate.shared.errors import UsageError
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 NESTING_LIMIT = 64
 
-# Types of components that are no packages, unless they have a package's URL.
+# Types of components that are not packages, unless they have a package's URL.
 _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "machine-learning-model")
 
 

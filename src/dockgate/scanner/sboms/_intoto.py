@@ -21,7 +21,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """Return the SBOM of a statement, and the digest of its only image, None if it names several or none.
 
-    A document that is no statement is returned as it is. Raises UsageError for a statement without an object.
+    A document that is not a statement is returned as it is. Raises UsageError for a statement without an object.
     """
     if "payload" in document and "payloadType" in document:
         document = _payload(document)
@@ -53,7 +53,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise UsageError("is a statement whose content is no JSON object.")
+        raise UsageError("is a statement whose content is not a JSON object.")
     return value
 
 

@@ -31,7 +31,7 @@ class Packages:
         try:
             purl = parse(item.purl)
         except ValueError:
-            return item.unread(f"{item.purl} is no package URL")
+            return item.unread(f"{item.purl} is not a package URL")
         kind = self._kinds.get(purl.type)
         if kind is None:
             return item.unread(f"nothing is known of packages of the type {purl.type}")

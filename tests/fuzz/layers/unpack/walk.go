@@ -10,7 +10,7 @@ import (
 // contentLimit is the size in bytes up to which a file's content is part of the answer.
 const contentLimit = 1 << 16
 
-// walk lists every path below root that is no folder. A device 0:0 is a whiteout and is left out.
+// walk lists every path below root that is not a folder. A device 0:0 is a whiteout and is left out.
 func walk(root string) ([]file, error) {
 	var files []file
 	err := walkInto(root, "", &files)

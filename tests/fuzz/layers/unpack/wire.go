@@ -20,7 +20,7 @@ type tree struct {
 	files   []file
 }
 
-// A file is one path that is no folder. kind: f (data is the content), F (data is the SHA-256 of larger content),
+// A file is one path that is not a folder. kind: f (data is the content), F (data is the SHA-256 of larger content),
 // l (data is the link's target), c, b, p or s. An answer holds for each tree: runtime, failure, count, then the files'
 // path, kind and data; every text has its length before it, in 4 bytes.
 type file struct {

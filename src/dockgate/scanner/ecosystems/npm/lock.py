@@ -85,7 +85,7 @@ def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
             continue
         if line[0] != " ":
             if not line.endswith(":") or not stated:
-                raise UnreadableError(f"line {number}: a package has no version, or this is no lockfile of Yarn")
+                raise UnreadableError(f"line {number}: a package has no version, or this is not a lockfile of Yarn")
             name, _, range_ = _split_at(line.partition(",")[0].strip('":'))
             alias, _, _ = _split_at(range_.removeprefix("npm:")) if range_.startswith("npm:") else ("", "", "")
             name, stated = "" if range_.startswith(_LOCAL_PREFIXES) else alias or name, False

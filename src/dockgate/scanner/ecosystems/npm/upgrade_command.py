@@ -36,7 +36,7 @@ def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         steps.append("npm install" + (f" {quote_words(installed[folder])}" if folder in installed else ""))
         lines.append(" && ".join(steps))
     if global_dependencies:
-        lines.append(f"# Upgrade what is installed for all and brings {', '.join(global_dependencies)} or later.")
+        lines.append(f"# Upgrade the global packages that install {', '.join(global_dependencies)} or later.")
     return (*lines, *remark)
 
 

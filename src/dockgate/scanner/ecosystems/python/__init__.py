@@ -53,7 +53,7 @@ class Python(StandaloneEcosystem):
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         lower = path.lower()
-        if lower.endswith(_FOLDERS):  # a file of such a name is no folder, and says nothing
+        if lower.endswith(_FOLDERS):  # a file of such a name is not a folder, and says nothing
             return Extract()
         if lower.endswith(_RECORDS):
             return _read_record(path, file)

@@ -59,7 +59,7 @@ def find_verdict(text: str, policy: str, who: Caller, server: WebServices) -> st
     start = _DIGEST_START.fullmatch(text.strip().lower())
     if start is None:
         raise UsageError(
-            f"{text.strip()[:80]!r} is no digest.",
+            f"{text.strip()[:80]!r} is not a digest.",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
     verdicts = visible_digests("verdict", start[1], who, server)

@@ -88,7 +88,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         has_more_changes=has_more,
         visit=visit,
     )
-    if "HX-Request" not in request.headers:  # what a page fetches by itself is no visit
+    if "HX-Request" not in request.headers:  # what a page fetches by itself is not a visit
         page.set_cookie(VISIT_COOKIE, visit.cookie, max_age=int(LONGEST.total_seconds()), httponly=True, samesite="lax")
     return page
 

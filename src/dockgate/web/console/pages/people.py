@@ -165,7 +165,7 @@ def issue(name: str, request: Request, who: api.Administrator, server: api.Serve
     days = fields.get("days", "")
     try:
         if not days.isdecimal():
-            raise UsageError(f"{days!r} is no number of days.", "Give a number from 1 to 366.")
+            raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
         issued = calls.create_token(calls.NewToken(name, float(days)), who, server)
     except UsageError as error:
         return _person(request, who, server, name, error=error, values={"days": days})

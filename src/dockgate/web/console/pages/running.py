@@ -80,6 +80,6 @@ def scale(name: str, who: api.Administrator, server: api.ServerDependency, field
     """Change the desired count."""
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
-        raise UsageError(f"{text!r} is no number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
+        raise UsageError(f"{text!r} is not a number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
     calls.scale(name, calls.Scale(int(text)), who, server)
     return see_other(f"/running/{name}")
