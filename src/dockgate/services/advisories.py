@@ -17,7 +17,7 @@ from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, without_release
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def update(
     selected = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
     names = [feed.name for feed in selected if urls.get(feed.name) or feed.url]
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
-    osv_names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
+    osv_names = sorted({without_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
         client_context(settings.ca_bundle)
         result = update_from(

@@ -25,6 +25,7 @@ from dockgate.vulnerabilities.model import (
     Severity,
     Undetermined,
     is_same_ecosystem,
+    without_release,
 )
 from dockgate.vulnerabilities.versions import Order, Orders
 
@@ -66,7 +67,7 @@ class Matcher:
         for advisory in snapshot.advisories:
             if advisory.withdrawn:
                 continue
-            self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
+            self._advisories.setdefault((without_release(advisory.ecosystem), advisory.name), []).append(advisory)
         self._by_source: dict[tuple[str, str, str], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
         self._results: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
@@ -135,7 +136,7 @@ class Matcher:
         if key not in self._by_source:
             advisories = [
                 advisory
-                for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
+                for advisory in self._advisories.get((without_release(package.ecosystem), package.source_name), ())
                 if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
                 and is_same_ecosystem(advisory.ecosystem, package.ecosystem)
             ]
@@ -313,10 +314,6 @@ def worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
     """The key that sorts findings as `Matches` has them."""
     package = finding.package
     return finding.severity.rank, alias_order(finding.id), package.name, package.purl, package.path
-
-
-def _base(ecosystem: str) -> str:
-    return ecosystem.partition(":")[0]
 
 
 def _some_names(names: Sequence[str]) -> str:

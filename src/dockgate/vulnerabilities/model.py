@@ -120,6 +120,11 @@ class Coverage:
     checked_at: str
 
 
+def without_release(ecosystem: str) -> str:
+    """The name of an OSV ecosystem alone: "Debian" of "Debian:12"."""
+    return ecosystem.partition(":")[0]
+
+
 def is_same_ecosystem(first: str, second: str) -> bool:
     """Whether two OSV ecosystems are the same. Releases are compared only if both have one."""
     base, _, release = first.partition(":")

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory, Package
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, without_release
 
 
 def with_own_layers_of(ours: Sequence[Inventory], theirs: Sequence[Inventory]) -> tuple[Inventory, ...]:
@@ -58,10 +58,10 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
     """
     ours, theirs = old.snapshot, new.snapshot
     packages = _all_packages(old)
-    names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
+    names = {(without_release(package.ecosystem), package.source_name) for package in packages}
     names_in_advisories = {name for row in ours.advisories for name in (row.id, *row.aliases, *row.upstream)}
     cve_ids = {cve.id for cve in ours.cves}
-    added = [row for row in theirs.advisories if (row.ecosystem.partition(":")[0], row.name) not in names]
+    added = [row for row in theirs.advisories if (without_release(row.ecosystem), row.name) not in names]
     coverage = _coverage(ours, theirs, {package.ecosystem for package in packages}, names)
     cves = [*ours.cves, *(cve for cve in theirs.cves if cve.id not in names_in_advisories | cve_ids)]
     cves.sort(key=lambda cve: cve.id)
@@ -72,10 +72,10 @@ def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
     """Whether a snapshot says the same about the packages of a case as the case's own snapshot."""
     packages = _all_packages(case)
     ecosystems = {package.ecosystem for package in packages}
-    names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
+    names = {(without_release(package.ecosystem), package.source_name) for package in packages}
 
     def relevant(snapshot: AdvisorySnapshot) -> tuple[object, ...]:
-        rows = {row for row in snapshot.advisories if (row.ecosystem.partition(":")[0], row.name) in names}
+        rows = {row for row in snapshot.advisories if (without_release(row.ecosystem), row.name) in names}
         names_in_rows = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
         coverage = {(entry.ecosystem, entry.complete, entry.checked_at) for entry in snapshot.coverage}
         return (
@@ -99,7 +99,7 @@ def _coverage(
     added = {coverage.ecosystem: coverage for coverage in theirs.coverage}
     for coverage in ours.coverage:
         theirs_here = added.pop(coverage.ecosystem, None)
-        base = coverage.ecosystem.partition(":")[0]
+        base = without_release(coverage.ecosystem)
         more = [name for name in theirs_here.names if (base, name) not in names] if theirs_here else []
         yield replace(coverage, names=tuple(sorted({*coverage.names, *more})))
     yield from (coverage for name, coverage in added.items() if name not in ecosystems)

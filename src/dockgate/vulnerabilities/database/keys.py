@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.database.database import CVE_TABLES
+from dockgate.vulnerabilities.model import without_release
 
 # Bytes of a digest.
 _SIZE = 16
@@ -38,7 +39,7 @@ def write_keys(sql: sqlite3.Connection) -> None:
 def write_names(sql: sqlite3.Connection) -> None:
     """Write by which names vulnerabilities are known, and which packages the records of a name are about."""
     packages: dict[int, set[tuple[str, str]]] = {}
-    bases = {number: name.partition(":")[0] for number, name in sql.execute("SELECT id, name FROM ecosystem")}
+    bases = {number: without_release(name) for number, name in sql.execute("SELECT id, name FROM ecosystem")}
     for ecosystem, name, record in sql.execute("SELECT ecosystem, name, record FROM affected"):
         packages.setdefault(record, set()).add((bases[ecosystem], name))
     by_name: dict[str, set[tuple[str, str]]] = {}

@@ -24,6 +24,7 @@ from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
 from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, public_url
+from dockgate.vulnerabilities.model import without_release
 
 # Failed connections to a host after which an update stops asking it.
 CONNECTION_FAILURE_LIMIT = 2
@@ -126,7 +127,7 @@ def _downloads_to_make(
                 for (of, name), part in old_parts.items()
                 if of == feed.name
                 and part.source == public_url(url)
-                and feed.ecosystem(name).partition(":")[0] in ecosystems
+                and without_release(feed.ecosystem(name)) in ecosystems
             ]
             for name in dict.fromkeys((*feed.parts(url, ecosystems, ca_bundle), *before)):
                 yield feed, url, name

@@ -14,7 +14,7 @@ import msgspec
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
 from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
-from dockgate.vulnerabilities.model import Advisory, Range, Rating
+from dockgate.vulnerabilities.model import Advisory, Range, Rating, without_release
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
@@ -137,7 +137,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             readable = readable and package is not None
             yield FaultyRecord(member, str(error), contained=package is not None)
             affected, ranges = _Affected(package), [_UNREADABLE]
-        if affected.package is None or affected.package.ecosystem.partition(":")[0] != part:
+        if affected.package is None or without_release(affected.package.ecosystem) != part:
             continue
         fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
         name, module = _names.name(part, affected.package.name), _names.module(record.id, record.summary or "", fixed)
