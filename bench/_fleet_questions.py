@@ -18,7 +18,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch
 from dockgate.services.packages import Purls
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.store import Store
 from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
@@ -53,7 +53,7 @@ def ask(
     store: Store,
     advisories: Advisories,
     exceptions: RiskAcceptances,
-    watching: Watching,
+    watching: WatchedImages,
     policies_of: Callable[[Collection[str]], Mapping[str, Policy]],
     kinds: Sequence[Ecosystem],
     clock: ServerClock,

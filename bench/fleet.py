@@ -45,7 +45,7 @@ from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 from dockgate.store.records import PushedImage
@@ -81,7 +81,7 @@ class Fleet:
         exceptions = RiskAcceptances(self.store, nothing, kinds, clock, effects, 7)
         judging = FleetJudging(self.store, nothing, exceptions, nothing, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
-        watching = Watching(self.store, selection, clock, "")
+        watching = WatchedImages(self.store, selection, clock, "")
         self.continuous = ContinuousVerdicts(
             self.store, self.index, judging, selection, watching, current, compare, clock, effects
         )

@@ -41,7 +41,7 @@ def test_the_log_is_always_a_target() -> None:
 
 
 def test_every_type_has_an_adapter() -> None:
-    types = {adapter.type for adapter in target_adapters(settings(), beyond=True)}
+    types = {adapter.type for adapter in target_adapters(settings(), is_public=True)}
     assert types == set(TargetType) - {TargetType.PIPELINE}
 
 
@@ -49,7 +49,7 @@ def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
     client = Client()
     made = settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC)
     targets = builtin_targets(made, client)
-    adapters = {adapter.type: adapter for adapter in target_adapters(made, client, beyond=True)}
+    adapters = {adapter.type: adapter for adapter in target_adapters(made, client, is_public=True)}
     assert [target.name for target in targets] == ["log", "event-bus", "sns-topic"]
     event = {"id": "1", "detail": {}}
     for target in targets:

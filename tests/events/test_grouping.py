@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.events.grouping import concern_of, group
-from dockgate.events.notifications import describe, summarize, topic_of
+from dockgate.events.notification_texts import describe, summarize, topic_of
 
 LINK = "https://gate.example/events?before=9"
 

@@ -9,9 +9,9 @@ import pytest
 from dockgate.config import Settings
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.server.bind_config import (
-    Listening,
+    ListenAddress,
     PublicRegistry,
-    listening,
+    listen_address,
     public_registry,
     registry_listening,
     require_principals,
@@ -20,8 +20,8 @@ from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store import open_store
 
 
-def place(**settings: Any) -> Listening:
-    return listening(Settings(Path("/data"), Path("/cache"), **settings))
+def place(**settings: Any) -> ListenAddress:
+    return listen_address(Settings(Path("/data"), Path("/cache"), **settings))
 
 
 PUBLIC = {"public_url": "https://gate.example.org"}
@@ -30,9 +30,9 @@ BEHIND: dict[str, Any] = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
     config = place()
-    assert (config.host, config.url, config.beyond) == ("127.0.0.1", "http://127.0.0.1:7420", False)
+    assert (config.host, config.url, config.is_public) == ("127.0.0.1", "http://127.0.0.1:7420", False)
     assert place(host="::1").url == "http://[::1]:7420"
-    assert not place(host="localhost").beyond
+    assert not place(host="localhost").is_public
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::"])
 def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
     config = place(host=host, **BEHIND)
-    assert (config.beyond, config.url) == (True, "https://gate.example.org")
+    assert (config.is_public, config.url) == (True, "https://gate.example.org")
 
 
 def registry(**settings: Any) -> PublicRegistry | None:

@@ -23,7 +23,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch, ImageSummary
 from dockgate.services.packages import Purls
 from dockgate.services.policies import PolicySelection
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict
@@ -62,7 +62,7 @@ def search(fleet: Fleet) -> ImageSearch:
     clock = fleet.clock()
     read_file = partial(read_requested_policy, rules=())
     selection = PolicySelection(fleet.store, lambda name: make_policy(name, {}), read_file)
-    watching = Watching(fleet.store, selection, clock, "registry.example")
+    watching = WatchedImages(fleet.store, selection, clock, "registry.example")
     packages = FleetPackages(fleet.store, Purls(KINDS))
     return ImageSearch(fleet.store, packages, watching, clock, "registry.example")
 

@@ -35,7 +35,7 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.server import podman_service
-from dockgate.server.bind_config import listening, public_registry
+from dockgate.server.bind_config import listen_address, public_registry
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
 from dockgate.services import codepipeline
@@ -99,7 +99,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         resolve_image=images.resolve,
         attached_documents=images.attached,
         webhooks=HttpWebhooks(
-            settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
+            settings.callback_hosts, loopback=not listen_address(settings).is_public, ca_bundle=settings.ca_bundle
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared / "run" / "hooks.json"),
         targets=Targets({"podman": target}, settings.ca_bundle, issuers=issuers),
@@ -111,7 +111,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         attestor=RegistryAttestor(
             Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
-        target_adapters=target_adapters(settings, beyond=listening(settings).beyond),
+        target_adapters=target_adapters(settings, is_public=listen_address(settings).is_public),
         builtin_targets=builtin_targets(settings),
         clock=clock,
         registry_storage=programs.storage,

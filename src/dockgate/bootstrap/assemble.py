@@ -9,16 +9,16 @@ from dockgate.bootstrap.parts import Adapters, Options
 from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
-from dockgate.services.deliveries import (
+from dockgate.services.effects import Effects, Observer, Starter, unobserved
+from dockgate.services.event_delivery import EventDeliveryHandler
+from dockgate.services.event_targets import EventTargets
+from dockgate.services.outbox import OutboxHandler, OutboxWorker
+from dockgate.services.outbox_handlers import (
     AttestationHandler,
     ProvenanceHandler,
     VerdictChangeHandler,
     WebhookHandler,
 )
-from dockgate.services.effects import Effects, Observer, Starter, unobserved
-from dockgate.services.event_delivery import EventDeliveryHandler
-from dockgate.services.event_targets import EventTargets
-from dockgate.services.outbox import OutboxHandler, OutboxWorker
 from dockgate.services.web_services import WebServices
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker

@@ -15,17 +15,17 @@ from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.shared.aws import BUS, TOPIC, Client, RegionalClients, boto3_client, parse_arn
 
 
-def target_adapters(settings: Settings, client: Client | None = None, *, beyond: bool) -> list[TargetAdapter]:
-    """Return what sends events to targets. With `beyond`, targets on this machine are refused."""
+def target_adapters(settings: Settings, client: Client | None = None, *, is_public: bool) -> list[TargetAdapter]:
+    """Return what sends events to targets. With `is_public`, targets on this machine are refused."""
     clients = RegionalClients(client)
     hosts, bundle = settings.callback_hosts, settings.ca_bundle
     return [
         LogAdapter(),
-        WebhookAdapter(HttpWebhooks(hosts, loopback=not beyond, ca_bundle=bundle), lambda: datetime.now(UTC)),
+        WebhookAdapter(HttpWebhooks(hosts, loopback=not is_public, ca_bundle=bundle), lambda: datetime.now(UTC)),
         EventBridgeAdapter(clients),
         SnsAdapter(clients),
         SqsAdapter(clients),
-        AppriseAdapter(hosts, loopback=not beyond, ca_bundle=bundle),
+        AppriseAdapter(hosts, loopback=not is_public, ca_bundle=bundle),
     ]
 
 

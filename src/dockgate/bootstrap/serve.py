@@ -20,9 +20,9 @@ from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.server import connections
 from dockgate.server.bind_config import (
-    Listening,
+    ListenAddress,
     PublicRegistry,
-    listening,
+    listen_address,
     registry_listening,
     require_principals,
 )
@@ -68,7 +68,7 @@ def run(settings: Settings, seams: Seams = _NO_SEAMS, on_ready: Callable[[], Non
     `on_ready` is called as soon as it listens.
     """
     with _process(settings) as (stack, running):
-        place = listening(settings)
+        place = listen_address(settings)
         require_principals(place, settings)
         app, inside = _start(stack, settings, place, tuple(Queue), {}, seams)
         stack.callback((running / "server.json").unlink, missing_ok=True)
@@ -87,7 +87,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seam
             "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
         )
     with _process(settings) as (stack, _):
-        app, inside = _start(stack, settings, listening(settings), queues, labels, seams)
+        app, inside = _start(stack, settings, listen_address(settings), queues, labels, seams)
         with _inside(inside, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
@@ -112,7 +112,7 @@ def _process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
 def _start(
     stack: ExitStack,
     settings: Settings,
-    place: Listening,
+    place: ListenAddress,
     queues: tuple[str, ...],
     labels: Labels,
     seams: Seams,
@@ -153,7 +153,7 @@ def _start(
 
 
 def _serve(
-    place: Listening,
+    place: ListenAddress,
     inside: socket.socket,
     app: App,
     queues: Sequence[Poller],
@@ -162,7 +162,7 @@ def _serve(
 ) -> None:
     """Answer requests until a signal. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
-        create_app(app.server, place.beyond),
+        create_app(app.server, place.is_public),
         host=place.host,
         port=place.port,
         ssl_certfile=place.certificate,

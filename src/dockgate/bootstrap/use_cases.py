@@ -51,7 +51,6 @@ from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
-from dockgate.services.old_rows import OldRows
 from dockgate.services.packages import Purls
 from dockgate.services.place_verdicts import PlaceVerdicts
 from dockgate.services.policies import Policies, PolicySelection
@@ -64,12 +63,13 @@ from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
 from dockgate.services.rereading import Rereading
 from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.row_retention import RowRetention
 from dockgate.services.scans import FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
 from dockgate.store.signals import Topic
@@ -104,7 +104,7 @@ class UseCases:
     service_risk: ServiceRisk
     verdicts: Verdicts
     waiting: WaitingApprovals
-    watching: Watching
+    watching: WatchedImages
 
 
 def make_use_cases(
@@ -141,7 +141,7 @@ def make_use_cases(
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
-    watching = Watching(store, selection, clock, registry)
+    watching = WatchedImages(store, selection, clock, registry)
     verdicts = Verdicts(store, cases, selection, provenance, watching, adapters.advisories, all_ecosystems, all_rules)
     push_verdicts = PushVerdicts(store, verdicts, selection, watching, clock, effects)
     waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
@@ -216,7 +216,7 @@ def make_use_cases(
     fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, locks, clock, effects, starter)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
     retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
-    old = OldRows(store, clock, effects, retention)
+    old = RowRetention(store, clock, effects, retention)
     garbage_collection = GarbageCollection(
         store,
         ImageFacts(store, adapters.registry, adapters.targets, selection, clock, retention),

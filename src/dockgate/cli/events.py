@@ -129,6 +129,6 @@ def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
 
 
 def _row(event: Any) -> tuple[Cell, ...]:
-    from dockgate.events.notifications import summarize
+    from dockgate.events.notification_texts import summarize
 
     return str(event["seq"]), times.short(event["time"]), event["detail-type"], summarize(event)

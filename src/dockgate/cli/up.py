@@ -40,10 +40,10 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 
 def _start_in_background(settings: Settings) -> None:
     from dockgate.server import daemon
-    from dockgate.server.bind_config import listening
+    from dockgate.server.bind_config import listen_address
 
     daemon.start(settings)
-    echo(f"Dockgate runs at {listening(settings).url}")
+    echo(f"Dockgate runs at {listen_address(settings).url}")
     _print_link(settings)
     if not settings.advisories.exists():
         echo("  dockgate db update       downloads the advisory database")
@@ -54,10 +54,10 @@ def _start_in_background(settings: Settings) -> None:
 
 def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
-    from dockgate.server.bind_config import listening
+    from dockgate.server.bind_config import listen_address
     from dockgate.services.first_admin import LINK_MINUTES, link_of
 
-    link = link_of(settings, listening(settings).url)
+    link = link_of(settings, listen_address(settings).url)
     if link:
         echo(f"  {link}")
         echo(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

@@ -15,23 +15,23 @@ from dockgate.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenAddress:
     """Where the server listens.
 
-    `url` is its public URL. `beyond` is true if other machines can reach it. `proxies` are the addresses whose
+    `url` is its public URL. `is_public` is true if other machines can reach it. `proxies` are the addresses whose
     forwarded headers (client, scheme) are trusted.
     """
 
     host: str
     port: int
     url: str
-    beyond: bool
+    is_public: bool
     certificate: Path | None = None
     key: Path | None = None
     proxies: tuple[str, ...] = ()
 
 
-def listening(settings: Settings) -> Listening:
+def listen_address(settings: Settings) -> ListenAddress:
     """Return where the settings let the server listen.
 
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
@@ -40,7 +40,7 @@ def listening(settings: Settings) -> Listening:
     here = f"{'https' if tls else 'http'}://{_bracket_host(settings.host)}:{settings.port}"
     url = settings.public_url or here
     called = urlsplit(url)
-    beyond = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
+    is_public = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
     for proxy in settings.proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -48,7 +48,7 @@ def listening(settings: Settings) -> Listening:
             raise UsageError(
                 f"DOCKGATE_TRUSTED_PROXIES has {proxy!r}: {error}", "Name addresses or networks: 10.0.0.5,10.1.0.0/16"
             ) from None
-    if beyond:
+    if is_public:
         if not settings.public_url:
             raise UsageError(
                 f"{settings.host} is not loopback, and DOCKGATE_PUBLIC_URL is not set",
@@ -62,11 +62,11 @@ def listening(settings: Settings) -> Listening:
             )
         if called.scheme != "https":
             raise UsageError(f"DOCKGATE_PUBLIC_URL is {url}", "Beyond this machine it begins with https://.")
-    return Listening(
+    return ListenAddress(
         settings.host,
         settings.port,
         url,
-        beyond,
+        is_public,
         settings.tls_cert,
         settings.tls_key,
         settings.proxies,
@@ -95,13 +95,13 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
     """
     if settings.registry_listen is None:
         return None
-    (host, port), place, tls = settings.registry_listen, listening(settings), _tls(settings)
+    (host, port), place, tls = settings.registry_listen, listen_address(settings), _tls(settings)
     if port == settings.registry_port:
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN has port {port}, where the registry listens for the server itself",
             "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
         )
-    if not is_loopback(host) and not (tls and place.beyond):
+    if not is_loopback(host) and not (tls and place.is_public):
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
             "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
@@ -118,9 +118,9 @@ def public_registry(settings: Settings) -> str:
     return public.address if public else ""
 
 
-def require_principals(place: Listening, settings: Settings) -> None:
+def require_principals(place: ListenAddress, settings: Settings) -> None:
     """Raise ConflictError if others can reach a server without principals, where every caller may do everything."""
-    if not place.beyond:
+    if not place.is_public:
         return
     with closing(open_store(settings.shared, settings.database_url)) as store:
         has_principals = store.principals.has_any()

@@ -20,8 +20,8 @@ from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.error_isolation import for_each
 from dockgate.services.executions import Executions
-from dockgate.services.isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError

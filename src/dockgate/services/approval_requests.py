@@ -20,7 +20,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.scans import ScanScheduler
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
@@ -43,7 +43,7 @@ class ApprovalRequests:
     provenance: Provenance
     resolve_image: ImageResolver
     scans: ScanScheduler
-    watching: Watching
+    watching: WatchedImages
     waiting: WaitingApprovals
     clock: ServerClock
     effects: Effects
@@ -156,7 +156,7 @@ class ApprovalRequests:
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.pushers(repository, digest):
             place = RepositoryReference.parse(repository).with_registry(self.registry)
-            self.resolve_image(f"{place}@{digest}", sure=True)
+            self.resolve_image(f"{place}@{digest}", must_exist=True)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.statements import PREDICATE_TYPE, Claim, ListedKey, believe
+from dockgate.attestations.statements import PREDICATE_TYPE, Attestation, Claim, ListedKey, believe
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.cosign_attestations import (
@@ -23,6 +23,8 @@ from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import format_time
+from dockgate.store.outbox import Outbox
+from dockgate.store.records import OutboxKind
 
 # The folder of the signing key, in the data folder.
 KEYS = "keys"
@@ -185,3 +187,18 @@ def _verify_envelope(
         return VerifiedAttestation(believe(signed.payload, digest, policy, format_time(now)))
     except DockgateError as error:
         return VerifiedAttestation(None, str(error))
+
+
+def attestations_of(outbox: Outbox, image: str) -> Sequence[Attestation]:
+    """The attestations of an image, pending and failed ones too: the last approved first."""
+    return [
+        Attestation(
+            **entry.payload,
+            key=entry.result or "",
+            attested_at=entry.done_at or "",
+            attempts=entry.attempts,
+            error=entry.last_error or "",
+            next_at=entry.next_at or "",
+        )
+        for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
+    ]

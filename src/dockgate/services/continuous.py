@@ -18,12 +18,12 @@ from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet import EVERY, FleetIndex
 from dockgate.services.fleet_contents import FleetContents, FleetFacts
 from dockgate.services.fleet_judging import FleetJudging, JudgedImage
-from dockgate.services.isolation import for_each
 from dockgate.services.policies import PolicySelection, UsablePolicy
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
@@ -63,7 +63,7 @@ class ContinuousVerdicts:
     index: FleetIndex
     judging: FleetJudging
     selection: PolicySelection
-    watching: Watching
+    watching: WatchedImages
     advisories: Advisories
     compare: CompareAdvisories
     clock: ServerClock

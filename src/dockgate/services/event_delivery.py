@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from dockgate.events.message import Message
-from dockgate.events.notifications import describe
+from dockgate.events.notification_texts import describe
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Starter
 from dockgate.services.event_targets import EventTargets

@@ -9,13 +9,13 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notifications import topic_of
+from dockgate.events.notification_texts import topic_of
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import for_each
 from dockgate.services.event_rules import CompiledRule, CompiledTarget, EventRules
 from dockgate.services.event_targets import EventTargets
-from dockgate.services.isolation import for_each
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.owners import Owners
 from dockgate.shared.timestamps import format_time, parse_time

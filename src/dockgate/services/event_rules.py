@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.input_template import Input, OutputTooLargeError, compile_input
-from dockgate.events.notifications import NOTIFIED_TYPES
+from dockgate.events.notification_texts import NOTIFIED_TYPES
 from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.events.rule import OWNERS, Rule, RuleTarget, Target
 from dockgate.services.clock import ServerClock

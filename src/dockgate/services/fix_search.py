@@ -92,7 +92,7 @@ class NewestImages:
         asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
         if now - asked_at >= ASKED_AGAIN:
             try:
-                repository, digest = self.resolve(reference, sure=True)
+                repository, digest = self.resolve(reference, must_exist=True)
             except DockgateError:
                 repository, digest = "", ""  # asked again in an hour
             self._answers[reference] = now, repository, digest

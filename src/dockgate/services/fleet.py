@@ -13,8 +13,8 @@ from dockgate.delivery.ports import Advisories
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet_matching import match_components
-from dockgate.services.isolation import for_each
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError

@@ -11,7 +11,7 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rounds import Rounds
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.timestamps import format_time, parse_time
@@ -35,7 +35,7 @@ class ApprovedImages:
     selection: PolicySelection
     exceptions: RiskAcceptances
     provenance: Provenance
-    watching: Watching
+    watching: WatchedImages
     clock: ServerClock
     effects: Effects
     attestation_days: float | None

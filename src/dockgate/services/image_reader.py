@@ -38,7 +38,7 @@ class ImageAccess:
     issuers: Issuers | None = None
     public: str = ""
 
-    def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
         if self.public and canonical_registry(named.registry) == canonical_registry(self.public):
@@ -47,7 +47,7 @@ class ImageAccess:
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
-        if sure or not digest:
+        if must_exist or not digest:
             with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)

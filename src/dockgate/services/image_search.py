@@ -8,7 +8,7 @@ from dockgate.gate.model import Status, Waiver
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.watching import WatchedRepository, Watching
+from dockgate.services.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure_records import RunningImage
@@ -105,7 +105,7 @@ class ImageSearch:
 
     store: Store
     packages: FleetPackages
-    watching: Watching
+    watching: WatchedImages
     clock: ServerClock
     registry: str
 

@@ -19,7 +19,7 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rounds import Rounds
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.store import Store
@@ -38,7 +38,7 @@ class PlaceVerdicts:
     selection: PolicySelection
     exceptions: RiskAcceptances
     provenance: Provenance
-    watching: Watching
+    watching: WatchedImages
     clock: ServerClock
     effects: Effects
     _rounds: Rounds[Place] = field(default_factory=Rounds, init=False)

@@ -8,7 +8,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import ScanState
@@ -31,7 +31,7 @@ class PushVerdicts:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    watching: Watching
+    watching: WatchedImages
     clock: ServerClock
     effects: Effects
     # By image: when it is tried again.

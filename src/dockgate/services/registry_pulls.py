@@ -30,7 +30,7 @@ from dockgate.services.cases import DeploymentContext
 from dockgate.services.policies import PolicySelection
 from dockgate.services.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import ConflictError, DeployError, ImageError
 from dockgate.shared.references import own_repository
@@ -129,7 +129,7 @@ class RegistryPulls:
         approved_indexes: Callable[[str], Sequence[str]],
         selection: PolicySelection,
         verdicts: Verdicts,
-        watching: Watching,
+        watching: WatchedImages,
         refused: RefusedPulls,
         registry: Registry,
         monotonic: Callable[[], float] = time.monotonic,

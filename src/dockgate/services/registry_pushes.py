@@ -22,7 +22,7 @@ from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Pushes, RegistryPush
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.isolation import for_each
+from dockgate.services.error_isolation import for_each
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.aws import EcrRegistry

@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.attached_statements import attached_vex, vex_signer
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.isolation import for_each
+from dockgate.services.error_isolation import for_each
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, parse_time

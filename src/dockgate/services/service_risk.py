@@ -12,7 +12,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.isolation import for_each
+from dockgate.services.error_isolation import for_each
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances

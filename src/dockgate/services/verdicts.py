@@ -15,7 +15,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext
 from dockgate.services.policies import PolicySelection, UsablePolicy
 from dockgate.services.provenance import Provenance
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.records import PUSH_CAUSE, VerdictRecord
@@ -39,7 +39,7 @@ class Verdicts:
     cases: Cases
     selection: PolicySelection
     provenance: Provenance
-    watching: Watching
+    watching: WatchedImages
     advisories: Advisories
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]

@@ -39,7 +39,7 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import FindingReports, ScanScheduler
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
-from dockgate.services.watching import Watching
+from dockgate.services.watched_images import WatchedImages
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
@@ -96,7 +96,7 @@ class WebServices:
     sessions: Sessions
     first_admin: FirstAdmin
     verdict_links: VerdictLinks
-    watching: Watching
+    watching: WatchedImages
     garbage_collection: GarbageCollection
     workers: Workers
     version: str

@@ -7,9 +7,9 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.error_isolation import for_each
 from dockgate.services.event_dispatch import CLOCK_DIFFERENCE, TOPIC_DAYS
 from dockgate.services.git_pushes import GitPushes
-from dockgate.services.isolation import for_each
 from dockgate.services.outbox import OutboxWorker
 from dockgate.services.rounds import LeftBehind
 from dockgate.services.scans import ScanScheduler

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
-from dockgate.services import deliveries
+from dockgate.services.attestations import attestations_of
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
@@ -40,7 +40,7 @@ def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[
     visibility = ImageVisibility(server.store, who)
     visibility.require_image(digest)
     names = visibility.repositories(digest) if who.is_limited else None
-    attested = deliveries.attestations(server.store.outbox, digest)
+    attested = attestations_of(server.store.outbox, digest)
     return [entry for entry in attested if names is None or entry.repository in names]
 
 

@@ -19,7 +19,7 @@ from dockgate.services.image_findings import ImageLayer, find_by_layer, list_lay
 from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.verdict_links import DEFAULT_DAYS
-from dockgate.services.watching import WatchedRepository, is_watched_in
+from dockgate.services.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError

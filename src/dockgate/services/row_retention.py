@@ -13,7 +13,7 @@ from dockgate.store.fleet_findings import MATCHING
 
 
 @dataclass(slots=True)
-class OldRows:
+class RowRetention:
     """Removes what is old. Each method counts what it would remove, and removes it with `remove`."""
 
     store: Store

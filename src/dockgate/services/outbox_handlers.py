@@ -1,11 +1,11 @@
 """What the outbox delivers beside events: answers of approvals, attestations, and provenance of our builds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from dockgate.attestations.statements import Attestation, covered_digests, statement
+from dockgate.attestations.statements import covered_digests, statement
 from dockgate.delivery.ports import Answers, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
 from dockgate.events.ports import Webhooks
@@ -14,7 +14,6 @@ from dockgate.services.effects import EffectKind
 from dockgate.services.outbox import UndeliverableError
 from dockgate.shared.errors import DeniedError
 from dockgate.store.approvals import Approvals
-from dockgate.store.outbox import Outbox
 from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.verdicts import Verdicts
@@ -63,21 +62,6 @@ class VerdictChangeHandler:
             self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
         except DeniedError as error:
             raise UndeliverableError(error.full_message) from error
-
-
-def attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
-    """The attestations of an image, pending and failed ones too: the last approved first."""
-    return [
-        Attestation(
-            **entry.payload,
-            key=entry.result or "",
-            attested_at=entry.done_at or "",
-            attempts=entry.attempts,
-            error=entry.last_error or "",
-            next_at=entry.next_at or "",
-        )
-        for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
-    ]
 
 
 @dataclass(frozen=True, slots=True)

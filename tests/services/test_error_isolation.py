@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.services.isolation import STORE_FAILURES, for_each
+from dockgate.services.error_isolation import STORE_FAILURES, for_each
 from dockgate.shared.errors import StoreError, UsageError
 
 

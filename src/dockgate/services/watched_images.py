@@ -12,7 +12,7 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch,
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.cases import running_image
 from dockgate.services.clock import ServerClock
-from dockgate.services.isolation import for_each
+from dockgate.services.error_isolation import for_each
 from dockgate.services.policies import PolicySelection
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -43,7 +43,7 @@ def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
 
 
 @dataclass(slots=True)
-class Watching:
+class WatchedImages:
     """Answers which images are watched, and records their uses. Any thread may call.
 
     `registry` is the address of our own registry.
