@@ -86,7 +86,7 @@ def test_an_approval_by_another_policy_is_not_believed() -> None:
 
 
 def test_one_that_approves_nothing_is_not_believed() -> None:
-    with pytest.raises(DeniedError, match="no approval"):
+    with pytest.raises(DeniedError, match="not an approval"):
         believe(changed(status="Rejected"), IMAGE, "strict", NOW)
 
 

@@ -198,7 +198,7 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
 
 def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockgate) -> None:
     digest = ("--digest", "sha256:" + "0" * 64)
-    assert "no repository name" in dockgate("db", "import", "oci:///", *digest).err
+    assert "not a repository name" in dockgate("db", "import", "oci:///", *digest).err
     assert dockgate("db", "import", "./nowhere.zst", *digest).code == 2
     ran = dockgate("db", "import", "nowhere.zst")
     assert ran.code == 2

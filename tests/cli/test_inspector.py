@@ -83,7 +83,7 @@ def test_reports_of_other_scanners_count_together_with_inspector(
     [
         ((), "--inspector needs an image name"),
         ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector needs an image name"),
-        ((f"quay.io/team/app@{IMAGE}",), "no image in Amazon ECR"),
+        ((f"quay.io/team/app@{IMAGE}",), "not an image in Amazon ECR"),
         ((f"{PLACE}@{IMAGE}", "--server", "http://127.0.0.1:9"), "--inspector"),
     ],
     ids=["none", "platform", "elsewhere", "server"],

@@ -292,5 +292,5 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
         FIRST_VERDICT,
         (),
     )
-    with pytest.raises(UsageError, match="no public key"):
+    with pytest.raises(UsageError, match="not a public key"):
         attestations.verify(reference, Path(__file__), "strict")

@@ -151,7 +151,7 @@ def test_a_disabled_principal_has_no_role_for_a_repository() -> None:
 
 @pytest.mark.parametrize("text", ["", "root", "developer:", "developer:Team", "developer:a b", "developer:../x", ":x"])
 def test_nonsense_is_no_role(text: str) -> None:
-    with pytest.raises(UsageError, match="no role"):
+    with pytest.raises(UsageError, match="not a role"):
         read_roles([text])
 
 

@@ -95,7 +95,7 @@ def test_a_hard_link_to_a_symbolic_link_is_one() -> None:
 def test_a_hard_link_to_what_is_no_earlier_entry_is_unread(target: str) -> None:
     facts = read_layer(FakeLayer("sha256:1", [hardlink("x", target), file("later")]), KINDS)
     assert [entry.path for entry in facts.unread] == ["x"]
-    assert "no earlier file of its layer" in facts.unread[0].reason
+    assert "not an earlier file of its layer" in facts.unread[0].reason
 
 
 def test_a_device_hides_nothing() -> None:

@@ -12,7 +12,7 @@ from dockgate.shared.errors import UsageError
 def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     letter = tmp_path / "letter.txt"
     letter.write_text("hi")
-    with pytest.raises(UsageError, match="no data folder of Dockgate"):
+    with pytest.raises(UsageError, match="not a data folder of Dockgate"):
         stop(from_environment({"DOCKGATE_DATA": str(tmp_path)}), purge=True)
     assert letter.read_text() == "hi"
 

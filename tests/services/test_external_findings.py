@@ -122,7 +122,7 @@ def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
     there.scanned(IMAGE)
     assert ask_inspector(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
-        with pytest.raises(UsageError, match="no image in Amazon ECR"):
+        with pytest.raises(UsageError, match="not an image in Amazon ECR"):
             ask_inspector(wrong, source=source(there))
 
 

@@ -140,7 +140,7 @@ def test_sources_and_forms(name: str, content: str, expected: list[str]) -> None
         ("package-lock.json", '{"packages": []}', "not a mapping"),
         ("package-lock.json", '{"dependencies": {"a": 1}}', "not a mapping"),
         ("package-lock.json", " " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
-        ("yarn.lock", "<<<<<<< HEAD\n", "no lockfile of Yarn"),
+        ("yarn.lock", "<<<<<<< HEAD\n", "not a lockfile of Yarn"),
         ("yarn.lock", "a@1:\n\nb@1:\n", "no version"),
         ("yarn.lock", "a@1:\n", "no version"),
         ("yarn.lock", "".join(f'a@1:\n  version "{n}"\n' for n in range(COUNT_LIMIT + 1)), "50001 packages"),

@@ -73,10 +73,10 @@ def test_it_is_told_apart_from_an_image_that_cannot_be_read(running: Running, fi
 @pytest.mark.real
 def test_what_is_no_such_artifact_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
     running.push("team/app", "1", image([{"etc/hostname": b"x"}]))
-    with pytest.raises(ImageError, match="no artifact of the type"):
+    with pytest.raises(ImageError, match="not an artifact of the type"):
         pull(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)
     push(f"{running.address}/team/thing:3", KIND, file, {})
-    with pytest.raises(ImageError, match="no artifact of the type"):
+    with pytest.raises(ImageError, match="not an artifact of the type"):
         pull(f"{running.address}/team/thing:3", "application/vnd.other.v1", tmp_path / "back", limit=LIMIT)
     with pytest.raises(ImageError, match="larger than"):
         pull(f"{running.address}/team/thing:3", KIND, tmp_path / "back", limit=1000)

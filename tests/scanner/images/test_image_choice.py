@@ -137,7 +137,7 @@ def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
         ({"manifests": [], "config": {}}, "at once"),
         ({"mediaType": make.MANIFEST, "manifests": []}, "neither"),
         ({"mediaType": make.INDEX, "layers": []}, "neither"),
-        ({"manifests": {}}, "no list"),
+        ({"manifests": {}}, "not a list"),
         ({"manifests": [1]}, "not a digest"),
         ({"manifests": [{"digest": "sha256:../../etc/passwd", "size": 1}]}, "not a digest"),
         ({"manifests": [{"digest": AMD.digest, "size": -1}]}, "size -1"),
@@ -164,7 +164,7 @@ def test_documents_that_lie_are_refused(tmp_path: Path, fields: dict[str, Any], 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'"text"'])
 def test_documents_that_are_no_json_object_are_refused(tmp_path: Path, data: bytes) -> None:
     image = make.Image(make.sha256(data), "", "", [], [], {make.sha256(data): data})
-    with pytest.raises(ImageError, match="no JSON"):
+    with pytest.raises(ImageError, match="not JSON"):
         chosen(tmp_path, image)
 
 

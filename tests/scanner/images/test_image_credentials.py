@@ -155,7 +155,7 @@ def test_what_a_helper_says_and_is_no_text_is_told(tmp_path: Path, script: str) 
 
 def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
-    with pytest.raises(UsageError, match="no text") as caught:
+    with pytest.raises(UsageError, match="not text") as caught:
         find(tmp_path)
     assert caught.value.advice
 

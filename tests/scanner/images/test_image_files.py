@@ -124,7 +124,7 @@ def test_a_layout_without_index_is_told(tmp_path: Path) -> None:
 def test_a_list_that_is_none_in_a_docker_archive_is_told(tmp_path: Path, changed: dict[str, object]) -> None:
     listed = [{"Config": "config.json", "RepoTags": ["one:1"], "Layers": [], **changed}]
     (tmp_path / "a.tar").write_bytes(make.tar({"manifest.json": json.dumps(listed).encode()}))
-    with pytest.raises(ImageError, match="no list"):
+    with pytest.raises(ImageError, match="not a list"):
         digest(f"docker-archive:{tmp_path / 'a.tar'}:one:1")
 
 
@@ -227,7 +227,7 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
         ({"config": b"{}"}, "does not name its 1 layers"),
         ({"config": b'{"rootfs": {"diff_ids": ["sha256:x"]}}'}, "not a digest"),
         ({"layer": make.tar({"other": b"2"})}, "does not match its digest"),
-        ({"layer": b"no tar" * 200}, "no whole tar file"),
+        ({"layer": b"no tar" * 200}, "not a whole tar file"),
     ],
 )
 def test_a_broken_archive_is_told(tmp_path: Path, changes: dict[str, make.Content | None], message: str) -> None:

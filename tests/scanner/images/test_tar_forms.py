@@ -154,14 +154,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a file below a whiteout": (entry(b"etc/.wh.a/b"), "below a whiteout"),
     "a whiteout below a whiteout": (header(b"etc/.wh.a/.wh.b"), "below a whiteout"),
     "AUFS' metadata": (header(b".wh..wh.aufs"), "AUFS"),
-    "AUFS' hard links": (header(b".wh..wh.plnk", flag=b"5"), "no empty file"),
+    "AUFS' hard links": (header(b".wh..wh.plnk", flag=b"5"), "not an empty file"),
     "a file among AUFS' hard links": (entry(b".wh..wh.plnk/1.2"), "below a whiteout"),
     "AUFS' metadata in a folder": (header(b"etc/.wh..wh.orph"), "AUFS"),
     "a whiteout of a whiteout": (header(b"etc/.wh..wh.x"), "AUFS"),
-    "a whiteout with content": (entry(b"etc/.wh.a"), "no empty file"),
-    "a whiteout that is a folder": (header(b"etc/.wh.a", flag=b"5"), "no empty file"),
-    "a whiteout that is a symbolic link": (header(b"etc/.wh.a", flag=b"2", link=b"x"), "no empty file"),
-    "an opaque mark that is a folder": (header(b"etc/.wh..wh..opq", flag=b"5"), "no empty file"),
+    "a whiteout with content": (entry(b"etc/.wh.a"), "not an empty file"),
+    "a whiteout that is a folder": (header(b"etc/.wh.a", flag=b"5"), "not an empty file"),
+    "a whiteout that is a symbolic link": (header(b"etc/.wh.a", flag=b"2", link=b"x"), "not an empty file"),
+    "an opaque mark that is a folder": (header(b"etc/.wh..wh..opq", flag=b"5"), "not an empty file"),
     **{
         f"an entry of the type {bytes((flag,))!r}": (header(b"real", flag=bytes((flag,))), "an entry has the type")
         for flag in range(256)
