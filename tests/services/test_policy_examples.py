@@ -115,7 +115,7 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
     (tmp_path / "strict.yaml").write_text("max_findings:\n  HIGH: 0\n")
     text = "policy: strict.yaml\nexamples:\n  - {name: clean, packages: ['pkg:npm/a@1.0.0'], expect: Approved}\n"
     tested = run(text, str(tmp_path / "examples.yaml"))
-    assert (tested.policy, tested.passed) == ("strict", True)
+    assert (tested.policy, tested.has_passed) == ("strict", True)
     with pytest.raises(DefinitionError, match=r"examples.yaml:1: policy: .*gone.yaml: No such file"):
         run(text.replace("strict", "gone"), str(tmp_path / "examples.yaml"))
 

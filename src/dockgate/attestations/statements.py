@@ -65,14 +65,14 @@ class Claim:
     evidence: str
 
 
-def attached_to(tag: str) -> str:
-    """The image digest that a tag of attachments belongs to, "" for any other tag.
+def attached_to(tag: str) -> str | None:
+    """The image digest that a tag of attachments belongs to, None for any other tag.
 
     Such tags are cosign's and ours, and those that replace OCI referrers (distribution spec 1.1, "Referrers Tag
     Schema").
     """
     match = re.fullmatch(_TAG, tag)
-    return from_hex(match[1]) if match else ""
+    return from_hex(match[1]) if match else None
 
 
 def covered_digests(verdict: Verdict) -> tuple[str, ...]:

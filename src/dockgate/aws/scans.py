@@ -45,12 +45,12 @@ _MOST_LISTS = 10_000
 class ScanState:
     """The state of a scan.
 
-    `over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it only
+    `is_over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it only
     waits for a second, equal list. `documents` are Inspector's responses by manifest digest, as
     `gate.external.inspector` reads them.
     """
 
-    over: bool
+    is_over: bool
     fault: str = ""
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_unconfirmed: bool = False

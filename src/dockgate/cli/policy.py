@@ -190,11 +190,11 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
 
     tested = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
     if output_format == "json":
-        print_json([{**plain(entry), "passed": entry.passed} for entry in tested])
+        print_json([{**plain(entry), "passed": entry.has_passed} for entry in tested])
     else:
         for entry in tested:
             _show_outcomes(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
-    context.exit(0 if all(entry.passed for entry in tested) else 1)
+    context.exit(0 if all(entry.has_passed for entry in tested) else 1)
 
 
 @command.command("base")

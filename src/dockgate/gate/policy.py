@@ -45,7 +45,7 @@ class PolicyVersion:
     comment: str = ""
 
     @property
-    def removed(self) -> bool:
+    def is_removed(self) -> bool:
         return not self.digest
 
 

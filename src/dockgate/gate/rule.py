@@ -22,10 +22,10 @@ FindingKey = tuple[str, str, str]
 class Exemption(NamedTuple):
     """Why a baseline was approved despite a finding, if the policy did not count it then.
 
-    `unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339, or "") at which it was in its grace period.
+    `is_unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339, or "") at which it was in its grace period.
     """
 
-    unfixed: bool = False
+    is_unfixed: bool = False
     in_grace_at: str = ""
 
 

@@ -104,7 +104,7 @@ class InspectorFindings:
         reported = [
             report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
         ]
-        pending = [look for look in looks.values() if not look.over]
+        pending = [look for look in looks.values() if not look.is_over]
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
         return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
 

@@ -81,7 +81,8 @@ class ImageFacts:
             tags[repository] = self._tags(repository)
             attached: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
-                if (repository, subject := attached_to(tag)) in images:
+                subject = attached_to(tag)
+                if subject and (repository, subject) in images:
                     attached[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
                     images[repository, digest] = self._unrecorded_image(repository, digest, tags[repository])

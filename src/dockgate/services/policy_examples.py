@@ -59,7 +59,7 @@ class TestedPolicy:
     outcomes: tuple[Outcome, ...]
 
     @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         return not any(outcome.problems for outcome in self.outcomes)
 
 

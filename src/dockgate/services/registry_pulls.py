@@ -239,7 +239,7 @@ class RegistryPulls:
         """The images that the manifest's documents are attached to; none if it holds anything but documents."""
         try:
             content = manifests.load(manifest.data, "The manifest", _NAMES)
-            subjects = [attached_to(manifest.reference)]
+            subjects = [attached_to(manifest.reference) or ""]
             if "manifests" in content:
                 # Clients get each entry by a request of its own, which is judged, unless the entry is embedded.
                 if content.keys() & {"layers", "config"} or any("data" in entry for entry in content["manifests"]):

@@ -55,14 +55,14 @@ class Verdicts:
             return None
         return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
 
-    def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
-        """Return why the image would not be approved now with these waivers added, "" when it would."""
+    def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
+        """Return why the image would not be approved now with these waivers added, None when it would."""
         case = self._case_of(approval)
         if case is None:
             return "it is being scanned"
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
         verdict = self._evaluate(replace(case, waivers=extended))
-        return "" if verdict.status is Status.APPROVED else verdict.summary
+        return None if verdict.status is Status.APPROVED else verdict.summary
 
     def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
         """Evaluate the image as of now by every required policy.

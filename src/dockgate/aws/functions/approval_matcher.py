@@ -272,13 +272,13 @@ class ApprovalMatcher:
         except Exception as error:
             faults.append(error)
             look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
-        ready = group.waiting if look.over else [wait for wait in group.waiting if self._overdue(wait)]
+        ready = group.waiting if look.is_over else [wait for wait in group.waiting if self._overdue(wait)]
         claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
         unanswered = len(group.waiting) - len(ready)
         if not claimed:
             return unanswered
-        if not look.over:
-            look = replace(look, over=True, fault=f"{look.fault} It was waited for until now.")
+        if not look.is_over:
+            look = replace(look, is_over=True, fault=f"{look.fault} It was waited for until now.")
         try:
             judged = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
             earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]

@@ -79,7 +79,7 @@ class RiskMonitor:
         if only and not {digest, *(halves.platforms or ())} & set(only):
             return
         look = self.scan_lookup.look(digest, repository, halves)
-        if not look.over:
+        if not look.is_over:
             return
         judged = self.verdicts.judge(digest, repository, look)
         if judged.verdict.status is Status.APPROVED:

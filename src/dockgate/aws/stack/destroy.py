@@ -69,10 +69,10 @@ def _data(account: Account, stack: str, documents: StackBucket) -> list[Resource
     return list(dict.fromkeys([*resources, *documents.data_resources()]))
 
 
-def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str:
-    """Delete the stack once; returns why it still exists, "" if it does not."""
+def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str | None:
+    """Delete the stack once; returns why it still exists, None if it does not."""
     tell(f"deleting the stack {stack}")
     with explain_errors(f"deleting the stack {stack}"):
         account.client("cloudformation").delete_stack(StackName=stack)
     ended = at_rest(account, stack, tell, patience)
-    return reasons(account, stack) if ended else ""
+    return reasons(account, stack) if ended else None

@@ -24,6 +24,8 @@ _HIDDEN_SECONDS = 900
 _AT_ONCE = 10
 # Messages that one run processes.
 _MOST = 10_000
+# The function that takes a message, None if none does.
+_Choose = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,10 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
     if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
     urls = outputs(description)
-    choices: tuple[tuple[str, Callable[[str], str]], ...] = ((APPROVALS, lambda body: "record"), (OTHERS, _function))
+    choices: tuple[tuple[str, Callable[[str], str | None]], ...] = (
+        (APPROVALS, lambda body: "record"),
+        (OTHERS, _function),
+    )
     handed, faults = 0, []
     with explain_errors(f"handing over what {stack} set aside"):
         functions = _Functions(account.client("lambda"), stack)
@@ -99,8 +104,8 @@ class _Functions:
     stack: str
     has_swept: bool = False
 
-    def hand_over(self, name: str, body: str) -> str:
-        """Pass it to the function; returns why that failed, "" if it did not.
+    def hand_over(self, name: str | None, body: str) -> str | None:
+        """Pass it to the function; returns why that failed, None if it did not.
 
         One sweep covers all messages for `sweep`. It may take minutes, and is not awaited.
         """
@@ -108,14 +113,14 @@ class _Functions:
             return "no event of this stack"
         if name != "sweep":
             return self._call(f"{self.stack}-{name}", "RequestResponse", body)
-        fault = "" if self.has_swept else self._call(f"{self.stack}-{name}", "Event", json.dumps(_CLOCK))
+        fault = None if self.has_swept else self._call(f"{self.stack}-{name}", "Event", json.dumps(_CLOCK))
         self.has_swept = not fault
         return fault
 
-    def _call(self, name: str, kind: str, body: str) -> str:
+    def _call(self, name: str, kind: str, body: str) -> str | None:
         answer = self.client.invoke(FunctionName=name, InvocationType=kind, Payload=body.encode())
         if "FunctionError" not in answer:
-            return ""
+            return None
         try:
             reply = json.loads(answer["Payload"].read())
         except ValueError:
@@ -124,14 +129,14 @@ class _Functions:
         return f"{name}: {reply.get('errorType', answer['FunctionError'])}: {reply.get('errorMessage', '')}"
 
 
-def _function(body: str) -> str:
-    """The function of an event, "" for events without one: a commit whose pipeline could not be started."""
+def _function(body: str) -> str | None:
+    """The function of an event, None for events without one: a commit whose pipeline could not be started."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
-        return ""
+        return None
     kind = event.get("detail-type") if isinstance(event, dict) else None
-    return "judge" if kind in _JUDGED else "sweep" if kind in _SWEPT or _is_batch(event) else ""
+    return "judge" if kind in _JUDGED else "sweep" if kind in _SWEPT or _is_batch(event) else None
 
 
 def _is_batch(event: Any) -> bool:

@@ -32,14 +32,14 @@ def enhance(account: Account, documents: StackBucket, repository: str) -> str:
     return message
 
 
-def restore(account: Account, documents: StackBucket) -> str:
-    """Restore the earlier configuration; returns a message, "" if we never changed it.
+def restore(account: Account, documents: StackBucket) -> str | None:
+    """Restore the earlier configuration; returns a message, None if we never changed it.
 
     A configuration that others changed since stays, and the message says so.
     """
     previous = documents.scanning()
     if previous is None:
-        return ""
+        return None
     before, ours = previous
     now = _now(account)
     if now == before:

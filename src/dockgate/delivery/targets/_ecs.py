@@ -51,7 +51,7 @@ class Revision:
         return self.tags.get(_BEFORE, self.arn), int(self.tags.get(_BEFORE_COUNT, "0"))
 
     @property
-    def checked(self) -> bool:
+    def has_health_check(self) -> bool:
         """Whether ECS looks at the health of a container."""
         return any("healthCheck" in container for container in self.content["containerDefinitions"])
 
@@ -158,4 +158,4 @@ def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:
         return state
     if health == "UNHEALTHY":
         return TaskState.UNHEALTHY
-    return TaskState.PENDING if revision.checked else TaskState.RUNNING
+    return TaskState.PENDING if revision.has_health_check else TaskState.RUNNING

@@ -59,26 +59,26 @@ class Container:
     out_of_memory: bool
     restarts: int
     # By podman's user, that is, by us.
-    stopped: bool
+    is_stopped: bool
     started: datetime | None
     ports: tuple[tuple[int, int], ...]
     address: str
     check: HealthCheck | None
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self.status == "running"
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended for good: podman does not start it again."""
-        again = not self.stopped and self.exit_code != 0 and self.restarts < RESTARTS
+        again = not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
         return self.status in ("exited", "stopped", "dead") and not again
 
     @property
     def reason(self) -> str:
         """Why it does not run, "" when nothing is known."""
-        if self.running or self.started is None:
+        if self.is_running or self.started is None:
             return self.error
         memory = ", out of memory" if self.out_of_memory else ""
         return f"exited with code {self.exit_code}{memory}"
@@ -304,7 +304,7 @@ def _container(attributes: dict[str, Any], digest: str) -> Container:
         error=state.get("Error", ""),
         out_of_memory=state["OOMKilled"],
         restarts=attributes.get("RestartCount", 0),
-        stopped=state.get("StoppedByUser", False),
+        is_stopped=state.get("StoppedByUser", False),
         started=started.astimezone(UTC) if started.year > 1 else None,
         ports=_ports(network.get("Ports") or {}),
         address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),

@@ -122,7 +122,7 @@ class PodmanTarget:
                 container = None
             if container is None:
                 self._engine.create(name, service.name, definition)
-            if container is None or not container.running:
+            if container is None or not container.is_running:
                 self._engine.start(name)
         return set(names)
 
@@ -141,7 +141,7 @@ class PodmanTarget:
             for container in waiting:
                 if container.digest != digest:
                     raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
-                if container.ended:
+                if container.has_ended:
                     raise self._task_failure(container, container.reason)
                 if self._healthy(container, check.timeout if check else _GLANCE):
                     missing.discard(container.name)
@@ -152,7 +152,7 @@ class PodmanTarget:
                 time.sleep(schedule.pause(checks))
 
     def _healthy(self, container: Container, seconds: float) -> bool:
-        if not container.running or container.started is None:
+        if not container.is_running or container.started is None:
             return False
         check = container.check
         if check is None:
@@ -225,8 +225,8 @@ class PodmanTarget:
         )
 
     def _state(self, container: Container) -> TaskState:
-        if not container.running or container.started is None:
-            return TaskState.STOPPED if container.ended else TaskState.PENDING
+        if not container.is_running or container.started is None:
+            return TaskState.STOPPED if container.has_ended else TaskState.PENDING
         check = container.check
         if check is None or self._healthy(container, min(check.timeout, _GLANCE)):
             return TaskState.RUNNING

@@ -191,7 +191,7 @@ def _is_in_baseline(
 ) -> bool:
     """Whether the baseline has the finding, and counted it: it was not excluded by its grace or its missing fix."""
     exemption = baseline.get(finding_key(finding))
-    if exemption is None or (exemption.unfixed and settings["only_fixable"]):
+    if exemption is None or (exemption.is_unfixed and settings["only_fixable"]):
         return False
     then = parse_time(exemption.in_grace_at)
     return then is None or not _is_in_grace(finding, severity, settings, then)

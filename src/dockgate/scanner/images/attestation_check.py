@@ -30,8 +30,8 @@ class AttestationCheck:
         self._room = TOTAL_LIMIT
         self._statements: set[str] = set()
 
-    def find_objection(self, entry: Descriptor, data: bytes) -> str:
-        """Return why the manifest `data`, listed as `entry`, is not an attestation manifest; "" if it is one.
+    def find_objection(self, entry: Descriptor, data: bytes) -> str | None:
+        """Return why the manifest `data`, listed as `entry`, is not an attestation manifest; None if it is one.
 
         Raises UnavailableError.
         """
@@ -40,7 +40,7 @@ class AttestationCheck:
         except ImageError as error:
             return f"it is broken: {error}"
 
-    def _check_content(self, manifest: dict[str, Any]) -> str:
+    def _check_content(self, manifest: dict[str, Any]) -> str | None:
         config = manifest["config"]
         if media_type(config) == CONFIGS[0]:
             platform_name = platform(load(self._blob(config), "its config", CONFIG_NAMES))
@@ -53,7 +53,7 @@ class AttestationCheck:
                 if not _is_statement(self._blob(layer)):
                     return f"its layer {layer['digest']} is not an in-toto statement"
                 self._statements.add(layer["digest"])
-        return ""
+        return None
 
     def _blob(self, value: dict[str, Any]) -> bytes:
         digest, size = value.get("digest"), value.get("size")

@@ -20,8 +20,8 @@ NAMES = frozenset(
 _LAYERS = 64
 
 
-def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
-    """Return why `data`, listed in an index as `entry`, is not an attestation manifest; "" if its form is one.
+def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str | None:
+    """Return why `data`, listed in an index as `entry`, is not an attestation manifest; None if its form is one.
 
     `siblings` are the digests of the images in the index, one of which must be its subject. `attestation_check` checks
     its blobs. Raises ImageError if it is not a JSON object.
@@ -42,7 +42,7 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
     if not isinstance(layers, list) or not 0 < len(layers) <= _LAYERS:
         return f"it does not have 1 to {_LAYERS} layers"
     other_types = [media_type(layer) for layer in layers if media_type(layer) != _STATEMENT]
-    return f"it has a layer of type {other_types[0]!r}" if other_types else ""
+    return f"it has a layer of type {other_types[0]!r}" if other_types else None
 
 
 def media_type(value: object) -> str:

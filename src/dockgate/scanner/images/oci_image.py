@@ -85,7 +85,7 @@ def _select_images(
         if child.platform and not any(_matches_platform(child.platform, name) for name in names):
             continue
         data = image_source.manifest(child.digest)
-        reason = check.find_objection(child, data) if child.platform == NOT_RUNNABLE else ""
+        reason = check.find_objection(child, data) if child.platform == NOT_RUNNABLE else None
         if child.platform == NOT_RUNNABLE and not reason:
             continue
         try:

@@ -59,10 +59,10 @@ def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
         with web.download(url, into, _INDEX_LIMIT).open("rb") as stream:
             for element in elements(stream, f"index {public_url(url)}"):
                 if element.name == "data":
-                    kind = "" if element.closed else element.attributes.get("type", "")
+                    kind = "" if element.is_closed else element.attributes.get("type", "")
                 elif kind == "updateinfo" and element.name == "location":
                     href = element.attributes.get("href", "")
-                elif kind == "updateinfo" and element.name == "checksum" and element.closed:
+                elif kind == "updateinfo" and element.name == "checksum" and element.is_closed:
                     algorithm, checksum = element.attributes.get("type", ""), element.text
     except UnreadableError as error:
         raise UnavailableError(str(error), "Try again later.") from error

@@ -22,12 +22,12 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """The beginning of an element or, if `closed`, its end. Only the end has the element's `text`."""
+    """The beginning of an element or, if `is_closed`, its end. Only the end has the element's `text`."""
 
     name: str
     attributes: Mapping[str, str]
     text: str = ""
-    closed: bool = False
+    is_closed: bool = False
 
 
 def elements(stream: BinaryIO, title: str) -> Iterator[Element]:
@@ -79,7 +79,7 @@ class _Reader:
 
     def _end(self, name: str) -> None:
         element, texts = self._open.pop()
-        self._elements.append(Element(name, element.attributes, "".join(texts).strip(), closed=True))
+        self._elements.append(Element(name, element.attributes, "".join(texts).strip(), is_closed=True))
         self._length = 0
 
     def _text(self, text: str) -> None:

@@ -52,7 +52,7 @@ class Amazon(FetchedFeed):
             root = root or element.name
             if root != "updates":
                 raise UnreadableError(f"The update information of {ecosystem} has {root!r} where updates should be.")
-            if element.name == "update" and not element.closed:
+            if element.name == "update" and not element.is_closed:
                 update = _Update(security=element.attributes.get("type", "security") == "security")
             elif element.name == "update":
                 yield from update.statements(ecosystem)
@@ -75,9 +75,9 @@ class _Update:
 
     def take(self, element: Element) -> None:
         attributes = element.attributes
-        if element.closed and element.name in ("id", "title", "severity"):
+        if element.is_closed and element.name in ("id", "title", "severity"):
             self.texts.setdefault(element.name, element.text)
-        elif element.closed:
+        elif element.is_closed:
             return
         elif element.name in ("issued", "updated"):
             self.texts[element.name] = attributes.get("date", "")
