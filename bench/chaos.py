@@ -34,6 +34,8 @@ from typing import Any
 import httpx
 import psycopg
 
+from _chaos_plan import AUDIT, FAULTS_SECONDS, VOTERS, PlannedExecution, plan_executions
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
 from tests.scenarios.live import PIPELINE, Clone, until
 from tests.scenarios.node_process import EFFECTS
@@ -43,60 +45,10 @@ from dockgate.store.records import OutboxKind
 from dockgate.store.signals import CHANNEL, Topic
 
 LEASE_SECONDS = 6
-# How long a round's faults last, and how long its executions may take afterwards.
-FAULTS_SECONDS, PATIENCE_SECONDS = 60.0, 240.0
+# How long the executions of a round may take after its faults.
+PATIENCE_SECONDS = 240.0
 OVER = ("Succeeded", "Failed", "Stopped")
-# Who must approve some executions, beside the policy.
-VOTERS = ("ann", "ben")
 APPROVERS = f"\n        approvers: {{principals: [{', '.join(VOTERS)}], count: {len(VOTERS)}}}\n  - name: Deploy"
-# Records every change of an approval's state.
-AUDIT = {
-    "postgres": """
-        CREATE TABLE chaos_answers (id text, before text, after text);
-        CREATE FUNCTION chaos_answer() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); RETURN NEW; END $$;
-        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals FOR EACH ROW
-            WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION chaos_answer();
-        """,
-    "sqlite": """
-        CREATE TABLE chaos_answers (id text, before text, after text);
-        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals WHEN OLD.state <> NEW.state
-            BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); END;
-        """,
-}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An execution: when its commit is pushed, and whether its image is approved."""
-
-    name: str
-    at: float
-    is_good: bool
-    build_seconds: float
-    # What the people who must approve vote, in the order of VOTERS; empty where the policy decides alone.
-    votes: tuple[bool, ...] = ()
-
-    @property
-    def is_approved(self) -> bool:
-        return self.is_good and all(self.votes)
-
-    @property
-    def approval(self) -> str:
-        return f"{self.name}-1/ContainerVulnerabilityAssessment/Approval/1"
-
-
-def planned(dice: random.Random, count: int) -> list[Planned]:
-    return [
-        Planned(
-            f"app{number}",
-            dice.uniform(0, FAULTS_SECONDS * 0.8),
-            dice.random() < 0.75,
-            dice.choice((0.0, 0.3, 2.0)),
-            dice.choice(((), (True, True), (True, False))),
-        )
-        for number in range(count)
-    ]
 
 
 @dataclass
@@ -120,7 +72,7 @@ class Round:
 
     def play(self) -> None:
         dice = random.Random(self.seed)  # noqa: S311 - not for secrets
-        executions = planned(dice, self.count)
+        executions = plan_executions(dice, self.count)
         self.server = self.nodes.server("server")
         if self.database == "postgres":
             for name, queues in (("w1", "build,scan,deliver"), ("w2", "build,deploy,scan"), ("w3", "deploy,upkeep")):
@@ -171,7 +123,7 @@ class Round:
             self.server.post("/principals", {"name": name, "roles": ["approver"], "email": f"{name}@example.org"})
             self.voters[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def set_up(self, execution: Planned) -> Clone:
+    def set_up(self, execution: PlannedExecution) -> Clone:
         clone = set_up(self.server, execution.name)
         clone.git("config", "http.extraHeader", f"Authorization: Bearer {self.token}")
         if execution.votes:
@@ -181,7 +133,7 @@ class Round:
             self.server.apply(text.replace("\n  - name: Deploy", APPROVERS))
         return clone
 
-    def vote(self, who: str, executions: Sequence[Planned]) -> None:
+    def vote(self, who: str, executions: Sequence[PlannedExecution]) -> None:
         """Vote on every execution that needs people, as soon as it waits, twice, until the server has taken it."""
         missing = [execution for execution in executions if execution.votes]
         while missing:
@@ -190,7 +142,7 @@ class Round:
                 if all(self.has_voted(who, execution) for _ in range(2)):
                     missing.remove(execution)
 
-    def has_voted(self, who: str, execution: Planned) -> bool:
+    def has_voted(self, who: str, execution: PlannedExecution) -> bool:
         """Send the vote. Return whether it counts, or comes after the answer."""
         path = f"{self.server.url}/api/v1/approvals/{execution.approval}"
         headers = {"Authorization": f"Bearer {self.voters[who]}"}
@@ -309,7 +261,7 @@ class Round:
             return str(answer.json()["execution"]["state"])
         return ""
 
-    def check(self, executions: Sequence[Planned]) -> None:
+    def check(self, executions: Sequence[PlannedExecution]) -> None:
         """Add to `problems` what is not as it would have been without faults."""
         until(self.server.answers, seconds=120)
         moments = [line.split(" ", 3)[3] for line in (self.nodes.shared / EFFECTS).read_text().splitlines()]

@@ -45,8 +45,8 @@ _MOST_LISTS = 10_000
 class ScanState:
     """The state of a scan.
 
-    `is_over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it only
-    waits for a second, equal list. `documents` are Inspector's responses by manifest digest, as
+    `is_over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it
+    only waits for a second, equal list. `documents` are Inspector's responses by manifest digest, as
     `gate.external.inspector` reads them.
     """
 
