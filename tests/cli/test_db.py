@@ -179,7 +179,7 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
         "is expected": (file, ["--digest", "sha256:" + "0" * 64]),
         "is not a digest": (file, ["--digest", exported["content"].upper()]),
         "cannot be read": (file, ["--key", str(tmp_path / "none.pub")]),
-        "no public key": (file, ["--key", file]),
+        "not a public key": (file, ["--key", file]),
         "is not signed": (signed(b""), ["--key", key]),
     }
     for expected, (source, options) in wrong.items():
