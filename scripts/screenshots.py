@@ -65,6 +65,13 @@ LOG = (
     "STEP 3/3: COPY app /app",
     "\x1b[1;36mSuccessfully built the image\x1b[0m",
 )
+# A target, and a rule that sends events to it.
+TARGET = "kind: Target\nname: nightly\ntype: pipeline\npipeline: web\n"
+RULE = """kind: Rule
+name: rebuild
+pattern: {source: [dockgate], detail-type: [feed.recovered]}
+targets: [nightly, {name: owners, group: 30s}]
+"""
 TASK_LOG = "listening on port 8080\nGET /health 200\nGET / 200\n"
 # What appears for the package of the service that runs.
 RUNNING = advisory("web", Severity.CRITICAL, "2").id
@@ -184,7 +191,10 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.answer(undetermined)
     server.approval(server.image("shop", PlannedFindings({})))
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
-    server.post("/waivers", waiver)
+    accepted = server.post("/waivers", waiver)["waiver"]["id"]
+    server.apply(TARGET)
+    server.apply(RULE)
+    commit = server.get("/repositories/web/commits")[0]["id"]
     server.advisory_appears(web)
     server.marked_at_risk(web)
     verdict, running = (server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (api, web))
@@ -218,17 +228,25 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "repositories": "/repositories",
         "repository": "/repositories/web",
         "file": "/repositories/web/files/Dockerfile?at=main",
+        "commit": f"/repositories/web/commits/{commit}",
         "file-edit": "/repositories/web/edit/Dockerfile?at=main",
         "policies": "/policies",
         "policy": "/policies/strict",
         "policy-example": "/policies/strict?example=grace",
         "waivers": "/waivers",
-        "waiver-new": "/waivers/new",
+        "waiver": f"/waivers/{accepted}",
+        "waiver-new": f"/waivers/new?vulnerability={RUNNING}",
         "advisories": "/advisories",
         "events": "/events",
+        "event-rules": "/events/rules",
+        "event-rule": "/events/rules/rebuild",
+        "targets": "/events/targets",
+        "target": "/events/targets/nightly",
         "people": "/people",
+        "person": "/people/ada",
         "audit": "/audit",
         "settings": "/settings",
+        "search": "/search?q=critical",
         "styleguide": "/styleguide",
     }
 
