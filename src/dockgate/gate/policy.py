@@ -45,7 +45,7 @@ class PolicyVersion:
     comment: str = ""
 
     @property
-    def is_removed(self) -> bool:
+    def removed(self) -> bool:
         return not self.digest
 
 

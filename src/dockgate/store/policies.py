@@ -64,7 +64,7 @@ class Policies:
         query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
         with self._database.read() as connection:
             versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
-        return [version for version in versions if not version.is_removed]
+        return [version for version in versions if not version.removed]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
@@ -81,7 +81,7 @@ class Policies:
         with self._database.write() as connection:
             lock_name(connection, policies, name)
             newest = _newest(connection, name)
-            if newest is not None and newest.is_removed:
+            if newest is not None and newest.removed:
                 return newest
             present = _present(connection, name)
             _expect(name, present, expected)
@@ -115,7 +115,7 @@ def _newest(connection: Connection, name: str) -> PolicyVersion | None:
 
 def _present(connection: Connection, name: str) -> PolicyVersion:
     newest = _newest(connection, name)
-    if newest is None or newest.is_removed:
+    if newest is None or newest.removed:
         gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
         raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")
     return newest
@@ -127,7 +127,7 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
 
 
 def _expect(name: str, newest: PolicyVersion | None, expected: int | None) -> None:
-    present = 0 if newest is None or newest.is_removed else newest.version
+    present = 0 if newest is None or newest.removed else newest.version
     if expected is not None and expected != present:
         actual = f"is at version {present}" if present else "does not exist"
         raise ChangedError(
