@@ -84,6 +84,7 @@ ROUTES = {
     f"GET {V}/waivers": Row(READ, ALWAYS),
     f"POST {V}/waivers": Row(ACCEPT),
     f"GET {V}/waivers/{{waiver_id}}": Row(READ, ALWAYS),
+    f"POST {V}/waivers/preview": Row(ACCEPT),
     f"POST {V}/waivers/{{waiver_id}}/revoke": Row(ACCEPT),
     f"GET {V}/vex": Row(READ),
     f"POST {V}/vex": Row(ACCEPT),

@@ -168,6 +168,24 @@ def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
     assert 'id="field-owner"' in answer.text
 
 
+def test_a_waiver_of_a_finding_says_whether_it_turns_the_verdict_before_it_is_saved(site: Site) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        link = re.search(r'href="(/waivers/new[^"]+)"', browser.get(f"/verdicts/{verdict}").text)
+        assert link
+        opened = browser.get(unescape(link[1]))
+        assert "What it changes" in opened.text
+        assert f'<a href="/verdicts/{verdict}">verdict</a>' in opened.text
+        waivers = site.server.get("/waivers")
+        fields = {"image": site.rejected, "owner": "ana", "reason": "why", "until": "2999-01-01", "key": "preview"}
+        preview = browser.send_form("/waivers/new", do="preview", verdict=verdict, **fields)
+        assert preview.status_code == 200
+        assert "turns from" in preview.text
+        assert 'value="why"' in preview.text
+        assert browser.send_form("/waivers/new", do="preview", **{**fields, "until": "2020-01-01"}).status_code == 422
+    assert site.server.get("/waivers") == waivers
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "field", "text"),
     [

@@ -107,6 +107,37 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     assert digest_of(canonical.encode(again)) == record["digest"]
 
 
+def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerSystem) -> None:
+    image, _, vulnerability = rejected(server, "previewed")
+    verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
+    until(lambda: server.get(f"/exposure?q={vulnerability}")["total"])
+    before = server.get("/waivers")
+    fields = {"owner": "ana", "reason": "why", "until": "2999-01-01", "vulnerability": vulnerability}
+
+    def preview(**more: str) -> Any:
+        return server.post("/waivers/preview", {**fields, "verdict": verdict, **more})
+
+    here = preview(repository="previewed/*")
+    assert here["verdict"] == {
+        "digest": verdict,
+        "before": "Rejected",
+        "after": "Approved",
+        "summary": here["verdict"]["summary"],
+    }
+    assert (here["total"], here["images"]) == (1, [{"digest": image, "repositories": ["previewed/app"]}])
+    for elsewhere in ({"repository": "other/*"}, {"image": "sha256:" + "0" * 64}, {"package": "pkg:deb/debian/other"}):
+        answer = preview(**elsewhere)
+        assert (answer["verdict"]["after"], answer["total"]) == ("Rejected", 0), elsewhere
+    assert preview(repository="previewed/*", until="", until_fixed="true")["verdict"]["after"] == "Rejected"
+    unread = preview(vulnerability="", unread=UNREAD, image=image)
+    assert (unread["verdict"]["after"], unread["total"], unread["images"]) == ("Rejected", None, None)
+    refused = server.client.post("/waivers/preview", json={**fields, "until": "2020-01-01"})
+    assert (refused.status_code, "is in the past" in refused.json()["error"]) == (400, True)
+    missing = server.client.post("/waivers/preview", json={**fields, "verdict": "sha256:" + "0" * 64})
+    assert missing.status_code == 404
+    assert server.get("/waivers") == before
+
+
 def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: ServerSystem) -> None:
     image = server.image("lapsing", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)

@@ -69,6 +69,7 @@ from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.verdicts import Verdicts
+from dockgate.services.waiver_preview import WaiverPreviews
 from dockgate.services.watched_images import WatchedImages
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
@@ -229,6 +230,9 @@ def make_use_cases(
         [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
     )
     fleet_packages = FleetPackages(store, Purls(all_ecosystems))
+    exposure_search = ExposureSearch(
+        store, adapters.advisories, exceptions, fleet_packages, selection.policies_of, clock, registry
+    )
     server = WebServices(
         url=options.url,
         registry=registry,
@@ -265,15 +269,8 @@ def make_use_cases(
         ),
         approval_pubsub=pubsub,
         exceptions=exceptions,
-        exposure_search=ExposureSearch(
-            store,
-            adapters.advisories,
-            exceptions,
-            fleet_packages,
-            selection.policies_of,
-            clock,
-            registry,
-        ),
+        waiver_previews=WaiverPreviews(store, cases, exceptions, exposure_search, all_ecosystems, all_rules, clock),
+        exposure_search=exposure_search,
         trends=TrendReader(store, clock),
         image_search=ImageSearch(store, fleet_packages, watching, clock, registry),
         policies=policies,

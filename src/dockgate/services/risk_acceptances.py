@@ -83,7 +83,8 @@ class RiskAcceptances:
                 if statements:
                     self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
 
-    def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
+    def checked(self, waiver: Waiver) -> Waiver:
+        """Return a waiver as it would be recorded now. UsageError for an invalid or expired one."""
         waivers.check_waiver(waiver)
         check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
         now = self.clock.now()
@@ -91,7 +92,10 @@ class RiskAcceptances:
         waiver = replace(waiver, until=format_time(until) if until else "", created_at=now)
         if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
-        return self.store.waivers.add(waiver)
+        return waiver
+
+    def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
+        return self.store.waivers.add(self.checked(waiver))
 
     def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
         statements = vex_formats.read(data, name)

@@ -39,6 +39,7 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import FindingReports, ScanScheduler
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
+from dockgate.services.waiver_preview import WaiverPreviews
 from dockgate.services.watched_images import WatchedImages
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
@@ -83,6 +84,7 @@ class WebServices:
     approval_decisions: ApprovalDecisions
     approval_pubsub: ApprovalPubSub
     exceptions: RiskAcceptances
+    waiver_previews: WaiverPreviews
     exposure_search: ExposureSearch
     trends: TrendReader
     image_search: ImageSearch

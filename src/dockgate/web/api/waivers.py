@@ -12,6 +12,7 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
+from dockgate.services.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord
@@ -47,6 +48,13 @@ class NewWaiver:
     unread: str = ""
     until: str = ""
     until_fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedWaiver(NewWaiver):
+    """A waiver that is not added, and the digest of a verdict to judge again with it."""
+
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,13 @@ def add(
     record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
     note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
+
+
+@router.post("/waivers/preview")
+def preview(body: PreviewedWaiver, who: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
+    """Get what a waiver would change, without adding it: a verdict (`verdict`), and the images where it would count."""
+    fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
+    return server.waiver_previews.preview(Waiver(id="preview", created_by=who.name, **fields), who, body.verdict)
 
 
 def _describe(waiver: Waiver) -> str:

@@ -1,6 +1,7 @@
 """What decides: policies, waivers, advisories."""
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -11,8 +12,9 @@ from fastapi.responses import Response
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.policy_dry_run import PART_LIMIT
+from dockgate.services.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
-from dockgate.shared.errors import BusyError, ChangedError, NotFoundError, UsageError
+from dockgate.shared.errors import BusyError, ChangedError, DeniedError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
@@ -201,28 +203,46 @@ def new_waiver(request: Request, who: api.Accepter, server: api.ServerDependency
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
     until = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
     made = {"owner": values["owner"] or who.name, "until": until, "key": uuid.uuid4().hex}
-    return _waiver_form(request, who, {**values, **made})
+    values = {**values, **made, "verdict": request.query_params.get("verdict", "")}
+    preview = None
+    with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
+        preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, who, server)
+    return _waiver_form(request, who, values, preview=preview)
+
+
+def _preview_waiver(values: dict[str, str], who: Caller, server: WebServices) -> WaiverPreview:
+    fields = {name: values[name] for name in WAIVER_FIELDS}
+    until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
+    return calls.preview(calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), who, server)
 
 
 def _waiver_form(
-    request: Request, who: api.Accepter, values: dict[str, str], error: UsageError | None = None
+    request: Request,
+    who: Caller,
+    values: dict[str, str],
+    error: UsageError | None = None,
+    preview: WaiverPreview | None = None,
 ) -> Response:
     title = "Error: new waiver" if error else "New waiver"
-    return render(request, who, "waiver_new.html", 422 if error else 200, title=title, values=values, error=error)
+    return render(
+        request, who, "waiver_new.html", 422 if error else 200, title=title, values=values, error=error, preview=preview
+    )
 
 
 @router.post("/waivers/new")
 def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
-    """Add a waiver, once for each form."""
+    """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     until_fixed = fields.get("until_fixed") == "yes"
+    shown = {name: fields.get(name, "") for name in ("key", "verdict")} | {"until_fixed": "yes" if until_fixed else ""}
     try:
         if not values["owner"] or not values["reason"]:
             raise UsageError("A waiver needs an owner and a reason.", "Fill both fields.")
+        if fields.get("do") == "preview":
+            return _waiver_form(request, who, values | shown, preview=_preview_waiver(values | shown, who, server))
         added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), who, server, fields.get("key", ""))
     except UsageError as error:
-        values = {**values, "key": fields.get("key", ""), "until_fixed": "yes" if until_fixed else ""}
-        return _waiver_form(request, who, values, error)
+        return _waiver_form(request, who, values | shown, error)
     return see_other(f"/waivers/{added.waiver.id}")
 
 
