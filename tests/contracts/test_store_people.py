@@ -89,11 +89,11 @@ def test_an_identity_keeps_the_last_administrator(store: Store) -> None:
     assert store.principals.get("cid").roles == (Role.ADMIN,)
 
 
-def test_a_token_of_a_session_is_added_once(peopled: Store) -> None:
+def test_no_other_token_takes_an_id_that_exists(peopled: Store) -> None:
     session_token = replace(TOKEN, id="aaaaaaaaaaaa", is_session=True)
-    peopled.tokens.add_for_session(session_token)
-    with pytest.raises(ConflictError, match="used already"):
-        peopled.tokens.add_for_session(session_token)
+    peopled.tokens.add(session_token)
+    with pytest.raises(ConflictError, match="another token 'aaaaaaaaaaaa'"):
+        peopled.tokens.add(replace(session_token, digest="e" * 64))
     assert peopled.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
 
 

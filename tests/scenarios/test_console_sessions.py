@@ -157,6 +157,20 @@ def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
     assert answers[0] == answers[1]
 
 
+def test_a_form_of_a_token_that_is_sent_twice_makes_one(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        key = re.search(r'name="key" value="(\w+)"', browser.get("/people/ada").text)
+        assert key
+        first, second = (browser.send_form("/people/ada/tokens", days="1", key=key[1]) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 422)
+    assert "shown once" in first.text
+    assert "has made the token" in second.text
+    assert "shown once" not in second.text
+    headers, body = {"Idempotency-Key": "one"}, {"principal": "ada"}
+    statuses = [site.server.client.post("/tokens", json=body, headers=headers).status_code for _ in range(2)]
+    assert statuses == [201, 409]
+
+
 def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
     fields = {"vulnerability": "CVE-2026-77", "owner": "", "reason": "typed text", "until": "2999-01-01", "key": "k"}
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:

@@ -26,7 +26,7 @@ from dockgate.identity.model import (
     read_token,
     write_token,
 )
-from dockgate.shared.errors import NotFoundError, UnknownCallerError, UsageError
+from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError, UsageError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 
@@ -134,8 +134,12 @@ class People:
         scopes: Sequence[Permission] = (),
         repositories: Sequence[str] = (),
         pipelines: Sequence[str] = (),
+        key: str = "",
     ) -> tuple[Token, str]:
-        """Issue a token. Return it and its text, which cannot be read again."""
+        """Issue a token. Return it and its text, which cannot be read again.
+
+        A `key` issues one token: ConflictError when it has.
+        """
         owner = self.store.principals.get(principal)
         if not 0 < days <= MOST_TOKEN_DAYS:
             raise UsageError(f"a token of {days:g} days", f"A token lasts at most {MOST_TOKEN_DAYS} days.")
@@ -147,18 +151,24 @@ class People:
             )
         if owner.disabled_at:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
-        token, text = self._new_token(principal, days)
+        token, text = self._new_token(principal, days, digest(key)[:12] if key else None)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
             repositories=tuple(dict.fromkeys(repositories)),
             pipelines=tuple(dict.fromkeys(pipelines)),
         )
-        self.store.tokens.add(token)
+        try:
+            self.store.tokens.add(token)
+        except ConflictError:
+            raise ConflictError(
+                f"This request has made the token {token.id} already, whose text was shown then.",
+                "Revoke it if its text is lost, and make another.",
+            ) from None
         return token, text
 
-    def _new_token(self, principal: str, days: float) -> tuple[Token, str]:
-        token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    def _new_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
+        token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
         token = Token(token_id, principal, digest(secret), self._at(0), self._at(days * 86400))
         return token, write_token(token_id, secret)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from dockgate.identity.model import Caller, Session, Token, digest
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity import People
-from dockgate.shared.errors import NotFoundError, UnknownCallerError
+from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 
@@ -46,7 +46,10 @@ class Sessions:
         # No one gets the token's secret: the session is all that it is for.
         unused = digest(secrets.token_hex(32))
         token = Token(digest(key)[:12], principal, unused, format_time(now), ends_at, is_session=True)
-        self.store.tokens.add_for_session(token)
+        try:
+            self.store.tokens.add(token)
+        except ConflictError:
+            raise ConflictError("This sign-in was used already.", "Sign in again.") from None
         return self._open(token)
 
     def _open(self, token: Token) -> str:

@@ -148,15 +148,13 @@ class Tokens:
         self._database = database
 
     def add(self, token: Token) -> None:
+        """Add a token. ConflictError if another one has its id."""
         with self._database.write() as connection:
             require_principal(connection, token.principal)
-            insert_if_new(connection, tokens, row_of(token))
-
-    def add_for_session(self, token: Token) -> None:
-        """Add the token of a session. ConflictError if it exists: a sign-in counts once."""
-        with self._database.write() as connection:
             if not insert_if_new(connection, tokens, row_of(token)):
-                raise ConflictError("This sign-in was used already.", "Sign in again.")
+                present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
+                if Token(**present) != token:
+                    raise ConflictError(f"there is another token {token.id!r}")
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         """A token and its principal, None for an unknown token."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fastapi import Header
+
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.services.web_services import WebServices
@@ -172,9 +174,12 @@ def token_page(server: WebServices, query: PageQuery, principal: str = "") -> Pa
 
 
 @router.post("/tokens", status_code=201)
-def create_token(body: NewToken, who: api.Administrator, server: api.ServerDependency) -> IssuedToken:
-    """Create a token. Only this response contains its text."""
-    token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines)
+def create_token(
+    body: NewToken, who: api.Administrator, server: api.ServerDependency, idempotency_key: str = Header("")
+) -> IssuedToken:
+    """Create a token. Only this response contains its text. The same Idempotency-Key creates one token, then 409."""
+    key = f"{who.name}/{idempotency_key}" if idempotency_key else ""
+    token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
     return IssuedToken(api.view_of(TokenView, token), text)

@@ -1,5 +1,6 @@
 """People and their tokens, the audit log, and own settings."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -130,6 +131,7 @@ def _person(
         roles=list(Role),
         token=token,
         days=TOKEN_DAYS,
+        key=uuid.uuid4().hex,
     )
 
 
@@ -161,13 +163,13 @@ def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> R
 
 @router.post("/people/{name}/tokens")
 def issue(name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
-    """Make a token. Only this page shows it."""
+    """Make a token, once for each form. Only this page shows it."""
     days = fields.get("days", "")
     try:
         if not days.isdecimal():
             raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
-        issued = calls.create_token(calls.NewToken(name, float(days)), who, server)
-    except UsageError as error:
+        issued = calls.create_token(calls.NewToken(name, float(days)), who, server, fields.get("key", ""))
+    except (UsageError, ConflictError) as error:
         return _person(request, who, server, name, error=error, values={"days": days})
     return _person(request, who, server, name, issued.text)
 
