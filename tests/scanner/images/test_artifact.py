@@ -92,7 +92,7 @@ def test_without_the_right_credentials_it_is_denied(
         reference = f"{running.address}/team/thing:1"
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         (tmp_path / "auth.json").write_text("{}")
-        with pytest.raises(DeniedError, match="may not be written"):
+        with pytest.raises(DeniedError, match="cannot be written with these credentials"):
             push(reference, KIND, file, {})
         entry = {"username": USER, "password": PASSWORD}
         (tmp_path / "auth.json").write_text(json.dumps({"auths": {running.address: entry}}))
