@@ -405,6 +405,24 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
     _assert_waived(fleet, expected)
 
 
+@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("image", ["", digest("a")])
+def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(fleet: Fleet, image: str, alone: int) -> None:
+    fleet.alone = alone
+    fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    added, removed = fleet.today + 2, fleet.today + 4
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(added))
+    products = () if image else (digest("a"),)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
+    assert [fleet.where("CVE-2026-1", as_of=time).waived for time in (added - 1, added, added + 1)] == [0, 1, 1]
+    if not image:
+        fleet.store.vex.remove("sha256:1", "ana", day(removed))
+        times = (added - 1, added, removed - 1, removed, removed + 1)
+        assert [fleet.where("CVE-2026-1", as_of=time).waived for time in times] == [0, 1, 1, 0, 0]
+
+
 def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     fleet.alone = 10
     for number in range(60):

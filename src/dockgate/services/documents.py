@@ -172,7 +172,7 @@ class Documents:
             if ":" not in owner and owner not in principals:
                 raise UsageError(
                     f"{where}: there is no active principal {owner!r}",
-                    "Create it with `dockgate principal create`, or write role:NAME or target:NAME.",
+                    "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",
                 )
 
     def _apply_policy(self, policy: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:

@@ -139,7 +139,13 @@ class ExposureSearch:
             }
             now = request.as_of or self.clock.now()
             acceptances = AcceptanceFinder(
-                self.store, self.exceptions, self.policies_of, now, [question, *names], has_vex=state.has_vex
+                self.store,
+                self.exceptions,
+                self.policies_of,
+                now,
+                [question, *names],
+                has_vex=state.has_vex or request.as_of is not None,
+                as_of=request.as_of,
             )
         packages = _by_ecosystem(knowledge.packages, ecosystems) if has_status else {}
         unknown.add(uncertain, packages)

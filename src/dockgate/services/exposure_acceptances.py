@@ -85,11 +85,16 @@ class AcceptanceFinder:
         names: Collection[str],
         *,
         has_vex: bool,
+        as_of: str | None = None,
     ) -> None:
-        """`names` are those of the vulnerability, `has_vex` says whether any VEX document is stored."""
+        """`names` are those of the vulnerability, `has_vex` says whether any VEX document counts.
+
+        With `as_of`, VEX documents count that were there at that time, which is `now`, too.
+        """
         self._exceptions = exceptions
         self._policies_of = policies_of
         self._now = now
+        self._as_of = as_of
         self._records = [
             record
             for record in store.waivers.list()
@@ -119,7 +124,7 @@ class AcceptanceFinder:
 
     def images_with_documents(self) -> set[str]:
         """The images (digests) to which a VEX document is attached."""
-        return self._store.vex.images() if self._has_vex else set()
+        return self._store.vex.images(self._as_of) if self._has_vex else set()
 
     def general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
@@ -139,7 +144,7 @@ class AcceptanceFinder:
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents of these images (digests), before they are asked about."""
         documents: dict[str, list[VexDocument]] = {}
-        for record, statements in self._store.vex.active(sorted(images)) if self._has_vex else ():
+        for record, statements in self._store.vex.active(sorted(images), self._as_of) if self._has_vex else ():
             documents.setdefault(record.image, []).append((record, statements))
         self._documents |= documents
 

@@ -4,14 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Read RFC 3339, or a date (its first instant in UTC). None for None, and for other text."""
+    """Read RFC 3339, or a date (its first instant in UTC). None for None, other text, and outside of UTC's years."""
     if text is None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time
 
 
 def to_datetime(text: str) -> datetime:

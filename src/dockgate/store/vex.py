@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from threading import Lock
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
 
 from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
@@ -27,6 +27,13 @@ CACHE_SIZE = 64
 _RECORD = select_as(VexRecord, vex_documents)
 _EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
 _ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
+_EVER = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
+
+
+def _was_active(at: str) -> ColumnElement[bool]:
+    """Whether a document was there at a time."""
+    table = vex_documents.c
+    return and_(table.added_at <= at, or_(table.removed_at.is_(None), table.removed_at > at))
 
 
 class Vex:
@@ -61,17 +68,27 @@ class Vex:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
-    def active(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """The uploaded documents and those attached to these images, without removed ones, oldest first."""
+    def active(
+        self, images: Sequence[str], at: str | None = None
+    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """The uploaded documents and those attached to these images, without removed ones, oldest first.
+
+        With `at`, those that were there at this time; one that was added again counts since then.
+        """
         with self._database.read() as connection:
-            rows = connection.execute(_ACTIVE, {"images": text_list(["", *images])}).mappings().all()
+            parameters = {"images": text_list(["", *images])}
+            if at is None:
+                rows = connection.execute(_ACTIVE, parameters).mappings().all()
+            else:
+                rows = connection.execute(_EVER.where(_was_active(at)), parameters).mappings().all()
         return self._with_statements(rows)
 
-    def images(self) -> set[str]:
-        """The images (digests) to which documents are attached that are not removed."""
+    def images(self, at: str | None = None) -> set[str]:
+        """The images (digests) to which documents are attached that are not removed, or were not at a time."""
         table = vex_documents.c
         with self._database.read() as connection:
-            query = select(table.image).distinct().where(table.removed_at.is_(None), table.image != "")
+            is_active = table.removed_at.is_(None) if at is None else _was_active(at)
+            query = select(table.image).distinct().where(is_active, table.image != "")
             return set(connection.scalars(query))
 
     def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
