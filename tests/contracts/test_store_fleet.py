@@ -12,6 +12,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet import NewBundle, NewImage, NewPlatform
+from dockgate.store.fleet_changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet_findings import Change, Matched, Source
 from dockgate.store.fleet_judging import Placement
 from dockgate.store.fleet_records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
@@ -219,3 +220,16 @@ def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: S
     assert recent([IMAGE, "sha256:none"], LATER) == found_in
     assert recent([IMAGE], NOW) == found_in
     assert recent([IMAGE], "2999") == recent([], LATER) == {}
+
+
+def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(store: Store) -> None:
+    elsewhere = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
+    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(elsewhere,))):
+        store.fleet.add(image)
+    store.fleet_findings.begin(SOURCE)
+    others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
+    many = Matched(ids(store)[OLD_ZLIB], tuple(others), ())
+    store.fleet_findings.record_new([matched(store, FINDING), many], SOURCE, LATER)
+    recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER)
+    assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
+    assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

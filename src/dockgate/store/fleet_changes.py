@@ -14,8 +14,8 @@ from dockgate.store.schema_fleet import (
     fleet_vulnerabilities,
 )
 
-# With more new findings than this, the whole fleet was matched anew: no vulnerability is the cause.
-FINDINGS_LIMIT = 2_000
+# With more new findings than this, from whatever image, only the first images are looked at.
+FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 # Of one image.
 VULNERABILITIES_LIMIT = 20
 
@@ -45,8 +45,10 @@ class FleetChanges:
         digests = sorted(images)
         with self._database.read() as connection:
             count = connection.scalar(select(func.count()).select_from(fleet_findings).where(is_recent)) or 0
-            if not 0 < count <= FINDINGS_LIMIT:
+            if not count:
                 return {}
+            if count > FINDINGS_LIMIT:
+                digests = digests[:IMAGES_LIMIT]
             for start in range(0, len(digests), BATCH):
                 part = digests[start : start + BATCH]
                 for row in connection.execute(query.where(fleet_images.c.digest.in_(part))):
