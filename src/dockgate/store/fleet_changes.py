@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, select
 
 from dockgate.store.engine import Database
-from dockgate.store.queries import BATCH
+from dockgate.store.queries import batches, numbers_of
 from dockgate.store.schema_fleet import (
     fleet_bundle_components,
     fleet_findings,
@@ -13,6 +13,7 @@ from dockgate.store.schema_fleet import (
     fleet_images,
     fleet_vulnerabilities,
 )
+from dockgate.vulnerabilities.model import Severity
 
 # With more new findings than this, from whatever image, only the first images are looked at.
 FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
@@ -28,31 +29,36 @@ class FleetChanges:
 
     def recent_vulnerabilities(self, images: Collection[str], since: str) -> dict[str, list[dict[str, str]]]:
         """The vulnerabilities that images (digests) are known to have since that time: `id` and `severity` each."""
-        is_recent = fleet_findings.c.opened >= since
-        query = (
-            select(fleet_images.c.digest, fleet_vulnerabilities.c.name, fleet_findings.c.severity)
-            .distinct()
-            .join_from(
-                fleet_findings, fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_findings.c.vulnerability
-            )
-            .join(fleet_bundle_components, fleet_bundle_components.c.component == fleet_findings.c.component)
-            .join(fleet_image_bundles, fleet_image_bundles.c.bundle == fleet_bundle_components.c.bundle)
-            .join(fleet_images, fleet_images.c.id == fleet_image_bundles.c.image)
-            .where(is_recent, ~fleet_bundle_components.c.owned)
-            .order_by(fleet_vulnerabilities.c.name)
-        )
-        recent: dict[str, list[dict[str, str]]] = {}
+        recent = select(fleet_findings.c.component, fleet_vulnerabilities.c.name, fleet_findings.c.severity)
+        recent = recent.join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_findings.c.vulnerability)
+        recent = recent.where(fleet_findings.c.opened >= since)
+        by_component: dict[int, list[tuple[str, Severity]]] = {}
         digests = sorted(images)
+        by_image: dict[str, set[tuple[str, Severity]]] = {}
         with self._database.read() as connection:
-            count = connection.scalar(select(func.count()).select_from(fleet_findings).where(is_recent)) or 0
-            if not count:
-                return {}
-            if count > FINDINGS_LIMIT:
+            findings = connection.execute(recent).all()
+            for component, name, severity in findings:
+                by_component.setdefault(component, []).append((name, severity))
+            if len(findings) > FINDINGS_LIMIT:
                 digests = digests[:IMAGES_LIMIT]
-            for start in range(0, len(digests), BATCH):
-                part = digests[start : start + BATCH]
-                for row in connection.execute(query.where(fleet_images.c.digest.in_(part))):
-                    entries = recent.setdefault(row.digest, [])
-                    if len(entries) < VULNERABILITIES_LIMIT:
-                        entries.append({"id": row.name, "severity": row.severity.value})
-        return recent
+            for part in batches(digests) if by_component else ():
+                for digest, component in connection.execute(_holders(part, by_component)):
+                    by_image.setdefault(digest, set()).update(by_component[component])
+        return {digest: _listed(findings) for digest, findings in by_image.items()}
+
+
+def _listed(findings: Collection[tuple[str, Severity]]) -> list[dict[str, str]]:
+    first = sorted((name, severity.value) for name, severity in findings)[:VULNERABILITIES_LIMIT]
+    return [{"id": name, "severity": severity} for name, severity in first]
+
+
+def _holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
+    """Which of these images hold which of these components, without those that a distribution's package owns."""
+    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+    return (
+        select(fleet_images.c.digest, parts.component)
+        .distinct()
+        .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
+        .join(fleet_bundle_components, parts.bundle == bundles.bundle)
+        .where(fleet_images.c.digest.in_(digests), numbers_of(parts.component, components), ~parts.owned)
+    )
