@@ -210,14 +210,14 @@ def push(fleet: Fleet) -> None:
 
 def questions(fleet: Fleet) -> None:
     service = fleet.continuous
-    selection, judging = service.selection, service.judging
+    selection, judging = service.selection, service.fleet_judging
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
     service.renew()
     for name, times in _fleet_questions.ask(
         fleet.store,
         fleet.index.advisories,
         judging.exceptions,
-        service.watching,
+        service.watched_images,
         selection.policies_of,
         judging.ecosystems,
         fleet.clock,

@@ -84,7 +84,7 @@ class Settings(NamedTuple):
     keep_images: int = 10
     keep_revisions: int = 10
     gc_hours: float = 0
-    rereads_per_minute: float = 10
+    rescans_per_minute: float = 10
     waiver_notice_days: float = 7
     attestation_days: float = 3
     registries: tuple[str, ...] = ()
@@ -111,14 +111,14 @@ class Settings(NamedTuple):
     unsafe_builds: bool = False
 
     @property
-    def shared(self) -> Path:
+    def shared_data(self) -> Path:
         """The folder that all servers and workers of one database see: the data folder where there is one server."""
         return self.shared_folder or self.data
 
     @property
     def advisories(self) -> Path:
         """The advisory database."""
-        return self.shared / "advisories.db"
+        return self.shared_data / "advisories.db"
 
 
 _DEFAULTS = Settings(Path(), Path())
@@ -160,7 +160,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keep_images=_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
         keep_revisions=_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
         gc_hours=_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
-        rereads_per_minute=_number(values, "DOCKGATE_REREADS", _DEFAULTS.rereads_per_minute, may_be_zero=True),
+        rescans_per_minute=_number(values, "DOCKGATE_RESCANS", _DEFAULTS.rescans_per_minute, may_be_zero=True),
         waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),
         oidc=_oidc(values),
         event_bus=values.get("DOCKGATE_EVENT_BUS"),

@@ -178,7 +178,7 @@ def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_invento
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
     done = store.images.scan(IMAGE)
     assert done is not None
-    assert store.rereads.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
+    assert store.rescans.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
     assert [platform.origins for platform in store.images.platforms(IMAGE)] == [origins[:1]]
 
 

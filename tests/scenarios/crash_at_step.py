@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dockgate.bootstrap import serve
-from dockgate.bootstrap.parts import Adapters
+from dockgate.bootstrap.dependencies import Adapters
 from dockgate.config import from_environment
 from dockgate.scanner.model import ScannedPlatform
 

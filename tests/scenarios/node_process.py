@@ -25,7 +25,7 @@ from tests.scanner.images.make import image
 from tests.scenarios.live import OS_RELEASE
 
 from dockgate.bootstrap import serve
-from dockgate.bootstrap.parts import Adapters
+from dockgate.bootstrap.dependencies import Adapters
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.labels import parse_labels
 from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
@@ -156,13 +156,13 @@ class SharedTarget:
 
 
 def seams(settings: Settings) -> serve.Seams:
-    record = Record(settings.shared / EFFECTS)
+    record = Record(settings.shared_data / EFFECTS)
 
     def alter(adapters: Adapters) -> Adapters:
-        tokens = RegistryTokens(settings.shared / "keys")
-        builder = SlowBuilder(adapters.registry, tokens, record, settings.shared / "faults/builds")
+        tokens = RegistryTokens(settings.shared_data / "keys")
+        builder = SlowBuilder(adapters.registry, tokens, record, settings.shared_data / "faults/builds")
         target = SharedTarget(
-            settings.shared / "faults/tasks", record, float(os.environ.get("DOCKGATE_TEST_DEPLOY", "0"))
+            settings.shared_data / "faults/tasks", record, float(os.environ.get("DOCKGATE_TEST_DEPLOY", "0"))
         )
 
         def read(repository: str, digest: str) -> Sequence[ScannedPlatform]:

@@ -159,8 +159,8 @@ def pull_site(folder: Path) -> Iterator[Site]:
             server.store.verdicts.approved_indexes_with,
             verdicts.selection,
             verdicts,
-            server.use_cases.watching,
-            RefusedPulls(server.store.event_log.record, server.use_cases.watching.clock),
+            server.use_cases.watched_images,
+            RefusedPulls(server.store.event_log.record, server.use_cases.watched_images.clock),
             registry,
             lambda: site.seconds,
         )

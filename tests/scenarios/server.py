@@ -33,7 +33,7 @@ from tests.scenarios.planned_images import (
 from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import assemble
-from dockgate.bootstrap.parts import Adapters, Options
+from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, Clock, FindingsSource

@@ -86,11 +86,13 @@ class Fleet:
 
         continuous = self.system.use_cases.continuous
         index = replace(continuous.index, advisories=self.feeds)
-        judging = replace(continuous.judging, cases=replace(continuous.judging.cases, advisories=self.feeds))
+        judging = replace(
+            continuous.fleet_judging, cases=replace(continuous.fleet_judging.cases, advisories=self.feeds)
+        )
         return replace(
             continuous,
             index=index,
-            judging=judging,
+            fleet_judging=judging,
             advisories=self.feeds,
             compare=lambda before, after, cves: self.changed,
             effects=Effects(note),
@@ -128,7 +130,7 @@ class Fleet:
 
     def agree(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""
-        judging, present = self.continuous.judging, self.verdicts(policy)
+        judging, present = self.continuous.fleet_judging, self.verdicts(policy)
         under = self.continuous.selection.read(policy).policy
         for name, image in self.images.items():
             case = judging.cases.build(image, under, DeploymentContext())
@@ -208,12 +210,12 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
                 until="2099-01-01",
             )
         )
-    judging = fleet.continuous.judging
+    judging = fleet.continuous.fleet_judging
     cases = {name: getattr(judging.cases, name) for name in judging.cases.__dataclass_fields__}
     failing = FailingCases(**cases)
     failing_images.add(fleet.images["web"])
     try:
-        replace(fleet.continuous, judging=replace(judging, cases=failing)).renew()
+        replace(fleet.continuous, fleet_judging=replace(judging, cases=failing)).renew()
         assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
     finally:
         failing_images.clear()

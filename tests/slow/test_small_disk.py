@@ -97,7 +97,7 @@ class Delivery:
         definition = self.use_cases.deployments.register_revision(deploy)
         self.finish(deploy, self.use_cases.deployments.deploy(deploy, definition))
         store.executions.advance(execution, lambda *_: Plan(state=RunState.SUCCEEDED), now)
-        self.use_cases.watching.record_runs()
+        self.use_cases.watched_images.record_runs()
 
     def finish(self, key: ActionKey, result: ActionResult) -> None:
         now = self.clock.now()

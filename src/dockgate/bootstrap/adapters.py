@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
 from dockgate.bootstrap.local_storage import HostStorage
-from dockgate.bootstrap.parts import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies
@@ -79,7 +79,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         issuers,
         public=public_registry(settings),
     )
-    repositories = settings.shared / "git"
+    repositories = settings.shared_data / "git"
 
     def login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
@@ -101,7 +101,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listen_address(settings).is_public, ca_bundle=settings.ca_bundle
         ),
-        webhook_secrets=WebhookSecrets(programs.secret, settings.shared / "run" / "hooks.json"),
+        webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
         targets=Targets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=Current(settings.advisories),
         answers={
@@ -109,7 +109,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         },
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
         attestor=RegistryAttestor(
-            Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers
+            Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
         target_adapters=target_adapters(settings, is_public=listen_address(settings).is_public),
         builtin_targets=builtin_targets(settings),
@@ -263,7 +263,7 @@ def _builder(
         ca_bundle=_certificates(settings),
         ca_mount=podman_service.ca_mount(podman),
         environment=proxies(os.environ),
-        records=settings.shared / "builds",
+        records=settings.shared_data / "builds",
     )
 
 

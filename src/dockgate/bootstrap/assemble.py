@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dockgate.bootstrap.parts import Adapters, Options
+from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
@@ -35,7 +35,7 @@ from dockgate.workflows.workflows import Workflows, labels_of
 EXECUTIONS_EVERY = 5
 FIXES_EVERY = 3
 SERVICES_EVERY = 5
-PLACES_EVERY = 5
+OTHER_REPOSITORIES_EVERY = 5
 PURGE_EVERY = 30
 STALE_FEEDS_EVERY = 30
 LOCAL_STORAGE_EVERY = 15
@@ -83,7 +83,7 @@ def assemble(
         server.executions,
         use_cases.actions,
         server.approval_requests,
-        use_cases.waiting,
+        use_cases.waiting_approvals,
         server.scans,
         use_cases.deployments,
         server.rollouts,
@@ -135,7 +135,7 @@ def _receive_signals(
     """Do at once what another process of the database has requested, and announce what this one leaves to others."""
     signals, scans = store.signals, use_cases.server.scans
     if Queue.SCAN in options.queues:
-        recovery = Recovery(store, scans, use_cases.waiting, starter)
+        recovery = Recovery(store, scans, use_cases.waiting_approvals, starter)
         signals.receive(Topic.SCANS, lambda _: recovery.start_scans())
     else:
         signals.receive(Topic.SCANS, lambda _: None)
@@ -162,7 +162,7 @@ def _task_groups(
 ) -> list[TaskGroup]:
     """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
     server, pushes = use_cases.server, use_cases.registry_pushes
-    recovery = Recovery(adapters.store, server.scans, use_cases.waiting, starter)
+    recovery = Recovery(adapters.store, server.scans, use_cases.waiting_approvals, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
     local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
     groups = [
@@ -172,7 +172,7 @@ def _task_groups(
     ]
     if Queue.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
-        groups.append(TaskGroup("images read again", [RepeatedTask("images read again", use_cases.rereading.run)]))
+        groups.append(TaskGroup("rescans", [RepeatedTask("rescans", use_cases.image_rescans.run)]))
     if Queue.DEPLOY in options.queues:
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))
@@ -182,19 +182,19 @@ def _task_groups(
             RepeatedTask("claims", partial(_release_lost_claims, adapters.store), PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
             RepeatedTask("missed images", pushes.record_missed),
-            RepeatedTask("expired approvals", use_cases.waiting.expire),
+            RepeatedTask("expired approvals", use_cases.waiting_approvals.expire),
             RepeatedTask("executions", recovery.continue_executions, EXECUTIONS_EVERY),
             RepeatedTask("pushed images", use_cases.push_verdicts.judge_due),
             RepeatedTask("running images", use_cases.service_risk.review),
-            RepeatedTask("runs", use_cases.watching.record_runs, PURGE_EVERY),
+            RepeatedTask("runs", use_cases.watched_images.record_runs, PURGE_EVERY),
             RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
             RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
-        places = RepeatedTask("further places", use_cases.place_verdicts.review, PLACES_EVERY)
-        groups.append(TaskGroup("further places", [places]))
+        places = RepeatedTask("other repositories", use_cases.repository_verdicts.review, OTHER_REPOSITORIES_EVERY)
+        groups.append(TaskGroup("other repositories", [places]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)

@@ -15,7 +15,7 @@ import uvicorn
 
 from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, pollers
 from dockgate.bootstrap.assemble import App, assemble
-from dockgate.bootstrap.parts import Adapters
+from dockgate.bootstrap.dependencies import Adapters
 from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.server import connections
@@ -121,11 +121,11 @@ def _start(
     public = registry_listening(settings)
     inside = stack.enter_context(_socket())
     url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
-    secret = _secret(settings.shared / "run" / "registry-secret")
+    secret = _secret(settings.shared_data / "run" / "registry-secret")
     programs = stack.enter_context(LocalPrograms(settings, secret, url))
-    store = open_store(settings.shared, settings.database_url, blobs(settings), settings.disk_limits)
+    store = open_store(settings.shared_data, settings.database_url, blobs(settings), settings.disk_limits)
     stack.callback(store.close)
-    shared = SharedFolder(settings.shared, store.id)
+    shared = SharedFolder(settings.shared_data, store.id)
     shared.require()
     adapters = seams.alter(make_adapters(settings, programs, place.url, store))
 

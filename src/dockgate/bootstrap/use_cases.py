@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from dockgate import __version__
-from dockgate.bootstrap.parts import Adapters, Options
+from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
@@ -47,12 +47,12 @@ from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
+from dockgate.services.image_rescans import ImageRescans
 from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.packages import Purls
-from dockgate.services.place_verdicts import PlaceVerdicts
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
@@ -61,7 +61,7 @@ from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.refused_pulls import RefusedPulls
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
-from dockgate.services.rereading import Rereading
+from dockgate.services.repository_verdicts import RepositoryVerdicts
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.row_retention import RowRetention
 from dockgate.services.scans import FindingReports, ScanRunner, ScanScheduler
@@ -87,7 +87,7 @@ class UseCases:
 
     server: WebServices
     approved_images: ApprovedImages
-    place_verdicts: PlaceVerdicts
+    repository_verdicts: RepositoryVerdicts
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
@@ -99,13 +99,13 @@ class UseCases:
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
-    rereading: Rereading
+    image_rescans: ImageRescans
     scan_runner: ScanRunner
     service_repair: ServiceRepair
     service_risk: ServiceRisk
     verdicts: Verdicts
-    waiting: WaitingApprovals
-    watching: WatchedImages
+    waiting_approvals: WaitingApprovals
+    watched_images: WatchedImages
 
 
 def make_use_cases(
@@ -142,21 +142,23 @@ def make_use_cases(
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
-    watching = WatchedImages(store, selection, clock, registry)
-    verdicts = Verdicts(store, cases, selection, provenance, watching, adapters.advisories, all_ecosystems, all_rules)
-    push_verdicts = PushVerdicts(store, verdicts, selection, watching, clock, effects)
-    waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
+    watched_images = WatchedImages(store, selection, clock, registry)
+    verdicts = Verdicts(
+        store, cases, selection, provenance, watched_images, adapters.advisories, all_ecosystems, all_rules
+    )
+    push_verdicts = PushVerdicts(store, verdicts, selection, watched_images, clock, effects)
+    waiting_approvals = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
     scanner = scanner_version(all_ecosystems)
     scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock, scanner)
     fleet_index = FleetIndex(store, adapters.advisories, all_ecosystems, clock, __version__)
-    judging = FleetJudging(store, cases, exceptions, provenance, all_ecosystems, all_rules, clock)
+    fleet_judging = FleetJudging(store, cases, exceptions, provenance, all_ecosystems, all_rules, clock)
     continuous = ContinuousVerdicts(
-        store, fleet_index, judging, selection, watching, adapters.advisories, compare, clock, effects
+        store, fleet_index, fleet_judging, selection, watched_images, adapters.advisories, compare, clock, effects
     )
     scans = ScanScheduler(
         store.images,
         scan_runner,
-        waiting,
+        waiting_approvals,
         push_verdicts.judge,
         clock,
         effects,
@@ -177,8 +179,8 @@ def make_use_cases(
         provenance,
         adapters.resolve_image,
         scans,
-        watching,
-        waiting,
+        watched_images,
+        waiting_approvals,
         clock,
         effects,
         registry,
@@ -255,24 +257,24 @@ def make_use_cases(
             store.verdicts.approved_indexes_with,
             selection,
             verdicts,
-            watching,
+            watched_images,
             RefusedPulls(store.event_log.record, clock),
             adapters.registry,
         ),
         executions=executions,
         events=EventReader(store.event_log),
         scans=scans,
-        finding_reports=FindingReports(store, waiting, clock, effects),
+        finding_reports=FindingReports(store, waiting_approvals, clock, effects),
         approval_requests=approval_requests,
         approval_decisions=ApprovalDecisions(
-            store, verdicts, waiting, exceptions, executions, contributors, clock, effects
+            store, verdicts, waiting_approvals, exceptions, executions, contributors, clock, effects
         ),
         approval_pubsub=pubsub,
         exceptions=exceptions,
         waiver_previews=WaiverPreviews(store, cases, exceptions, exposure_search, all_ecosystems, all_rules, clock),
         exposure_search=exposure_search,
         trends=TrendReader(store, clock),
-        image_search=ImageSearch(store, fleet_packages, watching, clock, registry),
+        image_search=ImageSearch(store, fleet_packages, watched_images, clock, registry),
         policies=policies,
         policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
         documents=Documents(
@@ -296,7 +298,7 @@ def make_use_cases(
         provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
         if adapters.identity_provider
         else None,
-        watching=watching,
+        watched_images=watched_images,
         garbage_collection=garbage_collection,
         workers=Workers(store.workers, starter, store.database.is_shared),
         feeds=settings if options.updates_feeds else None,
@@ -305,14 +307,16 @@ def make_use_cases(
     )
     return UseCases(
         server=server,
-        place_verdicts=PlaceVerdicts(store, verdicts, selection, exceptions, provenance, watching, clock, effects),
+        repository_verdicts=RepositoryVerdicts(
+            store, verdicts, selection, exceptions, provenance, watched_images, clock, effects
+        ),
         approved_images=ApprovedImages(
             store,
             verdicts,
             selection,
             exceptions,
             provenance,
-            watching,
+            watched_images,
             clock,
             effects,
             settings.attestation_days if adapters.attestor else None,
@@ -342,13 +346,13 @@ def make_use_cases(
         local_collections=LocalCollections(store, adapters.local_storage, clock, retention),
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
-        rereading=Rereading(
+        image_rescans=ImageRescans(
             store,
             adapters.read_image,
             fleet_index.add,
             scanner,
             store.workers.own_id,
-            settings.rereads_per_minute,
+            settings.rescans_per_minute,
             clock,
             effects,
         ),
@@ -367,6 +371,6 @@ def make_use_cases(
             RiskTerms(timedelta(days=settings.risk_notice_days), timedelta(days=settings.recovery_days)),
         ),
         verdicts=verdicts,
-        waiting=waiting,
-        watching=watching,
+        waiting_approvals=waiting_approvals,
+        watched_images=watched_images,
     )

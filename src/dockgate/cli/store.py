@@ -32,7 +32,7 @@ def copy(url: str, output_format: str) -> None:
     settings = from_environment()
     with (
         alone(settings.data / "run" / "lock"),
-        open_source(settings.shared, settings.database_url) as source,
+        open_source(settings.shared_data, settings.database_url) as source,
         open_target(url) as target,
     ):
         made = copy_store(source, target)

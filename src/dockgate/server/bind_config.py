@@ -122,7 +122,7 @@ def require_principals(place: ListenAddress, settings: Settings) -> None:
     """Raise ConflictError if others can reach a server without principals, where every caller may do everything."""
     if not place.is_public:
         return
-    with closing(open_store(settings.shared, settings.database_url)) as store:
+    with closing(open_store(settings.shared_data, settings.database_url)) as store:
         has_principals = store.principals.has_any()
     if not has_principals:
         raise ConflictError(

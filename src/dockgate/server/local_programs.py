@@ -33,7 +33,7 @@ class LocalPrograms:
         self.secret = secret
         self._inside = inside
         self.registry = f"{LOOPBACK}:{settings.registry_port}"
-        self.tokens = RegistryTokens(settings.shared / KEYS)
+        self.tokens = RegistryTokens(settings.shared_data / KEYS)
         self._settings = settings
         self._stack = ExitStack()
         # Where the registry sends its clients for tokens.
@@ -48,7 +48,7 @@ class LocalPrograms:
         with ExitStack() as started:
             self.podman = podman_service.prepare(settings.data, self.registry)
             notify, self._trusted = f"{self._inside}/registry/events", self.tokens.certificate()
-            storage, location = settings.shared / "registry", settings.registry_storage
+            storage, location = settings.shared_data / "registry", settings.registry_storage
             s3 = registry_service.s3_storage(location, os.environ) if location else None
             self._registry = registry_service.registry(
                 settings.data, self._endpoint, self._trusted, notify, self.secret, storage, s3

@@ -217,7 +217,7 @@ def _signer(settings: Settings) -> "Signer":
     from dockgate.attestations.keys import Keys
     from dockgate.services.attestations import KEYS
 
-    return Keys(settings.shared / KEYS).signer()
+    return Keys(settings.shared_data / KEYS).signer()
 
 
 def _make_trust(key: Path | None, digest: str, *, is_pinned: bool) -> "Trust":

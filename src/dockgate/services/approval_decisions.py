@@ -118,7 +118,7 @@ class ApprovalDecisions:
 
     store: Store
     verdicts: Verdicts
-    waiting: WaitingApprovals
+    waiting_approvals: WaitingApprovals
     exceptions: RiskAcceptances
     executions: Executions
     contributors: ContributorFinder
@@ -133,7 +133,7 @@ class ApprovalDecisions:
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
-        self.waiting.proceed(approval_id)
+        self.waiting_approvals.proceed(approval_id)
         return self.store.approvals.get(approval_id)
 
     def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
@@ -157,8 +157,8 @@ class ApprovalDecisions:
         if first.yes != yes:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
-        self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)
-        self.waiting.proceed(approval_id)
+        self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
+        self.waiting_approvals.proceed(approval_id)
         return self.store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:

@@ -43,8 +43,8 @@ class ApprovalRequests:
     provenance: Provenance
     resolve_image: ImageResolver
     scans: ScanScheduler
-    watching: WatchedImages
-    waiting: WaitingApprovals
+    watched_images: WatchedImages
+    waiting_approvals: WaitingApprovals
     clock: ServerClock
     effects: Effects
     registry: str
@@ -71,7 +71,7 @@ class ApprovalRequests:
         repository = own_repository(self._repository(image, variables), self.registry)
         policy = self.selection.choose_for_action(repository, pipeline, key)
         scan = self.store.images.request_scan(image, repository, self.clock.now())
-        if scan.finished_at and not self.watching.is_watched(image):
+        if scan.finished_at and not self.watched_images.is_watched(image):
             scan = self.store.images.request_new_scan(image, repository, scan.number, self.clock.now())
         approvers = action.configuration.get("approvers")
         approval = Approval(
@@ -135,11 +135,11 @@ class ApprovalRequests:
             if approval is None:
                 self.require_image(repository, digest)
                 scan = self.scans.request(repository, digest)
-                if scan.finished_at and not self.watching.is_watched(digest):
+                if scan.finished_at and not self.watched_images.is_watched(digest):
                     self.scans.request_again(repository, digest, scan.number)
                 approval = self.effects.run(EffectKind.ASK, self._add, request, repository, digest)
         if approval.state is ApprovalState.WAITING:
-            self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)
+            self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
         return self.store.approvals.get(approval.id)
 
     def require_image(self, repository: str, digest: str) -> None:

@@ -61,9 +61,9 @@ class ContinuousVerdicts:
 
     store: Store
     index: FleetIndex
-    judging: FleetJudging
+    fleet_judging: FleetJudging
     selection: PolicySelection
-    watching: WatchedImages
+    watched_images: WatchedImages
     advisories: Advisories
     compare: CompareAdvisories
     clock: ServerClock
@@ -153,7 +153,7 @@ class ContinuousVerdicts:
         }
         # Where images are watched for ever, there is no need to ask.
         limited = {name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER}
-        states = self.watching.states(
+        states = self.watched_images.states(
             {(image.repository, image.digest) for image in images if image.repository in limited}
         )
         groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
@@ -208,7 +208,7 @@ class _Renewal:
         verdicts: list[FleetVerdict] = []
         for at in range(0, len(images), JUDGED_TOGETHER):
             contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
-            for judged in service.judging.judge(usable, contents):
+            for judged in service.fleet_judging.judge(usable, contents):
                 previous = stored.get(judged.image)
                 verdict = self._verdict(judged, previous, now)
                 if is_changed(verdict, previous):
@@ -241,7 +241,7 @@ class _Renewal:
         """A digest of what decides beside the advisories and the images."""
         service, store = self.service, self.service.store
         waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
-        feeds = service.judging.feed_state(usable, self.facts.coverage)
+        feeds = service.fleet_judging.feed_state(usable, self.facts.coverage)
         parts = [usable.policy.digest, usable.unusable, waivers, store.vex.revision(), feeds]
         return digest_of(canonical.encode(parts))
 

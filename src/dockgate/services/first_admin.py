@@ -58,7 +58,7 @@ def link_of(settings: Settings, url: str) -> str | None:
 
     The caller must be able to read and write the server's tables.
     """
-    with closing(open_store(settings.shared, settings.database_url)) as store:
+    with closing(open_store(settings.shared_data, settings.database_url)) as store:
 
         def now() -> datetime:
             return datetime.now(UTC)

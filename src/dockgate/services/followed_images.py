@@ -35,7 +35,7 @@ class ApprovedImages:
     selection: PolicySelection
     exceptions: RiskAcceptances
     provenance: Provenance
-    watching: WatchedImages
+    watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
     attestation_days: float | None
@@ -61,7 +61,7 @@ class ApprovedImages:
         self._rounds.run(by_key, state, evaluate, "judging")
 
     def _evaluate(self, followed: FollowedImage) -> None:
-        state = self.watching.state(followed.repository, followed.image)
+        state = self.watched_images.state(followed.repository, followed.image)
         if not state.is_watched:
             summary = f"The image is not watched any more{f' since {state.until}' if state.until else ''}."
             self.store.followed_images.end(followed, summary, self.clock.now())

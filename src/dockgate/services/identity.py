@@ -213,12 +213,12 @@ def issue_local_token(
 
     Raises NotFoundError without tables, and for an unknown principal, listing the admins.
     """
-    if not settings.database_url and not (settings.shared / "dockgate.db").exists():
+    if not settings.database_url and not (settings.shared_data / "dockgate.db").exists():
         raise NotFoundError(
-            f"no server has kept its tables in {settings.shared}",
+            f"no server has kept its tables in {settings.shared_data}",
             "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as it has it.",
         )
-    with closing(open_store(settings.shared, settings.database_url)) as store:
+    with closing(open_store(settings.shared_data, settings.database_url)) as store:
         everybody = {existing.name: existing for existing in store.principals.list()}
         if principal not in everybody:
             admins = (

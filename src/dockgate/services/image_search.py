@@ -105,7 +105,7 @@ class ImageSearch:
 
     store: Store
     packages: FleetPackages
-    watching: WatchedImages
+    watched_images: WatchedImages
     clock: ServerClock
     registry: str
 
@@ -160,9 +160,9 @@ class ImageSearch:
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
-            watches = {**watches, **self.watching.watches(missing)}
+            watches = {**watches, **self.watched_images.watches(missing)}
         # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
-        # `services.place_verdicts` judges it.
+        # `services.repository_verdicts` judges it.
         is_elsewhere = any(row.repository != row.judged_in for row in rows)
         present = self.store.waivers.active(self.clock.now()) if is_elsewhere else ()
         waivers = [record.waiver for record in present if record.waiver.repository]

@@ -31,7 +31,7 @@ class PushVerdicts:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    watching: WatchedImages
+    watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
     # By image: when it is tried again.
@@ -62,7 +62,8 @@ class PushVerdicts:
         if self.store.approvals.has_unjudged(image):
             return  # it is judged for them first
         for repository in self.store.images.unjudged_repositories(image):
-            is_due = scan.state is not ScanState.NOT_AN_IMAGE and self.watching.state(repository, image).is_watched
+            is_image = scan.state is not ScanState.NOT_AN_IMAGE
+            is_due = is_image and self.watched_images.state(repository, image).is_watched
             if is_due and not self._is_judged(image, repository, scan.finished_at):
                 self.verdicts.for_push(image, repository, scan.number)
             self.store.images.mark_judged(repository, image, scan.number, self.clock.now())

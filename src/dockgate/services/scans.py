@@ -172,7 +172,7 @@ class ScanScheduler:
 
     images: Images
     runner: ScanRunner
-    waiting: WaitingApprovals
+    waiting_approvals: WaitingApprovals
     judge_push: Callable[[str], None]
     clock: ServerClock
     effects: Effects
@@ -267,7 +267,7 @@ class ScanScheduler:
             self._unanswered += 1
         try:
             with self._evaluations:
-                return self.effects.run(EffectKind.ANSWER, self.waiting.settle, image)
+                return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
         finally:
             with self._lock:
                 self._unanswered -= 1
@@ -303,7 +303,7 @@ class FindingReports:
     """Records what other scanners report of images."""
 
     store: Store
-    waiting: WaitingApprovals
+    waiting_approvals: WaitingApprovals
     clock: ServerClock
     effects: Effects
 
@@ -315,5 +315,5 @@ class FindingReports:
         put, now = self.store.reports.put, self.clock.now()
         records = [self.effects.run(EffectKind.REPORT, put, report, who, scope, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
-            self.waiting.answer(image)
+            self.waiting_approvals.answer(image)
         return records

@@ -39,7 +39,7 @@ class Verdicts:
     cases: Cases
     selection: PolicySelection
     provenance: Provenance
-    watching: WatchedImages
+    watched_images: WatchedImages
     advisories: Advisories
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
@@ -75,7 +75,7 @@ class Verdicts:
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
-        watch = self.watching.state(context.repository, image)
+        watch = self.watched_images.state(context.repository, image)
         if not watch.is_watched:
             raise DeployError(
                 f"{image} is Undetermined: it is not watched any more{f' since {watch.until}' if watch.until else ''}",

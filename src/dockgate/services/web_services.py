@@ -98,7 +98,7 @@ class WebServices:
     sessions: Sessions
     first_admin: FirstAdmin
     verdict_links: VerdictLinks
-    watching: WatchedImages
+    watched_images: WatchedImages
     garbage_collection: GarbageCollection
     workers: Workers
     version: str

@@ -50,7 +50,7 @@ from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.pushes import Pushes
 from dockgate.store.records import OutboxKind
 from dockgate.store.reports import Reports
-from dockgate.store.rereads import Rereads
+from dockgate.store.rescans import Rescans
 from dockgate.store.rollouts import Rollouts
 from dockgate.store.row_retention import RowRetention
 from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
@@ -116,7 +116,7 @@ class Store:
     fixes: Fixes
     provenance: ProvenanceStatements
     reports: Reports
-    rereads: Rereads
+    rescans: Rescans
     services: Services
     service_risks: ServiceRisks
     rollouts: Rollouts
@@ -203,7 +203,7 @@ def open_store(
         fixes=Fixes(database),
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
-        rereads=Rereads(database),
+        rescans=Rescans(database),
         services=Services(database, outbox),
         service_risks=ServiceRisks(database, outbox),
         rollouts=Rollouts(database),

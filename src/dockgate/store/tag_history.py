@@ -45,7 +45,7 @@ class TagHistory:
             ]
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
 
-    def further_places(self) -> Sequence[tuple[str, str, int]]:
+    def other_repositories(self) -> Sequence[tuple[str, str, int]]:
         """The repositories of images beside the one where they were read, each with the image's digest and scan."""
         query = (
             select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)

@@ -180,7 +180,7 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     visibility = ImageVisibility(server.store, who)
-    verdicts, watches = visibility.verdicts(digest), list(server.watching.repositories(digest))
+    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.repositories(digest))
     places, moves = list(server.image_search.places(digest, watches, who)), list(server.store.images.tag_moves(digest))
     if who.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)

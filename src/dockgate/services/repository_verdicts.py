@@ -30,7 +30,7 @@ Place = tuple[str, str]
 
 
 @dataclass(slots=True)
-class PlaceVerdicts:
+class RepositoryVerdicts:
     """Judges watched images again in the repositories where the fleet does not judge them."""
 
     store: Store
@@ -38,7 +38,7 @@ class PlaceVerdicts:
     selection: PolicySelection
     exceptions: RiskAcceptances
     provenance: Provenance
-    watching: WatchedImages
+    watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
     _rounds: Rounds[Place] = field(default_factory=Rounds, init=False)
@@ -46,9 +46,9 @@ class PlaceVerdicts:
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
-        further = self.store.tag_history.further_places()
-        clear = self.selection.clear_assignments_of({repository for repository, _, _ in further})
-        scans = {(repository, image): scan for repository, image, scan in further if repository in clear}
+        others = self.store.tag_history.other_repositories()
+        clear = self.selection.clear_assignments_of({repository for repository, _, _ in others})
+        scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
 
         @cache
         def inputs(repository: str) -> tuple[str, str, bool]:
@@ -69,7 +69,7 @@ class PlaceVerdicts:
         self._rounds.run(scans, state, judge, "judging")
 
     def _judge(self, repository: str, image: str) -> None:
-        if not self.watching.state(repository, image).is_watched:
+        if not self.watched_images.state(repository, image).is_watched:
             return
         renewal = self.verdicts.renew_push(image, repository)
         if renewal is None:

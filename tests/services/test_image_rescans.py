@@ -14,7 +14,7 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.rereading import BURST, FIRST_PAUSE, IDLE_SECONDS, LONGEST_PAUSE, RETRY_SECONDS, Rereading
+from dockgate.services.image_rescans import BURST, FIRST_PAUSE, IDLE_SECONDS, LONGEST_PAUSE, RETRY_SECONDS, ImageRescans
 from dockgate.shared.errors import DockgateError, NotFoundError, TooSlowError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
@@ -52,7 +52,7 @@ class Server:
     def __post_init__(self) -> None:
         clock = ServerClock(lambda: datetime(2026, 11, 25, tzinfo=UTC))
         index = index_of(self.store, AdvisoryDatabase([IDNA]))
-        self.rereading = Rereading(
+        self.rescans = ImageRescans(
             self.store,
             self.registry,
             index.add,
@@ -68,7 +68,7 @@ class Server:
         """The repositories that are read so many seconds later."""
         self.seconds += after
         self.registry.read.clear()
-        self.rereading.run()
+        self.rescans.run()
         return list(self.registry.read)
 
     def run_until_done(self) -> list[str]:
@@ -238,7 +238,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     scan = store.images.scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
-    assert not store.rereads.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
     assert len(store.images.inventories(image)[0].packages) == 0
 
 
@@ -246,6 +246,6 @@ def test_recording_twice_changes_nothing(store: Store) -> None:
     image = scanned(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
-    assert store.rereads.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
-    assert not store.rereads.record(scan, platforms_of(inventory(image)), NEW, NOW)
+    assert store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, platforms_of(inventory(image)), NEW, NOW)
     assert [entry.name for entry in store.images.inventories(image)[0].packages] == ["idna"]

@@ -1,4 +1,4 @@
-"""Images that an older scanner has read, and what a newer one reads in them."""
+"""Rescans: images that an older version of the scanner has read, and what a newer one reads in them."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -13,12 +13,12 @@ from dockgate.store.schema import scans
 from dockgate.store.schema_fleet import fleet_images, fleet_state
 from dockgate.store.statements import insert_if_new, lock_name
 
-# The name of the row of `fleet_state` with the worker that reads images again, and its version of the scanner.
+# The name of the row of `fleet_state` with the worker that rescans images, and its version of the scanner.
 _READER = "reader"
 _DONE = scans.c.state == ScanState.DONE
 
 
-class Rereads:
+class Rescans:
     """The finished scans by the version of the scanner that ran them."""
 
     def __init__(self, database: Database) -> None:
@@ -29,7 +29,7 @@ class Rereads:
         with self._database.read() as connection:
             return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
 
-    def read_by(self, versions: Collection[str | None], first: Collection[str], limit: int) -> Sequence[Scan]:
+    def select(self, versions: Collection[str | None], first: Collection[str], limit: int) -> Sequence[Scan]:
         """At most `limit` finished scans by these versions, those of the images `first` first, then the newest images.
 
         Without the images that are gone.
@@ -48,7 +48,7 @@ class Rereads:
             return [Scan(**row) for row in connection.execute(query).mappings()]
 
     def take_turn(self, worker: str, version: str, is_replaced: Callable[[str, str], bool]) -> bool:
-        """Make a worker the one that reads images again, by its version of the scanner. Returns whether it is.
+        """Make a worker the one that rescans images, by its version of the scanner. Returns whether it is.
 
         One worker is, until `is_replaced` says of it (by its id and version) that another one may take its place.
         """

@@ -1,8 +1,8 @@
-"""A newer scanner reads the kept images again: in the background, slowly, those that services run first.
+"""Rescan the images that an older version of the scanner has read: in the background, those that services run first.
 
-What is left to do is in the database: which version read each image. So it goes on after a restart, and in another
-process. Until an image is read again, its verdict rests on what the older version found, and says which that was. What
-a newer version has read stays: while servers are upgraded one after another, the older ones leave it alone.
+The database says which version read each image, so rescanning goes on after a restart, and in another process. Until an
+image is rescanned, its verdict rests on what the older version found, and says which that was. What a newer version has
+read stays: while servers are upgraded one after another, the older ones leave it alone.
 """
 
 import logging
@@ -36,8 +36,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Rereading:
-    """Reads images again, at most `per_minute`; 0 for never. `version` is our scanner's.
+class ImageRescans:
+    """Rescans images, at most `per_minute`; 0 for never. `version` is our scanner's.
 
     One worker of all servers does, which knows how fast it goes and which registries do not answer: this process if it
     is the `worker` of this id. Another one goes on where it ends, or comes with a newer scanner.
@@ -58,8 +58,8 @@ class Rereading:
     _counted_at: float | None = field(default=None, init=False)
     _idle_until: float = field(default=0.0, init=False)
     # By image: when it is tried again. By registry: when it is asked again, and how long the next pause is.
-    _failed: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False)
-    _paused: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    _retry_at: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False)
+    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Read the next images, as many as are due since the last call."""
@@ -69,18 +69,18 @@ class Rereading:
         elapsed = 0.0 if self._counted_at is None else now - self._counted_at
         self._counted_at = now
         self._credit = min(self._credit + elapsed * self.per_minute / 60, BURST)
-        older = {name for name in self.store.rereads.versions() if is_older_scanner(name, self.version)}
+        older = {name for name in self.store.rescans.versions() if is_older_scanner(name, self.version)}
         if not older:
             self._idle_until = now + IDLE_SECONDS
             return
         count = int(self._credit)
         if not count:
             return
-        if not self.store.rereads.take_turn(self.worker, self.version, self._is_replaced):
+        if not self.store.rescans.take_turn(self.worker, self.version, self._is_replaced):
             self._idle_until = now + IDLE_SECONDS
             return
         running = {entry.digest for entry in self.store.exposures.running()}
-        candidates = self.store.rereads.read_by(older, running, count + len(self._failed) + MARGIN)
+        candidates = self.store.rescans.select(older, running, count + len(self._retry_at) + MARGIN)
         due = [scan for scan in candidates if self._is_due(scan, now)][:count]
         for scan in due:
             if self._is_due(scan, now):  # its registry may have failed a moment ago
@@ -96,13 +96,13 @@ class Rereading:
         registry = _registry(scan)
         try:
             self.effects.run(EffectKind.READ_IMAGE, self._read_again, scan)
-            self._paused.pop(registry, None)
+            self._pauses.pop(registry, None)
         except (UnavailableError, TooSlowError) as error:
             is_slow = isinstance(error, TooSlowError)  # it took its whole time, in which nothing else was read
-            _, pause = self._paused.get(registry, (0.0, LONGEST_PAUSE if is_slow else FIRST_PAUSE))
+            _, pause = self._pauses.get(registry, (0.0, LONGEST_PAUSE if is_slow else FIRST_PAUSE))
             if is_slow:
                 self._put_off(scan)
-            self._paused[registry] = self.monotonic() + pause, min(2 * pause, LONGEST_PAUSE)
+            self._pauses[registry] = self.monotonic() + pause, min(2 * pause, LONGEST_PAUSE)
             _log.warning("images of %s are read again later: %s", registry or "our registry", error.full_message)
         except DockgateError as error:
             self._put_off(scan)
@@ -110,20 +110,20 @@ class Rereading:
 
     def _put_off(self, scan: Scan) -> None:
         """Try this image again a day later."""
-        self._failed[scan.image] = self.monotonic() + RETRY_SECONDS
-        self._failed.move_to_end(scan.image)
-        while len(self._failed) > MEMORY:
-            self._failed.popitem(last=False)
+        self._retry_at[scan.image] = self.monotonic() + RETRY_SECONDS
+        self._retry_at.move_to_end(scan.image)
+        while len(self._retry_at) > MEMORY:
+            self._retry_at.popitem(last=False)
 
     def _read_again(self, scan: Scan) -> None:
         platforms = self.read_image(scan.repository, scan.image)
         self.effects.fence()
-        if self.store.rereads.record(scan, platforms, self.version, self.clock.now()):
+        if self.store.rescans.record(scan, platforms, self.version, self.clock.now()):
             self.index(scan.image)
 
     def _is_due(self, scan: Scan, now: float) -> bool:
-        paused_until, _ = self._paused.get(_registry(scan), (0.0, 0.0))
-        return max(self._failed.get(scan.image, 0.0), paused_until) <= now
+        paused_until, _ = self._pauses.get(_registry(scan), (0.0, 0.0))
+        return max(self._retry_at.get(scan.image, 0.0), paused_until) <= now
 
 
 def _registry(scan: Scan) -> str:

@@ -45,7 +45,7 @@ class Promoted:
         """What the server does by itself."""
         self.system.use_cases.push_verdicts.judge_due()
         self.system.use_cases.continuous.renew()
-        self.system.use_cases.place_verdicts.review()
+        self.system.use_cases.repository_verdicts.review()
 
     def publish(self, severity: Severity) -> None:
         self.system.advisories.advisories = [*self.system.advisories.advisories, advisory("app", severity, "2")]
