@@ -93,6 +93,75 @@ def _event(service: str, number: int) -> NewEvent:
     return NewEvent(f"{service}/{number}", "dockgate", "service.at_risk", "service", at, {"service": service})
 
 
+def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) -> None:
+    site.server.store.event_log.record([_event("filler", number) for number in range(MAX_READ)])
+    site.server.store.event_log.record([_event("order", number) for number in range(250)])
+    numbers = {}
+    for sort, title in (("-number", "Older"), ("number", "Newer")):
+        listed: list[int] = []
+        path = f"/events?sort={sort}"
+        while path:
+            html = browser.get(path).text
+            listed += map(int, re.findall(r'<tr id="e(\d+)"', html))
+            path = _next(html, title)
+        numbers[sort] = listed
+    assert numbers["number"] == sorted(numbers["number"]) == numbers["-number"][::-1]
+    pattern = urlencode({"pattern": '{"detail": {"service": ["order"]}}'})
+    html = browser.get(f"/events?sort=number&{pattern}").text
+    assert 'name="sort" value="number"' in html
+    while "<tr id=" not in html:  # others come first
+        html = browser.get(_next(html, "Newer")).text
+    assert 'aria-sort="ascending"' in html
+    assert html.count("<tr id=") == 100 == browser.get(_next(html, "Newer")).text.count("<tr id=")
+    nothing = '{"source": ["no-such"]}'
+    assert "There are newer ones." in browser.get("/events", params={"sort": "number", "pattern": nothing}).text
+
+
+# A page of each kind with tables of its own, and the names and columns of these.
+TABLES = (
+    ("/images/{image}", "packages", ("name", "version", "kind", "path")),
+    ("/images/{image}", "verdicts", ("when", "verdict", "policy")),
+    ("/images/{image}", "pushes", ("name", "when")),
+    ("/packages/critical-fixed-0", "versions", ("version", "package", "ecosystem", "images", "findings")),
+    ("/packages/critical-fixed-0", "vulnerabilities", ("severity", "name")),
+    ("/running/web", "tasks", ("task", "state", "revision", "started")),
+    ("/repositories/web", "files", ("name", "bytes")),
+    ("/policies", "assignments", ("policy", "name")),
+)
+
+
+@pytest.mark.parametrize(("path", "table", "columns"), TABLES)
+def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
+    site: Site, browser: Browser, path: str, table: str, columns: tuple[str, ...]
+) -> None:
+    content = "kind: PolicyAssignment\nname: all\nrepositories: ['none/*']\npolicy: default\n"
+    site.server.apply(content)
+    path = path.format(image=site.rejected)
+    first = browser.get(f"{path}?note=%22%3E%3Cb%3E").text
+    links = {link for link in Forms(first).links if f"{table}-sort=" in link and link.endswith(f"#{table}")}
+    assert f'id="{table}"' in first
+    for column in columns:
+        (link,) = (each for each in links if re.search(rf"{table}-sort=-?{column}#", each))
+        assert link.startswith(f"{path}?note=%22%3E%3Cb%3E&")
+        shown = browser.get(link)
+        assert shown.status_code == 200
+        head = shown.text.partition(f'id="{table}"')[2].partition("</thead>")[0]
+        assert head.count("aria-sort=") == 1
+    assert "<b>" not in first
+
+
+def test_packages_of_an_image_are_sorted_and_found(site: Site, browser: Browser) -> None:
+    def names(query: str) -> list[str]:
+        html = browser.get(f"/images/{site.rejected}?{query}").text
+        return re.findall(r'<a href="/packages/[^"]+"><bdi class="foreign">([^<]+)', html)
+
+    ascending = names("packages-sort=name")
+    assert ascending == sorted(ascending)
+    assert len(ascending) > 2
+    assert names("packages-sort=-name") == ascending[::-1]
+    assert set(names("packages-sort=-name&q=low")) == {name for name in ascending if "low" in name}
+
+
 def test_the_audit_log_is_paged_in_both_directions(site: Site, browser: Browser) -> None:
     for number in range(PAGE):
         site.server.post("/principals", {"name": f"audited-{number}", "roles": ["viewer"]})

@@ -2,7 +2,23 @@
 
 from urllib.parse import quote
 
+from fastapi import Request
+
 from dockgate.delivery.model import ApprovalId
+
+# Characters that a path has as they are.
+_UNQUOTED = "/:@!$&'()*+,;=~"
+
+
+def request_path(request: Request) -> str:
+    """The path of a request as a link needs it: a name in it may have characters that mean something in an address."""
+    return quote(request.scope["path"], safe=_UNQUOTED)
+
+
+def request_address(request: Request) -> str:
+    """The path of a request with its parameters, as a link needs it."""
+    query = request.scope["query_string"].decode("latin-1")
+    return request_path(request) + (f"?{query}" if query else "")
 
 
 def repository_path(repository: str) -> str:

@@ -14,7 +14,8 @@ class ListLinks:
 
     `sorts` are the orders by their names, the first of which needs no parameter. "-" before the name of a column, or
     being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
-    `after` is the cursor of the page, `following` that of the next one.
+    `after` is the cursor of the page, `following` that of the next one. `names` are the parameters of order and cursor,
+    and `fragment` the place on the page, of a table among others.
     """
 
     path: str
@@ -25,6 +26,8 @@ class ListLinks:
     descending: Collection[str] = ()
     after: str = ""
     following: str | None = None
+    names: tuple[str, str] = ("sort", "after")
+    fragment: str = ""
 
     def direction(self, column: str) -> str | None:
         """The value of aria-sort for the head of a column, None if the list is not sorted by it."""
@@ -55,14 +58,16 @@ class ListLinks:
     @property
     def order(self) -> Sequence[Pair]:
         """The parameter of the order, none for the first of all."""
-        return [] if self.sort == self.sorts[0] else [("sort", self.sort)]
+        return self._order(self.sort)
 
     @property
     def query(self) -> str:
         """The parameters of this page, with their question mark: the call of the API has the same ones."""
-        return self.page(self.after).removeprefix(self.path)
+        return self.page(self.after).removeprefix(self.path).removesuffix(self.fragment)
+
+    def _order(self, sort: str) -> list[Pair]:
+        return [] if sort == self.sorts[0] else [(self.names[0], sort)]
 
     def _link(self, filters: Sequence[Pair], sort: str, after: str = "") -> str:
-        order = [] if sort == self.sorts[0] else [("sort", sort)]
-        pairs = [*filters, *order, *([("after", after)] if after else [])]
-        return f"{self.path}?{urlencode(pairs)}" if pairs else self.path
+        pairs = [*filters, *self._order(sort), *([(self.names[1], after)] if after else [])]
+        return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment}"

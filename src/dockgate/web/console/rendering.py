@@ -87,8 +87,8 @@ def render(
         .render(
             nonce=nonce,
             who=who,
-            path=request.url.path,
-            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            path=page_paths.request_path(request),
+            here=page_paths.request_address(request),
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
             navigation=_navigation(who) if who else (),

@@ -12,6 +12,7 @@ from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.web.authorization import GuardedRoute, authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.rendering import render
+from dockgate.web.page_paths import request_address
 from dockgate.web.threads import threads_of
 
 # Fields of a form, and parts of the path of a page to return to.
@@ -78,8 +79,7 @@ def wants_page(request: Request) -> bool:
 
 def sign_in_path(request: Request) -> str:
     """The page to sign in, which leads back to this one."""
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = here if request.method in SAFE_METHODS else "/"
+    target = request_address(request) if request.method in SAFE_METHODS else "/"
     return f"/signin?to={quote(target, safe='')}"
 
 

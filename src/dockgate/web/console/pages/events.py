@@ -1,14 +1,14 @@
 """Events, the rules that send them on, and the targets that receive them."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.events.envelope import StoredEvent
-from dockgate.events.pattern import compile_pattern
+from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure import is_vulnerability_name
 from dockgate.services.web_services import WebServices
@@ -30,6 +30,8 @@ LONGEST_NAME = 60
 # Beginnings of vulnerabilities' names that nothing else in an event has.
 PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS")
 
+EventSort = Literal["-number", "number"]
+
 router = page_router()
 
 
@@ -41,27 +43,47 @@ def events(
     server: api.ServerDependency,
     pattern: str = "",
     before: api.Count = 0,
+    after: api.Count | None = None,
+    sort: EventSort = "-number",
 ) -> Response:
-    """List the newest events, or those before a number, that match a pattern."""
+    """List the newest events, or those before a number, that match a pattern; or the oldest, or those after one."""
+    is_oldest_first = sort == "number"
     shown: Sequence[StoredEvent] = ()
     error, following = None, 0
     try:
-        shown, following = _matching(server, who, pattern, before)
+        compiled = _compile(pattern)
+        if is_oldest_first:
+            shown, following = _oldest(server, who, compiled, after or 0)
+        else:
+            shown, following = _newest(server, who, compiled, before)
     except DefinitionError as problem:
         error = problem
+    names = ("sort", "after" if is_oldest_first else "before")
+    position = (after if is_oldest_first else before) or 0
+    links = ListLinks(
+        "/events",
+        names_of(EventSort),
+        sort,
+        [("pattern", pattern)] if pattern else [],
+        after=str(position or ""),
+        following=str(following or ""),
+        names=names,
+    )
     return render(
         request,
         who,
         "events.html",
         422 if error else 200,
-        live=None if before or error else "",
+        live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
         events=shown,
         vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown},
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown},
         pattern=pattern,
-        before=before,
+        position=position,
         following=following,
+        is_oldest_first=is_oldest_first,
+        links=links,
         error=error,
     )
 
@@ -81,25 +103,52 @@ def _vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _matching(server: WebServices, who: Caller, pattern: str, before: int) -> tuple[Sequence[StoredEvent], int]:
+def _compile(pattern: str) -> Pattern | None:
+    """The pattern as it is matched, None for no pattern. DefinitionError for a wrong one."""
+    try:
+        return compile_pattern(json.loads(pattern)) if pattern else None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
+
+
+def _oldest(
+    server: WebServices, who: Caller, compiled: Pattern | None, after: int
+) -> tuple[Sequence[StoredEvent], int]:
+    """The first matching events after a number, oldest first, of those that `who` may see.
+
+    And the number after which the next page begins, 0 if there are no newer events. At most MAX_READ are looked at.
+    """
+    reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
+    read = server.store.event_log.read(after, reach + 1)
+    matching = _visible(read[:reach], who, compiled)
+    shown = matching[:PAGE_SIZE]
+    if len(matching) > PAGE_SIZE:
+        return shown, shown[-1].seq
+    return shown, read[reach - 1].seq if len(read) > reach else 0
+
+
+def _visible(events: Iterable[StoredEvent], who: Caller, compiled: Pattern | None) -> list[StoredEvent]:
+    """Those that match, of those that `who` may see."""
+    return [
+        event
+        for event in events
+        if who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+        and (compiled is None or compiled.matches(event.body))
+    ]
+
+
+def _newest(
+    server: WebServices, who: Caller, compiled: Pattern | None, before: int
+) -> tuple[Sequence[StoredEvent], int]:
     """The newest matching events before a number (0: all), newest first, of those that `who` may see.
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
-    try:
-        compiled = compile_pattern(json.loads(pattern)) if pattern else None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
     end = before - 1 if before else server.store.event_log.newest()
     reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
     read = server.store.event_log.read(begin, reach)
-    visible = (
-        event
-        for event in reversed(read)
-        if event.seq <= end and who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
-    )
-    matching = [event for event in visible if compiled is None or compiled.matches(event.body)]
+    matching = _visible((event for event in reversed(read) if event.seq <= end), who, compiled)
     shown = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
         return shown, shown[-1].seq

@@ -1,6 +1,7 @@
 """What decides: policies, waivers, advisories."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.policy_dry_run import PART_LIMIT
@@ -26,6 +28,7 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, policy_example
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, names_of, page_of
 
 router = page_router()
@@ -37,6 +40,12 @@ _FEED_KEYS = {
     "changed": lambda entry: (entry.changed_at or "", entry.feed),
     "records": lambda entry: (entry.records, entry.feed),
 }
+# What assignments are sorted by: as they apply, unless a link says otherwise.
+_ASSIGNMENT_KEYS: dict[str, Callable[[PolicyAssignment], str]] = {
+    "policy": lambda entry: entry.policy,
+    "name": lambda entry: entry.name,
+}
+_ASSIGNMENT_SORTS = ("", "policy", "-policy", "name", "-name")
 # Days after which a new waiver ends, unless its form says otherwise.
 WAIVER_DAYS = 30
 WAIVER_FIELDS = (
@@ -63,7 +72,9 @@ def policies(
         title="Policies",
         policies=page.entries,
         links=ListLinks("/policies", names_of(policy_calls.PolicySort), sort, after=after, following=page.next),
-        assignments=policy_calls.assignments(who, server),
+        assignments=page_table(
+            request, "assignments", policy_calls.assignments(who, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
+        ),
     )
 
 

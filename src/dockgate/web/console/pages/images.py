@@ -1,17 +1,19 @@
 """Images: by repository and tag, and one image with what it holds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate import reports
 from dockgate.gate.model import Status
+from dockgate.scanner.model import Package
 from dockgate.services.image_search import NOT_JUDGED, ImageQuery
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.store.records import PushedImage, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
@@ -21,10 +23,12 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download
 
-# Images or packages on one page, and characters of a filter.
+# Images on one page, verdicts on that of an image, and characters of a filter.
 PAGE_SIZE = 50
+VERDICTS = 20
 MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
@@ -34,6 +38,26 @@ EPSS_STEPS = {"0.01": "EPSS from 1%", "0.1": "EPSS from 10%", "0.5": "EPSS from 
 MANY = ("severity", "status")
 # Orders that begin with the largest.
 LAST_FIRST = (ImageSort.PUSHED, ImageSort.SEVERITY)
+
+# What the tables on the page of an image are sorted by: packages as they are found, the others the newest first.
+_PACKAGE_KEYS: dict[str, Callable[[Package], str]] = {
+    "name": lambda package: package.name.lower(),
+    "version": lambda package: package.version,
+    "kind": lambda package: package.ecosystem,
+    "path": lambda package: package.path,
+}
+_PACKAGE_SORTS = ("", "name", "-name", "version", "-version", "kind", "-kind", "path", "-path")
+_VERDICT_KEYS: dict[str, Callable[[VerdictRecord], str]] = {
+    "when": lambda record: record.judged_at,
+    "verdict": lambda record: record.status,
+    "policy": lambda record: record.policy,
+}
+_VERDICT_SORTS = ("-when", "when", "verdict", "-verdict", "policy", "-policy")
+_PUSH_KEYS: dict[str, Callable[[PushedImage], str]] = {
+    "when": lambda push: push.pushed_at,
+    "name": lambda push: f"{push.repository}:{push.tag}",
+}
+_PUSH_SORTS = ("-when", "when", "name", "-name")
 
 router = page_router()
 
@@ -102,12 +126,11 @@ def image(
     who: api.Reader,
     server: api.ServerDependency,
     q: str = "",
-    page: api.Count = 0,
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
     view, inventories = calls.view_of_image(digest, who, server)
     packages = [
-        (inventory.platform, package)
+        package
         for inventory in inventories
         for package in inventory.packages
         if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
@@ -120,11 +143,10 @@ def image(
         digest=digest,
         view=view,
         inventories=inventories,
-        packages=packages[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
-        package_count=len(packages),
+        packages=page_table(request, "packages", packages, _PACKAGE_KEYS, _PACKAGE_SORTS),
+        verdicts=page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
+        pushes=page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
-        page=page,
-        page_size=PAGE_SIZE,
         services=_services(who, server, view),
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,

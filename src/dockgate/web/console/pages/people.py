@@ -1,7 +1,7 @@
 """People and their tokens, the audit log, and own settings."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fastapi import Request
@@ -10,18 +10,29 @@ from fastapi.responses import Response
 from dockgate.identity.model import ProjectRole, Role, read_roles
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
+from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
 _FIRST_PAGE = PageQuery("name")
 _NEWEST_TOKENS = PageQuery("-created")
+
+# What deliveries that failed are sorted by: as the store lists them, unless a link says otherwise.
+_DELIVERY_KEYS: dict[str, Callable[[OutboxEntry], str | int]] = {
+    "kind": lambda entry: entry.kind,
+    "receiver": lambda entry: entry.receiver,
+    "attempts": lambda entry: entry.attempts,
+    "next": lambda entry: entry.next_at or "",
+}
+_DELIVERY_SORTS = ("", "kind", "-kind", "receiver", "-receiver", "-attempts", "attempts", "next", "-next")
 
 router = page_router()
 
@@ -215,7 +226,13 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
         title="Settings",
         sessions=server.sessions.of(who) if who.token else (),
         workers=None if who.is_limited else server.workers.status(),
-        undelivered=() if who.is_limited else server.store.outbox.failing(MAX_FAILING),
+        undelivered=page_table(
+            request,
+            "deliveries",
+            () if who.is_limited else server.store.outbox.failing(MAX_FAILING),
+            _DELIVERY_KEYS,
+            _DELIVERY_SORTS,
+        ),
         server=server,
     )
 

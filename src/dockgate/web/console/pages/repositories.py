@@ -1,13 +1,13 @@
 """Git repositories: their files and commits, and a change of one file that starts pipelines as a push does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.repository_files import EntryKind, FileEdit
+from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
 from dockgate.services.git_pushes import email_of
 from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
@@ -19,11 +19,19 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import PageTable, page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 COMMITS = 50
 # Lines of a difference that a page shows.
 MAX_DIFF_LINES = 2000
+# Entries of a folder on a page, and what they are sorted by.
+MAX_ENTRIES = 500
+_ENTRY_KEYS: dict[str, Callable[[TreeEntry], str | int]] = {
+    "name": lambda entry: entry.name.lower(),
+    "bytes": lambda entry: -1 if entry.size is None else entry.size,
+}
+_ENTRY_SORTS = ("", "name", "-name", "-bytes", "bytes")
 
 router = page_router()
 
@@ -60,12 +68,17 @@ def repository(
         at=branch,
         heads=heads,
         clone_url=server.clone_url(name),
-        entries=server.files.list(name, branch, "") if branch else (),
+        entries=_entries(request, server.files.list(name, branch, "") if branch else ()),
         tags=_tags(server.source.references(name)),
         after=after,
         commits=commits[:COMMITS],
         following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
     )
+
+
+def _entries(request: Request, entries: Sequence[TreeEntry]) -> PageTable[TreeEntry]:
+    """The table of a folder's entries, in git's order unless they are sorted."""
+    return page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, MAX_ENTRIES)
 
 
 def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -82,7 +95,7 @@ def file(name: str, path: str, at: str, request: Request, who: api.Reader, serve
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _parents(name, path, at)}
     kind = _kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
-        entries = server.files.list(name, at, path)
+        entries = _entries(request, server.files.list(name, at, path))
         return render(request, who, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     text, reason = None, ""
     try:

@@ -1,9 +1,12 @@
 """Running services: tasks, health, changes, and the desired count."""
 
+from collections.abc import Callable
+
 from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Rollout, Task
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
@@ -12,7 +15,24 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
+
+# Changes of a service on its page.
+CHANGES = 20
+# What its tables are sorted by: tasks as their target lists them, changes the newest first.
+_TASK_KEYS: dict[str, Callable[[Task], str | int]] = {
+    "task": lambda task: task.id,
+    "state": lambda task: task.state,
+    "revision": lambda task: task.revision,
+    "started": lambda task: task.started_at or "",
+}
+_TASK_SORTS = ("", "task", "-task", "state", "-state", "-revision", "revision", "-started", "started")
+_CHANGE_KEYS: dict[str, Callable[[Rollout], str | int]] = {
+    "change": lambda rollout: rollout.number,
+    "result": lambda rollout: rollout.state,
+}
+_CHANGE_SORTS = ("-change", "change", "result", "-result")
 
 router = page_router()
 
@@ -48,6 +68,8 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
         live="",
         title=name,
         view=view,
+        tasks=page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
+        changes=page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
         service=view.service,
         definition=definition,
         image=image,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
 
@@ -22,8 +22,8 @@ from dockgate.services.exposure_answer import (
     ExposureRequest,
     RunningService,
 )
-from dockgate.services.package_exposure import find_package
-from dockgate.services.vulnerability_facts import read_facts
+from dockgate.services.package_exposure import PackageVersion, PackageVulnerability, find_package
+from dockgate.services.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DockgateError
 from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
@@ -33,16 +33,41 @@ from dockgate.web.api.exposure import vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.downloads import download
 from dockgate.web.page_paths import package_path, vulnerability_path
 from dockgate.web.paging import Cursor
 
-# Vulnerabilities on one page, and rows of other tables before "show all".
+# Vulnerabilities on one page.
 PAGE_SIZE = 50
 # Images on a page that asks where something is: each has a row for each of its packages.
 EXPOSED_IMAGES = 25
 # Services whose running tasks are counted: their targets are asked.
 MAX_SERVICES = 20
+
+# What the tables on these pages are sorted by. Vulnerabilities come in the order of their urgency.
+_AFFECTED_KEYS: dict[str, Callable[[AffectedPackage], str]] = {
+    "ecosystem": lambda entry: entry.ecosystem.lower(),
+    "package": lambda entry: entry.package.lower(),
+    "record": lambda entry: entry.record,
+}
+_AFFECTED_SORTS = ("ecosystem", "-ecosystem", "package", "-package", "record", "-record")
+_VERSION_KEYS: dict[str, Callable[[PackageVersion], str | int]] = {
+    "version": lambda entry: entry.version,
+    "package": lambda entry: entry.name.lower(),
+    "ecosystem": lambda entry: entry.ecosystem.lower(),
+    "images": lambda entry: entry.images,
+    "findings": lambda entry: sum(count for count, _ in entry.counts),
+}
+_VERSION_SORTS = (
+    *("", "version", "-version", "package", "-package", "ecosystem", "-ecosystem"),
+    *("-images", "images", "-findings", "findings"),
+)
+_VULNERABILITY_KEYS: dict[str, Callable[[PackageVulnerability], str | int]] = {
+    "severity": lambda entry: -entry.severity.rank,
+    "name": lambda entry: entry.name,
+}
+_VULNERABILITY_SORTS = ("", "-severity", "severity", "name", "-name")
 
 router = page_router()
 
@@ -109,25 +134,25 @@ def vulnerability(
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
-    show: str = "",
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
     exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only))
     if exposure.kind != "vulnerability":
         return see_other(package_path("", question))
+    facts = read_facts(server.advisories, exposure.question, exposure.names)
     return render(
         request,
         who,
         "vulnerability.html",
         title=exposure.question,
         exposure=exposure,
-        facts=read_facts(server.advisories, exposure.question, exposure.names),
+        facts=facts,
+        affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS),
         severity=_worst(exposure),
         source_url=wording.advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_statements(exposure),
-        most=None if show == "all" else PAGE_SIZE,
         tasks=_tasks(server, exposure.services),
         after=after,
         unknown_after=unknown_after,
@@ -145,7 +170,6 @@ def package(
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
-    show: str = "",
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
@@ -153,14 +177,18 @@ def package(
     exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only), begun)
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
+    contents = find_package(server.exposure_search, exposure.question, who, begun)
     return render(
         request,
         who,
         "package.html",
         title=exposure.question,
         exposure=exposure,
-        contents=find_package(server.exposure_search, exposure.question, who, begun),
-        most=None if show == "all" else PAGE_SIZE,
+        contents=contents,
+        versions=page_table(request, "versions", contents.versions, _VERSION_KEYS, _VERSION_SORTS),
+        vulnerabilities=page_table(
+            request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS
+        ),
         tasks=_tasks(server, exposure.services),
         after=after,
         unknown_after=unknown_after,

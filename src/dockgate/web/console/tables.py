@@ -1,0 +1,67 @@
+"""Tables among others on a page: each is sorted and paged by links of its own, which keep what the others show."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fastapi import Request
+
+from dockgate.web.console.list_links import ListLinks
+from dockgate.web.page_paths import request_path
+from dockgate.web.paging import PAGE, PageQuery, page_of
+
+T = TypeVar("T")
+
+# Characters of a key that count.
+MAX_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable(Generic[T]):
+    """The rows that a page shows of a table, the links of its heads and pages, and how many rows it has in all."""
+
+    rows: Sequence[T]
+    links: ListLinks
+    total: int
+
+
+def page_table(
+    request: Request,
+    name: str,
+    entries: Sequence[T],
+    keys: Mapping[str, Callable[[T], str | int]],
+    sorts: Sequence[str],
+    limit: int = PAGE,
+) -> PageTable[T]:
+    """Sort the entries by the order that the address names, and take the page that it names.
+
+    `name` is the id of the table's place on the page, and begins the names of its parameters. `keys` are what columns
+    are sorted by; entries with equal keys keep the order in which they are given. `sorts` are the orders, the first of
+    which is that without a parameter: "" for the order in which the entries are given. UsageError for a cursor of
+    another order; an order that is none is left out.
+    """
+    names = f"{name}-sort", f"{name}-after"
+    fields = request.query_params
+    sort = fields.get(names[0], "") if fields.get(names[0], "") in sorts else sorts[0]
+    key = keys.get(sort.removeprefix("-"))
+    step = -1 if sort.startswith("-") else 1  # equal entries keep their order in both directions
+    rows = [(_cut(key(entry)) if key else 0, step * number, entry) for number, entry in enumerate(entries)]
+    query = PageQuery(sort, fields.get(names[1], ""), limit)
+    page = page_of(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
+    filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
+    links = ListLinks(
+        request_path(request),
+        sorts,
+        sort,
+        filters,
+        after=fields.get(names[1], ""),
+        following=page.next,
+        names=names,
+        fragment=f"#{name}",
+    )
+    return PageTable([entry for *_, entry in page.entries], links, len(entries))
+
+
+def _cut(key: str | int) -> str | int:
+    """A key of which a cursor has room."""
+    return key[:MAX_KEY] if isinstance(key, str) else key
