@@ -14,7 +14,7 @@ from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetTyp
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.event_cursor import GroupedEvent
+from dockgate.store.event_cursor import GroupedEvent, Reopening
 from dockgate.store.outbox_receivers import FAILURES_LIMIT, QueueLength
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.rules import EventTargets
@@ -131,6 +131,24 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
     assert cursor.groups() == []
     assert cursor.advance(4, 5, [], [group(5, "y", LATEST)], LATEST)
     assert [each.count for each in cursor.groups()] == [1]
+
+
+def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
+    cursor, every = store.event_cursor, Reopening("aa")
+    assert cursor.advance(0, 3, [], [group(1, "aa01"), group(2, "aa02"), group(3, "ab01")], NOW)
+    again = [
+        replace(group(4, "aa00", LATER), reopens=every),
+        group(5, "aa01", LATER),
+        group(6, "aa01", LATER),
+        group(7, "ab01", LATER),
+    ]
+    assert cursor.advance(3, 7, [], again, NOW)
+    assert cursor.grouped_positions("chat", "tell", 10) == [1, 2, 3, 4, 5]
+    assert cursor.advance(7, 8, [], [group(8, "aa02", LATER)], NOW)
+    assert cursor.grouped_positions("chat", "tell", 10)[5:] == [8]
+    recent = replace(group(9, "aa03", LATER), reopens=Reopening("aa", LATER))
+    assert cursor.advance(8, 10, [], [recent, group(10, "aa02", LATER)], NOW)
+    assert cursor.grouped_positions("chat", "tell", 10)[6:] == [9]
 
 
 def test_topics_are_forgotten_after_a_time(store: Store) -> None:

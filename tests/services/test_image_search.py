@@ -76,10 +76,11 @@ def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
     return search(fleet).page(ImageQuery(**query)).images  # type: ignore[arg-type]
 
 
-def judge(fleet: Fleet, name: str, status: Status, *counts: int) -> None:
+def judge(fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None) -> None:
     image = fleet.store.fleet.image(digest(name))
     assert image is not None
-    verdict = FleetVerdict("default", image.id, status, (*counts, *[0] * (6 - len(counts))), None, day(20))
+    all_counts = (*counts, *[0] * (6 - len(counts)))
+    verdict = FleetVerdict("default", image.id, status, all_counts, None, day(20), None, cannot_judge_since)
     with fleet.store.database.write() as connection:
         fleet.store.fleet_verdicts.write_changed(connection, [verdict])
 

@@ -1,19 +1,23 @@
 """The daily summary counts the current verdicts of images, of the whole server or of an owner's repositories."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.test_exposure import Fleet
-from tests.services.test_fleet import AdvisoryDatabase, package
-from tests.services.test_image_search import judge, push
+from tests.services.test_exposure import Fleet, day
+from tests.services.test_fleet import AdvisoryDatabase, digest, package
+from tests.services.test_image_search import judge, push, search
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Status
-from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.services.notification_summary import NotificationSummary
+from dockgate.shared.references import ImageReference
+from dockgate.store.records import PushedImage
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 
@@ -29,14 +33,19 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
-def summary(fleet: Fleet, target: str) -> tuple[str, str]:
-    title, text, _ = NotificationSummary(fleet.store).of(Target(target, TargetType.LOG, ""), NOW, "registry.example")
+def summary(fleet: Fleet, target: str, now: datetime = NOW) -> tuple[str, str]:
+    summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database)
+    title, text, _ = summaries.of(Target(target, TargetType.LOG, ""), now, "registry.example")
     return title, text
 
 
-def test_all_is_well_while_every_image_is_approved(fleet: Fleet) -> None:
+def approve_all(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     judge(fleet, "theirs", Status.APPROVED)
+
+
+def test_all_is_well_while_every_image_is_approved(fleet: Fleet) -> None:
+    approve_all(fleet)
     assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
@@ -45,7 +54,7 @@ def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
     judge(fleet, "theirs", Status.APPROVED)
     title, text = summary(fleet, "all")
     assert "1 of 2 images rejected, 0 undetermined" in title
-    assert "Images: 2, rejected: 1, undetermined: 0." in text
+    assert "Images: 2, rejected: 1, undetermined: 0, without a verdict: 0." in text
     assert text.count("- team/app:") == 1
 
 
@@ -63,3 +72,79 @@ def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
     assert summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 images, all approved"
     assert "1 of 2 images rejected" in summary(fleet, "all")[0]
+
+
+def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
+    approve_all(fleet)
+    store = fleet.store
+    store.images.add_push(PushedImage("team/app", "3", digest("broken"), day(12)))
+    scan = store.images.request_scan(digest("broken"), "team/app", day(12))
+    store.images.finish_scan(digest("broken"), scan.number, (), "a layer is damaged", day(12))
+    title, text = summary(fleet, "all")
+    assert "0 of 3 images rejected, 0 undetermined, 1 without a verdict" in title
+    assert "- team/app:3: its scan has failed" in text
+
+
+def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Fleet) -> None:
+    judge(fleet, "ours", Status.APPROVED)
+    fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), day(12)))
+    title, text = summary(fleet, "all")
+    assert "0 of 3 images rejected, 1 undetermined, 1 without a verdict" in title
+    assert "- team/app:3: not scanned yet" in text
+    assert "- other/app:1: undetermined" in text
+
+
+def test_what_is_no_image_needs_no_verdict(fleet: Fleet) -> None:
+    approve_all(fleet)
+    store = fleet.store
+    store.images.add_push(PushedImage("team/app", "sig", digest("signature"), day(12)))
+    scan = store.images.request_scan(digest("signature"), "team/app", day(12))
+    store.images.finish_scan(digest("signature"), scan.number, (), "a signature", day(12), is_image=False)
+    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
+
+
+def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> None:
+    approve_all(fleet)
+    judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=day(13))
+    title, text = summary(fleet, "all")
+    assert "1 undetermined" in title
+    assert f"- other/app:1: advisories are stale or missing since {day(13)}" in text
+
+
+def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
+    approve_all(fleet)
+    fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), day(12)))
+    fleet.store.policy_assignments.put(PolicyAssignment("third", ("third/*",), "strict"), "ann", day(12))
+    title, text = summary(fleet, "all")
+    assert "1 without a verdict" in title
+    assert "- third/app:1: not judged yet" in text
+
+
+def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(fleet: Fleet) -> None:
+    judge(fleet, "ours", Status.APPROVED)
+    brief = PolicyAssignment("other", ("other/*",), "default", watch=Watch(WatchStart.PUSH, 86400))
+    fleet.store.policy_assignments.put(brief, "ann", day(12))
+    fleet.today = 28
+    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 images, all approved, 1 not watched"
+
+
+def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
+    approve_all(fleet)
+    title, text = summary(fleet, "all", NOW + timedelta(days=30))
+    assert title.endswith("advisories are stale")
+    assert "- PyPI: last checked" in text
+    fleet.database.fails = True
+    title, text = summary(fleet, "all")
+    assert title.endswith("advisories are stale")
+    assert "- There is no advisory database." in text
+
+
+def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
+    approve_all(fleet)
+    task = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/app", digest("ours")))
+    fleet.store.services.put(Service("shop", "local", 1, 1), task)
+    verdict = RunningVerdict(digest("ours"), cannot_judge="advisories are stale")
+    assert fleet.store.service_risks.record("shop", None, verdict, NOW, RiskTerms(), lambda change, risk: ())
+    title, text = summary(fleet, "all")
+    assert "1 not judged" in title
+    assert "- shop: advisories are stale" in text

@@ -335,7 +335,13 @@ def make_use_cases(
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         fleet_index=fleet_index,
         event_dispatcher=EventDispatcher(
-            store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
+            store,
+            event_rules,
+            event_targets,
+            NotificationSummary(store, watched_images, adapters.advisories),
+            clock,
+            registry,
+            options.public_url,
         ),
         feed_updates=FeedUpdates(settings, store.event_log.record, clock, continuous.renew)
         if options.updates_feeds

@@ -46,6 +46,17 @@ _TOPIC_FIELDS = (
 )
 # Kinds that are not repeated anyway: when it began makes it another thing.
 _PERIODIC = "feed."
+# Kinds about a state that comes and goes: the fields that name what has it, and the `status` that is well; "" if the
+# kind never is, None if it always is.
+_STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
+    "verdict.changed": (("image", "repository", "policy"), "Approved"),
+    "service.at_risk": (("service",), ""),
+    "service.deadline_near": (("service",), ""),
+    "service.deadline_passed": (("service",), ""),
+    "service.recovered": (("service",), None),
+}
+# The end of topics that say that all is well.
+_WELL = "0" * 16
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -83,13 +94,45 @@ def summarize(event: Mapping[str, Any]) -> str:
 
 
 def topic_of(event: Mapping[str, Any]) -> str:
-    """What the event notifies people of: the same for events that say the same at another time."""
+    """What the event notifies people of: the same for events that say the same at another time.
+
+    All topics of one state begin alike (`reopened_topics`).
+    """
+    state, is_well = _state_of(event)
+    if is_well:
+        return f"{state}{_WELL}"
     detail = event.get("detail")
     names = (*_TOPIC_FIELDS, "since") if str(event.get("detail-type")).startswith(_PERIODIC) else _TOPIC_FIELDS
     fields = {name: detail[name] for name in names if name in detail} if isinstance(detail, Mapping) else {}
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return f"{state}{_hash(text)[: 32 - len(state)]}"
+
+
+def reopened_topics(event: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """How the topics begin that are news again after this event, and whether it says that all is well.
+
+    That an image is approved is news after it was rejected, and the other way round. None for other events.
+    """
+    state, is_well = _state_of(event)
+    if not state:
+        return None
+    return (state, True) if is_well else (f"{state}{_WELL}", False)
+
+
+def _state_of(event: Mapping[str, Any]) -> tuple[str, bool]:
+    """A digest of what has the state that an event is about, "" if it is about none, and whether that is well."""
+    kind, detail = event.get("detail-type"), event.get("detail")
+    if isinstance(detail, Mapping) and isinstance(kind, str) and kind in _STATES:
+        names, well = _STATES[kind]
+        if any(name in detail for name in names):
+            content = json.dumps([kind.partition(".")[0], [detail.get(name) for name in names]], default=str)
+            return _hash(content)[: len(_WELL)], well is None or (well != "" and detail.get("status") == well)
+    return "", False
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _subject(detail: Mapping[str, Any]) -> str:

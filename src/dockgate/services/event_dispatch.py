@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import topic_of
+from dockgate.events.notification_texts import reopened_topics, topic_of
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -20,7 +20,7 @@ from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.owners import Owners
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
-from dockgate.store.event_cursor import Group, GroupedEvent
+from dockgate.store.event_cursor import Group, GroupedEvent, Reopening
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.rules import TargetRecord
 
@@ -32,6 +32,9 @@ LONGEST_PAUSES = 30
 GROUP_LIMIT = 10_000
 # A target is not notified of the same thing again until it has not happened for so long.
 TOPIC_DAYS = 30
+# An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
+# ago: an advisory that comes and goes is not announced each time.
+REOPEN_AFTER = timedelta(days=1)
 # Two servers' clocks differ by less. What lies further in the future was written by a clock that was wrong.
 CLOCK_DIFFERENCE = timedelta(minutes=5)
 # A verdict changes because of a finding that is known for so long at most.
@@ -118,6 +121,7 @@ class EventDispatcher:
             if target is None:
                 self._warn(name, rule.rule.name)
             elif target.enabled and compiled.target.group_seconds is not None:
+                body = _with_recent(event, batch.recent)
                 batch.grouped.append(
                     GroupedEvent(
                         target=name,
@@ -125,7 +129,8 @@ class EventDispatcher:
                         position=event.seq,
                         at=format_time(batch.now),
                         pause_seconds=compiled.target.group_seconds,
-                        topic=topic_of(_with_recent(event, batch.recent)),
+                        topic=topic_of(body),
+                        reopens=_reopening(body, batch.now),
                     )
                 )
             elif target.enabled:
@@ -193,13 +198,18 @@ class EventDispatcher:
     # --- daily summaries ------------------------------------------------------------------------------------------
 
     def send_summaries(self) -> None:
-        """Send each target's daily summary that is due. A new target's first one is due at the next time of day."""
+        """Send each target's daily summary that is due, after its quiet hours if it has these now.
+
+        A new target's first one is due at the next time of day.
+        """
         now = self._clock()
         for_each(self._targets.records(), lambda record: self._send_summary(record, now), lambda each: each.target.name)
 
     def _send_summary(self, record: TargetRecord, now: datetime) -> None:
         target = record.target
         if target.summary is None or not target.enabled:
+            return
+        if target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
             return
         due, latest = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
         before = self._store.event_cursor.summary_due_at(target.name)
@@ -214,6 +224,14 @@ class EventDispatcher:
 
 
 _EVERY = 1 << 62
+
+
+def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
+    """The topics of which people are notified again after this event."""
+    if (reopened := reopened_topics(event)) is None:
+        return None
+    start, is_well = reopened
+    return Reopening(start, format_time(now - REOPEN_AFTER) if is_well else None)
 
 
 def _with_recent(event: StoredEvent, recent: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:

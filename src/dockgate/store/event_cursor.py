@@ -3,14 +3,14 @@
 A crash between two of these would lose a message or send it twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.outbox import add_entries
-from dockgate.store.queries import BATCH, row_of
+from dockgate.store.queries import BATCH
 from dockgate.store.records import OutboxEntry
 from dockgate.store.schema_rules import event_cursors, grouped_events, notified_topics, sent_summaries
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
@@ -20,10 +20,19 @@ _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSO
 
 
 @dataclass(frozen=True, slots=True)
+class Reopening:
+    """Topics that are news again: those that begin with `start` and did not occur at or after `since`, None for any."""
+
+    start: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GroupedEvent:
     """An event that waits to become one message with others. `position` is its number in the log.
 
-    `topic` identifies what the target would be notified about: it is not notified about a topic again.
+    `topic` identifies what the target would be notified about: it is not notified about a topic again. `reopens` are
+    topics of which it is notified again after this event.
     """
 
     target: str
@@ -32,6 +41,7 @@ class GroupedEvent:
     at: str
     pause_seconds: int
     topic: str = ""
+    reopens: Reopening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +156,62 @@ def _of(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _rows(events: Sequence[GroupedEvent]) -> list[dict[str, object]]:
-    return [{name: value for name, value in row_of(event).items() if name != "topic"} for event in events]
+    names = [column.name for column in grouped_events.c]
+    return [{name: getattr(event, name) for name in names} for event in events]
 
 
 def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
     """The first event of each topic that its target was not notified about since. All topics are recorded."""
-    first: dict[tuple[str, str], GroupedEvent] = {}
+    times = _topic_times(connection, {(event.target, event.topic) for event in events})
+    present = set(times)
+    news: list[GroupedEvent] = []
     for event in events:
-        first.setdefault((event.target, event.topic), event)
-    recent: set[tuple[str, str]] = set()
-    pairs = list(first)
-    for start in range(0, len(pairs), BATCH // 2):
-        part = pairs[start : start + BATCH // 2]
-        for target in dict.fromkeys(pair[0] for pair in part):
-            topics = [topic for name, topic in part if name == target]
-            which = notified_topics.c.target == target, notified_topics.c.topic.in_(topics)
-            rows = connection.execute(select(notified_topics.c.topic, notified_topics.c.at).where(*which)).all()
-            recent.update((target, row.topic) for row in rows if row.at >= since)
-            if rows:
-                at = max(event.at for event in first.values())
-                connection.execute(update(notified_topics).where(*which).values(at=at))
-    new = [
-        {"target": event.target, "topic": event.topic, "at": event.at}
-        for key, event in first.items()
-        if key not in recent
-    ]
-    insert_all_new(connection, notified_topics, new)
-    return [event for key, event in first.items() if key not in recent]
+        key = event.target, event.topic
+        if times.get(key, "") < since:
+            news.append(event)
+            if event.reopens is not None:
+                reopened = _reopen(connection, event.target, event.reopens, times)
+                present -= reopened
+        times[key] = max(event.at, times.get(key, ""))
+    for target in dict.fromkeys(event.target for event in events):
+        at = max(event.at for event in events if event.target == target)
+        topics = sorted(topic for name, topic in present if name == target)
+        for start in range(0, len(topics), BATCH // 2):
+            which = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
+            connection.execute(update(notified_topics).where(notified_topics.c.target == target, which).values(at=at))
+    added = {(event.target, event.topic) for event in events if (event.target, event.topic) in times} - present
+    rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(added)]
+    insert_all_new(connection, notified_topics, rows)
+    return news
+
+
+def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """When each target was notified of a topic, or would have been: those of these that it was notified of."""
+    times: dict[tuple[str, str], str] = {}
+    for target in sorted({pair[0] for pair in pairs}):
+        topics = sorted(topic for name, topic in pairs if name == target)
+        for start in range(0, len(topics), BATCH // 2):
+            which = notified_topics.c.target == target, notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
+            query = select(notified_topics.c.topic, notified_topics.c.at).where(*which)
+            times |= {(target, row.topic): row.at for row in connection.execute(query)}
+    return times
+
+
+def _reopen(
+    connection: Connection, target: str, reopening: Reopening, times: dict[tuple[str, str], str]
+) -> set[tuple[str, str]]:
+    """Forget topics in the database and in `times`. Returns those of `times`."""
+    column = notified_topics.c.topic
+    # Topics are hexadecimal digits, so all that begin alike lie before the same beginning with a "g".
+    which = [notified_topics.c.target == target, column.between(reopening.start, f"{reopening.start}g")]
+    if reopening.since is not None:
+        which.append(notified_topics.c.at < reopening.since)
+    connection.execute(delete(notified_topics).where(*which))
+    reopened = {
+        key
+        for key, at in times.items()
+        if key[0] == target and key[1].startswith(reopening.start) and (reopening.since is None or at < reopening.since)
+    }
+    for key in reopened:
+        del times[key]
+    return reopened

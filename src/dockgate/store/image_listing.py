@@ -4,7 +4,7 @@ A row is a place of an image: its digest under a tag, or in a repository by its 
 to one finding: with a severity and a fix, an image is listed that has a finding of this severity with a fix.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -92,6 +92,24 @@ class ListedImage(NamedTuple):
     gone_at: str | None
 
 
+class PlaceVerdict(NamedTuple):
+    """The verdicts on an image under a tag ("" for none) of a repository.
+
+    `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`. `newest` is the newest
+    one of this repository, None without any.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    judged_in: str
+    scan: ScanState | None
+    policy: str | None
+    status: Status | None
+    newest: Status | None
+    cannot_judge_since: str | None
+
+
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the place, requested or on a push.
@@ -163,17 +181,33 @@ class ImageListing:
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if more else None
 
-    def count_verdicts(self, repositories: Collection[str] | None = None) -> Mapping[Status, int]:
-        """How many images have each current verdict: those in these repositories (None: in any), each counted once."""
-        places = and_(_TAGS.digest == _IMAGES.digest, *_conditions(ImageFilter(repositories), null(), self._wide))
+    def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
+        """Every image in each repository where it is now, of these repositories (None: of all), with its verdicts.
+
+        `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
+        """
+        conditions = _conditions(ImageFilter(repositories), null(), self._wide)
         query = (
-            select(_CURRENT.status, func.count(_IMAGES.id.distinct()))
-            .join(fleet_images, _IMAGES.id == _CURRENT.image)
-            .where(select(_TAGS.id).where(places).exists())
-            .group_by(_CURRENT.status)
+            select(
+                *(_TAGS[name] for name in ("repository", "tag", "digest")),
+                func.coalesce(_IMAGES.repository, _TAGS.repository),
+                _SCANS.state,
+                _CURRENT.policy,
+                _status(judged_before),
+                _NEWEST,
+                _CURRENT.cannot_judge_since,
+            )
+            .select_from(fleet_tags)
+            .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
+            .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
+            .outerjoin(scans, _SCANS.image == _TAGS.digest)
+            .where(*conditions, or_(_SCANS.state.is_(None), _SCANS.state != ScanState.NOT_AN_IMAGE))
+            .order_by(_TAGS.repository, _TAGS.digest, _TAGS.tag)
         )
         with self._database.read() as connection:
-            return {Status(status): count for status, count in connection.execute(query)}
+            return [
+                PlaceVerdict._make((*row[:6], *map(_status_of, row[6:8]), row[8])) for row in connection.execute(query)
+            ]
 
     def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
         """The newest verdict on each of these images in each repository, by repository and image.
@@ -317,5 +351,10 @@ def _with_findings(which: ImageFilter) -> Select[Any]:
 def _listed_image(row: Sequence[Any]) -> ListedImage:
     *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:14]
     counts = tuple(row[14 : 14 + len(_COUNTS)]) if policy is not None else None
-    status = None if status is None else Status(status)
-    return ListedImage._make((*place, scan, scanner or "", status, policy, counts, since, cannot_judge_since, gone_at))
+    return ListedImage._make(
+        (*place, scan, scanner or "", _status_of(status), policy, counts, since, cannot_judge_since, gone_at)
+    )
+
+
+def _status_of(value: str | None) -> Status | None:
+    return None if value is None else Status(value)

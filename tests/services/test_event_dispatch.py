@@ -1,0 +1,145 @@
+"""What a target is sent of events: news once, what is news again after the opposite, and summaries at their time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.event_target import MemoryEventTarget
+from tests.services.test_exposure import Fleet
+from tests.services.test_fleet import AdvisoryDatabase
+from tests.services.test_image_search import search
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.events.envelope import SOURCE, NewEvent
+from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.services.clock import ServerClock
+from dockgate.services.event_dispatch import EventDispatcher
+from dockgate.services.event_rules import EventRules
+from dockgate.services.event_targets import EventTargets
+from dockgate.services.notification_summary import NotificationSummary
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+from dockgate.store.records import OutboxEntry, OutboxKind
+
+START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Server:
+    """A dispatcher with one rule for the target `chat`, which groups for a second."""
+
+    store: Store
+    now: datetime = START
+    dispatcher: EventDispatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = ServerClock(lambda: self.now)
+        targets = EventTargets(self.store, {TargetType.LOG: MemoryEventTarget(TargetType.LOG)}, (), clock)
+        rules = EventRules(self.store, targets, (), clock)
+        database = AdvisoryDatabase([])
+        watching = search(Fleet(self.store, database)).watched_images
+        summary = NotificationSummary(self.store, watching, database)
+        self.dispatcher = EventDispatcher(self.store, rules, targets, summary, clock, "registry.example", "https://g")
+
+    def add_target(self, **settings: Any) -> None:
+        target = Target("chat", TargetType.LOG, "", **settings)
+        self.store.event_targets.put(target, {}, "ann", format_time(self.now))
+
+    def add_rule(self, *kinds: str) -> None:
+        rule = Rule("news", {"detail-type": list(kinds)}, (RuleTarget("chat", group_seconds=1),))
+        self.store.event_rules.put(rule, "ann", format_time(self.now))
+
+    def happens(self, kind: str, **detail: Any) -> None:
+        key = f"{kind}/{format_time(self.now)}/{detail}"
+        self.store.event_log.record([NewEvent(key, SOURCE, kind, "subject", format_time(self.now), detail)])
+
+    def passes(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+    def sent(self) -> list[OutboxEntry]:
+        """What was sent since the last call, a while after the events."""
+        self.dispatcher.run()
+        self.passes(seconds=5)
+        self.dispatcher.run()
+        claimed = self.store.outbox.claim(OutboxKind.EVENT, format_time(self.now), "a server", 100, 100)
+        for entry in claimed:
+            self.store.outbox.complete(entry, format_time(self.now))
+        return list(claimed)
+
+
+@pytest.fixture(params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with opened(request.param, tmp_path) as store:
+        yield Server(store)
+
+
+def judged(server: Server, status: str, image: str = "sha256:a") -> int:
+    """The number of messages about this verdict."""
+    server.happens("verdict.changed", image=image, repository="team/app", policy="default", status=status)
+    return len(server.sent())
+
+
+def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejection_was(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    for _ in range(2):
+        assert judged(server, "Rejected") == 1
+        server.passes(days=2)
+        assert judged(server, "Approved") == 1
+        server.passes(days=2)
+    assert judged(server, "Approved") == 0
+
+
+def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    messages = []
+    for _ in range(30):
+        messages += [judged(server, "Rejected"), judged(server, "Approved")]
+        server.passes(hours=1)
+    assert messages == [1, 1, *[0] * 58]
+
+
+def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    assert [judged(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 1]
+    assert judged(server, "Rejected", "sha256:a") == 1
+    assert [judged(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 0]
+
+
+def test_a_rejection_and_its_end_in_one_group_are_both_announced(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    judged(server, "Approved")
+    for status in ("Rejected", "Approved"):
+        server.happens("verdict.changed", image="sha256:a", repository="team/app", policy="default", status=status)
+        server.passes(milliseconds=1)
+    (entry,) = server.sent()
+    assert entry.payload["body"]["detail"]["count"] == 2
+    assert judged(server, "Approved") == 0
+
+
+def test_a_service_that_recovers_again_is_announced(server: Server) -> None:
+    server.add_target()
+    server.add_rule("service.at_risk", "service.recovered")
+    for _ in range(2):
+        for kind in ("service.at_risk", "service.recovered"):
+            server.happens(kind, service="shop", summary="1 critical")
+            assert len(server.sent()) == 1
+            server.passes(days=2)
+
+
+def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
+    server.passes(days=-1)
+    server.add_target(quiet_hours=QuietHours("11:00", "13:00"), summary=DailySummary("12:00"))
+    server.passes(days=1)
+    assert server.sent() == []
+    server.passes(hours=1)
+    assert [entry.payload["title"].partition(":")[0] for entry in server.sent()] == ["All is well"]
+    assert server.sent() == []
+    server.passes(days=1)
+    assert len(server.sent()) == 1
