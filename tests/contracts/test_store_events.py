@@ -30,13 +30,13 @@ def test_a_new_branch_is_a_push(store: Store) -> None:
     detail = {"repository": "web", "branch": "team/main", "commit": A}
     assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
     assert list(store.events.record_heads("web", {"team/main": A}, LATER)) == []
-    assert list(store.events.unhandled()) == [event]
+    assert list(store.events.unhandled_events()) == [event]
 
 
 def test_every_move_of_a_branch_has_its_own_event(store: Store) -> None:
     ids = [event_id for head in (A, B, A, A, B) for event_id in seen(store, main=head)]
     assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
-    assert [event.id for event in store.events.unhandled()] == ids
+    assert [event.id for event in store.events.unhandled_events()] == ids
 
 
 def test_branches_and_repositories_move_apart(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store)
     )
     for now in (NOW, LATER):
         store.events.mark_handled(a, now)
-    assert [event.id for event in store.events.unhandled()] == [c, b]
+    assert [event.id for event in store.events.unhandled_events()] == [c, b]
     assert store.events.get(a).handled_at == NOW
 
 

@@ -73,7 +73,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.advance("web-9", plan_next, NOW),
         lambda: store.executions.retry("web-9", NOW),
         lambda: store.executions.stop("web-9", "", NOW),
-        lambda: store.executions.run(key("Build")),
+        lambda: store.executions.action_run(key("Build")),
         lambda: store.executions.wait(key("Build")),
         lambda: store.executions.finish(key("Build"), RunState.FAILED, NOW),
     ):
@@ -102,7 +102,7 @@ def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) 
     for _ in range(2):
         store.executions.wait(key("Approve"))
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
-    assert store.executions.run(key("Approve")).state is RunState.WAITING
+    assert store.executions.action_run(key("Approve")).state is RunState.WAITING
 
 
 def test_a_failing_plan_changes_nothing(store: Store) -> None:
@@ -124,7 +124,7 @@ def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> No
     assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
     assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
     store.executions.wait(key("Source"))
-    run = store.executions.run(key("Source"))
+    run = store.executions.action_run(key("Source"))
     assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Build")]
@@ -133,7 +133,7 @@ def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> No
 def test_any_output_can_be_a_reason(store: Store) -> None:
     started(store)
     store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="bytes \udcff and \0 and é")
-    assert store.executions.run(key("Source")).reason == r"bytes \udcff and \x00 and é"
+    assert store.executions.action_run(key("Source")).reason == r"bytes \udcff and \x00 and é"
 
 
 def test_a_waiting_action_can_be_finished(store: Store) -> None:

@@ -13,7 +13,7 @@ from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet_changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
-from dockgate.store.fleet_findings import Change, Matched, Source
+from dockgate.store.fleet_findings import Change, MatchResult, Source
 from dockgate.store.fleet_judging import Placement
 from dockgate.store.fleet_records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
@@ -107,14 +107,14 @@ def test_components_are_told_apart_by_everything_that_matching_reads(store: Stor
 def test_uncovered_components(store: Store) -> None:
     store.fleet.add(NEW)
     numbers = ids(store)
-    assert store.fleet.uncovered([]) == sorted(numbers.values())
-    assert store.fleet.uncovered([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
+    assert store.fleet.uncovered_components([]) == sorted(numbers.values())
+    assert store.fleet.uncovered_components([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
     partial = [Coverage("PyPI", False, ("flask",), NOW), Coverage("Debian:13", False, ("glibc",), NOW)]
-    assert store.fleet.uncovered(partial) == [numbers[ZLIB]]
+    assert store.fleet.uncovered_components(partial) == [numbers[ZLIB]]
 
 
-def matched(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> Matched:
-    return Matched(ids(store)[FLASK], findings, doubts)
+def matched(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
+    return MatchResult(ids(store)[FLASK], findings, doubts)
 
 
 def test_findings_of_new_components(store: Store) -> None:
@@ -123,10 +123,10 @@ def test_findings_of_new_components(store: Store) -> None:
     assert not store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_findings.begin(SOURCE)
     assert not store.fleet_findings.begin(SOURCE)
-    assert {component for _, component in store.fleet_findings.unmatched(10)} == {FLASK, ZLIB}
+    assert {component for _, component in store.fleet_findings.unmatched_components(10)} == {FLASK, ZLIB}
     for _ in range(2):
         assert store.fleet_findings.record_new(results, SOURCE, NOW)
-    assert [component for _, component in store.fleet_findings.unmatched(10)] == [ZLIB]
+    assert [component for _, component in store.fleet_findings.unmatched_components(10)] == [ZLIB]
     (row,) = store.fleet_findings.findings()
     vulnerability = store.fleet_findings.vulnerabilities()[row.vulnerability]
     assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", "", 0.5, -1.0)
@@ -228,7 +228,7 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
         store.fleet.add(image)
     store.fleet_findings.begin(SOURCE)
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
-    many = Matched(ids(store)[OLD_ZLIB], tuple(others), ())
+    many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
     store.fleet_findings.record_new([matched(store, FINDING), many], SOURCE, LATER)
     recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]

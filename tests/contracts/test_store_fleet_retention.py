@@ -11,7 +11,7 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
 from dockgate.store import Store
 from dockgate.store.fleet import NewBundle, NewPlatform
-from dockgate.store.fleet_findings import Matched
+from dockgate.store.fleet_findings import MatchResult
 from dockgate.store.records import PushedImage
 from dockgate.store.schema_fleet import (
     fleet_bundle_components,
@@ -73,8 +73,8 @@ def test_findings_leave_with_their_component(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE)
-    unmatched = store.fleet_findings.unmatched(10)
-    results = [Matched(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    unmatched = store.fleet_findings.unmatched_components(10)
+    results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     assert store.fleet_findings.record_new(results, SOURCE, NOW)
     store.image_removals.remove("web", IMAGE, NOW)
     assert store.fleet_retention.delete_gone(LATER) == 1
@@ -112,15 +112,18 @@ def test_what_only_an_earlier_scan_found_leaves(store: Store) -> None:
     assert store.fleet_retention.delete_orphans() == 0
     assert sum(counts(store).values()) < sum(before.values())
     assert [row.layer for row in store.fleet.bundles_of_images()] == [base.layer]
-    assert {component for _, component in store.fleet.components()} == {*base.counted, *base.owned}
+    assert {component for _, component in store.fleet.components()} == {
+        *base.counted_components,
+        *base.owned_components,
+    }
 
 
 def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE)
-    unmatched = store.fleet_findings.unmatched(10)
-    results = [Matched(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    unmatched = store.fleet_findings.unmatched_components(10)
+    results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_retention.delete_vulnerabilities() == 0
     store.image_removals.remove("web", IMAGE, NOW)

@@ -116,8 +116,8 @@ def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(st
     push(store, "web", "1")
     scan = store.images.request_scan(IMAGE, "web", NOW)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), "", NOW)
-    assert store.images.unindexed(1) == [IMAGE]
+    assert store.images.unindexed_images(1) == [IMAGE]
     for _ in range(2):
         assert store.image_removals.remove("web", IMAGE, LATER)
-    assert store.images.unindexed(1) == []
+    assert store.images.unindexed_images(1) == []
     assert store.images.scan(IMAGE) is None

@@ -266,7 +266,7 @@ def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: S
     assert (list(recorded), count) == (images, 4)
     entry = recorded[images[0]]
     assert entry.status is Status.REJECTED
-    assert set(entry.blocking) == {"CVE-1", "GHSA-1"}
+    assert set(entry.blocking_messages) == {"CVE-1", "GHSA-1"}
     assert entry.findings >= {"CVE-1", "GHSA-1"}
     few, count = store.verdicts.newest_violations(images, None, 1)
     assert (list(few), count) == (images[:1], 1)
@@ -300,7 +300,7 @@ def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -
     assert taken is not None
     assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
     assert store.images.accept_push(event) is None
-    assert list(store.events.unhandled()) == []
+    assert list(store.events.unhandled_events()) == []
     assert [(image.repository, image.tag, image.pushed_at) for image in store.images.pushed_images()] == [
         ("web", "1", NOW)
     ]

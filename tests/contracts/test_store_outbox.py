@@ -99,12 +99,12 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
     assert due(store, EVENT, NOW, "memory") == []
     (again,) = due(store, EVENT, LATER, "memory")
     assert (again.attempts, again.last_error) == (1, "no network")
-    assert [entry.receiver for entry in store.outbox.failing(10)] == ["memory"]
+    assert [entry.receiver for entry in store.outbox.failing_entries(10)] == ["memory"]
     store.outbox.fail(again, "still no network", None)
     assert due(store, EVENT, NEVER, "memory") == []
     (given_up,) = (entry for entry in store.outbox.entries(EVENT) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
-    assert store.outbox.failing(10) == [given_up]
+    assert store.outbox.failing_entries(10) == [given_up]
 
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
@@ -311,7 +311,7 @@ def test_a_provenance_statement_is_due_until_it_is_attached(store: Store) -> Non
         store.provenance.add(replace(built, envelope=envelope))
     (entry,) = due(store, PROVENANCE)
     assert (entry.key, entry.image, entry.receiver) == (built.build, IMAGE, OWN_REGISTRY)
-    assert store.provenance.built(entry.key) == built
+    assert store.provenance.built_statement(entry.key) == built
     store.outbox.complete(entry, LATER)
     store.provenance.add(built)
     assert due(store, PROVENANCE, NEVER) == []

@@ -35,10 +35,10 @@ def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
     requested = [record("one"), record("one", SIDE)]
     for _ in range(2):
         store.pushes.add_requested(requested)
-    assert list(store.pushes.unfinished("web")) == requested
-    assert list(store.pushes.unfinished("other")) == []
+    assert list(store.pushes.unfinished_pushes("web")) == requested
+    assert list(store.pushes.unfinished_pushes("other")) == []
     moved = accept(store, requested[0])
-    assert list(store.pushes.unfinished("web")) == []
+    assert list(store.pushes.unfinished_pushes("web")) == []
     assert list(store.pushes.for_ref("web", MAIN)) == moved
     assert list(store.pushes.for_ref("web", SIDE)) == []  # git refused it
 
@@ -47,7 +47,7 @@ def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
     store.pushes.add_requested([record("one")])
     for _ in range(2):
         store.pushes.accept("one", [], [])
-    assert list(store.pushes.unfinished("web")) == list(store.pushes.for_ref("web", MAIN)) == []
+    assert list(store.pushes.unfinished_pushes("web")) == list(store.pushes.for_ref("web", MAIN)) == []
 
 
 def test_accepted_updates_are_kept_in_the_order_of_the_pushes(store: Store) -> None:

@@ -184,7 +184,7 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
         for commit, entries in pushes.pushers("web", [first, second, third]).items()
     }
     assert pushers == {first: ["developer"], second: ["ada"]}
-    assert list(pushes.unfinished("web")) == []
+    assert list(pushes.unfinished_pushes("web")) == []
 
 
 def test_a_push_without_changes_is_recorded(host: Host) -> None:

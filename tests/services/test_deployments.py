@@ -166,7 +166,7 @@ class NotStarted:
     def start_rollout(self, rollout: Rollout) -> None:
         pass
 
-    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         return ()
 
 

@@ -133,7 +133,7 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
     for _ in range(2):
         index.add(image)
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    assert list(store.fleet_findings.unmatched(10)) == []
+    assert list(store.fleet_findings.unmatched_components(10)) == []
     bundles = list(store.fleet.bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
     (period,) = store.tag_history.periods([image])
@@ -264,7 +264,7 @@ def test_images_are_added_side_by_side(store: Store) -> None:
         list(pool.map(index.add, [*images, *images]))
     assert len(list(store.fleet.images())) == 16
     assert len(list(store.fleet.components())) == 80
-    assert list(store.fleet_findings.unmatched(1)) == []
+    assert list(store.fleet_findings.unmatched_components(1)) == []
     assert len(list(store.fleet.bundles_of_images())) == 32
 
 
@@ -273,7 +273,10 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     owned = replace(package("idna", "3.6", "sha256:base"), owner="python3-idna")
     platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
     component = Component.of(twice)
-    assert [(bundle.layer, bundle.base, dict(bundle.counted), dict(bundle.owned)) for bundle in platform.bundles] == [
+    assert [
+        (bundle.layer, bundle.base, dict(bundle.counted_components), dict(bundle.owned_components))
+        for bundle in platform.bundles
+    ] == [
         ("sha256:base", True, {}, {component: 1}),
         ("sha256:own", False, {component: 2}, {}),
         ("", False, {Component.of(package("odd", "1")): 1}, {}),

@@ -69,14 +69,14 @@ def test_each_vulnerability_names_its_packages(fleet: Fleet) -> None:
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:
-    assert fleet.store.vulnerability_lists.starting("idna", 10) == ([], ["Idna_x", "idna"])
-    assert fleet.store.vulnerability_lists.starting("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
-    assert fleet.store.vulnerability_lists.starting("_", 10) == ([], [])
+    assert fleet.store.vulnerability_lists.names_starting_with("idna", 10) == ([], ["Idna_x", "idna"])
+    assert fleet.store.vulnerability_lists.names_starting_with("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
+    assert fleet.store.vulnerability_lists.names_starting_with("_", 10) == ([], [])
 
 
 def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
-    (idna,) = exposures.named(["idna"])
+    (idna,) = exposures.components_named(["idna"])
     everywhere = exposures.images([idna], Places(), owned=True)
     assert exposures.images_by_component([idna], everywhere) == {idna: 2}
     of_web = exposures.images([idna], Places(repositories=["team/web"]), owned=True)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, unobserved
+from dockgate.services.effects import Effects, observe_nothing
 from dockgate.services.scans import ScanQueue, ScanRunner, ScanScheduler
 from dockgate.store import open_store
 from dockgate.store.images import Images
@@ -143,7 +143,7 @@ def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_inde
             cast(WaitingApprovals, approvals),
             judged.append,
             ServerClock(lambda: datetime.now(UTC)),
-            Effects(unobserved),
+            Effects(observe_nothing),
             nothing,
             str,
             parallel=2,

@@ -46,7 +46,7 @@ def two_answers(store: Store, peer: Store, number: int) -> Pair:
 
     def check(approved: Outcome, rejected: Outcome) -> None:
         assert (approved, rejected) in ((True, False), (False, True))
-        state, end = store.approvals.get(str(action)), store.executions.run(action)
+        state, end = store.approvals.get(str(action)), store.executions.action_run(action)
         assert state.state is (ApprovalState.APPROVED if approved else ApprovalState.REJECTED)
         assert end.state is (RunState.SUCCEEDED if approved else RunState.FAILED)
         assert end.reason == state.summary
@@ -65,7 +65,7 @@ def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
 
     def check(answered: Outcome, stopped: Outcome) -> None:
         assert stopped is None
-        states = store.approvals.get(str(action)).state, store.executions.run(action).state
+        states = store.approvals.get(str(action)).state, store.executions.action_run(action).state
         cancelled, approved = (
             (ApprovalState.CANCELLED, RunState.STOPPED),
             (ApprovalState.APPROVED, RunState.SUCCEEDED),

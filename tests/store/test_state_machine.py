@@ -123,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(self.store.executions.runs("web-1")) == list(self.runs.values())
         assert {there.id: there.state for there in self.store.approvals.list()} == self.approvals
         waiting = [there for there, state in self.approvals.items() if state is ApprovalState.WAITING]
-        assert [there.id for there in self.store.approvals.waiting(IMAGE)] == waiting
+        assert [there.id for there in self.store.approvals.waiting_approvals(IMAGE)] == waiting
 
     def teardown(self) -> None:
         self.open.close()

@@ -57,9 +57,9 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
     assert won.count(True) == 1
     winner = won.index(True)
     assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
-    run = store.executions.run(key("Approve"))
+    run = store.executions.action_run(key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
-    assert len(store.approvals.waiting(IMAGE)) == 5
+    assert len(store.approvals.waiting_approvals(IMAGE)) == 5
 
 
 def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
@@ -105,7 +105,7 @@ def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(s
             store.executions.stop(execution, "not now", NOW)
 
     at_once(stores, ask_or_stop)
-    assert list(stores[0].approvals.waiting(IMAGE)) == []
+    assert list(stores[0].approvals.waiting_approvals(IMAGE)) == []
 
 
 def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:

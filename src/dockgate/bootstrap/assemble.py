@@ -9,7 +9,7 @@ from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Observer, Starter, unobserved
+from dockgate.services.effects import Effects, Observer, Starter, observe_nothing
 from dockgate.services.event_delivery import EventDeliveryHandler
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.outbox import OutboxHandler, OutboxWorker
@@ -53,7 +53,7 @@ class App:
 def assemble(
     adapters: Adapters,
     options: Options,
-    observe: Observer = unobserved,
+    observe: Observer = observe_nothing,
     read_policy: Callable[[str], Policy] | None = None,
     on_drain: Callable[[], None] = lambda: None,
     on_lost: Callable[[], None] = end_process,

@@ -33,7 +33,7 @@ from dockgate.server.polling import Poller
 from dockgate.server.private_files import restrict
 from dockgate.server.shared_folder import SharedFolder, create_once
 from dockgate.services.clock import DatabaseClock
-from dockgate.services.effects import Observer, unobserved
+from dockgate.services.effects import Observer, observe_nothing
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
@@ -45,7 +45,7 @@ from dockgate.workflows.queues import Queue
 _log = logging.getLogger(__name__)
 
 
-def unaltered(adapters: Adapters) -> Adapters:
+def keep_adapters(adapters: Adapters) -> Adapters:
     """The adapters of a process that is not under test."""
     return adapters
 
@@ -54,8 +54,8 @@ def unaltered(adapters: Adapters) -> Adapters:
 class Seams:
     """What tests change in a process: `observe` sees every effect, `alter` replaces adapters."""
 
-    observe: Observer = unobserved
-    alter: Callable[[Adapters], Adapters] = unaltered
+    observe: Observer = observe_nothing
+    alter: Callable[[Adapters], Adapters] = keep_adapters
     lease_times: LeaseTimes = DEFAULT_TIMES
 
 

@@ -56,7 +56,7 @@ class WaitingApprovals:
         Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
         together.
         """
-        for_each(self.approvals.waiting_alike(image), self._settle_alike, lambda alike: alike[0].id)
+        for_each(self.approvals.waiting_groups(image), self._settle_group, lambda group: group[0].id)
         return list(self.approvals.open_executions(image))
 
     def expire(self) -> None:
@@ -68,7 +68,7 @@ class WaitingApprovals:
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.proceed(approval.id)
 
-        for_each(self.approvals.expired(now), expire, lambda approval: approval.id)
+        for_each(self.approvals.expired_approvals(now), expire, lambda approval: approval.id)
 
     def proceed(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.
@@ -78,12 +78,12 @@ class WaitingApprovals:
         if action := ApprovalId(approval_id).action:
             self.starter.proceed(action.execution)
 
-    def _settle_alike(self, waiting: tuple[Approval, Sequence[str]]) -> None:
-        approval, alike = waiting
+    def _settle_group(self, group: tuple[Approval, Sequence[str]]) -> None:
+        approval, ids = group
         if approval.approvers is not None:
             self._settle_with_people(approval, approval.approvers)
         else:
-            self._decide(approval, alike, approval.id)
+            self._decide(approval, ids, approval.id)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""

@@ -52,7 +52,7 @@ class Match(NamedTuple):
 
     source: str
     previous: str
-    touched: frozenset[int] | None
+    changed_components: frozenset[int] | None
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class ContinuousVerdicts:
     effects: Effects
     # The advisories of the last renewal in this process: still open, though another file has taken their place.
     _reader: AdvisoryReader | None = field(default=None, init=False)
-    _finished: str = field(default="", init=False)
+    _finished_revision: str = field(default="", init=False)
 
     def renew(self) -> None:
         """Renew every verdict for which something has changed since it was judged."""
@@ -88,14 +88,14 @@ class ContinuousVerdicts:
             _log.warning("The fleet is not judged: %s", error)
             self.store.fleet_judging.mark_blind(self.clock.now())
             self._record_unjudged()
-            self._finished = ""
+            self._finished_revision = ""
             return
         now = self.clock.now()
         revision = self._revision(match.source, coverage, now)
         due: dict[str, set[int]] = {}
         for policy, image in self.store.fleet_verdicts.due(now):
             due.setdefault(policy, set()).add(image)
-        if revision == self._finished and not due:
+        if revision == self._finished_revision and not due:
             return
         groups = self._images_by_policy()
         facts = FleetFacts(self.store, coverage)
@@ -106,7 +106,7 @@ class ContinuousVerdicts:
             _Renewal(self, policy, images, waiting, facts, match, due.get(policy, set())).run()
 
         for_each(sorted(self.store.fleet_judging.policies() | groups.keys()), judge)
-        self._finished = "" if waiting else revision
+        self._finished_revision = "" if waiting else revision
 
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
@@ -164,7 +164,7 @@ class ContinuousVerdicts:
 
     def _unmatched_images(self) -> set[int]:
         """The images with components whose findings are not known yet: they are judged once these are."""
-        unmatched = [number for number, _ in self.store.fleet_findings.unmatched(EVERY)]
+        unmatched = [number for number, _ in self.store.fleet_findings.unmatched_components(EVERY)]
         bundles = {bundle for _, bundle, _ in self.store.fleet.holders(unmatched)} if unmatched else set()
         return self.store.fleet.images_with(bundles) if bundles else set()
 
@@ -177,16 +177,16 @@ def _source(store: Store) -> str:
 class _Renewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `waiting` images keep their verdicts, and `due` are those whose verdict time may have changed.
+    `waiting_images` keep their verdicts, and `due_images` are those whose verdict time may have changed.
     """
 
     service: ContinuousVerdicts
     policy: str
     images: Sequence[FleetImage]
-    waiting: Collection[int]
+    waiting_images: Collection[int]
     facts: FleetFacts
     match: Match
-    due: Collection[int]
+    due_images: Collection[int]
 
     def run(self) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ."""
@@ -195,14 +195,14 @@ class _Renewal:
         present = store.fleet_verdicts.images(self.policy)
         inputs = self._inputs(usable)
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
-        gone = present - {image.id for image in self.images} - set(self.waiting)
+        gone = present - {image.id for image in self.images} - set(self.waiting_images)
         if gone:
             with store.database.write() as connection:
                 store.fleet_verdicts.remove(connection, self.policy, gone)
         selected = self._select(present, source) if before == inputs else None
         is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected or ())]
-        stored = self._stored(images, is_dense=is_dense)
+        stored = self._stored_verdicts(images, is_dense=is_dense)
         now, written = service.clock.now(), f"{inputs} {self.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
@@ -219,7 +219,7 @@ class _Renewal:
         if verdicts or (before, source) != (inputs, self.match.source):
             self._write(verdicts, by_id, written)
 
-    def _stored(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+    def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""
         verdicts = self.service.store.fleet_verdicts
         if not images:
@@ -228,13 +228,13 @@ class _Renewal:
 
     def _select(self, present: Collection[int], source: str) -> set[int] | None:
         """The images to judge if nothing but the advisories, the images and the time has changed; None for all."""
-        selected = {*self.due, *(image.id for image in self.images if image.id not in present)}
+        selected = {*self.due_images, *(image.id for image in self.images if image.id not in present)}
         if source == self.match.source:
             return selected
-        if source != self.match.previous or self.match.touched is None:
+        if source != self.match.previous or self.match.changed_components is None:
             return None
         fleet = self.service.store.fleet
-        bundles = {bundle for _, bundle, _ in fleet.holders(self.match.touched)}
+        bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
         return selected | fleet.images_with(bundles)
 
     def _inputs(self, usable: UsablePolicy) -> str:

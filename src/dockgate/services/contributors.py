@@ -91,7 +91,7 @@ class ContributorFinder:
         pushers_by_commit = self._store.pushes.pushers(repository, commits)
         yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
         missing = {commit for commit in commits if commit not in pushers_by_commit}
-        for record in self._store.pushes.unfinished(repository) if missing else ():
+        for record in self._store.pushes.unfinished_pushes(repository) if missing else ():
             pushed_commits = self._commits_of(record) & set(commits)
             if pushed_commits:
                 yield record.principal, record.email

@@ -107,7 +107,7 @@ class Deployments:
 
     def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
         """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
-        if self.store.executions.run(key).state.is_final:
+        if self.store.executions.action_run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
         last = self._deployed_by(service)
         if last:

@@ -69,7 +69,7 @@ class EffectKind(StrEnum):
 Observer = Callable[[str], None]
 
 
-def unobserved(_: str) -> None:
+def observe_nothing(_: str) -> None:
     """The observer of a server that is not under test."""
 
 
@@ -96,7 +96,7 @@ class Starter(Protocol):
         """Carry out a stored rollout."""
         ...
 
-    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         """The queues that none of these workers takes work from."""
         ...
 
@@ -123,7 +123,7 @@ class Effects:
 
     def __init__(
         self,
-        observe: Observer = unobserved,
+        observe: Observer = observe_nothing,
         run_step: RunStep = run_at_once,
         fence: Callable[[], None] = lambda: None,
     ) -> None:

@@ -90,7 +90,7 @@ class EventDispatcher:
         events = self._store.event_log.read(after, BATCH)
         if not events:
             return False
-        compiled = {rule.rule.name: rule for rule in self._rules.enabled()}
+        compiled = {rule.rule.name: rule for rule in self._rules.enabled_rules()}
         groups = any(each.target.group_seconds is not None for rule in compiled.values() for each in rule.targets)
         batch = _Batch(self._clock(), self._recent(events) if groups else {})
         patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})

@@ -106,7 +106,7 @@ class EventRules:
             return TriedRule(False, ())
         return TriedRule(True, tuple(_try(target, event, name) for target in compiled.targets))
 
-    def enabled(self) -> list[CompiledRule]:
+    def enabled_rules(self) -> list[CompiledRule]:
         """The enabled rules, compiled once for each change."""
         rules = [record.rule for record in self.records() if record.rule.enabled]
         compiled = {}

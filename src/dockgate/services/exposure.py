@@ -23,15 +23,15 @@ from dockgate.services.exposure_answer import (
     RunningService,
     UnaffectedImages,
 )
-from dockgate.services.exposure_blocked import Blocking, find_blocking
+from dockgate.services.exposure_blocked import BlockingVerdicts, find_blocking_verdicts
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
 from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure_records import Affected, Holding, HoldingImage, Places, RunningImage
-from dockgate.store.fleet_records import Closing, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.exposure_records import AffectedComponent, Holding, HoldingImage, Places, RunningImage
+from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Severity
 
@@ -51,19 +51,19 @@ class Subject:
     is_vulnerability: bool
     components: Mapping[int, Component]
     vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
-    affected: Mapping[int, Sequence[Affected]] = field(default_factory=dict)
+    affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class LookUp:
     """What a question is about, and every service that runs an image, none for a question about the past.
 
-    `exposed` are the images that hold it, of those that the caller may see, by id, once they were found.
+    `holders` are the images that hold it, of those that the caller may see, by id, once they were found.
     """
 
     subject: Subject
     running: Sequence[RunningImage]
-    exposed: dict[int, HoldingImage] | None = None
+    holders: dict[int, HoldingImage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class ExposureSearch:
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
-        return LookUp(self._subject(question.strip(), at), () if at else self.store.exposures.running())
+        return LookUp(self._subject(question.strip(), at), () if at else self.store.exposures.running_images())
 
-    def find(self, request: ExposureRequest, begun: LookUp | None = None) -> Exposure:
+    def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
         """Answer a question, of which the beginning may be known.
 
         UsageError for an empty or too long one, or for a wrong package URL.
@@ -98,30 +98,30 @@ class ExposureSearch:
                 "Name a vulnerability, a package or a package URL.",
             )
         with self.store.database.read():  # one connection, and one state of the index, for all of it
-            return self._find(question, request, begun or self.look_up(question, request.as_of))
+            return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
-    def exposed(self, begun: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
+    def find_holders(self, look_up: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
         """The images that are there now, and of which the caller may see that they hold it, by id."""
-        if begun.exposed is None:
-            visible = {entry.digest for entry in begun.running if self._may_see(entry, who)}
+        if look_up.holders is None:
+            visible = {entry.digest for entry in look_up.running if self._may_see(entry, who)}
             places = Places(None, self._repositories(who), visible)
-            owned = not begun.subject.is_vulnerability
-            begun.exposed = self.store.exposures.images(begun.subject.components, places, owned=owned)
-        return begun.exposed
+            owned = not look_up.subject.is_vulnerability
+            look_up.holders = self.store.exposures.images(look_up.subject.components, places, owned=owned)
+        return look_up.holders
 
-    def _find(self, question: str, request: ExposureRequest, begun: LookUp) -> Exposure:
-        subject = begun.subject
+    def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
+        subject = look_up.subject
         owned, exposures = not subject.is_vulnerability, self.store.exposures
-        running = [entry for entry in begun.running if self._may_see(entry, request.who)]
+        running = [entry for entry in look_up.running if self._may_see(entry, request.who)]
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
         has_status = subject.is_vulnerability and request.as_of is None
         exposed = exposures.images(subject.components, places, owned=owned, has_status=has_status)
         if request.as_of is None and not request.include_moved:
-            begun.exposed = exposed
+            look_up.holders = exposed
         ids, holders = list(exposed), digests.intersection(image.digest for image in exposed.values())
         services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holders]
-        places = places._replace(running=holders)
+        places = places._replace(running_images=holders)
         names = _names(subject)
         knowledge = AdvisoryKnowledge(True)
         unknown = UnknownImages(self.store, places, ids)
@@ -133,9 +133,9 @@ class ExposureSearch:
             ecosystems = state.ecosystems
             knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
             uncertain = {
-                "the advisory database does not cover packages of it": knowledge.uncovered,
-                "versions of it cannot be compared": state.doubtful([question, *names]),
-                "packages of it are not matched yet": state.unmatched,
+                "the advisory database does not cover packages of it": knowledge.uncovered_components,
+                "versions of it cannot be compared": state.doubtful_components([question, *names]),
+                "packages of it are not matched yet": state.unmatched_components,
             }
             now = request.as_of or self.clock.now()
             acceptances = AcceptanceFinder(
@@ -160,7 +160,7 @@ class ExposureSearch:
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
         candidates = [exposed[number].digest for number in rejected]
         reads_more = request.only is ExposureFilter.BLOCKED
-        blocking = find_blocking(self.store, candidates, names, places, reads_more=reads_more)
+        blocking = find_blocking_verdicts(self.store, candidates, names, places, reads_more=reads_more)
         blocked = [number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)]
         listed: dict[ExposureFilter | None, Sequence[int]] = {
             None: ids,
@@ -180,12 +180,12 @@ class ExposureSearch:
             waived, looked_at = find_waived(
                 groups,
                 likely,
-                lambda numbers: contents.read([*numbers, *part.indexed]),
+                lambda numbers: contents.read([*numbers, *part.indexed_ids]),
                 lambda number: any(package.waived for package in contents.packages(number)),
             )
             waived_of = left_out + looked_at
         page, has_more = _page({**listed, ExposureFilter.WAIVED: waived}[request.only], request)
-        contents.read([*page, *part.indexed])
+        contents.read([*page, *part.indexed_ids])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         return Exposure(
@@ -205,7 +205,7 @@ class ExposureSearch:
             waived_of=waived_of,
             services=services,
             pipelines=_pipelines(pipelines),
-            waivers=acceptances.naming(request.who) if acceptances else [],
+            waivers=acceptances.naming_waivers(request.who) if acceptances else [],
             images=[
                 _image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
                 for number in page
@@ -223,9 +223,9 @@ class ExposureSearch:
         is_named = is_vulnerability_name(question)
         vulnerabilities = self.store.exposures.vulnerabilities(question, any_case=is_named)
         if vulnerabilities or is_named:
-            affected: dict[int, list[Affected]] = {}
+            affected: dict[int, list[AffectedComponent]] = {}
             components: dict[int, Component] = {}
-            for entry, component in self.store.exposures.affected(vulnerabilities, at):
+            for entry, component in self.store.exposures.affected_components(vulnerabilities, at):
                 affected.setdefault(entry.component, []).append(entry)
                 components[entry.component] = component
             return Subject(True, components, vulnerabilities, affected)
@@ -273,7 +273,7 @@ class _Contents:
         missing = [number for number in numbers if number not in self.images]
         if not missing:
             return
-        for image, periods in self._store.exposures.placed(missing, self._places):
+        for image, periods in self._store.exposures.image_periods(missing, self._places):
             self.images[image.id] = image
             self.where[image.digest] = periods
         owned = not self._subject.is_vulnerability
@@ -303,10 +303,10 @@ def _image(
     status: Status | None,
     services: Sequence[RunningService],
     pipelines: Sequence[str],
-    blocking: Blocking,
+    blocking: BlockingVerdicts,
 ) -> ExposedImage:
     image = contents.images[number]
-    recorded = blocking.recorded.get(image.digest)
+    recorded = blocking.violations.get(image.digest)
     return ExposedImage(
         digest=image.digest,
         seen_at=image.seen_at,
@@ -348,7 +348,7 @@ def _packages(
     ends = [period.until for period in periods]
     until = None if None in ends or not ends else max(filter(None, ends))
     repositories = sorted({period.repository for period in periods}) or elsewhere
-    entries: list[tuple[Holding, Affected | None]] = [
+    entries: list[tuple[Holding, AffectedComponent | None]] = [
         (holding, affected)
         for holding in holdings
         for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
@@ -384,13 +384,13 @@ def _packages(
     return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
 
-def _end(image: FleetImage, moved: str | None, affected: Affected | None) -> tuple[str | None, str | None]:
+def _end(image: FleetImage, moved: str | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
     """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
     if affected is not None and affected.closed is not None and (moved is None or affected.closed <= moved):
         return affected.closed, affected.why
     if moved is None:
         return None, None
-    return moved, Closing.GONE if image.gone_at is not None and image.gone_at <= moved else Closing.MOVED
+    return moved, ClosingReason.GONE if image.gone_at is not None and image.gone_at <= moved else ClosingReason.MOVED
 
 
 def _pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:

@@ -11,7 +11,7 @@ from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.risk_acceptances import RiskAcceptances, VexDocument
 from dockgate.store import Store
-from dockgate.store.exposure_records import Affected
+from dockgate.store.exposure_records import AffectedComponent
 from dockgate.store.fleet_records import FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
 
@@ -51,7 +51,7 @@ class ExposedFinding(NamedTuple):
     """A vulnerability of a package."""
 
     package: Package
-    affected: Affected
+    affected: AffectedComponent
     vulnerability: Vulnerability
 
     def finding(self) -> Finding:
@@ -115,7 +115,7 @@ class AcceptanceFinder:
         """Whether there is a waiver or a VEX document that may apply to some image."""
         return self._has_vex or bool(self._waivers)
 
-    def accepting(self, entry: ExposedFinding) -> list[Waiver]:
+    def accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
         finding = entry.finding()
         if finding.malicious:
@@ -148,7 +148,7 @@ class AcceptanceFinder:
             documents.setdefault(record.image, []).append((record, statements))
         self._documents |= documents
 
-    def naming(self, who: Caller | None) -> list[NamingWaiver]:
+    def naming_waivers(self, who: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
         return [
             NamingWaiver(
@@ -171,7 +171,7 @@ class AcceptanceFinder:
         image: FleetImage,
         repositories: Sequence[str],
         package: Package,
-        affected: Affected,
+        affected: AffectedComponent,
         vulnerability: Vulnerability,
     ) -> list[Acceptance]:
         """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
@@ -187,7 +187,7 @@ class AcceptanceFinder:
         image: FleetImage,
         repositories: Sequence[str],
         package: Package,
-        affected: Affected,
+        affected: AffectedComponent,
         vulnerability: Vulnerability,
     ) -> list[Acceptance]:
         if not self._has_vex and not any(
@@ -201,7 +201,7 @@ class AcceptanceFinder:
         acceptances = []
         for repository in repositories:
             policy = self._policy(repository)
-            accepted = self._accepted(image.digest, inventory, policy, repository)
+            accepted = self._waivers_of(image.digest, inventory, policy, repository)
             applied = waivers.apply_to_findings(
                 Matches((finding,), ()), accepted, policy, inventory, image.digest, self._now
             )
@@ -211,7 +211,7 @@ class AcceptanceFinder:
             ]
         return acceptances
 
-    def _accepted(self, image: str, inventory: Inventory, policy: Policy, repository: str) -> Waivers:
+    def _waivers_of(self, image: str, inventory: Inventory, policy: Policy, repository: str) -> Waivers:
         selected = waivers.select_waivers(self._waivers, repository, [image], self._now)
         if not self._has_vex:
             return Waivers(selected)

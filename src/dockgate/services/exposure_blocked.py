@@ -15,37 +15,37 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Blocking:
+class BlockingVerdicts:
     """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
 
     `count` is of how many images, from the first one on, this is known.
     """
 
     names: Sequence[str]
-    recorded: Mapping[str, RecordedViolations]
+    violations: Mapping[str, RecordedViolations]
     count: int
 
     def message(self, image: str) -> str | None:
         """The message of the rule that it violates, None if there is none."""
-        entry = self.recorded.get(image)
+        entry = self.violations.get(image)
         if entry is None or entry.status is not Status.REJECTED:
             return None
-        return next((entry.blocking[name] for name in self.names if name in entry.blocking), None)
+        return next((entry.blocking_messages[name] for name in self.names if name in entry.blocking_messages), None)
 
     def blocks(self, image: str) -> bool | None:
         """None if the verdict does not know it, or does not reject the image."""
-        entry = self.recorded.get(image)
+        entry = self.violations.get(image)
         if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
             return None
         return self.message(image) is not None
 
 
-def find_blocking(
+def find_blocking_verdicts(
     store: Store, images: Sequence[str], names: Sequence[str], places: Places, *, reads_more: bool
-) -> Blocking:
+) -> BlockingVerdicts:
     """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
     if not images:
-        return Blocking(names, {}, 0)
+        return BlockingVerdicts(names, {}, 0)
     size = _MANY_BYTES if reads_more else _FEW_BYTES
     recorded, count = store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
-    return Blocking(names, recorded, count)
+    return BlockingVerdicts(names, recorded, count)

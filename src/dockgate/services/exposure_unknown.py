@@ -40,12 +40,12 @@ class AdvisoryKnowledge:
     """What the advisory database knows of some vulnerabilities.
 
     `is_known`: it has their names. `packages` are those that their advisories are about: (ecosystem, source name). The
-    components of `uncovered` may be such packages, and it does not cover them. `reason`: it cannot be asked.
+    components of `uncovered_components` may be such packages, and it does not cover them. `reason`: it cannot be asked.
     """
 
     is_known: bool
     packages: Collection[tuple[str, str]] = ()
-    uncovered: Collection[int] = ()
+    uncovered_components: Collection[int] = ()
     reason: str | None = None
 
 
@@ -55,7 +55,7 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
         reader = advisories()
         packages = reader.packages_of(names)
         is_known = packages is not None or bool(reader.cves(names))
-        uncovered = store.fleet.uncovered(reader.coverage(), packages or (), state.ecosystems)
+        uncovered = store.fleet.uncovered_components(reader.coverage(), packages or (), state.ecosystems)
     except DatabaseError as error:
         return AdvisoryKnowledge(False, reason=f"{error} {error.advice}".strip())
     if not state.is_matched:
@@ -68,8 +68,8 @@ class UnknownSlice(NamedTuple):
     """The images of one page: how many there are on all pages, and those of the index by id."""
 
     total: int
-    not_indexed: Sequence[UnknownExposure]
-    indexed: Sequence[int]
+    unindexed: Sequence[UnknownExposure]
+    indexed_ids: Sequence[int]
     next: str | None
 
 
@@ -90,7 +90,9 @@ class UnknownImages:
 
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected`.
         """
-        unread, holders, named = self._store.exposures.partly_read([*components.values()], self._places, packages)
+        unread, holders, named = self._store.exposures.partly_read_images(
+            [*components.values()], self._places, packages
+        )
         for image, count in unread:
             files = "1 file" if count == 1 else f"{count} files"
             self._add(image, f"{files} of it could not be read")
@@ -103,7 +105,7 @@ class UnknownImages:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
             UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry.state, entry.reason))
-            for entry in self._store.exposures.not_indexed(self._places)
+            for entry in self._store.exposures.unindexed_images(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
         total, end = len(not_indexed) + len(ids), after + limit
@@ -118,8 +120,8 @@ class UnknownImages:
         where: Mapping[str, Sequence[TagPeriod]],
     ) -> UnknownPage:
         """The page of these images. `images` and `where` are those of the index, by id and by digest."""
-        indexed = [self._view(images[number], where.get(images[number].digest, ())) for number in part.indexed]
-        return UnknownPage(part.total, [*part.not_indexed, *indexed], part.next, reason)
+        indexed = [self._view(images[number], where.get(images[number].digest, ())) for number in part.indexed_ids]
+        return UnknownPage(part.total, [*part.unindexed, *indexed], part.next, reason)
 
     def _add(self, image: int, reason: str) -> None:
         if image not in self._exposed:

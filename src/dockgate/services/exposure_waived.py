@@ -70,7 +70,7 @@ class _Scope:
         accepting = {entry.affected.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
         for entry in findings:
-            for waiver in acceptances.accepting(entry):
+            for waiver in acceptances.accepting_waivers(entry):
                 if waiver.image:
                     self.images.add(waiver.image)
                 else:

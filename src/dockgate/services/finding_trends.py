@@ -79,19 +79,20 @@ class TrendReader:
     clock: ServerClock
     monotonic: Callable[[], float] = time.monotonic
     _turn: threading.Lock = field(default_factory=threading.Lock)
-    _latest: tuple[datetime, float, FindingTrends] | None = None
+    _remembered: tuple[datetime, float, FindingTrends] | None = None
 
     def read(self) -> FindingTrends:
         """The trends of the last DAYS days."""
-        latest = self._latest
-        if latest is not None and (self._is_fresh(*latest[:2]) or self._turn.locked()):
-            return latest[2]
+        remembered = self._remembered
+        if remembered is not None and (self._is_fresh(*remembered[:2]) or self._turn.locked()):
+            return remembered[2]
         with self._turn:
-            if self._latest is None or not self._is_fresh(*self._latest[:2]):  # another call may just have computed
+            remembered = self._remembered  # another call may just have computed
+            if remembered is None or not self._is_fresh(*remembered[:2]):
                 now, begin = self.clock(), self.monotonic()
                 trends = compute_trends(self.store, now)
-                self._latest = now, self.monotonic() - begin, trends
-            return self._latest[2]
+                self._remembered = remembered = now, self.monotonic() - begin, trends
+            return remembered[2]
 
     def _is_fresh(self, computed_at: datetime, seconds: float) -> bool:
         age = abs((self.clock() - computed_at).total_seconds())

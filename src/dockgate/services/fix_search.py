@@ -120,7 +120,7 @@ class FixSearch:
     # By source, commit, Dockerfile and arguments: the last base image, None for none.
     _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
 
-    def delivered(self, name: str) -> DeliveredImage | None:
+    def find_delivered_image(self, name: str) -> DeliveredImage | None:
         """Return what a pipeline delivered last, None if it delivers at this moment, or what it deployed was replaced.
 
         Of several images, the first that is rejected now.

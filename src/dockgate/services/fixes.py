@@ -61,7 +61,7 @@ class Fixes:
     effects: Effects
     starter: Starter
     # By pipeline: a digest of what the last search was made from.
-    _searched: dict[str, str] = field(default_factory=dict, init=False)
+    _searched_inputs: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
         """Look at every pipeline that wants fixes, or has an open one. A failure of one does not block the others."""
@@ -85,7 +85,7 @@ class Fixes:
         present = self.store.fixes.open(name)
         if present is not None and present.state is FixState.PLANNED:
             present = self.effects.run(EffectKind.OFFER_FIX, self._resume, present) or present
-        delivered = self.search.delivered(name)
+        delivered = self.search.find_delivered_image(name)
         if delivered is None:
             return  # something is on its way
         if present is not None and (ending := self._end_of_fix(present, delivered, on_fix)):
@@ -97,7 +97,7 @@ class Fixes:
         if head is None:
             return
         inputs = self._inputs(delivered, head)
-        if self._searched.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
+        if self._searched_inputs.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
             return
         proven = self.search.find(delivered, head)
         planned = self._plan_fix(delivered, head, on_fix, proven) if proven else None
@@ -106,7 +106,7 @@ class Fixes:
             present = None
         if planned is not None and proven is not None and self._is_due(present, planned, on_fix):
             self._make(replace(present, parent=head) if present else planned, delivered, proven.plan)
-        self._searched[name] = inputs
+        self._searched_inputs[name] = inputs
 
     def _is_due(self, present: Fix | None, planned: Fix, on_fix: FixSettings) -> bool:
         """Whether the fix is to be made now: a crash interrupted it, or it is new and within the daily limit."""

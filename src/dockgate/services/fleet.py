@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rematched:
+class RematchResult:
     """What a change of advisories changed: findings, and the components whose findings or KEV and EPSS values did."""
 
     changes: Sequence[Change] = ()
@@ -77,7 +77,7 @@ class FleetIndex:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():
             pass
-        for_each(self.store.images.unindexed(IMAGES), self.add)
+        for_each(self.store.images.unindexed_images(IMAGES), self.add)
 
     def match_new(self) -> None:
         """Match the components that were never matched, if the findings are of today's advisory database.
@@ -86,7 +86,7 @@ class FleetIndex:
         """
         findings = self.store.fleet_findings
         with self.store.locks.hold(MATCHING):
-            while components := findings.unmatched(COMPONENTS):
+            while components := findings.unmatched_components(COMPONENTS):
                 try:
                     reader = self.advisories()
                     source = Source(reader.digest, self.engine_version)
@@ -104,7 +104,7 @@ class FleetIndex:
         """Whether the findings are of this advisory database, and of this version of Dockgate."""
         return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
 
-    def rematch(self, reader: AdvisoryReader, previous: str, changed: AdvisoryChanges) -> Rematched | None:
+    def rematch(self, reader: AdvisoryReader, previous: str, changed: AdvisoryChanges) -> RematchResult | None:
         """Match what changed since the advisory database with the digest `previous`. `reader` is open on the new one.
 
         None, and nothing is done, if the findings are not of `previous`: `rematch_all` then.
@@ -116,15 +116,15 @@ class FleetIndex:
                 return None
             values, rated = self._catalogue_values(reader, changed.cves)
             components = {*findings.with_names(changed.keys), *findings.in_ecosystems(changed.ecosystems), *rated}
-            components.update(number for number, _ in findings.unmatched(EVERY))
+            components.update(number for number, _ in findings.unmatched_components(EVERY))
             return self._match_again(reader, before, source, self.store.fleet.components(components), values)
 
-    def rematch_all(self, reader: AdvisoryReader) -> Rematched:
+    def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
         """Match every component, whatever the findings are of."""
         with self.store.locks.hold(MATCHING):
             source, before = Source(reader.digest, self.engine_version), self.store.fleet_findings.source()
             values, _ = self._catalogue_values(reader, None)
-            return self._match_again(reader, before, source, self.store.fleet.components(), values) or Rematched()
+            return self._match_again(reader, before, source, self.store.fleet.components(), values) or RematchResult()
 
     def _match_again(
         self,
@@ -133,7 +133,7 @@ class FleetIndex:
         source: Source,
         components: Iterable[tuple[int, Component]],
         values: Mapping[int, Vulnerability],
-    ) -> Rematched | None:
+    ) -> RematchResult | None:
         """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
         findings = self.store.fleet_findings
         results = list(match_components(components, reader, self.ecosystems))
@@ -141,7 +141,7 @@ class FleetIndex:
         if refreshed is None:
             return None
         changes, components_with = refreshed
-        return Rematched(changes, frozenset((*(change.component for change in changes), *components_with)))
+        return RematchResult(changes, frozenset((*(change.component for change in changes), *components_with)))
 
     def _catalogue_values(
         self, reader: AdvisoryReader, cves: Collection[str] | None

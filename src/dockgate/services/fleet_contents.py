@@ -78,7 +78,7 @@ class FleetFacts:
 
     @cached_property
     def _uncovered(self) -> frozenset[int]:
-        return frozenset(self.store.fleet.uncovered(self.coverage))
+        return frozenset(self.store.fleet.uncovered_components(self.coverage))
 
     def _components(
         self, numbers: Collection[int] | None, vulnerabilities: Mapping[int, Vulnerability]
@@ -125,7 +125,7 @@ class FleetContents:
         return self._inventories({platform.image for platform in platforms if platform.unread})
 
     @cached_property
-    def placed(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
+    def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
         """The bundles of each platform, by image and position."""
         state = self.facts.store.fleet_judging
         rows = state.placements_between(*self._range) if self.is_dense else state.placements(self._ids)
@@ -139,8 +139,8 @@ class FleetContents:
         notable = self.facts.notable
         return {
             bundle: tuple(
-                Holding(component, content.counted[component])
-                for component in sorted(notable.intersection(content.counted))
+                Holding(component, content.counted_components[component])
+                for component in sorted(notable.intersection(content.counted_components))
             )
             for bundle, content in self._contents.items()
         }
@@ -163,12 +163,12 @@ class FleetContents:
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
         """What the bundles of the images hold."""
-        numbers = {bundle for placed in self.placed.values() for bundle, _ in placed}
+        numbers = {bundle for placed in self.platform_bundles.values() for bundle, _ in placed}
         return dict(self.facts.store.fleet.bundles(numbers))
 
     def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:
         """The ecosystems of a platform's packages that belong to no other package, sorted."""
-        bundles = (self._ecosystems_by_bundle[bundle] for bundle, _ in self.placed.get((image, position), ()))
+        bundles = (self._ecosystems_by_bundle[bundle] for bundle, _ in self.platform_bundles.get((image, position), ()))
         return tuple(sorted(frozenset().union(*bundles)))
 
     @cached_property
@@ -194,6 +194,6 @@ class FleetContents:
 def holdings_of(content: BundleContent) -> tuple[Holding, ...]:
     """What a bundle holds."""
     return (
-        *(Holding(component, paths) for component, paths in content.counted.items()),
-        *(Holding(component, paths, True) for component, paths in content.owned.items()),
+        *(Holding(component, paths) for component, paths in content.counted_components.items()),
+        *(Holding(component, paths, True) for component, paths in content.owned_components.items()),
     )

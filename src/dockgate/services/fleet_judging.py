@@ -168,7 +168,7 @@ def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) 
         platforms.append(
             FleetPlatform(
                 platform.manifest,
-                contents.placed.get(place, ()),
+                contents.platform_bundles.get(place, ()),
                 contents.ecosystems_of(*place) if judge.needs_ecosystems else (),
                 platform.packages,
                 platform.unread,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.store.fleet_findings import Matched
+from dockgate.store.fleet_findings import MatchResult
 from dockgate.store.fleet_records import Component
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -15,7 +15,7 @@ PART = 2_000
 
 def match_components(
     components: Iterable[tuple[int, Component]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
-) -> Iterator[Matched]:
+) -> Iterator[MatchResult]:
     """Yield what matching says of each component, as it would of a package of an image.
 
     Components come with their ids. `store.fleet.Fleet.uncovered` names those that the database does not cover.
@@ -32,11 +32,11 @@ def match_components(
 
 def _match(
     packages: Sequence[tuple[int, Package]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
-) -> Iterator[Matched]:
+) -> Iterator[MatchResult]:
     inventory = Inventory("", "", None, (), tuple(package for _, package in packages), ())
     matcher = Matcher(advisories.snapshot([inventory]), ecosystems)
     for number, package in packages:
         matches = matcher.match((package,))
-        yield Matched(
+        yield MatchResult(
             number, matches.findings, tuple(doubt for doubt in matches.undetermined if doubt.kind != "uncovered")
         )

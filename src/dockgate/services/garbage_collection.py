@@ -118,7 +118,7 @@ class GarbageCollection:
 
     def run_due(self) -> None:
         """Carry out the collection that is requested or due, as far as it can go now. Called repeatedly."""
-        collection = self.store.collections.unfinished() or self._due()
+        collection = self.store.collections.unfinished_collection() or self._due()
         if collection is None:
             return
         number = collection.seq

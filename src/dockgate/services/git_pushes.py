@@ -33,7 +33,7 @@ class GitPushes:
     effects: Effects
     starter: Starter
     # Repositories with branches that may have moved without an event.
-    _unobserved: set[str] = field(default_factory=set, init=False)
+    _unobserved_repositories: set[str] = field(default_factory=set, init=False)
     _locks: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
     def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
@@ -55,7 +55,7 @@ class GitPushes:
         # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher. Pushes
         # into one repository wait for each other here for two calls of git, and for none of other repositories.
         with self._locks[repository]:
-            self._unobserved.add(repository)
+            self._unobserved_repositories.add(repository)
             if push or updates:
                 name = push or uuid.uuid4().hex
                 self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
@@ -65,7 +65,7 @@ class GitPushes:
             branches = moved if updates else None
             observe, now = self.store.events.record_heads, self.clock.now()
             events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
-            self._unobserved.discard(repository)
+            self._unobserved_repositories.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
         return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
@@ -100,11 +100,11 @@ class GitPushes:
 
     def recover(self) -> None:
         """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""
-        self._unobserved.update(self.store.repositories.names())
+        self._unobserved_repositories.update(self.store.repositories.names())
 
     def observe_missed(self) -> None:
         """Store the events of pushes that were not recorded. A damaged repository does not block the others."""
-        for repository in sorted(self._unobserved.copy()):
+        for repository in sorted(self._unobserved_repositories.copy()):
             try:
                 self.accept(repository)
             except DockgateError as error:

@@ -73,7 +73,7 @@ class ImageFacts:
         holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._holds(None).items()})
         for digest, task in self._running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
-        images = self._stored_images(self.store.image_retention.pushed(self.clock.now()))
+        images = self._stored_images(self.store.image_retention.pushed_images(self.clock.now()))
         candidates = plan_images(list(images.values()), holds, self.retention, now).removed
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
@@ -102,7 +102,7 @@ class ImageFacts:
         """
         related = [entry for entry in facts.related(image) if entry.digest not in removed or entry == image]
         digests = {entry.digest for entry in related}
-        present = self._stored_images(self.store.image_retention.pushed(self.clock.now(), digests))
+        present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
         fresh = [
             replace(present.get((entry.repository, entry.digest), entry), children=entry.children) for entry in related
         ]

@@ -73,7 +73,7 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
         placed = list(store.fleet.contents_of_image(digest))
-        components = {number for _, content in placed for number in content.counted}
+        components = {number for _, content in placed for number in content.counted_components}
         lives = store.trends.lives(components, has_past=False) if components else []
     present: dict[int, list[Severity]] = {}
     for life in lives:
@@ -81,8 +81,10 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
     for entry, content in placed:
         packages, severities = layers.get((entry.platform, entry.layer), (0, []))
-        severities = severities + [severity for number in content.counted for severity in present.get(number, ())]
-        packages += sum(content.counted.values()) + sum(content.owned.values())
+        severities = severities + [
+            severity for number in content.counted_components for severity in present.get(number, ())
+        ]
+        packages += sum(content.counted_components.values()) + sum(content.owned_components.values())
         layers[entry.platform, entry.layer] = packages, severities
     return {key: LayerFindings(packages, _counts(severities)) for key, (packages, severities) in layers.items()}
 
@@ -160,7 +162,7 @@ def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
     contents = dict(store.fleet.bundles({entry.bundle for entry in placed})) if placed else {}
     by_image: dict[int, set[int]] = {number: set() for number in images.values()}
     for entry in placed:
-        by_image[entry.image].update(contents[entry.bundle].counted)
+        by_image[entry.image].update(contents[entry.bundle].counted_components)
     return {digest: by_image[number] for digest, number in images.items()}
 
 

@@ -125,7 +125,7 @@ class ImageSearch:
                 layer=query.layer,
                 statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
                 digests={entry.digest for entry in running} if query.is_running else None,
-                moved=query.include_moved,
+                include_moved=query.include_moved,
             )
             images, position = self._read(which, query.sort, after, query.limit, running, {})
             if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
@@ -142,7 +142,7 @@ class ImageSearch:
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            which, running = ImageFilter(digests=[image], moved=True), self._running_images(who)
+            which, running = ImageFilter(digests=[image], include_moved=True), self._running_images(who)
             places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
@@ -183,7 +183,7 @@ class ImageSearch:
         """What services run, of the repositories that the caller sees."""
         return [
             entry
-            for entry in self.store.exposures.running()
+            for entry in self.store.exposures.running_images()
             if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
         ]
 

@@ -22,18 +22,18 @@ class LocalCollections:
     clock: ServerClock
     retention: Retention
     # The last collection that this process has followed, None before the first look.
-    _followed: int | None = field(default=None, init=False)
+    _last_collection: int | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Remove what is not needed, once after each collection that finishes from now on. Called repeatedly."""
         if self.storage is None:
             return
         finished = next((entry.seq for entry in self.store.collections.list(limit=2) if entry.finished_at), 0)
-        if self._followed is not None and finished > self._followed:
+        if self._last_collection is not None and finished > self._last_collection:
             keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=LEAST_HOURS))
             size = self.storage.remove_unused(self._needed_images, self.clock() - keep)
             _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
-        self._followed = finished
+        self._last_collection = finished
 
     def _needed_images(self) -> Collection[str]:
         return self.store.image_retention.holds(self.retention.revisions).keys()

@@ -106,5 +106,5 @@ class ProvenanceHandler:
         self._attestor = attestor
 
     def send(self, entry: OutboxEntry) -> None:
-        built = self._statements.built(entry.key)
+        built = self._statements.built_statement(entry.key)
         self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())

@@ -78,7 +78,7 @@ def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Itera
     purls = Purls(kinds)
     for batch in batches:
         with _collector_off():
-            read = {text: _read(purls, text) for text in batch}
+            read = {text: _read_purl(purls, text) for text in batch}
             packages = tuple(answer.package for answer in read.values() if answer.package)
             matcher = Matcher(advisories.snapshot([Inventory("", "", None, (), packages, ())]), kinds)
             answers = {text: _match_package(answer, matcher) for text, answer in read.items()}
@@ -115,7 +115,7 @@ def _reason(entry: Undetermined, package: Package) -> str:
     return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and releases else entry.reason
 
 
-def _read(purls: Purls, text: str) -> Answer:
+def _read_purl(purls: Purls, text: str) -> Answer:
     try:
         purl = purls.parse(text)
         if not purls.knows(purl):

@@ -61,7 +61,7 @@ class Policies:
         Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """
         reference = PolicyReference.parse(name)
-        policy, added = self._own(reference.name), reference.repository_digest
+        policy, added = self._stored_policy(reference.name), reference.repository_digest
         return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
@@ -119,7 +119,7 @@ class Policies:
         remove = self._store.policies.remove
         return self._effects.run(EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
 
-    def read(self, text: str, name: str) -> Policy:
+    def parse(self, text: str, name: str) -> Policy:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""
         return definitions.read_policy(text, name, self._rules)
 
@@ -142,7 +142,7 @@ class Policies:
                 f"Letters, digits, '.', '_' and '-', at most 48; not {' or '.join(RESERVED)}.",
             )
 
-    def _own(self, name: str) -> Policy:
+    def _stored_policy(self, name: str) -> Policy:
         try:
             stored = self._store.policies.get(name)
         except NotFoundError:

@@ -55,7 +55,7 @@ class PolicyDryRun:
 
         DefinitionError, and BusyError while another part is evaluated.
         """
-        candidate = self.policies.read(text, name)
+        candidate = self.policies.parse(text, name)
         return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
 
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:

@@ -35,24 +35,24 @@ class PushVerdicts:
     clock: ServerClock
     effects: Effects
     # By image: when it is tried again.
-    _failed: dict[str, float] = field(default_factory=dict, init=False)
+    _retry_at: dict[str, float] = field(default_factory=dict, init=False)
 
     def judge_due(self) -> None:
         """Judge the images that are due. One that fails keeps no other from being judged."""
-        for image in self.store.images.unjudged(ROUND_LIMIT + len(self._failed)):
-            if self._failed.get(image, 0.0) <= time.monotonic():
+        for image in self.store.images.unjudged_images(ROUND_LIMIT + len(self._retry_at)):
+            if self._retry_at.get(image, 0.0) <= time.monotonic():
                 self.judge(image)
 
     def judge(self, image: str) -> None:
         """Judge an image in each repository that it was pushed to and not judged in. A failure is logged."""
         try:
             self.effects.run(EffectKind.REJUDGE, self._judge, image)
-            self._failed.pop(image, None)
+            self._retry_at.pop(image, None)
         except DockgateError as error:
-            self._failed[image] = time.monotonic() + RETRY_SECONDS
+            self._retry_at[image] = time.monotonic() + RETRY_SECONDS
             _log.warning("%s was not judged after its push, and is tried again: %s", image, error.full_message)
         except Exception as error:
-            self._failed[image] = time.monotonic() + RETRY_SECONDS
+            self._retry_at[image] = time.monotonic() + RETRY_SECONDS
             _log.error("judging %s after its push failed, and is tried again", image, exc_info=error)
 
     def _judge(self, image: str) -> None:

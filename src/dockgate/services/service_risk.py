@@ -46,11 +46,11 @@ class ServiceRisk:
     risk_days: float
     terms: RiskTerms
     # By service: a digest of what its verdict was made from.
-    _evaluated: dict[str, str] = field(default_factory=dict, init=False)
+    _evaluated_inputs: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
-        self._evaluated = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
+        self._evaluated_inputs = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs)
         for_each([risk.service for risk in self.store.service_risks.list()], self._announce_deadline)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:

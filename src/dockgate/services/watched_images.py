@@ -53,7 +53,7 @@ class WatchedImages:
     selection: PolicySelection
     clock: ServerClock
     registry: str
-    _recorded: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
+    _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def repositories(self, image: str) -> Sequence[WatchedRepository]:
@@ -116,7 +116,9 @@ class WatchedImages:
     def is_pull_recorded(self, repository: str, image: str) -> bool:
         """Return whether a pull of this image was recorded within the last hour, without touching the database."""
         with self._lock:
-            return self._recorded.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS
+            return (
+                self._recorded_at.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS
+            )
 
     def record_runs(self) -> None:
         """Record what every service runs, at most once an hour."""
@@ -129,17 +131,17 @@ class WatchedImages:
 
     def _running_images(self) -> set[str]:
         """The images that services run."""
-        return {entry.digest for entry in self.store.exposures.running()}
+        return {entry.digest for entry in self.store.exposures.running_images()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
         key, now = (kind, repository, image), time.monotonic()
         with self._lock:
-            if self._recorded.get(key, now - RECORD_SECONDS - 1) > now - RECORD_SECONDS:
+            if self._recorded_at.get(key, now - RECORD_SECONDS - 1) > now - RECORD_SECONDS:
                 return False
-            self._recorded[key] = now
-            self._recorded.move_to_end(key)
-            while len(self._recorded) > _CACHE_SIZE:
-                self._recorded.popitem(last=False)
+            self._recorded_at[key] = now
+            self._recorded_at.move_to_end(key)
+            while len(self._recorded_at) > _CACHE_SIZE:
+                self._recorded_at.popitem(last=False)
             return True
 
 

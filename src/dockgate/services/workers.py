@@ -28,7 +28,7 @@ class Workers:
     def status(self) -> WorkersStatus:
         """Return the workers, and the queues that no active worker takes work from."""
         workers = self.table.list()
-        return WorkersStatus(workers, self.starter.unserved(workers))
+        return WorkersStatus(workers, self.starter.unserved_queues(workers))
 
     def drain(self, worker_id: str) -> None:
         """Have a worker end once its present work has ended. NotFoundError if it does not exist."""

@@ -99,7 +99,7 @@ class Approvals:
         """All approvals on an image, settled or not, oldest first."""
         return self._select(approvals.c.image == image)
 
-    def waiting(self, image: str) -> Sequence[Approval]:
+    def waiting_approvals(self, image: str) -> Sequence[Approval]:
         """The approvals that wait on an image, oldest first."""
         return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
 
@@ -108,7 +108,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.execute(_UNJUDGED, {"image": image}).first() is not None
 
-    def waiting_alike(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
+    def waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
         """The approvals that wait on an image: the oldest of those that ask for the same, with the ids of all these.
 
         The same are policy, repository and service. An approval that needs people is alone. Oldest first.
@@ -211,7 +211,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(approvals.c.image)).all()
 
-    def unscanned(self) -> Sequence[Approval]:
+    def unscanned_approvals(self) -> Sequence[Approval]:
         """The oldest waiting approval of each image for which no scan was requested."""
         query = (
             select(func.min(approvals.c.seq))
@@ -223,7 +223,7 @@ class Approvals:
             oldest = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
             return [Approval(**row) for row in connection.execute(oldest).mappings()]
 
-    def expired(self, now: str) -> Sequence[Approval]:
+    def expired_approvals(self, now: str) -> Sequence[Approval]:
         """The approvals that still wait after their time limit, the longest overdue first."""
         query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
         with self._database.read() as connection:

@@ -65,7 +65,7 @@ class Collections:
         with self._database.read() as connection:
             return [Collection(**row) for row in connection.execute(query).mappings()]
 
-    def unfinished(self) -> Collection | None:
+    def unfinished_collection(self) -> Collection | None:
         """The collection that is not finished, None if all are."""
         with self._database.read() as connection:
             row = connection.execute(_COLLECTION.where(collections.c.finished_at.is_(None))).mappings().first()

@@ -66,7 +66,7 @@ class Events:
             raise NotFoundError(f"there is no event {event_id!r}", "Handled events are deleted after a while.")
         return Event(**row)
 
-    def unhandled(self) -> Sequence[Event]:
+    def unhandled_events(self) -> Sequence[Event]:
         """The events that are not handled yet, oldest first."""
         query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
         with self._database.read() as connection:

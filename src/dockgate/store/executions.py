@@ -89,7 +89,7 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def newest_of_each(self) -> Sequence[Execution]:
+    def newest_executions(self) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline."""
         newest = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
         newest_of = newest.group_by(executions.c.pipeline).subquery()
@@ -98,7 +98,7 @@ class Executions:
             rows = connection.execute(_EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)).mappings()
             return [Execution(**row) for row in rows]
 
-    def unfinished(self, limit: int = 50) -> Sequence[Execution]:
+    def unfinished_executions(self, limit: int = 50) -> Sequence[Execution]:
         """The executions that are under way, the oldest first."""
         query = _EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
         with self._database.read() as connection:
@@ -124,10 +124,10 @@ class Executions:
         with self._database.read() as connection:
             return _runs(connection, execution_id)
 
-    def run(self, key: ActionKey) -> ActionRun:
+    def action_run(self, key: ActionKey) -> ActionRun:
         """The run of an action."""
         with self._database.read() as connection:
-            return _run(connection, key)
+            return _read_run(connection, key)
 
     def runnable(self) -> Sequence[str]:
         """The unfinished executions that should be making progress, oldest first.
@@ -176,7 +176,7 @@ class Executions:
         change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == RunState.IN_PROGRESS)
         with self._database.write() as connection:
             if connection.execute(change.values(state=RunState.WAITING)).rowcount == 0:
-                _run(connection, key)
+                _read_run(connection, key)
 
     def finish(
         self,
@@ -192,7 +192,7 @@ class Executions:
         with self._database.write() as connection:
             if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
                 return True
-            _run(connection, key)
+            _read_run(connection, key)
             return False
 
     def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
@@ -324,7 +324,7 @@ def _runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
     return [ActionRun(**row) for row in connection.execute(query).mappings()]
 
 
-def _run(connection: Connection, key: ActionKey) -> ActionRun:
+def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
     row = connection.execute(_RUN.where(action_runs.c.key == key)).mappings().first()
     if row is None:
         raise NotFoundError(

@@ -33,7 +33,7 @@ from dockgate.delivery.model import ApprovalId
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.engine import Database
 from dockgate.store.exposure_records import (
-    Affected,
+    AffectedComponent,
     Holding,
     HoldingImage,
     ImageFacts,
@@ -115,40 +115,44 @@ class Exposures:
             is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
-            unmatched=sorted(number for number, _ in by_kind.get("unmatched", ())),
+            unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
             has_vex="vex" in by_kind,
         )
 
-    def affected(self, vulnerabilities: Collection[int], at: str | None = None) -> Sequence[tuple[Affected, Component]]:
+    def affected_components(
+        self, vulnerabilities: Collection[int], at: str | None = None
+    ) -> Sequence[tuple[AffectedComponent, Component]]:
         """The components that have one of these vulnerabilities, or had it at a time."""
         present, past = fleet_findings.c, fleet_past_findings.c
         component = [fleet_components.c[name] for name in Component._fields]
-        rows: list[tuple[Affected, Component]] = []
+        rows: list[tuple[AffectedComponent, Component]] = []
         columns: list[ColumnElement[Any]]
         with self._database.read() as connection:
             for part in batches(sorted(vulnerabilities)):
-                columns = [present[name] for name in Affected._fields if name not in ("closed", "why")]
+                columns = [present[name] for name in AffectedComponent._fields if name not in ("closed", "why")]
                 query = select(*columns, *component).where(present.vulnerability.in_(part))
                 query = query.join(fleet_components, fleet_components.c.id == present.component)
                 if at is not None:
                     query = query.where(present.opened <= at)
                 width = len(columns)
                 rows += [
-                    (Affected._make((*row[:width], None, "")), Component(*row[width:]))
+                    (AffectedComponent._make((*row[:width], None, "")), Component(*row[width:]))
                     for row in connection.execute(query)
                 ]
                 if at is None:
                     continue
-                columns = [literal("") if name == "note" else past[name] for name in Affected._fields]
+                columns = [literal("") if name == "note" else past[name] for name in AffectedComponent._fields]
                 ended = select(*columns, *component).where(
                     past.vulnerability.in_(part), past.opened <= at, past.closed > at
                 )
                 ended = ended.join(fleet_components, fleet_components.c.id == past.component)
                 width = len(columns)
-                rows += [(Affected(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)]
+                rows += [
+                    (AffectedComponent(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)
+                ]
         return rows
 
-    def named(self, names: Sequence[str]) -> dict[int, Component]:
+    def components_named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.
 
         In any case of their letters, if none is written like this.
@@ -176,7 +180,7 @@ class Exposures:
         if not components:
             return {}
         table, verdict = fleet_images.c, fleet_verdicts.c
-        holds = table.id.in_(_holding(components, owned=owned))
+        holds = table.id.in_(_images_holding(components, owned=owned))
         query = select(table.id, table.digest, verdict.status if has_status else null())
         if has_status:
             is_of = and_(verdict.image == table.id, _is_in(places.repositories, table.repository))
@@ -185,7 +189,7 @@ class Exposures:
             rows = connection.execute(query.where(holds, _is_placed(places)).order_by(table.id.desc()))
             return {number: HoldingImage(digest, status) for number, digest, status in rows.all()}
 
-    def placed(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
+    def image_periods(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
         images, tags = fleet_images.c, fleet_tags.c
         query = (
@@ -236,7 +240,7 @@ class Exposures:
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
-    def partly_read(
+    def partly_read_images(
         self, groups: Sequence[Collection[int]], places: Places, named: Mapping[str, Collection[str]] = _NOTHING
     ) -> PartlyRead:
         """The images with files that could not be read, and those that hold a component of each of the groups.
@@ -252,7 +256,7 @@ class Exposures:
         )
         holding = (
             select(literal(number), image, literal(0)).where(
-                image.in_(_holding(components, owned=False)), _is_placed(places)
+                image.in_(_images_holding(components, owned=False)), _is_placed(places)
             )
             for number, components in enumerate(groups)
             if components
@@ -267,14 +271,14 @@ class Exposures:
         with self._database.read() as connection:
             for number, holder, count in connection.execute(union_all(unread, *holding, *of_package)):
                 if number < 0:
-                    answer.unread.append((holder, count))
+                    answer.unread_counts.append((holder, count))
                 elif number == len(groups):
-                    answer.named.append(holder)
+                    answer.named_images.append(holder)
                 else:
                     answer.holders[number].append(holder)
         return answer
 
-    def not_indexed(self, places: Places) -> Sequence[UnknownImage]:
+    def unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success."""
         tags, every_tag = fleet_tags.c, fleet_tags.alias()
         is_indexed = exists().where(fleet_images.c.digest == every_tag.c.digest)
@@ -284,7 +288,7 @@ class Exposures:
             .where(
                 tags.id.in_(select(every_tag.c.id).where(~is_indexed)),  # from indexes alone
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                true() if places.moved else _is_at(places.at),
+                true() if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
@@ -297,7 +301,7 @@ class Exposures:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
-    def running(self) -> Sequence[RunningImage]:
+    def running_images(self) -> Sequence[RunningImage]:
         """Every service that runs an image, by name."""
         definitions = task_definitions.c
         query = (
@@ -348,7 +352,7 @@ class Exposures:
                 .join(fleet_tags, tags.digest == fleet.digest)
                 .where(
                     numbers_of(fleet.id, images),
-                    true() if places.moved else _is_at(places.at),
+                    true() if places.include_moved else _is_at(places.at),
                     _is_in(places.repositories),
                 ),
             ]
@@ -370,7 +374,7 @@ def _pipeline_of(approval: str) -> str:
     return action.execution.rpartition("-")[0] if action else ""
 
 
-def _holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
+def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
     """The images that hold one of the components."""
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
     holding = select(parts.bundle).where(numbers_of(parts.component, components))
@@ -394,10 +398,10 @@ def _is_placed(places: Places) -> ColumnElement[bool]:
     """Whether an image is one of those that count."""
     is_there = exists().where(
         fleet_tags.c.digest == fleet_images.c.digest,
-        true() if places.moved else _is_at(places.at),
+        true() if places.include_moved else _is_at(places.at),
         _is_in(places.repositories),
     )
-    runs = fleet_images.c.digest.in_(sorted(places.running)) if places.running else false()
+    runs = fleet_images.c.digest.in_(sorted(places.running_images)) if places.running_images else false()
     if places.at is None:
         return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
     existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)

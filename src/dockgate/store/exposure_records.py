@@ -10,10 +10,10 @@ from dockgate.store.records import ScanState
 from dockgate.vulnerabilities.model import Severity
 
 
-class Affected(NamedTuple):
+class AffectedComponent(NamedTuple):
     """A component with a finding, and the time in which it had it.
 
-    `closed` is None while it still has, `why` is then "", otherwise a word of `Closing`.
+    `closed` is None while it still has, `why` is then "", otherwise a word of `ClosingReason`.
     """
 
     component: int
@@ -29,13 +29,13 @@ class Affected(NamedTuple):
 class Places(NamedTuple):
     """Which images count: those that were somewhere at a time (None: now), in one of these repositories (None: any).
 
-    `running` images count wherever they are. With `moved`, images count whose tags have all moved on.
+    `running_images` images count wherever they are. With `include_moved`, images count whose tags have all moved on.
     """
 
     at: str | None = None
     repositories: Collection[str] | None = None
-    running: Collection[str] = ()
-    moved: bool = False
+    running_images: Collection[str] = ()
+    include_moved: bool = False
 
     def has(self, repository: str) -> bool:
         """Whether images of the repository count."""
@@ -46,8 +46,8 @@ class Places(NamedTuple):
         if not self.has(period.repository):
             return False
         if self.at is None:
-            return self.moved or period.until is None
-        return period.since <= self.at and (self.moved or period.until is None or period.until > self.at)
+            return self.include_moved or period.until is None
+        return period.since <= self.at and (self.include_moved or period.until is None or period.until > self.at)
 
 
 class HoldingImage(NamedTuple):
@@ -104,17 +104,17 @@ class RunningImage(NamedTuple):
 class IndexState(NamedTuple):
     """How far the index can answer: whether components were matched at all, and their ecosystems.
 
-    `doubts` are components that cannot be compared with the advisories of some names; `unmatched` ones were not looked
-    up yet. `has_vex`: some VEX document is stored.
+    `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
+    looked up yet. `has_vex`: some VEX document is stored.
     """
 
     is_matched: bool
     ecosystems: Sequence[str]
     doubts: Sequence[tuple[int, frozenset[str]]]
-    unmatched: Sequence[int]
+    unmatched_components: Sequence[int]
     has_vex: bool = True
 
-    def doubtful(self, names: Collection[str]) -> Sequence[int]:
+    def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
         return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
 
@@ -122,9 +122,9 @@ class IndexState(NamedTuple):
 class PartlyRead(NamedTuple):
     """Images with files that could not be read, and how many, and the images that hold a component of each group.
 
-    `named` are the images that hold one of the packages that were named.
+    `named_images` are the images that hold one of the packages that were named.
     """
 
-    unread: list[tuple[int, int]]
+    unread_counts: list[tuple[int, int]]
     holders: list[list[int]]
-    named: list[int]
+    named_images: list[int]

@@ -34,7 +34,7 @@ class Fixes:
             of_pipeline = fixes.c.pipeline == fix.pipeline
             if connection.scalar(select(fixes.c.id).where(fixes.c.id == fix.id)) is not None:
                 return False
-            if _first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
+            if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
                 return False
             recent = select(fixes.c.id).where(of_pipeline, fixes.c.created_at > since)
             if len(connection.scalars(recent).all()) >= limit:
@@ -45,7 +45,7 @@ class Fixes:
     def open(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
         with self._database.read() as connection:
-            return _first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
+            return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
 
     def pipelines(self) -> frozenset[str]:
         """The pipelines with an open fix."""
@@ -85,6 +85,6 @@ class Fixes:
             return delete_unlocked(connection, fixes, fixes.c.ended_at < before)
 
 
-def _first(connection: Connection, query: Select[Any]) -> Fix | None:
+def _read_first(connection: Connection, query: Select[Any]) -> Fix | None:
     row = connection.execute(query).mappings().first()
     return None if row is None else Fix(**row)

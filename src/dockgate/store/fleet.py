@@ -47,14 +47,19 @@ class NewBundle(NamedTuple):
 
     layer: str
     base: bool
-    counted: Mapping[Component, int]
-    owned: Mapping[Component, int]
+    counted_components: Mapping[Component, int]
+    owned_components: Mapping[Component, int]
 
     @property
     def digest(self) -> str:
         """The digest of what it holds, whatever the layer."""
         return digest_of(
-            encode([sorted((component.key, n) for component, n in kind.items()) for kind in (self.counted, self.owned)])
+            encode(
+                [
+                    sorted((component.key, n) for component, n in kind.items())
+                    for kind in (self.counted_components, self.owned_components)
+                ]
+            )
         )
 
 
@@ -181,7 +186,7 @@ class Fleet:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
 
-    def uncovered(
+    def uncovered_components(
         self,
         coverage: Sequence[Coverage],
         about: Collection[tuple[str, str]] | None = None,
@@ -255,7 +260,11 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
     """
     if not drafts:
         return []
-    by_key = {component.key: component for _, draft in drafts for component in (*draft.counted, *draft.owned)}
+    by_key = {
+        component.key: component
+        for _, draft in drafts
+        for component in (*draft.counted_components, *draft.owned_components)
+    }
     ids = _component_ids(connection, by_key)
     new = sorted(by_key.keys() - ids.keys())
     if new:

@@ -44,10 +44,10 @@ class FleetChanges:
             for part in batches(digests) if by_component else ():
                 for digest, component in connection.execute(_holders(part, by_component)):
                     by_image.setdefault(digest, set()).update(by_component[component])
-        return {digest: _listed(findings) for digest, findings in by_image.items()}
+        return {digest: _severities_by_name(findings) for digest, findings in by_image.items()}
 
 
-def _listed(findings: Collection[tuple[str, Severity]]) -> list[dict[str, str]]:
+def _severities_by_name(findings: Collection[tuple[str, Severity]]) -> list[dict[str, str]]:
     first = sorted((name, severity.value) for name, severity in findings)[:VULNERABILITIES_LIMIT]
     return [{"id": name, "severity": severity} for name, severity in first]
 

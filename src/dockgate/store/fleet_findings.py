@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
 
 from dockgate.store.engine import Database
-from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
+from dockgate.store.fleet_records import ClosingReason, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
 from dockgate.store.queries import BATCH, batches, texts_of
 from dockgate.store.schema_fleet import (
     fleet_aliases,
@@ -48,7 +48,7 @@ ADVISORIES, ENGINE = "advisories", "engine"
 _Names = tuple[str, tuple[str, ...]]
 
 
-class Matched(NamedTuple):
+class MatchResult(NamedTuple):
     """What matching says of a component: all of its findings and doubts, which replace the stored ones."""
 
     component: int
@@ -153,20 +153,20 @@ class FleetFindings:
             rows = connection.execute(_FINDING.where(fleet_findings.c.source.in_(("", "cve"))))
             return [ComponentFinding(*row) for row in rows]
 
-    def unmatched(self, limit: int) -> Sequence[tuple[int, Component]]:
+    def unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
         query = _COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
         with self._database.read() as connection:
             return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
 
-    def record_new(self, results: Sequence[Matched], source: Source, now: str) -> bool:
+    def record_new(self, results: Sequence[MatchResult], source: Source, now: str) -> bool:
         """Store what matching says of new components. False, and nothing is stored, if others are of another source."""
 
         def write(connection: Connection) -> bool:
             lock_name(connection, fleet_state, ADVISORIES, shared=True)
             if _source(connection) != source:
                 return False
-            _replace(connection, results, now, Closing.ADVISORY)
+            _replace(connection, results, now, ClosingReason.ADVISORY)
             return True
 
         return self._database.group_commit(write)
@@ -182,7 +182,7 @@ class FleetFindings:
 
     def record_all(
         self,
-        results: Sequence[Matched],
+        results: Sequence[MatchResult],
         values: Mapping[int, Vulnerability],
         source: Source,
         previous: Source | None,
@@ -194,7 +194,7 @@ class FleetFindings:
         else. None, and nothing is stored, unless the stored findings are of `previous`. The caller holds the lock
         `MATCHING`, so that no other process matches meanwhile; a component that is added stays unmatched until then.
         """
-        why = Closing.ADVISORY if previous is None or previous.engine == source.engine else Closing.ENGINE
+        why = ClosingReason.ADVISORY if previous is None or previous.engine == source.engine else ClosingReason.ENGINE
         with self._database.write() as connection:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) != previous:
@@ -249,7 +249,7 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Seq
     )
 
 
-def _replace(connection: Connection, results: Sequence[Matched], now: str, why: Closing) -> list[Change]:
+def _replace(connection: Connection, results: Sequence[MatchResult], now: str, why: ClosingReason) -> list[Change]:
     """Store results of matching, and return what differs from what was stored."""
     ids = _vulnerability_ids(connection, results)
     changes: list[Change] = []
@@ -272,7 +272,7 @@ def _stored(connection: Connection, components: Sequence[int]) -> dict[int, dict
 
 
 def _differences(
-    result: Matched, stored: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
+    result: MatchResult, stored: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
 ) -> Iterator[Change]:
     current: dict[int, ComponentFinding] = {}
     for finding in result.findings:
@@ -302,7 +302,7 @@ def _row(component: int, vulnerability: int, finding: Finding, opened: str) -> C
     )
 
 
-def _write(connection: Connection, changes: Sequence[Change], now: str, why: Closing) -> None:
+def _write(connection: Connection, changes: Sequence[Change], now: str, why: ClosingReason) -> None:
     gone = [change.before for change in changes if change.before is not None]
     if gone:
         connection.execute(
@@ -323,7 +323,7 @@ def _write(connection: Connection, changes: Sequence[Change], now: str, why: Clo
         connection.execute(insert(fleet_findings), new)
 
 
-def _replace_doubts(connection: Connection, results: Sequence[Matched]) -> None:
+def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> None:
     components = [result.component for result in results]
     rows = [
         {"component": result.component, "position": at, "kind": doubt.kind, "reason": doubt.reason, "ids": doubt.ids}
@@ -340,13 +340,13 @@ def _replace_doubts(connection: Connection, results: Sequence[Matched]) -> None:
         connection.execute(insert(fleet_doubts), rows)
 
 
-def _mark_matched(connection: Connection, results: Sequence[Matched]) -> None:
+def _mark_matched(connection: Connection, results: Sequence[MatchResult]) -> None:
     components = [result.component for result in results]
     change = update(fleet_components).where(~fleet_components.c.matched, fleet_components.c.id.in_(components))
     connection.execute(change.values(matched=True))
 
 
-def _vulnerability_ids(connection: Connection, results: Sequence[Matched]) -> dict[_Names, int]:
+def _vulnerability_ids(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:
     """The ids of all vulnerabilities of these results. New ones are inserted, changed ones updated."""
     by_names: dict[_Names, Vulnerability] = {}
     for result in results:

@@ -10,7 +10,7 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
 
-class Closing(StrEnum):
+class ClosingReason(StrEnum):
     """Why a component or an image has a finding no longer. What ends it in an image is derived, not stored."""
 
     # An advisory was changed or withdrawn.
@@ -126,7 +126,7 @@ class ComponentFinding(NamedTuple):
 
 
 class PastFinding(NamedTuple):
-    """A finding that has ended. `why` is a word of `Closing`."""
+    """A finding that has ended. `why` is a word of `ClosingReason`."""
 
     component: int
     vulnerability: int
@@ -148,11 +148,11 @@ class Doubt(NamedTuple):
 class BundleContent(NamedTuple):
     """The components of a bundle, by id, with the number of paths at which each lies.
 
-    `owned` ones belong to a package of the distribution, whose advisories cover them: no finding of theirs counts.
+    `owned_components` belong to a package of the distribution, whose advisories cover them: they have no findings.
     """
 
-    counted: Mapping[int, int]
-    owned: Mapping[int, int]
+    counted_components: Mapping[int, int]
+    owned_components: Mapping[int, int]
 
 
 class ImageBundle(NamedTuple):

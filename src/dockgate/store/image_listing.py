@@ -49,8 +49,8 @@ class ImageFilter(NamedTuple):
 
     `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
-    image that was not judged. `digests` are those of which its own must be one. With `moved`, tags count that have
-    moved on.
+    image that was not judged. `digests` are those of which its own must be one. With `include_moved`, tags count that
+    have moved on.
     """
 
     repositories: Collection[str] | None = None
@@ -63,7 +63,7 @@ class ImageFilter(NamedTuple):
     layer: str = ""
     statuses: Collection[Status | None] = ()
     digests: Collection[str] | None = None
-    moved: bool = False
+    include_moved: bool = False
 
 
 class ListedImage(NamedTuple):
@@ -262,7 +262,7 @@ def _status(judged_before: str) -> ColumnElement[Any]:
 
 def _conditions(which: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if not which.moved:
+    if not which.include_moved:
         conditions.append(_TAGS.until.is_(None))
     if which.repositories is not None:
         is_wide = len(which.repositories) >= wide

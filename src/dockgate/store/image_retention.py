@@ -55,7 +55,7 @@ class ImageRetention:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pushed(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
+    def pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
         """Every image of every repository that it was pushed to. A waiting approval counts as requested now."""
         images: dict[tuple[str, str], UsedImage] = {}
         with self._database.read() as connection:

@@ -157,7 +157,7 @@ class Images:
                 return present
             return _request_next(connection, present, repository, now)
 
-    def unjudged(self, limit: int) -> Sequence[str]:
+    def unjudged_images(self, limit: int) -> Sequence[str]:
         """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
         query = (
             select(pushed_images.c.digest)
@@ -243,7 +243,7 @@ class Images:
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(scan_inventories.c.position)))
 
-    def unindexed(self, limit: int) -> Sequence[str]:
+    def unindexed_images(self, limit: int) -> Sequence[str]:
         """Images whose finished scan is not in the fleet index yet, at most `limit`, the oldest scans first."""
         query = (
             select(scans.c.image)

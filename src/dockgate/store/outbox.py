@@ -197,7 +197,7 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed))
 
-    def failing(self, limit: int) -> Sequence[OutboxEntry]:
+    def failing_entries(self, limit: int) -> Sequence[OutboxEntry]:
         """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
         query = _ENTRY.where(outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None))
         with self._database.read() as connection:

@@ -40,7 +40,7 @@ class ProvenanceStatements:
                 add_entries(connection, [entry])
         self._outbox.wake(OutboxKind.PROVENANCE)
 
-    def built(self, build: str) -> BuiltStatement:
+    def built_statement(self, build: str) -> BuiltStatement:
         """The statement of a build."""
         with self._database.read() as connection:
             row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()

@@ -67,7 +67,7 @@ class Pushes:
         """The updates of a reference, oldest first."""
         return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
 
-    def unfinished(self, repository: str) -> Sequence[PushRecord]:
+    def unfinished_pushes(self, repository: str) -> Sequence[PushRecord]:
         """The requested updates of which neither success nor refusal is recorded: the server crashed in between."""
         return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 

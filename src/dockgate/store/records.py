@@ -85,12 +85,12 @@ class TagMove:
 class RecordedViolations:
     """What a verdict says of vulnerabilities, by all their names.
 
-    `blocking` are those that violate a rule, each with the rule's message; `findings` all that it has.
+    `blocking_messages` are those that violate a rule, each with the rule's message; `findings` all that it has.
     """
 
     verdict: str
     status: Status
-    blocking: Mapping[str, str]
+    blocking_messages: Mapping[str, str]
     findings: frozenset[str]
 
 

@@ -40,7 +40,7 @@ class Rollouts:
         with self._database.write() as connection:
             present = lock_service(connection, service)
             definition = definition_of(connection, service, present.revision)
-            current = _first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
+            current = _read_first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
             base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
             goal = _with_change(base, change)
             if _has_same_goal(goal, base):
@@ -138,13 +138,13 @@ def _of(service: str) -> Select[tuple[object, ...]]:
     return _ROLLOUT.where(rollouts.c.service == service)
 
 
-def _first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
+def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
     row = connection.execute(query).mappings().first()
     return None if row is None else Rollout(**row)
 
 
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    rollout = _first(connection, _of(service).where(rollouts.c.number == number))
+    rollout = _read_first(connection, _of(service).where(rollouts.c.number == number))
     if rollout is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."

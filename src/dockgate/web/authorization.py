@@ -159,7 +159,7 @@ class RequirePermission:
         Raises BusyError for changing calls of a principal of whom MAX_REFUSALS were refused within a minute.
         """
         who = caller(request)
-        permission = self.needed(request)
+        permission = self.needed_permission(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             refused: RecentCalls = request.app.state.refused_calls
@@ -184,7 +184,7 @@ class RequirePermission:
             who.require(**_subject(request))
         return who
 
-    def needed(self, request: Request) -> Permission:
+    def needed_permission(self, request: Request) -> Permission:
         """The permission that the request needs."""
         return self.permission
 

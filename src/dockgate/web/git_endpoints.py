@@ -31,7 +31,7 @@ UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
 class RequireAdvertise(RequirePermission):
     """Listing references needs the permission read for fetches, run for pushes."""
 
-    def needed(self, request: Request) -> Permission:
+    def needed_permission(self, request: Request) -> Permission:
         return Permission.RUN if _service(request) == RECEIVE else Permission.READ
 
 

@@ -108,7 +108,7 @@ class Push:
     processes: GitProcesses
     call: GitCall
     body: IO[bytes]
-    requested: Sequence[RefUpdate]
+    requested_updates: Sequence[RefUpdate]
     by: str
     token: str
     entry: str
@@ -160,9 +160,9 @@ class Push:
 
     async def _receive(self) -> bytes:
         """Run the push, record it, and return the end of git's response, which reports success."""
-        await self._describe("requested:", self.requested)
+        await self._describe("requested:", self.requested_updates)
         pusher = self.call.repository, self.by, self.token
-        await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested)
+        await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested_updates)
         before = await self._references()
         try:
             async with asyncio.timeout(self.processes.git_seconds):
@@ -176,7 +176,7 @@ class Push:
             await self._record(before)
 
     async def _record(self, before: Mapping[str, str]) -> None:
-        updates = tuple(self.requested)  # possible changes, in case git cannot list the actual ones
+        updates = tuple(self.requested_updates)  # possible changes, in case git cannot list the actual ones
         try:
             updates = _differences(before, await self._references())
             await self._describe("", updates)

@@ -108,7 +108,7 @@ class Recovery:
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
-        for_each([event.id for event in self._store.events.unhandled()], self._starter.start_event)
+        for_each([event.id for event in self._store.events.unhandled_events()], self._starter.start_event)
 
     def start_scans(self) -> None:
         """Start the scans that were requested and run nowhere."""
@@ -120,7 +120,7 @@ class Recovery:
         for_each(steps, lambda step: step(), lambda step: step.__name__)
 
     def _request_scans(self) -> None:
-        waiting = self._store.approvals.unscanned()
+        waiting = self._store.approvals.unscanned_approvals()
         for_each(
             waiting, lambda approval: self._scans.request(approval.repository, approval.image), lambda each: each.id
         )
@@ -173,7 +173,7 @@ class WorkflowRetention:
     def run(self) -> None:
         """Delete what is due. Nothing becomes startable meanwhile that has ended before: every start has a new key."""
         startable = {
-            *(event.id for event in self._store.events.unhandled()),
+            *(event.id for event in self._store.events.unhandled_events()),
             *(str(key) for key in self._store.executions.in_progress()),
             *(rollout.id for rollout in self._store.rollouts.in_progress()),
         }

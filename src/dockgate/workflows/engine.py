@@ -247,7 +247,7 @@ class Engine:
                 break
         return deleted
 
-    def waiting(self) -> Mapping[str, int]:
+    def waiting_counts(self) -> Mapping[str, int]:
         """How many workflows wait in each queue."""
         counts: dict[str, int] = {}
         queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)

@@ -46,11 +46,11 @@ class WorkflowStarter:
     def start_rollout(self, rollout: Rollout) -> None:
         self._engine.begin(Workflow.ROLL_OUT, f"rollout/{rollout.id}", rollout.id)
 
-    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         """The queues that none of these workers takes work from, those of labels included that a build waits for."""
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
         served = {queue for worker in active for queue in worker.queues}
         served |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}
-        waiting = self._engine.waiting()
+        waiting = self._engine.waiting_counts()
         names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
         return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served]

@@ -156,7 +156,7 @@ def artifact_of(key: ActionKey, who: Caller, server: WebServices) -> Path:
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
     """
-    run = server.store.executions.run(key)
+    run = server.store.executions.action_run(key)
     _, action = definition_of(server.store, key)
     if action.type is ActionType.SOURCE:
         who.require(repository=str(action.configuration["repository"]))
@@ -176,6 +176,6 @@ def log(
     offset: Count = 0,
 ) -> LogPart:
     """Get an action's log from a byte offset. Call again with the returned offset until `is_complete`."""
-    run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
+    run = server.store.executions.action_run(ActionKey(execution_id, stage, action, attempt))
     data, following = server.store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)

@@ -118,7 +118,7 @@ def pipelines(
 
 def pipeline_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see."""
-    newest = {execution.pipeline: execution for execution in server.store.executions.newest_of_each()}
+    newest = {execution.pipeline: execution for execution in server.store.executions.newest_executions()}
     summaries = (
         PipelineSummary(name, version, newest.get(name))
         for name, version in server.store.pipelines.newest_versions().items()

@@ -52,7 +52,9 @@ def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
         for kind in ("image", "verdict"):
             digests = visible_digests(kind, start, who, server)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
-    vulnerabilities, packages = ([], []) if who.is_limited else store.vulnerability_lists.starting(words, MAX_NAMES)
+    vulnerabilities, packages = (
+        ([], []) if who.is_limited else store.vulnerability_lists.names_starting_with(words, MAX_NAMES)
+    )
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
     matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]

@@ -37,7 +37,7 @@ def check_text(server: WebServices, text: str, form: str, name: str) -> CheckRes
     """Check a text as saving it would, and change nothing. `form` is "policy" for rules, "pipeline", or "document"."""
     try:
         if form == "policy":
-            server.policies.read(text + "\n", name)
+            server.policies.parse(text + "\n", name)
             return CheckResult("Policy", None)
         if form == "pipeline":
             server.documents.check_pipeline(text + "\n", name)

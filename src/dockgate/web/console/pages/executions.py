@@ -176,7 +176,7 @@ def log(
 ) -> Response:
     """Show the last lines of an action's log, those around a `line` or `before` one, or those that contain a text."""
     key = ActionKey(execution_id, stage, action, attempt)
-    run = server.store.executions.run(key)
+    run = server.store.executions.action_run(key)
     lines, is_cut = _lines(server.store.logs, key)
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
@@ -236,7 +236,7 @@ def raw_log(
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
-    server.store.executions.run(key)
+    server.store.executions.action_run(key)
     lines, _ = _lines(server.store.logs, key)
     headers = {
         "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',

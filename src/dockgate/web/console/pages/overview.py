@@ -56,7 +56,7 @@ class QueueItem:
 @api.checks_token_limits
 def overview(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
-    newest = [each for each in server.store.executions.newest_of_each() if who.reaches(pipeline=each.pipeline)]
+    newest = [each for each in server.store.executions.newest_executions() if who.reaches(pipeline=each.pipeline)]
     services = visible_services(who, server)
     waivers = () if who.is_limited else server.store.waivers.list()
     queue = [
@@ -71,7 +71,9 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
     ]
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
     changes, has_more = find_changes(server, who, format_time(visit.since))
-    under_way = [each for each in server.store.executions.unfinished() if who.reaches(pipeline=each.pipeline)]
+    under_way = [
+        each for each in server.store.executions.unfinished_executions() if who.reaches(pipeline=each.pipeline)
+    ]
     page = render(
         request,
         who,
@@ -164,7 +166,7 @@ def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
     may_see = who.may(Permission.ACCEPT) and not who.is_limited
-    for entry in server.store.outbox.failing(MAX_ROWS) if may_see else ():
+    for entry in server.store.outbox.failing_entries(MAX_ROWS) if may_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
     for kind, entries in given_up.items():

@@ -229,7 +229,7 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
         undelivered=page_table(
             request,
             "deliveries",
-            () if who.is_limited else server.store.outbox.failing(MAX_FAILING),
+            () if who.is_limited else server.store.outbox.failing_entries(MAX_FAILING),
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),

@@ -173,11 +173,11 @@ def package(
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
-    begun = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only), begun)
+    look_up = server.exposure_search.look_up(question)
+    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only), look_up)
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
-    contents = find_package(server.exposure_search, exposure.question, who, begun)
+    contents = find_package(server.exposure_search, exposure.question, who, look_up)
     return render(
         request,
         who,
