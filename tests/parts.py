@@ -184,7 +184,7 @@ class Host:
         sandbox = podman_service.runner(self.podman, SMALL, (), (), unsafe=False)
         lines: list[str] = []
         job = Job([[*PODMAN, "images", "--quiet", *options]], [])
-        with build_places(self.podman).reserved(repository, lines.append) as folder:
+        with build_places(self.podman).reserve(repository, lines.append) as folder:
             assert sandbox.has_disk(folder)
             sandbox.run(job, folder, lines.append)
         return lines

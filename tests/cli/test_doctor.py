@@ -50,7 +50,7 @@ def test_missing_requirements_are_listed_with_the_command_that_installs_them(tmp
 
 
 def test_an_empty_host_lacks_every_requirement_of_the_sandbox(tmp_path: Path) -> None:
-    lacks = {entry.what: entry.advice for entry in build_host.find_missing(str(tmp_path), tmp_path)}
+    lacks = {entry.name: entry.advice for entry in build_host.find_missing(str(tmp_path), tmp_path)}
     for program, package in build_host.PROGRAMS.items():
         assert lacks[f"{program} is not installed"] == f"apt-get install {package}"
     for name in ("subuid", "subgid"):
@@ -68,7 +68,7 @@ def test_an_empty_host_lacks_every_requirement_of_the_sandbox(tmp_path: Path) ->
 def test_subordinate_ids_that_do_not_isolate_do_not_count(tmp_path: Path, lines: str) -> None:
     for name in ("subuid", "subgid"):
         (tmp_path / name).write_text(lines)
-    lacks = [entry.what for entry in build_host.find_missing(etc=tmp_path)]
+    lacks = [entry.name for entry in build_host.find_missing(etc=tmp_path)]
     assert lacks == [f"dockgate-build has no 65536 ids in /etc/{name}" for name in ("subuid", "subgid")]
 
 

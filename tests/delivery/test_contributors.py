@@ -57,7 +57,7 @@ def test_nobody_approves_what_it_is_not_known_who_contributed_to() -> None:
 
 def test_an_address_that_is_none_excludes_nobody() -> None:
     contributors = Contributors.of(["local"], ["local", "root"])
-    assert contributors.listed == ("local",)
+    assert contributors.names_and_emails == ("local",)
     assert contributors.objection(approver("root", "root@example.org")) is None
 
 

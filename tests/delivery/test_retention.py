@@ -23,7 +23,7 @@ from dockgate.gate.watch import WatchState
 from dockgate.shared.timestamps import format_time
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-RETENTION = Retention(keep_days=30, newest=0)
+RETENTION = Retention(keep_days=30, keep_images=0)
 UNWATCHED = WatchState(False, "2026-01-01T00:00:00.000Z")
 
 
@@ -38,7 +38,7 @@ def image(name: str, days: float = 100, repository: str = "team/app", **more: ob
 
 def removed(*images: StoredImage, retention: Retention = RETENTION, **holds: Reason) -> list[str]:
     by_digest = {digest: [Hold(reason, "a test")] for digest, reason in holds.items()}
-    return [entry.digest for entry in plan_images(images, by_digest, retention, NOW).removed]
+    return [entry.digest for entry in plan_images(images, by_digest, retention, NOW).removable_images]
 
 
 def test_an_old_image_that_nothing_needs_is_removed() -> None:
@@ -65,18 +65,18 @@ def test_facts_of_the_image_itself_keep_it(needed: StoredImage, why: str) -> Non
 
 
 def test_what_was_pushed_today_stays_even_if_nothing_is_to_be_kept() -> None:
-    nothing = Retention(keep_days=0, newest=0)
+    nothing = Retention(keep_days=0, keep_images=0)
     assert removed(image("young", 0.9), image("old", 1.1), retention=nothing) == ["old"]
 
 
 def test_the_newest_of_each_repository_stay() -> None:
     images = [image(f"{repository}{days}", days, repository) for repository in "xy" for days in (100, 200, 300)]
-    assert removed(*images, retention=replace(RETENTION, newest=2)) == ["x300", "y300"]
+    assert removed(*images, retention=replace(RETENTION, keep_images=2)) == ["x300", "y300"]
 
 
 def test_images_in_an_index_are_not_among_the_newest() -> None:
     images = [image("index", 100, children=("amd64", "arm64")), image("amd64", 99), image("arm64", 98), image("b", 200)]
-    assert removed(*images, retention=replace(RETENTION, newest=2)) == []
+    assert removed(*images, retention=replace(RETENTION, keep_images=2)) == []
 
 
 def test_an_index_keeps_what_is_in_it_at_any_depth() -> None:
@@ -129,11 +129,11 @@ def test_nothing_protected_is_ever_removed(
 ) -> None:
     holds = {digest: [Hold(reason, "a test")] for digest, reason in needed.items()}
     plan = plan_images(images, holds, Retention(keep_days, newest), NOW)
-    gone = {(entry.repository, entry.digest): entry for entry in plan.removed}
+    gone = {(entry.repository, entry.digest): entry for entry in plan.removable_images}
     present = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
     assert gone.keys() | present.keys() == {(entry.repository, entry.digest) for entry in images}
     assert not gone.keys() & present.keys()
-    for entry in plan.removed:
+    for entry in plan.removable_images:
         assert entry.digest not in needed
         assert not entry.watch.is_watched
         assert max(entry.used_at, entry.pushed_at) < ago(max(keep_days, 1))
@@ -142,7 +142,7 @@ def test_nothing_protected_is_ever_removed(
         for child in keeping.image.children:
             assert (keeping.image.repository, child) not in gone
     order = list(gone)
-    for entry in plan.removed:
+    for entry in plan.removable_images:
         for child in entry.children:
             place = (entry.repository, child)
             if place in gone and not gone[place].children:

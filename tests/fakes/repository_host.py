@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited
+from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited_room
 from dockgate.shared.errors import NotFoundError, TooLargeError
 
 
@@ -94,7 +94,7 @@ class MemoryHost:
         else:
             del self._repository(repository)[branch]
 
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         self._fault("before archive")
         _, files = self._find(repository, commit)
         buffer = io.BytesIO()

@@ -72,7 +72,7 @@ def test_case(path: Path) -> None:
         f"{waived.finding.id} {waived.finding.package.name}": (
             f"{waived.by if waived.kind == 'waiver' else waived.owner}: {waived.reason}"
         )
-        for waived in applied.waived
+        for waived in applied.applied_waivers
         if waived.finding
     }
     assert accepted_by == case.get("waived", {})

@@ -239,4 +239,4 @@ def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     for item, accepted in ((result, False), (replace(result, note=""), True)):
         accepted_waivers = Waivers((replace(FINE, until="", until_fixed=True),))
         applied = waivers.apply_to_findings(Matches((item,), ()), accepted_waivers, limits(HIGH=0), content, IMAGE, NOW)
-        assert bool(applied.waived) is accepted
+        assert bool(applied.applied_waivers) is accepted

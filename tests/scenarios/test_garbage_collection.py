@@ -41,7 +41,7 @@ REPOSITORY = "team/app"
 def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, sweep_seconds=0.05) as server:
         server.apply(ASSIGNMENT)
-        server.use_cases.garbage_collection.facts.retention = Retention(keep_days=30, newest=0)
+        server.use_cases.garbage_collection.facts.retention = Retention(keep_days=30, keep_images=0)
         digest = push_image(server.registry, REPOSITORY, "1", b"old")
         server.store.images.add_push(PushedImage(REPOSITORY, "1", digest, server.server.clock.now()))
         assert [entry["reason"] for entry in server.get("/gc")["kept_images"]] == ["watched"]
@@ -74,7 +74,7 @@ class Site:
         self.storage = DistributionStorage(folder / "run" / "registry.json", folder / "registry", {})
         registry = DistributionRegistry(self.address, lambda access: tokens.token(SERVER, access))
         collection = self.system.use_cases.garbage_collection
-        facts = replace(collection.facts, registry=registry, retention=Retention(keep_days=30, newest=0))
+        facts = replace(collection.facts, registry=registry, retention=Retention(keep_days=30, keep_images=0))
         self.collection: GarbageCollection = replace(collection, facts=facts, registry=registry, storage=self.storage)
 
     @property
@@ -173,7 +173,7 @@ def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> No
         assert site.pull(new)
         assert not any(site.pull(pushed) for pushed in (*old, gone))
         assert site.collection.plan().images == ()
-        assert list(site.storage.unreferenced()) == []
+        assert list(site.storage.unreferenced_blobs()) == []
         site.push("again", old[0])
         assert site.pull(old[0])
 
@@ -197,14 +197,14 @@ def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path:
         assert site.collect() is None
         assert before - site.size() >= plan.blob_bytes
         assert site.pull(needed)
-        assert list(site.storage.unreferenced()) == []
+        assert list(site.storage.unreferenced_blobs()) == []
 
 
 class KilledStorage:
     """A storage whose program is killed when it has just started."""
 
     def __init__(self, storage: DistributionStorage, folder: Path) -> None:
-        self.unreferenced = storage.unreferenced
+        self.unreferenced_blobs = storage.unreferenced_blobs
         self.collect = DistributionStorage(
             folder / "run" / "registry.json", folder / "registry", {}, seconds=0.001
         ).collect

@@ -339,5 +339,5 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
 def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
-        dry_run.history(candidate, "", 1, "")
-    assert dry_run.history(candidate, "", 1, "").judged == 1
+        dry_run.evaluate_history(candidate, "", 1, "")
+    assert dry_run.evaluate_history(candidate, "", 1, "").judged == 1

@@ -40,7 +40,7 @@ def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
     there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
         result = source(there).ask(PLACE, IMAGE)
-        (reported,) = result.reported
+        (reported,) = result.reports
         assert (result.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
         assert len(reported.matches.findings) == 5
         assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
@@ -54,7 +54,7 @@ def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reas
     result = source(there).ask(PLACE, IMAGE)
     output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
     assert result.pending == output
-    assert [doubts(item) for item in result.reported] == [[output]]
+    assert [doubts(item) for item in result.reports] == [[output]]
 
 
 def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
@@ -71,7 +71,7 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None
 def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
     there.covered(IMAGE, reason)
     result = source(there).ask(PLACE, IMAGE)
-    assert (result.pending, [doubts(item) for item in result.reported]) == (
+    assert (result.pending, [doubts(item) for item in result.reports]) == (
         "",
         [[f"Inspector cannot scan the image: {reason}."]],
     )
@@ -85,9 +85,9 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     request, index = source(there), there.index(good, bad, odd)
     result = request.ask(PLACE, index)
     assert result.pending == ""
-    messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reported}
+    messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
-    assert [bool(doubts(item)) for item in result.reported] == [False, False, True]
+    assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
     there.covered(good, "PENDING_INITIAL_SCAN")
     assert request.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
     assert (
@@ -97,8 +97,8 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
     result = source(there).ask(PLACE, there.index())
-    assert (result.pending, len(result.reported)) == ("", 1)
-    assert "holds 0 images" in doubts(result.reported[0])[0]
+    assert (result.pending, len(result.reports)) == ("", 1)
+    assert "holds 0 images" in doubts(result.reports[0])[0]
 
 
 def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:

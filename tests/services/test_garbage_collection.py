@@ -39,7 +39,7 @@ class Site:
         self.system = ServerSystem(folder, database=database)
         self.store, self.registry, self.storage = self.system.store, self.system.registry, self.system.storage
         self.collection: GarbageCollection = self.system.use_cases.garbage_collection
-        self.collection.facts.retention = Retention(keep_days=30, newest=0)
+        self.collection.facts.retention = Retention(keep_days=30, keep_images=0)
         self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
         target = self.system.server.targets["podman"]
         assert isinstance(target, MemoryTarget)
@@ -148,7 +148,7 @@ def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> 
 
 
 def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
-    site.collection.facts.retention = Retention(keep_days=30, newest=0, revisions=1)
+    site.collection.facts.retention = Retention(keep_days=30, keep_images=0, keep_revisions=1)
     images = [site.push(str(number), str(number).encode()) for number in range(4)]
     site.service("web", *images)
     site.later(days=40)

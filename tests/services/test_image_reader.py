@@ -41,7 +41,7 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
 def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str) -> None:
     """Else a request could name the image there, and be judged by another policy than that of its repository."""
     for public in ("images.example", "images.example:443"):
-        ours = ImageAccess(OWN, (OWN,), tmp_path, None, public=public)
+        ours = ImageAccess(OWN, (OWN,), tmp_path, None, public_registry=public)
         assert ours.resolve(f"{name}/team/app@{DIGEST}") == ("team/app", DIGEST)
 
 
@@ -54,7 +54,7 @@ def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
     with pytest.raises(DeniedError, match=f"no images in {registry}") as messages:
         listed.resolve(f"{registry}/team/app:1")
     assert "DOCKGATE_REGISTRIES" in messages.value.advice
-    for call in (listed.read, listed.attached):
+    for call in (listed.read, listed.read_attached):
         with pytest.raises(DeniedError):
             call(f"{registry}/team/app", DIGEST)
     attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, require=listed.require)

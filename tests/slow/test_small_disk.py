@@ -49,7 +49,7 @@ class Delivery:
         self.clock = self.system.server.clock
         self.scan_ends = threading.Event()
         self.scan_ends.set()
-        retention = Retention(KEEP_DAYS, newest=5, revisions=5)
+        retention = Retention(KEEP_DAYS, keep_images=5, keep_revisions=5)
         self.collection = self.use_cases.garbage_collection
         self.collection.facts.retention = retention
         for remover in self.collection.removers:

@@ -77,7 +77,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         settings.cache,
         settings.ca_bundle,
         issuers,
-        public=public_registry(settings),
+        public_registry=public_registry(settings),
     )
     repositories = settings.shared_data / "git"
 
@@ -97,7 +97,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         registry_access=access,
         read_image=images.read,
         resolve_image=images.resolve,
-        attached_documents=images.attached,
+        attached_documents=images.read_attached,
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listen_address(settings).is_public, ca_bundle=settings.ca_bundle
         ),

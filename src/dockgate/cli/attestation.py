@@ -100,7 +100,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
         )
     if not claims:
         for entry in signed_approvals:
-            echo(clean(f"  refused: {entry.refused}"))
+            echo(clean(f"  refused: {entry.refusal}"))
         if not signed_approvals:
             echo("  refused: the image has no attestation; only images that the gate approved have one")
         context.exit(1)

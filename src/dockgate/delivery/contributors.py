@@ -54,12 +54,13 @@ class Pusher:
 class Contributors:
     """The contributors of an execution.
 
-    `names` are principals, `emails` addresses. `unknown` is why the contributors cannot be determined, "" if they are.
+    `names` are principals, `emails` addresses. `unknown_reason` is why the contributors cannot be determined, "" if
+    they are.
     """
 
     names: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
-    unknown: str = ""
+    unknown_reason: str = ""
 
     @classmethod
     def of(cls, names: Iterable[str], emails: Iterable[str], unknown: str = "") -> "Contributors":
@@ -69,16 +70,16 @@ class Contributors:
         return cls(unique_names, tuple(address for address in addresses if "@" in address), unknown)
 
     @property
-    def listed(self) -> tuple[str, ...]:
+    def names_and_emails(self) -> tuple[str, ...]:
         """Names and e-mail addresses in one list."""
         return *self.names, *self.emails
 
     def objection(self, principal: Principal) -> str | None:
         """Why this principal may not approve, None if they may."""
-        if is_contributor(principal, self.listed):
+        if is_contributor(principal, self.names_and_emails):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        if self.unknown:
-            return f"the contributors are unknown: {self.unknown}"
+        if self.unknown_reason:
+            return f"the contributors are unknown: {self.unknown_reason}"
         if not principal.email:
             return f"{principal.name} {HAS_NO_EMAIL}"
         return None

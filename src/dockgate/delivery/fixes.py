@@ -109,10 +109,10 @@ class BaseChange:
     """A newer base image: the name in the Dockerfile, with its digest if it has one, and the digest of today."""
 
     reference: str
-    new: str
+    new_digest: str
 
     @property
-    def pinned(self) -> str | None:
+    def pinned_digest(self) -> str | None:
         """The digest that the Dockerfile names, None for a tag alone."""
         pinned = ImageReference.parse(self.reference)
         return pinned.digest if pinned else None
@@ -194,13 +194,13 @@ class _Draft:
 
     def change_base(self, base: BaseChange) -> None:
         name = without_digest(base.reference)
-        if base.pinned is None:
-            self._changes.append(f"{name} has a newer image, {base.new}")
+        if base.pinned_digest is None:
+            self._changes.append(f"{name} has a newer image, {base.new_digest}")
             return
-        self._changes.append(f"FROM {name}: {base.pinned} → {base.new}")
+        self._changes.append(f"FROM {name}: {base.pinned_digest} → {base.new_digest}")
         path = self._files.dockerfile
         try:
-            self._texts[path] = repin_digest(self._text(path), path, base.pinned, base.new)
+            self._texts[path] = repin_digest(self._text(path), path, base.pinned_digest, base.new_digest)
         except PinError as error:
             self._obstacles.append(str(error))
 

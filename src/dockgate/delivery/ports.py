@@ -26,7 +26,7 @@ class BuildRequest:
 
     `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder. `fence` is
     called before the push, and returns when this process may still push: another one may have taken over the build.
-    With `fresh` no step takes its result from an earlier build: packages are installed anew.
+    With `is_fresh` no step takes its result from an earlier build: packages are installed anew.
     """
 
     key: str
@@ -35,7 +35,7 @@ class BuildRequest:
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
     fence: Callable[[], None] = lambda: None
-    fresh: bool = False
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,7 +150,7 @@ class RegistryStorage(Protocol):
     Nothing may be pushed while `collect` runs: it could be deleted before its manifest comes.
     """
 
-    def unreferenced(self) -> Sequence[UnreferencedBlob]:
+    def unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         """Return the blobs that no manifest names. Raises UnavailableError."""
         ...
 
@@ -198,7 +198,7 @@ class ScannerAnswer:
     missing, "" if nothing is. `is_unconfirmed` is true if only a second, equal list of findings is missing.
     """
 
-    reported: tuple[ExternalReport, ...]
+    reports: tuple[ExternalReport, ...]
     pending: str = ""
     is_unconfirmed: bool = False
 

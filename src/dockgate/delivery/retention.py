@@ -54,14 +54,14 @@ class Hold:
 class Retention:
     """How much is kept.
 
-    `keep_days` counts from the last use. Of each repository the `newest` images are kept, of each service the
-    `revisions` before the present one. LEAST_HOURS are kept whatever `keep_days` says: they are longer than any push,
-    and than the time between two records of pulls.
+    `keep_days` counts from the last use. Of each repository the `keep_images` images are kept, of each service the
+    `keep_revisions` before the present one. LEAST_HOURS are kept whatever `keep_days` says: they are longer than any
+    push, and than the time between two records of pulls.
     """
 
     keep_days: float = 90
-    newest: int = 10
-    revisions: int = 10
+    keep_images: int = 10
+    keep_revisions: int = 10
 
     def kept_since(self, now: datetime) -> str:
         """What was used after this time is kept."""
@@ -97,7 +97,7 @@ class KeptImage:
 class ImagePlan:
     """Which images may be removed, each index before the images in it, and which are kept."""
 
-    removed: tuple[StoredImage, ...] = ()
+    removable_images: tuple[StoredImage, ...] = ()
     kept_images: tuple[KeptImage, ...] = ()
 
 
@@ -134,7 +134,7 @@ def _reasons(
         (image for image in images if image.digest not in parents),
         key=lambda image: (image.pushed_at, image.digest),
         reverse=True,
-    )[: retention.newest]
+    )[: retention.keep_images]
     newest_digests = {image.digest for image in newest}
     reasons: dict[str, list[Hold]] = {}
     for image in images:
@@ -144,7 +144,7 @@ def _reasons(
         if max(image.used_at, image.pushed_at) >= since:
             own.append(Hold(Reason.RECENT, f"used at {max(image.used_at, image.pushed_at)}"))
         if image.digest in newest_digests:
-            own.append(Hold(Reason.NEWEST, f"one of the {retention.newest} newest of {image.repository}"))
+            own.append(Hold(Reason.NEWEST, f"one of the {retention.keep_images} newest of {image.repository}"))
         reasons[image.digest] = own
     for child, indexes in parents.items():
         named = [hold for hold in holds.get(child, ()) if hold.reason in NAMED]

@@ -41,7 +41,7 @@ class CommitPeople:
 Room = Callable[[], int]
 
 
-def unlimited() -> int:
+def unlimited_room() -> int:
     """A `Room` without a limit."""
     return 1 << 60
 
@@ -67,7 +67,7 @@ class Source(Protocol):
         """
         ...
 
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         """Write the commit's tree as a tar file to `into`, atomically; the same commit gives the same bytes.
 
         `room` is called before and during the writing. At most as many bytes are written as its first call returned;

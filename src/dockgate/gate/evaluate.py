@@ -116,7 +116,7 @@ class _Platform:
             remediation=self.find_remediation(evaluation, active_rules) if with_remediation else NO_REMEDIATION,
             warnings=evaluation.warnings,
             notes=evaluation.notes,
-            waived=evaluation.waived,
+            waived=evaluation.applied_waivers,
             source=self.external_report.source if self.external_report else "",
         )
 
@@ -165,7 +165,7 @@ class _Platform:
             undetermined=tuple(answers.undetermined),
             warnings=tuple(by_action[RuleAction.WARN]),
             notes=(*by_action[RuleAction.NOTE], *unwaived.notes),
-            waived=(*unwaived.waived, *readable.waived, *waived_violations),
+            applied_waivers=(*unwaived.applied_waivers, *readable.applied_waivers, *waived_violations),
         )
 
     def find_remediation(self, evaluation: Evaluation, active_rules: Sequence[ActiveRule]) -> Remediation:

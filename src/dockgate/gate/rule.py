@@ -99,7 +99,7 @@ class Evaluation:
     undetermined: tuple[Undetermined, ...]
     warnings: tuple[Violation, ...]
     notes: tuple[Violation, ...]
-    waived: tuple[AppliedWaiver, ...]
+    applied_waivers: tuple[AppliedWaiver, ...]
 
     @cached_property
     def status(self) -> Status:

@@ -36,7 +36,7 @@ class UnreadWaivers:
 
     inventory: Inventory
     matches: Matches
-    waived: tuple[AppliedWaiver, ...] = ()
+    applied_waivers: tuple[AppliedWaiver, ...] = ()
 
 
 def apply_to_unread(

@@ -55,7 +55,7 @@ class PlatformStatements:
         excuses = [statement for statement in latest.values() if statement.status in _EXCUSES]
         return min(excuses, key=lambda excuse: (excuse.author, excuse.document), default=None)
 
-    def untrusted(self, finding: Finding) -> list[VexStatement]:
+    def untrusted_statements(self, finding: Finding) -> list[VexStatement]:
         """The statements that would excuse the finding if they were trusted, one for each author and signer."""
         statements = {
             (statement.author, statement.signer, statement.status): statement

@@ -135,7 +135,7 @@ class FindingWaivers:
     """`matches` are the findings that still count. `notes` report VEX statements that were not trusted."""
 
     matches: Matches
-    waived: tuple[AppliedWaiver, ...]
+    applied_waivers: tuple[AppliedWaiver, ...]
     notes: tuple[Violation, ...] = ()
 
 
@@ -158,7 +158,8 @@ def apply_to_findings(
             counting.append(finding)
             continue
         notes += (
-            _distrust_note(statement, finding, vex.distrust_reason(statement)) for statement in vex.untrusted(finding)
+            _distrust_note(statement, finding, vex.distrust_reason(statement))
+            for statement in vex.untrusted_statements(finding)
         )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)

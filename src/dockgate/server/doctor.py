@@ -109,11 +109,11 @@ def _builds(settings: Settings) -> Iterator[Check]:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a box", "builds", advice)
     lacks = build_host.find_missing()
-    named = {lack.what for lack in lacks}
+    named = {lack.name for lack in lacks}
     programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
     for lack in lacks:
-        if lack.what not in programs:  # those have a line of their own
-            yield Check("box for builds", False, lack.what, "builds", lack.advice)
+        if lack.name not in programs:  # those have a line of their own
+            yield Check("box for builds", False, lack.name, "builds", lack.advice)
     if not named:
         kind = "version 2" if cgroups.is_unified() else "version 1"
         ids = build_host.ids()
@@ -135,9 +135,9 @@ def _trial() -> Check:
             outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
         except DockgateError as error:
             return Check("box for builds", False, str(error), "builds", error.advice)
-    detail = "a command ran in one" if outcome.failed is None else outcome.last
-    advice = "" if outcome.failed is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a box."
-    return Check("box for builds", outcome.failed is None, detail, "builds", advice)
+    detail = "a command ran in one" if outcome.failed_command is None else outcome.last_lines
+    advice = "" if outcome.failed_command is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a box."
+    return Check("box for builds", outcome.failed_command is None, detail, "builds", advice)
 
 
 def _data(settings: Settings) -> Check:

@@ -36,7 +36,7 @@ class DistributionStorage:
         self._environment = dict(environment)
         self._seconds = seconds
 
-    def unreferenced(self) -> Sequence[UnreferencedBlob]:
+    def unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         """Return the blobs that no manifest names. Sizes and times are not known in S3."""
         return [self._blob(digest) for digest in _ELIGIBLE.findall(self._run("--dry-run"))]
 

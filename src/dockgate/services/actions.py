@@ -102,7 +102,7 @@ class Actions:
                 dockerfile=str(action.configuration["dockerfile"]),
                 args={name: pipeline_logic.resolve_variables(value, variables) for name, value in arguments.items()},
                 fence=self.fence,
-                fresh=pipeline_logic.is_fresh(self.store.executions.get(key.execution).trigger),
+                is_fresh=pipeline_logic.is_fresh(self.store.executions.get(key.execution).trigger),
             )
             return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 

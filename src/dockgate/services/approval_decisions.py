@@ -128,7 +128,7 @@ class ApprovalDecisions:
     def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
         """Reject an approval. People cannot approve in place of a verdict."""
         approval = self.store.approvals.get(approval_id)
-        if not _same(approval.token, token):
+        if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
@@ -210,6 +210,6 @@ class ApprovalDecisions:
         return self.contributors.of(approval.action).objection(principal)
 
 
-def _same(token: str, sent: str) -> bool:
+def _is_same_token(token: str, sent: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(token.encode(errors="replace"), sent.encode(errors="replace"))

@@ -85,7 +85,7 @@ class ApprovalRequests:
             expires_at=self.clock.later(float(str(action.configuration["timeout"]))),
             service=_service(pipeline),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
-            committers=self.contributors.of(key).listed,
+            committers=self.contributors.of(key).names_and_emails,
         )
         self.provenance.fetch(repository, image, policy)
         self.store.approvals.add(approval)

@@ -140,10 +140,10 @@ class RegistryAttestor:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedAttestation:
-    """A document attached to an image: `claim` is what it says if it is trusted, else None and `refused` says why."""
+    """A document attached to an image: `claim` is what it says if it is trusted, else None and `refusal` says why."""
 
     claim: Claim | None
-    refused: str = ""
+    refusal: str = ""
 
 
 def verify(

@@ -242,7 +242,7 @@ class _Renewal:
         service, store = self.service, self.service.store
         waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
         feeds = service.fleet_judging.feed_state(usable, self.facts.coverage)
-        parts = [usable.policy.digest, usable.unusable, waivers, store.vex.revision(), feeds]
+        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
         return digest_of(canonical.encode(parts))
 
     def _verdict(self, judged: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:

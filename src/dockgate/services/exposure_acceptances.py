@@ -207,7 +207,7 @@ class AcceptanceFinder:
             )
             acceptances += [
                 Acceptance(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
-                for entry in applied.waived
+                for entry in applied.applied_waivers
             ]
         return acceptances
 

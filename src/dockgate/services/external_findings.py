@@ -169,4 +169,4 @@ def ask_inspector(
     if answer.is_unconfirmed:
         wait(CONFIRM_SECONDS)
         answer = source.ask(repository, digest)
-    return digest, answer.reported
+    return digest, answer.reports

@@ -241,7 +241,7 @@ class FixSearch:
     def _rebuilt(self, case: VerdictCase, base: BaseChange | None) -> VerdictCase:
         """The case of the image that a build would give now."""
         now = self.clock.now()
-        inventories = case.inventories if base is None else self._on_base(case.inventories, base.new)
+        inventories = case.inventories if base is None else self._on_base(case.inventories, base.new_digest)
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
         compared = [inventory for listed in case.baselines.values() for inventory in listed]
         snapshot = self.advisories().snapshot([*rebuilt, *compared])
@@ -274,7 +274,7 @@ class FixSearch:
             if base is None or not inventory.base_layers or _lies_on(inventory, base):
                 return None
         change = BaseChange(reference, digest)
-        return change if bases and change.pinned != digest else None
+        return change if bases and change.pinned_digest != digest else None
 
     def _base_reference(self, delivered: DeliveredImage, commit: str) -> str | None:
         arguments = (f"{name}={value}" for name, value in sorted(delivered.arguments.items()))
@@ -284,7 +284,7 @@ class FixSearch:
                 self._bases.clear()
             try:
                 text = self.files.read(delivered.source, commit, delivered.dockerfile).decode()
-                self._bases[key] = base_images(text, delivered.arguments).last
+                self._bases[key] = base_images(text, delivered.arguments).final_base
             except (DockgateError, UnicodeDecodeError):
                 self._bases[key] = None  # the build says why
         return self._bases[key]

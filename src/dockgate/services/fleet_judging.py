@@ -62,14 +62,18 @@ class FleetJudging:
 
     def feed_state(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
         """What the policy says of the feeds, whatever the image (`FleetJudge.objectionable_feeds`)."""
-        return () if usable.unusable else self._traits(usable.policy, coverage, self.clock.now()).objectionable_feeds
+        return (
+            ()
+            if usable.unusable_reason
+            else self._traits(usable.policy, coverage, self.clock.now()).objectionable_feeds
+        )
 
     def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
         """Yield what the policy says of the images of `contents`.
 
         An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
-        if usable.unusable:
+        if usable.unusable_reason:
             for image in contents.images:
                 yield JudgedImage(image.id, Status.UNDETERMINED, _NO_COUNTS, Status.UNDETERMINED, None)
             return
@@ -152,7 +156,9 @@ class FleetJudging:
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
         statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh))
-        return JudgedImage(image.id, next(statuses), _most(counts), next(statuses), _later(now, UNKNOWN_MOMENT))
+        return JudgedImage(
+            image.id, next(statuses), _largest_counts(counts), next(statuses), _later(now, UNKNOWN_MOMENT)
+        )
 
 
 def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
@@ -195,13 +201,13 @@ def _combine(
     return JudgedImage(
         image.id,
         worst([result.status for result in results]),
-        _most([result.counts for result in results]),
+        _largest_counts([result.counts for result in results]),
         worst([result.status for result in fresh]),
         next_at,
     )
 
 
-def _most(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def _largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(max, *counts)) if len(counts) > 1 else tuple(counts[0]) if counts else _NO_COUNTS
 
 

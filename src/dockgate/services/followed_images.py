@@ -91,7 +91,7 @@ class ApprovedImages:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
         exceptions, watch = self.exceptions.state(repository, now), self.selection.watch_of(repository)
-        policy_digest = usable.unusable or usable.policy.digest
+        policy_digest = usable.unusable_reason or usable.policy.digest
         return digest_of(canonical.encode([database, policy_digest, exceptions, watch, now[:13]]))
 
 

@@ -106,8 +106,10 @@ class GarbageCollection:
     def plan(self) -> CollectionReport:
         """Return what a collection would remove now. Nothing changes."""
         facts = self.facts.gather()
-        removed = [_removed_image(image, facts) for image in facts.plan.removed]
-        blobs = {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced()}
+        removed = [_removed_image(image, facts) for image in facts.plan.removable_images]
+        blobs = (
+            {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
+        )
         blobs |= _blobs_of_removed(facts)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
         return CollectionReport(tuple(removed), _kept_images(facts), len(blobs), sum(blobs.values()), others)
@@ -151,7 +153,10 @@ class GarbageCollection:
         return self.request("server") if not last or last[0].requested_at <= since else None
 
     def _has_work_in_registry(self) -> bool:
-        return bool(self.facts.gather().plan.removed or (self.storage is not None and self.storage.unreferenced()))
+        return bool(
+            self.facts.gather().plan.removable_images
+            or (self.storage is not None and self.storage.unreferenced_blobs())
+        )
 
     def _is_gate_closed(self) -> bool:
         """Close the gate for pushes. True once no token can be valid any more that was issued before."""
@@ -163,7 +168,7 @@ class GarbageCollection:
         self._notes = []
         facts = self.facts.gather()  # as it is now that nothing is pushed
         removed: list[StoredImage] = []
-        planned = list(facts.plan.removed)
+        planned = list(facts.plan.removable_images)
         for start in range(0, len(planned), BATCH):
             if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
                 self._notes.append(f"{len(planned) - start} images were not removed: pushes have begun meanwhile.")
@@ -230,7 +235,7 @@ class GarbageCollection:
         Returns how many, and their size.
         """
         assert self.storage is not None  # noqa: S101 - for mypy
-        blobs = self.storage.unreferenced()
+        blobs = self.storage.unreferenced_blobs()
         if not blobs:
             return 0, 0
         since = self.clock() - timedelta(seconds=PUSH_SECONDS)
@@ -266,7 +271,7 @@ def _blobs_of_removed(facts: Facts) -> dict[str, int]:
     kept_digests = {entry.image.digest for entry in facts.plan.kept_images}
     named = {blob for digest in kept_digests if digest in facts.contents for blob in facts.contents[digest].blobs}
     blobs: dict[str, int] = {}
-    for image in facts.plan.removed:
+    for image in facts.plan.removable_images:
         content = facts.contents.get(image.digest)
         if content is not None and image.digest not in kept_digests:
             blobs |= {blob: size for blob, size in content.blobs.items() if blob not in named}

@@ -74,7 +74,7 @@ class ImageFacts:
         for digest, task in self._running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
         images = self._stored_images(self.store.image_retention.pushed_images(self.clock.now()))
-        candidates = plan_images(list(images.values()), holds, self.retention, now).removed
+        candidates = plan_images(list(images.values()), holds, self.retention, now).removable_images
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
         for repository in sorted({image.repository for image in candidates}):
@@ -111,15 +111,15 @@ class ImageFacts:
             before = facts.kept_images.get((image.repository, digest))
             tasks = [hold for hold in facts.holds.get(digest, ()) if hold.reason is Reason.RUNS]
             holds.setdefault(digest, []).extend([*(before.holds if before else ()), *tasks])
-        plan = plan_images(fresh, holds, replace(self.retention, newest=0), self.clock())
-        return any(entry.digest == image.digest for entry in plan.removed)
+        plan = plan_images(fresh, holds, replace(self.retention, keep_images=0), self.clock())
+        return any(entry.digest == image.digest for entry in plan.removable_images)
 
     def name_in_registry(self, repository: str) -> str:
         """The name by which our registry knows a repository."""
         return repository.removeprefix(f"{self.registry.address}/")
 
     def _holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
-        return self.store.image_retention.holds(self.retention.revisions, digests)
+        return self.store.image_retention.holds(self.retention.keep_revisions, digests)
 
     def _running_tasks(self) -> list[tuple[str, str]]:
         """The digests of all tasks, with their ids."""

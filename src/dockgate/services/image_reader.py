@@ -23,7 +23,7 @@ QUESTION_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ImageAccess:
-    """`own` is our registry's address, and `public` what others call it by ("" for nothing else).
+    """`own_registry` is our registry's address, and `public_registry` what others call it by ("" for nothing else).
 
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
     `issuers` make the tokens for our own registry.
@@ -31,18 +31,18 @@ class ImageAccess:
     All calls raise DeniedError for a registry that may not be asked, and what registries do.
     """
 
-    own: str
+    own_registry: str
     registries: Sequence[str]
     cache: Path
     ca_bundle: Path | None
     issuers: Issuers | None = None
-    public: str = ""
+    public_registry: str = ""
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
-        if self.public and canonical_registry(named.registry) == canonical_registry(self.public):
-            named = named._replace(registry=self.own)
+        if self.public_registry and canonical_registry(named.registry) == canonical_registry(self.public_registry):
+            named = named._replace(registry=self.own_registry)
         self.require(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
@@ -51,7 +51,7 @@ class ImageAccess:
             with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)
-        ours = registry == canonical_registry(self.own) and RepositoryReference.parse(named.repository).is_own
+        ours = registry == canonical_registry(self.own_registry) and RepositoryReference.parse(named.repository).is_own
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
@@ -66,7 +66,7 @@ class ImageAccess:
                 for image, inventory in zip(opened.images, inventories, strict=True)
             ]
 
-    def attached(self, repository: str, digest: str) -> Sequence[bytes]:
+    def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`services.attached_statements.Fetch`)."""
         named = self._name_image(repository, digest)
         return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
@@ -76,14 +76,14 @@ class ImageAccess:
 
     def _name_image(self, repository: str, digest: str) -> str:
         place = RepositoryReference.parse(repository)
-        self.require(place.registry or self.own)
-        return f"{place.with_registry(self.own)}@{digest}"
+        self.require(place.registry or self.own_registry)
+        return f"{place.with_registry(self.own_registry)}@{digest}"
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
         names = registry.lower(), host_of(registry.lower())
         allowed = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
-        if registry != self.own and self.registries and not any(allowed):
+        if registry != self.own_registry and self.registries and not any(allowed):
             raise DeniedError(
                 f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
             )

@@ -36,4 +36,4 @@ class LocalCollections:
         self._last_collection = finished
 
     def _needed_images(self) -> Collection[str]:
-        return self.store.image_retention.holds(self.retention.revisions).keys()
+        return self.store.image_retention.holds(self.retention.keep_revisions).keys()

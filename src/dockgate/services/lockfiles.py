@@ -63,7 +63,7 @@ class LockBuilds:
                 repository=f"{REPOSITORIES}/{delivered.source}",
                 context=context,
                 dockerfile=_DOCKERFILE,
-                fresh=True,
+                is_fresh=True,
             )
             result = self.builder.build(request, lambda line: None)
         try:

@@ -174,7 +174,7 @@ class UsablePolicy:
     """A policy as it was read; or one without rules, and the reason why it could not be read ("" where it could)."""
 
     policy: Policy
-    unusable: str = ""
+    unusable_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class PolicySelection:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
         assignments = self._assignments()
         names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
-        policies = [(usable.policy.digest, usable.unusable) for usable in map(self.read, names)]
+        policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
         return digest_of(canonical.encode([assignments, policies]))
 
     def assignment_of(self, repository: str) -> PolicyAssignment | None:
@@ -316,7 +316,7 @@ class PolicySelection:
             names.setdefault(own, own)
         ordered = sorted(names, key=lambda name: (name != own, names[name]))
         policies = [self.read(names[name]) for name in ordered]
-        return [usable for usable in policies if not usable.unusable or self._exists(usable.policy.name)]
+        return [usable for usable in policies if not usable.unusable_reason or self._exists(usable.policy.name)]
 
     def _named_by_pipeline(self, execution: str) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.

@@ -56,9 +56,11 @@ class PolicyDryRun:
         DefinitionError, and BusyError while another part is evaluated.
         """
         candidate = self.policies.parse(text, name)
-        return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
+        return (self.evaluate_history if against == "history" else self.evaluate_running)(
+            candidate, policy, limit, after
+        )
 
-    def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
+    def evaluate_history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """Evaluate the newest verdict on each image by each policy, newest first.
 
         `policy` limits it to one policy unless "". `after` is the `next` of the previous part, "" for the first.
@@ -77,7 +79,7 @@ class PolicyDryRun:
                     break
         return summarize(comparisons, str(before) if len(comparisons) < len(records) else "")
 
-    def running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
+    def evaluate_running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
         services = [service for service in self.store.services.list() if service.name > after]
         comparisons: list[ImageComparison] = []

@@ -30,7 +30,7 @@ class Provenance:
     """
 
     store: Store
-    attached: AttachedDocuments
+    attached_documents: AttachedDocuments
     attestor: Attestor | None
     policies: Callable[[str], Policy]
     clock: ServerClock
@@ -90,7 +90,7 @@ class Provenance:
         if not is_required:
             return
         try:
-            fetched = envelopes(self.attached(repository, image))
+            fetched = envelopes(self.attached_documents(repository, image))
         except DockgateError as error:
             self.store.provenance.record_fetch_error(image, repository, str(error), self.clock.now())
             return

@@ -31,13 +31,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RiskAcceptances:
-    """Records exceptions, and selects those that apply. `attached` finds VEX documents beside images.
+    """Records exceptions, and selects those that apply. `attached_documents` finds VEX documents beside images.
 
     A waiver is announced `notice_days` before its end.
     """
 
     store: Store
-    attached: AttachedDocuments
+    attached_documents: AttachedDocuments
     ecosystems: Sequence[Ecosystem]
     clock: ServerClock
     effects: Effects
@@ -70,7 +70,7 @@ class RiskAcceptances:
         are logged, and raise nothing.
         """
         try:
-            documents = self.attached(repository, image)
+            documents = self.attached_documents(repository, image)
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
             return
@@ -83,7 +83,7 @@ class RiskAcceptances:
                 if statements:
                     self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
 
-    def checked(self, waiver: Waiver) -> Waiver:
+    def check(self, waiver: Waiver) -> Waiver:
         """Return a waiver as it would be recorded now. UsageError for an invalid or expired one."""
         waivers.check_waiver(waiver)
         check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
@@ -95,7 +95,7 @@ class RiskAcceptances:
         return waiver
 
     def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
-        return self.store.waivers.add(self.checked(waiver))
+        return self.store.waivers.add(self.check(waiver))
 
     def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
         statements = vex_formats.read(data, name)

@@ -50,7 +50,7 @@ class RowRetention:
 
     def revisions(self, remove: bool) -> RemovedObjects:
         """Revisions of services that are too old to return to."""
-        keep, old = self.retention.revisions, self.store.row_retention.old_revisions(self.retention.revisions)
+        keep, old = self.retention.keep_revisions, self.store.row_retention.old_revisions(self.retention.keep_revisions)
         if not remove:
             return RemovedObjects("revisions of services", sum(map(len, old.values())))
         delete = self.store.row_retention.delete_revisions
@@ -99,4 +99,4 @@ class RowRetention:
         return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
 
     def _old_executions(self) -> Sequence[str]:
-        return self.store.row_retention.old_executions(self.retention.revisions, self._before)
+        return self.store.row_retention.old_executions(self.retention.keep_revisions, self._before)

@@ -130,8 +130,8 @@ class ScanRunner:
             answer = source.ask(scan.repository, scan.image)
             if answer.pending and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
                 raise PendingError(answer.pending)
-            self._record_vex(scan, [report.inventory.image for report in answer.reported])
-            self._finish(scan, source, answer.reported, f"{source.title} is asked in place of a scan.")
+            self._record_vex(scan, [report.inventory.image for report in answer.reports])
+            self._finish(scan, source, answer.reports, f"{source.title} is asked in place of a scan.")
             return
         platforms = self.read_image(scan.repository, scan.image)
         self._record_vex(scan, [platform.inventory.image for platform in platforms])

@@ -101,7 +101,7 @@ class ServiceRisk:
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
         """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
         usable = self.selection.required_policies(image, context.execution, context.repository)
-        policies = [read.unusable or read.policy.digest for read in usable]
+        policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, provenance = self.clock.now(), self.provenance.fingerprint(image, context.repository)
         exceptions = self.exceptions.state(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))

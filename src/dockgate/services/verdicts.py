@@ -201,7 +201,7 @@ class Verdicts:
 
     def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
         case = self.cases.build(image, usable.policy, context)
-        return replace(case, no_scan_reason=usable.unusable) if case and usable.unusable else case
+        return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
 
     def _evaluate(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)

@@ -70,7 +70,7 @@ class WaiverPreviews:
         UsageError for a waiver that could not be added, NotFoundError and DeniedError for a verdict that is not there
         or not visible to the caller.
         """
-        waiver = self.exceptions.checked(waiver)
+        waiver = self.exceptions.check(waiver)
         previewed = self._judge(waiver, who, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
             return WaiverPreview(previewed, None, None)

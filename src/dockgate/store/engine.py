@@ -284,7 +284,7 @@ class Database:
                 if not self.is_sqlite:
                     connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
                 for job in jobs:
-                    _run(job, connection)
+                    _run_job(job, connection)
         except StoreError as error:
             if _sqlstate(error) not in (*_CONFLICTS, _LOCK_TIMEOUT):
                 raise
@@ -341,7 +341,7 @@ def _connect(
         raise
 
 
-def _run(job: _Job[Any], connection: Connection) -> None:
+def _run_job(job: _Job[Any], connection: Connection) -> None:
     """Run a job among others. If it raises, only its own changes are undone."""
     try:
         with connection.begin_nested():

@@ -116,7 +116,7 @@ class Vex:
         names = {record.document for record in records}
         with self._lock:
             statements = {name: self._statements[name] for name in names if name in self._statements}
-        statements |= self._read(names - statements.keys())
+        statements |= self._read_statements(names - statements.keys())
         with self._lock:
             for name in names:
                 self._statements[name] = statements[name]
@@ -125,7 +125,7 @@ class Vex:
                 self._statements.popitem(last=False)
         return [(record, statements[record.document]) for record in records]
 
-    def _read(self, documents: Collection[str]) -> dict[str, tuple[VexStatement, ...]]:
+    def _read_statements(self, documents: Collection[str]) -> dict[str, tuple[VexStatement, ...]]:
         """The statements of these documents, many in one query."""
         statements: dict[str, tuple[VexStatement, ...]] = {}
         table = vex_statements.c

@@ -168,7 +168,7 @@ class RegistryProxy:
         answer = await self._ask("GET", path, b"", [(b"accept", _TYPES), *authorization])
         if answer.status_code != 200:
             return self._passed_on(answer, has_body=request.method == "GET")
-        data = await _read(answer)
+        data = await _read_body(answer)
         if data is None:
             return _error(502, "MANIFEST_INVALID", "the manifest is too large to be judged")
         digest = digest_of(data)
@@ -304,7 +304,7 @@ async def _stream(answer: httpx.Response, has_body: bool) -> AsyncIterator[bytes
         await answer.aclose()
 
 
-async def _read(answer: httpx.Response) -> bytes | None:
+async def _read_body(answer: httpx.Response) -> bytes | None:
     """The whole body, None if it exceeds MANIFEST_LIMIT."""
     data = bytearray()
     try:

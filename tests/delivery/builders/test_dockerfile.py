@@ -163,7 +163,7 @@ def test_the_number_of_images_is_bounded() -> None:
     ],
 )
 def test_the_base_of_the_last_stage_is_told_from_the_others(text: str, last: str | None) -> None:
-    assert base_images(text, {}).last == last
+    assert base_images(text, {}).final_base == last
 
 
 @pytest.mark.parametrize(

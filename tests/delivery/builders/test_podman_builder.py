@@ -105,7 +105,7 @@ class System:
 
 
 def test_a_fresh_build_takes_no_layers_of_earlier_builds(system: System) -> None:
-    request = BuildRequest("fresh", "team/app", system.source, fresh=True)
+    request = BuildRequest("fresh", "team/app", system.source, is_fresh=True)
     system.builder.build(request, lambda line: None)
     system.build()
     builds = [next(command for command in job.commands if "build" in command) for job in system.runner.jobs]

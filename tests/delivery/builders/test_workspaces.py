@@ -31,11 +31,11 @@ def test_what_was_built_last_long_ago_is_deleted(tmp_path: Path) -> None:
 def test_a_repository_that_is_being_built_is_left_alone(tmp_path: Path) -> None:
     places = Workspaces(tmp_path, 1)
     folder = built(places, "old", 1000)
-    with places.reserved("old", lambda _: None):
+    with places.reserve("old", lambda _: None):
         assert places.remove_unused(2000) == 0
     assert "disk.ext4" in names(folder)
     assert places.remove_unused(2000)
-    with places.reserved("old", lambda _: None) as again:
+    with places.reserve("old", lambda _: None) as again:
         assert again == folder
 
 

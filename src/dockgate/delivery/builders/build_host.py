@@ -33,7 +33,7 @@ ADD_IDS = f"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST {USER}"
 class MissingRequirement:
     """Something that the host lacks. `advice` says how to add it."""
 
-    what: str
+    name: str
     advice: str
 
 
@@ -72,7 +72,7 @@ def ids() -> Ids:
     lacks = find_missing()
     if lacks:
         raise UnavailableError(
-            f"this host cannot keep builds apart: {'; '.join(lack.what for lack in lacks)}",
+            f"this host cannot keep builds apart: {'; '.join(lack.name for lack in lacks)}",
             f"{lacks[0].advice} (`dockgate doctor` lists all). DOCKGATE_UNSAFE_BUILDS=1 builds as root on the host.",
         )
     user = pwd.getpwnam(USER)

@@ -44,12 +44,12 @@ _Stages = dict[str, tuple[str, str | None]]
 class NamedImages:
     """The images that a Dockerfile names, arguments filled in, in their order.
 
-    `last` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
+    `final_base` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
     `scratch`. `commands` are what RUN instructions run, each with the image that its stage starts from.
     """
 
     images: tuple[str, ...]
-    last: str | None
+    final_base: str | None
     commands: tuple[tuple[str, str], ...] = ()
 
 

@@ -101,12 +101,12 @@ class PodmanBuilder:
         dockerfile = _inside(request.context, request.dockerfile)
         content = _content(dockerfile, request.dockerfile)
         named = base_images(content.decode(errors="replace"), self._arguments(request, content))
-        with self._places.reserved(request.repository, log) as folder:
+        with self._places.reserve(request.repository, log) as folder:
             bases = list(self._fetch_bases(named.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
-                raise UnavailableError(f"the build of {name} left no image:\n{outcome.last}", "Try again.")
+                raise UnavailableError(f"the build of {name} left no image:\n{outcome.last_lines}", "Try again.")
             with outcome.result as archive:
                 if os.fstat(archive.fileno()).st_size > self._runner.limits.disk:  # with holes in it
                     raise BuildError(f"the image of {name} is larger than a build's disk", "Make it smaller.")
@@ -117,7 +117,7 @@ class PodmanBuilder:
                     state.forget_layers()  # one of them may be gone: the next attempt saves all anew
                     raise
             _check_base(
-                publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
+                publication.diff_ids, next((base for base in bases if base.image.reference == named.final_base), None)
             )
             pulled_bases = tuple(sorted({base.image for base in bases}))
             result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
@@ -180,26 +180,27 @@ class PodmanBuilder:
         if outcome.is_full:
             self._runner.make_disk(folder)
             state.clear()
-        elif outcome.failed is None or outcome.failed >= len(loads):
+        elif outcome.failed_command is None or outcome.failed_command >= len(loads):
             state.bases = {base.name: base.manifest for base in bases}
             state.write()
-        if outcome.failed is not None and outcome.failed < len(commands) - len(prune):
-            self._fail(request, outcome, is_build=outcome.failed == len(loads))
+        if outcome.failed_command is not None and outcome.failed_command < len(commands) - len(prune):
+            self._fail(request, outcome, is_build=outcome.failed_command == len(loads))
         return outcome, state
 
     def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
         name = f"{request.repository}:{request.key}"
         if outcome.is_full:
             raise BuildError(
-                f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build:\n{outcome.last}",
+                f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build:\n"
+                f"{outcome.last_lines}",
                 "DOCKGATE_BUILD_DISK on the server raises the limit. The next build starts with an empty disk.",
             )
         if is_build:
             raise BuildError(
-                f"{request.dockerfile} of {name} does not build:\n{outcome.last}",
+                f"{request.dockerfile} of {name} does not build:\n{outcome.last_lines}",
                 "Correct what the last lines name, commit and push again.",
             )
-        raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last}", "Try again.")
+        raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last_lines}", "Try again.")
 
     def _build_command(self, request: BuildRequest, dockerfile: Path, paths: Paths) -> list[str]:
         options = [
@@ -211,7 +212,7 @@ class PodmanBuilder:
             f"--file={paths.scratch}/{dockerfile.name}",
             f"--tag={paths.tag}",
             *hard_limits(),
-            *(["--no-cache"] if request.fresh else []),
+            *(["--no-cache"] if request.is_fresh else []),
         ]
         if self._ca_bundle is not None:
             options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")

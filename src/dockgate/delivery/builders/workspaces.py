@@ -48,7 +48,7 @@ class Workspaces:
         return size
 
     @contextmanager
-    def reserved(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
+    def reserve(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
         """Reserve the folder of a repository. Raises UnavailableError if another build does not end in time."""
         folder = self.place(repository)
         end = time.monotonic() + self._seconds

@@ -273,7 +273,7 @@ def _allowed_keys(model: type[BaseModel], location: Location) -> list[str]:
     inner: dict[str, type[BaseModel]] = {
         "stages": _Stage,
         "approvers": _Approvers,
-        "allowed": assignments.Allowed,
+        "allowed": assignments.AllowedChoice,
         "taskDefinition": TaskDefinitionModel,
         "healthCheck": HealthCheckModel,
         "http": HttpModel,

@@ -37,12 +37,12 @@ _NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    private: ec.EllipticCurvePrivateKey
+    private_key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
 
     @property
     def pem(self) -> bytes:
-        key = self.private.private_bytes(
+        key = self.private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return key + self.certificate.public_bytes(serialization.Encoding.PEM)
@@ -85,7 +85,7 @@ class RegistryTokens:
         try:
             claims = jwt.decode(
                 password,
-                self._current().private.public_key(),
+                self._current().private_key.public_key(),
                 algorithms=["ES256"],
                 audience=_LOGIN_AUDIENCE,
                 issuer=ISSUER,
@@ -128,7 +128,7 @@ class RegistryTokens:
         """The claims of a registry token. Raises jwt.InvalidTokenError and others for one that is not accepted."""
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._current().private.public_key(),
+            self._current().private_key.public_key(),
             algorithms=["ES256"],
             audience=SERVICE,
             issuer=ISSUER,
@@ -151,7 +151,7 @@ class RegistryTokens:
             "exp": now + int(seconds),
             "jti": secrets.token_hex(16),
         }
-        return jwt.encode({**registered, **claims}, key.private, algorithm="ES256", headers=header)
+        return jwt.encode({**registered, **claims}, key.private_key, algorithm="ES256", headers=header)
 
     def _current(self) -> _Key:
         with self._lock:

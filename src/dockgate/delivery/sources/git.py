@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited
+from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited_room
 from dockgate.delivery.sources import pre_receive
 from dockgate.delivery.sources.git_run import command, environment, run
 from dockgate.delivery.sources.pre_receive import MAX_PATHS
@@ -108,7 +108,7 @@ class GitHost:
         output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
         return output.split()
 
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = place_of(self._folder, repository)
         commit_id = resolve(place, repository, commit)

@@ -43,8 +43,8 @@ class Container:
     """A container of a service, as podman sees it.
 
     `image` is the reference it was made from, `digest` the manifest digest that podman confirms for it. `ports` are
-    (container port, host port). `address` is "" without a network of its own. `started` is None before the first start.
-    `check` is its health check.
+    (container port, host port). `address` is "" without a network of its own. `started_at` is None before the first
+    start. `check` is its health check.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Container:
     restarts: int
     # By podman's user, that is, by us.
     is_stopped: bool
-    started: datetime | None
+    started_at: datetime | None
     ports: tuple[tuple[int, int], ...]
     address: str
     check: HealthCheck | None
@@ -78,7 +78,7 @@ class Container:
     @property
     def reason(self) -> str:
         """Why it does not run, "" when nothing is known."""
-        if self.is_running or self.started is None:
+        if self.is_running or self.started_at is None:
             return self.error
         memory = ", out of memory" if self.out_of_memory else ""
         return f"exited with code {self.exit_code}{memory}"
@@ -305,7 +305,7 @@ def _container(attributes: dict[str, Any], digest: str) -> Container:
         out_of_memory=state["OOMKilled"],
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
-        started=started.astimezone(UTC) if started.year > 1 else None,
+        started_at=started.astimezone(UTC) if started.year > 1 else None,
         ports=_ports(network.get("Ports") or {}),
         address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),
         check=canonical.decode(HealthCheck, check.encode()) if check else None,

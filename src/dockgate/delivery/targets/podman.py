@@ -152,11 +152,11 @@ class PodmanTarget:
                 time.sleep(schedule.pause(checks))
 
     def _healthy(self, container: Container, seconds: float) -> bool:
-        if not container.is_running or container.started is None:
+        if not container.is_running or container.started_at is None:
             return False
         check = container.check
         if check is None:
-            return (datetime.now(UTC) - container.started).total_seconds() > _SETTLED
+            return (datetime.now(UTC) - container.started_at).total_seconds() > _SETTLED
         begin = time.monotonic()
         outcome = self._probe(container, check, seconds)
         took = time.monotonic() - begin
@@ -218,22 +218,22 @@ class PodmanTarget:
             revision=container.revision,
             state=state,
             digest=container.digest,
-            started_at=format_seconds(container.started) if container.started else "",
+            started_at=format_seconds(container.started_at) if container.started_at else "",
             reason=container.reason,
             ports=container.ports,
             probe=self._probes.get(container.service, _run_of(container)),
         )
 
     def _state(self, container: Container) -> TaskState:
-        if not container.is_running or container.started is None:
+        if not container.is_running or container.started_at is None:
             return TaskState.STOPPED if container.has_ended else TaskState.PENDING
         check = container.check
         if check is None or self._healthy(container, min(check.timeout, _GLANCE)):
             return TaskState.RUNNING
-        age = (datetime.now(UTC) - container.started).total_seconds()
+        age = (datetime.now(UTC) - container.started_at).total_seconds()
         return TaskState.PENDING if age < check.start_period else TaskState.UNHEALTHY
 
 
 def _run_of(container: Container) -> str:
     """The container since its last start: what was known of it before says nothing."""
-    return f"{container.id} {container.started}"
+    return f"{container.id} {container.started_at}"

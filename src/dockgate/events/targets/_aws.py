@@ -42,7 +42,7 @@ def short_detail(message: Message) -> dict[str, Any]:
     }
 
 
-def ordering(message: Message) -> tuple[str, str]:
+def fifo_ids(message: Message) -> tuple[str, str]:
     """The group and the deduplication id of a message in a FIFO topic or queue: messages of a subject keep their order.
 
     Both have at most 128 characters (SNS and SQS).

@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.events.message import Message, one_line
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import attributes, body_of, ordering
+from dockgate.events.targets._aws import attributes, body_of, fifo_ids
 from dockgate.shared.aws import TOPIC, aws_errors, parse_arn
 
 # Characters: SNS takes fewer than 100 (Publish, "Subject").
@@ -37,7 +37,7 @@ class SnsAdapter:
         if subject := _subject(message.title):
             request["Subject"] = subject
         if topic.endswith(".fifo"):
-            request["MessageGroupId"], request["MessageDeduplicationId"] = ordering(message)
+            request["MessageGroupId"], request["MessageDeduplicationId"] = fifo_ids(message)
         with aws_errors(f"publishing to the topic {topic}"):
             self._clients("sns", region).publish(**request)
 

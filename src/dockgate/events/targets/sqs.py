@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.events.message import Message
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import attributes, body_of, ordering
+from dockgate.events.targets._aws import attributes, body_of, fifo_ids
 from dockgate.shared.aws import QUEUE, aws_errors, parse_arn
 
 
@@ -32,5 +32,5 @@ class SqsAdapter:
                 "MessageAttributes": attributes(message),
             }
             if arn.endswith(".fifo"):
-                request["MessageGroupId"], request["MessageDeduplicationId"] = ordering(message)
+                request["MessageGroupId"], request["MessageDeduplicationId"] = fifo_ids(message)
             client.send_message(**request)

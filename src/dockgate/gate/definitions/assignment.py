@@ -42,7 +42,7 @@ def _read_watch(value: object) -> Watch:
     raise ValueError("write forever, running, or a time of 1h to 3650d after push, pull or run, such as 90d after push")
 
 
-class Allowed(Strict):
+class AllowedChoice(Strict):
     """Policies that requests can choose, and who can choose them."""
 
     policies: list[Name] = Field(min_length=1)
@@ -57,7 +57,7 @@ class Assignment(Strict):
     name: Name
     repositories: list[_Pattern] = Field(min_length=1)
     policy: Name
-    allowed: list[Allowed] = Field(default_factory=list)
+    allowed: list[AllowedChoice] = Field(default_factory=list)
     pull: Annotated[PullPolicy, Field(strict=False)] = PullPolicy.ANY
     owners: list[_Owner] = Field(default_factory=list, max_length=50)
     watch: Annotated[Watch, BeforeValidator(_read_watch)] = Watch()

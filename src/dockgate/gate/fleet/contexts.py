@@ -54,7 +54,7 @@ class Context:
 
     def waivers_of(self, names: Collection[str]) -> tuple[Waiver, ...]:
         """The waivers that could accept a finding of these names."""
-        return tuple(_naming(self._finding_waivers, names))
+        return tuple(_waivers_naming(self._finding_waivers, names))
 
     def statements_of(self, names: Iterable[str]) -> tuple[VexStatement, ...]:
         """The statements about vulnerabilities of these names."""
@@ -62,12 +62,12 @@ class Context:
 
     def touches(self, names: Collection[str]) -> bool:
         """Whether findings of these names may be excused here and not in every image."""
-        waived = any(not waiver.rule and not waiver.unread for waiver in _naming(self.own_waivers, names))
+        waived = any(not waiver.rule and not waiver.unread for waiver in _waivers_naming(self.own_waivers, names))
         return waived or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
 
 
 class Contexts:
-    """The contexts of a fleet's images at one time. `shared` holds what applies to every image."""
+    """The contexts of a fleet's images at one time. `general_context` holds what applies to every image."""
 
     def __init__(self, exceptions: FleetExceptions, now: str) -> None:
         self._now = now
@@ -82,7 +82,7 @@ class Contexts:
             for digest in dict.fromkeys(filter(None, map(vex_statements.image_of, statement.products))):
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get("", ()) if not waiver.repository]
-        self.shared = Context(waivers.select_waivers(general, "", (), now), self._statements)
+        self.general_context = Context(waivers.select_waivers(general, "", (), now), self._statements)
         self._names_images = bool(self._attached or self._statements_by_image or self._waivers.keys() - {""})
         self._by_repository: dict[str, Context] = {}
 
@@ -121,7 +121,7 @@ class Contexts:
         if repository not in self._by_repository:
             selected = waivers.select_waivers(self._waivers.get("", ()), repository, (), self._now)
             own = tuple(waiver for waiver in selected if waiver.repository)
-            context = Context(selected, self._statements, own) if own else self.shared
+            context = Context(selected, self._statements, own) if own else self.general_context
             self._by_repository[repository] = context
         return self._by_repository[repository]
 
@@ -135,5 +135,5 @@ def _is_conditional(statement: VexStatement) -> bool:
     return bool(statement.packages) and any(vex_statements.image_of(product) is None for product in statement.products)
 
 
-def _naming(candidates: Iterable[Waiver], names: Collection[str]) -> Iterator[Waiver]:
+def _waivers_naming(candidates: Iterable[Waiver], names: Collection[str]) -> Iterator[Waiver]:
     return (waiver for waiver in candidates if not waiver.vulnerability or waiver.vulnerability in names)

@@ -57,10 +57,10 @@ class FleetJudge:
         # Warnings and notes do not decide.
         self._active = [active for active in active_rules if active.action is RuleAction.REJECT]
         self._reads = [active.rule.reads(active.settings) for active in self._active]
-        self._evidence_rules = self._reading(Reads.EVIDENCE)
-        self._image_rules = self._reading(Reads.IMAGE)
+        self._evidence_rules = self._rules_that_read(Reads.EVIDENCE)
+        self._image_rules = self._rules_that_read(Reads.IMAGE)
         self._reads_image = any(reads in _OF_IMAGE for reads in self._reads)
-        self._sum_rules = frozenset(active.rule.name for active in self._reading(*_SUMS))
+        self._sum_rules = frozenset(active.rule.name for active in self._rules_that_read(*_SUMS))
         self._catalogues = catalogues_of(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
         self._here = to_datetime(now).timestamp()
@@ -72,7 +72,7 @@ class FleetJudge:
         self._contexts = Contexts(exceptions, now)
         self._weigher = Weigher(
             policy,
-            self._reading(*_SUMS),
+            self._rules_that_read(*_SUMS),
             Reads.PACKAGE_SUMS in self._reads,
             tuple(self._coverage.values()),
             now,
@@ -85,7 +85,10 @@ class FleetJudge:
         self._evidence: dict[tuple[object, ...], Answers] = {}
         self._ends: dict[Context, float] = {}
         self._listed = FindingLists(
-            self._reading(Reads.FINDINGS), self._reading(Reads.IMAGE_AND_FINDINGS), tuple(self._coverage.values()), now
+            self._rules_that_read(Reads.FINDINGS),
+            self._rules_that_read(Reads.IMAGE_AND_FINDINGS),
+            tuple(self._coverage.values()),
+            now,
         )
 
     @cached_property
@@ -110,11 +113,11 @@ class FleetJudge:
     def objectionable_feeds(self) -> tuple[str, ...]:
         """What the rules say of the feeds, whatever the image: it changes when one becomes stale, or fresh again."""
         every = tuple(name for name in self._coverage if name not in CATALOGUES)
-        rules = self._reading(Reads.EVIDENCE)
+        rules = self._rules_that_read(Reads.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
         for ecosystems in (every, ()):
             platform = FleetPlatform("", (), ecosystems)
-            facts = self._facts(FleetImage("", (platform,)), platform, (), self._contexts.shared)
+            facts = self._facts(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
             answers = ask_rules(facts, rules)
             objections += [entry.subject for entry in answers.undetermined]
             objections += [entry.rule for entries in answers.violations.values() for entry in entries]
@@ -140,7 +143,7 @@ class FleetJudge:
         context = self._contexts.of(image, platform)
         total, changes_at = self._total(context, platform)
         sums = self._weigher.sums(total, has_known_base=platform.has_known_base)
-        doubts = (*sums.doubts, *self._uncovered(platform)) if platform.ecosystems else sums.doubts
+        doubts = (*sums.doubts, *self._missing_feeds(platform)) if platform.ecosystems else sums.doubts
         if not (context.is_exact and sums.is_exact) or (doubts and context.accepts_doubts):
             return None
         if not context.rule_waivers.isdisjoint(self._sum_rules):
@@ -153,7 +156,7 @@ class FleetJudge:
         status = self._apply_waivers(answers, image, platform, context)
         return PlatformResult(worst([sums.status, status]), sums.counts, min(changes_at, self._end_of_waivers(context)))
 
-    def _reading(self, *kinds: Reads) -> list[ActiveRule]:
+    def _rules_that_read(self, *kinds: Reads) -> list[ActiveRule]:
         return [active for active, reads in zip(self._active, self._reads, strict=True) if reads in kinds]
 
     # --- sums ---------------------------------------------------------------------------------------------------------
@@ -181,8 +184,8 @@ class FleetJudge:
 
     def _weight(self, context: Context, number: int) -> Weight:
         component = self._components[number]
-        if context is not self._contexts.shared and not context.touches(names_of(component.findings)):
-            context = self._contexts.shared
+        if context is not self._contexts.general_context and not context.touches(names_of(component.findings)):
+            context = self._contexts.general_context
         key = context, number
         if key not in self._weights:
             self._weights[key] = self._weigher.weigh(component, context)
@@ -200,7 +203,7 @@ class FleetJudge:
 
     # --- other rules --------------------------------------------------------------------------------------------------
 
-    def _uncovered(self, platform: FleetPlatform) -> list[Undetermined]:
+    def _missing_feeds(self, platform: FleetPlatform) -> list[Undetermined]:
         """The ecosystems of the platform's packages that have no feed."""
         missing = [name for name in platform.ecosystems if name not in self._coverage]
         return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing]
@@ -220,7 +223,7 @@ class FleetJudge:
         accepted = inventory
         if context.accepts_unread and inventory.unread:
             readable = unread_waivers.apply_to_unread(
-                inventory, Matches((), ()), _accepted(context), image.digest, self._now, self._database_paths
+                inventory, Matches((), ()), _waivers_of(context), image.digest, self._now, self._database_paths
             )
             accepted = readable.inventory
         return RuleInput(
@@ -274,7 +277,7 @@ class FleetJudge:
         if violations and context.rule_waivers:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
-            counting, _ = waivers.apply_to_violations(violations, _accepted(context), images, self._now, unwaivable)
+            counting, _ = waivers.apply_to_violations(violations, _waivers_of(context), images, self._now, unwaivable)
             violations = list(counting)
         return Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
 
@@ -286,7 +289,7 @@ class FleetJudge:
         return self._ends[context]
 
 
-def _accepted(context: Context) -> Waivers:
+def _waivers_of(context: Context) -> Waivers:
     return Waivers(context.waivers)
 
 

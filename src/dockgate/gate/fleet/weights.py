@@ -57,7 +57,7 @@ class Sums:
     is_exact: bool
 
 
-def placed(package: Package, place: Place) -> Package:
+def place_package(package: Package, place: Place) -> Package:
     """The package in a layer of that place of `inventory_of`."""
     return replace(package, layer=_LAYERS[place]) if place is not Place.ANY else package
 
@@ -156,7 +156,9 @@ class Weigher:
         result = waivers.apply_to_findings(
             Matches(component.findings, ()), accepted, self._policy, inventory, context.index, self._now
         )
-        times = [applied.until for applied in result.waived] + [statement.at for statement in accepted.statements]
+        times = [applied.until for applied in result.applied_waivers] + [
+            statement.at for statement in accepted.statements
+        ]
         return result.matches.findings, first_after(map(parse_time, times), self._here)
 
     def _numbers(self, facts: RuleInput, doubts: tuple[Undetermined, ...]) -> int:
@@ -179,7 +181,7 @@ class Weigher:
         return self._doubts[key][0]
 
     def _placed_facts(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
-        package = placed(package, place)
+        package = place_package(package, place)
         return self._facts((package,), tuple(finding.of(package) for finding in findings), place)
 
     def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:

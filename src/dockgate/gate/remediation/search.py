@@ -43,14 +43,14 @@ def find_remediation(
         # Undetermined entries and violations without findings may depend on any finding.
         wider = _search(trials, (*before.violations, Violation("", "", before.findings)), matcher)
     if wider and wider.is_sufficient:
-        if not search.is_sufficient or len(wider.fewest.chosen) < len(search.fewest.chosen):
+        if not search.is_sufficient or len(wider.fewest.upgrades) < len(search.fewest.upgrades):
             search = wider
     elif wider and not search.is_sufficient and before.undetermined:
         search = min(search, wider, key=lambda option: option.least_residue)
     solution = search.solution
-    versions = {candidate.purl: target.version for candidate, target in solution.chosen.items()}
+    versions = {candidate.purl: target.version for candidate, target in solution.upgrades.items()}
     after = trials.evaluate(versions)
-    upgrades = describe_upgrades(before, after, solution.chosen)
+    upgrades = describe_upgrades(before, after, solution.upgrades)
     own, base = ([upgrade for upgrade in upgrades if upgrade.base is base] for base in (False, True))
     return Remediation(
         upgrades=upgrades,
@@ -95,7 +95,7 @@ def _fix_key(finding: Finding) -> tuple[str, str, str]:
 class _Solution:
     """The candidates to upgrade, and to which version."""
 
-    chosen: Mapping[Candidate, Target]
+    upgrades: Mapping[Candidate, Target]
     is_sufficient: bool
     is_minimum: bool
 
@@ -306,7 +306,7 @@ class _Start:
 
 def _count_cleared(ids: Sequence[str], target: Target) -> int:
     """How many of these findings the version does not have."""
-    return sum(identity in target.cleared for identity in ids)
+    return sum(identity in target.cleared_findings for identity in ids)
 
 
 def _residue(evaluation: Evaluation) -> frozenset[tuple[str, ...]]:

@@ -105,7 +105,7 @@ def _sets(
     If `is_counting`, only the first of several candidates with equal weights is tried.
     """
     rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
-    most = [_most(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
+    most = [_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
     def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if any(short > most[at][requirement][room] for requirement, short in enumerate(missing)):
@@ -126,7 +126,7 @@ def _sets(
     yield from extend(0, size, tuple(requirement.need for requirement in requirements))
 
 
-def _most(rows: Sequence[tuple[int, ...]], requirements: int) -> list[list[int]]:
+def _heaviest_sums(rows: Sequence[tuple[int, ...]], requirements: int) -> list[list[int]]:
     """For each requirement, the most weight that any 0, 1, 2, … of these rows can have."""
     heaviest = (sorted((row[requirement] for row in rows), reverse=True) for requirement in range(requirements))
     return [[0, *accumulate(weights)] for weights in heaviest]

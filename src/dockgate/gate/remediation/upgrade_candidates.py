@@ -21,18 +21,18 @@ FindingsByPath = Mapping[tuple[str, str], Finding]
 class Target:
     """A version that a package's source can be upgraded to.
 
-    `cleared` are the ids of findings that it does not have, `remaining` its findings. `is_clean`: it adds no finding
-    and nothing undetermined.
+    `cleared_findings` are the ids of findings that it does not have, `remaining_findings` its findings. `is_clean`: it
+    adds no finding and nothing undetermined.
     """
 
     version: str
-    cleared: frozenset[str]
-    remaining: FindingsByPath
+    cleared_findings: frozenset[str]
+    remaining_findings: FindingsByPath
     is_clean: bool
 
     def is_no_worse_than(self, target: "Target") -> bool:
         """Whether the other version has all findings of this one."""
-        return all(target.remaining.get(key) == finding for key, finding in self.remaining.items())
+        return all(target.remaining_findings.get(key) == finding for key, finding in self.remaining_findings.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class Candidate:
 
     def at_best(self) -> "Candidate":
         """Reduce the choices to the one with the fewest findings; among equals the lowest."""
-        return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining)),))
+        return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining_findings)),))
 
     def below(self, version: str) -> Iterator[Target]:
         """The targets below this version, lowest first."""

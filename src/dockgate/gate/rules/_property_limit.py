@@ -76,7 +76,7 @@ def _split(
     answers = [(finding, has_property(finding)) for _, finding in selected.findings]
     violating = [finding for finding, answer in answers if answer]
     unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selected.possible_not_counted if has_property(finding) is not False]
+    uncertain = [finding for finding in selected.uncounted_findings if has_property(finding) is not False]
     return violating, unknown, uncertain
 
 

@@ -65,22 +65,22 @@ def settings(raw: Mapping[str, object], untriaged: str = ANY) -> dict[str, objec
 class SelectedFindings:
     """The findings that count, worst first, each with the severity that it counts as.
 
-    `possible` would count as that severity if they had a fix, or were so severe, which no source says. `scope` words
-    the scope for messages: " in own layers". `scope_doubt` is why the findings may be of another scope, None if it is
-    known.
+    `possible_findings` would count as that severity if they had a fix, or were so severe, which no source says. `scope`
+    words the scope for messages: " in own layers". `scope_doubt` is why the findings may be of another scope, None if
+    it is known.
     """
 
     findings: tuple[tuple[Severity, Finding], ...]
-    possible: tuple[tuple[Severity, Finding], ...]
+    possible_findings: tuple[tuple[Severity, Finding], ...]
     scope: str
     has_baseline: bool
     scope_doubt: str | None
 
     @property
-    def possible_not_counted(self) -> tuple[Finding, ...]:
+    def uncounted_findings(self) -> tuple[Finding, ...]:
         """The possible findings that do not count anyway, each once."""
         certain = {_key(finding) for _, finding in self.findings}
-        uncertain = {_key(finding): finding for _, finding in self.possible}
+        uncertain = {_key(finding): finding for _, finding in self.possible_findings}
         return tuple(finding for key, finding in uncertain.items() if key not in certain)
 
     def describe(self, count: int, noun: str) -> str:

@@ -48,7 +48,7 @@ class MaxFindings(Rule):
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selected.findings:
             counting[severity].append(finding)
-        uncertain = Counter(severity for severity, _ in selected.possible)
+        uncertain = Counter(severity for severity, _ in selected.possible_findings)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
@@ -68,7 +68,7 @@ class MaxFindings(Rule):
                 yield _undetermined_limit(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            unlisted, possible = sum(facts.unlisted_counts.values()), len(selected.possible_not_counted)
+            unlisted, possible = sum(facts.unlisted_counts.values()), len(selected.uncounted_findings)
             if (count := len(selected.findings) + (0 if settings["only_fixable"] else unlisted)) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
                 findings = [finding for _, finding in selected.findings]
@@ -83,9 +83,9 @@ class MaxFindings(Rule):
         """For each severity and in total: how many count, and how many more may."""
         selected = _selection.select(facts, settings)
         certain = Counter(severity for severity, _ in selected.findings)
-        possible = Counter(severity for severity, _ in selected.possible)
+        possible = Counter(severity for severity, _ in selected.possible_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
-        return *numbers, len(selected.findings), len(selected.possible_not_counted)
+        return *numbers, len(selected.findings), len(selected.uncounted_findings)
 
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
@@ -131,7 +131,7 @@ def _undetermined_limit(
     severity: str, maximum: int, limit: int, facts: RuleInput, selected: _selection.SelectedFindings
 ) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
-    unknown = [finding for finding in selected.possible_not_counted if finding.has_unknown_fix]
+    unknown = [finding for finding in selected.uncounted_findings if finding.has_unknown_fix]
     if facts.is_external:
         cause = f"{facts.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:

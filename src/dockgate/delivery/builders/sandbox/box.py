@@ -11,7 +11,7 @@ Four processes, each ended by the kernel with the one above it (PR_SET_PDEATHSIG
 - `holder`: root in user namespace 1 alone. Starts pasta, which connects network namespace 1.
 - `member`: root in user namespace 2, which lies in 1 without its root: nothing in it can change the network, its rules
   or its kernel parameters, or reach pasta.
-- `first`: process 1 of the box, with few capabilities. Runs the commands, one after another.
+- `run_init`: process 1 of the box, with few capabilities. Runs the commands, one after another.
 """
 
 import json
@@ -177,10 +177,10 @@ def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, ho
         system.CLONE_NEWNS | system.CLONE_NEWPID | system.CLONE_NEWIPC | system.CLONE_NEWUTS | system.CLONE_NEWCGROUP,
         "process",
     )
-    return code_of(fork(lambda: first(plan, progress)))
+    return code_of(fork(lambda: run_init(plan, progress)))
 
 
-def first(plan: Mapping[str, Any], progress: int) -> int:
+def run_init(plan: Mapping[str, Any], progress: int) -> int:
     """Run process 1 of the box. When it ends, the kernel ends all processes that the commands left running.
 
     Writes the index of a command that failed to the descriptor `progress`.

@@ -26,7 +26,7 @@ class BuildLog:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
     @property
-    def last(self) -> str:
+    def last_lines(self) -> str:
         return "\n".join(self._last)
 
     def add(self, raw: bytes) -> None:

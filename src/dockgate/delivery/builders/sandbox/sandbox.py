@@ -133,12 +133,12 @@ class Job:
 class Outcome:
     """The result of a job.
 
-    `failed` is the index of the command that failed, None if all succeeded; then `result` is the requested file, if it
-    is a file. `last` has the last lines of output. `is_full`: the disk was full.
+    `failed_command` is the index of the command that failed, None if all succeeded; then `result` is the requested
+    file, if it is a file. `last_lines` has the last lines of output. `is_full`: the disk was full.
     """
 
-    failed: int | None
-    last: str
+    failed_command: int | None
+    last_lines: str
     result: IO[bytes] | None = None
     is_full: bool = False
 
@@ -278,7 +278,7 @@ class Sandbox:
             build_log = BuildLog(log, self.limits.log)
             watch(process, build_log, self.limits.seconds, kill, json.dumps(plan).encode())
             is_out_of_memory = cgroups.was_out_of_memory(groups)
-            return _outcome(ours, process.returncode, build_log.last, is_out_of_memory, self.limits)
+            return _outcome(ours, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -55,8 +55,8 @@ class Host:
             environment = {**self._environment, **job.environment}
             code = self._run(command, environment, None if index in job.silent else build_log)
             if code:
-                return Outcome(index, build_log.last)
-        return Outcome(None, build_log.last, Path(archive).open("rb"))
+                return Outcome(index, build_log.last_lines)
+        return Outcome(None, build_log.last_lines, Path(archive).open("rb"))
 
     def _run(self, command: Sequence[str], environment: Mapping[str, str], log: BuildLog | None) -> int:
         try:
