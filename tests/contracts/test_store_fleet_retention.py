@@ -131,4 +131,4 @@ def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store
     assert store.fleet_retention.delete_vulnerabilities() == 1
     assert store.fleet_retention.delete_vulnerabilities() == 0
     assert store.fleet_findings.vulnerabilities() == {}
-    assert store.exposures.vulnerabilities("GHSA-1") == {}
+    assert store.component_search.vulnerabilities("GHSA-1") == {}

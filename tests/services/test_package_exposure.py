@@ -76,7 +76,7 @@ def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet)
 
 def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
-    (idna,) = exposures.components_named(["idna"])
+    (idna,) = fleet.store.component_search.components_named(["idna"])
     everywhere = exposures.images([idna], Places(), owned=True)
     assert exposures.images_by_component([idna], everywhere) == {idna: 2}
     of_web = exposures.images([idna], Places(repositories=["team/web"]), owned=True)

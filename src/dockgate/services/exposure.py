@@ -84,7 +84,7 @@ class ExposureSearch:
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
-        return LookUp(self._subject(question.strip(), at), () if at else self.store.exposures.running_images())
+        return LookUp(self._subject(question.strip(), at), () if at else self.store.services.running_images())
 
     def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
         """Answer a question, of which the beginning may be known.
@@ -129,7 +129,7 @@ class ExposureSearch:
         acceptances = None
         ecosystems: Sequence[str] = ()
         if subject.is_vulnerability:
-            state = exposures.index_state()
+            state = self.store.component_search.index_state()
             ecosystems = state.ecosystems
             knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
             uncertain = {
@@ -221,11 +221,11 @@ class ExposureSearch:
         if question.lower().startswith("pkg:"):
             return Subject(False, self.packages.find(question))
         is_named = is_vulnerability_name(question)
-        vulnerabilities = self.store.exposures.vulnerabilities(question, any_case=is_named)
+        vulnerabilities = self.store.component_search.vulnerabilities(question, any_case=is_named)
         if vulnerabilities or is_named:
             affected: dict[int, list[AffectedComponent]] = {}
             components: dict[int, Component] = {}
-            for entry, component in self.store.exposures.affected_components(vulnerabilities, at):
+            for entry, component in self.store.component_search.affected_components(vulnerabilities, at):
                 affected.setdefault(entry.component, []).append(entry)
                 components[entry.component] = component
             return Subject(True, components, vulnerabilities, affected)

@@ -26,7 +26,7 @@ class FleetPackages:
         name, at_sign, version = text.rpartition("@")
         if not name or not at_sign:
             name, version = text, ""
-        components = self.store.exposures.components_named([name])
+        components = self.store.component_search.components_named([name])
         return {
             number: component
             for number, component in components.items()
@@ -36,7 +36,7 @@ class FleetPackages:
     def _of_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)
         namespaced = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
-        components = self.store.exposures.components_named([purl.name, *namespaced])
+        components = self.store.component_search.components_named([purl.name, *namespaced])
         return {
             number: component
             for number, component in components.items()

@@ -79,7 +79,7 @@ class ImageRescans:
         if not self.store.rescans.take_turn(self.worker, self.version, self._is_replaced):
             self._idle_until = now + IDLE_SECONDS
             return
-        running = {entry.digest for entry in self.store.exposures.running_images()}
+        running = {entry.digest for entry in self.store.services.running_images()}
         candidates = self.store.rescans.select(older, running, count + len(self._retry_at) + MARGIN)
         due = [scan for scan in candidates if self._is_due(scan, now)][:count]
         for scan in due:

@@ -183,7 +183,7 @@ class ImageSearch:
         """What services run, of the repositories that the caller sees."""
         return [
             entry
-            for entry in self.store.exposures.running_images()
+            for entry in self.store.services.running_images()
             if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
         ]
 

@@ -131,7 +131,7 @@ class WatchedImages:
 
     def _running_images(self) -> set[str]:
         """The images that services run."""
-        return {entry.digest for entry in self.store.exposures.running_images()}
+        return {entry.digest for entry in self.store.services.running_images()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
         key, now = (kind, repository, image), time.monotonic()

@@ -17,6 +17,7 @@ from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.collections import Collections, PushGate
+from dockgate.store.component_search import ComponentSearch
 from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.event_cursor import EventCursor
@@ -102,6 +103,7 @@ class Store:
     fleet_verdicts: FleetVerdicts
     fleet_retention: FleetRetention
     tag_history: TagHistory
+    component_search: ComponentSearch
     exposures: Exposures
     trends: Trends
     vulnerability_lists: VulnerabilityLists
@@ -189,6 +191,7 @@ def open_store(
         fleet_verdicts=FleetVerdicts(database),
         fleet_retention=FleetRetention(database),
         tag_history=TagHistory(database),
+        component_search=ComponentSearch(database),
         exposures=Exposures(database),
         trends=Trends(database),
         vulnerability_lists=VulnerabilityLists(database),

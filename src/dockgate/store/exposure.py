@@ -1,9 +1,5 @@
-"""Which images hold a vulnerability or a package, now or at a time in the past.
+"""Which images hold given components, now or at a time in the past: by their bundles, and where the images were."""
 
-What holds it is found from the components: their bundles, the images of these, and where those were.
-"""
-
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -11,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Integer,
     Select,
     Text,
     and_,
@@ -25,43 +20,31 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    type_coerce,
     union_all,
 )
 
 from dockgate.delivery.model import ApprovalId
-from dockgate.delivery.service_model import TaskDefinition
 from dockgate.store.engine import Database
 from dockgate.store.exposure_records import (
-    AffectedComponent,
     Holding,
     HoldingImage,
     ImageFacts,
-    IndexState,
     PartlyRead,
     Places,
-    RunningImage,
     UnknownImage,
 )
-from dockgate.store.fleet_findings import ADVISORIES
-from dockgate.store.fleet_records import Component, FleetImage, TagPeriod, Vulnerability
-from dockgate.store.queries import batches, numbers_of, texts_of
+from dockgate.store.fleet_records import Component, FleetImage, TagPeriod
+from dockgate.store.queries import numbers_of, texts_of
 from dockgate.store.records import ScanState
-from dockgate.store.schema import approvals, scans, services, task_definitions, vex_documents
+from dockgate.store.schema import approvals, scans
 from dockgate.store.schema_fleet import (
-    fleet_aliases,
     fleet_bundle_components,
     fleet_components,
-    fleet_doubts,
-    fleet_findings,
     fleet_image_bundles,
     fleet_images,
-    fleet_past_findings,
     fleet_platforms,
-    fleet_state,
     fleet_tags,
     fleet_verdicts,
-    fleet_vulnerabilities,
 )
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -69,106 +52,10 @@ _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name i
 
 
 class Exposures:
-    """Questions about what images hold."""
+    """Questions about what images hold. The components come from `store.component_search`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def vulnerabilities(self, name: str, *, any_case: bool = True) -> dict[int, Vulnerability]:
-        """The fleet's vulnerabilities that are known by a name, or by the name of one of these.
-
-        A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or with `any_case`
-        of any, which is slower.
-        """
-        alias, table = fleet_aliases.c.alias, fleet_vulnerabilities.c
-        is_named: list[ColumnElement[bool]] = [alias.in_({name, name.upper(), name.lower()})]
-        if any_case:
-            is_named.append(func.lower(alias) == name.lower())
-        columns = select(table.id, *(table[name] for name in Vulnerability._fields))
-        joined = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()
-        with self._database.read() as connection:
-            for condition in is_named:
-                # Each has its own name among its aliases.
-                names = select(table.name).join(fleet_aliases, fleet_aliases.c.vulnerability == table.id)
-                rows = connection.execute(joined.where(alias.in_(names.where(condition).correlate(None))))
-                if entries := {number: Vulnerability(*fields) for number, *fields in rows}:
-                    return entries
-        return {}
-
-    def index_state(self) -> IndexState:
-        """How far the index can answer for the components that it has."""
-        components, doubts = fleet_components.c, fleet_doubts.c
-        nothing = cast(null(), Integer)
-        query = union_all(
-            select(literal("state"), nothing, fleet_state.c.name),
-            select(literal("ecosystem"), nothing, components.ecosystem).distinct(),
-            select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
-            select(literal("unmatched"), components.id, literal("")).where(~components.matched),
-            select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at.is_(None))),
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        by_kind: dict[str, list[tuple[int, str]]] = {}
-        for kind, number, text in rows:
-            by_kind.setdefault(kind, []).append((number, text))
-        return IndexState(
-            is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
-            ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
-            doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
-            unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
-            has_vex="vex" in by_kind,
-        )
-
-    def affected_components(
-        self, vulnerabilities: Collection[int], at: str | None = None
-    ) -> Sequence[tuple[AffectedComponent, Component]]:
-        """The components that have one of these vulnerabilities, or had it at a time."""
-        present, past = fleet_findings.c, fleet_past_findings.c
-        component = [fleet_components.c[name] for name in Component._fields]
-        rows: list[tuple[AffectedComponent, Component]] = []
-        columns: list[ColumnElement[Any]]
-        with self._database.read() as connection:
-            for part in batches(sorted(vulnerabilities)):
-                columns = [present[name] for name in AffectedComponent._fields if name not in ("closed", "why")]
-                query = select(*columns, *component).where(present.vulnerability.in_(part))
-                query = query.join(fleet_components, fleet_components.c.id == present.component)
-                if at is not None:
-                    query = query.where(present.opened <= at)
-                width = len(columns)
-                rows += [
-                    (AffectedComponent._make((*row[:width], None, "")), Component(*row[width:]))
-                    for row in connection.execute(query)
-                ]
-                if at is None:
-                    continue
-                columns = [literal("") if name == "note" else past[name] for name in AffectedComponent._fields]
-                ended = select(*columns, *component).where(
-                    past.vulnerability.in_(part), past.opened <= at, past.closed > at
-                )
-                ended = ended.join(fleet_components, fleet_components.c.id == past.component)
-                width = len(columns)
-                rows += [
-                    (AffectedComponent(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)
-                ]
-        return rows
-
-    def components_named(self, names: Sequence[str]) -> dict[int, Component]:
-        """The components of these names, or of source packages of that name.
-
-        In any case of their letters, if none is written like this.
-        """
-        table = fleet_components.c
-        lower = [name.lower() for name in names]
-        queries = (
-            or_(table.name.in_(names), table.source_name.in_(names)),
-            or_(func.lower(table.name).in_(lower), func.lower(table.source_name).in_(lower)),
-        )
-        with self._database.read() as connection:
-            for condition in queries:
-                rows = connection.execute(_COMPONENT.where(condition).order_by(table.id))
-                if components := {number: Component(*fields) for number, *fields in rows}:
-                    return components
-        return {}
 
     def images(
         self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
@@ -300,35 +187,6 @@ class Exposures:
         """Every repository that has or had an image, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
-
-    def running_images(self) -> Sequence[RunningImage]:
-        """Every service that runs an image, by name."""
-        definitions = task_definitions.c
-        query = (
-            select(
-                services.c.name,
-                services.c.target,
-                services.c.desired_count,
-                services.c.revision,
-                services.c.deployed_by,
-                definitions.body,
-                services.c.at_risk,
-                services.c.at_risk_until,
-            )
-            .join(
-                task_definitions,
-                and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
-            )
-            .order_by(services.c.name)
-        )
-        entries = []
-        with self._database.read() as connection:
-            for *fields, body, at_risk, until in connection.execute(query):
-                definition: TaskDefinition = body
-                if definition.image is not None:
-                    image = definition.image
-                    entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
-        return entries
 
     def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
         """Which pipelines asked to approve each of these images, where it is, and which of the components it holds.

@@ -13,7 +13,7 @@ from dockgate.vulnerabilities.model import Severity
 class AffectedComponent(NamedTuple):
     """A component with a finding, and the time in which it had it.
 
-    `closed` is None while it still has, `why` is then "", otherwise a word of `ClosingReason`.
+    `closed` and `why`, a word of `ClosingReason`, are None while it still has.
     """
 
     component: int
@@ -23,7 +23,7 @@ class AffectedComponent(NamedTuple):
     note: str
     opened: str
     closed: str | None
-    why: str = ""
+    why: str | None = None
 
 
 class Places(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution
@@ -12,6 +12,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
+from dockgate.store.exposure_records import RunningImage
 from dockgate.store.outbox import Outbox
 from dockgate.store.queries import select_as
 from dockgate.store.schema import executions, services, task_definitions
@@ -56,6 +57,35 @@ class Services:
         with self._database.read() as connection:
             result = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
         return sorted(result, key=lambda service: service.name)
+
+    def running_images(self) -> Sequence[RunningImage]:
+        """Every service that runs an image, by name."""
+        definitions = task_definitions.c
+        query = (
+            select(
+                services.c.name,
+                services.c.target,
+                services.c.desired_count,
+                services.c.revision,
+                services.c.deployed_by,
+                definitions.body,
+                services.c.at_risk,
+                services.c.at_risk_until,
+            )
+            .join(
+                task_definitions,
+                and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
+            )
+            .order_by(services.c.name)
+        )
+        entries = []
+        with self._database.read() as connection:
+            for *fields, body, at_risk, until in connection.execute(query):
+                definition: TaskDefinition = body
+                if definition.image is not None:
+                    image = definition.image
+                    entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
+        return entries
 
     def definition(self, family: str, revision: int) -> TaskDefinition:
         with self._database.read() as connection:

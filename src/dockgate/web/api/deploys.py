@@ -100,7 +100,7 @@ def visible_services(who: Caller, server: WebServices) -> list[Service]:
     services = server.store.services.list()
     if not who.is_limited:
         return list(services)
-    running = server.store.exposures.running_images()
+    running = server.store.services.running_images()
     reached = (entry for entry in running if who.reaches(repository=entry.reference.repository_in(server.registry)))
     names = {entry.service for entry in reached}
     return [service for service in services if service.name in names]
@@ -182,7 +182,7 @@ def service_page(who: Caller, server: WebServices, query: PageQuery) -> Page[Ser
     }
     page = page_of(visible_services(who, server), keys, query)
     images = (
-        {entry.service: entry.reference for entry in server.store.exposures.running_images()} if page.entries else {}
+        {entry.service: entry.reference for entry in server.store.services.running_images()} if page.entries else {}
     )
     summaries = []
     for service in page.entries:

@@ -141,7 +141,7 @@ def vulnerability_page(
 @api.checks_token_limits
 def vulnerability(name: str, who: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names: ratings and affected versions."""
-    entries = server.store.exposures.vulnerabilities(name)
+    entries = server.store.component_search.vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
     return read_facts(server.advisories, name, sorted(names))
 

@@ -34,7 +34,7 @@ def candidates(
 ) -> Sequence[Candidate]:
     """What runs of the same image repository, then the other verdicts on the image. `records` are all of these."""
     running: dict[str, list[str]] = {}
-    for entry in server.store.exposures.running_images():
+    for entry in server.store.services.running_images():
         name = entry.reference.repository_in(server.registry)
         if (
             repository

@@ -190,7 +190,7 @@ def _services(who: api.Reader, server: api.ServerDependency, view: calls.ImageVi
     if view.places:
         running = view.places[0].services
     else:  # it runs, and is in no place
-        running = [entry.service for entry in server.store.exposures.running_images() if entry.digest == view.digest]
+        running = [entry.service for entry in server.store.services.running_images() if entry.digest == view.digest]
     if who.is_limited:
         visible = {service.name for service in visible_services(who, server)}
         running = [name for name in running if name in visible]
