@@ -3,37 +3,34 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Policy, Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder, ExposedFinding
+from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure_answer import (
     LONGEST_QUESTION,
-    ExposedImage,
-    ExposedPackage,
     ExposedPipeline,
     Exposure,
     ExposureFilter,
     ExposureRequest,
     ExposureState,
-    ImagePlace,
     RunningService,
     UnaffectedImages,
 )
-from dockgate.services.exposure_blocked import BlockingVerdicts, find_blocking_verdicts
+from dockgate.services.exposure_blocked import find_blocking_verdicts
+from dockgate.services.exposure_images import ImageContents, Subject, view_image
 from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
 from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent, Holding, HoldingImage, Places, RunningImage
-from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.exposure_records import AffectedComponent, HoldingImage, Places, RunningImage
+from dockgate.store.fleet_records import Component
 from dockgate.vulnerabilities.aliases import alias_order
-from dockgate.vulnerabilities.model import Severity
 
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
@@ -42,16 +39,6 @@ _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d
 def is_vulnerability_name(text: str) -> bool:
     """Whether a text is written like the name of a vulnerability."""
     return _VULNERABILITY.fullmatch(text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a question is about: components, with their findings if it is about a vulnerability."""
-
-    is_vulnerability: bool
-    components: Mapping[int, Component]
-    vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
-    affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,12 +97,12 @@ class ExposureSearch:
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
-        subject = look_up.subject
-        owned, exposures = not subject.is_vulnerability, self.store.exposures
+        subject, exposures = look_up.subject, self.store.exposures
         running = [entry for entry in look_up.running if self._may_see(entry, request.who)]
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
         has_status = subject.is_vulnerability and request.as_of is None
+        owned = not subject.is_vulnerability
         exposed = exposures.images(subject.components, places, owned=owned, has_status=has_status)
         if request.as_of is None and not request.include_moved:
             look_up.holders = exposed
@@ -123,69 +110,50 @@ class ExposureSearch:
         services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holders]
         places = places._replace(running_images=holders)
         names = _names(subject)
-        knowledge = AdvisoryKnowledge(True)
         unknown = UnknownImages(self.store, places, ids)
-        uncertain: dict[str, Collection[int]] = {}
-        acceptances = None
-        ecosystems: Sequence[str] = ()
         if subject.is_vulnerability:
-            state = self.store.component_search.index_state()
-            ecosystems = state.ecosystems
-            knowledge = ask_advisories(self.store, self.advisories, [question, *names], state)
-            uncertain = {
-                "the advisory database does not cover packages of it": knowledge.uncovered_components,
-                "versions of it cannot be compared": state.doubtful_components([question, *names]),
-                "packages of it are not matched yet": state.unmatched_components,
-            }
-            now = request.as_of or self.clock.now()
-            acceptances = AcceptanceFinder(
-                self.store,
-                self.exceptions,
-                self.policies_of,
-                now,
-                [question, *names],
-                has_vex=state.has_vex or request.as_of is not None,
-                as_of=request.as_of,
-            )
-        packages = _by_ecosystem(knowledge.packages, ecosystems) if has_status else {}
-        unknown.add(uncertain, packages)
+            knowledge, acceptances = self._ask_advisories([question, *names], unknown, request.as_of)
+        else:
+            knowledge, acceptances = AdvisoryKnowledge(True), None
+            unknown.add({}, {})
         is_waivable = acceptances is not None and acceptances.has_any
         facts = exposures.facts(ids, subject.components if is_waivable and len(ids) > self.alone else (), places)
         pipelines = {
             number: sorted(name for name in asking if request.who is None or request.who.reaches(pipeline=name))
             for number, asking in facts.pipelines.items()
         }
-        part = unknown.slice(request.unknown_after, request.limit)
-        contents = _Contents(self.store, subject, places, acceptances)
+        unknown_slice = unknown.slice(request.unknown_after, request.limit)
+        contents = ImageContents(self.store, subject, places, acceptances)
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
         candidates = [exposed[number].digest for number in rejected]
         reads_more = request.only is ExposureFilter.BLOCKED
         blocking = find_blocking_verdicts(self.store, candidates, names, places, reads_more=reads_more)
-        blocked = [number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)]
         listed: dict[ExposureFilter | None, Sequence[int]] = {
             None: ids,
             ExposureFilter.RUNNING: [number for number in ids if exposed[number].digest in holders],
-            ExposureFilter.BLOCKED: blocked,
+            ExposureFilter.BLOCKED: [
+                number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)
+            ],
             ExposureFilter.REJECTED: rejected,
+            ExposureFilter.WAIVED: (),
         }
-        waived: list[int] = []
         waived_of = len(ids)
         if acceptances and is_waivable:
             groups = [[number] for number in ids]
             if len(ids) > self.alone:
                 groups = group_images(acceptances, _findings(subject), exposed, facts)
-            left_out = len(ids) - sum(map(len, groups))
-            following = [listed[request.only]] if request.only in listed else groups
-            likely = [number for part_of in following for number in _page(part_of, request)[0]][:MOST]
+            lists = groups if request.only is ExposureFilter.WAIVED else [listed[request.only]]
+            likely = [number for part in lists for number in _page(part, request)[0]][:MOST]
             waived, looked_at = find_waived(
                 groups,
                 likely,
-                lambda numbers: contents.read([*numbers, *part.indexed_ids]),
+                lambda numbers: contents.read([*numbers, *unknown_slice.indexed_ids]),
                 lambda number: any(package.waived for package in contents.packages(number)),
             )
-            waived_of = left_out + looked_at
-        page, has_more = _page({**listed, ExposureFilter.WAIVED: waived}[request.only], request)
-        contents.read([*page, *part.indexed_ids])
+            listed[ExposureFilter.WAIVED] = waived
+            waived_of += looked_at - sum(map(len, groups))
+        page, has_more = _page(listed[request.only], request)
+        contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         return Exposure(
@@ -199,23 +167,46 @@ class ExposureSearch:
             answered_at=self.clock.now(),
             total=len(ids),
             rejected=len(rejected),
-            blocked=len(blocked),
+            blocked=len(listed[ExposureFilter.BLOCKED]),
             blocked_of=blocking.count,
-            waived=len(waived),
+            waived=len(listed[ExposureFilter.WAIVED]),
             waived_of=waived_of,
             services=services,
             pipelines=_pipelines(pipelines),
             waivers=acceptances.naming_waivers(request.who) if acceptances else [],
             images=[
-                _image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
+                view_image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
-            unknown=unknown.page(part, knowledge.reason, contents.images, contents.where),
+            unknown=unknown.page(unknown_slice, knowledge.reason, contents.images, contents.where),
             unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
             if has_status
             else None,
         )
+
+    def _ask_advisories(
+        self, names: Sequence[str], unknown: UnknownImages, as_of: str | None
+    ) -> tuple[AdvisoryKnowledge, AcceptanceFinder]:
+        """What the advisories know of a vulnerability, and what accepts it; adds the images that may have it."""
+        state = self.store.component_search.index_state()
+        knowledge = ask_advisories(self.store, self.advisories, names, state)
+        uncertain = {
+            "the advisory database does not cover packages of it": knowledge.uncovered_components,
+            "versions of it cannot be compared": state.doubtful_components(names),
+            "packages of it are not matched yet": state.unmatched_components,
+        }
+        unknown.add(uncertain, _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {})
+        acceptances = AcceptanceFinder(
+            self.store,
+            self.exceptions,
+            self.policies_of,
+            as_of or self.clock.now(),
+            names,
+            has_vex=state.has_vex or as_of is not None,
+            as_of=as_of,
+        )
+        return knowledge, acceptances
 
     def _subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):
@@ -254,143 +245,12 @@ def _findings(subject: Subject) -> list[ExposedFinding]:
     ]
 
 
-class _Contents:
-    """What images hold of a subject, where they are, and what excuses it there: each is read once."""
-
-    def __init__(self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None) -> None:
-        self._store = store
-        self._subject = subject
-        self._places = places
-        self._acceptances = acceptances
-        self._holdings: dict[int, list[Holding]] = {}
-        self._packages: dict[int, list[ExposedPackage]] = {}
-        # By id, and by digest.
-        self.images: dict[int, FleetImage] = {}
-        self.where: dict[str, Sequence[TagPeriod]] = {}
-
-    def read(self, numbers: Sequence[int]) -> None:
-        """Read what is not read yet of these images."""
-        missing = [number for number in numbers if number not in self.images]
-        if not missing:
-            return
-        for image, periods in self._store.exposures.image_periods(missing, self._places):
-            self.images[image.id] = image
-            self.where[image.digest] = periods
-        owned = not self._subject.is_vulnerability
-        for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
-            self._holdings.setdefault(holding.image, []).append(holding)
-        if self._acceptances:
-            self._acceptances.prepare([self.images[number].digest for number in missing])
-
-    def packages(self, number: int) -> list[ExposedPackage]:
-        """The packages of an image that was read."""
-        if number not in self._packages:
-            image = self.images[number]
-            self._packages[number] = _packages(
-                image,
-                self._holdings.get(number, ()),
-                self._subject,
-                self.where[image.digest],
-                self._acceptances,
-                [image.repository] if self._places.has(image.repository) else [],
-            )
-        return self._packages[number]
-
-
-def _image(
-    contents: _Contents,
-    number: int,
-    status: Status | None,
-    services: Sequence[RunningService],
-    pipelines: Sequence[str],
-    blocking: BlockingVerdicts,
-) -> ExposedImage:
-    image = contents.images[number]
-    recorded = blocking.violations.get(image.digest)
-    return ExposedImage(
-        digest=image.digest,
-        seen_at=image.seen_at,
-        status=status,
-        places=[
-            ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
-            for entry in contents.where[image.digest]
-        ],
-        services=[service for service in services if service.digest == image.digest],
-        pipelines=list(pipelines),
-        packages=contents.packages(number),
-        verdict=recorded.verdict if recorded else None,
-        blocks=blocking.blocks(image.digest),
-        blocked_by=blocking.message(image.digest),
-    )
-
-
 def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
     """The names of source packages by the ecosystems of components: these have a release, and those have none."""
     names: dict[str, set[str]] = {}
     for base, name in packages:
         names.setdefault(base, set()).add(name)
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
-
-
-def _packages(
-    image: FleetImage,
-    holdings: Sequence[Holding],
-    subject: Subject,
-    periods: Sequence[TagPeriod],
-    acceptances: AcceptanceFinder | None,
-    elsewhere: Sequence[str],
-) -> list[ExposedPackage]:
-    """The packages of an image that a question is about, each with each vulnerability; the worst first.
-
-    `elsewhere` are the repositories whose waivers count for an image without `periods`.
-    """
-    since = min((period.since for period in periods), default=image.seen_at)
-    ends = [period.until for period in periods]
-    until = None if None in ends or not ends else max(filter(None, ends))
-    repositories = sorted({period.repository for period in periods}) or elsewhere
-    entries: list[tuple[Holding, AffectedComponent | None]] = [
-        (holding, affected)
-        for holding in holdings
-        for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
-    ]
-    packages = []
-    for holding, affected in entries:
-        component = subject.components[holding.component]
-        vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
-        waived: list[Acceptance] = []
-        end, ended_by = _end(image, until, affected)
-        if acceptances and affected and vulnerability:
-            waived = acceptances.find(image, repositories, component.package(), affected, vulnerability)
-        packages.append(
-            ExposedPackage(
-                name=component.name,
-                version=component.version,
-                purl=component.purl,
-                ecosystem=component.ecosystem,
-                platform=holding.platform,
-                layer=holding.layer,
-                origin="base" if holding.base else "own",
-                is_owned=holding.owned,
-                paths=holding.paths,
-                vulnerability=vulnerability.name if vulnerability else None,
-                severity=affected.severity.value if affected else None,
-                fixed=affected.fixed or None if affected else None,
-                since=max(since, affected.opened) if affected else since,
-                until=end,
-                ended_by=ended_by,
-                waived=waived,
-            )
-        )
-    return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
-
-
-def _end(image: FleetImage, moved: str | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
-    """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
-    if affected is not None and affected.closed is not None and (moved is None or affected.closed <= moved):
-        return affected.closed, affected.why
-    if moved is None:
-        return None, None
-    return moved, ClosingReason.GONE if image.gone_at is not None and image.gone_at <= moved else ClosingReason.MOVED
 
 
 def _pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
