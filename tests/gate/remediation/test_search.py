@@ -273,3 +273,25 @@ def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
     assert len(platform.remediation.upgrades) == 50
     assert 1 < len(judged) < 10
+
+
+def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades() -> None:
+    """Each package has a version that another rule cannot compare: counting findings does not decide then."""
+    names = [f"p{number:03}" for number in range(300)]
+    published = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    judged = []
+
+    class Unsure(MaxFindings):
+        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+            judged.append(len(facts.matches.findings))
+            yield from super().judge(facts, settings)
+            for finding in facts.matches.findings:
+                yield Undetermined(finding.package.purl, f"{finding.package.name} cannot be compared.")
+
+    rules = [Unsure() if isinstance(rule, MaxFindings) else rule for rule in RULES]
+    content = inventory(*map(package, names))
+    case = VerdictCase(IMAGE, limits(MEDIUM=50), NOW, "test", (content,), AdvisorySnapshot(tuple(published), COVERED))
+    (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
+    assert platform.remediation.is_sufficient
+    assert len(platform.remediation.upgrades) == 300
+    assert 200 < len(judged) < 900

@@ -91,7 +91,34 @@ def test_the_number_of_trials_is_limited() -> None:
 
     cover = find_smallest_set(20, (), accept, is_counting=False)
     assert (len(cover.members), cover.is_minimum) == (10, False)
-    assert len(request) <= TRIAL_LIMIT + 2 * 20
+    assert len(request) <= TRIAL_LIMIT + 3 * 20
+
+
+@pytest.mark.parametrize("enough", [1, 500, 999, 1000])
+def test_few_of_many_sets_are_tried_where_counting_does_not_decide(enough: int) -> None:
+    """Whether few candidates can be left out, most, or none: what is not tried is kept, so the set is sufficient."""
+    for find in (find_smallest_set, find_irreducible_set):
+        tried: list[frozenset[int]] = []
+
+        def accept(members: frozenset[int], tried: list[frozenset[int]] = tried) -> bool:
+            tried.append(members)
+            return members.issuperset(range(enough))
+
+        answer = find(1000, (), accept, is_counting=False)
+        members = answer if isinstance(answer, frozenset) else answer.members
+        assert members.issuperset(range(enough))
+        assert len(tried) <= 3 * TRIAL_LIMIT
+        if enough in (1, 500):
+            assert len(members) == enough
+    assert not find_smallest_set(1000, (), lambda members: len(members) > 998, is_counting=False).is_minimum
+
+
+@given(st.integers(1, 60), st.sets(st.integers(0, 59)))
+@settings(max_examples=100, deadline=None)
+def test_asking_for_halves_finds_what_asking_one_by_one_finds(count: int, needed: set[int]) -> None:
+    needed = {index for index in needed if index < count}
+    members = find_irreducible_set(count, (), needed.issubset, is_counting=False)
+    assert members == needed
 
 
 def test_a_rule_that_counts_differently_from_its_limit_is_detected() -> None:

@@ -7,7 +7,7 @@ from itertools import product
 
 from dockgate.gate.model import Remediation, Status, Violation
 from dockgate.gate.remediation.result import Versions, commands, describe_obstacles, describe_upgrades
-from dockgate.gate.remediation.set_cover import Requirement, find_irreducible_set, find_smallest_set
+from dockgate.gate.remediation.set_cover import LimitedTrials, Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import Evaluation, PackageMatcher
 from dockgate.scanner.model import Inventory
@@ -272,7 +272,11 @@ class _Start:
         return requirements
 
     def _lower(self, members: frozenset[int], is_enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
-        """Lower each upgrade of the set to the lowest version that is still enough."""
+        """Lower each upgrade of the set to the lowest version that is still enough.
+
+        If counting does not decide, TRIAL_LIMIT versions are tried at most, and the other upgrades stay as they are.
+        """
+        is_enough = is_enough if self._is_counting else LimitedTrials(is_enough)
         lowered: dict[int, Target] = {}
         versions = self._versions(members)
         spare = [

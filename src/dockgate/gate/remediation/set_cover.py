@@ -7,12 +7,14 @@ sufficient set stays sufficient when it grows.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Generic, TypeVar
 
 # With more optional candidates than this, the result is irreducible, not necessarily the smallest.
 EXACT_UP_TO = 20
-# Sets that are tried if counting alone does not decide.
+# Sets that are tried if counting alone does not decide: each is judged with all of the image.
 TRIAL_LIMIT = 200
 
+T = TypeVar("T")
 Accept = Callable[[frozenset[int]], bool]
 
 
@@ -29,10 +31,30 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """`is_minimum`: no set with fewer members is sufficient. Otherwise none of its members can be left out."""
+    """`is_minimum`: no set with fewer members is sufficient.
+
+    Otherwise none of its members can be left out, as far as TRIAL_LIMIT sets show it.
+    """
 
     members: frozenset[int]
     is_minimum: bool
+
+
+class LimitedTrials(Generic[T]):
+    """Tries up to so many things, and refuses what comes after: nothing is then known of it."""
+
+    def __init__(self, accept: Callable[[T], bool], limit: int = TRIAL_LIMIT) -> None:
+        self._accept = accept
+        self._remaining = limit
+        # Whether something was refused without being tried.
+        self.is_exhausted = False
+
+    def __call__(self, value: T) -> bool:
+        if self._remaining == 0:
+            self.is_exhausted = True
+            return False
+        self._remaining -= 1
+        return self._accept(value)
 
 
 def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: Accept, *, is_counting: bool) -> Cover:
@@ -45,7 +67,12 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     spare = _spare(everything, requirements)
     needed = {index for index in everything if not _can_lose(index, requirements, spare)}
     if not is_counting:
-        needed |= {index for index in set(everything) - needed if not accept(frozenset(everything) - {index})}
+        tries = LimitedTrials(accept)
+        all_members = frozenset(everything)
+        free = _find_optional(sorted(all_members - needed), lambda block: tries(all_members.difference(block)))
+        if tries.is_exhausted:
+            return Cover(find_irreducible_set(count, requirements, accept, is_counting=False), is_minimum=False)
+        needed = set(all_members) - free
     open_requirements = [
         Requirement(requirement.need - sum(requirement.weights[index] for index in needed), requirement.weights)
         for requirement in requirements
@@ -75,16 +102,50 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
 def find_irreducible_set(
     count: int, requirements: Sequence[Requirement], accept: Accept, *, is_counting: bool
 ) -> frozenset[int]:
-    """Find a sufficient set of which no member can be left out. The last candidates are left out first."""
+    """Find a sufficient set of which no member can be left out. The last candidates are left out first.
+
+    If counting does not decide, TRIAL_LIMIT sets are tried at most: the members that were not are kept.
+    """
     members = set(range(count))
     spare = _spare(members, requirements)
-    for index in reversed(range(count)):
-        if _can_lose(index, requirements, spare) and (is_counting or accept(frozenset(members - {index}))):
-            members.remove(index)
-            spare = [room - requirement.weights[index] for room, requirement in zip(spare, requirements, strict=True)]
-    if is_counting and not accept(frozenset(members)):
-        return find_irreducible_set(count, (), accept, is_counting=False)
-    return frozenset(members)
+    tries = LimitedTrials(accept)
+
+    def leave_out(block: Sequence[int]) -> bool:
+        nonlocal spare
+        weights = [sum(requirement.weights[index] for index in block) for requirement in requirements]
+        room = [space - weight for space, weight in zip(spare, weights, strict=True)]
+        if any(space < 0 for space in room) or not (is_counting or tries(frozenset(members.difference(block)))):
+            return False
+        members.difference_update(block)
+        spare = room
+        return True
+
+    last_first = range(count - 1, -1, -1)
+    if not is_counting:
+        _find_optional(last_first, leave_out)
+        return frozenset(members)
+    for index in last_first:
+        leave_out((index,))
+    if accept(frozenset(members)):
+        return frozenset(members)
+    return find_irreducible_set(count, (), accept, is_counting=False)
+
+
+def _find_optional(candidates: Sequence[int], is_optional: Callable[[Sequence[int]], bool]) -> frozenset[int]:
+    """The candidates that are optional, asked for all at once, then for each half of those that are not so together.
+
+    The answer is that of asking for one after the other: a set that is sufficient stays so when it grows.
+    """
+    optional: set[int] = set()
+    waiting = [candidates] if candidates else []
+    while waiting:
+        block = waiting.pop()
+        if is_optional(block):
+            optional.update(block)
+        elif len(block) > 1:
+            middle = len(block) // 2
+            waiting += [block[middle:], block[:middle]]
+    return frozenset(optional)
 
 
 def _spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[int]:
