@@ -8,6 +8,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.scenarios.accessibility import CHROMIUM, faults_of
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
+from tests.scenarios.watched_browser import WatchedBrowser
 
 from dockgate.services.first_admin import LINK_PATH
 
@@ -29,13 +30,14 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []
     with ServerSystem(tmp_path) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(base_url=server.url)
+        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
+        page = browser.new_context(base_url=server.url).new_page()
 
         def examine(heading: str) -> None:
             expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
             faults.extend(faults_of(page))
 
+        browser.expect("status of 4")  # of what is refused below
         page.goto(f"{LINK_PATH}?key=wrong")
         examine("You are not signed in")
         page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
@@ -47,5 +49,6 @@ def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> 
         page.get_by_role("textbox", name=re.compile("^Name")).fill("ada")
         page.get_by_role("button").click()
         examine("You are the administrator")
+        faults += browser.take_faults()
         browser.close()
     assert not faults, "\n".join(faults[:20])

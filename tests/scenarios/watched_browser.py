@@ -1,0 +1,61 @@
+"""A browser that notes what its pages complain of: messages in their consoles, errors of scripts, content policies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
+
+# Makes a page say which of its policies something breaks: each document, before its own scripts.
+SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
+    `content policy: ${event.effectiveDirective} forbids ${event.blockedURI} in ${event.sourceFile}`))"""
+
+
+class WatchedBrowser:
+    """A browser whose contexts are all watched. `faults` are what pages complained of since the last look."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._faults: list[str] = []
+        self._expected: list[str] = []
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        """A context of the browser, watched."""
+        context = self._browser.new_context(**options)
+        context.add_init_script(SAY_VIOLATIONS)
+        context.on("console", self._note_message)
+        context.on("weberror", self._note_error)
+        return context
+
+    def expect(self, words: str) -> None:
+        """Accept messages with these words until the next look: the browser reports each refused request."""
+        self._expected.append(words)
+
+    def take_faults(self) -> list[str]:
+        """What pages complained of since the last look, without what was expected."""
+        faults = [fault for fault in self._faults if not any(words in fault for words in self._expected)]
+        self._faults, self._expected = [], []
+        return faults
+
+    def close(self) -> None:
+        self._browser.close()
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._faults.append(f"{_address(message.page)}: {message.text}")
+
+    def _note_error(self, error: WebError) -> None:
+        self._faults.append(f"{_address(error.page)}: {error.error}")
+
+
+def _address(page: Page | None) -> str:
+    return page.url if page else "a page that has closed"
+
+
+@contextmanager
+def no_faults(browser: WatchedBrowser) -> Iterator[None]:
+    """Fail where a page complained of anything."""
+    browser.take_faults()
+    yield
+    faults = browser.take_faults()
+    assert not faults, "\n".join(faults[:20])
