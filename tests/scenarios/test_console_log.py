@@ -75,7 +75,7 @@ def test_a_search_finds_text_across_colours_and_long_lines_need_not_wrap(site: S
     assert _numbers(html) == [1001]
     assert 'class="log unwrapped"' in html
     assert 'name="wrap" value="no"' in html
-    assert "No line contains" in browser.get(f"{path}?q=nothing-like-this").text
+    assert "No line contains these words" in browser.get(f"{path}?q=nothing-like-this").text
 
 
 def test_the_logs_of_an_execution_lead_to_each_other(browser: Browser) -> None:

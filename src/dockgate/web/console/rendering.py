@@ -16,7 +16,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import byte_size
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST, accepts_gzip, compress
-from dockgate.web.console import charts, formats, terminal_text
+from dockgate.web.console import charts, empty_states, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 # A browser keeps a static file for a year: its URL changes with its content.
@@ -188,6 +188,7 @@ _FUNCTIONS = (
     byte_size,
     formats.breakable,
     formats.check_words,
+    empty_states.empty_state,
     formats.foreign,
     formats.line_breaks,
     formats.mark,

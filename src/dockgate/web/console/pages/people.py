@@ -13,6 +13,7 @@ from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
+from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
@@ -250,4 +251,4 @@ def end_session(digest: str, who: api.Reader, server: api.ServerDependency) -> R
 def styleguide(request: Request, who: api.Reader) -> Response:
     """Show every component in every state."""
     links = ListLinks("/styleguide", ("name", "-name", "-count"), "name", following="next")
-    return render(request, who, "styleguide.html", title="Style guide", links=links)
+    return render(request, who, "styleguide.html", title="Style guide", links=links, empty_states=EMPTY_STATES)

@@ -41,7 +41,9 @@ from dockgate.web.paging import Cursor
 # Vulnerabilities on one page.
 PAGE_SIZE = 50
 # Images on a page that asks where something is: each has a row for each of its packages.
-EXPOSED_IMAGES = 25
+EXPOSED_IMAGES = 15
+# Rows of another table on such a page.
+ROWS = 25
 # Services whose running tasks are counted: their targets are asked.
 MAX_SERVICES = 20
 
@@ -148,7 +150,7 @@ def vulnerability(
         title=exposure.question,
         exposure=exposure,
         facts=facts,
-        affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS),
+        affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
         severity=_worst(exposure),
         source_url=wording.advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
@@ -185,9 +187,9 @@ def package(
         title=exposure.question,
         exposure=exposure,
         contents=contents,
-        versions=page_table(request, "versions", contents.versions, _VERSION_KEYS, _VERSION_SORTS),
+        versions=page_table(request, "versions", contents.versions, _VERSION_KEYS, _VERSION_SORTS, ROWS),
         vulnerabilities=page_table(
-            request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS
+            request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
         tasks=_tasks(server, exposure.services),
         after=after,

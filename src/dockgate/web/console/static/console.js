@@ -21,17 +21,18 @@ document.addEventListener("click", async (event) => {
     const before = button.getAttribute("aria-label");
     button.setAttribute("aria-label", "Copied");
     button.classList.add("good");
-    setTimeout(() => { button.setAttribute("aria-label", before); button.classList.remove("good"); }, 1500);
+    setTimeout(() => { if (before) button.setAttribute("aria-label", before); else button.removeAttribute("aria-label"); button.classList.remove("good"); }, 1500);
   } catch { button.hidden = true; }
 });
 
 // One press acts once: what was sent cannot be sent again by a second press.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
+  event.submitter?.setAttribute("aria-busy", "true");
   for (const button of event.target.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
 });
 window.addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("form button")) button.disabled = false;
+  for (const button of document.querySelectorAll("form button")) { button.disabled = false; button.removeAttribute("aria-busy"); }
 });
 
 const PLACES = { o: "/", p: "/pipelines", i: "/images", v: "/vulnerabilities", w: "/waivers", r: "/running" };

@@ -1,0 +1,191 @@
+"""What each list of the console says while it has nothing: what would be there, and the next step."""
+
+from dataclasses import dataclass
+
+from dockgate.identity.model import Caller, Permission
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyState:
+    """A list without entries. `sentence` says what would be there.
+
+    `step` is the next one for callers with the `permission`, with a `command` for a terminal; `others` is what those
+    without it read instead. `unmatched` is what a filter that leaves nothing shows, "" for a list without filters.
+    """
+
+    title: str
+    sentence: str
+    step: str = ""
+    command: str = ""
+    permission: Permission = Permission.READ
+    others: str = ""
+    unmatched: str = ""
+
+    def is_open_to(self, who: Caller) -> bool:
+        """Whether the caller may take the next step."""
+        return self.permission is Permission.READ or (who.may(self.permission) and not who.is_limited)
+
+
+# By the name that templates use.
+EMPTY_STATES: dict[str, EmptyState] = {
+    "queue": EmptyState("Things that need you", "Nothing needs you."),
+    "under-way": EmptyState(
+        "Executions under way", "No execution is under way.", "A push to a pipeline's branch starts one."
+    ),
+    "first-steps": EmptyState(
+        "Overview of a new server",
+        "No pipeline has run yet.",
+        "Create a repository, a service and a pipeline, then push a commit. At a terminal:",
+        "dockgate apply repository.yaml service.yaml pipeline.yaml",
+        Permission.ADMINISTER,
+        "An administrator creates a repository, a service and a pipeline first.",
+    ),
+    "pipelines": EmptyState(
+        "Pipelines",
+        "A pipeline takes a commit to a running service.",
+        "Press “New pipeline” to create the first one, or at a terminal:",
+        "dockgate apply pipeline.yaml",
+        Permission.ADMINISTER,
+        "An administrator creates the first one.",
+    ),
+    "executions": EmptyState(
+        "Executions of a pipeline",
+        "No execution yet.",
+        "A push to the branch of its source action starts one. So does “Start”, for developers.",
+        unmatched="No execution has this state.",
+    ),
+    "images": EmptyState(
+        "Images",
+        "Images appear here when a pipeline builds them, or when one is pushed to the registry.",
+        "To push one, copy the address of the registry from “Settings”.",
+        unmatched="No image matches.",
+    ),
+    "verdicts": EmptyState(
+        "Verdicts on an image",
+        "No verdict was requested yet.",
+        "A pipeline requests one when it reaches its approval.",
+    ),
+    "packages": EmptyState(
+        "Packages of an image",
+        "No package of this image is known.",
+        "A scan lists them when it ends with success.",
+        unmatched="No package matches.",
+    ),
+    "findings": EmptyState(
+        "Findings of a verdict",
+        "No findings.",
+        "New advisories are matched with this image while it is watched.",
+        unmatched="No finding matches.",
+    ),
+    "vulnerabilities": EmptyState(
+        "Vulnerabilities",
+        "No package of a scanned image has a known vulnerability.",
+        "Images are scanned when they are pushed. “Advisories” shows whether the feeds are up to date.",
+        unmatched="No vulnerability matches.",
+    ),
+    "versions": EmptyState(
+        "Versions of a package",
+        "No image that has a tag or runs holds a package of this name.",
+        "Names are those of installed or source packages: openssl, log4j-core@2.14.1, pkg:pypi/requests.",
+    ),
+    "services": EmptyState(
+        "Services",
+        "A service runs approved images.",
+        "Press “New service” to create the first one, or at a terminal:",
+        "dockgate apply service.yaml",
+        Permission.ADMINISTER,
+        "An administrator creates the first one.",
+    ),
+    "tasks": EmptyState(
+        "Tasks of a service",
+        "No task exists.",
+        "The first approved deploy starts as many as the desired count says.",
+    ),
+    "changes": EmptyState(
+        "Changes of a service",
+        "Its desired count was never changed.",
+        "Administrators change it below.",
+    ),
+    "repositories": EmptyState(
+        "Repositories",
+        "A git repository on this server: a push to it starts pipelines.",
+        "Press “New repository” to create the first one, or at a terminal:",
+        "dockgate apply repository.yaml",
+        Permission.ADMINISTER,
+        "An administrator creates the first one.",
+    ),
+    "commits": EmptyState("Files and commits", "Nothing has been pushed yet.", "Push the first commit:"),
+    "waivers": EmptyState(
+        "Waivers",
+        "A waiver accepts a finding for a time, with an owner and a reason.",
+        "Press “New waiver”, or “Waive” beside a finding of a verdict. At a terminal:",
+        "dockgate waiver add --help",
+        Permission.ACCEPT,
+        "People with the role security or admin add them.",
+        unmatched="No waiver matches.",
+    ),
+    "feeds": EmptyState(
+        "Feeds",
+        "Advisories come from feeds, and this server has none.",
+        "Build the database from a folder with their files:",
+        "dockgate db build --from FOLDER",
+        Permission.ACCEPT,
+        "People with the role security or admin set them up.",
+    ),
+    "events": EmptyState(
+        "Events",
+        "Everything that happens is listed here. Nothing has happened yet.",
+        "A pushed commit or image is the first event.",
+        unmatched="No event matches.",
+    ),
+    "event-rules": EmptyState(
+        "Event rules",
+        "An event rule sends events that match a pattern to targets.",
+        "Add one at a terminal:",
+        "dockgate apply rule.yaml",
+        Permission.ADMINISTER,
+        "An administrator adds them.",
+    ),
+    "targets": EmptyState(
+        "Targets",
+        "A target receives events: a webhook, e-mail, chat, a pipeline, or a queue in AWS.",
+        "Add one at a terminal:",
+        "dockgate apply target.yaml",
+        Permission.ADMINISTER,
+        "An administrator adds them.",
+    ),
+    "dead-letters": EmptyState(
+        "Dead letters of a target",
+        "Every message was accepted, or still waits.",
+        "Messages that were given up are listed here, to be sent again.",
+    ),
+    "people": EmptyState(
+        "People",
+        "There are no people yet: anyone on this machine may do everything.",
+        "Add the first person below, as an admin.",
+    ),
+    "tokens": EmptyState("Tokens of a person", "There is no token.", "Make one below; it is shown once."),
+    "audit": EmptyState(
+        "Audit",
+        "Every call that changes something is listed here. There was none.",
+        unmatched="No entry matches.",
+    ),
+    "search": EmptyState(
+        "Search",
+        "Search finds vulnerabilities, packages, images, executions, pipelines, services, policies and waivers.",
+        "Give the beginning of the name of a vulnerability or package, at least six characters of a digest, "
+        "or a part of another name.",
+        unmatched="Nothing has this name.",
+    ),
+    "log": EmptyState(
+        "Log of an action",
+        "Nothing is written yet.",
+        "Lines appear here while the action runs.",
+        unmatched="No line contains these words.",
+    ),
+}
+
+
+def empty_state(name: str) -> EmptyState:
+    """The empty state of a list. KeyError for an unknown name."""
+    return EMPTY_STATES[name]
