@@ -186,7 +186,7 @@ class _PushesAlone:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
 
-    def unscanned(self) -> Sequence[Approval]:
+    def unscanned_approvals(self) -> Sequence[Approval]:
         return ()
 
 

@@ -59,7 +59,7 @@ class Search:
     searches: int = 0
     failing: str = ""
 
-    def delivered(self, name: str) -> DeliveredImage | None:
+    def find_delivered_image(self, name: str) -> DeliveredImage | None:
         if name == self.failing:
             raise RecursionError("an unexpected file")
         is_under_way = any(not each.state.is_final for each in self.store.executions.for_pipeline(name))
