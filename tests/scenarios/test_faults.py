@@ -17,6 +17,7 @@ class FailsAtFirst:
     """A part of the store whose `method` breaks the first `times` times."""
 
     def __init__(self, part: object, method: str, times: int) -> None:
+        assert callable(getattr(part, method))
         self._part, self._method, self.remaining_faults = part, method, times
 
     def __getattr__(self, name: str) -> Any:
@@ -32,18 +33,21 @@ class FailsAtFirst:
         ("executions", "advance"),
         ("executions", "finish"),
         ("executions", "start"),
-        ("events", "handled"),
+        ("events", "mark_handled"),
         ("images", "request_scan"),
-        ("images", "add_verdict"),
-        ("approvals", "settle"),
-        ("approvals", "executions"),
-        ("services", "point"),
+        ("verdicts", "add"),
+        ("approvals", "settle_all"),
+        ("approvals", "open_executions"),
+        ("services", "set_revision"),
     ],
 )
 def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path: Path) -> None:
+    faults: list[FailsAtFirst] = []
+
     def alter(store: Store) -> Store:
         values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
-        return Store(**{**values, part: FailsAtFirst(values[part], method, times=2)})
+        faults.append(FailsAtFirst(values[part], method, times=2))
+        return Store(**{**values, part: faults[-1]})
 
     with ServerSystem(tmp_path, alter) as system:
         image = system.image("unlucky", PlannedFindings())
@@ -58,6 +62,7 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
                 system.post("/executions/unlucky-1/retry")
         assert _state(system) == "Succeeded"
         assert system.runs(image)
+    assert [fault.remaining_faults for fault in faults] == [0]
 
 
 @pytest.mark.parametrize(
