@@ -11,7 +11,7 @@ from tests.fakes.target import MemoryTarget
 from tests.registryd import registry
 from tests.scanner.images.make import image
 
-from dockgate.bootstrap.adapters import Targets
+from dockgate.bootstrap.deploy_targets import DeployTargets
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.shared.references import ImageReference
@@ -30,7 +30,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
             request.append((service, region))
             return ecs
 
-        targets = Targets({"podman": MemoryTarget()}, None, client)
+        targets = DeployTargets({"podman": MemoryTarget()}, None, client)
         name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
         digest = running.push("web/app", "1", image([{"one": b"1"}]))
         definition = TaskDefinition("web", 1, "app", ImageReference(f"{running.address}/web/app", digest))
@@ -45,6 +45,6 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
 
 
 def test_a_target_that_nobody_knows_is_none() -> None:
-    targets = Targets({"podman": MemoryTarget()}, None)
+    targets = DeployTargets({"podman": MemoryTarget()}, None)
     assert "podman" in targets
     assert "nomad" not in targets

@@ -22,8 +22,8 @@ from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.actions import ActionResult
 from dockgate.services.effects import EffectKind
+from dockgate.services.purge import Purge
 from dockgate.store.records import OutboxKind
-from dockgate.workflows.background_tasks import Purge
 
 EXECUTIONS = int(os.environ.get("EXECUTIONS", "10000"))
 # An execution every hour, and three days are kept.

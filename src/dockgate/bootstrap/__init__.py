@@ -1,5 +1,7 @@
 """The composition root: the only place that makes adapters and use cases, and hands them to each other.
 
-`serve.py` runs the server's process, `adapters.py` makes adapters from the settings, `assemble.py` makes the use cases
-from the adapters.
+It holds no rules and no use cases. It is a folder because its 1,300 lines are read for different questions:
+`serve.py` the order in which a process starts, `adapters.py` (with `deploy_targets.py` and `event_targets.py`) which
+settings make which adapter, `use_cases.py` what each use case needs, `assemble.py` what is repeated and what runs as a
+workflow. `dependencies.py` has what they hand on, and what tests replace.
 """

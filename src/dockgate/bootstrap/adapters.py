@@ -3,37 +3,29 @@
 import os
 import re
 import shutil
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.dependencies import Adapters, Options
+from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage
 from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
-from dockgate.bootstrap.local_storage import HostStorage
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies
 from dockgate.delivery.builders.sandbox.sandbox import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
-from dockgate.delivery.definitions.service import ECS
 from dockgate.delivery.labels import Labels
-from dockgate.delivery.ports import Target
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.sources.git import GitHost, http_backend
 from dockgate.delivery.sources.git_files import GitFiles
-from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.identity.ports import IdentityProvider
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.image_copy import copy_image
-from dockgate.scanner.images.reference import parse_remote
 from dockgate.server import podman_service
 from dockgate.server.bind_config import listen_address, public_registry
 from dockgate.server.local_programs import LocalPrograms
@@ -53,7 +45,7 @@ from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
-from dockgate.shared.references import ImageReference, repository_in
+from dockgate.shared.references import repository_in
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
 from dockgate.store.s3 import S3Blobs
@@ -102,7 +94,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
             settings.callback_hosts, loopback=not listen_address(settings).is_public, ca_bundle=settings.ca_bundle
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
-        targets=Targets({"podman": target}, settings.ca_bundle, issuers=issuers),
+        targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=Current(settings.advisories),
         answers={
             codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url, links=VerdictLinks(programs.secret, url, clock))
@@ -188,48 +180,6 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
 
 def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
     return SqsQueue(partial(client or boto3_client(), "sqs", queue["region"]), queue["name"], queue["account"])
-
-
-class Targets(Mapping[str, Target]):
-    """`fixed`, and a target for each "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first read.
-
-    KeyError for other names, UsageError for ECS without boto3.
-    """
-
-    def __init__(
-        self,
-        fixed: Mapping[str, Target],
-        ca_bundle: Path | None,
-        client: Client | None = None,
-        issuers: Issuers | None = None,
-    ) -> None:
-        self._targets = dict(fixed)
-        self._ca_bundle = ca_bundle
-        self._client = client
-        self._issuers = issuers
-        self._lock = threading.Lock()
-
-    def __getitem__(self, name: str) -> Target:
-        with self._lock:
-            if name not in self._targets and name.startswith(ECS):
-                region, cluster, repository = name.removeprefix(ECS).split("/", 2)
-                client = partial(self._client or boto3_client(), "ecs", region)
-                self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
-            return self._targets[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._targets))
-
-    def __len__(self) -> int:
-        return len(self._targets)
-
-    def _publish(self, repository: str, image: ImageReference) -> str:
-        """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
-        published = replace(image, repository=repository)
-        if published != image:
-            source, target = parse_remote(str(image)), parse_remote(str(published))
-            copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
-        return str(published)
 
 
 def _builder(

@@ -19,11 +19,13 @@ from dockgate.services.outbox_handlers import (
     VerdictChangeHandler,
     WebhookHandler,
 )
+from dockgate.services.purge import Purge
+from dockgate.services.recovery import Recovery
 from dockgate.services.web_services import WebServices
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic
-from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery, WorkflowRetention
+from dockgate.workflows.background_tasks import BackgroundTasks, WorkflowRetention
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import Queue
@@ -179,7 +181,7 @@ def _task_groups(
     if Queue.UPKEEP in options.queues:
         keep_days = options.settings.keep_days
         upkeep = [
-            RepeatedTask("claims", partial(_release_lost_claims, adapters.store), PURGE_EVERY),
+            RepeatedTask("claims", recovery.release_claims, PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
             RepeatedTask("missed images", pushes.record_missed),
             RepeatedTask("expired approvals", use_cases.waiting_approvals.expire),
@@ -206,10 +208,6 @@ def _task_groups(
             suspect = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)
             groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale, suspect]))
     return groups
-
-
-def _release_lost_claims(store: Store) -> None:
-    store.outbox.release_lost([worker.id for worker in store.workers.list()])
 
 
 def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:

@@ -1,7 +1,7 @@
 """Copy a store's tables to another database, from SQLite to Postgres or back, and compare them row by row.
 
 Workflows are not copied: dbos's tables stay behind. What was written but has not ended in our own tables is started
-again by the reconciler (`workflows.background_tasks.Recovery`), and nothing that has ended runs twice:
+again by the reconciler (`services.recovery`), and nothing that has ended runs twice:
 
 - An action is started only while its run is IN_PROGRESS (`Executions.advance` returns no others), and a run never
   returns to that state: a retry is a run of its own, with a key of its own. A run that waits for its approval is

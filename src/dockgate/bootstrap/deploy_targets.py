@@ -1,0 +1,72 @@
+"""The targets that services are deployed to, and what they and builds leave on this host."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.definitions.service import ECS
+from dockgate.delivery.ports import Target
+from dockgate.delivery.targets.ecs import EcsTarget
+from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.image_copy import copy_image
+from dockgate.scanner.images.reference import parse_remote
+from dockgate.shared.aws import Client, boto3_client
+from dockgate.shared.references import ImageReference
+
+
+class DeployTargets(Mapping[str, Target]):
+    """`local_targets`, and one for each "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first read.
+
+    KeyError for other names, UsageError for ECS without boto3.
+    """
+
+    def __init__(
+        self,
+        local_targets: Mapping[str, Target],
+        ca_bundle: Path | None,
+        client: Client | None = None,
+        issuers: Issuers | None = None,
+    ) -> None:
+        self._targets = dict(local_targets)
+        self._ca_bundle = ca_bundle
+        self._client = client
+        self._issuers = issuers
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Target:
+        with self._lock:
+            if name not in self._targets and name.startswith(ECS):
+                region, cluster, repository = name.removeprefix(ECS).split("/", 2)
+                client = partial(self._client or boto3_client(), "ecs", region)
+                self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
+            return self._targets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._targets))
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def _publish(self, repository: str, image: ImageReference) -> str:
+        """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
+        published = replace(image, repository=repository)
+        if published != image:
+            source, target = parse_remote(str(image)), parse_remote(str(published))
+            copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
+        return str(published)
+
+
+@dataclass(frozen=True, slots=True)
+class HostStorage:
+    """A `delivery.ports.LocalStorage` of podman and of builds."""
+
+    target: PodmanTarget
+    builds: Workspaces
+
+    def remove_unused(self, needed: Callable[[], Collection[str]], before: datetime) -> int:
+        return self.builds.remove_unused(before.timestamp()) + self.target.remove_images(needed)

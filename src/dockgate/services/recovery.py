@@ -1,0 +1,55 @@
+"""Recovery: start what a crash, a broken workflow or a lost message left undone."""
+
+from dataclasses import dataclass, field
+
+from dockgate.delivery.model import Approval
+from dockgate.services.approval_decisions import WaitingApprovals
+from dockgate.services.effects import Starter
+from dockgate.services.error_isolation import for_each
+from dockgate.services.rounds import LeftBehind
+from dockgate.services.scans import ScanScheduler
+from dockgate.store import Store
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Starts what was left undone. Where nothing was, it does nothing."""
+
+    store: Store
+    scans: ScanScheduler
+    waiting_approvals: WaitingApprovals
+    starter: Starter
+    _unanswered: LeftBehind[str] = field(default_factory=LeftBehind, init=False)
+
+    def start_events(self) -> None:
+        """Start the events that were written, but not started before the server ended."""
+        for_each([event.id for event in self.store.events.unhandled_events()], self.starter.start_event)
+
+    def start_scans(self) -> None:
+        """Start the scans that were requested and run nowhere."""
+        for_each(self.store.images.requested_scans(), self.scans.start, lambda scan: scan.image)
+
+    def continue_executions(self) -> None:
+        """Continue approvals, executions and rollouts whose workflow broke. One that fails blocks no other."""
+        steps = (self._request_scans, self._answer_approvals, self._continue_executions, self._continue_rollouts)
+        for_each(steps, lambda step: step(), lambda step: step.__name__)
+
+    def release_claims(self) -> None:
+        """Give back the outbox entries that workers had claimed which are gone."""
+        self.store.outbox.release_lost([worker.id for worker in self.store.workers.list()])
+
+    def _request_scans(self) -> None:
+        def request(approval: Approval) -> None:
+            self.scans.request(approval.repository, approval.image)
+
+        for_each(self.store.approvals.unscanned_approvals(), request, lambda approval: approval.id)
+
+    def _answer_approvals(self) -> None:
+        """A scan that has just ended answers its approvals itself."""
+        for_each(self._unanswered.among(self.store.approvals.answerable_images()), self.waiting_approvals.answer)
+
+    def _continue_executions(self) -> None:
+        for_each(self.store.executions.runnable(), self.starter.proceed)
+
+    def _continue_rollouts(self) -> None:
+        for_each(self.store.rollouts.in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)
