@@ -30,6 +30,10 @@ def exposure(name: str) -> dict[str, Any]:
         "since": "2026-11-01",
         "until": None,
         "ended_by": None,
+        "life": [
+            {"at": "2026-11-01", "is_open": True, "why": "first seen", "by": None},
+            {"at": "2026-11-02", "is_open": False, "why": "waived", "by": "w1"},
+        ],
         "waived": [{"kind": "waiver", "by": "w1", "owner": "ana", "reason": name, "until": None, "repository": "web"}],
     }
     place = {"repository": "web", "tag": None, "since": "2026-11-01", "until": None}

@@ -185,7 +185,106 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
     assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "advisory changed")
     (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[0].packages
-    assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "tag moved on")
+    assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "package upgraded")
+
+
+def life(fleet: Fleet, as_of: int | None = None) -> list[tuple[int, bool, str]]:
+    """The life of CVE-2026-1 in the oldest image that has or had it: the day of each step, whether it is open, why."""
+    package = fleet.where("CVE-2026-1", as_of, include_moved=True).images[-1].packages[0]
+    return [(int(step.at[8:10]), step.is_open, str(step.why)) for step in package.life]
+
+
+@pytest.mark.parametrize(
+    ("following", "expected"),
+    [
+        ([package("idna", "3.7")], "package upgraded"),
+        ([package("flask", "2")], "package removed"),
+        ([package("idna", "3.5")], "tag moved on"),  # it has the vulnerability, too
+        ([package("idna", "3.7"), package("idna", "3.6", "sha256:base")], "tag moved on"),
+        (None, "tag moved on"),  # it is not scanned
+    ],
+)
+def test_a_life_ends_when_the_tag_moves_to_an_image_without_it(
+    fleet: Fleet, following: list[Package] | None, expected: str
+) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.today = 12
+    if following is None:
+        fleet.store.images.add_push(PushedImage("team/web", "1", digest("b"), day(12)))
+    else:
+        fleet.push("b", "team/web", "1", *following)
+    assert life(fleet) == [(10, True, "first seen"), (12, False, expected)]
+    entry = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages[0]
+    assert (entry.until, entry.ended_by) == (day(12), expected)
+
+
+def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    for fleet.today, advisories in ((12, [FLASK]), (14, [IDNA])):
+        fleet.database.advisories = advisories
+        fleet.index.rematch_all(fleet.database)
+    steps = [(10, True, "first seen"), (12, False, "advisory changed"), (14, True, "advisory changed")]
+    assert life(fleet) == steps
+    assert (life(fleet, 11), life(fleet, 15)) == (steps[:1], steps)
+
+
+def test_a_life_closes_while_a_waiver_counts_and_opens_again_when_it_ends(fleet: Fleet) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    waivers = fleet.store.waivers
+    waivers.add(Waiver("w1", "ana", "No.", "CVE-2026-1", until=day(14), created_at=day(12)))
+    waivers.add(Waiver("w2", "ana", "No.", "CVE-2026-1", until=day(28), created_at=day(16)))
+    waivers.add(Waiver("w3", "ana", "No.", "CVE-2026-1", repository="none/*", until=day(28), created_at=day(11)))
+    fleet.today = 17
+    steps = [(10, True, "first seen"), (12, False, "waived"), (14, True, "waiver ended"), (16, False, "waived")]
+    assert life(fleet) == steps
+    assert life(fleet, 13) == steps[:2]
+    waivers.revoke("w2", "ana", day(18))
+    fleet.today = 19
+    assert life(fleet) == [*steps, (18, True, "waiver ended")]
+    (entry,) = fleet.where("CVE-2026-1").images[0].packages
+    assert [step.by for step in entry.life] == [None, "w1", "w1", "w2", "w2"]
+    assert (entry.until, entry.ended_by) == (None, None)  # the image has it all the time
+
+
+def test_a_waiver_of_one_repository_does_not_close_a_life_in_another(fleet: Fleet) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "other/web", "1", package("idna", "3.6"))
+    fleet.store.waivers.add(
+        Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/*", until=day(28), created_at=day(12))
+    )
+    fleet.today = 14
+    assert life(fleet) == [(10, True, "first seen")]
+
+
+def test_a_waiver_until_a_fix_closes_a_life_until_there_is_one(fleet: Fleet) -> None:
+    fleet.database.advisories = [replace(IDNA, published=day(15), modified=day(15))]
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.store.waivers.add(Waiver("w1", "ana", "No.", "CVE-2026-1", until_fixed=True, created_at=day(12)))
+    fleet.today = 17
+    assert life(fleet) == [(10, True, "first seen"), (12, False, "waived"), (15, True, "waiver ended")]
+
+
+@pytest.mark.parametrize("image", ["", digest("a")])
+def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(12))
+    products = () if image else (digest("a"),)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
+    fleet.today = 20
+    assert life(fleet) == [(10, True, "first seen"), (12, False, "VEX")]
+    if not image:
+        fleet.store.vex.remove("sha256:1", "ana", day(14))
+        closed = [(10, True, "first seen"), (12, False, "VEX"), (14, True, "VEX statement withdrawn")]
+        assert life(fleet) == closed
+        assert life(fleet, 13) == closed[:2]
 
 
 def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) -> None:

@@ -10,6 +10,7 @@ from tests.services.test_exposure import Fleet, day
 from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.scanner.model import Package
 from dockgate.services.clock import ServerClock
 from dockgate.services.finding_trends import (
     FRESH_FACTOR,
@@ -119,6 +120,24 @@ def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
     assert findings.severities[Severity.HIGH] == [None, 1, 1, 0, 0]
     assert [entry.counts for entry in findings.digests] == [[], [(1, Severity.HIGH)]]
     assert findings.digests[0].until is None
+
+
+@pytest.mark.parametrize(
+    ("following", "expected"),
+    [
+        ([package("idna", "3.7")], {"package upgraded": 1}),
+        ([package("six", "1")], {"package removed": 1}),
+        ([package("idna", "3.5")], {"tag moved on": 1}),
+    ],
+)
+def test_a_tag_says_how_findings_of_its_earlier_image_ended(
+    fleet: Fleet, following: list[Package], expected: dict[str, int]
+) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.today = 12
+    fleet.push("b", "team/web", "1", *following)
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 5)
+    assert [entry.ended for entry in findings.digests] == [{}, expected]
 
 
 def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Fleet) -> None:

@@ -108,7 +108,7 @@ def _print(exposure: Mapping[str, Any]) -> None:
     print_fields(exposure["question"], _summary(exposure))
     echo()
     if exposure["images"]:
-        head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "RUNS", "WAIVED BY")
+        head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "STATE", "RUNS", "WAIVED BY")
         print_table(head, [row for image in exposure["images"] for row in _rows(image)], "")
         shown = len(exposure["images"])
         if exposure["next"]:
@@ -194,11 +194,22 @@ def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
             package["severity"] or "-",
             package["fixed"] or "-",
             times.short(package["since"]),
+            _state(package["life"]),
             runs,
             ", ".join(entry["owner"] for entry in package["waived"]) or "-",
         )
         for package in image["packages"]
     ]
+
+
+def _state(life: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the finding is open, or why and when it was closed."""
+    if not life:
+        return "-"
+    last = life[-1]
+    if last["is_open"]:
+        return "open" if len(life) == 1 else f"open again: {last['why']} {times.short(last['at'])}"
+    return f"{last['why']} {times.short(last['at'])}"
 
 
 def _place(place: Mapping[str, Any]) -> str:

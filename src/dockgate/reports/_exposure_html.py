@@ -19,7 +19,7 @@ _PRESENT = (
     "fixed_in",
     "exposed_since",
 )
-_MORE = ("exposed_until", "ended_by", "services", "pipelines", "waived_by", "reason")
+_MORE = ("exposed_until", "ended_by", "closed_at", "closed_because", "services", "pipelines", "waived_by", "reason")
 _UNKNOWN = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images hold it."),

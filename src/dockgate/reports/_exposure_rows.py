@@ -23,6 +23,8 @@ COLUMNS = (
     "exposed_since",
     "exposed_until",
     "ended_by",
+    "closed_at",
+    "closed_because",
     "services",
     "pipelines",
     "waived_by",
@@ -67,6 +69,8 @@ def _place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
 
 def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
     waived = [entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]]
+    life = package["life"]
+    closed = life[-1] if life and not life[-1]["is_open"] else None
     return {
         "package": package["name"],
         "version": package["version"],
@@ -81,6 +85,8 @@ def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dic
         "exposed_since": package["since"],
         "exposed_until": package["until"],
         "ended_by": package["ended_by"],
+        "closed_at": closed["at"] if closed else None,
+        "closed_because": closed["why"] if closed else None,
         "waived_by": "; ".join(f"{entry['owner']} ({entry['kind']} {entry['by']})" for entry in waived),
         "reason": "; ".join(entry["reason"] for entry in waived),
     }

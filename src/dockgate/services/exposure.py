@@ -123,7 +123,7 @@ class ExposureSearch:
             for number, asking in facts.pipelines.items()
         }
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
-        contents = ImageContents(self.store, subject, places, acceptances)
+        contents = ImageContents(self.store, subject, places, acceptances, request.as_of or self.clock.now())
         rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
         candidates = [exposed[number].digest for number in rejected]
         reads_more = request.only is ExposureFilter.BLOCKED
@@ -148,7 +148,7 @@ class ExposureSearch:
                 groups,
                 likely,
                 lambda numbers: contents.read([*numbers, *unknown_slice.indexed_ids]),
-                lambda number: any(package.waived for package in contents.packages(number)),
+                contents.is_waived,
             )
             listed[ExposureFilter.WAIVED] = waived
             waived_of += looked_at - sum(map(len, groups))
@@ -204,6 +204,7 @@ class ExposureSearch:
             as_of or self.clock.now(),
             names,
             has_vex=state.has_vex or as_of is not None,
+            had_vex=state.had_vex,
             as_of=as_of,
         )
         return knowledge, acceptances

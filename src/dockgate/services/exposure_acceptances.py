@@ -9,12 +9,16 @@ from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
+from dockgate.services.finding_life import Excuse
 from dockgate.services.risk_acceptances import RiskAcceptances, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure_records import AffectedComponent
-from dockgate.store.fleet_records import FleetImage, Vulnerability
+from dockgate.store.fleet_records import ClosingReason, FleetImage, Vulnerability
+from dockgate.store.records import VexRecord
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
 
+# The latest changes of what excuses a finding that are looked at.
+CHANGES_LIMIT = 50
 _NO_POLICY = make_policy("", {})
 
 
@@ -85,9 +89,10 @@ class AcceptanceFinder:
         names: Collection[str],
         *,
         has_vex: bool,
+        had_vex: bool,
         as_of: str | None = None,
     ) -> None:
-        """`names` are those of the vulnerability, `has_vex` says whether any VEX document counts.
+        """`names` are those of the vulnerability. `has_vex`: any VEX document counts; `had_vex`: or one did.
 
         With `as_of`, VEX documents count that were there at that time, which is `now`, too.
         """
@@ -102,11 +107,14 @@ class AcceptanceFinder:
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
         self._has_vex = has_vex
+        self._had_vex = had_vex or has_vex
         self._names = frozenset(names)
         self._policies: dict[str, Policy] = {}
         self._store = store
         # VEX documents by the image that they are attached to, "" for those that name their products.
         self._documents: dict[str, list[VexDocument]] = {}
+        # The same with those that were removed.
+        self._every_document: dict[str, list[VexDocument]] = {}
         # What was found in images that no waiver or document names, by all that it depends on.
         self._by_inputs: dict[tuple[object, ...], list[Acceptance]] = {}
 
@@ -144,9 +152,13 @@ class AcceptanceFinder:
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents of these images (digests), before they are asked about."""
         documents: dict[str, list[VexDocument]] = {}
-        for record, statements in self._store.vex.active(sorted(images), self._as_of) if self._has_vex else ():
+        for record, statements in self._store.vex.history(sorted(images), self._as_of) if self._had_vex else ():
             documents.setdefault(record.image, []).append((record, statements))
-        self._documents |= documents
+        self._every_document |= documents
+        self._documents |= {
+            image: [entry for entry in listed if _was_there(entry[0], self._as_of)]
+            for image, listed in documents.items()
+        }
 
     def naming_waivers(self, who: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
@@ -182,6 +194,49 @@ class AcceptanceFinder:
             self._by_inputs[key] = self._find(image, repositories, package, affected, vulnerability)
         return self._by_inputs[key]
 
+    def excuses(
+        self,
+        image: FleetImage,
+        repositories: Sequence[str],
+        package: Package,
+        affected: AffectedComponent,
+        vulnerability: Vulnerability,
+        since: str,
+    ) -> list[Excuse]:
+        """From when on the finding was excused in all of the repositories, and from when not, the oldest first.
+
+        `since` is when the image had it first. A document that was removed and added again counts since then.
+        """
+        entry = ExposedFinding(package, affected, vulnerability)
+        records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
+        documents = [
+            document
+            for document in (*self._every_document.get("", ()), *self._every_document.get(image.digest, ()))
+            if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
+        ]
+        if not repositories or not (records or documents) or entry.finding().malicious:
+            return []
+        times = {since, affected.fixed_at}
+        times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until)}
+        times |= {record.revoked_at for record in records if record.revoked_at}
+        times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
+        excuses: list[Excuse] = []
+        for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
+            active = [
+                record.waiver
+                for record in records
+                if record.waiver.created_at <= at and (not record.revoked_at or record.revoked_at > at)
+            ]
+            there = [document for document in documents if _was_there(document[0], at)]
+            had_fix = not affected.fixed_at or affected.fixed_at <= at
+            at_that_time = entry if had_fix else entry._replace(affected=affected._replace(fixed=""))
+            accepted = self._apply(image, repositories, at_that_time, active, there, at) if active or there else []
+            is_excused = {acceptance.repository for acceptance in accepted} >= set(repositories)
+            by = accepted[0] if is_excused else None
+            why = None if by is None else ClosingReason.WAIVED if by.kind == "waiver" else ClosingReason.VEX
+            excuses.append(Excuse(at, why, by.by if by else None))
+        return excuses
+
     def _find(
         self,
         image: FleetImage,
@@ -196,30 +251,67 @@ class AcceptanceFinder:
             for waiver in self._waivers
         ):
             return []
-        finding = ExposedFinding(package, affected, vulnerability).finding()
-        inventory = Inventory(image.digest, "", None, (), (package,), ())
+        entry = ExposedFinding(package, affected, vulnerability)
+        listed = [*self._documents.get("", ()), *self._documents.get(image.digest, ())] if self._has_vex else []
+        return self._apply(image, repositories, entry, self._waivers, listed, self._now)
+
+    def _apply(
+        self,
+        image: FleetImage,
+        repositories: Sequence[str],
+        entry: ExposedFinding,
+        active: Sequence[Waiver],
+        documents: Sequence[VexDocument],
+        now: str,
+    ) -> list[Acceptance]:
+        """What excuses the finding in each repository, of these waivers and documents at a time."""
+        finding = entry.finding()
+        inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
         acceptances = []
         for repository in repositories:
-            policy = self._policy(repository)
-            accepted = self._waivers_of(image.digest, inventory, policy, repository)
-            applied = waivers.apply_to_findings(
-                Matches((finding,), ()), accepted, policy, inventory, image.digest, self._now
-            )
+            policy = self._policy(repository, documents)
+            accepted = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
+            applied = waivers.apply_to_findings(Matches((finding,), ()), accepted, policy, inventory, image.digest, now)
             acceptances += [
                 Acceptance(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
                 for entry in applied.applied_waivers
             ]
         return acceptances
 
-    def _waivers_of(self, image: str, inventory: Inventory, policy: Policy, repository: str) -> Waivers:
-        selected = waivers.select_waivers(self._waivers, repository, [image], self._now)
-        if not self._has_vex:
+    def _waivers_of(
+        self,
+        image: str,
+        inventory: Inventory,
+        policy: Policy,
+        repository: str,
+        active: Sequence[Waiver],
+        documents: Sequence[VexDocument],
+        now: str,
+    ) -> Waivers:
+        selected = waivers.select_waivers(active, repository, [image], now)
+        if not documents:
             return Waivers(selected)
-        listed = [*self._documents.get("", ()), *self._documents.get(image, ())]
-        return Waivers(selected, self._exceptions.select_statements(listed, [image], [inventory], policy))
+        return Waivers(selected, self._exceptions.select_statements(documents, [image], [inventory], policy))
 
-    def _policy(self, repository: str) -> Policy:
+    def _policy(self, repository: str, documents: Sequence[VexDocument]) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
-        if not self._has_vex:
+        if not documents:
             return _NO_POLICY
         return self.policies([repository])[repository]
+
+
+def _was_there(record: VexRecord, at: str | None) -> bool:
+    """Whether a document was there at a time, None for now."""
+    if at is None:
+        return not record.removed_at
+    return record.added_at <= at and (not record.removed_at or record.removed_at > at)
+
+
+def _may_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
+    """Whether a waiver could accept the finding at some time."""
+    return (
+        not waiver.rule
+        and not waiver.unread
+        and (not waiver.image or waiver.image == image)
+        and (not waiver.package or patterns.names_package(waiver.package, entry.package))
+    )

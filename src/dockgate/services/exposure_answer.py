@@ -7,6 +7,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure_acceptances import Acceptance, NamingWaiver
 from dockgate.services.exposure_unknown import UnknownPage
+from dockgate.services.finding_life import LifeStep
 from dockgate.store.exposure_records import RunningImage
 
 # Images of a page.
@@ -39,6 +40,8 @@ class ExposedPackage:
     `origin` is "base" or "own", `owner` says that a distribution's package owns it and answers for it. Fields of a
     vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
     the later of its push and of the finding. `until` is null while it has, and so is `ended_by`: why it has no longer.
+    `life` are the times at which a finding opened and closed, until the time asked about: it is closed as well while a
+    waiver or a VEX statement excuses it in all of the image's repositories, and opens again when that is over.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ExposedPackage:
     until: str | None
     ended_by: str | None
     waived: list[Acceptance] = field(default_factory=list)
+    life: list[LifeStep] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from dockgate.gate.model import Status
 from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
 from dockgate.services.exposure_answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
 from dockgate.services.exposure_blocked import BlockingVerdicts
+from dockgate.services.finding_life import Excuse, LifeStep, Presence, life_of
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent, Holding, Places
-from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.exposure_records import AffectedComponent, Holding, Places, Successor
+from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -26,12 +27,17 @@ class Subject:
 class ImageContents:
     """What images hold of a subject, where they are, and what excuses it there: each is read once."""
 
-    def __init__(self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None) -> None:
+    def __init__(
+        self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None, now: str
+    ) -> None:
         self._store = store
         self._subject = subject
         self._places = places
         self._acceptances = acceptances
+        self._now = now
         self._holdings: dict[int, list[Holding]] = {}
+        self._past: dict[int, list[PastFinding]] = {}
+        self._successors: dict[TagPeriod, Successor] = {}
         self._packages: dict[int, list[ExposedPackage]] = {}
         # By id, and by digest.
         self.images: dict[int, FleetImage] = {}
@@ -48,22 +54,140 @@ class ImageContents:
         owned = not self._subject.is_vulnerability
         for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
             self._holdings.setdefault(holding.image, []).append(holding)
+        present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
+        for past in self._store.component_search.past_findings(self._subject.vulnerabilities, present):
+            self._past.setdefault(past.component, []).append(past)
+        ended = [end for number in missing for end in _ended(self.where[self.images[number].digest])[1]]
+        components = [self._subject.components[number] for number in present]
+        names = {(component.ecosystem, component.name) for component in components}
+        self._successors |= self._store.exposures.successors(ended, names)
         if self._acceptances:
             self._acceptances.prepare([self.images[number].digest for number in missing])
 
     def packages(self, number: int) -> list[ExposedPackage]:
         """The packages of an image that was read."""
         if number not in self._packages:
-            image = self.images[number]
-            self._packages[number] = _packages(
-                image,
-                self._holdings.get(number, ()),
-                self._subject,
-                self.where[image.digest],
-                self._acceptances,
-                [image.repository] if self._places.has(image.repository) else [],
-            )
+            self._packages[number] = self._read_packages(self.images[number])
         return self._packages[number]
+
+    def is_waived(self, number: int) -> bool:
+        """Whether something excuses a finding of an image that was read."""
+        image = self.images[number]
+        repositories, subject = self._repositories(image), self._subject
+        return self._acceptances is not None and any(
+            self._acceptances.find(
+                image,
+                repositories,
+                subject.components[holding.component].package(),
+                affected,
+                subject.vulnerabilities[affected.vulnerability],
+            )
+            for holding in self._holdings.get(number, ())
+            for affected in subject.affected.get(holding.component, ())
+        )
+
+    def _repositories(self, image: FleetImage) -> Sequence[str]:
+        """Where an image is; its own repository, whose waivers count, if it is in no place any more."""
+        elsewhere = [image.repository] if self._places.has(image.repository) else []
+        return sorted({period.repository for period in self.where[image.digest]}) or elsewhere
+
+    def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
+        """The packages of the image that the question is about, each with each vulnerability; the worst first."""
+        periods, subject = self.where[image.digest], self._subject
+        since = min((period.since for period in periods), default=image.seen_at)
+        repositories = self._repositories(image)
+        entries: list[tuple[Holding, AffectedComponent | None]] = [
+            (holding, affected)
+            for holding in self._holdings.get(image.id, ())
+            for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
+        ]
+        packages = []
+        for holding, affected in entries:
+            component = subject.components[holding.component]
+            vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
+            waived: list[Acceptance] = []
+            life: list[LifeStep] = []
+            moved = self._end(image, periods, holding.component)
+            end, ended_by = _end(moved, affected)
+            if affected and vulnerability:
+                about = image, repositories, component.package(), affected, vulnerability
+                presences = self._presences(since, moved, affected)
+                excuses: list[Excuse] = []
+                if self._acceptances:
+                    waived = self._acceptances.find(*about)
+                    excuses = self._acceptances.excuses(*about, min(entry.since for entry in presences))
+                life = life_of(presences, excuses, self._now)
+            packages.append(
+                ExposedPackage(
+                    name=component.name,
+                    version=component.version,
+                    purl=component.purl,
+                    ecosystem=component.ecosystem,
+                    platform=holding.platform,
+                    layer=holding.layer,
+                    origin="base" if holding.base else "own",
+                    is_owned=holding.owned,
+                    paths=holding.paths,
+                    vulnerability=vulnerability.name if vulnerability else None,
+                    severity=affected.severity.value if affected else None,
+                    fixed=affected.fixed or None if affected else None,
+                    since=max(since, affected.opened) if affected else since,
+                    until=end,
+                    ended_by=ended_by,
+                    waived=waived,
+                    life=life,
+                )
+            )
+        return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
+
+    def _presences(self, since: str, moved: Presence | None, affected: AffectedComponent) -> list[Presence]:
+        """When an image had a finding that was in its places from `since` on, the present or last time included."""
+        findings = [Presence(affected.opened, affected.closed, affected.why)]
+        findings += [
+            Presence(past.opened, past.closed, past.why)
+            for past in self._past.get(affected.component, ())
+            if past.vulnerability == affected.vulnerability and past.opened != affected.opened
+        ]
+        presences = []
+        for entry in findings:
+            is_over = entry.until is not None and entry.until <= since
+            if is_over or (moved and moved.until and entry.since >= moved.until):
+                continue
+            is_earlier = entry.until is not None and (not moved or not moved.until or entry.until <= moved.until)
+            until, why = (entry.until, entry.why) if is_earlier or not moved else (moved.until, moved.why)
+            presences.append(Presence(max(since, entry.since), until, why))
+        return presences or [Presence(max(since, affected.opened))]
+
+    def _end(self, image: FleetImage, periods: Sequence[TagPeriod], component: int) -> Presence | None:
+        """When and why the image was in its places no longer, seen from one of its components; None while it is."""
+        moved, last = _ended(periods)
+        if moved is None:
+            return None
+        if image.gone_at is not None and image.gone_at <= moved:
+            return Presence("", moved, ClosingReason.GONE)
+        whys = {self._why_moved(period, component) for period in last}
+        return Presence("", moved, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
+
+    def _why_moved(self, period: TagPeriod, component: int) -> ClosingReason:
+        successor = self._successors.get(period)
+        if successor is None or successor.versions is None:
+            return ClosingReason.MOVED
+        entry = self._subject.components[component]
+        versions = successor.versions.get((entry.ecosystem, entry.name), ())
+        if not versions:
+            return ClosingReason.REMOVED
+        # The other version may have the vulnerability, too; every version is one that a question may be about.
+        is_still_there = any(number in self._subject.components for number in versions)
+        return ClosingReason.MOVED if is_still_there else ClosingReason.UPGRADED
+
+
+def _ended(periods: Sequence[TagPeriod]) -> tuple[str | None, list[TagPeriod]]:
+    """When an image was in its places last, and the periods that ended then; None and [] while it is in one."""
+    ends = [period.until for period in periods]
+    if None in ends or not ends:
+        return None, []
+    moved = max(filter(None, ends))
+    return moved, [period for period in periods if period.until == moved]
 
 
 def view_image(
@@ -94,62 +218,9 @@ def view_image(
     )
 
 
-def _packages(
-    image: FleetImage,
-    holdings: Sequence[Holding],
-    subject: Subject,
-    periods: Sequence[TagPeriod],
-    acceptances: AcceptanceFinder | None,
-    elsewhere: Sequence[str],
-) -> list[ExposedPackage]:
-    """The packages of an image that a question is about, each with each vulnerability; the worst first.
-
-    `elsewhere` are the repositories whose waivers count for an image without `periods`.
-    """
-    since = min((period.since for period in periods), default=image.seen_at)
-    ends = [period.until for period in periods]
-    until = None if None in ends or not ends else max(filter(None, ends))
-    repositories = sorted({period.repository for period in periods}) or elsewhere
-    entries: list[tuple[Holding, AffectedComponent | None]] = [
-        (holding, affected)
-        for holding in holdings
-        for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
-    ]
-    packages = []
-    for holding, affected in entries:
-        component = subject.components[holding.component]
-        vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
-        waived: list[Acceptance] = []
-        end, ended_by = _end(image, until, affected)
-        if acceptances and affected and vulnerability:
-            waived = acceptances.find(image, repositories, component.package(), affected, vulnerability)
-        packages.append(
-            ExposedPackage(
-                name=component.name,
-                version=component.version,
-                purl=component.purl,
-                ecosystem=component.ecosystem,
-                platform=holding.platform,
-                layer=holding.layer,
-                origin="base" if holding.base else "own",
-                is_owned=holding.owned,
-                paths=holding.paths,
-                vulnerability=vulnerability.name if vulnerability else None,
-                severity=affected.severity.value if affected else None,
-                fixed=affected.fixed or None if affected else None,
-                since=max(since, affected.opened) if affected else since,
-                until=end,
-                ended_by=ended_by,
-                waived=waived,
-            )
-        )
-    return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
-
-
-def _end(image: FleetImage, moved: str | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
+def _end(moved: Presence | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
     """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
-    if affected is not None and affected.closed is not None and (moved is None or affected.closed <= moved):
+    until = moved.until if moved else None
+    if affected is not None and affected.closed is not None and (until is None or affected.closed <= until):
         return affected.closed, affected.why
-    if moved is None:
-        return None, None
-    return moved, ClosingReason.GONE if image.gone_at is not None and image.gone_at <= moved else ClosingReason.MOVED
+    return until, moved.why if moved else None

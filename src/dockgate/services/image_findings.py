@@ -1,14 +1,14 @@
 """The findings of images by layer, and those of a tag over time, from the fleet index."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.finding_trends import last_days
 from dockgate.store import Store
-from dockgate.store.fleet_records import TagPeriod
+from dockgate.store.fleet_records import ClosingReason, TagPeriod
 from dockgate.store.trends import ALWAYS, FindingLife
 from dockgate.vulnerabilities.model import Severity
 
@@ -48,13 +48,14 @@ class DigestFindings:
     """An image that was under a tag, with its findings by severity now, or when the tag moved on.
 
     `counts` is null if the image is not in the index: it was not scanned with success. `until` is null while the tag
-    names it.
+    names it. `ended` counts by `ClosingReason` what became of its findings when the tag moved on. MOVED is of those that the next image has, too, or of which that is not known.
     """
 
     digest: str
     since: str
     until: str | None
     counts: Counts | None
+    ended: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,9 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     with store.database.read():
         periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
         components = _components(store, {period.digest for period in periods})
-        lives = store.trends.lives({number for numbers in components.values() for number in numbers})
+        every = {number for numbers in components.values() for number in numbers}
+        lives = store.trends.lives(every)
+        names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(every)}
     by_component: dict[int, list[FindingLife]] = {}
     for life in lives:
         by_component.setdefault(life.component, []).append(life)
@@ -149,10 +152,46 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             period.since,
             period.until,
             counts(period.digest, min(period.until or ALWAYS, present)),
+            _ended(period, periods, components, names, by_component),
         )
         for period in periods
     ]
     return TagFindings(days, series, digests)
+
+
+def _ended(
+    period: TagPeriod,
+    periods: Sequence[TagPeriod],
+    components: Mapping[str, set[int]],
+    names: Mapping[int, tuple[str, str]],
+    lives: Mapping[int, Sequence[FindingLife]],
+) -> dict[str, int]:
+    """What became of the findings of an image when the tag moved on."""
+    until = period.until
+    if until is None or period.digest not in components:
+        return {}
+
+    def findings(digest: str) -> list[FindingLife]:
+        return [
+            life
+            for number in components[digest]
+            for life in lives.get(number, ())
+            if life.opened <= until < life.closed
+        ]
+
+    following = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)
+    if following is None or following not in components:
+        return dict(Counter(ClosingReason.MOVED.value for _ in findings(period.digest)))
+    still = {(names[life.component], life.vulnerability) for life in findings(following)}
+    packages = {names[number] for number in components[following] if number in names}
+
+    def why(life: FindingLife) -> ClosingReason:
+        name = names[life.component]
+        if (name, life.vulnerability) in still:
+            return ClosingReason.MOVED
+        return ClosingReason.UPGRADED if name in packages else ClosingReason.REMOVED
+
+    return dict(Counter(why(life).value for life in findings(period.digest)))
 
 
 def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:

@@ -22,8 +22,8 @@ from sqlalchemy import (
 from dockgate.store.engine import Database
 from dockgate.store.exposure_records import AffectedComponent, IndexState
 from dockgate.store.fleet_findings import ADVISORIES
-from dockgate.store.fleet_records import Component, Vulnerability
-from dockgate.store.queries import batches
+from dockgate.store.fleet_records import Component, PastFinding, Vulnerability
+from dockgate.store.queries import batches, numbers_of
 from dockgate.store.schema import vex_documents
 from dockgate.store.schema_fleet import (
     fleet_aliases,
@@ -35,6 +35,8 @@ from dockgate.store.schema_fleet import (
     fleet_vulnerabilities,
 )
 
+# What a finding has no longer once it has ended.
+_PRESENT_ONLY = ("note", "fixed_at")
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 
 
@@ -75,6 +77,7 @@ class ComponentSearch:
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
             select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at.is_(None))),
+            select(literal("had vex"), nothing, literal("")).where(exists().select_from(vex_documents)),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -87,6 +90,7 @@ class ComponentSearch:
             doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
             has_vex="vex" in by_kind,
+            had_vex="had vex" in by_kind,
         )
 
     def affected_components(
@@ -99,19 +103,20 @@ class ComponentSearch:
         columns: list[ColumnElement[Any]]
         with self._database.read() as connection:
             for part in batches(sorted(vulnerabilities)):
-                columns = [present[name] for name in AffectedComponent._fields if name not in ("closed", "why")]
+                names = [name for name in AffectedComponent._fields if name not in ("closed", "why", "fixed_at")]
+                columns = [*(present[name] for name in names), present.fixed_at]
                 query = select(*columns, *component).where(present.vulnerability.in_(part))
                 query = query.join(fleet_components, fleet_components.c.id == present.component)
                 if at is not None:
                     query = query.where(present.opened <= at)
                 width = len(columns)
                 rows += [
-                    (AffectedComponent._make((*row[:width], None, None)), Component(*row[width:]))
+                    (AffectedComponent._make((*row[: width - 1], None, None, row[width - 1])), Component(*row[width:]))
                     for row in connection.execute(query)
                 ]
                 if at is None:
                     continue
-                columns = [literal("") if name == "note" else past[name] for name in AffectedComponent._fields]
+                columns = [literal("") if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
                 ended = select(*columns, *component).where(
                     past.vulnerability.in_(part), past.opened <= at, past.closed > at
                 )
@@ -121,6 +126,17 @@ class ComponentSearch:
                     (AffectedComponent(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)
                 ]
         return rows
+
+    def past_findings(self, vulnerabilities: Collection[int], components: Collection[int]) -> Sequence[PastFinding]:
+        """The ended findings of these components with these vulnerabilities, oldest first."""
+        table = fleet_past_findings.c
+        query = (
+            select(*(table[name] for name in PastFinding._fields))
+            .where(numbers_of(table.vulnerability, vulnerabilities), numbers_of(table.component, components))
+            .order_by(table.opened)
+        )
+        with self._database.read() as connection:
+            return [PastFinding(*row) for row in connection.execute(query)] if vulnerabilities and components else []
 
     def components_named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.

@@ -31,10 +31,11 @@ from dockgate.store.exposure_records import (
     ImageFacts,
     PartlyRead,
     Places,
+    Successor,
     UnknownImage,
 )
 from dockgate.store.fleet_records import Component, FleetImage, TagPeriod
-from dockgate.store.queries import numbers_of, texts_of
+from dockgate.store.queries import batches, numbers_of, texts_of
 from dockgate.store.records import ScanState
 from dockgate.store.schema import approvals, scans
 from dockgate.store.schema_fleet import (
@@ -94,6 +95,45 @@ class Exposures:
                 if row[width] is not None and places.shows(period := TagPeriod(*row[width:])):
                     periods.append(period)
         return list(by_id.values())
+
+    def successors(
+        self, ended: Collection[TagPeriod], packages: Collection[tuple[str, str]]
+    ) -> dict[TagPeriod, Successor]:
+        """The images to which tags moved on, and their versions of packages (ecosystem and name).
+
+        Periods that ended otherwise are left out.
+        """
+        tags, image, parts, component = fleet_tags.c, fleet_images.c, fleet_bundle_components.c, fleet_components.c
+        by_end = {(entry.repository, entry.tag, entry.until): entry for entry in ended if entry.tag and entry.until}
+        if not by_end:
+            return {}
+        following = select(tags.repository, tags.tag, tags.since, tags.digest, image.id).outerjoin(
+            fleet_images, image.digest == tags.digest
+        )
+        digests: dict[TagPeriod, tuple[str, int | None]] = {}
+        versions: dict[int, dict[tuple[str, str], set[int]]] = {}
+        with self._database.read() as connection:
+            for part in batches(sorted({until for _, _, until in by_end if until})):
+                for repository, tag, since, digest, number in connection.execute(following.where(tags.since.in_(part))):
+                    period = by_end.get((repository, tag, since))
+                    if period is not None and digest != period.digest:
+                        digests[period] = digest, number
+            numbers = {number for _, number in digests.values() if number is not None}
+            contents = (
+                select(fleet_image_bundles.c.image, component.ecosystem, component.name, component.id)
+                .join(fleet_bundle_components, parts.component == component.id)
+                .join(fleet_image_bundles, fleet_image_bundles.c.bundle == parts.bundle)
+                .where(
+                    texts_of(component.name, {name for _, name in packages}),
+                    fleet_image_bundles.c.image.in_(sorted(numbers)),
+                )
+            )
+            for number, ecosystem, name, component_id in connection.execute(contents) if numbers and packages else ():
+                versions.setdefault(number, {}).setdefault((ecosystem, name), set()).add(component_id)
+        return {
+            period: Successor(digest, None if number is None else versions.get(number, {}))
+            for period, (digest, number) in digests.items()
+        }
 
     def images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
         """How many of these images hold each of these components; none are left out."""

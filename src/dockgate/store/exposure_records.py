@@ -1,6 +1,6 @@
 """What questions about images name and return (`store.exposure`)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from dockgate.gate.model import Status
@@ -13,7 +13,8 @@ from dockgate.vulnerabilities.model import Severity
 class AffectedComponent(NamedTuple):
     """A component with a finding, and the time in which it had it.
 
-    `closed` and `why`, a word of `ClosingReason`, are None while it still has.
+    `closed` and `why`, a word of `ClosingReason`, are None while it still has. `fixed_at` is when an advisory first
+    named a fix, "" if unknown.
     """
 
     component: int
@@ -24,6 +25,17 @@ class AffectedComponent(NamedTuple):
     opened: str
     closed: str | None
     why: str | None = None
+    fixed_at: str = ""
+
+
+class Successor(NamedTuple):
+    """The image to which a tag moved on, and its versions of some packages: component ids by ecosystem and name.
+
+    `versions` is None while the image is not in the index.
+    """
+
+    digest: str
+    versions: Mapping[tuple[str, str], Collection[int]] | None
 
 
 class Places(NamedTuple):
@@ -105,7 +117,7 @@ class IndexState(NamedTuple):
     """How far the index can answer: whether components were matched at all, and their ecosystems.
 
     `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
-    looked up yet. `has_vex`: some VEX document is stored.
+    looked up yet. `has_vex`: some VEX document is stored; `had_vex`: or was, and was removed.
     """
 
     is_matched: bool
@@ -113,6 +125,7 @@ class IndexState(NamedTuple):
     doubts: Sequence[tuple[int, frozenset[str]]]
     unmatched_components: Sequence[int]
     has_vex: bool = True
+    had_vex: bool = True
 
     def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""

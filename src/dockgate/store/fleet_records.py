@@ -17,10 +17,16 @@ class ClosingReason(StrEnum):
     ADVISORY = "advisory changed"
     # This version of Dockgate matches differently.
     ENGINE = "matching changed"
-    # The image's tags have moved on to other images.
+    # The image's tags have moved on to other images, of which it is not known that they lack it.
     MOVED = "tag moved on"
+    # The tag moved on to an image with another version of the package, or without the package.
+    UPGRADED = "package upgraded"
+    REMOVED = "package removed"
     # The image was deleted.
     GONE = "image gone"
+    # The image still has it, and it is accepted. It opens again when that is over.
+    WAIVED = "waived"
+    VEX = "VEX"
 
 
 class Component(NamedTuple):

@@ -83,6 +83,15 @@ class Vex:
                 rows = connection.execute(_EVER.where(_was_active(at)), parameters).mappings().all()
         return self._with_statements(rows)
 
+    def history(
+        self, images: Sequence[str], at: str | None = None
+    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """As `active`, with those that were removed; with `at` without those that were added later."""
+        with self._database.read() as connection:
+            query = _EVER if at is None else _EVER.where(vex_documents.c.added_at <= at)
+            rows = connection.execute(query, {"images": text_list(["", *images])}).mappings().all()
+        return self._with_statements(rows)
+
     def images(self, at: str | None = None) -> set[str]:
         """The images (digests) to which documents are attached that are not removed, or were not at a time."""
         table = vex_documents.c

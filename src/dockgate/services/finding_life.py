@@ -1,0 +1,75 @@
+"""The life of a finding in an image: when it was open, when it was closed, and why. Derived, never stored. Pure.
+
+An image never changes, so its packages do not. A finding of it closes because an advisory says something else, because
+the image leaves its tags, or because it is accepted; it opens again when that is over.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dockgate.store.fleet_records import ClosingReason
+
+FIRST_SEEN, WAIVER_ENDED, STATEMENT_ENDED = "first seen", "waiver ended", "VEX statement withdrawn"
+# Why a finding that was accepted so is open again.
+_ENDED = {ClosingReason.WAIVED: WAIVER_ENDED, ClosingReason.VEX: STATEMENT_ENDED}
+
+
+@dataclass(frozen=True, slots=True)
+class LifeStep:
+    """A finding opens or closes. `why` closed it or opened it again; `by` is the waiver's or document's id."""
+
+    at: str
+    is_open: bool
+    why: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """From `at` on, a finding does not count because of `by`: `why` is WAIVED or VEX, None from when it counts."""
+
+    at: str
+    why: ClosingReason | None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A time in which an image had a finding. `until` is None while it has; `why` (`ClosingReason`) ended it."""
+
+    since: str
+    until: str | None = None
+    why: str | None = None
+
+
+def life_of(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) -> list[LifeStep]:
+    """The steps of a life until a time, the oldest first. `excuses` are in the order of their times."""
+    steps: list[LifeStep] = []
+    for presence in sorted(presences, key=lambda entry: entry.since):
+        if presence.since > now:
+            break
+        steps.append(LifeStep(presence.since, True, steps[-1].why if steps else FIRST_SEEN))
+        accepted: Excuse | None = None
+        for excuse in excuses:
+            if excuse.at > now or (presence.until is not None and excuse.at >= presence.until):
+                break
+            at = max(excuse.at, presence.since)
+            if excuse.why is not None and (accepted is None or accepted.why is not excuse.why):
+                steps.append(LifeStep(at, False, excuse.why, excuse.by))
+            elif excuse.why is None and accepted is not None and accepted.why is not None:
+                steps.append(LifeStep(at, True, _ENDED[accepted.why], accepted.by))
+            accepted = excuse if excuse.why is not None else None
+        if presence.until is not None and presence.until <= now:
+            steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
+    return _without_moments(steps)
+
+
+def _without_moments(steps: Sequence[LifeStep]) -> list[LifeStep]:
+    """The steps without those that others at the same time undo; the first one stays."""
+    remaining: list[LifeStep] = []
+    for step in steps:
+        while len(remaining) > 1 and remaining[-1].at == step.at:
+            remaining.pop()
+        if not remaining or (remaining[-1].is_open, remaining[-1].why) != (step.is_open, step.why):
+            remaining.append(step)
+    return remaining
