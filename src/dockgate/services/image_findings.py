@@ -48,7 +48,8 @@ class DigestFindings:
     """An image that was under a tag, with its findings by severity now, or when the tag moved on.
 
     `counts` is null if the image is not in the index: it was not scanned with success. `until` is null while the tag
-    names it. `ended` counts by `ClosingReason` what became of its findings when the tag moved on. MOVED is of those that the next image has, too, or of which that is not known.
+    names it. `ended` counts by `ClosingReason` what became of its findings when the tag moved on.
+    MOVED is of those that the next image has, too, or of which that is not known.
     """
 
     digest: str
