@@ -73,7 +73,7 @@ def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() ->
     assert behind_a_proxy == PublicRegistry("127.0.0.1", 5001, "gate.example.org:5001", realm)
     settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
     assert public_registry(settings) == "gate.example.org:5001"
-    assert public_registry(Settings(Path("/data"), Path("/cache"))) == ""
+    assert public_registry(Settings(Path("/data"), Path("/cache"))) is None
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
     for _ in range(2):
         result = source(there).ask(PLACE, IMAGE)
         (reported,) = result.reports
-        assert (result.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
+        assert (result.pending, reported.source, reported.inventory.image) == (None, "inspector", IMAGE)
         assert len(reported.matches.findings) == 5
         assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
     assert there.regions == [("inspector2", "eu-west-1")] * 2
@@ -64,7 +64,7 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None
     request = source(there)
     assert request.ask(PLACE, index).pending == "Inspector has not scanned the image."
     there.registry.manifests[REPOSITORY, index] = content
-    assert request.ask(PLACE, index).pending == ""
+    assert request.ask(PLACE, index).pending is None
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
@@ -72,7 +72,7 @@ def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: 
     there.covered(IMAGE, reason)
     result = source(there).ask(PLACE, IMAGE)
     assert (result.pending, [doubts(item) for item in result.reports]) == (
-        "",
+        None,
         [[f"Inspector cannot scan the image: {reason}."]],
     )
 
@@ -84,7 +84,7 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     there.covered(odd, "UNSUPPORTED_OS")
     request, index = source(there), there.index(good, bad, odd)
     result = request.ask(PLACE, index)
-    assert result.pending == ""
+    assert result.pending is None
     messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
     assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
@@ -97,7 +97,7 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
     result = source(there).ask(PLACE, there.index())
-    assert (result.pending, len(result.reports)) == ("", 1)
+    assert (result.pending, len(result.reports)) == (None, 1)
     assert "holds 0 images" in doubts(result.reports[0])[0]
 
 

@@ -119,7 +119,7 @@ def _document(answer: "Answer") -> dict[str, Any]:
         "known": answer.advisory_count if package else None,
         "findings": [_finding(finding) for finding in answer.findings],
         "undetermined": list(answer.undetermined),
-        "error": answer.error or None,
+        "error": answer.error,
     }
 
 

@@ -54,16 +54,15 @@ class Pusher:
 class Contributors:
     """The contributors of an execution.
 
-    `names` are principals, `emails` addresses. `unknown_reason` is why the contributors cannot be determined, "" if
-    they are.
+    `names` are principals, `emails` addresses. `unknown_reason` is why the contributors cannot be determined.
     """
 
     names: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
-    unknown_reason: str = ""
+    unknown_reason: str | None = None
 
     @classmethod
-    def of(cls, names: Iterable[str], emails: Iterable[str], unknown: str = "") -> "Contributors":
+    def of(cls, names: Iterable[str], emails: Iterable[str], unknown: str | None = None) -> "Contributors":
         """Contributors without duplicates, in order. Addresses are normalized; text without "@" is dropped."""
         addresses = dict.fromkeys(normalize_email(email) for email in emails)
         unique_names = tuple(dict.fromkeys(filter(None, names)))

@@ -195,11 +195,11 @@ class ScannerAnswer:
     """The reports of another scanner about an image, one for each platform.
 
     A report is uncertain if its platform could not be scanned, or is not scanned yet. `pending` is what is still
-    missing, "" if nothing is. `is_unconfirmed` is true if only a second, equal list of findings is missing.
+    missing, None if nothing is. `is_unconfirmed` is true if only a second, equal list of findings is missing.
     """
 
     reports: tuple[ExternalReport, ...]
-    pending: str = ""
+    pending: str | None = None
     is_unconfirmed: bool = False
 
 

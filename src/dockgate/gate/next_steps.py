@@ -19,14 +19,14 @@ _NO_DISTRIBUTION = "Build the image from a base image with an os-release file an
 
 
 class NextStep(NamedTuple):
-    """A sentence, and the command that follows it ("" for none)."""
+    """A sentence, and the command that follows it (None for none)."""
 
     sentence: str
-    command: str = ""
+    command: str | None = None
 
     @property
     def text(self) -> str:
-        return f"{self.sentence} {self.command}".rstrip()
+        return f"{self.sentence} {self.command}" if self.command else self.sentence
 
 
 def next_steps(undetermined: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:

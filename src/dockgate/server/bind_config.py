@@ -112,10 +112,10 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
     return PublicRegistry(host.strip("[]"), port, address, f"{place.url}/registry/token", certificate, key)
 
 
-def public_registry(settings: Settings) -> str:
-    """Return the registry's public name: the public URL's host with its port, "" if it is on loopback only."""
+def public_registry(settings: Settings) -> str | None:
+    """Return the registry's public name: the public URL's host with its port, None if it is on loopback only."""
     public = registry_listening(settings)
-    return public.address if public else ""
+    return public.address if public else None
 
 
 def require_principals(place: ListenAddress, settings: Settings) -> None:

@@ -143,7 +143,7 @@ class VerifiedAttestation:
     """A document attached to an image: `claim` is what it says if it is trusted, else None and `refusal` says why."""
 
     claim: Claim | None
-    refusal: str = ""
+    refusal: str | None = None
 
 
 def verify(

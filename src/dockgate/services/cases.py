@@ -24,14 +24,14 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot
 class DeploymentContext:
     """The context in which an image is evaluated.
 
-    Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for that
-    ("" for none). The approvals of the execution name what repositories require on top of the server's policies. With
+    Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for
+    that. The approvals of the execution name what repositories require on top of the server's policies. With
     `keep_baselines` an approved image is compared with the baselines of its approval.
     """
 
     repository: str = ""
-    service: str = ""
-    execution: str = ""
+    service: str | None = None
+    execution: str | None = None
     keep_baselines: bool = False
 
 
@@ -102,12 +102,12 @@ class Baselines:
         verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
         return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
 
-    def _running_image(self, service: str, repository: str) -> str:
+    def _running_image(self, service: str | None, repository: str) -> str:
         """The digest that the service runs, "" if none or of another repository.
 
         The request names the service, and must not choose what is exempted.
         """
-        if not service:
+        if service is None:
             return ""
         try:
             revision = self.store.services.get(service).revision

@@ -32,7 +32,7 @@ class ContributorFinder:
         """
         names: list[str] = []
         emails: list[str] = []
-        unknown = ""
+        unknown = None
         try:
             execution = self._store.executions.get(approval.execution)
             names += starters(execution.trigger)

@@ -106,7 +106,7 @@ class InspectorFindings:
         ]
         pending = [look for look in looks.values() if not look.is_over]
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
-        return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
+        return ScannerAnswer(tuple(reported), next((look.fault for look in pending), None), unconfirmed)
 
     def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
         if look.fault:

@@ -23,7 +23,7 @@ QUESTION_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ImageAccess:
-    """`own_registry` is our registry's address, and `public_registry` what others call it by ("" for nothing else).
+    """`own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
 
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
     `issuers` make the tokens for our own registry.
@@ -36,7 +36,7 @@ class ImageAccess:
     cache: Path
     ca_bundle: Path | None
     issuers: Issuers | None = None
-    public_registry: str = ""
+    public_registry: str | None = None
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""

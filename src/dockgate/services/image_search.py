@@ -83,20 +83,20 @@ class ImageQuery:
     """
 
     who: Caller | None = None
-    repository: str = ""
+    repository: str | None = None
     severities: Collection[Severity] = ()
     is_fixable: bool = False
     is_exploited: bool = False
     epss: float | None = None
-    package: str = ""
+    package: str | None = None
     origin: Origin | None = None
-    layer: str = ""
+    layer: str | None = None
     statuses: Collection[str] = ()
     is_running: bool = False
     include_moved: bool = False
     sort: ImageSort = ImageSort.PUSHED
     limit: int = PAGE
-    after: str = ""
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class ImageSearch:
         names = self.store.exposures.repositories()
         return names if who is None or not who.is_limited else [name for name in names if who.reaches(repository=name)]
 
-    def _repositories(self, pattern: str, who: Caller | None) -> Collection[str] | None:
+    def _repositories(self, pattern: str | None, who: Caller | None) -> Collection[str] | None:
         is_limited = who is not None and who.is_limited
         if not pattern and not is_limited:
             return None

@@ -66,7 +66,7 @@ class Answer:
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[str, ...] = ()
     advisory_count: int = 0
-    error: str = ""
+    error: str | None = None
 
 
 def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Iterator[Answer]:

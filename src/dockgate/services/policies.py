@@ -171,10 +171,10 @@ def _require_short(comment: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UsablePolicy:
-    """A policy as it was read; or one without rules, and the reason why it could not be read ("" where it could)."""
+    """A policy as it was read; or one without rules, and the reason why it could not be read."""
 
     policy: Policy
-    unusable_reason: str = ""
+    unusable_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +288,11 @@ class PolicySelection:
 
     # --- for a deployment -----------------------------------------------------------------------------------------
 
-    def required_policies(self, image: str, execution: str, repository: str) -> list[UsablePolicy]:
+    def required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
         """Return the policies by which the image must be approved now.
 
         These are all policies that evaluated it before, other than on a push, and still exist. What its repository
-        required on top is taken from the approval of the image in this execution ("" for none), or else from the newest
+        required on top is taken from the approval of the image in this execution, or else from the newest
         verdict: one digest may be built from several repositories, and a repository may require less than before. If
         none of these policies may evaluate images of the `repository`, its own policy is added: an approval in a
         repository with a weaker policy does not count in this one, also if some requesters may name that policy here.
@@ -318,7 +318,7 @@ class PolicySelection:
         policies = [self.read(names[name]) for name in ordered]
         return [usable for usable in policies if not usable.unusable_reason or self._exists(usable.policy.name)]
 
-    def _named_by_pipeline(self, execution: str) -> list[str]:
+    def _named_by_pipeline(self, execution: str | None) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.
 
         Then the policy of the repository is required, unless a policy that may evaluate its images has judged.
@@ -333,7 +333,7 @@ class PolicySelection:
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
 
-    def _approved_by(self, image: str, execution: str) -> Iterator[str]:
+    def _approved_by(self, image: str, execution: str | None) -> Iterator[str]:
         """The policies of the execution's approvals of this image."""
         for run in self.store.executions.runs(execution) if execution else ():
             try:

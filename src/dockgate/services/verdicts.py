@@ -196,7 +196,7 @@ class Verdicts:
             return ""
 
     def _case_of(self, approval: Approval) -> VerdictCase | None:
-        context = DeploymentContext(approval.repository, approval.service or "")
+        context = DeploymentContext(approval.repository, approval.service or None)
         return self._case(approval.image, self.selection.read(approval.policy), context)
 
     def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:

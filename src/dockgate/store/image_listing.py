@@ -60,7 +60,7 @@ class ImageFilter(NamedTuple):
     epss: float | None = None
     components: Collection[int] | None = None
     origin: Origin | None = None
-    layer: str = ""
+    layer: str | None = None
     statuses: Collection[Status | None] = ()
     digests: Collection[str] | None = None
     include_moved: bool = False

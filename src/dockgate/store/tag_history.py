@@ -126,7 +126,7 @@ def _bring_back(connection: Connection, digest: str, since: str) -> bool:
     return True
 
 
-def _present(connection: Connection, repository: str, tag: str, digest: str = "") -> TagPeriod | None:
+def _present(connection: Connection, repository: str, tag: str, digest: str | None = None) -> TagPeriod | None:
     """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
     query = _PRESENT if tag else _PRESENT_BY_DIGEST
     row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()
