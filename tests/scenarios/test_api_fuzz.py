@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 
 # Caller -> the permissions of the calls, the phases, and how many requests a call.
 RUNS = {
-    "admin": ({None, *Permission}, "coverage,fuzzing", 1),
+    "admin": ({None, *Permission}, "fuzzing", 1),
     "security": ({Permission.ACCEPT}, "fuzzing", 5),
     "approver": ({Permission.DECIDE}, "fuzzing", 5),
     "developer": ({Permission.RUN}, "fuzzing", 5),

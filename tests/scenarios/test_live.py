@@ -134,7 +134,7 @@ def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> No
         ("unknown-release", {"root/etc/os-release": OS_RELEASE.replace("13", "99")}, ["Debian:99"]),
     ],
 )
-def test_invalid_input_fails_its_action_and_the_next_push_runs(
+def test_invalid_input_fails_its_action(
     live: Live, name: str, files: dict[str, str | None], expected: list[str]
 ) -> None:
     work = clone(live, name)
@@ -147,6 +147,14 @@ def test_invalid_input_fails_its_action_and_the_next_push_runs(
     failed = pushed(work, 1)
     assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
     assert all(word in reason(failed) for word in expected), reason(failed)
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "root/etc/os-release"])
+def test_the_push_after_one_that_failed_runs(live: Live, path: str) -> None:
+    work = clone(live, f"without-{Path(path).name}".lower())
+    application(work, "2.0")
+    (work.folder / path).unlink()
+    assert pushed(work, 1)["execution"]["state"] == "Failed"  # type: ignore[index]
     application(work, "2.0", greeting="fixed")
     fixed = pushed(work, 2)
     assert fixed["execution"]["state"] == "Succeeded", reason(fixed)  # type: ignore[index]

@@ -191,7 +191,7 @@ def require_answers(site: Site) -> None:
     """The load balancer finds servers for the API, git and the registry. One that has failed is left out soon."""
     admin = site.hosts["admin"]
     time.sleep(6)  # three checks
-    for _ in range(6):
+    for _ in NODES:
         assert "shop" in admin.run("dockgate repository list")
         admin.run("rm -rf clone && git clone -q https://ada:$DOCKGATE_TOKEN@gate.example.org/git/shop.git clone")
         admin.run(

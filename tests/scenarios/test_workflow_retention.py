@@ -15,7 +15,7 @@ from tests.store.factories import FACTORIES
 from dockgate.store.engine import Database
 from dockgate.workflows.engine import DELETE_BATCH
 
-ROUND_SECONDS = 0.1
+ROUND_SECONDS = 0.3
 
 
 @pytest.fixture(params=FACTORIES)
