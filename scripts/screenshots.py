@@ -23,7 +23,7 @@ from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider  
 from tests.fakes.target import MemoryTarget  # noqa: E402
 from tests.scenarios.accessibility import CHROMIUM  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
-from tests.scenarios.live import until  # noqa: E402
+from tests.scenarios.live import PIPELINE, until  # noqa: E402
 from tests.scenarios.planned_images import advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
 
@@ -46,7 +46,7 @@ from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
 # Height of a screenshot in pixels; longer pages are cut.
 HEIGHT = 860
-VIEWS = (("light", 1280), ("dark", 1280), ("phone", 360))
+VIEWS = (("light", 1280), ("dark", 1280), ("phone", 390))
 # What the images of the past had, by how many days ago they were pushed: findings with a fix, and without.
 PAST = (
     (84, {"CRITICAL": 1, "HIGH": 6, "MEDIUM": 8, "LOW": 9}, {"LOW": 3, "MEDIUM": 2}),
@@ -73,6 +73,10 @@ pattern: {source: [dockgate], detail-type: [feed.recovered]}
 targets: [nightly, {name: owners, group: 30s}]
 """
 TASK_LOG = "listening on port 8080\nGET /health 200\nGET / 200\n"
+# A file in a folder, an image that an outside pipeline asks for, and who decides on an execution.
+FILE = "app/settings.py"
+OUTSIDE = f"sha256:{sha256(b'checkout').hexdigest()}"
+APPROVERS = "\n        approvers: {count: 1, roles: [security, admin]}\n  - name: Deploy"
 # What appears for the package of the service that runs.
 RUNNING = advisory("web", Severity.CRITICAL, "2").id
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
@@ -163,6 +167,8 @@ def main(folder: Path) -> None:
                 _take(page, folder, view, visited)
                 page = _open(browser, server.url, view, width)
                 _sign_in(page, token)
+                _commit(page)
+                _preview(page, folder, view, pages["waiver-new"])
                 _take(page, folder, view, pages)
             browser.close()
 
@@ -174,6 +180,38 @@ def _take(page: Page, folder: Path, view: str, pages: Mapping[str, str]) -> None
         page.wait_for_timeout(200)
         page.screenshot(path=folder / f"{name}-{view}.png")
     page.context.close()
+
+
+def _commit(page: Page) -> None:
+    """Add a file in a folder, once."""
+    page.goto("/repositories/web/new?at=main")
+    page.get_by_label("Path").fill(FILE)
+    page.get_by_label("Content").fill("LIMIT = 20\n")
+    page.get_by_label("Message").fill("Limit the list to 20 entries")
+    page.get_by_role("button", name="Commit").click()
+    page.wait_for_load_state()
+
+
+def _preview(page: Page, folder: Path, view: str, path: str) -> None:
+    """Write a file of a waiver's preview."""
+    page.goto(path)
+    page.get_by_label("Reason").fill("The vulnerable function is never called.")
+    page.get_by_role("button", name="Preview").click()
+    page.locator("#preview").scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    page.screenshot(path=folder / f"waiver-preview-{view}.png")
+
+
+def _waiting_for_people(server: ServerSystem) -> str:
+    """An execution that a person decides on, of an image that is approved."""
+    image = server.image("billing", PlannedFindings({}, {"LOW": 2}))
+    text = PIPELINE.format(name="billing", repository="billing", service="billing", timeout="7d")
+    server.apply(text.replace("\n  - name: Deploy", APPROVERS))
+    server.push("billing", author="Ben <ben@example.org>", message="Round amounts to cents")
+    execution = server.approval(image)
+    server.scanned(image)
+    until(lambda: server.get(f"/images/{image}")["verdicts"])
+    return execution
 
 
 def _fill(server: ServerSystem) -> dict[str, str]:
@@ -190,6 +228,15 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.scanned(jobs)
     server.answer(undetermined)
     server.approval(server.image("shop", PlannedFindings({})))
+    waiting = _waiting_for_people(server)
+    outside = {
+        "pipeline": "checkout",
+        "stage": "gate",
+        "execution": "41",
+        "digest": OUTSIDE,
+        "repository": "checkout/app",
+    }
+    approval = server.post("/approvals", outside)["approval"]["id"]
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
     accepted = server.post("/waivers", waiver)["waiver"]["id"]
     server.apply(TARGET)
@@ -213,6 +260,8 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "definition": "/pipelines/web/definition",
         "pipeline-new": "/new/pipeline?name=web2&repository=web&service=web",
         "execution": f"/executions/{rejected}",
+        "execution-waiting": f"/executions/{waiting}",
+        "approval": f"/approvals/{approval}",
         "log": "/executions/web-1/Build/Build/1",
         "verdict": f"/verdicts/{verdict}",
         "verdict-compared": f"/verdicts/{verdict}?against={running}#compare",
@@ -227,6 +276,9 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "task": f"/running/web/tasks/{task}",
         "repositories": "/repositories",
         "repository": "/repositories/web",
+        "repository-new": "/new/repository",
+        "service-new": "/new/service",
+        "folder": f"/repositories/web/files/{FILE.partition('/')[0]}?at=main",
         "file": "/repositories/web/files/Dockerfile?at=main",
         "commit": f"/repositories/web/commits/{commit}",
         "file-edit": "/repositories/web/edit/Dockerfile?at=main",
@@ -248,6 +300,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "settings": "/settings",
         "search": "/search?q=critical",
         "styleguide": "/styleguide",
+        "error": "/executions/web-99",
     }
 
 

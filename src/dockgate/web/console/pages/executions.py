@@ -88,7 +88,7 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
-        visible=[service.name for service in visible_services(who, server)] if who.is_limited else (),
+        shown_services=[service.name for service in visible_services(who, server)] if who.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         artifacts=_artifacts(view.execution.id, actions, who, server),
