@@ -3,16 +3,16 @@
 import random
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
-from dockgate.gate.model import Policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure import ExposureSearch
+from dockgate.services.exposure_acceptances import PoliciesOf
 from dockgate.services.exposure_answer import ExposureRequest
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch
@@ -54,7 +54,7 @@ def ask(
     advisories: Advisories,
     exceptions: RiskAcceptances,
     watching: WatchedImages,
-    policies_of: Callable[[Collection[str]], Mapping[str, Policy]],
+    policies_of: PoliciesOf,
     kinds: Sequence[Ecosystem],
     clock: ServerClock,
 ) -> Iterator[tuple[str, Times]]:

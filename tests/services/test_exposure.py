@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from tests.services.test_fleet import (
 )
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
-from dockgate.gate.policy import make_policy
+from dockgate.gate.policy import make_policy, vex_authors
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.gate.rules import load as load_rules
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
@@ -41,6 +45,7 @@ from dockgate.services.exposure_waived import ALONE
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
+from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
@@ -94,7 +99,7 @@ class Fleet:
             self.database,
             exceptions,
             FleetPackages(self.store, Purls(KINDS)),
-            lambda repositories: dict.fromkeys(repositories, self.policy),
+            lambda repositories, at: dict.fromkeys(repositories, self.policy),
             clock,
             "registry.example",
             self.alone,
@@ -592,3 +597,21 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     fleet.where("CVE-2026-1")
     assert sum("vex_documents" in statement for statement in statements) == 2  # whether there is one, and all of them
+
+
+def test_policies_of_the_past_are_read_in_their_versions_of_that_time(fleet: Fleet) -> None:
+    policies = Policies(fleet.store, load_rules(), fleet.clock(), Effects())
+    selection = PolicySelection(
+        fleet.store, policies, partial(read_requested_policy, rules=()), policies_as_of=policies.as_of
+    )
+    trusting = make_policy("house", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    fleet.store.policies.put(trusting, "1", "ana", day(10))
+    fleet.store.policies.put(make_policy("house", {}), "2", "ana", day(14))
+    fleet.store.policy_assignments.put(PolicyAssignment("team", ("team/*",), "house"), "ana", day(10))
+
+    def authors(at: str | None) -> list[str]:
+        policies = selection.policies_of(["team/a", "other/a"], at)
+        assert not vex_authors(policies["other/a"])
+        return [author.name for author in vex_authors(policies["team/a"])]
+
+    assert [authors(at) for at in (day(9), day(10), day(13), day(14), None)] == [[], ["Vendor"], ["Vendor"], [], []]

@@ -1,11 +1,21 @@
-"""The secrets of registries' notifications, and their changes."""
+"""The secrets of registries' notifications, and pushes that registries report in any order."""
 
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.store.factories import FACTORIES, opened
 
-from dockgate.services.registry_pushes import WebhookSecrets
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.shared.errors import UnavailableError
+from dockgate.store import Store
+from dockgate.store.records import Scan
 
 
 def test_a_changed_secret_stays_changed_after_a_restart(tmp_path: Path) -> None:
@@ -35,3 +45,105 @@ def test_a_damaged_file_lets_no_secret_hold(tmp_path: Path, text: str) -> None:
         WebhookSecrets("own", file).secret("harbor", "a.example")
     assert str(file) in str(messages.value)
     assert "registry-secret" in messages.value.advice
+
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/web"
+FIRST, SECOND, THIRD = (f"sha256:{letter * 64}" for letter in "abc")
+SECOND_TIME = "2026-11-28T10:00:00Z"
+
+
+@dataclass
+class Registry:
+    """Amazon ECR with one tag, and a server that is notified of its pushes."""
+
+    store: Store
+    folder: Path
+    tag: str | None = None
+    requests: int = 0
+    started: list[Scan] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def start(self, scan: Scan) -> None:
+        self.started.append(scan)
+
+    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+        self.requests += 1
+        if self.tag is None:
+            raise UnavailableError("no answer")
+        return REPOSITORY, self.tag
+
+    def reports(self, digest: str, at: str = SECOND_TIME) -> None:
+        clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))
+        pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
+        secrets = WebhookSecrets("own", self.folder / "hooks.json")
+        detail = {"action-type": "PUSH", "result": "SUCCESS", "repository-name": "web"}
+        event = {
+            "id": f"event-{next(self.numbers)}",
+            "source": "aws.ecr",
+            "detail-type": "ECR Image Action",
+            "account": ACCOUNT,
+            "region": REGION,
+            "time": at,
+            "detail": {**detail, "image-digest": digest, "image-tag": "1"},
+        }
+        notifications = RegistryNotifications(pushes, secrets, self.resolve, "https://g.example", "registry.example")
+        notifications.receive_ecr_event(json.dumps(event))
+
+    def present(self) -> str | None:
+        return self.store.tag_history.at(REPOSITORY, "1")
+
+    def moves(self) -> list[tuple[str, str]]:
+        return [(move.previous, move.digest) for move in self.store.images.tag_moves(SECOND)]
+
+
+@pytest.fixture(params=FACTORIES)
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    with opened(request.param, tmp_path) as store:
+        yield Registry(store, tmp_path)
+
+
+@pytest.mark.parametrize("order", [(FIRST, SECOND), (SECOND, FIRST)])
+def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
+    registry: Registry, order: tuple[str, str]
+) -> None:
+    registry.tag = SECOND
+    for digest in order:
+        registry.reports(digest)
+    assert registry.present() == SECOND
+    assert registry.moves() == ([(FIRST, SECOND)] if order[0] == FIRST else [])
+    assert {period.digest: period.until is None for period in registry.store.tag_history.periods(order)} == {
+        FIRST: False,
+        SECOND: True,
+    }
+
+
+@pytest.mark.parametrize("tag", [None, THIRD])
+def test_the_push_that_is_reported_last_counts_where_the_registry_does_not_decide(
+    registry: Registry, tag: str | None
+) -> None:
+    registry.tag = tag
+    for digest in (SECOND, FIRST):
+        registry.reports(digest)
+    assert registry.present() == FIRST
+
+
+def test_the_registry_is_not_asked_about_pushes_at_other_times(registry: Registry) -> None:
+    registry.reports(FIRST)
+    registry.reports(FIRST)
+    registry.reports(SECOND, "2026-11-28T10:00:01Z")
+    registry.reports(FIRST)
+    assert (registry.present(), registry.requests) == (SECOND, 0)
+
+
+def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Registry) -> None:
+    registry.reports(SECOND, "2026-11-28T09:00:00Z")
+    registry.reports(SECOND, "2026-11-28T11:00:00Z")
+    registry.reports(FIRST, "2026-11-28T10:00:00Z")
+    assert registry.present() == SECOND
+    periods = registry.store.tag_history.periods([FIRST, SECOND])
+    assert [(entry.digest, entry.since[11:13], (entry.until or "")[11:13]) for entry in periods] == [
+        (SECOND, "09", "10"),
+        (FIRST, "10", "11"),
+        (SECOND, "11", ""),
+    ]

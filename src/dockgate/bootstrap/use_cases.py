@@ -139,7 +139,12 @@ def make_use_cases(
     exceptions = RiskAcceptances(
         store, adapters.attached_documents, all_ecosystems, clock, effects, notice_days=settings.waiver_notice_days
     )
-    selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
+    selection = PolicySelection(
+        store,
+        read_policy,
+        partial(read_requested_policy, rules=all_rules),
+        policies.as_of if read_policy is policies else None,
+    )
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
     watched_images = WatchedImages(store, selection, clock, registry)

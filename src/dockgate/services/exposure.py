@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.ports import Advisories
-from dockgate.gate.model import Policy, Status
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding
+from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding, PoliciesOf
 from dockgate.services.exposure_answer import (
     LONGEST_QUESTION,
     ExposedPipeline,
@@ -55,7 +55,7 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class ExposureSearch:
-    """Answers where something is. `policies_of` are the policies that judge repositories' images.
+    """Answers where something is. `policies_of` are the policies that judge repositories' images, now or at a time.
 
     `registry` is the address of our own registry. For more images than `alone`, like ones are looked at once.
     """
@@ -64,7 +64,7 @@ class ExposureSearch:
     advisories: Advisories
     exceptions: RiskAcceptances
     packages: FleetPackages
-    policies_of: Callable[[Collection[str]], Mapping[str, Policy]]
+    policies_of: PoliciesOf
     clock: ServerClock
     registry: str
     alone: int = ALONE

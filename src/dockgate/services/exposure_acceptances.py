@@ -19,6 +19,8 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating
 
 # The latest changes of what excuses a finding that are looked at.
 CHANGES_LIMIT = 50
+# The policies that judge the images of repositories, by repository; as of a time if one is given.
+PoliciesOf = Callable[[Collection[str], str | None], Mapping[str, Policy]]
 _NO_POLICY = make_policy("", {})
 
 
@@ -84,7 +86,7 @@ class AcceptanceFinder:
         self,
         store: Store,
         exceptions: RiskAcceptances,
-        policies_of: Callable[[Collection[str]], Mapping[str, Policy]],
+        policies_of: PoliciesOf,
         now: str,
         names: Collection[str],
         *,
@@ -146,7 +148,7 @@ class AcceptanceFinder:
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
         """The policies of the repositories. They are read once."""
         if missing := set(repositories) - self._policies.keys():
-            self._policies |= self._policies_of(missing)
+            self._policies |= self._policies_of(missing, self._as_of)
         return self._policies
 
     def prepare(self, images: Collection[str]) -> None:

@@ -64,6 +64,15 @@ class Policies:
         policy, added = self._stored_policy(reference.name), reference.repository_digest
         return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
 
+    def as_of(self, name: str, at: str) -> Policy:
+        """Return the version that was present at a time. NotFoundError and DefinitionError as a call, for that time."""
+        version = next((entry for entry in self._store.policies.history(name) if entry.changed_at <= at), None)
+        if version is None or version.removed:
+            if name in definitions.BUILTIN:
+                return self._builtin(name)
+            raise NotFoundError(f"There was no policy {name!r} at {at}.", f"`dockgate policy history {name}`.")
+        return self._usable(name, version)
+
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
         """Return a version, the present one for None. A built-in policy has version 0."""
         try:
@@ -151,6 +160,10 @@ class Policies:
             raise NotFoundError(
                 f"There is no policy {name!r}.", f"Policies that exist: {', '.join(self.names())}."
             ) from None
+        return self._usable(name, stored)
+
+    def _usable(self, name: str, stored: PolicyVersion) -> Policy:
+        """The policy of a stored version. DefinitionError if it names unknown rules."""
         unknown = sorted(stored.rules.keys() - {rule.name for rule in self._rules})
         if unknown:
             raise DefinitionError(
@@ -179,15 +192,21 @@ class UsablePolicy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySelection:
-    """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError."""
+    """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError.
+
+    `policies_as_of` returns the version of a time in the same way.
+    """
 
     store: Store
     policies: Callable[[str], Policy]
     read_file: ReadRepositoryFile
+    policies_as_of: Callable[[str, str], Policy] | None = None
 
-    def read(self, name: str) -> UsablePolicy:
-        """Return the policy with this name, usable or not."""
+    def read(self, name: str, at: str | None = None) -> UsablePolicy:
+        """Return the policy with this name, usable or not; with `at` as of a time."""
         try:
+            if at is not None and self.policies_as_of is not None:
+                return UsablePolicy(self.policies_as_of(name, at))
             return UsablePolicy(self.policies(name))
         except (NotFoundError, DefinitionError) as error:
             return UsablePolicy(make_policy(name, {}), error.full_message)
@@ -199,11 +218,15 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def policies_of(self, repositories: Collection[str]) -> Mapping[str, Policy]:
-        """Return the policies that evaluate the repositories' images, by repository. Each is read once."""
+    def policies_of(self, repositories: Collection[str], at: str | None = None) -> Mapping[str, Policy]:
+        """Return the policies that evaluate the repositories' images, by repository. Each is read once.
+
+        With `at`, in their versions of that time: of the present assignments, whose past is not stored. One that did
+        not exist or cannot be read has no rules.
+        """
         assignments = self.assignments_of(repositories)
         names = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
-        policies = {name: self.read(name).policy for name in set(names.values())}
+        policies = {name: self.read(name, at).policy for name in set(names.values())}
         return {repository: policies[name] for repository, name in names.items()}
 
     def revision(self) -> str:

@@ -5,10 +5,12 @@ import binascii
 import hashlib
 import hmac
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,14 @@ from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
-from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 
 OUR_OWN, ECR = "distribution", "ecr"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_log = logging.getLogger(__name__)
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
 
@@ -216,7 +219,26 @@ class RegistryNotifications:
         if not digest:
             _, digest = self.resolve_image(f"{repository}:{push.tag}")
         event = push.id or f"{push.repository}:{push.tag}@{digest}"
-        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=push.at)
+        at = self._time_of(push, repository, digest)
+        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=at)
+
+    def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str:
+        """When the push happened, as far as that is certain.
+
+        Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
+        the same second, the registry is asked which image has the tag: a push that has lost it was just before the
+        other. If the registry cannot say it, or names a third image, the push that is reported last counts.
+        """
+        time = parse_time(push.at or None)
+        present = self.pushes.store.tag_history.present(repository, push.tag) if push.tag and time else None
+        if time is None or present is None or present.digest == digest or present.pushed_at != format_time(time):
+            return push.at
+        try:
+            _, current = self.resolve_image(f"{repository}:{push.tag}")
+        except DockgateError as error:
+            _log.warning("which of two pushes of %s:%s was later is not known: %s", repository, push.tag, error)
+            return push.at
+        return format_time(time - timedelta(milliseconds=1)) if current == present.digest else push.at
 
 
 def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush]:

@@ -61,9 +61,13 @@ class TagHistory:
 
     def at(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
+        present = self.present(repository, tag)
+        return None if present is None else present.digest
+
+    def present(self, repository: str, tag: str) -> TagPeriod | None:
+        """The period of a tag that lasts, None if there is none."""
         with self._database.read() as connection:
-            present = _present(connection, repository, tag)
-            return None if present is None else present.digest
+            return _present(connection, repository, tag)
 
     def add_place(self, digest: str, repository: str, since: str) -> None:
         """Record that an image is in a repository, where no push of it is known: it was only scanned.
@@ -100,7 +104,8 @@ class TagHistory:
 def record_push(connection: Connection, image: PushedImage) -> None:
     """Record a push: the tag's period begins, and the one before it ends.
 
-    A push that is older than the tag's present period ended when that one began.
+    A push that is older than the tag's present period ended when that one began. If the present image was pushed before
+    and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
     """
     present = _present(connection, image.repository, image.tag, image.digest)
     until = None
@@ -112,6 +117,10 @@ def record_push(connection: Connection, image: PushedImage) -> None:
         until = present.since
     elif present is not None:
         _change(connection, present, _END, image.pushed_at)
+        if image.tag and image.pushed_at < present.pushed_at:
+            until = present.pushed_at
+            again = present._replace(since=present.pushed_at)
+            insert_if_new(connection, fleet_tags, again._asdict())
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())
     _bring_back(connection, image.digest, image.pushed_at)
