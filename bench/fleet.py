@@ -37,7 +37,7 @@ from dockgate.cli.main import reduce_garbage_collection
 from dockgate.gate import rules
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
-from dockgate.services.advisories import Current, compare
+from dockgate.services.advisories import CurrentDatabase, compare
 from dockgate.services.clock import ServerClock
 from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
@@ -75,7 +75,7 @@ class Fleet:
         clock, effects = ServerClock(lambda: datetime.now(UTC)), Effects(lambda _: None)
         self.clock = clock
         kinds, all_rules = ecosystems.load(), rules.load()
-        current = Current(self.advisories)
+        current = CurrentDatabase(self.advisories)
         self.policies = Policies(self.store, all_rules, clock, effects)
         selection = PolicySelection(self.store, self.policies, nothing)
         exceptions = RiskAcceptances(self.store, nothing, kinds, clock, effects, 7)
@@ -174,9 +174,9 @@ def measure(fleet: Fleet) -> None:
         sql.execute("UPDATE part SET content = content || 'x' WHERE feed = 'epss'")
 
     fleet.change_advisories(withdraw)
-    before = fleet.store.event_log.newest()
+    before = fleet.store.event_log.newest_seq()
     report(f"{len(names)} packages with replacement advisories", timed(fleet.continuous.renew), 0.5)
-    print(f"  {fleet.store.event_log.newest() - before} events")
+    print(f"  {fleet.store.event_log.newest_seq() - before} events")
     fleet.change_advisories(epss)
     report("all EPSS values moved", timed(fleet.continuous.renew), None)
     fleet.policies.put("fleet", EXPRESSION, "bench")

@@ -23,7 +23,7 @@ def inventory() -> Inventory:
 
 
 def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
-    current = advisories.Current(tmp_path / "advisories.db")
+    current = advisories.CurrentDatabase(tmp_path / "advisories.db")
     with pytest.raises(DatabaseError, match="There is no advisory database"):
         current()
     built(tmp_path)
@@ -31,7 +31,7 @@ def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
 
 
 def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
-    current = advisories.Current(built(tmp_path))
+    current = advisories.CurrentDatabase(built(tmp_path))
     first = current()
     assert current() is first
     (tmp_path / "more").mkdir()
@@ -43,7 +43,7 @@ def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
 
 def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
     path = built(tmp_path)
-    current = advisories.Current(path)
+    current = advisories.CurrentDatabase(path)
     current()
     path.unlink()
     with pytest.raises(DatabaseError):
@@ -51,7 +51,7 @@ def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
 
 
 def test_many_threads_can_use_the_database_at_once(tmp_path: Path) -> None:
-    current = advisories.Current(built(tmp_path))
+    current = advisories.CurrentDatabase(built(tmp_path))
     with ThreadPoolExecutor(8) as pool:
         snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))
     assert len(snapshots) == 200

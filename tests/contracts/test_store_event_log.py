@@ -34,7 +34,7 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
         store.event_log.append(connection, [event("c")])
     first, second, third = store.event_log.read()
     assert [first.id, second.id, third.id] == ["b", "a", "c"]
-    assert first.seq < second.seq < third.seq == store.event_log.newest()
+    assert first.seq < second.seq < third.seq == store.event_log.newest_seq()
     assert first.body == event("b").envelope()
     assert first.body["resources"] == ["a", "b"]
     assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
@@ -49,9 +49,9 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     ]
     store.event_log.record([deploys[0], event("c", LATER), deploys[1], event("d", LATER)])
     kinds = ["deploy.failed", "none.such"]
-    assert [each.id for each in store.event_log.latest(kinds, NOW, 10)] == ["b", "a"]
-    assert [each.id for each in store.event_log.latest(kinds, NOW, 1)] == ["b"]
-    assert [each.id for each in store.event_log.latest(kinds, LATER, 10)] == ["b"]
+    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 10)] == ["b", "a"]
+    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 1)] == ["b"]
+    assert [each.id for each in store.event_log.newest_events(kinds, LATER, 10)] == ["b"]
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
@@ -82,7 +82,9 @@ def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
 
 def matched(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
     """Have rules match every event so far."""
-    assert store.event_cursor.advance(store.event_cursor.position(), store.event_log.newest(), entries, grouped, NOW)
+    assert store.event_cursor.advance(
+        store.event_cursor.position(), store.event_log.newest_seq(), entries, grouped, NOW
+    )
 
 
 def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) -> None:
@@ -125,7 +127,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
 
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
     store.event_log.record([event("a"), event("b")])
-    newest = store.event_log.newest()
+    newest = store.event_log.newest_seq()
     matched(store)
     for _ in range(2):
         store.event_log.purge(LATER)

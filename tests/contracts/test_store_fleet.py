@@ -203,8 +203,8 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert store.fleet_verdicts.of_policy("default", [image + 1]) == {}
     assert (store.fleet_verdicts.images("default"), store.fleet_verdicts.images("other")) == ({image}, set())
     assert write(more) != []
-    assert store.fleet_verdicts.due(NOW) == []
-    assert store.fleet_verdicts.due(LATER) == [("default", image)]
+    assert store.fleet_verdicts.due_images(NOW) == []
+    assert store.fleet_verdicts.due_images(LATER) == [("default", image)]
     with store.database.write() as connection:
         store.fleet_verdicts.remove(connection, "default", [image])
     assert store.fleet_verdicts.of_policy("default") == {}

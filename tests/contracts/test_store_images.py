@@ -337,12 +337,12 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     judged("sha256:2", combined, "5")
 
     def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
-        return [record.cause for _, record in store.verdicts.newest(policy, before, limit)]
+        return [record.cause for _, record in store.verdicts.newest_records(policy, before, limit)]
 
     assert causes("") == ["5", "4", "3", "2"]
     assert causes("default") == ["5", "4", "2"]
     assert causes("strict") == ["3"]
     assert causes("def") == causes(IMAGE) == []
-    first = store.verdicts.newest("default", 0, 2)
+    first = store.verdicts.newest_records("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
     assert causes("default", before=first[-1][0]) == ["2"]

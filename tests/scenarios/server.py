@@ -48,7 +48,7 @@ from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
-from dockgate.services.advisories import Current
+from dockgate.services.advisories import CurrentDatabase
 from dockgate.services.provider_sign_in import RETURN_PATH
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
@@ -126,7 +126,7 @@ class ServerSystem:
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},
-            advisories=Current(feeds.advisories) if feeds else lambda: self.advisories,
+            advisories=CurrentDatabase(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
             answers=answers or {},
             findings=findings,

@@ -74,7 +74,7 @@ class System(ServerSystem):
 
     def matched(self) -> None:
         """Waits until the rules have matched everything that has happened."""
-        newest = self.store.event_log.newest()
+        newest = self.store.event_log.newest_seq()
         until(lambda: self.store.event_cursor.position() >= newest, 20)
 
 
@@ -358,7 +358,7 @@ def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -
     def changes(*published: Advisory) -> int:
         """Publishes advisories and lets rules match the change of the verdict; how many messages there are."""
         status = "Rejected" if published else "Approved"
-        position = server.store.event_log.newest()
+        position = server.store.event_log.newest_seq()
         server.advisories.advisories = [*planned, *published]
 
         def is_changed() -> bool:

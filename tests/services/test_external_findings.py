@@ -41,7 +41,7 @@ def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
     for _ in range(2):
         result = source(there).ask(PLACE, IMAGE)
         (reported,) = result.reports
-        assert (result.pending, reported.source, reported.inventory.image) == (None, "inspector", IMAGE)
+        assert (result.pending_reason, reported.source, reported.inventory.image) == (None, "inspector", IMAGE)
         assert len(reported.matches.findings) == 5
         assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
     assert there.regions == [("inspector2", "eu-west-1")] * 2
@@ -53,7 +53,7 @@ def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reas
         there.covered(IMAGE, reason)
     result = source(there).ask(PLACE, IMAGE)
     output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
-    assert result.pending == output
+    assert result.pending_reason == output
     assert [doubts(item) for item in result.reports] == [[output]]
 
 
@@ -62,16 +62,16 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None
     index = there.index(IMAGE)
     content = there.registry.manifests.pop((REPOSITORY, index))
     request = source(there)
-    assert request.ask(PLACE, index).pending == "Inspector has not scanned the image."
+    assert request.ask(PLACE, index).pending_reason == "Inspector has not scanned the image."
     there.registry.manifests[REPOSITORY, index] = content
-    assert request.ask(PLACE, index).pending is None
+    assert request.ask(PLACE, index).pending_reason is None
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
 def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
     there.covered(IMAGE, reason)
     result = source(there).ask(PLACE, IMAGE)
-    assert (result.pending, [doubts(item) for item in result.reports]) == (
+    assert (result.pending_reason, [doubts(item) for item in result.reports]) == (
         None,
         [[f"Inspector cannot scan the image: {reason}."]],
     )
@@ -84,12 +84,12 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     there.covered(odd, "UNSUPPORTED_OS")
     request, index = source(there), there.index(good, bad, odd)
     result = request.ask(PLACE, index)
-    assert result.pending is None
+    assert result.pending_reason is None
     messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
     assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
     there.covered(good, "PENDING_INITIAL_SCAN")
-    assert request.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    assert request.ask(PLACE, index).pending_reason == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
     assert (
         len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
     )  # the index and its attestation, once
@@ -97,7 +97,7 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
     result = source(there).ask(PLACE, there.index())
-    assert (result.pending, len(result.reports)) == (None, 1)
+    assert (result.pending_reason, len(result.reports)) == (None, 1)
     assert "holds 0 images" in doubts(result.reports[0])[0]
 
 

@@ -249,7 +249,7 @@ def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) 
     database.advisories = []
     index.rematch_all(database)
     assert findings(store) == {}
-    (past,) = store.fleet_findings.past()
+    (past,) = store.fleet_findings.past_findings()
     assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")
 
 

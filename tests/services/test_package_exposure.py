@@ -32,7 +32,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def names(fleet: Fleet, **chosen: object) -> list[str]:
-    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
+    entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
     return [entry.name for entry in entries]
 
 
@@ -43,7 +43,7 @@ def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> No
     assert names(fleet, only_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
     assert names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
     assert names(fleet, start="%") == names(fleet, start="CVE_2026") == []
-    second = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 2)[1]
+    second = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 2)[1]
     assert (second.name, second.severity, second.is_fixed) == ("CVE-2026-1", Severity.HIGH, True)
 
 
@@ -52,9 +52,9 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     fleet: Fleet, sort: VulnerabilitySort
 ) -> None:
     lists, chosen = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
-    everything, one_by_one = lists.open(chosen, 10), list[OpenVulnerability]()
+    everything, one_by_one = lists.open_vulnerabilities(chosen, 10), list[OpenVulnerability]()
     position = None
-    while page := lists.open(chosen, 1, position):
+    while page := lists.open_vulnerabilities(chosen, 1, position):
         one_by_one += page
         position = position_of(page[0], sort)
         assert [type(value) for value in position] == list(POSITIONS[sort])
@@ -63,7 +63,7 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
 
 
 def test_each_vulnerability_names_its_packages(fleet: Fleet) -> None:
-    entries = fleet.store.vulnerability_lists.open(VulnerabilityFilter(), 10)
+    entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 10)
     packages = fleet.store.vulnerability_lists.packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [["six"], ["idna"], ["flask"]]
 

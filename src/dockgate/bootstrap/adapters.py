@@ -31,7 +31,7 @@ from dockgate.server.bind_config import listen_address, public_registry
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
 from dockgate.services import codepipeline
-from dockgate.services.advisories import Current
+from dockgate.services.advisories import CurrentDatabase
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.clock import DatabaseClock, ServerClock
@@ -95,7 +95,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
         targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),
-        advisories=Current(settings.advisories),
+        advisories=CurrentDatabase(settings.advisories),
         answers={
             codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url, links=VerdictLinks(programs.secret, url, clock))
         },

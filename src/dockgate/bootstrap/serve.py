@@ -88,7 +88,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seam
         )
     with _process(settings) as (stack, _):
         app, inside = _start(stack, settings, listen_address(settings), queues, labels, seams)
-        with _inside(inside, app):
+        with _serve_inside(inside, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
             threading.Event().wait()
@@ -177,7 +177,7 @@ def _serve(
         on_ready()
 
     web = _Web(config, listens)
-    with _inside(inside, app), _poll_queues(queues):
+    with _serve_inside(inside, app), _poll_queues(queues):
         app.background.launch()
         try:
             web.run()
@@ -200,7 +200,7 @@ def _poll_queues(queues: Sequence[Poller]) -> Iterator[None]:
 
 
 @contextmanager
-def _inside(listener: socket.socket, app: App) -> Iterator[None]:
+def _serve_inside(listener: socket.socket, app: App) -> Iterator[None]:
     """Serve the registry and podman on loopback over plain HTTP.
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.

@@ -194,12 +194,12 @@ class ImageReader(Protocol):
 class ScannerAnswer:
     """The reports of another scanner about an image, one for each platform.
 
-    A report is uncertain if its platform could not be scanned, or is not scanned yet. `pending` is what is still
+    A report is uncertain if its platform could not be scanned, or is not scanned yet. `pending_reason` is what is still
     missing, None if nothing is. `is_unconfirmed` is true if only a second, equal list of findings is missing.
     """
 
     reports: tuple[ExternalReport, ...]
-    pending: str | None = None
+    pending_reason: str | None = None
     is_unconfirmed: bool = False
 
 
@@ -219,7 +219,7 @@ class FindingsSource(Protocol):
         """Return its present findings. Raises UnavailableError if it does not answer."""
         ...
 
-    def unknown(self, image: str, reason: str) -> ExternalReport:
+    def report_unknown(self, image: str, reason: str) -> ExternalReport:
         """Return an uncertain report that states this reason."""
         ...
 

@@ -29,11 +29,11 @@ _Required = Sequence[tuple[str, FieldPattern]]
 
 
 @dataclass(frozen=True, slots=True)
-class _All:
+class _Conjunction:
     """What is required together: fields, and one alternative of each of the lists."""
 
     fields: _Required
-    choices: Sequence[Sequence["_All"]]
+    choices: Sequence[Sequence["_Conjunction"]]
 
     def paths(self) -> Iterator[str]:
         for path, _ in self.fields:
@@ -76,7 +76,7 @@ class _All:
                 yield [field for fields in firsts if fields for field in fields]
 
 
-def _flatten(alternatives: Sequence[_All]) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
+def _flatten(alternatives: Sequence[_Conjunction]) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
     for alternative in alternatives:
         yield from alternative.combine()
 
@@ -84,7 +84,7 @@ def _flatten(alternatives: Sequence[_All]) -> Iterator[tuple[tuple[str, FieldPat
 class Pattern:
     """A compiled pattern: see `compile_pattern`."""
 
-    def __init__(self, root: _All) -> None:
+    def __init__(self, root: _Conjunction) -> None:
         self._root = root
         self.paths = frozenset(root.paths())
         # Sorted by path, which decides what "absent" is compared with.
@@ -218,12 +218,12 @@ def _count_characters(value: object) -> int:
     return size
 
 
-def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_alternative: bool) -> _All:
+def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_alternative: bool) -> _Conjunction:
     """Compile what an object requires. `path` is that of the event's field, `place` that of the pattern's."""
     if not value:
         invalid(place, "an empty object matches nothing" if place else "empty", "Name at least one field.")
     fields: list[tuple[str, FieldPattern]] = []
-    choices: list[Sequence[_All]] = []
+    choices: list[Sequence[_Conjunction]] = []
     for key, item in value.items():
         there, field_path = f"{place}.{key}" if place else key, f"{path}.{key}" if path else key
         if key == _OR:
@@ -238,10 +238,10 @@ def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_al
             fields.append((field_path, compile_field(item, there)))
         else:
             invalid(there, "neither a list nor an object", "Values are always in a list: [value].")
-    return _All(fields, choices)
+    return _Conjunction(fields, choices)
 
 
-def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_All]:
+def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_Conjunction]:
     if not isinstance(value, list) or len(value) < 2:
         invalid(place, "not a list of at least two objects")
     alternatives = []

@@ -50,23 +50,23 @@ def _of_kind(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator
     yield from (NextStep(entry.advice) for entry in entries if entry.advice)
     rest = [entry for entry in entries if not entry.advice]
     if kind == "unread":
-        yield from _unread(rest, image)
+        yield from _steps_for_unread(rest, image)
     elif kind in ("uncomparable", "uncovered"):
-        yield from _packages(kind, rest, image)
+        yield from _steps_for_packages(kind, rest, image)
     elif rest:
         yield NextStep(_STALE if kind == "stale" else FALLBACK)
 
 
-def _unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_REBUILD)
     paths = list(dict.fromkeys(entry.subject for entry in entries if entry.subject != WHOLE_IMAGE))
     if starred := [path for path in paths if "*" in path]:
         yield NextStep(f"Rename or remove {starred[0]}: a waiver would take its * for a pattern.")
-    yield from _waiver([path for path in paths if "*" not in path], "Make it readable", "path", image)
+    yield from _waiver_step([path for path in paths if "*" not in path], "Make it readable", "path", image)
 
 
-def _packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _steps_for_packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_NO_DISTRIBUTION)
     for ecosystem in dict.fromkeys(entry.subject for entry in entries):
@@ -79,10 +79,10 @@ def _packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterato
     first = "Upgrade or remove the package" if kind == "uncomparable" else "Add a feed that covers the package"
     if any("*" in purl for purl in purls):
         yield NextStep(f"{first}: a waiver would take the * in its name for a pattern.")
-    yield from _waiver([purl for purl in dict.fromkeys(purls) if "*" not in purl], first, "package", image)
+    yield from _waiver_step([purl for purl in dict.fromkeys(purls) if "*" not in purl], first, "package", image)
 
 
-def _waiver(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
+def _waiver_step(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
     """The command that accepts one subject, or a template of it for several."""
     if not subjects:
         return

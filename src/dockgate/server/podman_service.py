@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.podman import Runner
-from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, clean
+from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, end_leftovers
 from dockgate.delivery.builders.sandbox.unboxed import Host
 from dockgate.server.supervisor import ChildProcess, dying_with_us, find
 from dockgate.shared.errors import UnavailableError
@@ -98,7 +98,7 @@ def prepare(data: Path, registry: str) -> Podman:
         )
     podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_other_boot(podman.folder)
-    clean(build_place(podman))
+    end_leftovers(build_place(podman))
     shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
     (podman.folder / "scratch").mkdir(mode=0o700)
     (podman.folder / "registries.conf").write_text(_registries(registry), encoding="utf-8")
@@ -159,7 +159,7 @@ def purge(data: Path) -> None:
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
-    clean(folder / _BUILDS)
+    end_leftovers(folder / _BUILDS)
     _end_monitors(folder)
     _unmount(folder)
     shutil.rmtree(folder)

@@ -263,7 +263,7 @@ def _make_trust(key: Path | None, digest: str, *, is_pinned: bool) -> "Trust":
     return trust
 
 
-class Current:
+class CurrentDatabase:
     """The database as it stands now, opened again when another has taken its place (`delivery.ports.Advisories`)."""
 
     def __init__(self, path: Path) -> None:

@@ -93,7 +93,7 @@ class ContinuousVerdicts:
         now = self.clock.now()
         revision = self._revision(match.source, coverage, now)
         due: dict[str, set[int]] = {}
-        for policy, image in self.store.fleet_verdicts.due(now):
+        for policy, image in self.store.fleet_verdicts.due_images(now):
             due.setdefault(policy, set()).add(image)
         if revision == self._finished_revision and not due:
             return

@@ -38,7 +38,7 @@ class EventReader:
         At most `MAX_READ` events are looked at: a page may be empty while there are more. A token that is limited to
         repositories and pipelines gets the events that are about one of these.
         """
-        newest = self.log.newest()
+        newest = self.log.newest_seq()
         position = max(newest - MAX_READ, 0) if after is None else after
         last = min(position + MAX_READ, newest)
         matching: deque[Mapping[str, Any]] = deque(maxlen=limit if after is None else None)

@@ -49,7 +49,7 @@ class LookUp:
     """
 
     subject: Subject
-    running: Sequence[RunningImage]
+    running_images: Sequence[RunningImage]
     holders: dict[int, HoldingImage] | None = None
 
 
@@ -90,7 +90,7 @@ class ExposureSearch:
     def find_holders(self, look_up: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
         """The images that are there now, and of which the caller may see that they hold it, by id."""
         if look_up.holders is None:
-            visible = {entry.digest for entry in look_up.running if self._may_see(entry, who)}
+            visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, who)}
             places = Places(None, self._repositories(who), visible)
             owned = not look_up.subject.is_vulnerability
             look_up.holders = self.store.exposures.images(look_up.subject.components, places, owned=owned)
@@ -98,7 +98,7 @@ class ExposureSearch:
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject, exposures = look_up.subject, self.store.exposures
-        running = [entry for entry in look_up.running if self._may_see(entry, request.who)]
+        running = [entry for entry in look_up.running_images if self._may_see(entry, request.who)]
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
         has_status = subject.is_vulnerability and request.as_of is None

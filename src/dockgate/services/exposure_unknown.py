@@ -68,7 +68,7 @@ class UnknownSlice(NamedTuple):
     """The images of one page: how many there are on all pages, and those of the index by id."""
 
     total: int
-    unindexed: Sequence[UnknownExposure]
+    unindexed_images: Sequence[UnknownExposure]
     indexed_ids: Sequence[int]
     next: str | None
 
@@ -121,7 +121,7 @@ class UnknownImages:
     ) -> UnknownPage:
         """The page of these images. `images` and `where` are those of the index, by id and by digest."""
         indexed = [self._view(images[number], where.get(images[number].digest, ())) for number in part.indexed_ids]
-        return UnknownPage(part.total, [*part.unindexed, *indexed], part.next, reason)
+        return UnknownPage(part.total, [*part.unindexed_images, *indexed], part.next, reason)
 
     def _add(self, image: int, reason: str) -> None:
         if image not in self._exposed:

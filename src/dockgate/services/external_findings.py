@@ -92,12 +92,12 @@ class InspectorFindings:
             try:
                 platforms = self._in_index(digest, name, region)
             except ImageError as error:
-                return ScannerAnswer((self.unknown(digest, str(error)),))
+                return ScannerAnswer((self.report_unknown(digest, str(error)),))
             looks = {image: scans.look(image, name, None) for image in platforms} or {digest: look}
         return self._answer(looks, platforms)
 
-    def unknown(self, image: str, reason: str) -> ExternalReport:
-        return self._unknown(image, reason, "")
+    def report_unknown(self, image: str, reason: str) -> ExternalReport:
+        return self._make_unknown_report(image, reason, "")
 
     def _answer(self, looks: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
@@ -110,14 +110,14 @@ class InspectorFindings:
 
     def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
         if look.fault:
-            return (self._unknown(image, look.fault, platform),)
+            return (self._make_unknown_report(image, look.fault, platform),)
         reported = inspector.FORMAT.read(look.documents[image], read_context(image))
         return [
             replace(report, inventory=replace(report.inventory, platform=platform or report.inventory.platform))
             for report in reported
         ]
 
-    def _unknown(self, image: str, reason: str, platform: str) -> ExternalReport:
+    def _make_unknown_report(self, image: str, reason: str, platform: str) -> ExternalReport:
         report = ReportBuilder(self.name, image, at=timestamp(self._clock()), platform=platform)
         report.add_undetermined(reason)
         return report.build()

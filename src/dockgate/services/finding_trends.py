@@ -62,7 +62,7 @@ class FindingTrends:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _OpenTime:
     """A time in which a vulnerability was open. `is_fixed`: it ended because no image has it any more."""
 
     severity: Severity
@@ -138,9 +138,9 @@ def _position(days: Sequence[str], day: str) -> int:
     return (date.fromisoformat(day) - date.fromisoformat(days[0])).days
 
 
-def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_Open]:
+def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_OpenTime]:
     """When each vulnerability was open in any package, without gaps where packages follow each other."""
-    by_vulnerability: dict[int, list[_Open]] = {}
+    by_vulnerability: dict[int, list[_OpenTime]] = {}
     for life in lives:
         period = periods.get(life.component)
         if period is None:
@@ -148,7 +148,7 @@ def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> 
         since, until = max(period.since, life.opened), min(period.until, life.closed)
         if since < until:
             is_fixed = period.until <= life.closed
-            by_vulnerability.setdefault(life.vulnerability, []).append(_Open(life.severity, since, until, is_fixed))
+            by_vulnerability.setdefault(life.vulnerability, []).append(_OpenTime(life.severity, since, until, is_fixed))
     for times in by_vulnerability.values():
         times.sort(key=lambda entry: entry.since)
         present = times[0]
@@ -159,11 +159,11 @@ def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> 
             else:
                 last = max(present, following, key=lambda entry: entry.until)
                 severity = min(present.severity, following.severity, key=lambda severity: severity.rank)
-                present = _Open(severity, present.since, last.until, last.is_fixed)
+                present = _OpenTime(severity, present.since, last.until, last.is_fixed)
         yield present
 
 
-def _severity_trend(severity: Severity, opened: Sequence[_Open], days: Sequence[str]) -> SeverityTrend:
+def _severity_trend(severity: Severity, opened: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
     times = [entry for entry in opened if entry.severity is severity]
     fixed = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
     fixes = {}
@@ -173,7 +173,7 @@ def _severity_trend(severity: Severity, opened: Sequence[_Open], days: Sequence[
     return SeverityTrend(severity, count_open([(entry.since, entry.until) for entry in times], days), fixes)
 
 
-def _age(entry: _Open) -> float:
+def _age(entry: _OpenTime) -> float:
     """Days."""
     since, until = parse_time(entry.since), parse_time(entry.until)
     return (until - since).total_seconds() / 86_400 if since and until else 0.0

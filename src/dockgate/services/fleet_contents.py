@@ -31,7 +31,7 @@ class FleetFacts:
     @cached_property
     def notable(self) -> frozenset[int]:
         """The ids of `components`."""
-        return frozenset(self._findings.keys() | self._doubts.keys() | self._uncovered)
+        return frozenset(self._findings.keys() | self._doubts.keys() | self._uncovered_components)
 
     def components_among(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
         """The components among these that have findings or doubts."""
@@ -77,7 +77,7 @@ class FleetFacts:
         return doubts
 
     @cached_property
-    def _uncovered(self) -> frozenset[int]:
+    def _uncovered_components(self) -> frozenset[int]:
         return frozenset(self.store.fleet.uncovered_components(self.coverage))
 
     def _components(
@@ -89,7 +89,7 @@ class FleetFacts:
             rows = self._findings.get(number, ())
             findings = tuple(row.finding(package, vulnerabilities[row.vulnerability]) for row in rows)
             doubts = list(self._doubts.get(number, ()))
-            if number in self._uncovered:
+            if number in self._uncovered_components:
                 subject = _PACKAGE if package.ecosystem in covered else package.ecosystem or "/"
                 doubts.append(Undetermined(subject, "The advisory database does not cover it.", "uncovered"))
             yield number, FleetComponent(package, findings, tuple(doubts))
@@ -122,7 +122,7 @@ class FleetContents:
     def unread_inventories(self) -> Mapping[tuple[int, int], Inventory]:
         """Those of images of which something could not be read."""
         platforms = (platform for platforms in self.platforms.values() for platform in platforms)
-        return self._inventories({platform.image for platform in platforms if platform.unread})
+        return self._inventories({platform.image for platform in platforms if platform.unread_count})
 
     @cached_property
     def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
@@ -175,7 +175,7 @@ class FleetContents:
     def _ecosystems_by_bundle(self) -> Mapping[int, frozenset[str]]:
         names = self.facts.ecosystems
         return {
-            bundle: frozenset(names[holding.component] for holding in holdings if not holding.owned)
+            bundle: frozenset(names[holding.component] for holding in holdings if not holding.is_owned)
             for bundle, holdings in self.every_holding.items()
         }
 

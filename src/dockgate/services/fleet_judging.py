@@ -169,15 +169,15 @@ def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) 
         inventory = None
         if needs_inventory:
             inventory = contents.inventories[place]
-        elif platform.unread:
+        elif platform.unread_count:
             inventory = contents.unread_inventories[place]
         platforms.append(
             FleetPlatform(
                 platform.manifest,
                 contents.platform_bundles.get(place, ()),
                 contents.ecosystems_of(*place) if judge.needs_ecosystems else (),
-                platform.packages,
-                platform.unread,
+                platform.package_count,
+                platform.unread_count,
                 platform.base_layers > 0,
                 inventory,
             )

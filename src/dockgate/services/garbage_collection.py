@@ -120,7 +120,7 @@ class GarbageCollection:
 
     def run_due(self) -> None:
         """Carry out the collection that is requested or due, as far as it can go now. Called repeatedly."""
-        collection = self.store.collections.unfinished_collection() or self._due()
+        collection = self.store.collections.unfinished_collection() or self._request_due()
         if collection is None:
             return
         number = collection.seq
@@ -144,7 +144,7 @@ class GarbageCollection:
         self.store.collections.finish(number, asdict(report), error, self.clock.now())
         _log.info("collection %s removed %s images", number, len(report.images))
 
-    def _due(self) -> Collection | None:
+    def _request_due(self) -> Collection | None:
         """A new collection, if the last one was requested long enough ago."""
         if not self.every_hours:
             return None

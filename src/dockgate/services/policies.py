@@ -82,7 +82,7 @@ class Policies:
                 return self._of_builtin(name)
             raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.names())}.") from None
 
-    def present(self) -> list[PolicyVersion]:
+    def current_versions(self) -> list[PolicyVersion]:
         """Return the present versions, built-in policies first."""
         stored = self._store.policies.list()
         names = {version.name for version in stored}
@@ -93,7 +93,7 @@ class Policies:
         return self._store.policies.history(name) or [self.get(name)]
 
     def names(self) -> list[str]:
-        return [version.name for version in self.present()]
+        return [version.name for version in self.current_versions()]
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of policies."""

@@ -68,7 +68,7 @@ class PolicyDryRun:
         before = _number(after)
         comparisons: list[ImageComparison] = []
         with self._turn_taken() as is_over:
-            records = self.store.verdicts.newest(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self.store.verdicts.newest_records(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self.store.verdicts.case(record.digest)
                 outcome_before = outcome_of_document(self.store.verdicts.document(record.digest))

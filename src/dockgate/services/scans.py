@@ -128,8 +128,8 @@ class ScanRunner:
         source = self.findings
         if source is not None and source.knows(scan.repository):
             answer = source.ask(scan.repository, scan.image)
-            if answer.pending and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
-                raise PendingError(answer.pending)
+            if answer.pending_reason and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
+                raise PendingError(answer.pending_reason)
             self._record_vex(scan, [report.inventory.image for report in answer.reports])
             self._finish(scan, source, answer.reports, f"{source.title} is asked in place of a scan.")
             return
@@ -142,7 +142,7 @@ class ScanRunner:
         """Store the failure. Earlier reports of another scanner become void, too."""
         source = self.findings
         if source is not None and source.knows(scan.repository):
-            self._finish(scan, source, [source.unknown(scan.image, reason)], reason)
+            self._finish(scan, source, [source.report_unknown(scan.image, reason)], reason)
         else:
             now = self.clock.now()
             self.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)

@@ -34,7 +34,7 @@ class Sessions:
         caller = self.people.authenticate(token_text)
         if caller.token is None:  # `authenticate` returns none: kept out for the type checker
             raise UnknownCallerError("that token is not valid", "Use a token of `dockgate token create`.")
-        return self._open(caller.token)
+        return self._open_session(caller.token)
 
     def start_for(self, principal: str, key: str) -> str:
         """Sign in a principal whom an identity provider named, and return the session's secret.
@@ -50,9 +50,9 @@ class Sessions:
             self.store.tokens.add(token)
         except ConflictError:
             raise ConflictError("This sign-in was used already.", "Sign in again.") from None
-        return self._open(token)
+        return self._open_session(token)
 
-    def _open(self, token: Token) -> str:
+    def _open_session(self, token: Token) -> str:
         secret, now = secrets.token_urlsafe(32), self.clock()
         ends_at = min(format_time(now + timedelta(days=MOST_DAYS)), token.expires_at)
         at = format_time(now)

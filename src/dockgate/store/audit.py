@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import beyond, in_order, select_as
+from dockgate.store.queries import after_value, in_order, select_as
 from dockgate.store.schema_people import audit
 from dockgate.store.statements import insert_if_new
 
@@ -43,6 +43,6 @@ class Audit:
             query = query.where(audit.c.who == who)
         if after is not None:
             position = select(audit.c.seq).where(audit.c.id == after).scalar_subquery()
-            query = query.where(*beyond(audit.c.seq, position, newest_first))
+            query = query.where(*after_value(audit.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

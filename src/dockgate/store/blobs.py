@@ -78,18 +78,18 @@ class FileBlobs:
         used = self._used_bytes()
         free = self._limit - used - folder_size(self._incoming)
         if free <= 0:
-            raise self._full(used)
+            raise self._full_error(used)
         return free
 
     def _require_room(self, size: int) -> None:
         used = self._used_bytes()
         if used + size > self._limit:
-            raise self._full(used)
+            raise self._full_error(used)
 
     def _used_bytes(self) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
-    def _full(self, used: int) -> DiskFullError:
+    def _full_error(self, used: int) -> DiskFullError:
         return DiskFullError(
             f"artifacts in {self._blobs} use {used >> 20} of {self._limit >> 20} MiB",
             "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",

@@ -10,7 +10,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema_retention import collections, push_gate
-from dockgate.store.statements import insert_if_new, latest, lock_name
+from dockgate.store.statements import insert_if_new, later_of, lock_name
 
 # Collections that are on record.
 RECORDS = 100
@@ -101,7 +101,7 @@ class PushGate:
                 return True
             is_open = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until <= now)
             change = update(push_gate).where(push_gate.c.name == _GATE, is_open)
-            values = {"pushes_until": latest(connection, push_gate.c.pushes_until, until), "closed_until": None}
+            values = {"pushes_until": later_of(connection, push_gate.c.pushes_until, until), "closed_until": None}
             return connection.execute(change.values(**values)).rowcount == 1
 
     def close(self, until: str) -> str:

@@ -71,7 +71,7 @@ class EventLog:
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
-    def latest(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
+    def newest_events(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
         """Events of these kinds (`detail_type`) since that time, newest first, among the newest RECENT of all kinds."""
         self._number()
         query = (
@@ -91,7 +91,7 @@ class EventLog:
                 rows = connection.execute(query).mappings().all()
             yield from (StoredEvent(**row) for row in rows)
 
-    def newest(self) -> int:
+    def newest_seq(self) -> int:
         """The `seq` of the newest event, 0 for none."""
         self._number()
         with self._database.read() as connection:

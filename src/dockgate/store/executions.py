@@ -12,7 +12,7 @@ from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.queries import beyond, in_order, one_of, require_pipeline, select_as, text_list
+from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
 from dockgate.store.schema import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
@@ -82,7 +82,9 @@ class Executions:
         newest_first: bool = True,
     ) -> Sequence[Execution]:
         """The executions of a pipeline, by number: those that come after a number, and in a state, if given."""
-        query = _EXECUTION.where(executions.c.pipeline == pipeline, *beyond(executions.c.number, after, newest_first))
+        query = _EXECUTION.where(
+            executions.c.pipeline == pipeline, *after_value(executions.c.number, after, newest_first)
+        )
         query = query.order_by(in_order(executions.c.number, newest_first)).limit(limit)
         if state is not None:
             query = query.where(executions.c.state == state)

@@ -78,15 +78,15 @@ class ImageFacts(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """A component in a platform of an image. `owned`: a distribution's package owns it, and answers for it."""
+    """A component in a platform of an image. `is_owned`: a distribution's package owns it, and answers for it."""
 
     image: int
     platform: str
     component: int
     paths: int
-    owned: bool
+    is_owned: bool
     layer: str
-    base: bool
+    is_base: bool
 
 
 class UnknownImage(NamedTuple):

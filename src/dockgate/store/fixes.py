@@ -42,7 +42,7 @@ class Fixes:
             connection.execute(insert(fixes).values(**row_of(fix)))
             return True
 
-    def open(self, pipeline: str) -> Fix | None:
+    def open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
         with self._database.read() as connection:
             return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))

@@ -89,7 +89,7 @@ class FleetFindings:
         for row in self._rows(query, fleet_findings.c.component, components):
             yield ComponentFinding._make(row)
 
-    def past(self) -> Sequence[PastFinding]:
+    def past_findings(self) -> Sequence[PastFinding]:
         """The findings that have ended, the last first."""
         query = select(*(fleet_past_findings.c[name] for name in PastFinding._fields))
         order = fleet_past_findings.c.closed.desc(), fleet_past_findings.c.component
@@ -255,7 +255,7 @@ def _replace(connection: Connection, results: Sequence[MatchResult], now: str, w
     changes: list[Change] = []
     for at in range(0, len(results), BATCH):
         part = results[at : at + BATCH]
-        stored = _stored(connection, [result.component for result in part])
+        stored = _read_stored(connection, [result.component for result in part])
         for result in part:
             changes += _differences(result, stored.get(result.component, {}), ids, now)
         _replace_doubts(connection, part)
@@ -264,7 +264,7 @@ def _replace(connection: Connection, results: Sequence[MatchResult], now: str, w
     return changes
 
 
-def _stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
+def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
     stored: dict[int, dict[int, ComponentFinding]] = {}
     for row in connection.execute(_FINDING.where(fleet_findings.c.component.in_(components))):
         stored.setdefault(row[0], {})[row[1]] = ComponentFinding(*row)

@@ -19,14 +19,14 @@ _PLACES = len(Place)
 
 
 class IndexedPlatform(NamedTuple):
-    """A platform of an indexed image. `unread` and `packages` count; `base_layers` is 0 if they are not known."""
+    """A platform of an indexed image. `base_layers` is 0 if they are not known."""
 
     image: int
     position: int
     manifest: str
     base_layers: int
-    unread: int
-    packages: int
+    unread_count: int
+    package_count: int
 
 
 class Placement(NamedTuple):

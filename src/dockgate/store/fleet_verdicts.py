@@ -56,7 +56,7 @@ class FleetVerdicts:
         with self._database.read() as connection:
             return set(connection.scalars(select(_TABLE.image).where(_TABLE.policy == policy)).all())
 
-    def due(self, now: str) -> Sequence[tuple[str, int]]:
+    def due_images(self, now: str) -> Sequence[tuple[str, int]]:
         """The policies and images of verdicts that time may have changed."""
         query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now).order_by(_TABLE.policy, _TABLE.image)
         with self._database.read() as connection:
@@ -74,7 +74,7 @@ class FleetVerdicts:
             by_policy.setdefault(verdict.policy, []).append(verdict)
         changes: list[VerdictChange] = []
         for policy in sorted(by_policy):
-            present = self._present(connection, policy, by_policy[policy])
+            present = self._stored_verdicts(connection, policy, by_policy[policy])
             changes += _differences(present, by_policy[policy])
         new = [_columns(change.verdict) for change in changes if change.previous is None]
         changed = [_columns(change.verdict) for change in changes if change.previous is not None]
@@ -114,7 +114,7 @@ class FleetVerdicts:
         for part in batches(sorted(images)):
             connection.execute(query.where(_TABLE.image.in_(part)))
 
-    def _present(
+    def _stored_verdicts(
         self, connection: Connection, policy: str, verdicts: Sequence[FleetVerdict]
     ) -> dict[int, FleetVerdict]:
         """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""

@@ -76,9 +76,9 @@ class WatchedConnection(psycopg.Connection[Any]):
         """Wait for the answer of the server, at most until it is known to be away."""
         if timeout is not None:  # for notifications, which may come late
             return super().wait(gen, interval, timeout)
-        return super().wait(self._watched(gen), interval)
+        return super().wait(self._watch(gen), interval)
 
-    def _watched(self, gen: Any) -> Any:
+    def _watch(self, gen: Any) -> Any:
         waits_since: float | None = None
         try:
             state = next(gen)

@@ -74,7 +74,7 @@ class Logs:
 
     def delete(self, execution: str) -> None:
         """Delete the logs of an execution."""
-        shutil.rmtree(self._folder / _safe(execution), ignore_errors=True)
+        shutil.rmtree(self._folder / _file_name(execution), ignore_errors=True)
 
     def _count(self, size: int) -> None:
         """Make room each time a twentieth of the limit was written."""
@@ -96,11 +96,11 @@ class Logs:
             excess -= size
 
     def _path(self, key: ActionKey) -> Path:
-        names = "+".join(map(_safe, (key.stage, key.action, str(key.attempt))))
-        return self._folder / _safe(key.execution) / f"{names}.log"
+        names = "+".join(map(_file_name, (key.stage, key.action, str(key.attempt))))
+        return self._folder / _file_name(key.execution) / f"{names}.log"
 
 
-def _safe(name: str) -> str:
+def _file_name(name: str) -> str:
     """A unique file name for every name, which is never a path."""
     return quote(name, safe="").replace(".", "%2E")
 

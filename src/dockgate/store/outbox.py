@@ -28,7 +28,7 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.outbox_receivers import FAILURES_LIMIT
-from dockgate.store.queries import batches, beyond, in_order, one_of, row_of, select_as, text_list
+from dockgate.store.queries import after_value, batches, in_order, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import outbox
 from dockgate.store.schema_rules import outbox_receivers
@@ -210,7 +210,7 @@ class Outbox:
         """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
         place = outbox.c.position, outbox.c.key
-        query = query.where(*beyond(tuple_(*place), after and tuple_(*after), newest_first))
+        query = query.where(*after_value(tuple_(*place), after and tuple_(*after), newest_first))
         query = query.order_by(*(in_order(column, newest_first) for column in place)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import beyond, in_order, row_of, select_as
+from dockgate.store.queries import after_value, in_order, row_of, select_as
 from dockgate.store.schema_people import first_admin_links, identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -174,7 +174,7 @@ class Tokens:
             query = query.where(tokens.c.principal == principal)
         if after is not None:
             position = select(tokens.c.seq).where(tokens.c.id == after).scalar_subquery()
-            query = query.where(*beyond(tokens.c.seq, position, newest_first))
+            query = query.where(*after_value(tokens.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
 

@@ -35,7 +35,7 @@ class Policies:
         """
         with self._database.write() as connection:
             lock_name(connection, policies, policy.name)
-            present = _newest(connection, policy.name)
+            present = _read_newest(connection, policy.name)
             if present is not None and (present.text, present.digest) == (text, policy.digest):
                 return present
             _expect(policy.name, present, expected)
@@ -49,7 +49,7 @@ class Policies:
         """The present version, or the given one. A removed policy is found only by its version number."""
         with self._database.read() as connection:
             if version is None:
-                return _present(connection, name)
+                return _require_present(connection, name)
             query = _VERSION.where(policies.c.name == name, policies.c.version == version)
             row = connection.execute(query).mappings().first()
         if row is None:
@@ -80,10 +80,10 @@ class Policies:
         """
         with self._database.write() as connection:
             lock_name(connection, policies, name)
-            newest = _newest(connection, name)
+            newest = _read_newest(connection, name)
             if newest is not None and newest.removed:
                 return newest
-            present = _present(connection, name)
+            present = _require_present(connection, name)
             _expect(name, present, expected)
             if users := _users(connection, name):
                 raise ConflictError(
@@ -107,14 +107,14 @@ class Policies:
         return decode_policy(decompress_document(body))
 
 
-def _newest(connection: Connection, name: str) -> PolicyVersion | None:
+def _read_newest(connection: Connection, name: str) -> PolicyVersion | None:
     """The newest version, which may be a removal. None for an unknown policy."""
     row = connection.execute(_NEWEST, {"of": name}).mappings().first()
     return None if row is None else PolicyVersion(**row)
 
 
-def _present(connection: Connection, name: str) -> PolicyVersion:
-    newest = _newest(connection, name)
+def _require_present(connection: Connection, name: str) -> PolicyVersion:
+    newest = _read_newest(connection, name)
     if newest is None or newest.removed:
         gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
         raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")

@@ -80,7 +80,7 @@ def in_order(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[A
     return column.desc() if is_descending else column.asc()
 
 
-def beyond(column: ColumnElement[Any], value: Any, is_descending: bool) -> list[ColumnElement[bool]]:
+def after_value(column: ColumnElement[Any], value: Any, is_descending: bool) -> list[ColumnElement[bool]]:
     """The condition that the column comes after a value in its order, none for no value."""
     if value is None:
         return []

@@ -18,7 +18,7 @@ def is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def latest(connection: Connection, column: ColumnElement[str], time: str) -> ColumnElement[str]:
+def later_of(connection: Connection, column: ColumnElement[str], time: str) -> ColumnElement[str]:
     """The later one of a stored time and this time."""
     return (func.greatest if is_postgres(connection) else func.max)(column, time)
 

@@ -179,7 +179,7 @@ class Verdicts:
             recorded[image] = RecordedViolations(digest, status, *_violations(body))
         return recorded, len(images)
 
-    def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+    def newest_records(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
 
         With `policy`, only verdicts by that policy, alone or with rules that repositories add ("": all). With `before`,

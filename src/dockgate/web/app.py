@@ -119,7 +119,7 @@ def _new_app(
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)
     # The other connections are for sign-ins and checks of health.
     app.state.threads = Threads(max_requests=max_connections() * 3 // 4)
-    app.state.live_changes = LiveChanges(server.store.event_log.newest, server.store.event_log.read)
+    app.state.live_changes = LiveChanges(server.store.event_log.newest_seq, server.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _error_response)
     app.add_exception_handler(HTTPException, _http_exception_response)
     app.add_exception_handler(RequestValidationError, _validation_response)

@@ -24,12 +24,12 @@ def session_secret(request: Request) -> str:
 
 def set_session(request: Request, response: Response, secret: str, seconds: int) -> None:
     """Have the browser keep the session, out of reach of scripts and of other sites."""
-    _set(request, response, _COOKIE, secret, seconds)
+    _set_cookie(request, response, _COOKIE, secret, seconds)
 
 
 def clear_session(request: Request, response: Response) -> None:
     """Have the browser forget the session."""
-    _clear(request, response, _COOKIE)
+    _clear_cookie(request, response, _COOKIE)
 
 
 def sign_in_fields(request: Request) -> list[object]:
@@ -45,12 +45,12 @@ def sign_in_fields(request: Request) -> list[object]:
 def set_sign_in(request: Request, response: Response, fields: list[str]) -> None:
     """Have the browser keep what it needs to come back from the identity provider."""
     text = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
-    _set(request, response, _SIGN_IN_COOKIE, text, SIGN_IN_SECONDS)
+    _set_cookie(request, response, _SIGN_IN_COOKIE, text, SIGN_IN_SECONDS)
 
 
 def clear_sign_in(request: Request, response: Response) -> None:
     """Have the browser forget a sign-in that is over."""
-    _clear(request, response, _SIGN_IN_COOKIE)
+    _clear_cookie(request, response, _SIGN_IN_COOKIE)
 
 
 def require_same_origin(request: Request) -> None:
@@ -73,22 +73,22 @@ def link_secret(request: Request) -> str:
 
 def set_link(request: Request, response: Response, secret: str, seconds: int) -> None:
     """Have the browser keep the secret of the link for the first administrator."""
-    _set(request, response, _LINK_COOKIE, secret, seconds)
+    _set_cookie(request, response, _LINK_COOKIE, secret, seconds)
 
 
 def clear_link(request: Request, response: Response) -> None:
     """Have the browser forget that secret."""
-    _clear(request, response, _LINK_COOKIE)
+    _clear_cookie(request, response, _LINK_COOKIE)
 
 
-def _set(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
+def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
     is_secure = request.url.scheme == "https"
     response.set_cookie(
         _name(request, name), value, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
     )
 
 
-def _clear(request: Request, response: Response, name: str) -> None:
+def _clear_cookie(request: Request, response: Response, name: str) -> None:
     response.delete_cookie(_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True)
 
 

@@ -96,7 +96,7 @@ def case_of(
 ) -> VerdictCase:
     """The case that the server builds of an image (`services.cases`)."""
     images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
-    attached = [entry for digest in images for entry in exceptions.attached.get(digest, ())]
+    attached = [entry for digest in images for entry in exceptions.attached_statements.get(digest, ())]
     packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]
     ecosystems = {package.ecosystem for package in packages}
     return VerdictCase(

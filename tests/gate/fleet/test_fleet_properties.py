@@ -250,7 +250,7 @@ class Fleet:
         results = []
         for item, image in zip(self.items, index.images, strict=True):
             needed = tuple(
-                platform if judge.needs_inventory(platform.unread) else platform._replace(inventory=None)
+                platform if judge.needs_inventory(platform.unread_count) else platform._replace(inventory=None)
                 for platform in image.platforms
             )
             results.append((item, judge.judge(image._replace(platforms=needed))))

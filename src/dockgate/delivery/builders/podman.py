@@ -98,7 +98,7 @@ class PodmanBuilder:
         if recorded is not None and recorded.digest == pushed:
             log(f"{name} is in the registry already: {pushed}")
             return recorded
-        dockerfile = _inside(request.context, request.dockerfile)
+        dockerfile = _path_inside(request.context, request.dockerfile)
         content = _content(dockerfile, request.dockerfile)
         named = base_images(content.decode(errors="replace"), self._arguments(request, content))
         with self._places.reserve(request.repository, log) as folder:
@@ -363,7 +363,7 @@ def _copy_dockerfile(request: BuildRequest, dockerfile: Path, scratch: Path) -> 
         beside = dockerfile.with_name(dockerfile.name + suffix)
         if beside.exists():
             name = str(beside.relative_to(request.context.resolve()))
-            plain.with_name(plain.name + suffix).write_bytes(_content(_inside(request.context, name), name))
+            plain.with_name(plain.name + suffix).write_bytes(_content(_path_inside(request.context, name), name))
     for path in scratch.iterdir():
         path.chmod(0o644)
     return plain
@@ -377,7 +377,7 @@ def _content(path: Path, name: str) -> bytes:
     return content
 
 
-def _inside(context: Path, dockerfile: str) -> Path:
+def _path_inside(context: Path, dockerfile: str) -> Path:
     """The Dockerfile's real path. Raises BuildError when there is none within the context."""
     path = (context / dockerfile).resolve()
     if not path.is_relative_to(context.resolve()):

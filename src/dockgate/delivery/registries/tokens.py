@@ -66,7 +66,7 @@ class RegistryTokens:
 
     def token(self, subject: str, access: Iterable[Access]) -> str:
         """A token that the registry accepts for TOKEN_SECONDS."""
-        key = self._current()
+        key = self._current_key()
         chain = [base64.b64encode(key.certificate.public_bytes(serialization.Encoding.DER)).decode()]
         rights = [asdict(entry) for entry in access]
         return self._sign(key, subject, SERVICE, TOKEN_SECONDS, {"access": rights}, {"x5c": chain})
@@ -78,14 +78,14 @@ class RegistryTokens:
     def login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
         """User name and password with which a program gets registry tokens from our token endpoint."""
         rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
-        return LOGIN_USER, self._sign(self._current(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
+        return LOGIN_USER, self._sign(self._current_key(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
 
     def read_login(self, password: str) -> Login | None:
         """The login of this password; None if it has expired or is not ours."""
         try:
             claims = jwt.decode(
                 password,
-                self._current().private_key.public_key(),
+                self._current_key().private_key.public_key(),
                 algorithms=["ES256"],
                 audience=_LOGIN_AUDIENCE,
                 issuer=ISSUER,
@@ -116,7 +116,7 @@ class RegistryTokens:
 
     def certificate(self) -> bytes:
         """The certificate that the registry must trust, in PEM."""
-        return self._current().certificate.public_bytes(serialization.Encoding.PEM)
+        return self._current_key().certificate.public_bytes(serialization.Encoding.PEM)
 
     def rotate(self) -> None:
         """Replace the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
@@ -128,7 +128,7 @@ class RegistryTokens:
         """The claims of a registry token. Raises jwt.InvalidTokenError and others for one that is not accepted."""
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._current().private_key.public_key(),
+            self._current_key().private_key.public_key(),
             algorithms=["ES256"],
             audience=SERVICE,
             issuer=ISSUER,
@@ -153,7 +153,7 @@ class RegistryTokens:
         }
         return jwt.encode({**registered, **claims}, key.private_key, algorithm="ES256", headers=header)
 
-    def _current(self) -> _Key:
+    def _current_key(self) -> _Key:
         with self._lock:
             file = self._file()
             if self._key is None or (file is not None and file != self._read_from):
@@ -177,9 +177,9 @@ class RegistryTokens:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise self._unusable(str(error)) from error
+            raise self._unusable_error(str(error)) from error
         if not isinstance(private, ec.EllipticCurvePrivateKey) or certificate.public_key() != private.public_key():
-            raise self._unusable("it does not hold an EC key and its certificate")
+            raise self._unusable_error("it does not hold an EC key and its certificate")
         return _Key(private, certificate)
 
     def _create(self) -> _Key:
@@ -190,20 +190,20 @@ class RegistryTokens:
             if create_file(self.path, key.pem, 0o600):
                 return key
         except OSError as error:
-            raise self._unusable(str(error)) from error
+            raise self._unusable_error(str(error)) from error
         if present := self._read():
             return present
-        raise self._unusable("it was deleted")
+        raise self._unusable_error("it was deleted")
 
     def _write(self, key: _Key) -> _Key:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(self.path, key.pem, 0o600)
         except OSError as error:
-            raise self._unusable(str(error)) from error
+            raise self._unusable_error(str(error)) from error
         return key
 
-    def _unusable(self, reason: str) -> UnavailableError:
+    def _unusable_error(self, reason: str) -> UnavailableError:
         return UnavailableError(
             f"The registry's signing key {self.path} cannot be used: {reason}.",
             "Restore it, or delete it and start the server: it makes a new one.",

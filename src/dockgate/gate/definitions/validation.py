@@ -19,7 +19,7 @@ def translate(document: Document, error: ValidationError, allowed: Callable[[Loc
     """
     problems = error.errors(include_url=False)
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    location = tuple(_present(document.value, problem["loc"]))
+    location = tuple(_existing_location(document.value, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         keys = ", ".join(allowed(problem["loc"][:-1]))
         return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
@@ -30,7 +30,7 @@ def translate(document: Document, error: ValidationError, allowed: Callable[[Loc
     return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
 
 
-def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+def _existing_location(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
     """The location without the union tags that pydantic puts in, as far as it exists in the document."""
     for part in location:
         try:

@@ -71,7 +71,7 @@ class Contexts:
 
     def __init__(self, exceptions: FleetExceptions, now: str) -> None:
         self._now = now
-        self._attached = exceptions.attached
+        self._attached = exceptions.attached_statements
         self._statements = exceptions.statements
         # By image; "" for those that name none.
         self._waivers: dict[str, list[Waiver]] = {}

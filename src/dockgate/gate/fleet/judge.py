@@ -178,8 +178,8 @@ class FleetJudge:
         total, changes_at = 0, inf
         for holding in self._bundles.get(bundle, ()):
             weight = self._weight(context, holding.component)
-            total += holding.paths * (weight.owned if holding.owned else weight.places[place])
-            changes_at = min(changes_at, inf if holding.owned else weight.changes_at)
+            total += holding.paths * (weight.owned_numbers if holding.is_owned else weight.places[place])
+            changes_at = min(changes_at, inf if holding.is_owned else weight.changes_at)
         return total, changes_at
 
     def _weight(self, context: Context, number: int) -> Weight:
@@ -197,7 +197,7 @@ class FleetJudge:
         for bundle, place in platform.bundles:
             here = place if platform.has_known_base else Place.ANY
             for holding in self._bundles.get(bundle, ()):
-                if not holding.owned:
+                if not holding.is_owned:
                     counts[holding.component, here] = counts.get((holding.component, here), 0) + holding.paths
         return counts
 
@@ -244,7 +244,7 @@ class FleetJudge:
         if platform.inventory is not None and platform.inventory.unread:
             return ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
         ecosystems = tuple(each.ecosystems for each in image.platforms)
-        key = doubts, platform.ecosystems, platform.packages > 0, ecosystems
+        key = doubts, platform.ecosystems, platform.package_count > 0, ecosystems
         if key not in self._evidence:
             self._evidence[key] = ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
         return self._evidence[key]
@@ -296,7 +296,7 @@ def _waivers_of(context: Context) -> Waivers:
 def _examples(platform: FleetPlatform) -> tuple[Package, ...]:
     """One package of each ecosystem, and an owned one if there are no others: what rules about evidence look at."""
     examples = [Package("", "", "", ecosystem, "", "", "") for ecosystem in platform.ecosystems]
-    if not examples and platform.packages:
+    if not examples and platform.package_count:
         examples = [Package("", "", "", "", "", "", "", owner="owner")]
     return tuple(examples)
 

@@ -32,11 +32,11 @@ class FleetComponent:
 
 
 class Holding(NamedTuple):
-    """A component in a bundle, at so many `paths`. An `owned` one belongs to a distribution's package."""
+    """A component in a bundle, at so many `paths`. `is_owned`: it belongs to a distribution's package."""
 
     component: int
     paths: int
-    owned: bool = False
+    is_owned: bool = False
 
 
 # What bundles hold. Components without findings and doubts may be missing (`FleetJudge.weighs_packages`).
@@ -46,15 +46,15 @@ Bundles = Mapping[int, tuple[Holding, ...]]
 class FleetPlatform(NamedTuple):
     """One platform of an image. `digest` is its manifest's.
 
-    `packages` and `unread` count; `ecosystems` are those of the packages without an owner. `inventory` has everything
-    but packages; None if `FleetJudge.needs_inventory` does not ask for it.
+    `ecosystems` are those of the packages without an owner. `inventory` has everything but packages; None if
+    `FleetJudge.needs_inventory` does not ask for it.
     """
 
     digest: str
     bundles: tuple[tuple[int, Place], ...]
     ecosystems: tuple[str, ...] = ()
-    packages: int = 1
-    unread: int = 0
+    package_count: int = 1
+    unread_count: int = 0
     has_known_base: bool = False
     inventory: Inventory | None = None
 
@@ -79,7 +79,7 @@ class FleetExceptions:
 
     waivers: tuple[Waiver, ...] = ()
     statements: tuple[VexStatement, ...] = ()
-    attached: Mapping[str, tuple[VexStatement, ...]] = field(default_factory=dict)
+    attached_statements: Mapping[str, tuple[VexStatement, ...]] = field(default_factory=dict)
 
 
 class PlatformResult(NamedTuple):

@@ -39,7 +39,7 @@ class Weight(NamedTuple):
     """
 
     places: tuple[int, int, int]
-    owned: int
+    owned_numbers: int
     changes_at: float
     findings: tuple[Finding, ...]
 

@@ -73,7 +73,7 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
         if search.is_sufficient:
             return search
         known_fixes = {_fix_key(finding) for violation in considered for finding in violation.findings}
-        after = search.best.all_upgraded
+        after = search.find_best.all_upgraded
         # A new violation without findings may depend on any finding.
         appeared = [
             violation if violation.findings or violation in violations else replace(violation, findings=after.findings)
@@ -120,27 +120,27 @@ class _Search:
         return any(start.is_sufficient for start in self._starts)
 
     @cached_property
-    def best(self) -> "_Start":
+    def find_best(self) -> "_Start":
         """The start with the smallest residue."""
         return min(self._starts, key=lambda start: start.rank)
 
     @property
     def least_residue(self) -> int:
         """The number of violations and undetermined entries that remain if everything is upgraded."""
-        return self.best.rank[0]
+        return self.find_best.rank[0]
 
     @property
     def solution(self) -> _Solution:
         """The fewest sufficient upgrades, or those that clear what can be cleared."""
         if self.is_sufficient:
             return self.fewest
-        return _Solution(self.best.clear_most(), is_sufficient=False, is_minimum=False)
+        return _Solution(self.find_best.clear_most(), is_sufficient=False, is_minimum=False)
 
     @cached_property
     def fewest(self) -> _Solution:
         solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
         for start in (start for start in self._starts if start.is_sufficient):
-            if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
+            if not solutions or len(start.fixed_upgrades) < min(len(chosen) for chosen, _ in solutions):
                 solutions.append(start.find_fewest())
         chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
         is_minimum = self._is_exhaustive and all(is_minimum for _, is_minimum in solutions)
@@ -180,14 +180,14 @@ def _combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Ta
 
 @dataclass
 class _Start:
-    """Some upgrades (`chosen`) that are fixed; the `simple` candidates are left to choose from.
+    """Some upgrades (`fixed_upgrades`) that are fixed; the `simple` candidates are left to choose from.
 
     `is_monotone`: no simple candidate adds a finding.
     """
 
     trials: _Trials
     simple: Sequence[Candidate]
-    chosen: Mapping[Candidate, Target]
+    fixed_upgrades: Mapping[Candidate, Target]
     is_monotone: bool
 
     @cached_property
@@ -206,7 +206,7 @@ class _Start:
     @property
     def rank(self) -> tuple[int, int]:
         """The size of the residue if everything is upgraded, then the number of fixed upgrades."""
-        return len(_residue(self.all_upgraded)), len(self.chosen)
+        return len(_residue(self.all_upgraded)), len(self.fixed_upgrades)
 
     def find_fewest(self) -> tuple[Mapping[Candidate, Target], bool]:
         """The fewest sufficient upgrades, and whether it is certain that fewer do not suffice."""
@@ -229,7 +229,7 @@ class _Start:
         return self._lower(members, self._is_no_worse)
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:
-        fixed = {candidate.purl: target.version for candidate, target in self.chosen.items()}
+        fixed = {candidate.purl: target.version for candidate, target in self.fixed_upgrades.items()}
         return fixed | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
 
     def _is_approved(self, versions: Versions) -> bool:
@@ -297,7 +297,7 @@ class _Start:
                     versions = {**versions, candidate.purl: target.version}
                     break
         chosen = {self.simple[index]: lowered.get(index, self.simple[index].choices[0]) for index in sorted(members)}
-        for candidate, choice in self.chosen.items():
+        for candidate, choice in self.fixed_upgrades.items():
             lower = (
                 target
                 for target in candidate.below(choice.version)

@@ -64,9 +64,9 @@ class Program:
         try:
             value = self.expression.eval(data=dict(variables)).plain_value()
         except RuntimeError as error:
-            raise EvaluationError(_readable(str(error))) from None
+            raise EvaluationError(_describe_problem(str(error))) from None
         if not isinstance(value, bool if self.result_type == "bool" else list):
-            raise EvaluationError(_readable(str(value)))
+            raise EvaluationError(_describe_problem(str(value)))
         return value
 
 
@@ -78,7 +78,7 @@ def compile_expression(text: str) -> Program:
     try:
         expression = _environment().compile(text)
     except RuntimeError as error:
-        raise DefinitionError(_readable(str(error))) from None
+        raise DefinitionError(_describe_problem(str(error))) from None
     result_type = str(expression.return_type())
     if result_type not in RESULTS:
         raise DefinitionError(f"the expression is of type {result_type}; allowed: {', '.join(RESULTS.values())}")
@@ -94,7 +94,7 @@ def compile_expression(text: str) -> Program:
     except _cel_null.NullError as error:
         raise DefinitionError(str(error)) from None
     except RuntimeError as error:
-        raise DefinitionError(f"the expression is nested too deeply: {_readable(str(error))}") from None
+        raise DefinitionError(f"the expression is nested too deeply: {_describe_problem(str(error))}") from None
     return Program(RESULTS[result_type], checked_expression, is_monotonic)
 
 
@@ -139,7 +139,7 @@ def _environment() -> Any:
     return cel.NewEnv(descriptor_pool=_descriptor_pool(), variables=variables)
 
 
-def _readable(text: str) -> str:
+def _describe_problem(text: str) -> str:
     """The runtime's message in one line, with its place and the allowed names.
 
     Such as "line 1, column 21: undefined field …".

@@ -55,7 +55,7 @@ class Evidence(Rule):
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         days = int(str(settings["stale_after_days"]))
         exempt = _exempt_ecosystems(facts, settings)
-        for entry in (*_unread(facts), *facts.matches.undetermined, *_stale(facts, days)):
+        for entry in (*_unread_doubts(facts), *facts.matches.undetermined, *_stale_doubts(facts, days)):
             action = settings.get(entry.kind, _BLOCK)
             if entry.kind == "uncovered" and entry.subject in exempt:
                 yield NonBlockingViolation(RuleAction.NOTE, Violation(self.name, entry.reason))
@@ -82,7 +82,7 @@ def _exempt_ecosystems(facts: RuleInput, settings: Mapping[str, object]) -> set[
     return set(names) - {coverage.ecosystem for coverage in facts.coverage} if isinstance(names, list) else set()
 
 
-def _unread(facts: RuleInput) -> Iterator[Undetermined]:
+def _unread_doubts(facts: RuleInput) -> Iterator[Undetermined]:
     for unread in facts.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
     is_empty = not facts.inventory.packages and not facts.inventory.unread
@@ -90,7 +90,7 @@ def _unread(facts: RuleInput) -> Iterator[Undetermined]:
         yield Undetermined("/", "No packages were found in the image.", "unread")
 
 
-def _stale(facts: RuleInput, days: int) -> Iterator[Undetermined]:
+def _stale_doubts(facts: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
     if facts.is_external:
         report = f"The report by {facts.source}", "was made", "scan the image again"

@@ -102,7 +102,7 @@ class Node:
         return self.value is not None
 
 
-def latest(*times: str) -> str:
+def latest_time(*times: str) -> str:
     """The latest of these times, "" for none."""
     return max(filter(None, times), key=to_datetime, default="")
 

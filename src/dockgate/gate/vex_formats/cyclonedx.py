@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import Node, latest, sha256, unique
+from dockgate.gate.vex_formats._fields import Node, latest_time, sha256, unique
 from dockgate.shared.digest import hex_of
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
@@ -78,7 +78,7 @@ class _Bom:
         justification = _JUSTIFICATIONS.get(reason.name(), "")
         words = ((state.name(), status.value), (reason.name(), justification))
         original_words = [original for original, translation in words if original != translation]
-        at = latest(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
+        at = latest_time(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
         names = [
             node.get("id").required_name(),
             *(reference.get("id").name() for reference in node.get("references").items()),
@@ -95,7 +95,7 @@ class _Bom:
                 packages=packages,
                 justification=justification,
                 impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").prose()))),
-                at=at or latest(node.get("updated").time()) or self._at,
+                at=at or latest_time(node.get("updated").time()) or self._at,
             )
             for products, packages in self._subjects(node)
         ]

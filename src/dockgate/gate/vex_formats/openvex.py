@@ -8,7 +8,7 @@ attached to.
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, Node, latest, sha256, unique
+from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, Node, latest_time, sha256, unique
 
 _CONTEXT = "https://openvex.dev/ns"
 _VERSIONS = ("", "/v0.2.0")
@@ -30,7 +30,7 @@ class OpenVex:
         if context.name().rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:
             raise context.error("this version is not supported; supported: https://openvex.dev/ns/v0.2.0")
         author = root.get("author").required_name()
-        at = latest(root.get("timestamp").time(), root.get("last_updated").time())
+        at = latest_time(root.get("timestamp").time(), root.get("last_updated").time())
         if not root.get("statements").exists():
             raise root.get("statements").error("this is missing")
         return tuple(
@@ -65,7 +65,7 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
             packages=packages,
             justification=justification,
             impact=impact or node.get("status_notes").prose(),
-            at=latest(node.get("timestamp").time(), node.get("last_updated").time()) or at,
+            at=latest_time(node.get("timestamp").time(), node.get("last_updated").time()) or at,
         )
         for packages, products in (groups or {(): []}).items()
     ]

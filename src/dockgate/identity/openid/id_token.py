@@ -10,7 +10,7 @@ from joserfc.errors import ClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from dockgate.identity.openid.connection import ProviderConnection, readable
+from dockgate.identity.openid.connection import ProviderConnection, readable_code
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 # Signatures that only the provider can make. With HMAC and `none` everyone who knows its public key could.
@@ -65,7 +65,7 @@ def verify(
         claims = CodeIDToken(decoded.claims, decoded.header, options, parameters)
         claims.validate(now=int(now.timestamp()), leeway=LEEWAY_SECONDS)
     except JoseError as error:
-        reason = " ".join([error.error, *([readable(error.claim)] if isinstance(error, ClaimError) else [])])
+        reason = " ".join([error.error, *([readable_code(error.claim)] if isinstance(error, ClaimError) else [])])
         raise _refusal(f"not valid ({reason})") from error
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise _refusal("malformed") from error

@@ -11,7 +11,7 @@ from authlib.oauth2.client import OAuth2Client
 
 from dockgate.config import OidcSettings
 from dockgate.identity.openid.cached import CachedValue
-from dockgate.identity.openid.connection import ProviderConnection, readable
+from dockgate.identity.openid.connection import ProviderConnection, readable_code
 from dockgate.identity.openid.id_token import fetch_keys, verify
 from dockgate.identity.openid.metadata import fetch_metadata
 from dockgate.identity.sign_in import Identity, SignInRequest
@@ -88,7 +88,7 @@ class OpenIdProvider:
                 redirect_uri=self._return_url,
             )  # fmt: skip
         except OAuth2Error as error:
-            reason = readable(error.error)
+            reason = readable_code(error.error)
             raise DeniedError(
                 f"You are not signed in: the provider refuses the code ({reason}).", "Sign in again."
             ) from error

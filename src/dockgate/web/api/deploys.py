@@ -109,7 +109,7 @@ def visible_services(who: Caller, server: WebServices) -> list[Service]:
 def failed_deploys(who: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
-    for event in server.store.event_log.latest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
+    for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
         if name in last or not who.reaches(repository=event.repository or "", pipeline=event.pipeline or ""):

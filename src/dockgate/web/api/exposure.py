@@ -130,7 +130,7 @@ def vulnerability_page(
 ) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     return stored_page(
-        lambda position, count, _: server.store.vulnerability_lists.open(chosen, count, position),
+        lambda position, count, _: server.store.vulnerability_lists.open_vulnerabilities(chosen, count, position),
         partial(position_of, sort=chosen.sort),
         POSITIONS[chosen.sort],
         PageQuery(chosen.sort, after, limit),

@@ -140,7 +140,7 @@ def images(
     )
 
 
-def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
+def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
     """Status, summary and waived of the newest verdict that was requested, or else of the newest on a push."""
     newest = next((record for record in verdicts if record.decides), verdicts[0] if verdicts else None)
     return {name: getattr(newest, name) if newest else "" for name in ("status", "summary", "waived")}
@@ -189,11 +189,11 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         places = [entry for entry in places if entry.repository in names]
         watches = [entry for entry in watches if entry.repository in names]
     is_watched = is_watched_in(watches)
-    newest = _newest(verdicts)
+    newest = _newest_columns(verdicts)
     if places and places[0].status:
         newest |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
-        last = _newest(verdicts)["summary"] or "no verdict"
+        last = _newest_columns(verdicts)["summary"] or "no verdict"
         newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,

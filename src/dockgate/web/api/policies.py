@@ -193,7 +193,7 @@ def assignments(who: api.Reader, server: api.ServerDependency) -> list[Assignmen
 
 def visible_policies(who: Caller, server: WebServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
-    present = server.policies.present()
+    present = server.policies.current_versions()
     if not who.is_limited:
         return list(present)
     names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _visible(who, server))}

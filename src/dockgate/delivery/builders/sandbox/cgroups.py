@@ -39,7 +39,7 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path
         if is_unified(root):
             with suppress(OSError):  # they are most often enabled, and may not be written again while in use
                 (root / "cgroup.subtree_control").write_text("+memory +pids")
-            group = _fresh(root / name)
+            group = _make_fresh(root / name)
             _write(group / "memory.max", memory)
             with suppress(OSError):
                 _write(group / "memory.swap.max", 0)
@@ -47,7 +47,7 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path
                 _write(group / "memory.oom.group", 1)
             _write(group / "pids.max", processes)
             return [group]
-        by_memory, by_number = _fresh(root / "memory" / name), _fresh(root / "pids" / name)
+        by_memory, by_number = _make_fresh(root / "memory" / name), _make_fresh(root / "pids" / name)
         _write(by_memory / "memory.limit_in_bytes", memory)
         with suppress(OSError):  # there only where swap is accounted
             _write(by_memory / "memory.memsw.limit_in_bytes", memory)
@@ -103,7 +103,7 @@ def end(group: Path) -> None:
         time.sleep(0.005)
 
 
-def _fresh(group: Path) -> Path:
+def _make_fresh(group: Path) -> Path:
     end(group)
     group.mkdir()
     return group

@@ -286,7 +286,7 @@ def leftovers(folder: Path) -> list[Path]:
     return cgroups.leftovers(_group_name(folder))
 
 
-def clean(folder: Path) -> None:
+def end_leftovers(folder: Path) -> None:
     """End everything that builds of this folder left running."""
     for group in leftovers(folder):
         cgroups.end(group)

@@ -37,7 +37,7 @@ def find_changes(server: WebServices, who: Caller, since: str) -> tuple[Sequence
     """What changed since a time that the caller may see, newest first, and whether there is more of it."""
     events = [
         event
-        for event in server.store.event_log.latest(KINDS, since, MAX_READ)
+        for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)
         if who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
     ]
     changes: dict[tuple[str, ...], Change] = {}

@@ -144,7 +144,7 @@ def _newest(
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
-    end = before - 1 if before else server.store.event_log.newest()
+    end = before - 1 if before else server.store.event_log.newest_seq()
     reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
     read = server.store.event_log.read(begin, reach)
