@@ -159,6 +159,19 @@ def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fle
     assert fleet.events() == []  # nothing has changed: these are the first verdicts
 
 
+def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_changes_the_verdict(fleet: Fleet) -> None:
+    verdicts = fleet.system.use_cases.push_verdicts.verdicts
+    verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
+    for name in ("web", "api"):
+        verdicts.for_push(fleet.images[name], f"team/{name}", 1)
+    fleet.publish("web")
+    fleet.publish("job")
+    for _ in range(2):
+        fleet.continuous.renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Rejected"}
+    assert fleet.events() == [("team/web", "Approved", "Rejected")]  # of job this is the first verdict
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is_known: bool) -> None:
     fleet.continuous.renew()

@@ -1,5 +1,6 @@
 """When feeds are fetched, and what is announced: by a clock that is passed, and that may jump."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_feed_that_works_is_fetched_every_period_with_jitter() -> None:
     assert latest == at(1 + JITTER)
     planned = schedule(state, NOW, HOUR, None, 0.5)
     assert schedule(planned, at(0.5), HOUR, None, 0.9) == planned  # a plan is kept
+
+
+def test_a_part_that_keeps_failing_does_not_delay_the_retries_of_others() -> None:
+    broken, brief = PartFailure("osv npm", "one record is unreadable"), PartFailure("osv Debian", "it answered 500")
+    state = FeedState("osv", succeeded_at=format_time(NOW))
+    for _ in range(9):
+        state = after_attempt(state, NOW, [broken], is_partial=True)
+    assert next_hours(state) == 1
+    both = after_attempt(state, NOW, [broken, brief], is_partial=True)
+    assert next_hours(both) == pytest.approx(1 / 60)
+    assert next_hours(after_attempt(both, NOW, [broken], is_partial=True)) == 1
+    assert [part.attempts for part in both.failed_parts] == [10, 1]
+
+
+def test_parts_that_work_keep_their_period_beside_one_that_fails() -> None:
+    state = FeedState("osv", succeeded_at=format_time(NOW))
+    for _ in range(9):
+        state = after_attempt(state, NOW, FAILED, is_partial=True)
+    assert next_hours(state, period=HOUR / 6) == pytest.approx(1 / 6)
+    assert next_hours(replace(state, is_partial=False), period=HOUR / 6) == 1
+
+
+def test_more_failing_parts_than_are_stored_are_tried_with_growing_pauses() -> None:
+    state = FeedState("osv", succeeded_at=format_time(NOW))
+    for _ in range(9):
+        many = [PartFailure(f"osv {number}", "no") for number in range(2 * FAILURE_LIMIT)]
+        state = after_attempt(state, NOW, many)
+    assert next_hours(state) == 1
 
 
 def test_failures_are_tried_again_with_growing_pauses_up_to_an_hour() -> None:

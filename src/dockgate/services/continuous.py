@@ -214,10 +214,10 @@ class _Renewal:
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
-                    self._write(verdicts, by_id, None)
+                    self._write(verdicts, by_id, stored, None)
                     verdicts = []
         if verdicts or (before, source) != (inputs, self.match.source):
-            self._write(verdicts, by_id, written)
+            self._write(verdicts, by_id, stored, written)
 
     def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""
@@ -256,20 +256,39 @@ class _Renewal:
                 status = present.status if present else Status.UNDETERMINED
         return FleetVerdict(self.policy, judged.image, status, judged.counts, None, now, judged.next_at, since)
 
-    def _write(self, verdicts: Sequence[FleetVerdict], images: dict[int, FleetImage], judged_from: str | None) -> None:
+    def _write(
+        self,
+        verdicts: Sequence[FleetVerdict],
+        images: dict[int, FleetImage],
+        stored: Mapping[int, FleetVerdict],
+        judged_from: str | None,
+    ) -> None:
+        """Write verdicts, of which `stored` are the present ones, with an event for each other status.
+
+        The status before a first verdict is that of the newest recorded one of the policy, for instance on the push.
+        """
+        first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored]
+        recorded = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
+
+        def before(change: VerdictChange) -> Status | None:
+            if change.previous is not None:
+                return change.previous.status
+            image = images[change.verdict.image]
+            return recorded.get((image.repository, image.digest))
+
         def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
             return [
                 verdict_changed(
-                    images[verdict.image].digest,
-                    images[verdict.image].repository,
+                    images[change.verdict.image].digest,
+                    images[change.verdict.image].repository,
                     self.policy,
-                    previous.status,
-                    verdict.status,
-                    dict(zip(Severity, verdict.counts, strict=True)),
-                    verdict.since,
+                    previous,
+                    change.verdict.status,
+                    dict(zip(Severity, change.verdict.counts, strict=True)),
+                    change.verdict.since,
                 )
-                for verdict, previous in changes
-                if previous is not None and previous.status is not verdict.status
+                for change in changes
+                if (previous := before(change)) is not None and previous is not change.verdict.status
             ]
 
         record = self.service.store.fleet_verdicts.record

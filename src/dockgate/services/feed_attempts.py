@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from dockgate.shared.errors import ConflictError, DockgateError
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_seconds, format_time
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states
 from dockgate.vulnerabilities.database.parts import Failure, Result
 from dockgate.vulnerabilities.feed_schedule import PartFailure, after_attempt
@@ -67,12 +67,23 @@ class FeedAttempt:
                 parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own]
                 is_unreachable = all(failure.is_unreachable for failure in own)
                 ended[name] = after_attempt(
-                    states.of(name), self._now, [general] if general else parts, is_unreachable=is_unreachable
+                    states.of(name),
+                    self._now,
+                    [general] if general else parts,
+                    is_unreachable=is_unreachable,
+                    is_partial=general is None and self._has_updated(name),
                 )
             origin = "update" if self._is_whole and self.result and self.result.digest else states.origin
             return replace(states.with_feeds(ended), origin=origin)
 
         change_states(self._database, end)
+
+    def _has_updated(self, feed: str) -> bool:
+        """Whether some part of the feed was checked with success in this attempt."""
+        time = format_seconds(self._now)
+        return self.result is not None and any(
+            part.feed == feed and part.checked_at == time for part in self.result.parts
+        )
 
 
 def record_origin(database: Path, origin: str) -> None:

@@ -24,7 +24,7 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import PUSH_CAUSE, RecordedViolations, VerdictRecord
 from dockgate.store.schema import action_runs, approvals, documents, pushed_images, scan_inventories, scans, verdicts
 from dockgate.store.statements import insert_if_new
@@ -45,6 +45,17 @@ class Verdicts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
+        """The status of the newest verdict of a policy on each of these images, by repository and image."""
+        table = verdicts.c
+        query = select(table.repository, table.image, table.status).where(table.policy == policy).order_by(table.seq)
+        with self._database.read() as connection:
+            return {
+                (repository, image): Status(status)
+                for part in batches(sorted(images))
+                for repository, image, status in connection.execute(query.where(table.image.in_(part)))
+            }
 
     def add(
         self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None

@@ -27,11 +27,15 @@ _FLAPPING, _FLAPPING_PATIENCE = timedelta(days=1), timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class PartFailure:
-    """A part of a feed that could not be updated: "osv Debian", or "kev" for a feed without parts."""
+    """A part of a feed that could not be updated: "osv Debian", or "kev" for a feed without parts.
+
+    `attempts` counts those in a row that failed.
+    """
 
     part: str
     reason: str
     advice: str = ""
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class FeedState:
 
     `failures` counts the failed attempts in a row, since `failing_since`; `failed_parts` are those of the last attempt.
     `suspect` says why its data may be old though it is checked: see `feed_age`; `newest` is the day of its last record.
+    `is_partial`: other parts were updated in the last attempt.
     `is_unreachable`: no host took a connection. `next_at` is the next attempt, `off` why the server makes none.
     The rest is for announcements: the period of failure that was announced with these parts, and when the last one that
     was announced ended.
@@ -53,6 +58,7 @@ class FeedState:
     failures: int = 0
     failed_parts: tuple[PartFailure, ...] = ()
     is_unreachable: bool = False
+    is_partial: bool = False
     next_at: str | None = None
     off: str | None = None
     suspect: str | None = None
@@ -76,7 +82,12 @@ class FeedAnnouncement:
 
 
 def after_attempt(
-    state: FeedState, now: datetime, failures: Sequence[PartFailure], *, is_unreachable: bool = False
+    state: FeedState,
+    now: datetime,
+    failures: Sequence[PartFailure],
+    *,
+    is_unreachable: bool = False,
+    is_partial: bool = False,
 ) -> FeedState:
     """The state after an attempt that ended now. It has no next attempt yet: see `schedule`."""
     time = format_time(now)
@@ -89,9 +100,14 @@ def after_attempt(
             failures=0,
             failed_parts=(),
             is_unreachable=False,
+            is_partial=False,
             next_at=None,
         )
-    shortened = [replace(failure, reason=failure.reason[:REASON_LIMIT]) for failure in failures[:FAILURE_LIMIT]]
+    attempts = {failure.part: failure.attempts for failure in state.failed_parts}
+    shortened = [
+        replace(failure, reason=failure.reason[:REASON_LIMIT], attempts=attempts.get(failure.part, 0) + 1)
+        for failure in failures[:FAILURE_LIMIT]
+    ]
     return replace(
         state,
         attempted_at=time,
@@ -100,18 +116,26 @@ def after_attempt(
         failures=state.failures + 1,
         failed_parts=tuple(shortened),
         is_unreachable=is_unreachable,
+        is_partial=is_partial,
         next_at=None,
     )
 
 
 def pause(state: FeedState, period: float) -> float:
-    """Seconds between the last attempt and the next, without jitter. `period` is that of a feed that works."""
+    """Seconds between the last attempt and the next, without jitter. `period` is that of a feed that works.
+
+    The part decides that has failed least often: a record that stays unreadable in one part keeps no other part from
+    its first retries, nor those that were updated from their period.
+    """
     if not state.failures:
         return period
     longest = _LONGEST_PAUSE
     if state.is_unreachable and state.succeeded_at is None:
         longest = _UNREACHABLE_PAUSE
-    return RetrySchedule(min(_FIRST_PAUSE, period), longest).pause(state.failures)
+    is_complete = len(state.failed_parts) < FAILURE_LIMIT
+    failures = min((part.attempts for part in state.failed_parts), default=0) if is_complete else 0
+    seconds = RetrySchedule(min(_FIRST_PAUSE, period), longest).pause(failures or state.failures)
+    return min(seconds, period) if state.is_partial else seconds
 
 
 def schedule(state: FeedState, now: datetime, period: float, checked_at: str | None, jitter: float) -> FeedState:
