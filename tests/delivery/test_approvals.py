@@ -53,8 +53,11 @@ def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
 )
 def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, counts: set[str]) -> None:
     committers = ("cid@EXAMPLE.org", "pusher")
-    assert {name for name, who in PEOPLE.items() if vote_objection(approvers, who, committers) is None} == counts
-    objection = vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers)
+    repository = "shop/app"
+    assert {
+        name for name, who in PEOPLE.items() if vote_objection(approvers, who, committers, repository) is None
+    } == counts
+    objection = vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers, repository)
     assert objection == "pusher contributed to this image (commit, push or start)"
 
 

@@ -31,7 +31,7 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
 
 
 def vote_objection(
-    approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str = ""
+    approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str
 ) -> str | None:
     """Why this principal's vote on an image of the repository does not count, None if it does.
 

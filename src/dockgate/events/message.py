@@ -20,7 +20,7 @@ class Message:
     data: str
     title: str
     text: str
-    subject: str = ""
+    subject: str | None = None
     is_custom: bool = False
 
     @property

@@ -31,7 +31,7 @@ def baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher)
             unfixed, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
             keys = {finding_key(finding) for match in matches for finding in match.findings}
             findings_by_baseline[name] = {
-                key: Exemption(is_unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else "")
+                key: Exemption(is_unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else None)
                 for key in sorted(keys.difference(exemptions.waived))
             }
     return findings_by_baseline

@@ -22,11 +22,11 @@ FindingKey = tuple[str, str, str]
 class Exemption(NamedTuple):
     """Why a baseline was approved despite a finding, if the policy did not count it then.
 
-    `is_unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339, or "") at which it was in its grace period.
+    `is_unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339) at which it was in its grace period.
     """
 
     is_unfixed: bool = False
-    in_grace_at: str = ""
+    in_grace_at: str | None = None
 
 
 # Findings of a baseline, without those that were waived or excused when it was approved.

@@ -53,15 +53,15 @@ class Status:
 class Transfer:
     """An export or import of the advisory database.
 
-    `place` is the file or reference; then follow the database's digest, the manifest's ("" for a file), the digest of
+    `place` is the file or reference; then follow the database's digest, the manifest's (None for a file), the digest of
     the database's bytes, which an import can require, and the id of the key that signed an export.
     """
 
     place: str
     digest: str
-    manifest: str = ""
-    content: str = ""
-    key: str = ""
+    manifest: str | None = None
+    content: str | None = None
+    key: str | None = None
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
@@ -169,7 +169,7 @@ def import_database(
     report: Report,
     *,
     key: Path | None = None,
-    digest: str = "",
+    digest: str | None = None,
     allow_older: bool = False,
     ca_bundle: Path | None = None,
     insecure: bool = False,
@@ -220,7 +220,7 @@ def _signer(settings: Settings) -> "Signer":
     return Keys(settings.shared_data / KEYS).signer()
 
 
-def _make_trust(key: Path | None, digest: str, *, is_pinned: bool) -> "Trust":
+def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Trust":
     """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
 
     With both, both must match. `is_pinned`: the reference names a manifest's digest, which is enough.

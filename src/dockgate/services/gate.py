@@ -86,8 +86,8 @@ def judge_reported(
     policy: Policy,
     now: datetime | None = None,
     accepted: Waivers = NO_WAIVERS,
-    reference: str = "",
-    image: str = "",
+    reference: str | None = None,
+    image: str | None = None,
     advisories: AdvisoryReader | None = None,
 ) -> GateReport:
     """Return the verdict on what other scanners report about an image that is not scanned here.

@@ -134,7 +134,7 @@ class People:
         scopes: Sequence[Permission] = (),
         repositories: Sequence[str] = (),
         pipelines: Sequence[str] = (),
-        key: str = "",
+        key: str | None = None,
     ) -> tuple[Token, str]:
         """Issue a token. Return it and its text, which cannot be read again.
 

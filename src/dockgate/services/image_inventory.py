@@ -43,7 +43,7 @@ def scan(
     reference: str,
     settings: Settings,
     *,
-    platform: str = "",
+    platform: str | None = None,
     insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
@@ -51,8 +51,9 @@ def scan(
 ) -> ScannedImage:
     """Read an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX document.
 
-    `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole. `verified`:
-    the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third longer.
+    `platform` is "os/arch" or "os/arch/variant", "all", or None for this machine's; a document is read whole.
+    `verified`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third
+    longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
