@@ -5,6 +5,7 @@ import re
 from dockgate.cli.client import Client
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import TagReference
 
 _PAGE = 1000
 # The start of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
@@ -13,14 +14,14 @@ DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
 def image_digest(client: Client, text: str) -> str:
     """The digest of an image, by its first characters or REPOSITORY:TAG. Raises UsageError if ambiguous."""
-    repository, colon, tag = text.rpartition(":")
-    if not colon or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
+    reference = TagReference.parse(text)
+    if reference is None or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
         return _digest(client, "image", text)
-    query: dict[str, str | int] = {"repository": repository, "limit": _PAGE}
+    query: dict[str, str | int] = {"repository": reference.repository, "limit": _PAGE}
     while True:
         page = client.get("images", **query)
         for entry in page["images"]:
-            if (entry["repository"], entry["tag"]) == (repository, tag):
+            if (entry["repository"], entry["tag"]) == (reference.repository, reference.tag):
                 return str(entry["digest"])
         if page["next"] is None:
             return text

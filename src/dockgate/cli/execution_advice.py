@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
-from dockgate.delivery.model import Execution, RunState
+from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.gate.model import Status, Verdict
 
 # A command, and what it is for.
@@ -30,12 +30,15 @@ def advice(
     """
     retry, logs = f"dockgate pipeline retry {execution.id}", f"dockgate pipeline logs {execution.id}"
     if newer is not None:
-        pipeline, _, number = newer.rpartition("-")
+        current = ExecutionId(newer)
         sentences = (
             f"{newer} was deployed since. This execution can no longer be deployed.",
             "To go back to its commit, push a commit that reverts the later ones.",
         )
-        return Advice(sentences, ((f"dockgate pipeline show {pipeline} --execution {number}", "To see what runs"),))
+        return Advice(
+            sentences,
+            ((f"dockgate pipeline show {current.pipeline} --execution {current.number}", "To see what runs"),),
+        )
     approval = failed["approval"] if failed else None
     if approval is None:
         sentence = "Push a commit that fixes it, or retry." if execution.state is RunState.FAILED else "It was stopped."

@@ -13,6 +13,7 @@ from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference, TagReference
 
 
 @click.group()
@@ -55,20 +56,20 @@ def check(context: click.Context, image: str, output_format: str) -> None:
     dockgate registry check prod/web:1
     """
     client = Client()
-    repository, at, digest = image.partition("@")
-    if not at:
-        repository, digest = image.rpartition(":")[0], image_digest(client, image)
-    if not repository or not is_digest(digest):
+    reference = ImageReference.parse(image)
+    if reference is None and (tagged := TagReference.parse(image)) is not None:
+        reference = ImageReference(tagged.repository, image_digest(client, image))
+    if reference is None or not is_digest(reference.digest):
         raise UsageError(
             f"{image} is not an image of the server's registry.",
             "Name it as REPOSITORY@DIGEST or REPOSITORY:TAG. `dockgate image list` lists the images.",
         )
-    answer = client.get("registry", "repositories", repository, "pull", digest)
+    answer = client.get("registry", "repositories", reference.repository, "pull", reference.digest)
     if output_format == "json":
         print_json(answer)
     else:
         print_fields(
-            f"{repository}@{digest}",
+            str(reference),
             [
                 ("pull policy", answer["pull"]),
                 ("can be pulled", "yes" if answer["may_pull"] else "no"),

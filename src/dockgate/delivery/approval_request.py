@@ -70,7 +70,7 @@ class ApprovalRequest:
 
 def pipeline_of(approval: Approval) -> str:
     """The name of the pipeline that waits: ours, or an outside one."""
-    return approval.pipeline or (approval.action.execution.rpartition("-")[0] if approval.action else "")
+    return approval.pipeline or (approval.action.pipeline if approval.action else "")
 
 
 def scope_of(approval: Approval) -> dict[str, str]:

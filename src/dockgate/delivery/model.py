@@ -101,6 +101,27 @@ class Pipeline:
         return next(action for action in self.stage(stage).actions if action.name == name)
 
 
+class ExecutionId(str):
+    """The id of an execution: "<pipeline>-<number>"."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, pipeline: str, number: int) -> "ExecutionId":
+        """Make the id of an execution; `number` counts from 1 for each pipeline."""
+        return cls(f"{pipeline}-{number}")
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline, "" for text that is not an id."""
+        return self.rpartition("-")[0]
+
+    @property
+    def number(self) -> str:
+        """The number as text."""
+        return self.rpartition("-")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class ActionKey:
     """Identifies one attempt of one action. Its text is the key of every side effect of the attempt."""
@@ -118,6 +139,11 @@ class ActionKey:
         """Read "execution/stage/action/attempt". Raises ValueError for other text."""
         execution, stage, action, attempt = text.split("/")
         return cls(execution, stage, action, int(attempt))
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline."""
+        return ExecutionId(self.execution).pipeline
 
     def tag(self, secret: str) -> str:
         """The key as an image tag, valid by the OCI distribution specification (at most 128 characters).

@@ -127,6 +127,23 @@ class ServiceChange:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutKey:
+    """Identifies one rollout of one service. Its text is "<service>/<number>"."""
+
+    service: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> "RolloutKey":
+        """Read "<service>/<number>". Raises ValueError for other text."""
+        service, _, number = text.rpartition("/")
+        return cls(service, int(number))
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A change of a service in progress: `desired_count` tasks of `definition` on `target`.
 
@@ -150,8 +167,8 @@ class Rollout:
 
     @property
     def id(self) -> str:
-        """ "<service>/<number>"."""
-        return f"{self.service}/{self.number}"
+        """The text of its `RolloutKey`."""
+        return str(RolloutKey(self.service, self.number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ from dockgate.delivery.registry_access import SERVICE as REGISTRY_SERVICE
 from dockgate.demo import base_image
 from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
+from dockgate.shared.references import TagReference
 
 FILES = Path(__file__).parent
 PIPELINE = "ContainerBuildDeployPipeline"
 REPOSITORY = "container-components"
 IMAGE = "container-components/container-app"
 SERVICE = "web"
-BASE = f"debian:{base_image.SUITE}"
+BASE = TagReference("debian", base_image.SUITE)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 SEE_PIPELINE = f"See `dockgate pipeline show {PIPELINE}`."
 SEE_SERVER = "See logs/server.log in the data folder."
@@ -133,8 +134,7 @@ class Story:
 
     def _publish_base(self) -> None:
         terminal, tar = self._terminal, self._demo.base_image
-        repository, _, tag = BASE.partition(":")
-        if self._manifest(repository, tag):
+        if self._manifest(BASE.repository, BASE.tag):
             terminal.say(f"   {BASE}, the base image, is already in the registry.")
             return
         if not tar.exists():
@@ -146,7 +146,7 @@ class Story:
         reference = f"{self._demo.registry}/{BASE}"
         terminal.run("podman", "import", "--quiet", str(tar), reference)
         login = str(self._demo.folder / "registry-login.json")
-        terminal.run("dockgate", "registry", "authfile", "--push", repository, login)
+        terminal.run("dockgate", "registry", "authfile", "--push", BASE.repository, login)
         terminal.run("podman", "push", "--quiet", "--tls-verify=false", f"--authfile={login}", reference)
         Path(login).unlink()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure_acceptances import Acceptance, NamingWaiver
@@ -92,7 +93,7 @@ class RunningService:
     @classmethod
     def shown_to(cls, who: Caller | None, entry: RunningImage) -> "RunningService":
         """The service that runs an image, as the caller may see it."""
-        pipeline = entry.execution.rpartition("-")[0] or None
+        pipeline = ExecutionId(entry.execution).pipeline or None
         if pipeline and who is not None and not who.reaches(pipeline=pipeline):
             pipeline = None
         return cls(

@@ -32,6 +32,23 @@ class ImageReference:
 
 
 @dataclass(frozen=True, slots=True)
+class TagReference:
+    """An image by tag: "<repository>:<tag>". `repository` is as written, with its registry."""
+
+    repository: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+    @classmethod
+    def parse(cls, text: str) -> "TagReference | None":
+        """Read a reference. None for one without a tag; the port of a registry is not a tag."""
+        repository, _, tag = text.rpartition(":")
+        return cls(repository, tag) if repository and tag and "/" not in tag else None
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryReference:
     """A repository. `registry` is None for our own registry."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from dockgate.delivery import execution_events
-from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, RunState
+from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, ExecutionId, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import shorten
@@ -50,10 +50,11 @@ class Executions:
             if started is not None:
                 return Execution(**started)
             version = require_pipeline(connection, pipeline).version
-            number = connection.scalar(select(func.coalesce(func.max(executions.c.number), 0) + 1).where(of_pipeline))
+            last_number = connection.scalar(select(func.max(executions.c.number)).where(of_pipeline)) or 0
+            number = last_number + 1
             connection.execute(
                 insert(executions).values(
-                    id=f"{pipeline}-{number}",
+                    id=ExecutionId.of(pipeline, number),
                     pipeline=pipeline,
                     number=number,
                     pipeline_version=version,
@@ -64,7 +65,7 @@ class Executions:
                     started_at=now,
                 )
             )
-            execution = _get(connection, f"{pipeline}-{number}")
+            execution = _get(connection, ExecutionId.of(pipeline, number))
             append_events(connection, execution_events.start_events(execution, now))
             return execution
 

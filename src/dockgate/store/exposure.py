@@ -269,7 +269,7 @@ class Exposures:
 def _pipeline_of(approval: str) -> str:
     """The pipeline of ours that waits for the approval, "" if one from outside asked for it."""
     action = ApprovalId(approval).action
-    return action.execution.rpartition("-")[0] if action else ""
+    return action.pipeline if action else ""
 
 
 def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:

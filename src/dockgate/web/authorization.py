@@ -23,6 +23,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
@@ -242,7 +243,7 @@ def _subject(request: Request) -> dict[str, str]:
     if template.startswith("/pipelines/{name}"):
         return {"pipeline": names["name"]}
     if "execution_id" in names:
-        return {"pipeline": names["execution_id"].rpartition("-")[0]}
+        return {"pipeline": ExecutionId(names["execution_id"]).pipeline}
     return {}
 
 

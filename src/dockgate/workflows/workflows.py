@@ -12,6 +12,7 @@ from dbos import error as dbos_error
 
 from dockgate.delivery.labels import NO_LABELS, Labels
 from dockgate.delivery.model import ActionKey, ActionType, RunState
+from dockgate.delivery.service_model import RolloutKey
 from dockgate.services.actions import ActionResult, Actions, definition_of
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_requests import ApprovalRequests
@@ -70,12 +71,12 @@ class Workflows:
         self._effects.run(EffectKind.HANDLED, self._store.events.mark_handled, event.id, self._clock.now())
 
     def _roll_out(self, rollout_id: str) -> None:
-        service, _, number = rollout_id.rpartition("/")
+        key = RolloutKey.parse(rollout_id)
         try:
-            self._effects.run(EffectKind.ROLL_OUT, self._rollouts.run, service, int(number))
+            self._effects.run(EffectKind.ROLL_OUT, self._rollouts.run, key.service, key.number)
         except Exception as error:
             _require_store(error)
-            self._effects.run(EffectKind.FINISH, self._rollouts.fail, service, int(number), explain(error))
+            self._effects.run(EffectKind.FINISH, self._rollouts.fail, key.service, key.number, explain(error))
 
     def _run_action(self, key_text: str) -> None:
         key = ActionKey.parse(key_text)

@@ -18,7 +18,7 @@ NOTIFICATIONS = {
             "1.7",
             DIGEST,
             "harbor.example.org",
-            at="2020-04-15T03:45:08+00:00",
+            at="2020-04-15T03:45:08Z",
         ),
     ],
     "harbor-cloudevent": [
@@ -65,7 +65,7 @@ def test_an_example_tells_of_these_pushes(name: str) -> None:
 @pytest.mark.parametrize("time", [None, True, 10**30, -1, "never", [1]])
 def test_a_time_that_is_none_is_left_out(time: object) -> None:
     body = json.loads((DATA / "harbor-push.json").read_text()) | {"occur_at": time}
-    assert [push.at for push in pushes.load()["harbor"].read(body)] in ([""], ["1970-01-01T00:00:01+00:00"])
+    assert [push.at for push in pushes.load()["harbor"].read(body)] in ([""], ["1970-01-01T00:00:01Z"])
     body = json.loads((DATA / "ecr-push.json").read_text()) | {"time": time}
     assert all(isinstance(push.at, str) for push in pushes.load()["ecr"].read(body))
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.events.ports import RegistryPush
+from dockgate.shared.timestamps import format_seconds
 
 PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
 
@@ -26,7 +27,7 @@ class HarborPushes:
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
         event_id = body.get("id") or body.get("occur_at", "")
-        at = str(body.get("time") or "") or _format(body.get("occur_at"))
+        at = str(body.get("time") or "") or _parse_seconds(body.get("occur_at"))
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag", "")
             registry = resource.get("resource_url", "").partition("/")[0]
@@ -35,9 +36,10 @@ class HarborPushes:
             yield RegistryPush(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
 
 
-def _format(seconds: Any) -> str:
+def _parse_seconds(seconds: Any) -> str:
+    """The time as RFC 3339, "" for what is not a time."""
     is_time = isinstance(seconds, int) and 0 < seconds < 1 << 34
-    return datetime.fromtimestamp(seconds, UTC).isoformat() if is_time else ""
+    return format_seconds(datetime.fromtimestamp(seconds, UTC)) if is_time else ""
 
 
 PUSHES = HarborPushes()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.transport import BACKOFF, PROGRESS_STEP, Transport, retry_delay
+from dockgate.scanner.images.transport import PROGRESS_STEP, RETRIES, Transport, retry_delay
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class ResumableBlob(io.RawIOBase):
 
     The caller verifies the digest: this class cannot tell whether the pieces are of one blob.
 
-    Raises errors of `ask`, and UnavailableError if connections keep breaking: more than
-    `len(BACKOFF)` times without PROGRESS_STEP bytes between, or MAX_DISCONNECTS times in all.
+    Raises errors of `ask`, and UnavailableError if connections keep breaking: at all attempts of RETRIES without
+    PROGRESS_STEP bytes between, or more than MAX_DISCONNECTS times in all.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class ResumableBlob(io.RawIOBase):
         self._disconnects += 1
         self._stalled = 1 if self._position >= self._disconnected_at + PROGRESS_STEP else self._stalled + 1
         self._disconnected_at = self._position
-        if self._stalled > len(BACKOFF) or self._disconnects > MAX_DISCONNECTS:
+        if self._stalled == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
             raise self._failure(fault) from fault
-        self._transport.sleep(retry_delay(BACKOFF[self._stalled - 1]))
+        self._transport.sleep(retry_delay(RETRIES.pause(self._stalled)))
 
     def _resume(self) -> None:
         try:

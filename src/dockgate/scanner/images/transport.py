@@ -17,13 +17,14 @@ from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.reference import host_of, is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.retry import RetrySchedule
 
 if TYPE_CHECKING:
     import httpx
     from _typeshed import WriteableBuffer
 
-# Seconds before each further attempt of four, up to half more at random.
-BACKOFF = (0.3, 1.0, 3.0)
+# `retry_delay` adds up to half to each pause.
+RETRIES = RetrySchedule(first=0.6, longest=3, attempts=4)
 # Seconds; a longer Retry-After is shortened to this.
 LONGEST_WAIT = 30.0
 REDIRECTS = 5
@@ -99,7 +100,7 @@ class Transport:
         `url` may be a path on the registry. Redirects are not followed. With `retry`, connection errors, 429 and 5xx
         are retried. Raises UnavailableError.
         """
-        for wait in BACKOFF if retry else ():
+        for wait in RETRIES.pauses() if retry else ():
             retry_after = ""
             try:
                 response = self._send(url, headers, form)
@@ -124,7 +125,7 @@ class Transport:
 
         Raises UnavailableError, and errors of `ask`.
         """
-        for wait in BACKOFF:
+        for wait in RETRIES.pauses():
             response = ask()
             with suppress(UnavailableError), self.body(response) as body:
                 return response, body.take(limit)

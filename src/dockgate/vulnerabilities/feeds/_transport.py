@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
+from dockgate.shared.retry import RetrySchedule
 from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup, public_url
 
 if TYPE_CHECKING:
     import httpx
 
-# Seconds before the second and the third try, which is the last.
-PAUSES = (0.2, 0.8)
+RETRIES = RetrySchedule(first=0.3, longest=1, attempts=3)
 # Bytes of one file, unless a feed has a lower limit. The largest public export is about a tenth of it.
 LIMIT = 4 * 1024**3
 # Seconds without a byte.
@@ -116,7 +116,7 @@ class Web:
         import httpx
 
         reason, is_unreachable = "", False
-        for pause in (*PAUSES, None):
+        for pause in (*RETRIES.pauses(), None):
             try:
                 return self._request(url, fingerprint, into, limit)
             except httpx.HTTPStatusError as error:

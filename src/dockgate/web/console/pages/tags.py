@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from dockgate.services.finding_trends import DAYS
 from dockgate.services.image_findings import find_of_tag
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.references import TagReference
 from dockgate.web import api
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -18,10 +19,11 @@ router = page_router()
 @api.checks_token_limits
 def tag(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
-    repository, colon, tag_name = name.rpartition(":")
-    if not colon:
+    reference = TagReference.parse(name)
+    if reference is None:
         who.require(repository=name)
         return see_other(repository_path(name))
+    repository, tag_name = reference.repository, reference.tag
     who.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
     if not findings.digests:
