@@ -195,7 +195,7 @@ def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, ea
     assert [(entry.path, "take more than 120 seconds" in entry.reason) for entry in facts.unread] == [
         ("/", True)
     ] * unread
-    assert bool(facts.reads) is not unread
+    assert bool(facts.package_files) is not unread
 
 
 def test_a_layer_out_of_reach_is_no_broken_layer() -> None:

@@ -55,7 +55,7 @@ class Kind:
         return Extract(
             tuple(packages),
             owns,
-            unread=tuple(unread),
+            unread_parts=tuple(unread),
             is_self_contained=["alone"] in words,
             is_lockfile=["lock"] in words,
             release=next((line[1] for line in words if line[0] == "release"), ""),

@@ -118,6 +118,6 @@ def test_the_reason_names_the_layer() -> None:
 def test_more_links_than_any_image_has_are_refused() -> None:
     tree = LayerTree()
     for at in range(LINKS_LIMIT):
-        tree.symlink(str(at), "y")
+        tree.add_symlink(str(at), "y")
     with pytest.raises(ImageError, match="symbolic links"):
-        tree.symlink("x", "y")
+        tree.add_symlink("x", "y")

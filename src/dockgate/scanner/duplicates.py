@@ -21,30 +21,30 @@ class Duplicates:
         self._owners: dict[tuple[str, str], list[tuple[str, PackageFile]]] = {}
         shared = {
             name
-            for _, read in stack.live
-            for package in read.packages
-            if self._is_shared(name := package.ecosystem, read)
+            for _, file in stack.present_files
+            for package in file.packages
+            if self._is_shared(name := package.ecosystem, file)
         }
-        for _, read in stack.live if shared else ():
-            if read.owns and not read.is_lockfile:
-                for package in read.packages:
-                    if package.ecosystem in shared and package.purl in read.owns:
+        for _, file in stack.present_files if shared else ():
+            if file.owns and not file.is_lockfile:
+                for package in file.packages:
+                    if package.ecosystem in shared and package.purl in file.owns:
                         self._owners.setdefault((package.ecosystem, package.source_name), []).append(
-                            (package.source_version, read)
+                            (package.source_version, file)
                         )
 
-    def is_duplicate(self, package: Package, read: PackageFile) -> bool:
-        """Whether another file, which owns the file `read`, already names the package."""
-        if not self._owners or not self._is_shared(package.ecosystem, read):
+    def is_duplicate(self, package: Package, file: PackageFile) -> bool:
+        """Whether another file, which owns this file, already names the package."""
+        if not self._owners or not self._is_shared(package.ecosystem, file):
             return False
         return any(
-            owner is not read and _is_same(version, package.source_version) and _owns(self._stack, owner, read.path)
+            owner is not file and _is_same(version, package.source_version) and _owns(self._stack, owner, file.path)
             for version, owner in self._owners.get((package.ecosystem, package.source_name), ())
         )
 
-    def _is_shared(self, ecosystem: str, read: PackageFile) -> bool:
+    def _is_shared(self, ecosystem: str, file: PackageFile) -> bool:
         """Whether another plugin than the one that read the file orders the versions of that ecosystem."""
-        return self._orders.get(ecosystem, read.ecosystem) != read.ecosystem
+        return self._orders.get(ecosystem, file.ecosystem) != file.ecosystem
 
 
 def _is_same(version: str, rebuilt_from: str) -> bool:

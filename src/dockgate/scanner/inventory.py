@@ -69,38 +69,38 @@ def _compare(
     locks = language_packages.Locks(stack)
     duplicates = Duplicates(stack, ecosystems)
     folders = PackageFolders(stack)
-    for at, read in stack.live:
-        if read.is_lockfile and not read.is_self_contained and locks.is_idle(read):
+    for at, file in stack.present_files:
+        if file.is_lockfile and not file.is_self_contained and locks.is_idle(file):
             continue
-        owner = read.owner if read.owner in owners and stack.is_introduced(read.owner, at, system) else ""
-        if read.ecosystem not in system:
-            for package in read.packages:
-                if not (read.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
-                    package, read
+        owner = file.owner if file.owner in owners and stack.is_introduced(file.owner, at, system) else ""
+        if file.ecosystem not in system:
+            for package in file.packages:
+                if not (file.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
+                    package, file
                 ):
                     packages.add(_place_package(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
-            unread.update(_unread(read, facts[at].layer))
-            if folders.without_list(read):
-                reason = f"{read.path} has no RECORD beside it, so nothing tells which files are the package's."
-                unread.add(Unread(read.path, reason, facts[at].layer))
+            unread.update(_unread(file, facts[at].layer))
+            if folders.without_list(file):
+                reason = f"{file.path} has no RECORD beside it, so nothing tells which files are the package's."
+                unread.add(Unread(file.path, reason, facts[at].layer))
     for at, release in stack.releases.values():
-        if release.unread:
-            unread.add(Unread(release.path, unread_reason(release.path, release.unread), facts[at].layer))
+        if release.unread_reason:
+            unread.add(Unread(release.path, unread_reason(release.path, release.unread_reason), facts[at].layer))
     return distribution, packages, unread
 
 
 def _system(stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
     third_party = {name: stack.third_party(name) for name in system}
-    for at, read in stack.live:
-        if read.ecosystem in system:
-            strange = third_party[read.ecosystem]
-            for package in read.packages:
-                placed = _place_package(package, stack.facts[stack.introducing_layer(read, package, at)].layer, "")
+    for at, file in stack.present_files:
+        if file.ecosystem in system:
+            strange = third_party[file.ecosystem]
+            for package in file.packages:
+                placed = _place_package(package, stack.facts[stack.introducing_layer(file, package, at)].layer, "")
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
                     placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
-                settled = system[read.ecosystem].assign_distribution(placed, distribution) if distribution else None
+                settled = system[file.ecosystem].assign_distribution(placed, distribution) if distribution else None
                 yield settled or replace(placed, vendor="")
 
 
@@ -140,10 +140,10 @@ def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
 def _facts_cost(facts: LayerFacts) -> int:
     """Estimate the bytes of memory that the facts take, their paths packed and unpacked."""
     links = facts.symlinks
-    listed = (facts.implied, facts.folders, facts.whiteouts, facts.opaques)
+    listed = (facts.implied_folders, facts.folders, facts.whiteouts, facts.opaques)
     texts = 2 * len(facts.files) + sum(sum(map(len, paths)) for paths in (*listed, links, links.values()))
     count = facts.files.count("\0") + sum(map(len, listed)) + 2 * len(links)
-    return texts + _PATH_COST * count + sum(map(memory_cost, facts.reads))
+    return texts + _PATH_COST * count + sum(map(memory_cost, facts.package_files))
 
 
 def _too_full(facts: LayerFacts) -> LayerFacts:
@@ -169,16 +169,16 @@ def _place_package(package: Package, layer: str, owner: str) -> Package:
     )
 
 
-def _unread(read: PackageFile, layer: str) -> Iterator[Unread]:
-    if read.unread:
-        yield Unread(read.path, unread_reason(read.path, read.unread), layer)
-    for inner, reason in read.unread_parts:
-        path = f"{read.path}!/{inner}"
+def _unread(file: PackageFile, layer: str) -> Iterator[Unread]:
+    if file.unread_reason:
+        yield Unread(file.path, unread_reason(file.path, file.unread_reason), layer)
+    for inner, reason in file.unread_parts:
+        path = f"{file.path}!/{inner}"
         yield Unread(path, unread_reason(path, reason), layer)
 
 
 def _distribution(stack: LayerStack) -> Distribution | None:
     """Return the distribution, with the release of its package repositories if a file states it."""
     distribution = stack.distribution
-    release = next((read.release for _, read in reversed(stack.live) if read.release), "")
+    release = next((file.release for _, file in reversed(stack.present_files) if file.release), "")
     return replace(distribution, repository=release) if distribution and release else distribution

@@ -13,26 +13,26 @@ from dockgate.shared.errors import UnreadableError
 WALK_LIMIT = 2_000_000
 # Comparisons of paths and packages for one image, each about a microsecond; the largest images in use take a million.
 STEPS_LIMIT = 50_000_000
-# Characters of remembered paths.
-_REMEMBERED = 32 * 2**20
+# Characters of the paths whose last removal is remembered.
+_CACHE_LIMIT = 32 * 2**20
 
-_MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
+_MERGED_FOLDERS = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """An ecosystem's `Extract` of one file with packed paths, or the reason why it is `unread`.
+    """An ecosystem's `Extract` of one file with packed paths, or the reason why it could not be read.
 
-    `unread_parts` is `Extract.unread`. For a language's file, `owner` is the distribution package whose list in the
-    same layer names the file, "" for none.
+    `unread_parts` is `Extract.unread_parts`. For a language's file, `owner` is the distribution package whose list in
+    the same layer names the file, "" for none.
     """
 
     path: str
     ecosystem: str
     packages: tuple[Package, ...] = ()
     owns: dict[str, str] = field(default_factory=dict)
-    removed: tuple[str, ...] = ()
-    unread: str = ""
+    removed_names: tuple[str, ...] = ()
+    unread_reason: str = ""
     unread_parts: tuple[tuple[str, str], ...] = ()
     is_self_contained: bool = False
     is_lockfile: bool = False
@@ -44,11 +44,11 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class OsRelease:
-    """The distribution in an os-release file, or the reason why it is `unread`."""
+    """The distribution in an os-release file, or the reason why it could not be read."""
 
     path: str
     distribution: Distribution | None
-    unread: str = ""
+    unread_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ class LayerFacts:
 
     `files` are the packed paths of everything except folders and devices. `links` are the symbolic links at paths where
     evidence may be, with their targets from the root; `folders` are the folders at such paths. `symlinks` are all
-    links. `implied` are folders that had no entry before their content. `unread` concerns the whole layer.
+    links. `implied_folders` are folders that had no entry before their content. `unread` concerns the whole layer.
 
     `compression` is "" for a folder or an unread layer. `diff_id` is the digest of the uncompressed content, "" if it
     was not computed.
     """
 
     layer: str
-    reads: tuple[PackageFile, ...] = ()
+    package_files: tuple[PackageFile, ...] = ()
     releases: tuple[OsRelease, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class LayerFacts:
     opaques: tuple[str, ...] = ()
     files: str = ""
     symlinks: dict[str, str] = field(default_factory=dict)
-    implied: tuple[str, ...] = ()
+    implied_folders: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
     compression: str = ""
     diff_id: str = ""
@@ -100,11 +100,11 @@ class LayerStack:
 
     def __init__(self, facts: Sequence[LayerFacts]) -> None:
         self.facts = facts
-        self._walked = 0
+        self._walked_paths = 0
         self._steps = 0
-        self._remembered = 0
+        self._cached_characters = 0
         self._emptied_above: dict[str, int] = {}
-        self._introduced: dict[tuple[str, int, tuple[str, ...]], bool] = {}
+        self._introduced_by_key: dict[tuple[str, int, tuple[str, ...]], bool] = {}
 
     def spend(self, steps: int) -> None:
         """Count steps of work. Raises UnreadableError above STEPS_LIMIT."""
@@ -142,22 +142,22 @@ class LayerStack:
         `systems` are the ecosystems that have a database.
         """
         key = name, layer, tuple(systems)
-        answer = self._introduced.get(key)
+        answer = self._introduced_by_key.get(key)
         if answer is None:
             versions = [entry for system in key[2] for entry in self._versions_by_package.get((system, name), ())]
             self.spend(len(versions) + 1)
             below = {version for at, version in versions if at < layer}
             answer = any(at == layer and version not in below for at, version in versions)
-            self._introduced[key] = answer
+            self._introduced_by_key[key] = answer
         return answer
 
-    def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
+    def introducing_layer(self, file: PackageFile, package: Package, layer: int) -> int:
         """Return the layer that added a package to a package database that `layer` wrote.
 
         Every layer that installs something writes the whole database again, so this is the lowest layer from which on
         every database contains the package.
         """
-        for at, packages in reversed(self._databases[read.ecosystem, read.path]):
+        for at, packages in reversed(self._databases[file.ecosystem, file.path]):
             if at <= layer:
                 if (package.name, package.version, package.arch) not in packages:
                     break
@@ -170,19 +170,19 @@ class LayerStack:
         Empty if most lists of the base layer show that: then the lists are of the distribution and were shortened. A
         list that was shortened above the layer that introduced this version does not count either.
         """
-        lists = [(at, read) for at, read in self.files_of(ecosystem) if read.owns]
-        base = [read.is_third_party for at, read in lists if at == lists[0][0]]
+        lists = [(at, file) for at, file in self.files_of(ecosystem) if file.owns]
+        base = [file.is_third_party for at, file in lists if at == lists[0][0]]
         if 2 * sum(base) > len(base):
             return frozenset()
         complete: set[str] = set()
         third_party: set[str] = set()
-        for at, read in lists:
-            if not read.is_third_party:
-                complete.update(read.owns)
-            elif self.is_present(read.path, at):
+        for at, file in lists:
+            if not file.is_third_party:
+                complete.update(file.owns)
+            elif self.is_present(file.path, at):
                 third_party.update(
                     name
-                    for name in read.owns
+                    for name in file.owns
                     if name not in complete or self.is_introduced(name.partition(":")[0], at, (ecosystem,))
                 )
         return frozenset(third_party)
@@ -196,8 +196,8 @@ class LayerStack:
         for index in range(bisect_left(paths, folder), len(paths)):
             if not paths[index].startswith(folder):
                 return
-            self._walked += 1
-            if self._walked > WALK_LIMIT:
+            self._walked_paths += 1
+            if self._walked_paths > WALK_LIMIT:
                 raise UnreadableError("Too many files would have to be searched to find their packages.")
             yield paths[index]
 
@@ -219,22 +219,22 @@ class LayerStack:
     def _files_by_ecosystem(self) -> dict[str, list[tuple[int, PackageFile]]]:
         files: dict[str, list[tuple[int, PackageFile]]] = {}
         for at, facts in enumerate(self.facts):
-            for read in facts.reads:
-                files.setdefault(read.ecosystem, []).append((at, read))
+            for file in facts.package_files:
+                files.setdefault(file.ecosystem, []).append((at, file))
         return files
 
     @cached_property
-    def live(self) -> tuple[tuple[int, PackageFile], ...]:
+    def present_files(self) -> tuple[tuple[int, PackageFile], ...]:
         """The package files that still exist, each with its layer.
 
         Files that count only where a link leads to their folder (`Extract.is_linked_only`) are included if one does.
         """
         return tuple(
-            (at, read)
+            (at, file)
             for at, facts in enumerate(self.facts)
-            for read in facts.reads
-            if self.is_present(read.path, at)
-            and (not read.is_linked_only or self.is_link_target(read.path.rpartition("/")[0]))
+            for file in facts.package_files
+            if self.is_present(file.path, at)
+            and (not file.is_linked_only or self.is_link_target(file.path.rpartition("/")[0]))
         )
 
     def is_link_target(self, folder: str) -> bool:
@@ -272,9 +272,9 @@ class LayerStack:
         """Ecosystem and path -> the layers with the file, base first, each with the packages that the file lists."""
         databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
         for at, facts in enumerate(self.facts):
-            for read in facts.reads:
-                packages = frozenset((package.name, package.version, package.arch) for package in read.packages)
-                databases.setdefault((read.ecosystem, read.path), []).append((at, packages))
+            for file in facts.package_files:
+                packages = frozenset((package.name, package.version, package.arch) for package in file.packages)
+                databases.setdefault((file.ecosystem, file.path), []).append((at, packages))
         return databases
 
     @cached_property
@@ -282,9 +282,9 @@ class LayerStack:
         """Ecosystem and package name -> layers and versions."""
         versions: dict[tuple[str, str], set[tuple[int, str]]] = {}
         for at, facts in enumerate(self.facts):
-            for read in facts.reads:
-                for package in read.packages:
-                    versions.setdefault((read.ecosystem, package.name), set()).add((at, package.version))
+            for file in facts.package_files:
+                for package in file.packages:
+                    versions.setdefault((file.ecosystem, package.name), set()).add((at, package.version))
         return versions
 
     @cached_property
@@ -324,12 +324,12 @@ class LayerStack:
     def _last_removal(self, folder: str) -> int:
         """Return the last layer that removed the content of lower layers in `folder`."""
         walked: list[str] = []
-        if self._remembered > _REMEMBERED:
+        if self._cached_characters > _CACHE_LIMIT:
             self._emptied_above.clear()
-            self._remembered = 0
+            self._cached_characters = 0
         while folder and folder not in self._emptied_above:
             walked.append(folder)
-            self._remembered += len(folder)
+            self._cached_characters += len(folder)
             folder = folder.rpartition("/")[0]
         self.spend(len(walked))
         last = self._emptied_above.get(folder, self._emptied_folders.get("", -1))
@@ -341,6 +341,6 @@ class LayerStack:
 
 def _merged_usr_alias(path: str) -> str:
     """Return the other name of a path where /bin, /sbin and /lib are merged into /usr, "" if it has none."""
-    if path.startswith(_MERGED):
+    if path.startswith(_MERGED_FOLDERS):
         return "usr/" + path
-    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED, 4) else ""
+    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED_FOLDERS, 4) else ""

@@ -87,11 +87,11 @@ def read_layer(
     return replace(draft.facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
-def memory_cost(read: PackageFile) -> int:
+def memory_cost(file: PackageFile) -> int:
     """Estimate the bytes of memory that it takes."""
-    parts = 1 + len(read.packages) + len(read.owns) + len(read.unread_parts)
-    texts = sum(len(package.purl) + len(package.imports) for package in read.packages) + sum(
-        map(len, read.owns.values())
+    parts = 1 + len(file.packages) + len(file.owns) + len(file.unread_parts)
+    texts = sum(len(package.purl) + len(package.imports) for package in file.packages) + sum(
+        map(len, file.owns.values())
     )
     return READ_COST * parts + texts
 
@@ -113,7 +113,7 @@ class _Draft:
         self.seconds_used = 0.0
         self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
         self.trigger_lookup = trigger_lookup(ecosystems)
-        self.reads: dict[tuple[str, str], PackageFile] = {}
+        self.package_files: dict[tuple[str, str], PackageFile] = {}
         self.releases: dict[str, OsRelease] = {}
         self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self.links: dict[str, str] = {}
@@ -136,14 +136,14 @@ class _Draft:
                 tree.whiteouts.append(path)
                 continue
             if kind == "opaque":
-                tree.opaque(path)
+                tree.add_opaque(path)
                 continue
             if len(path) > PATH_LIMIT or "\0" in path:
                 self.unread.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
                 continue
             cut = path.rfind("/")
             if cut > 0 and path[:cut] not in folders:
-                tree.imply(path[:cut])
+                tree.add_implied_folder(path[:cut])
             if kind == "directory":
                 folders.add(path)
                 if entry.open:
@@ -153,7 +153,7 @@ class _Draft:
                     entry = self._resolve_hard_link(entry)
                     kind = entry.kind
                 if kind == "symlink":
-                    tree.symlink(path, entry.target)
+                    tree.add_symlink(path, entry.target)
                 elif kind == "other":
                     tree.devices.add(path)
                 files.append(path)
@@ -172,7 +172,7 @@ class _Draft:
                 kinds = self._kinds_of_link(entry, kinds, size, head)
             if kinds or path in _RELEASES:
                 self._take_evidence(entry, kinds)
-                if len(self.reads) > READS_LIMIT:
+                if len(self.package_files) > READS_LIMIT:
                     raise ImageError(f"It holds more than {READS_LIMIT} files that may name packages.")
 
     def take_linked(self, entries: Iterable[Entry]) -> None:
@@ -204,7 +204,7 @@ class _Draft:
             files = [path for path in files if path not in tree.devices]
         return LayerFacts(
             layer,
-            reads=self._with_owners(),
+            package_files=self._with_owners(),
             releases=tuple(self.releases.values()),
             links=self.links,
             folders=tuple(sorted(self.folders)),
@@ -214,7 +214,7 @@ class _Draft:
             symlinks={
                 path: resolved(path, target) for path, target in tree.symlinks.items() if len(target) <= PATH_LIMIT
             },
-            implied=tuple(sorted(tree.implied)),
+            implied_folders=tuple(sorted(tree.implied_folders)),
             unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
 
@@ -239,7 +239,7 @@ class _Draft:
         pending = self.hardlinks[target][1] if target in self.hardlinks else ()
 
         def is_read(kind: Ecosystem) -> bool:
-            return (target, kind.name) in self.reads or kind in pending
+            return (target, kind.name) in self.package_files or kind in pending
 
         chosen = [
             kind
@@ -258,7 +258,7 @@ class _Draft:
     def _take_evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
         path = entry.path
         for kind in kinds:
-            self.reads.pop((path, kind.name), None)
+            self.package_files.pop((path, kind.name), None)
             self.lists.pop(path, None)
         self.releases.pop(path, None)
         self.links.pop(path, None)
@@ -289,27 +289,27 @@ class _Draft:
             try:
                 extract = self._read_timed(kind, path, entry.open)
             except UnreadableError as error:
-                self.reads[path, kind.name] = PackageFile(path, kind.name, unread=str(error))
+                self.package_files[path, kind.name] = PackageFile(path, kind.name, unread_reason=str(error))
                 continue
             if extract == _NOTHING:
                 continue
-            read = PackageFile(
+            file = PackageFile(
                 path,
                 kind.name,
                 extract.packages,
                 {name: pack(paths) for name, paths in extract.owns.items()},
-                extract.removed,
-                unread_parts=extract.unread,
+                extract.removed_names,
+                unread_parts=extract.unread_parts,
                 is_self_contained=extract.is_self_contained,
                 is_lockfile=extract.is_lockfile,
                 is_linked_only=extract.is_linked_only,
                 release=extract.release,
                 is_third_party=extract.is_third_party,
             )
-            self.spent += memory_cost(read)
+            self.spent += memory_cost(file)
             if self.spent > FACTS_LIMIT:
                 raise ImageError("Its files name too many packages.")
-            self.reads[path, kind.name] = read
+            self.package_files[path, kind.name] = file
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
 
@@ -326,19 +326,22 @@ class _Draft:
         if path in osrelease.PATHS:
             self.releases[path] = OsRelease(path, None, reason)
         for kind in kinds:
-            self.reads[path, kind.name] = PackageFile(path, kind.name, unread=reason)
+            self.package_files[path, kind.name] = PackageFile(path, kind.name, unread_reason=reason)
 
     def _with_owners(self) -> tuple[PackageFile, ...]:
-        """Return the reads; those of languages with the distribution package whose file list names the file.
+        """Return the package files; those of languages with the distribution package whose file list names the file.
 
         Only packages in a database of this layer count as owners, because a list alone is easily written. Files in
         folders that no distribution uses have no owner.
         """
         languages = self.languages
-        language_paths = {read.path for read in self.reads.values() if read.ecosystem in languages}
+        language_paths = {file.path for file in self.package_files.values() if file.ecosystem in languages}
         language_paths = {path for path in language_paths if not path.startswith(_ADDED)}
         installed = {
-            package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
+            package.name
+            for file in self.package_files.values()
+            if file.ecosystem not in languages
+            for package in file.packages
         }
         owners: dict[str, str] = {}
         for owns in self.lists.values():
@@ -347,8 +350,8 @@ class _Draft:
                 if owner in installed:
                     owners.update(dict.fromkeys(language_paths.intersection(paths), owner))
         return tuple(
-            replace(read, owner=owners[read.path]) if read.path in owners and read.ecosystem in languages else read
-            for read in self.reads.values()
+            replace(file, owner=owners[file.path]) if file.path in owners and file.ecosystem in languages else file
+            for file in self.package_files.values()
         )
 
 

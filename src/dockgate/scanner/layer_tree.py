@@ -23,14 +23,14 @@ _FOLDER_COST = 64  # bytes of memory that a folder takes besides its path
 class LayerTree:
     """The paths of one layer: `files` (everything except folders) and `folders`, with and without own entries.
 
-    Entries are added in the order of the layer. `implied` are folders that had no entry before their content,
+    Entries are added in the order of the layer. `implied_folders` are folders that had no entry before their content,
     `symlinks` the targets as written, `devices` everything else.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.folders: set[str] = {""}
-        self.implied: set[str] = set()
+        self.implied_folders: set[str] = set()
         self.symlinks: dict[str, str] = {}
         self.devices: set[str] = set()
         self.whiteouts: list[str] = []
@@ -40,19 +40,19 @@ class LayerTree:
         self._seen = 0
         self._spent = 0
 
-    def imply(self, folder: str) -> None:
+    def add_implied_folder(self, folder: str) -> None:
         """Add a folder that is not in `folders`, and the folders above it. Raises ImageError above IMPLIED_LIMIT."""
         while folder not in self.folders:
             self._spend(folder)
             self.folders.add(folder)
-            self.implied.add(folder)
+            self.implied_folders.add(folder)
             folder = folder.rpartition("/")[0]
 
-    def opaque(self, folder: str) -> None:
+    def add_opaque(self, folder: str) -> None:
         self.opaques.append(folder)
-        self.imply(folder)
+        self.add_implied_folder(folder)
 
-    def symlink(self, path: str, target: str) -> None:
+    def add_symlink(self, path: str, target: str) -> None:
         """Add a symbolic link. Raises ImageError above LINKS_LIMIT."""
         if len(self.symlinks) >= LINKS_LIMIT:
             raise ImageError(f"It holds more than {LINKS_LIMIT} symbolic links.")
@@ -90,7 +90,7 @@ class LayerTree:
                 self._spend(folder)
                 checked.add(folder)
                 folder = folder.rpartition("/")[0]
-        implied = sorted(self.implied) if self.opaques else []
+        implied = sorted(self.implied_folders) if self.opaques else []
         for path in self.opaques:
             below = bisect_left(implied, f"{path}/")
             if implied[below : below + 1] and implied[below].startswith(f"{path}/"):

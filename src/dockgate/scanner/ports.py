@@ -171,10 +171,10 @@ class Extract(NamedTuple):
     """What one file says: its packages, and which paths a package owns.
 
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
-    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed` are names
-    which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are not tampering.
+    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed_names`
+    are in the database as removed (dpkg's "deinstall ok config-files"): their left-over files are not tampering.
 
-    `unread` are parts of the file that could not be read: (path inside the file, reason).
+    `unread_parts` are parts of the file that could not be read: (path inside the file, reason).
     `is_self_contained`: the packages are inside this file (a jar, a binary), so no other file can contradict it.
     `is_lockfile`: the file says what should be installed, and counts only if nothing is installed from it. Together
     with `is_self_contained`: an archive of packages; each counts unless it is installed in that version.
@@ -185,8 +185,8 @@ class Extract(NamedTuple):
 
     packages: tuple[Package, ...] = ()
     owns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    removed: tuple[str, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+    removed_names: tuple[str, ...] = ()
+    unread_parts: tuple[tuple[str, str], ...] = ()
     is_self_contained: bool = False
     is_lockfile: bool = False
     is_linked_only: bool = False

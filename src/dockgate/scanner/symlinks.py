@@ -39,12 +39,12 @@ def find_problems(
 
 
 def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
-    last = max((at for at, facts in enumerate(stack.facts) if at and facts.implied), default=0)
+    last = max((at for at, facts in enumerate(stack.facts) if at and facts.implied_folders), default=0)
     files: dict[str, int] = {}
     whiteouts: dict[str, int] = {}
     opaques: dict[str, int] = {}
     for at, facts in enumerate(stack.facts[: last + 1] if last else ()):
-        for folder in facts.implied:
+        for folder in facts.implied_folders:
             stack.spend(folder.count("/") + 1 if folder in files else 1)
             if folder in files and not _is_removed(folder, files, whiteouts, opaques):
                 reason = f"{folder} is not a folder in a lower layer, and this layer writes below it as if it were one."
@@ -71,7 +71,7 @@ def _aliases(
     """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
     links, files = stack.symlinks, stack.file_paths()
     names, suffixes, prefixes = _triggers(ecosystems)
-    read = {(package_file.path, package_file.ecosystem) for _, package_file in stack.live}
+    read = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
     candidates = trigger_lookup(ecosystems)
     waiting = [
         (path, target, 0)

@@ -100,7 +100,7 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
     names = _by_name()
     seen: set[str] = set()
     for facts in stack.facts:
-        for folder in (*facts.folders, *facts.implied):
+        for folder in (*facts.folders, *facts.implied_folders):
             if folder[folder.rfind("/") + 1 :] not in names or folder in seen:
                 continue
             seen.add(folder)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # Limits far below those of real layers, which take minutes, so that a bomb is refused at once.
-_BOUNDS = LayerLimits(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
-_NARROW = LayerLimits(inflated=2**20, ratio_from=2**18)
+_BOUNDS = LayerLimits(inflated_bytes=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
+_NARROW = LayerLimits(inflated_bytes=2**20, ratio_from=2**18)
 _SPLIT = b"\n\0\n"
 
 

@@ -31,7 +31,7 @@ _KINDS = ecosystems.load()
 _FORMATS = scan_formats()
 _READ_AGAIN = ("cyclonedx", "spdx")
 _SPLIT = b"\n-- layer --\n"
-_BOUNDS = LayerLimits(inflated=8 * 2**20, ratio_from=2**20, headers=300)
+_BOUNDS = LayerLimits(inflated_bytes=8 * 2**20, ratio_from=2**20, headers=300)
 _STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: a\n\n"
 
 

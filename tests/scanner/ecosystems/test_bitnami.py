@@ -64,7 +64,7 @@ def test_document_lists_bitnami_packages() -> None:
     assert {(package.ecosystem, package.arch) for package in extract.packages} == {("Bitnami", "amd64")}
     assert extract.owns == {extract.packages[1].purl: (FOLDER,)}
     assert not extract.is_lockfile
-    assert not extract.unread
+    assert not extract.unread_parts
 
 
 def test_component_in_a_shared_folder_owns_nothing() -> None:
@@ -90,13 +90,13 @@ def test_package_urls_are_decoded() -> None:
 def test_a_package_without_name_or_version_is_an_unread_part(locator: str) -> None:
     extract = read(document("pkg:bitnami/apache@2.4.62-3", locator))
     assert [package.name for package in extract.packages] == ["apache"]
-    assert extract.unread == (("packages/1", f"its package URL has no name and version: {locator}"),)
+    assert extract.unread_parts == (("packages/1", f"its package URL has no name and version: {locator}"),)
 
 
 def test_invalid_spdx_package_is_an_unread_part() -> None:
     content = {"packages": [None, {"externalRefs": 1}, {"externalRefs": [None, {"referenceLocator": 7}]}, {}]}
-    assert [where for where, _ in read(content).unread] == ["packages/0", "packages/1"]
-    assert read({"a": {"version": 1}, "b": None, "": {"version": "1"}}, LIST_PATH).unread == (
+    assert [where for where, _ in read(content).unread_parts] == ["packages/0", "packages/1"]
+    assert read({"a": {"version": 1}, "b": None, "": {"version": "1"}}, LIST_PATH).unread_parts == (
         ("a", "it has no version"),
         ("b", "it has no version"),
         ("", "it has no version"),

@@ -125,7 +125,7 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
     listed = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
     extract = read(json.dumps({"Packages": listed}), "renv.lock")
     assert purls(extract) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
-    assert extract.unread == (("a", "it has no version"), ("b", "it has no version"))
+    assert extract.unread_parts == (("a", "it has no version"), ("b", "it has no version"))
     assert read("{}", "renv.lock").packages == ()
     with pytest.raises(UnreadableError, match="is not a JSON object"):
         read('{"Packages": []}', "renv.lock")

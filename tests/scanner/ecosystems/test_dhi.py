@@ -78,7 +78,7 @@ def test_other_files_are_unreadable_with_reason(content: bytes, reason: str) -> 
 def test_a_package_url_without_name_or_version_is_unread(locator: str) -> None:
     extract = read(document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
     assert [(package.name, package.version) for package in extract.packages] == [("curl", "8.19.0+1")]
-    assert [path for path, _ in extract.unread] == ["packages/1"]
+    assert [path for path, _ in extract.unread_parts] == ["packages/1"]
 
 
 @pytest.mark.parametrize(

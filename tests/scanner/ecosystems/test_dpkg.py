@@ -108,7 +108,7 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
 )
 def test_packages_count_unless_their_files_are_removed(status: str, *, there: bool) -> None:
     extract = read(BASH.replace("install ok installed", status))
-    assert (len(extract.packages), extract.removed) == ((1, ()) if there else (0, ("bash",)))
+    assert (len(extract.packages), extract.removed_names) == ((1, ()) if there else (0, ("bash",)))
 
 
 def test_a_distroless_entry_needs_no_status() -> None:

@@ -97,7 +97,7 @@ def test_broken_application_in_an_archive_is_unread() -> None:
     members = {complete: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
     extract = read(zipped(members), "plugins/a.ez")
     assert [package.path for package in extract.packages] == [f"plugins/a.ez!/{complete}"]
-    assert extract.unread == ((broken, "its brackets do not match"),)
+    assert extract.unread_parts == ((broken, "its brackets do not match"),)
 
 
 def test_escript_of_source_is_ignored_and_broken_plugin_is_unreadable() -> None:

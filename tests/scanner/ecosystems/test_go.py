@@ -188,10 +188,10 @@ def test_toolchains(toolchain: str, version: str) -> None:
 
 
 def test_a_program_built_without_modules_has_unread_ones() -> None:
-    ((part, reason),) = read(program("gopath")).unread
+    ((part, reason),) = read(program("gopath")).unread_parts
     assert part == "modules"
     assert "built without modules" in reason
-    assert read(program("single")).unread == read(program()).unread == ()
+    assert read(program("single")).unread_parts == read(program()).unread_parts == ()
 
 
 def test_a_packed_program_is_unreadable() -> None:

@@ -57,19 +57,19 @@ def test_requirements_are_read_with_replacements_applied() -> None:
         ("example.org/one", "v1.0.1"),
         ("example.com/folded", "(devel)"),
     ]
-    assert (extract.is_lockfile, extract.is_self_contained, extract.unread) == (True, False, ())
+    assert (extract.is_lockfile, extract.is_self_contained, extract.unread_parts) == (True, False, ())
 
 
 @pytest.mark.parametrize("go", ["", "go 1.16\n", "go 1\n", "go 1.9.2\n"])
 def test_list_before_go_1_17_is_incomplete(go: str) -> None:
-    ((part, reason),) = read(f"module a\n{go}require a.b/c v1.0.0\n").unread
+    ((part, reason),) = read(f"module a\n{go}require a.b/c v1.0.0\n").unread_parts
     assert part == "requirements"
     assert "1.17" in reason
 
 
 @pytest.mark.parametrize("go", ["go 1.17\n", "go 1.17.1\n", "go 1.21.0\n", "go 1.100\n", "require(\n)\ngo 1.17\n"])
 def test_list_since_go_1_17_is_complete(go: str) -> None:
-    assert read(f"module a\n{go}require(\r\na.b/c v1.0.0\r\n)\r\n").unread == ()
+    assert read(f"module a\n{go}require(\r\na.b/c v1.0.0\r\n)\r\n").unread_parts == ()
 
 
 @pytest.mark.parametrize("content", ["module example.com/app\n", "", "module std\ngo 1.24\nrequire a.b/c v1.0.0\n"])

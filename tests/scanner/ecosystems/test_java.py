@@ -87,7 +87,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 def test_published_jars(jar: str, expected: list[str]) -> None:
     extract = read(f"opt/{jar}", (DATA / jar).read_bytes())
     assert purls(extract) == expected
-    assert extract.unread == ()
+    assert extract.unread_parts == ()
     assert extract.is_self_contained
     assert all(package.path == f"opt/{jar}" for package in extract.packages)
 
@@ -106,7 +106,7 @@ def test_archives_in_archives(*, packed: bool) -> None:
     extract = read("srv/shop.ear", archive({"shop.war": war, "lib/x.jar": b"no zip"}, packed=packed))
     assert {package.path for package in extract.packages} == {f"srv/shop.ear!/shop.war!/WEB-INF/lib/{SPARK}"}
     assert len(extract.packages) == 2
-    assert extract.unread == (("lib/x.jar", "it is not a complete zip archive"),)
+    assert extract.unread_parts == (("lib/x.jar", "it is not a complete zip archive"),)
 
 
 def test_a_script_before_the_archive_does_not_hide_it() -> None:
@@ -117,7 +117,7 @@ def test_a_script_before_the_archive_does_not_hide_it() -> None:
 def test_other_formats_of_the_same_suffix_are_ignored() -> None:
     assert read("a.rar", b"Rar!\x1a\x07\x01\x00") == Extract()
     assert read("a.par", b"") == Extract()
-    assert read("a.war", archive({"x/b.rar": b"Rar!", "A.class": b""})).unread == ()
+    assert read("a.war", archive({"x/b.rar": b"Rar!", "A.class": b""})).unread_parts == ()
     with pytest.raises(UnreadableError):
         read("a.jar", b"")
 
@@ -196,7 +196,7 @@ def test_a_version_that_nothing_tells_stays_open() -> None:
 def test_the_group_where_maven_did_not_write_it(file: str, attributes: dict[str, str], expected: str) -> None:
     extract = read(file, archive(manifest(**attributes) | CLASS))
     assert purls(extract) == [expected]
-    assert extract.unread == ()
+    assert extract.unread_parts == ()
 
 
 @pytest.mark.parametrize(
@@ -216,23 +216,23 @@ def test_jar_without_known_group_is_never_clean(file: str, attributes: dict[str,
     jar = archive(manifest(**attributes) | CLASS)
     extract = read(f"opt/{file}", jar)
     assert purls(extract) == ["acme@1.0"]
-    assert [path for path, _ in extract.unread] == ["META-INF/MANIFEST.MF"]
+    assert [path for path, _ in extract.unread_parts] == ["META-INF/MANIFEST.MF"]
     nested = read("app.war", archive({f"WEB-INF/lib/{file}": jar}))
-    assert [path for path, _ in nested.unread] == [f"WEB-INF/lib/{file}"]
-    assert "Maven group" in nested.unread[0][1]
+    assert [path for path, _ in nested.unread_parts] == [f"WEB-INF/lib/{file}"]
+    assert "Maven group" in nested.unread_parts[0][1]
 
 
 def test_jar_is_not_the_library_it_contains() -> None:
     jar = archive(properties("org.jctools", "jctools-core", "4.0.1") | CLASS)
-    assert read("acme-1.0.jar", jar).unread != ()
-    assert read("app.jar", jar).unread == ()  # renamed
+    assert read("acme-1.0.jar", jar).unread_parts != ()
+    assert read("app.jar", jar).unread_parts == ()  # renamed
 
 
 def test_application_with_libraries_is_not_a_package() -> None:
     library = {"BOOT-INF/lib/" + SPARK: (DATA / SPARK).read_bytes()}
     extract = read("shop-1.0.jar", archive(manifest(Start_Class="com.acme.Shop") | CLASS | library))
     assert len(extract.packages) == 2
-    assert extract.unread == ()
+    assert extract.unread_parts == ()
     assert read("shop-1.0.war", archive({"WEB-INF/classes/A.class": b""})) == Extract(is_self_contained=True)
 
 
@@ -248,7 +248,7 @@ def test_a_java_runtime_is_one_program() -> None:
         assert [(package.purl, package.ecosystem, package.path) for package in extract.packages] == [
             ("pkg:generic/java@25.0.3", "Bitnami", path)
         ]
-        assert extract.unread == ()
+        assert extract.unread_parts == ()
     assert read("opt/java/jre/lib/charsets.jar", jar) == Extract(is_self_contained=True)
 
 
@@ -317,7 +317,7 @@ def test_broken_archives_are_read_or_unreadable(data: st.DataObject) -> None:
         extract = read("app.war", bytes(raw[:cut]))
     except UnreadableError:
         return
-    assert all(reason for _, reason in extract.unread)
+    assert all(reason for _, reason in extract.unread_parts)
 
 
 _POM = b"<project><groupId>g</groupId><artifactId>a</artifactId><version>1</version></project>"

@@ -166,7 +166,7 @@ def spoilt(change: dict[int, bytes]) -> bytes:
 )
 def test_entry_with_false_header_is_unread(change: dict[int, bytes], reason: str) -> None:
     extract = read(spoilt(change))
-    ((path, why),) = extract.unread
+    ((path, why),) = extract.unread_parts
     assert path == POM_NAME
     assert any(part in why for part in reason.split("|"))
     assert extract.packages == ()
@@ -178,7 +178,7 @@ def test_every_one_of_several_entries_of_one_name_counts() -> None:
         content = archive(files)
     extract = read(content)
     assert [package.version for package in extract.packages] == ["1", "2"]
-    assert [path for path, _ in extract.unread] == ["x.jar"]
+    assert [path for path, _ in extract.unread_parts] == ["x.jar"]
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -187,7 +187,7 @@ def test_nesting_of_archives_is_limited(*, packed: bool) -> None:
     for _ in range(30):
         content = archive([("a.jar", content)], packed=packed)
     extract = read(content)
-    ((path, reason),) = extract.unread
+    ((path, reason),) = extract.unread_parts
     assert path.count("a.jar") == jars.DEPTH_LIMIT
     assert "no more than" in reason
 
@@ -199,7 +199,7 @@ def test_repeated_nested_archives_are_limited() -> None:
     start = time.monotonic()
     extract = read(content)
     assert time.monotonic() - start < 10
-    assert str(jars.PARTS_LIMIT) in extract.unread[-1][1]
+    assert str(jars.PARTS_LIMIT) in extract.unread_parts[-1][1]
     assert len(extract.packages) <= jars.PARTS_LIMIT
 
 
@@ -212,20 +212,20 @@ def test_inflating_is_limited() -> None:
     start = time.monotonic()
     extract = read(content)
     assert time.monotonic() - start < 15
-    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in extract.unread[-1][1]
+    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in extract.unread_parts[-1][1]
 
 
 def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
     content = bytearray(archive([("a.jar", bytes(10_000_000))], packed=True))
     at = content.index(b"PK\x01\x02")
     content[at + 24 : at + 28] = struct.pack("<I", 100)
-    assert read(bytes(content)).unread == (("a.jar", "it does not match its archive's directory"),)
+    assert read(bytes(content)).unread_parts == (("a.jar", "it does not match its archive's directory"),)
 
 
 def test_many_parts_are_not_read_to_their_end() -> None:
     files = [(f"META-INF/maven/g/a{at}/pom.properties", POM) for at in range(jars.PARTS_LIMIT + 5)]
     extract = read(archive(files))
-    assert str(jars.PARTS_LIMIT) in extract.unread[-1][1]
+    assert str(jars.PARTS_LIMIT) in extract.unread_parts[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_many_parts_are_not_read_to_their_end() -> None:
 )
 def test_invalid_xml_and_entities_are_unread(pom: bytes) -> None:
     extract = read(archive([("META-INF/maven/g/a/pom.xml", pom)]))
-    assert [path for path, _ in extract.unread] == ["META-INF/maven/g/a/pom.xml"]
+    assert [path for path, _ in extract.unread_parts] == ["META-INF/maven/g/a/pom.xml"]
 
 
 def test_deep_xml_is_read() -> None:

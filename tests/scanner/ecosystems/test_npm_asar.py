@@ -64,7 +64,7 @@ def test_packages_are_those_in_node_modules_that_are_packed() -> None:
         ("pkg:npm/c@0.1.0", f"{PATH}!/node_modules/a/node_modules/c/package.json"),
     ]
     assert extract.is_self_contained
-    assert not extract.unread
+    assert not extract.unread_parts
     beside = file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
     complete = read_image(
         image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM]
@@ -95,7 +95,7 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
     ],
 )
 def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, Any], reason: str) -> None:
-    ((inner, why),) = read(packed(within("node_modules", "a", **reasons))).unread
+    ((inner, why),) = read(packed(within("node_modules", "a", **reasons))).unread_parts
     assert inner == "node_modules/a/package.json"
     assert reason in why
 

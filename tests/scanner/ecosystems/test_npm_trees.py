@@ -203,7 +203,7 @@ def test_an_unreadable_member_leaves_the_others() -> None:
     )
     result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
     assert [package.name for package in result.packages] == ["@a/b"]
-    assert [path for path, _ in result.unread] == ["node_modules/@a/b/node_modules/c/package.json"]
+    assert [path for path, _ in result.unread_parts] == ["node_modules/@a/b/node_modules/c/package.json"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_archive_that_holds_nothing_is_unreadable(content: bytes, reason: str
 def test_a_bomb_is_not_inflated() -> None:
     result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(archived({"node_modules/a/package.json": b" " * 2**26})))
     assert result.packages == ()
-    assert [path for path, _ in result.unread] == ["node_modules/a/package.json"]
+    assert [path for path, _ in result.unread_parts] == ["node_modules/a/package.json"]
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])

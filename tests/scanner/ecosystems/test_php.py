@@ -69,7 +69,7 @@ def test_installed_packages_own_their_folders() -> None:
         "pkg:composer/acme/dev-fixture@0.4.0": ("srv/app/libraries/acme/dev-fixture/",),
     }
     assert not extract.is_lockfile
-    assert not extract.unread
+    assert not extract.unread_parts
 
 
 def test_a_lockfile_leaves_out_what_is_for_development() -> None:
@@ -126,7 +126,7 @@ def test_no_package_owns_all_of_the_vendor_folder(arguments: object, owned: str)
 def test_an_entry_that_names_no_package_is_an_unread_part(entry: object, where: str) -> None:
     extract = read({"packages": [{"name": "acme/other", "version": "2"}, entry]})
     assert [package.name for package in extract.packages] == ["acme/other"]
-    assert extract.unread == ((where, "it has no name and version"),)
+    assert extract.unread_parts == ((where, "it has no name and version"),)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
 )
 def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, reason: str) -> None:
     body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + reasons
-    ((inner, why),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread
+    ((inner, why),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread_parts
     assert inner == INSTALLED
     assert reason in why
 
@@ -124,7 +124,7 @@ def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, re
 def test_unreadable_file_leaves_the_others() -> None:
     extract = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
     assert [package.name for package in extract.packages] == ["acme/a"]
-    assert extract.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)
+    assert extract.unread_parts == ((f"a/{INSTALLED}/b", "it has no name and version"),)
 
 
 def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:

@@ -44,14 +44,14 @@ def test_lockfile_lists_packages_except_local_and_sdk_ones() -> None:
         "pkg:pub/tray_manager@0.1.8",
     ]
     assert {package.ecosystem for package in extract.packages} == {"Pub"}
-    assert (extract.is_lockfile, extract.owns, extract.unread) == (True, {}, ())
+    assert (extract.is_lockfile, extract.owns, extract.unread_parts) == (True, {}, ())
 
 
 def test_incomplete_package_is_unread() -> None:
     content = "packages:\n  a: {source: hosted}\n  b: {version: 1.0.0}\n  c: x\n  d: {source: git, version: [1]}\n"
     extract = read(content + "  e: {source: hosted, version: 1.0.0}\n")
     assert [package.name for package in extract.packages] == ["e"]
-    assert [name for name, _ in extract.unread] == ["a", "b", "c", "d"]
+    assert [name for name, _ in extract.unread_parts] == ["a", "b", "c", "d"]
     assert read("sdks: {}\n").packages == ()
 
 

@@ -77,7 +77,7 @@ def test_single_file_application_yields_its_packages(path: str, member: str) -> 
     (package,) = extract.packages
     assert (package.purl, package.path) == ("pkg:pypi/foo@1.0", f"{path}!/{member}")
     assert extract.is_self_contained
-    assert extract.unread == ()
+    assert extract.unread_parts == ()
 
 
 def test_a_script_is_no_archive() -> None:
@@ -97,7 +97,7 @@ def test_a_package_that_cannot_be_read_leaves_the_others() -> None:
         file.writestr("b.dist-info/METADATA", "Name: b\n")
     extract = read(PYTHON + out.getvalue())
     assert [package.name for package in extract.packages] == ["Foo"]
-    assert extract.unread == (("b.dist-info/METADATA", "it has no Version"),)
+    assert extract.unread_parts == (("b.dist-info/METADATA", "it has no Version"),)
 
 
 def test_an_application_cut_short_is_unreadable() -> None:
@@ -151,4 +151,4 @@ def test_no_changed_archive_hides_a_package_that_python_imports(
         assert ECOSYSTEM.wants(f"app/a{suffix}", len(content), 0o644, content[:64])
         with suppress(UnreadableError):
             extract = read(content, f"app/a{suffix}")
-            assert extract.packages or extract.unread
+            assert extract.packages or extract.unread_parts

@@ -85,7 +85,7 @@ def test_every_database_format_yields_the_same_packages(form: str) -> None:
         for item in extract.packages
     }
     assert len(extract.packages) == 6
-    assert extract.unread == ()
+    assert extract.unread_parts == ()
     assert {package.path for package in extract.packages} == {FORMS[form][0]}
 
 

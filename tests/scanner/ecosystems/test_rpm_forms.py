@@ -78,7 +78,7 @@ def test_a_database_cut_short_is_unreadable(path: str) -> None:
 def test_broken_package_is_unread_and_the_others_are_read(path: str) -> None:
     extract = read(path, MADE[path].replace(b"3.16\x00", b"\x00.16\x00"))
     assert len(extract.packages) == 5
-    ((where, reason),) = extract.unread
+    ((where, reason),) = extract.unread_parts
     assert where.startswith("package ")
     assert reason == "it has no version"
 
@@ -168,7 +168,7 @@ def test_broken_sqlite_says_what_is_broken(at: int, value: bytes, reason: str, t
 
 def test_more_than_a_few_broken_packages_make_all_unreadable(tmp_path: Path) -> None:
     few = database(tmp_path / "few", *[b"?"] * UNREAD_LIMIT)
-    assert len(read(SQLITE, few).unread) == UNREAD_LIMIT
+    assert len(read(SQLITE, few).unread_parts) == UNREAD_LIMIT
     assert f"more than {UNREAD_LIMIT}" in refused(SQLITE, database(tmp_path / "many", *[b"?"] * (UNREAD_LIMIT + 1)))
 
 

@@ -53,7 +53,7 @@ def test_a_package_is_its_repository_in_every_form() -> None:
 
 
 def test_registry_pin_is_unread_and_local_pin_is_ignored() -> None:
-    assert [name for name, _ in read(LOCKS[2]).unread] == ["mona.linkedlist"]
+    assert [name for name, _ in read(LOCKS[2]).unread_parts] == ["mona.linkedlist"]
     pins = [{"repositoryURL": place, "state": {"version": "1.0.0"}} for place in ("/src/a", "file:///src/b")]
     assert read({"object": {"pins": pins}}) == Extract(is_lockfile=True)
 
@@ -98,7 +98,7 @@ def test_repository_urls_are_normalised(location: str) -> None:
 )
 def test_incomplete_pin_is_unread(pin: object) -> None:
     extract = read({"pins": [pin]})
-    assert (extract.packages, [name for name, _ in extract.unread]) == ((), ["pins/0"])
+    assert (extract.packages, [name for name, _ in extract.unread_parts]) == ((), ["pins/0"])
 
 
 @pytest.mark.parametrize(

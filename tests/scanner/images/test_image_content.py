@@ -84,7 +84,7 @@ def test_a_decompression_bomb_is_refused() -> None:
     with pytest.raises(ImageError, match="decompression bomb"):
         bounded(bomb, LayerLimits(ratio_from=2**20))
     with pytest.raises(ImageError, match="holds more than 1048576 bytes"):
-        bounded(bomb, LayerLimits(inflated=2**20))
+        bounded(bomb, LayerLimits(inflated_bytes=2**20))
 
 
 def test_headers_without_end_are_refused() -> None:

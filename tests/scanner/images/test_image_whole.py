@@ -83,7 +83,7 @@ def test_an_archive_compressed_twice_is_told(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_inflates_without_end_is_refused() -> None:
-    bounds = LayerLimits(inflated=2**24, ratio=10, ratio_from=2**20)
+    bounds = LayerLimits(inflated_bytes=2**24, ratio=10, ratio_from=2**20)
     with pytest.raises(ImageError, match="decompression bomb"):
         spool(io.BytesIO(make.compress(bytes(2**22))), "it", bounds)
     with pytest.raises(ImageError, match="holds more than 16777216 bytes"):

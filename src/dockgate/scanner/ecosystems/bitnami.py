@@ -89,7 +89,7 @@ def _read_document(path: str, content: dict[str, Any]) -> Extract:
     folder = path.rpartition("/")[0]
     component = folder.rpartition("/")[2]
     owns = {purl: (f"{folder}/",) for purl, package in packages.items() if package.name == component}
-    return Extract(tuple(packages.values()), owns, unread=unread)
+    return Extract(tuple(packages.values()), owns, unread_parts=unread)
 
 
 def _read_list(path: str, content: dict[str, Any]) -> Extract:
@@ -101,4 +101,4 @@ def _read_list(path: str, content: dict[str, Any]) -> Extract:
             packages.append(_package(name, version, entry, path))
         else:
             unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)

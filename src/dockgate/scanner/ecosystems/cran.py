@@ -151,4 +151,4 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
             packages.append(_package(name, version, entry.get("Source") == "Bioconductor", path))
         else:
             unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)

@@ -39,7 +39,7 @@ class Dhi(StandaloneEcosystem):
         packages, unread = read_packages(
             content, "dhi", lambda name, version, _: _package(name, version, path), ignore_invalid=True
         )
-        return Extract(tuple(packages.values()), unread=unread)
+        return Extract(tuple(packages.values()), unread_parts=unread)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")

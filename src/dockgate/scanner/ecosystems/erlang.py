@@ -215,4 +215,6 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
             packages.append(_read_application(f"{path}!/{entry.name}", name, content))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
+    if not packages and not unread:
+        return Extract()
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)

@@ -61,7 +61,7 @@ class Pub(StandaloneEcosystem):
                 packages.append(_package(name, version, path))
             elif source not in _LOCAL_SOURCES:
                 unread.append((name, "it has no source and version"))
-        return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
+        return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pub/NAME@VERSION")

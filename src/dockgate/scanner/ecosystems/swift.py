@@ -52,7 +52,7 @@ class Swift(StandaloneEcosystem):
             except UnreadableError as error:
                 name = fields.get("identity")
                 unread.append((name if isinstance(name, str) and name else f"pins/{position}", str(error)))
-        return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
+        return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")

@@ -36,7 +36,7 @@ class Part(NamedTuple):
     address: int
     offset: int
     size: int
-    writable: bool = False
+    is_writable: bool = False
 
 
 class Executable(NamedTuple):
@@ -55,13 +55,13 @@ class Executable(NamedTuple):
         return next((part for part in self.sections if part.name in names), None)
 
     def data(self) -> Part | None:
-        return next((part for part in self.segments if part.writable), None)
+        return next((part for part in self.segments if part.is_writable), None)
 
     def content(self, part: Part) -> bytes:
         """Read the part's content, at most READ_LIMIT bytes."""
         return _read_bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
 
-    def loaded(self, address: int, size: int) -> bytes:
+    def read_loaded(self, address: int, size: int) -> bytes:
         """Read the bytes at a loaded address; fewer than `size` where its segment or the file ends."""
         for part in self.segments:
             skipped = address - part.address

@@ -13,7 +13,7 @@ NODE_LIMIT = 2_000_000  # scalars and collections in one file
 class _Open:
     """A collection that is being filled; `key` waits for its value, None if a key comes next."""
 
-    made: "dict[str, Any] | list[Any]"
+    collection: "dict[str, Any] | list[Any]"
     key: str | None = None
 
 
@@ -59,10 +59,10 @@ def _put(made: list[Any], stack: list[_Open], value: Any) -> None:
         made.append(value)
         return
     top = stack[-1]
-    if isinstance(top.made, list):
-        top.made.append(value)
+    if isinstance(top.collection, list):
+        top.collection.append(value)
     elif top.key is not None:
-        top.made[top.key] = value
+        top.collection[top.key] = value
         top.key = None
     elif isinstance(value, str):
         top.key = value

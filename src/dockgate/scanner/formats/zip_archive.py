@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     flags: int
     method: int
     check: int
-    packed: int
+    compressed_size: int
     size: int
     at: int
 
@@ -167,10 +167,10 @@ class Archive:
         return content
 
     @contextmanager
-    def opened(self, entry: Entry) -> Iterator[Section]:
+    def open_entry(self, entry: Entry) -> Iterator[Section]:
         """Open the entry's content as a section: in place if it is stored, else inflated."""
         if entry.method == _STORED:
-            yield Section(self._section.file, self._section.start + self._content(entry), entry.packed)
+            yield Section(self._section.file, self._section.start + self._content(entry), entry.compressed_size)
             return
         from tempfile import TemporaryFile
 
@@ -197,7 +197,7 @@ class Archive:
         if entry.method not in (_STORED, _DEFLATED):
             raise UnreadableError(f"it is compressed by method {entry.method}")
         at = self._content(entry)
-        stop = at + entry.packed
+        stop = at + entry.compressed_size
         inflater = zlib.decompressobj(-15) if entry.method == _DEFLATED else None
         while limit > 0 and at < stop:
             length = min(_CHUNK, stop - at, limit if inflater is None else _CHUNK)

@@ -104,8 +104,8 @@ class _Walk:
     """Entries below a folder, each folder before its content. Folders on the devices `skipped` are not entered."""
 
     def __init__(self, skipped: frozenset[int]) -> None:
-        self._skipped = skipped
-        self._open: list[tuple[int, str, Iterator[str]]] = []
+        self._skipped_devices = skipped
+        self._open_folders: list[tuple[int, str, Iterator[str]]] = []
 
     def enter(self, descriptor: int, prefix: str) -> None:
         """Continue with the content of a folder, and own its descriptor. Raises OSError, UnreadableError."""
@@ -116,19 +116,19 @@ class _Walk:
                     names.append(entry.name)
                     if len(names) > _NAMES:
                         raise UnreadableError(f"it has more than {_NAMES} entries")
-            if len(self._open) == _DEPTH:
+            if len(self._open_folders) == _DEPTH:
                 raise UnreadableError(f"it lies in more than {_DEPTH} folders")
         except BaseException:
             os.close(descriptor)
             raise
-        self._open.append((descriptor, prefix, iter(sorted(names))))
+        self._open_folders.append((descriptor, prefix, iter(sorted(names))))
 
     def __iter__(self) -> Iterator[Entry]:
-        while self._open:
-            parent, prefix, names = self._open[-1]
+        while self._open_folders:
+            parent, prefix, names = self._open_folders[-1]
             name = next(names, None)
             if name is None:
-                os.close(self._open.pop()[0])
+                os.close(self._open_folders.pop()[0])
                 continue
             path = prefix + name
             try:
@@ -145,15 +145,15 @@ class _Walk:
                 yield _unreadable(path, "file", error)
 
     def close(self) -> None:
-        for descriptor, _, _ in self._open:
+        for descriptor, _, _ in self._open_folders:
             os.close(descriptor)
-        self._open.clear()
+        self._open_folders.clear()
 
     def _folder(self, parent: int, name: str, path: str) -> Entry:
         try:
             descriptor = os.open(name, _FOLDER, dir_fd=parent)
             status = os.fstat(descriptor)
-            if status.st_dev in self._skipped:
+            if status.st_dev in self._skipped_devices:
                 os.close(descriptor)
             else:
                 self.enter(descriptor, f"{path}/")

@@ -15,7 +15,7 @@ class LayerLimits(NamedTuple):
     """Limits for one layer."""
 
     # Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes.
-    inflated: int = 64 * 2**30
+    inflated_bytes: int = 64 * 2**30
     # Times what was read of the blob. Programs and data shrink 2 to 10 times; gzip's most is 1,032, zstd's 10,000.
     ratio: int = 100
     # Inflated bytes up to which the ratio may be anything: a file of zeros is not an attack.
@@ -95,8 +95,8 @@ class InflatedStream:
             self._hash.update(memoryview(buffer)[:count], in_thread=self._total > _SMALL)
         self._total += count
         bounds = self._bounds
-        if self._total > bounds.inflated:
-            raise ImageError(f"{self._where} holds more than {bounds.inflated} bytes.")
+        if self._total > bounds.inflated_bytes:
+            raise ImageError(f"{self._where} holds more than {bounds.inflated_bytes} bytes.")
         if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
             raise ImageError(
                 f"{self._where} inflates to more than {bounds.ratio} times its size: a decompression bomb."

@@ -161,14 +161,14 @@ def _normalize(name: str, where: str) -> str:
 class _Content:
     """A file's content while its entry is the current one. It is read from the tape when first opened."""
 
-    __slots__ = ("_data", "_opened_files", "_path", "_size", "_spilled", "_tape")
+    __slots__ = ("_data", "_opened_files", "_path", "_size", "_spill_file", "_tape")
 
     def __init__(self, tape: StreamReader, path: str, size: int) -> None:
         self._tape: StreamReader | None = tape
         self._path = path
         self._size = size
         self._data: bytes | None = None
-        self._spilled: BinaryIO | None = None
+        self._spill_file: BinaryIO | None = None
         self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
@@ -182,13 +182,13 @@ class _Content:
                 self._data = self._tape.take(self._size)
             return io.BytesIO(self._data)
         try:
-            if self._spilled is None:
+            if self._spill_file is None:
                 import tempfile  # which loads much, and most layers hold no such file
 
-                self._spilled = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
-                self._tape.copy(self._size, self._spilled)
-                self._spilled.flush()
-            file = os.fdopen(os.dup(self._spilled.fileno()), "rb")
+                self._spill_file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
+                self._tape.copy(self._size, self._spill_file)
+                self._spill_file.flush()
+            file = os.fdopen(os.dup(self._spill_file.fileno()), "rb")
             file.seek(0)
         except OSError as error:
             raise UnavailableError(
@@ -201,5 +201,5 @@ class _Content:
         self._tape = self._data = None
         for file in self._opened_files:
             file.close()
-        if self._spilled is not None:
-            self._spilled.close()
+        if self._spill_file is not None:
+            self._spill_file.close()

@@ -59,8 +59,11 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
     linked = [(at, facts, *link) for at, facts in enumerate(stack.facts) for link in facts.links.items()]
     if not linked:
         return
-    read = sorted({entry.path for _, entry in stack.live})
-    readable = {*read, *(entry.path.rpartition("/")[0] for _, entry in stack.live if entry.is_linked_only)}
+    read_paths = sorted({entry.path for _, entry in stack.present_files})
+    readable = {
+        *read_paths,
+        *(entry.path.rpartition("/")[0] for _, entry in stack.present_files if entry.is_linked_only),
+    }
     for at, facts, path, target in linked:
         if not stack.is_present(path, at):
             continue
@@ -69,7 +72,7 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
             is_readable = target in stack.releases or (
                 target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in stack.releases
             )
-        elif target in readable or any(_reads_through(kind, path, target, read) for kind in kinds):
+        elif target in readable or any(_reads_through(kind, path, target, read_paths) for kind in kinds):
             is_readable = True
         else:
             is_readable = not any(kind.distributions for kind in kinds) and any(
@@ -79,14 +82,14 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
             yield Unread(path, f"{path} is a link to {target or '/'}, which was not read.", facts.layer)
 
 
-def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> bool:
+def _reads_through(kind: Ecosystem, path: str, target: str, read_paths: list[str]) -> bool:
     """Whether files below the folder `target` are read there as they would be below `path`."""
     if not kind.wants(target, 0, 0, b""):
         return False
     below = target + "/"
-    for at in range(first := bisect_left(read, below), min(first + _TRIES, len(read))):
-        rest = read[at].removeprefix(target)
-        if not read[at].startswith(below):
+    for at in range(first := bisect_left(read_paths, below), min(first + _TRIES, len(read_paths))):
+        rest = read_paths[at].removeprefix(target)
+        if not read_paths[at].startswith(below):
             return False
         # A file that is wanted below any folder does not show that both folders are equal.
         if kind.wants(path + rest, 0, 0, b"") and not kind.wants("x" + rest, 0, 0, b""):
@@ -97,13 +100,13 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> 
 def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread]:
     """Check that the image has the package database of the distribution that it names."""
     distribution = stack.distribution
-    living = [database for database in databases if database.live]
+    living = [database for database in databases if database.present_files]
     if distribution is None:
         if living and not stack.releases:
             name = living[0].kind.name
             reason = f"There is a {name} database, yet no os-release names the distribution that it is of."
             yield Unread(osrelease.PATHS[0], reason)
-        elif not living and not any(read.packages for _, read in stack.live):
+        elif not living and not any(file.packages for _, file in stack.present_files):
             yield Unread("/", "The image names no operating system, and holds no package and no package database.")
         elif not living and any(_is_loader(path) and list(stack.source_layers(path)) for path in stack.file_paths()):
             yield Unread("/", "The image holds a C library, yet neither an os-release nor a package database.")
@@ -114,14 +117,14 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
     if not theirs:
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
-    if not any(database.live for database in theirs):
+    if not any(database.present_files for database in theirs):
         places = ", ".join(place for database in theirs for place in database.kind.database_paths)
         yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
     for database in living:
         if database not in theirs and database.packages:
-            at, read = database.live[-1]
-            reason = f"The image is {name}, yet {read.path} lists packages of another distribution."
-            yield Unread(read.path, reason, stack.facts[at].layer)
+            at, file = database.present_files[-1]
+            reason = f"The image is {name}, yet {file.path} lists packages of another distribution."
+            yield Unread(file.path, reason, stack.facts[at].layer)
 
 
 def _releases(stack: LayerStack) -> Iterator[Unread]:
@@ -142,11 +145,11 @@ def _releases(stack: LayerStack) -> Iterator[Unread]:
 def _repository(stack: LayerStack) -> Iterator[Unread]:
     """Find package repositories of another release: packages would be matched with that release's advisories."""
     distribution = stack.distribution
-    for at, read in stack.live:
-        release = read.release.removeprefix("v")
+    for at, file in stack.present_files:
+        release = file.release.removeprefix("v")
         if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
-            reason = f"{read.path} serves {read.release}, where os-release says {distribution.version}."
-            yield Unread(read.path, reason, stack.facts[at].layer)
+            reason = f"{file.path} serves {file.release}, where os-release says {distribution.version}."
+            yield Unread(file.path, reason, stack.facts[at].layer)
 
 
 def _is_loader(path: str) -> bool:
@@ -166,7 +169,7 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
         for at, facts in enumerate(stack.facts)
         if facts.releases or facts.opaques or places.intersection(facts.links) or places.intersection(facts.whiteouts)
     ]
-    if now is None or not database.live or len(touching) < 2:
+    if now is None or not database.present_files or len(touching) < 2:
         return
     since = touching[-1]
     relevant = [_of_releases(facts) for facts in stack.facts]

@@ -16,35 +16,43 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     Raises UnreadableError if the check would take too long; results so far are yielded before.
     """
     history: dict[str, list[tuple[int, PackageFile]]] = {}
-    for at, read in stack.files_of(kind.name):
-        if not read.is_linked_only or stack.is_link_target(read.path.rpartition("/")[0]):
-            history.setdefault(read.path, []).append((at, read))
+    for at, metadata in stack.files_of(kind.name):
+        if not metadata.is_linked_only or stack.is_link_target(metadata.path.rpartition("/")[0]):
+            history.setdefault(metadata.path, []).append((at, metadata))
     records = _Records(history)
-    for path, reads in history.items():
-        readings = [
-            (at, read) for at, read in reads if read.packages and not (read.is_self_contained or read.is_lockfile)
+    for path, versions in history.items():
+        listings = [
+            (at, metadata)
+            for at, metadata in versions
+            if metadata.packages and not (metadata.is_self_contained or metadata.is_lockfile)
         ]
-        last, newest = reads[-1]
+        last, newest = versions[-1]
         is_present = stack.is_present(path, last)
-        if not readings or (is_present and newest.unread) or (is_present and len(reads) == 1):
+        if not listings or (is_present and newest.unread_reason) or (is_present and len(versions) == 1):
             continue
-        now = {package.name: package.version for package in newest.packages} if is_present else {}
-        single = all(len(read.packages) == 1 for _, read in readings)
-        for package, at in _removed_packages(readings, now).items():
+        current = {package.name: package.version for package in newest.packages} if is_present else {}
+        single = all(len(metadata.packages) == 1 for _, metadata in listings)
+        for package, at in _removed_packages(listings, current).items():
             files = _other_files(
-                stack, path, package, records, is_only_package=single and not any(read.owner for _, read in readings)
+                stack,
+                path,
+                package,
+                records,
+                is_only_package=single and not any(metadata.owner for _, metadata in listings),
             )
             if not any(origin <= at for file in files for origin in stack.source_layers(file)):
                 continue
-            name = package.name if package.name in now else next(iter(now), "") if single else ""
+            name = package.name if package.name in current else next(iter(current), "") if single else ""
             if name:
-                reason = f"{path} became {name} {now[name]}, yet there are files of {package.name} {package.version}."
+                reason = (
+                    f"{path} became {name} {current[name]}, yet there are files of {package.name} {package.version}."
+                )
                 yield Unread(path, reason, stack.facts[last].layer)
             else:
                 reason = f"{path} no longer lists {package.name} {package.version}, yet files of it are there."
                 yield Unread(path, reason, stack.facts[at].layer)
 
-    yield from _nameless(stack, kind)
+    yield from _find_nameless_records(stack, kind)
 
 
 class Locks:
@@ -56,29 +64,29 @@ class Locks:
     def __init__(self, stack: LayerStack) -> None:
         self._versions: set[tuple[str, str, str]] = set()
         self._owned: set[str] = set()
-        if not any(read.is_lockfile for _, read in stack.live):
+        if not any(metadata.is_lockfile for _, metadata in stack.present_files):
             return
-        for _, read in stack.live:
-            if not read.is_lockfile:
-                for package in read.packages:
+        for _, metadata in stack.present_files:
+            if not metadata.is_lockfile:
+                for package in metadata.packages:
                     self._versions.add((package.ecosystem, package.source_name, package.source_version))
                     self._versions.add((package.ecosystem, package.source_name, ""))
-                for packed in read.owns.values():
+                for packed in metadata.owns.values():
                     if packed.endswith("/") or "/\0" in packed:
                         self._owned.update(path for path in stack.unpack(packed) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
-    def is_idle(self, read: PackageFile) -> bool:
+    def is_idle(self, metadata: PackageFile) -> bool:
         """Whether the lockfile does not count.
 
         This is so if most of its packages are installed (optional ones and those for other platforms are then left out
         on purpose), or if it is part of an installed package.
         """
-        if any(folder in self._owned for folder in _folders(read.path)):
+        if any(folder in self._owned for folder in _folders(metadata.path)):
             return True
-        return bool(read.packages) and 2 * sum(map(self.is_installed, read.packages)) >= len(read.packages)
+        return bool(metadata.packages) and 2 * sum(map(self.is_installed, metadata.packages)) >= len(metadata.packages)
 
 
 def _folders(path: str) -> Iterator[str]:
@@ -89,15 +97,15 @@ def _folders(path: str) -> Iterator[str]:
         at = path.find("/", at + 1)
 
 
-def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, str]) -> dict[Package, int]:
+def _removed_packages(listings: list[tuple[int, PackageFile]], current: dict[str, str]) -> dict[Package, int]:
     """Return the packages that a file no longer lists, each with the last layer that listed it.
 
     Of several versions only the newest.
     """
     removed: dict[str, tuple[Package, int]] = {}
-    for at, read in readings:
-        for package in read.packages:
-            if now.get(package.name) != package.version:
+    for at, metadata in listings:
+        for package in metadata.packages:
+            if current.get(package.name) != package.version:
                 removed[package.name] = package, at
     return dict(removed.values())
 
@@ -108,11 +116,11 @@ class _Records:
     def __init__(self, history: dict[str, list[tuple[int, PackageFile]]]) -> None:
         self._own: dict[tuple[str, str], list[str]] = {}
         self._beside: dict[str, list[str]] = {}
-        for path, reads in history.items():
-            for _, read in reads:
-                for name, packed in read.owns.items():
+        for path, versions in history.items():
+            for _, metadata in versions:
+                for name, packed in metadata.owns.items():
                     self._own.setdefault((path, name), []).append(packed)
-                    if not read.packages:
+                    if not metadata.packages:
                         self._beside.setdefault(path.rpartition("/")[0], []).append(packed)
 
     def of(self, path: str, purl: str) -> list[str]:
@@ -139,19 +147,27 @@ def _other_files(
     return _beside(stack, path, records) if is_only_package else iter(())
 
 
-def _nameless(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
+def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     """Find records of files without a file beside them that names the package, in any layer."""
-    named = {read.path.rpartition("/")[0] for _, read in stack.files_of(kind.name) if read.packages or read.unread}
-    for at, read in stack.files_of(kind.name):
-        folder = read.path.rpartition("/")[0]
-        if read.owns and folder not in named and stack.is_present(read.path, at):
+    named = {
+        metadata.path.rpartition("/")[0]
+        for _, metadata in stack.files_of(kind.name)
+        if metadata.packages or metadata.unread_reason
+    }
+    for at, metadata in stack.files_of(kind.name):
+        folder = metadata.path.rpartition("/")[0]
+        if metadata.owns and folder not in named and stack.is_present(metadata.path, at):
             listed = (
-                file for file in _files(stack, read.path, list(read.owns.values())) if not file.startswith(folder)
+                file
+                for file in _files(stack, metadata.path, list(metadata.owns.values()))
+                if not file.startswith(folder)
             )
-            there = next((file for file in listed if any(True for _ in stack.source_layers(file))), "")
-            if there:
-                reason = f"{read.path} lists {there}, which is there, yet nothing names the package that it is of."
-                yield Unread(read.path, reason, stack.facts[at].layer)
+            present = next((file for file in listed if any(True for _ in stack.source_layers(file))), "")
+            if present:
+                reason = (
+                    f"{metadata.path} lists {present}, which is there, yet nothing names the package that it is of."
+                )
+                yield Unread(metadata.path, reason, stack.facts[at].layer)
 
 
 def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]:

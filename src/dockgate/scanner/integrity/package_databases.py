@@ -24,27 +24,29 @@ class Database:
         self.stack = stack
         self.kind = kind
         # Every database file of every layer, base first.
-        self.readings = [
-            (at, read)
-            for at, read in stack.files_of(kind.name)
-            if (read.packages or not read.owns) and self._is_database(read.path)
+        self.database_files = [
+            (at, database)
+            for at, database in stack.files_of(kind.name)
+            if (database.packages or not database.owns) and self._is_database(database.path)
         ]
-        self.live = [(at, read) for at, read in self.readings if stack.is_present(read.path, at)]
+        self.present_files = [
+            (at, database) for at, database in self.database_files if stack.is_present(database.path, at)
+        ]
         # The installed packages.
         self.packages: dict[tuple[str, str], list[Package]] = {}
-        for _, read in self.live:
-            for package in read.packages:
+        for _, database in self.present_files:
+            for package in database.packages:
                 self.packages.setdefault((package.name, package.arch), []).append(package)
 
     def find_problems(self) -> Iterator[Unread]:
         removed = list(self._find_removed_databases())
         yield from removed
         yield from self._contradictions()
-        if any(read.unread for _, read in self.live) or (removed and not self.live):
+        if any(database.unread_reason for _, database in self.present_files) or (removed and not self.present_files):
             return
-        if self.live and not self.packages:
-            yield self._unread(*self.live[-1], "holds no package")
-        elif self.readings:
+        if self.present_files and not self.packages:
+            yield self._unread(*self.present_files[-1], "holds no package")
+        elif self.database_files:
             yield from self._find_changed_entries()
             yield from self._unlisted_packages()
         elif self.lists:
@@ -65,7 +67,7 @@ class Database:
         return any(at == layer and self._is_introduced(name, at) for at, name in self._owners_of(path))
 
     def is_rewritten_since(self, since: int) -> bool:
-        return any(at >= since for at, _ in self.readings)
+        return any(at >= since for at, _ in self.database_files)
 
     @cached_property
     def lists(self) -> dict[str, list[tuple[int, str, str]]]:
@@ -75,18 +77,18 @@ class Database:
         are left out.
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
-        for at, read in self.stack.files_of(self.kind.name):
-            for name, owned in read.owns.items():
+        for at, database in self.stack.files_of(self.kind.name):
+            for name, owned in database.owns.items():
                 earlier = lists.setdefault(name, [])
                 if not earlier or earlier[-1][2] != owned or self._is_introduced(name, at):
-                    earlier.append((at, read.path, owned))
+                    earlier.append((at, database.path, owned))
         return lists
 
     @cached_property
     def _history(self) -> dict[tuple[str, str], list[tuple[int, Package]]]:
         history: dict[tuple[str, str], list[tuple[int, Package]]] = {}
-        for at, read in self.readings:
-            for package in read.packages:
+        for at, database in self.database_files:
+            for package in database.packages:
                 history.setdefault((package.name, package.arch), []).append((at, package))
         return history
 
@@ -140,8 +142,8 @@ class Database:
             path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.database_paths
         )
 
-    def _unread(self, at: int, read: PackageFile, what: str) -> Unread:
-        return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
+    def _unread(self, at: int, database: PackageFile, what: str) -> Unread:
+        return Unread(database.path, f"{database.path} {what}.", self.stack.facts[at].layer)
 
     def _find_removed_databases(self) -> Iterator[Unread]:
         """Find databases that a layer above the one that wrote them removed.
@@ -149,38 +151,38 @@ class Database:
         Skips a database that another one replaces completely, because rpm changes the format and distributions the
         path; its entries are then compared with those of the other.
         """
-        is_present = {read.path for _, read in self.live}
+        is_present = {database.path for _, database in self.present_files}
         complete = is_present.intersection(self.kind.database_paths)
-        for path, (at, read) in {read.path: (at, read) for at, read in self.readings}.items():
+        for path, (at, database) in {database.path: (at, database) for at, database in self.database_files}.items():
             if path in is_present:
                 continue
             if path in self.kind.database_paths:
                 if not complete:
-                    yield self._unread(at, read, "was removed by a layer above the one that wrote it")
-            elif not any(self._owned_paths(package) for package in read.packages):
+                    yield self._unread(at, database, "was removed by a layer above the one that wrote it")
+            elif not any(self._owned_paths(package) for package in database.packages):
                 yield self._unread(
-                    at, read, "was removed, and no list tells whether the files of its package were, too"
+                    at, database, "was removed, and no list tells whether the files of its package were, too"
                 )
 
     def _contradictions(self) -> Iterator[Unread]:
         """Find complete databases that list different packages. rpm would read only one of them."""
         complete = [
-            (at, read)
-            for at, read in self.live
-            if read.path in self.kind.database_paths and not (read.unread or read.unread_parts)
+            (at, database)
+            for at, database in self.present_files
+            if database.path in self.kind.database_paths and not (database.unread_reason or database.unread_parts)
         ]
-        for (_, first), (at, read) in pairwise(complete):
+        for (_, first), (at, database) in pairwise(complete):
             first_packages, second_packages = (
-                {(p.name, p.arch, p.version): p for p in database.packages} for database in (first, read)
+                {(p.name, p.arch, p.version): p for p in database.packages} for database in (first, database)
             )
             if different := sorted(first_packages.keys() ^ second_packages.keys()):
                 package = (first_packages | second_packages)[different[0]]
                 reason = f"and {first.path} contradict each other: only {package.path} lists"
-                yield self._unread(at, read, f"{reason} {package.name} {package.version}")
+                yield self._unread(at, database, f"{reason} {package.name} {package.version}")
 
     def _find_changed_entries(self) -> Iterator[Unread]:
         """Find entries that were removed, or changed their version, while their files stayed the same."""
-        if len(self.readings) == len(self.live):
+        if len(self.database_files) == len(self.present_files):
             return
         for (name, arch), history in self._history.items():
             last, package = history[-1]
@@ -252,7 +254,11 @@ class Database:
         """
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
-        gone = next((at for at, _ in self.readings if at > last), last) if is_complete_list else len(self.stack.facts)
+        gone = (
+            next((at for at, _ in self.database_files if at > last), last)
+            if is_complete_list
+            else len(self.stack.facts)
+        )
         for file in self._owned_paths(package):
             for at in self._live_origins(file):
                 if (

@@ -39,15 +39,15 @@ class PackageFolders:
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
-    def without_list(self, read: PackageFile) -> bool:
-        """Whether `read` names a package without any list of files.
+    def without_list(self, file: PackageFile) -> bool:
+        """Whether `file` names a package without any list of files.
 
         Such a list is its RECORD, or another package's list that contains its metadata.
         """
-        folder, _, name = read.path.rpartition("/")
-        if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:
+        folder, _, name = file.path.rpartition("/")
+        if name != "METADATA" or not folder.lower().endswith(".dist-info") or not file.packages:
             return False
-        return f"{folder}/{_RECORD}" not in self._live and read.path not in self._listed_metadata
+        return f"{folder}/{_RECORD}" not in self._live and file.path not in self._listed_metadata
 
     @cached_property
     def _folders(self) -> dict[str, None]:
@@ -55,7 +55,7 @@ class PackageFolders:
         return {
             folder: None
             for facts in self._view.facts
-            for folder in (*facts.folders, *facts.implied)
+            for folder in (*facts.folders, *facts.implied_folders)
             if folder.lower().endswith(FOLDERS)
         }
 
@@ -65,15 +65,16 @@ class PackageFolders:
         links = (
             path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.is_present(path, at)
         )
-        return frozenset((*(read.path for _, read in self._view.live), *links))
+        return frozenset((*(file.path for _, file in self._view.present_files), *links))
 
     @cached_property
     def _listing(self) -> frozenset[str]:
         """Folders with a list that names files, or cannot be read, which another check reports."""
         return frozenset(
-            read.path.rpartition("/")[0]
-            for _, read in self._view.live
-            if read.path.endswith((f"/{_RECORD}", "/installed-files.txt")) and (any(read.owns.values()) or read.unread)
+            file.path.rpartition("/")[0]
+            for _, file in self._view.present_files
+            if file.path.endswith((f"/{_RECORD}", "/installed-files.txt"))
+            and (any(file.owns.values()) or file.unread_reason)
         )
 
     @cached_property
@@ -81,8 +82,8 @@ class PackageFolders:
         """The metadata files in the list of any package (conda's, or a virtual environment inside another)."""
         return frozenset(
             path
-            for _, read in self._view.live
-            for packed in read.owns.values()
+            for _, file in self._view.present_files
+            for packed in file.owns.values()
             if "/METADATA" in packed
             for path in unpack(packed)
             if path.endswith("/METADATA")

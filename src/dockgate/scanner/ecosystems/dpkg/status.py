@@ -54,7 +54,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
         packages.append(replace(package, purl=package_url(package, "", "")))
     if not is_status_file and not packages and not removed:
         raise UnreadableError("it has no entry")
-    return Extract(packages=tuple(packages), removed=tuple(removed))
+    return Extract(packages=tuple(packages), removed_names=tuple(removed))
 
 
 def source_of_advisories(source: str, source_version: str, version: str) -> tuple[str, str]:

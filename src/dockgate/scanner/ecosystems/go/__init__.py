@@ -73,7 +73,7 @@ class Go(StandaloneEcosystem):
         if not packages:
             return Extract()
         unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
-        return Extract(tuple(packages), unread=unread, is_self_contained=True)
+        return Extract(tuple(packages), unread_parts=unread, is_self_contained=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package, with the subpath that Syft writes ("github.com/a/b@v2.0.1#v2").
@@ -103,7 +103,7 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "Go before 1.17 lists only direct requirements"
     unread = () if is_complete or not packages else (("requirements", reason),)
-    return Extract(packages, unread=unread, is_lockfile=True) if packages else Extract()
+    return Extract(packages, unread_parts=unread, is_lockfile=True) if packages else Extract()
 
 
 def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:

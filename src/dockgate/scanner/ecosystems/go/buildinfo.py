@@ -70,7 +70,7 @@ def _is_go(executable: Executable) -> bool:
         return True
     code = executable.section(b".text")
     return any(part.name.endswith(MARKS) for part in executable.sections) or bool(
-        code and executable.loaded(code.address, len(_BUILD_ID)) == _BUILD_ID
+        code and executable.read_loaded(code.address, len(_BUILD_ID)) == _BUILD_ID
     )
 
 
@@ -107,9 +107,9 @@ def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
 
 def _pointed_string(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
     """Read a string by the address of its own address and length."""
-    header = executable.loaded(address, 2 * size)
+    header = executable.read_loaded(address, 2 * size)
     length = _check_length(int.from_bytes(header[size:], order))
-    return executable.loaded(int.from_bytes(header[:size], order), length)
+    return executable.read_loaded(int.from_bytes(header[:size], order), length)
 
 
 def _check_length(length: int) -> int:

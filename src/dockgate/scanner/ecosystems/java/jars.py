@@ -47,7 +47,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
     except _LimitError as error:
         reading.unread.append((reading.where, str(error)))
     packages, unread = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread)
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
 
 
 def package(library: Coordinates, path: str) -> Package:
@@ -121,7 +121,7 @@ class _ArchiveReader:
         with self._part(inner):
             if depth > DEPTH_LIMIT:
                 raise UnreadableError(f"it is nested in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
-            with archive.opened(entry) as section:
+            with archive.open_entry(entry) as section:
                 if _suffix(path) in _PYTHON:
                     self._python(section, path, inner)
                 elif not _is_other_format(path, section):

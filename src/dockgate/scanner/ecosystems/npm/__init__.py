@@ -114,7 +114,7 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
             return Extract(is_linked_only=True)
         return _extract_package(read_declaration(content, path), linked=True)
     except UnreadableError as error:
-        return Extract(unread=(("package", str(error)),), is_linked_only=True)
+        return Extract(unread_parts=(("package", str(error)),), is_linked_only=True)
 
 
 def _is_in_node_modules(path: str) -> bool:

@@ -64,7 +64,7 @@ def _read_members(path: str, members: Iterable[tuple[str, Callable[[], bytes]]])
             packages.append(read_declaration(json_object(BytesIO(read()), PACKAGE_LIMIT), f"{path}!/{name}"))
         except UnreadableError as error:
             unread.append((name, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
 
 
 def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:

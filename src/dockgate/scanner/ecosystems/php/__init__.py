@@ -84,7 +84,7 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
         packages.append(package)
         if not lock and (owned := _own_folder(folder, name, entry)):
             owns[package.purl] = (owned,)
-    return Extract(tuple(packages), owns, unread=tuple(unread), is_lockfile=lock)
+    return Extract(tuple(packages), owns, unread_parts=tuple(unread), is_lockfile=lock)
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
@@ -105,10 +105,12 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
                 unread.append((member.name, str(error)))
                 continue
             packages += extract.packages
-            unread += [(f"{member.name}/{where}", why) for where, why in extract.unread]
+            unread += [(f"{member.name}/{where}", why) for where, why in extract.unread_parts]
     if has_loader and not has_list:
         raise UnreadableError(f"it contains Composer packages, but no {_INSTALLED} that lists them")
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
+    if not packages and not unread:
+        return Extract()
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
 
 
 def _ends_with(path: str, name: str) -> bool:

@@ -79,7 +79,7 @@ def _manifest_start(head: bytes, size: int) -> int:
 class _Entry(NamedTuple):
     name: str
     at: int
-    packed: int
+    compressed_size: int
     size: int
     check: int
     flags: int
@@ -126,11 +126,11 @@ class _Fields:
 
 
 def _read_content(section: Section, entry: _Entry, spend: Callable[[int], None], limit: int) -> bytes:
-    largest = max(entry.size, entry.packed)
+    largest = max(entry.size, entry.compressed_size)
     if largest > limit:
         raise UnreadableError(f"it has {largest} bytes; no more than {limit} are read")
-    spend(entry.packed + entry.size)
-    data = section.read(entry.at, entry.packed)
+    spend(entry.compressed_size + entry.size)
+    data = section.read(entry.at, entry.compressed_size)
     try:
         if entry.flags & _COMPRESSION == _GZ:
             data = zlib.decompressobj(-15).decompress(data, entry.size + 1)

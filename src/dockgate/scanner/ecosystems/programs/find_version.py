@@ -44,7 +44,7 @@ def _marked_version(executable: Executable, program: Program) -> str | None:
             version[:1].isdecimal()
             and version[-1:] != "."
             and version.count(".") >= program.dots
-            and chunk.startswith(program.behind, start + len(version))
+            and chunk.startswith(program.end_marker, start + len(version))
         ):
             return version
     return None

@@ -13,15 +13,15 @@ class Program(NamedTuple):
     """A program and the texts around its version.
 
     `name` is the package's name, the one in Bitnami's advisories if `ecosystem` is Bitnami's. `markers` are texts
-    before the version, `behind` the text after it; Python's version has neither. `libraries` are beginnings of shared
-    libraries that contain the version of a program linked to them. With `is_certain`, nothing else has such a name, so
-    a file without version is unread.
+    before the version, `end_marker` the text after it; Python's version has neither. `libraries` are beginnings of
+    shared libraries that contain the version of a program linked to them. With `is_certain`, nothing else has such a
+    name, so a file without version is unread.
     """
 
     name: str
     ecosystem: str = BITNAMI
     markers: tuple[bytes, ...] = ()
-    behind: bytes = b""
+    end_marker: bytes = b""
     libraries: tuple[bytes, ...] = ()
     dots: int = 2
     is_certain: bool = True
@@ -29,9 +29,9 @@ class Program(NamedTuple):
 
 NODE = Program("node", markers=(b"node.js/v", b"/download/release/v"), libraries=(b"libnode.so",))
 PYTHON = Program("python", libraries=(b"libpython",))
-RUBY = Program("ruby", markers=(b"ruby ",), behind=b" (", libraries=(b"libruby",))
+RUBY = Program("ruby", markers=(b"ruby ",), end_marker=b" (", libraries=(b"libruby",))
 PHP = Program("php", markers=(b"X-Powered-By: PHP/",), libraries=(b"libphp",))
-OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), behind=b" ", libraries=(b"libcrypto.so",))
+OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), end_marker=b" ", libraries=(b"libcrypto.so",))
 # Virtual machines other than HotSpot have only the file `release`.
 JAVA = Program("java", markers=(b" JRE (",), dots=0, is_certain=False)
 

@@ -59,7 +59,7 @@ class Python(StandaloneEcosystem):
             return _read_record(path, file)
         if lower.endswith(_METADATA):
             package = read_metadata(path, file.read(HEADER_LIMIT))
-            return Extract((package,), unread=tuple(find_contradictions(path, package, self.version_key)))
+            return Extract((package,), unread_parts=tuple(find_contradictions(path, package, self.version_key)))
         if not _is_lock(path):
             return zip_packages.read(path, file)
         from dockgate.scanner.ecosystems.python import lock
@@ -123,7 +123,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     distribution, _, rest = folder.rpartition(".")[0].partition("-")
     # Every installer lists the metadata too: a list without it was edited.
     unread = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
-    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
+    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread_parts=unread)
 
 
 def _join_path(base: str, path: str) -> str:

@@ -64,7 +64,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
     if not packages and not unread:
         return Extract()
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True, is_lockfile=is_lock)
+    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True, is_lockfile=is_lock)
 
 
 def read_packages(
@@ -91,7 +91,7 @@ def read_packages(
             if entry.name.lower().endswith(_METADATA):
                 packages.append(read_metadata(own, archive.head(entry, HEADER_LIMIT)))
             elif not _is_installer_wheel(own):
-                with archive.opened(entry) as inner_section:
+                with archive.open_entry(entry) as inner_section:
                     inner_packages, inner_unread = read_packages(inner_section, own, spend)
                 packages += inner_packages
                 unread += [(f"{entry.name}!/{where}", reason) for where, reason in inner_unread]

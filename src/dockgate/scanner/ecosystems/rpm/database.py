@@ -52,7 +52,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
             paths += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
             owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
     owned = {name: tuple(files) for name, files in owns.items()}
-    return Extract(build_packages(rows, path), owned, unread=tuple(unread))
+    return Extract(build_packages(rows, path), owned, unread_parts=tuple(unread))
 
 
 def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
