@@ -14,7 +14,7 @@ def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) 
     assert not (tmp_path / "keys").exists()
     first = keys.signer().public.id
     assert Keys(tmp_path / "keys").signer().public.id == first
-    assert [(key.id, key.current) for key in keys.listed()] == [(first, True)]
+    assert [(key.id, key.current) for key in keys.list_keys()] == [(first, True)]
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path
     keys = Keys(tmp_path)
     old = keys.signer()
     new = keys.rotate()
-    assert [(key.id, key.current) for key in keys.listed()] == [(new.public.id, True), (old.public.id, False)]
+    assert [(key.id, key.current) for key in keys.list_keys()] == [(new.public.id, True), (old.public.id, False)]
     with pytest.raises(DeniedError):
         verify(sign(b"{}", keys.signer()), [old.public])
     private = b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"PRIVATE KEY-----\nMIG")

@@ -44,7 +44,7 @@ def test_a_task_that_stays_sick_is_restarted_less_and_less_often() -> None:
     restart_checks = restarts([TaskState.UNHEALTHY] * 600)
     pauses = [(after - before) * LOOK for before, after in pairwise(restart_checks)]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == timedelta(seconds=RESTARTS.longest)
+    assert pauses[-1] == timedelta(seconds=RESTARTS.longest_pause)
 
 
 def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:

@@ -211,8 +211,8 @@ def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
     assert [entry for entry in after.undetermined if entry.kind] == [
         entry for entry in before.undetermined if entry.kind
     ]
-    assert not any(applied.finding and applied.finding.malicious for applied in after.waived)
-    if any(finding.malicious for finding in before.findings):
+    assert not any(applied.finding and applied.finding.is_malicious for applied in after.waived)
+    if any(finding.is_malicious for finding in before.findings):
         assert verdict.status is Status.REJECTED
 
 

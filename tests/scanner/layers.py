@@ -75,12 +75,12 @@ class FakeLayer:
     holds: str = "sha256:content"
     hashed: int = field(default=0)
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         self.read += 1
         yield from self.content
         if self.failure:
             raise self.failure
-        if hashed:
+        if should_hash:
             self.content_digest = self.holds
 
     def hash_content(self) -> str:

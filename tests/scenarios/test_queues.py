@@ -63,7 +63,7 @@ def cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]
     with mock_aws():
         made = Cloud(hidden)
         queue = SqsQueue(lambda: made.sqs, "events", ACCOUNT, wait_seconds=0)
-        poller = Poller(queue, receive, RetrySchedule(first=0.05, longest=0.05))
+        poller = Poller(queue, receive, RetrySchedule(first_pause=0.05, longest_pause=0.05))
         poller.start()
         try:
             yield made

@@ -33,7 +33,7 @@ class Taken:
 @pytest.fixture
 def poll(request: pytest.FixtureRequest) -> Callable[..., Poller]:
     def started(queue: MemoryQueue, take: Callable[[str], None]) -> Poller:
-        poller = Poller(queue, take, RetrySchedule(first=0.01, longest=0.01))
+        poller = Poller(queue, take, RetrySchedule(first_pause=0.01, longest_pause=0.01))
         poller.start()
         request.addfinalizer(poller.close)
         return poller

@@ -14,7 +14,7 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
         failures += 1
         pauses.append(following - now)
         now = following
-    longest = timedelta(seconds=DELIVERY.longest)
+    longest = timedelta(seconds=DELIVERY.longest_pause)
     assert timedelta(seconds=2) <= pauses[0] < timedelta(seconds=3)
     assert all(shorter < right for shorter, right in pairwise(pauses[:10]))
     assert max(pauses) <= longest * 1.25
@@ -31,7 +31,7 @@ def test_a_delivery_that_was_due_days_ago_is_tried_for_an_hour() -> None:
 
 
 def test_a_schedule_may_limit_the_number_of_attempts() -> None:
-    schedule = RetrySchedule(first=30, longest=3600, attempts=8)
+    schedule = RetrySchedule(first_pause=30, longest_pause=3600, attempts=8)
     attempts = [schedule.next_attempt("build", failures, NOW) for failures in range(1, 10)]
     assert [attempt is None for attempt in attempts] == [False] * 7 + [True] * 2
 
@@ -41,5 +41,5 @@ def test_items_that_failed_together_are_retried_at_different_times() -> None:
 
 
 def test_pauses_double_up_to_the_longest() -> None:
-    assert RetrySchedule(first=1, longest=3, attempts=4).pauses() == (1, 2, 3)
-    assert RetrySchedule(first=1, longest=3).pause(10_000) == 3
+    assert RetrySchedule(first_pause=1, longest_pause=3, attempts=4).pauses() == (1, 2, 3)
+    assert RetrySchedule(first_pause=1, longest_pause=3).pause(10_000) == 3

@@ -41,7 +41,7 @@ class Keys:
             raise UnavailableError(f"No new key can be written to {self._folder}: {error.strerror}.") from error
         return self.signer()
 
-    def listed(self) -> Sequence[ListedKey]:
+    def list_keys(self) -> Sequence[ListedKey]:
         """The present key first, then those before it, the newest first."""
         current = self.signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)

@@ -91,7 +91,7 @@ class Pipelines:
             return pending
         return self._with_token(request)
 
-    def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[PendingApproval]:
+    def list_pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[PendingApproval]:
         """All waiting approvals of the pipeline, or of one of its executions; none if the pipeline does not exist.
 
         In PARALLEL mode `pages` limits how far back is read. Raises the client's errors.
@@ -116,7 +116,7 @@ class Pipelines:
     def _with_token(self, request: Request, execution: str = "") -> PendingApproval | None:
         if execution and not messages.is_token(execution):  # executions have the form of tokens, too
             return None
-        for pending in self.pending(request.pipeline, execution, _RECENT_PAGES):
+        for pending in self.list_pending(request.pipeline, execution, _RECENT_PAGES):
             if hmac.compare_digest(pending.request.token, request.token):
                 return pending
         return None

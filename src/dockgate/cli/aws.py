@@ -147,8 +147,8 @@ def status(stack: str, region: str, output_format: str) -> None:
         return
     rows = [
         ("state", stack_status.state),
-        ("scanning", stack_status.scanning),
-        ("approvals waiting", str(stack_status.waiting)),
+        ("scanning", stack_status.scanning_state),
+        ("approvals waiting", str(stack_status.waiting_count)),
         ("failed approvals", str(stack_status.approval_failures)),
         ("failed events", str(stack_status.failures)),
         *(
@@ -174,10 +174,10 @@ def redrive(stack: str, region: str) -> None:
     done = redrive(Account(region), stack, _say)
     for fault in done.faults:
         _say(fault)
-    echo(f"{stack}: {done.handed} resent, {len(done.faults)} failed")
+    echo(f"{stack}: {done.moved_count} resent, {len(done.faults)} failed")
     if done.faults:
         raise UnavailableError(
-            f"{len(done.faults)} of {done.handed + len(done.faults)} messages could not be resent.",
+            f"{len(done.faults)} of {done.moved_count + len(done.faults)} messages could not be resent.",
             "Fix the errors above, then run `dockgate aws redrive` again.",
         )
 

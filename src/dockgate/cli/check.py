@@ -90,7 +90,7 @@ def _text(answer: "Answer") -> str:
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
     lines += [
         f"{finding.severity:<13} {finding.id:<20} {f'fixed in {finding.fixed}' if finding.fixed else finding.state}"
-        f"{', known exploited' if finding.exploited else ''}{', malicious' if finding.malicious else ''}"
+        f"{', known exploited' if finding.exploited else ''}{', malicious' if finding.is_malicious else ''}"
         f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
@@ -135,6 +135,6 @@ def _finding(finding: "Finding") -> dict[str, Any]:
         "known_exploited_since": finding.exploited or None,
         "epss": finding.epss if finding.epss >= 0 else None,
         "disputed": finding.disputed,
-        "malicious": finding.malicious,
+        "malicious": finding.is_malicious,
         "summary": finding.summary,
     }

@@ -165,7 +165,7 @@ def command(
             report = gate.judge_reported(reported, chosen, accepted=exceptions, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
-            scanned = argument.scan(settings, verified=True, is_quiet=display.is_quiet)
+            scanned = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
             facts = _provenance(argument, scanned.digest, chosen, statements, settings)
             report = gate.judge(
                 scanned, advisories, chosen, external_reports=reported, accepted=exceptions, provenance=facts

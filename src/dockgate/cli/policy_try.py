@@ -106,7 +106,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
-        scanned = ImageArgument(reference, "all", False, None).scan(settings, verified=True)
+        scanned = ImageArgument(reference, "all", False, None).scan(settings, needs_diff_ids=True)
         before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
     trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)
     return summarize([trial])

@@ -19,7 +19,7 @@ from dockgate.shared.retry import RetrySchedule
 
 POLL_SECONDS = 60
 # For a server that does not answer.
-RETRY_SCHEDULE = RetrySchedule(first=1, longest=15)
+RETRY_SCHEDULE = RetrySchedule(first_pause=1, longest_pause=15)
 # Seconds to retry without --wait while the server does not answer.
 NO_WAIT_SECONDS = 300.0
 

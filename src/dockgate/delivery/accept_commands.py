@@ -39,7 +39,7 @@ def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
         for violation in violations
         if violation.rule != UNWAIVABLE_RULE
         for finding in violation.findings
-        if not finding.malicious
+        if not finding.is_malicious
     ]
     ids = list(dict.fromkeys(finding.id for finding in findings))
     if ids:

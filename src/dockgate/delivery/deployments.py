@@ -14,7 +14,7 @@ from dockgate.shared.timestamps import to_datetime
 # Failed checks in a row before a running task is restarted; the default of ECS.
 FAILED_CHECKS = 3
 # Between two restarts of one task.
-RESTARTS = RetrySchedule(first=30, longest=900)
+RESTARTS = RetrySchedule(first_pause=30, longest_pause=900)
 
 
 def check_service(service: Service, definition: TaskDefinition) -> None:

@@ -70,7 +70,7 @@ def require_overridable(verdict: Verdict) -> None:
 
 
 def _require_acceptable(violation: Violation) -> None:
-    if violation.rule == UNWAIVABLE_RULE or any(finding.malicious for finding in violation.findings):
+    if violation.rule == UNWAIVABLE_RULE or any(finding.is_malicious for finding in violation.findings):
         raise ConflictError(f"this cannot be accepted: {violation.message}", "Remove the package.")
     if violation.rule == EVIDENCE_RULE:
         raise ConflictError(

@@ -154,7 +154,7 @@ def apply_to_findings(
     waived: list[AppliedWaiver] = []
     notes: list[Violation] = []
     for finding in matches.findings:
-        if finding.malicious:
+        if finding.is_malicious:
             counting.append(finding)
             continue
         notes += (

@@ -52,14 +52,14 @@ class ScanReport(NamedTuple):
     """The result of a scan: an inventory and its findings for each platform.
 
     `reference` is as the user wrote it, `digest` is of the manifest or index, `coverage` is the advisory database's for
-    the ecosystems of the image. `now` is the time of the scan (RFC 3339 in UTC); `write` fills in "".
+    the ecosystems of the image. `scanned_at` is the time of the scan (RFC 3339 in UTC); `write` fills in "".
     """
 
     reference: str
     digest: str
     platforms: tuple[tuple[Inventory, Matches], ...]
     coverage: tuple[Coverage, ...]
-    now: str = ""
+    scanned_at: str = ""
     view: View = SHOW_ALL
 
 
@@ -79,7 +79,7 @@ class InventoryReport(NamedTuple):
     reference: str
     digest: str
     inventories: tuple[Inventory, ...]
-    now: str = ""
+    scanned_at: str = ""
 
 
 class Report(Protocol):
@@ -132,9 +132,9 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, out: Tex
     if isinstance(report, GateReport):
         load(form).gate(report, out)
     elif isinstance(report, ScanReport):
-        load(form).scan(report._replace(now=report.now or now), out)
+        load(form).scan(report._replace(scanned_at=report.scanned_at or now), out)
     else:
-        load_inventory_format(form).inventory(report._replace(now=report.now or now), out)
+        load_inventory_format(form).inventory(report._replace(scanned_at=report.scanned_at or now), out)
 
 
 def result(report: ScanReport | GateReport) -> str:

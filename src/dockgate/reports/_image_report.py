@@ -92,11 +92,11 @@ class PlatformPart:
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """An image with its platforms. `now` is when the report was made (RFC 3339), `verdict` None for scans."""
+    """An image with its platforms. `created_at` is when the report was made (RFC 3339), `verdict` None for scans."""
 
     reference: str
     digest: str
-    now: str
+    created_at: str
     parts: tuple[PlatformPart, ...]
     verdict: "Verdict | None" = None
 
@@ -138,7 +138,7 @@ def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageRepo
         )
         for inventory, findings, undetermined in results
     )
-    return ImageReport(report.reference, report.digest, report.now or NO_TIME, parts)
+    return ImageReport(report.reference, report.digest, report.scanned_at or NO_TIME, parts)
 
 
 class ImageFormat:

@@ -77,7 +77,7 @@ def finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
         note=finding.note,
         disputed="true" if finding.disputed else "",
         reachable=finding.reachable,
-        malicious="true" if finding.malicious else "",
+        malicious="true" if finding.is_malicious else "",
         exploited=finding.exploited,
         due=finding.due,
         epss=f"{finding.epss:g}" if finding.epss >= 0 else "",

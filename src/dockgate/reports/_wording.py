@@ -29,7 +29,7 @@ def fix_status(finding: Finding) -> str:
 
 def urgency(finding: Finding) -> list[str]:
     """What makes a finding urgent beyond its severity."""
-    notes = ["malicious"] if finding.malicious else []
+    notes = ["malicious"] if finding.is_malicious else []
     if finding.exploited:
         notes.append("known exploited" + (f", due {finding.due}" if finding.due else ""))
     return notes
@@ -112,7 +112,7 @@ def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
 def remediation_sentence(finding: Finding) -> str:
     """What to do about a finding, as a sentence."""
     package = finding.package
-    if finding.malicious:
+    if finding.is_malicious:
         return f"Remove {package.name} {package.version}: it is malicious."
     if finding.fixed:
         return f"Upgrade {package.source_name} to {finding.fixed} or later."

@@ -56,7 +56,7 @@ def _document(report: ImageReport) -> Document:
         component, components = _image(report, report.digest), images
     content = {
         "metadata": {
-            "timestamp": report.now,
+            "timestamp": report.created_at,
             "tools": {"components": [{"type": "application", "name": TOOL, "version": VERSION}]},
             "component": component,
             "properties": _properties(properties.report_properties(report)),

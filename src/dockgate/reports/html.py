@@ -49,7 +49,7 @@ def _body(report: ImageReport) -> Iterator[str]:
         yield page.FILTER
     for part in report.parts:
         yield from _part(report, part)
-    yield f'<footer class="quiet">{TOOL} {_text(VERSION)} · {_text(report.now)}</footer>'
+    yield f'<footer class="quiet">{TOOL} {_text(VERSION)} · {_text(report.created_at)}</footer>'
 
 
 def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _about(report: ImageReport, part: PlatformPart) -> Iterator[str]:
         return
     if inventory.distribution:
         yield _text(inventory.distribution.name or f"{inventory.distribution.id} {inventory.distribution.version}")
-        support_text, is_over = wording.support_status(inventory.distribution, report.now)
+        support_text, is_over = wording.support_status(inventory.distribution, report.created_at)
         if support_text:
             yield f'<b class="rejected">{_text(support_text)}</b>' if is_over else _text(support_text)
     else:

@@ -30,7 +30,7 @@ def _write(report: ImageReport, out: TextIO) -> None:
     for part, cases in suites:
         skipped = str(sum(case[2] == "skipped" for case in cases))
         name = f"{report.reference} {part.label}".strip()
-        numbers = {**_totals(cases), "skipped": skipped, "timestamp": report.now[:19]}
+        numbers = {**_totals(cases), "skipped": skipped, "timestamp": report.created_at[:19]}
         out.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
         out.write("    <properties>\n")
         for key, value in _properties(report, part):

@@ -25,7 +25,7 @@ def _write(report: ImageReport, out: TextIO) -> None:
     content = {
         "author": TOOL,
         "role": "Vulnerability scanner",
-        "timestamp": report.now,
+        "timestamp": report.created_at,
         "version": 1,
         "tooling": f"{TOOL} {VERSION}",
         "statements": list(_statements(report)),

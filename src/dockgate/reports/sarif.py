@@ -64,7 +64,7 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
         "invocations": [
             {
                 "executionSuccessful": not part.undetermined,
-                "endTimeUtc": report.now,
+                "endTimeUtc": report.created_at,
                 "toolExecutionNotifications": [_notification(entry, part) for entry in part.undetermined],
             }
         ],
@@ -153,7 +153,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
             state=finding.state.value,
             disputed=finding.disputed or None,
             reachable=finding.reachable,
-            malicious=finding.malicious or None,
+            malicious=finding.is_malicious or None,
             knownExploitedSince=finding.exploited,
             due=finding.due,
             epss=finding.epss if finding.epss >= 0 else None,

@@ -30,7 +30,7 @@ REPORT: InventoryFormat = ImageFormat(_write)
 
 
 def _document(report: ImageReport) -> Document:
-    created = report.now[:19] + "Z"
+    created = report.created_at[:19] + "Z"
     packages: dict[str, Document] = {}
     relations: list[Document] = []
     for part in report.parts:

@@ -32,15 +32,15 @@ def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
 
 
 def combine(
-    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool = False
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool = False
 ) -> Inventory:
     """Combine what the layers hold, base first, into an inventory with every inconsistency as unread.
 
-    `verified`: a layer whose uncompressed content was not hashed is unread too.
+    `needs_diff_ids`: a layer whose uncompressed content was not hashed is unread too.
     """
     facts = list(_limit_layers(facts))
     try:
-        distribution, packages, unread = _compare(image, facts, ecosystems, verified=verified)
+        distribution, packages, unread = _compare(image, facts, ecosystems, needs_diff_ids=needs_diff_ids)
     except UnreadableError as error:
         distribution, packages, unread = None, set(), {Unread("/", str(error))}
     inventory = Inventory(
@@ -56,7 +56,7 @@ def combine(
 
 
 def _compare(
-    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool
 ) -> tuple[Distribution | None, set[Package], set[Unread]]:
     """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""
     stack = LayerStack(facts)
@@ -65,12 +65,12 @@ def _compare(
     packages = set(_system(stack, distribution, system))
     owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
     unread = {*checks.find_problems(stack, ecosystems), *(entry for package in facts for entry in package.unread)}
-    unread.update(layer_verification.find_problems(image.layers, facts, image.diff_ids, verified=verified))
+    unread.update(layer_verification.find_problems(image.layers, facts, image.diff_ids, needs_diff_ids=needs_diff_ids))
     locks = language_packages.Locks(stack)
     duplicates = Duplicates(stack, ecosystems)
     folders = PackageFolders(stack)
     for at, file in stack.present_files:
-        if file.is_lockfile and not file.is_self_contained and locks.is_idle(file):
+        if file.is_lockfile and not file.is_self_contained and locks.is_ignored(file):
             continue
         owner = file.owner if file.owner in owners and stack.is_introduced(file.owner, at, system) else ""
         if file.ecosystem not in system:
@@ -113,17 +113,17 @@ class FactsInMemory(dict[str, LayerFacts]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spent = 0
+        self._memory_used = 0
 
     def start_image(self) -> None:
         """Forget the layers of earlier images if they take too much memory to be kept for the next ones."""
-        if self._spent > IMAGE_LIMIT // 4:
+        if self._memory_used > IMAGE_LIMIT // 4:
             self.clear()
-            self._spent = 0
+            self._memory_used = 0
 
     def add(self, facts: LayerFacts) -> None:
-        self._spent += _facts_cost(facts)
-        self[facts.layer] = facts if self._spent <= 2 * IMAGE_LIMIT else _too_full(facts)
+        self._memory_used += _facts_cost(facts)
+        self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _too_full(facts)
 
 
 def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:

@@ -37,8 +37,8 @@ class LayerTree:
         self.opaques: list[str] = []
         self._hardlinks: set[str] = set()
         self._regular: set[str] = set()
-        self._seen = 0
-        self._spent = 0
+        self._regular_count = 0
+        self._memory_used = 0
 
     def add_implied_folder(self, folder: str) -> None:
         """Add a folder that is not in `folders`, and the folders above it. Raises ImageError above IMPLIED_LIMIT."""
@@ -68,8 +68,8 @@ class LayerTree:
             return Entry(entry.path, "symlink", mode=entry.mode, target=self.symlinks[entry.target])
         if entry.target in self.devices:
             return Entry(entry.path, "other", mode=entry.mode)
-        self._regular.update(self.files[self._seen :])
-        self._seen = len(self.files)
+        self._regular.update(self.files[self._regular_count :])
+        self._regular_count = len(self.files)
         return entry if entry.target in self._regular else None
 
     def check(self) -> None:
@@ -97,8 +97,8 @@ class LayerTree:
                 raise ImageError(f"{path} is marked as opaque, and {implied[below]} below it has no entry.")
 
     def _spend(self, folder: str) -> None:
-        self._spent += len(folder) + _FOLDER_COST
-        if self._spent > IMPLIED_LIMIT:
+        self._memory_used += len(folder) + _FOLDER_COST
+        if self._memory_used > IMPLIED_LIMIT:
             raise ImageError("It has too many folders without an entry, or in too long paths.")
 
     def _check_repeated(self) -> None:

@@ -45,10 +45,10 @@ class Layer(Protocol):
     # Of the uncompressed content ("sha256:…"), "" until it was computed.
     content_digest: str
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """Yield every entry, in order. Each call reads the blob again. Memory does not grow with the layer.
 
-        `hashed`: `content_digest` is set at the end.
+        `should_hash`: `content_digest` is set at the end.
 
         Verifies the digest while reading: raises ImageError at the end if the blob does not match, is truncated or is
         not a tar file (the caller then drops all facts of this layer), UnavailableError if the transport fails.

@@ -15,7 +15,7 @@ class _Store(NamedTuple):
     with "/" everywhere. With `marks`, a folder counts only if the path of a file in it, between slashes, contains one.
     """
 
-    what: str
+    description: str
     places: tuple[str, ...]
     marks: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ FOLDER_NAMES = tuple(sorted(_by_name()))
 def store_of(path: str) -> str | None:
     """The kind of unsupported store at a path, or None."""
     store = _store(path)
-    return store.what if store else None
+    return store.description if store else None
 
 
 def stores(stack: LayerStack) -> Iterator[Unread]:
@@ -112,7 +112,7 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
                     continue
                 at = next(iter(stack.source_layers(path)), None)
                 if at is not None:
-                    reason = f"{folder} holds {store.what}, which are not read."
+                    reason = f"{folder} holds {store.description}, which are not read."
                     yield Unread(folder, reason.replace("store, which are", "store, which is"), stack.facts[at].layer)
                     break
 

@@ -9,7 +9,7 @@ from dockgate.shared.errors import describe, unforeseen
 from dockgate.shared.retry import RetrySchedule
 
 # Before a queue that does not answer is asked again.
-RECEIVING = RetrySchedule(first=1, longest=60)
+RECEIVING = RetrySchedule(first_pause=1, longest_pause=60)
 # How long one message may take at the end.
 STOP_SECONDS = 10.0
 

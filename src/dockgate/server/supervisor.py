@@ -15,7 +15,7 @@ from dockgate.shared.retry import RetrySchedule
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 # Before a program that died is started again.
-RESTARTS = RetrySchedule(first=0.1, longest=10)
+RESTARTS = RetrySchedule(first_pause=0.1, longest_pause=10)
 # A program that ran as long starts over with the first pause.
 STEADY_SECONDS = 60.0
 _POLL_SECONDS = 0.02

@@ -130,12 +130,12 @@ class RegistryAttestor:
 
     def keys(self) -> Sequence[ListedKey]:
         with self._lock:
-            return self._keys.listed()
+            return self._keys.list_keys()
 
     def rotate(self) -> Sequence[ListedKey]:
         with self._lock:
             self._keys.rotate()
-            return self._keys.listed()
+            return self._keys.list_keys()
 
 
 @dataclass(frozen=True, slots=True)

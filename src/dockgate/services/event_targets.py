@@ -179,7 +179,7 @@ class EventTargets:
 
     def trim(self) -> None:
         """Keep what waits and what was given up within the limits."""
-        overdue = format_time(self._clock() - timedelta(seconds=DELIVERY.give_up or 0))
+        overdue = format_time(self._clock() - timedelta(seconds=DELIVERY.give_up_after or 0))
         reason = f"given up: older than a day, or more than {WAITING_LIMIT} messages waited"
         self._store.event_receivers.trim(WAITING_LIMIT, DEAD_LIMIT, overdue, reason)
 

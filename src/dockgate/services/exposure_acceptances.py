@@ -128,7 +128,7 @@ class AcceptanceFinder:
     def accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
         finding = entry.finding()
-        if finding.malicious:
+        if finding.is_malicious:
             return []
         return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
 

@@ -47,12 +47,12 @@ def scan(
     insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
-    verified: bool = False,
+    needs_diff_ids: bool = False,
 ) -> ScannedImage:
     """Read an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX document.
 
     `platform` is "os/arch" or "os/arch/variant", "all", or None for this machine's; a document is read whole.
-    `verified`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third
+    `needs_diff_ids`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third
     longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
@@ -76,7 +76,9 @@ def scan(
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
         images, cache, image_cache = opened.images, settings.cache, InventoryCache(settings.cache)
-        inventories = read(images, cache, report, local=opened.local, image_cache=image_cache, verified=verified)
+        inventories = read(
+            images, cache, report, local=opened.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
+        )
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
 
@@ -97,16 +99,16 @@ def read(
     *,
     local: bool = False,
     image_cache: InventoryCache | None = None,
-    verified: bool = False,
+    needs_diff_ids: bool = False,
 ) -> tuple[Inventory, ...]:
     """Read the inventories of these images.
 
     Each layer is read once, and remembered in `cache`; the inventory of an image in `image_cache`, if there is one.
-    `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError.
+    `local`: they lie on this machine. `needs_diff_ids`: as in `scan`. Raises UnavailableError.
     """
-    cached = [image_cache.find(image, verified=verified) if image_cache else None for image in images]
+    cached = [image_cache.find(image, needs_diff_ids=needs_diff_ids) if image_cache else None for image in images]
     new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
-    rest = _read(new, cache, report, local, image_cache, verified)
+    rest = _read(new, cache, report, local, image_cache, needs_diff_ids)
     return tuple(inventory or next(rest) for inventory in cached)
 
 
@@ -116,7 +118,7 @@ def _read(
     report: Report,
     local: bool,
     image_cache: InventoryCache | None,
-    verified: bool,
+    needs_diff_ids: bool,
 ) -> Iterator[Inventory]:
     """A root folder has no digest but that of what it holds."""
     from dockgate.scanner.cache.layer_cache import LayerCache
@@ -124,7 +126,7 @@ def _read(
     from dockgate.scanner.inventory import FactsInMemory, combine
 
     kinds = ecosystems.load()
-    cached = LayerCache(cache, kinds, verified=verified)
+    cached = LayerCache(cache, kinds, needs_diff_ids=needs_diff_ids)
     total = len({layer.digest for image in images for layer in image.layers})
     read_layers: set[str] = set()
     in_memory = FactsInMemory()
@@ -144,7 +146,7 @@ def _read(
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")
         layer_facts = [in_memory[layer.digest] for layer in image.layers]
-        inventory = combine(image, layer_facts, kinds, verified=verified)
+        inventory = combine(image, layer_facts, kinds, needs_diff_ids=needs_diff_ids)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))

@@ -60,7 +60,7 @@ class ImageAccess:
         with open_images(
             named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
         ) as opened:
-            inventories = image_inventory.read(opened.images, self.cache, verified=True)
+            inventories = image_inventory.read(opened.images, self.cache, needs_diff_ids=True)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
                 for image, inventory in zip(opened.images, inventories, strict=True)

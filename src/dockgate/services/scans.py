@@ -39,7 +39,7 @@ PARALLEL_SCANS = 16
 # Images that are evaluated at the same time. Several share a commit; more would only slow down requests.
 PARALLEL_EVALUATIONS = 4
 # For registries and scanners that do not answer.
-READING = RetrySchedule(first=1, longest=2, attempts=3)
+READING = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
 # How long after the scan was requested another scanner may take.
 PATIENCE_DAYS = 1 / 24
 

@@ -9,21 +9,22 @@ from dockgate.shared.timestamps import to_datetime
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Pauses of `first` seconds, doubled after each failure, at most `longest` seconds.
+    """Pauses of `first_pause` seconds, doubled after each failure, at most `longest_pause` seconds.
 
-    `attempts` is the maximum number of attempts; the last may start `give_up` seconds after the first. None: no limit.
-    `least` attempts are made even after that time: the server may have stood still, or its clock may have jumped.
+    `attempts` is the maximum number of attempts; the last may start `give_up_after` seconds after the first. None: no
+    limit. `minimum_attempts` attempts are made even after that time: the server may have stood still, or its clock may
+    have jumped.
     """
 
-    first: float
-    longest: float
+    first_pause: float
+    longest_pause: float
     attempts: int | None = None
-    give_up: float | None = None
-    least: int = 1
+    give_up_after: float | None = None
+    minimum_attempts: int = 1
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row, at least one."""
-        return min(self.first * 2.0 ** min(failures - 1, 64), self.longest)
+        return min(self.first_pause * 2.0 ** min(failures - 1, 64), self.longest_pause)
 
     def pauses(self) -> tuple[float, ...]:
         """The seconds between all attempts. For schedules with a number of attempts."""
@@ -38,11 +39,11 @@ class RetrySchedule:
             return None
         jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
         following = now + timedelta(seconds=self.pause(failures) * (1 + jitter / 4))
-        if self.give_up is not None and since is not None and failures >= self.least:
-            end = to_datetime(since) + timedelta(seconds=self.give_up)
+        if self.give_up_after is not None and since is not None and failures >= self.minimum_attempts:
+            end = to_datetime(since) + timedelta(seconds=self.give_up_after)
             return following if following < end else None
         return following
 
 
 # What the outbox sends: the receiver may be down for hours. The first eleven attempts take more than one.
-DELIVERY = RetrySchedule(first=2, longest=3600, give_up=86400, least=11)
+DELIVERY = RetrySchedule(first_pause=2, longest_pause=3600, give_up_after=86400, minimum_attempts=11)

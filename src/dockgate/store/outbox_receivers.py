@@ -17,7 +17,7 @@ from dockgate.store.statements import insert_if_new, lock_rows
 
 # After so many failures in a row, a receiver gets one entry at a time, and pauses in between.
 FAILURES_LIMIT = 5
-PAUSE = RetrySchedule(first=30, longest=600)
+PAUSE = RetrySchedule(first_pause=30, longest_pause=600)
 
 
 @dataclass(frozen=True, slots=True)

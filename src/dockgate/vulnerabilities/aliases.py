@@ -39,7 +39,7 @@ class AliasGroups:
             name = parent
         return name
 
-    def all(self) -> dict[str, set[str]]:
+    def groups(self) -> dict[str, set[str]]:
         """All groups of two or more names, by root."""
         groups: dict[str, set[str]] = {}
         for name in self._parents:
@@ -63,11 +63,11 @@ class AliasIndex:
             for first, *rest in advisory.alias_groups:
                 for alias in rest:
                     groups.join(first, alias)
-        self._groups = groups.all()
+        self._groups = groups.groups()
         self._advisories = advisories  # keeps them alive, so that id() stays unique
-        self._subjects = {id(advisory): self._about(advisory) for advisory in advisories}
+        self._subjects = {id(advisory): self._subjects_of(advisory) for advisory in advisories}
 
-    def _about(self, advisory: Advisory) -> tuple[str, ...]:
+    def _subjects_of(self, advisory: Advisory) -> tuple[str, ...]:
         names = advisory.upstream or (advisory.id,)
         if len(names) == 1:
             return (self._root(names[0]),)

@@ -67,13 +67,13 @@ class CvePrediction:
 class FaultyRecord:
     """A record that could not be read. `name` is the member or line.
 
-    `contained`: its package is known, and gets an advisory that no version can be compared with. Otherwise it may be
+    `is_contained`: its package is known, and gets an advisory that no version can be compared with. Otherwise it may be
     about any package, and the feed is incomplete.
     """
 
     name: str
     reason: str
-    contained: bool = False
+    is_contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

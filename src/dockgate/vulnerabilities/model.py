@@ -201,7 +201,7 @@ class Finding:
         return Finding(self.id, self.aliases, package, *_fields_after_package(self))
 
     @property
-    def malicious(self) -> bool:
+    def is_malicious(self) -> bool:
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
 
     @property

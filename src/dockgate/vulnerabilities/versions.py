@@ -20,12 +20,12 @@ _AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
 
 
 class _Points(dict[str, Point | None]):
-    """Each version's point, None for an invalid version; `refused` says why it is invalid."""
+    """Each version's point, None for an invalid version; `reasons` says why it is invalid."""
 
     def __init__(self, key: Callable[[str], Any]) -> None:
         super().__init__()
         self._key = key
-        self.refused: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
 
     def __missing__(self, version: str) -> Point | None:
         point: Point | None = None
@@ -34,7 +34,7 @@ class _Points(dict[str, Point | None]):
                 raise UncomparableError("The version is empty.")
             point = 1, self._key(version)
         except UncomparableError as error:
-            self.refused[version] = str(error)
+            self.reasons[version] = str(error)
         self[version] = point
         return point
 
@@ -42,13 +42,14 @@ class _Points(dict[str, Point | None]):
 class _Span(NamedTuple):
     """A range's events in the order of their versions, and its limits.
 
-    `epochs`: whether any of its versions has one. `refused`: why no version can be compared with it, or None.
+    `has_epochs`: whether any of its versions has one. `invalid_reason`: why no version can be compared with it, or
+    None.
     """
 
     steps: tuple[tuple[Point, int, str], ...] = ()
     limits: tuple[Point, ...] = ()
-    epochs: bool = False
-    refused: str | None = None
+    has_epochs: bool = False
+    invalid_reason: str | None = None
 
 
 class Order:
@@ -71,7 +72,7 @@ class Order:
         """The place of a version in the order. Raises UncomparableError."""
         point = self._points[version]
         if point is None:
-            raise UncomparableError(self._points.refused[version])
+            raise UncomparableError(self._points.reasons[version])
         return point
 
     def affects(self, advisory: Advisory, version: str) -> bool:
@@ -125,14 +126,14 @@ class Order:
 
     def _within(self, span: Range, version: str) -> bool:
         ready = self._spans.get(span.events) or self._sort(span.events)
-        if ready.refused is not None:
-            raise UncomparableError(ready.refused)
+        if ready.invalid_reason is not None:
+            raise UncomparableError(ready.invalid_reason)
         if self._optional_epoch:
-            version = self._without_optional_epoch(version, epochs=ready.epochs)
+            version = self._without_optional_epoch(version, epochs=ready.has_epochs)
         here = self._points[version]
         if here is None:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
-                raise UncomparableError(self._points.refused[version])
+                raise UncomparableError(self._points.reasons[version])
             here = (1, None)
         # A labelled version comes right after the one without its label, so it distinguishes only these two.
         public = self._without_label(version) or here
@@ -154,7 +155,7 @@ class Order:
             possible = _without_empty_intervals(events)
             steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible])
         except UncomparableError as error:
-            span = _Span(refused=str(error))
+            span = _Span(invalid_reason=str(error))
         else:
             limits = tuple([point for point, _, kind in steps if kind == "limit"])
             begins = any(kind == "introduced" for kind, _ in events)

@@ -147,9 +147,9 @@ def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken: str) -> None
 
 def test_after_a_crash_during_a_notice_the_next_run_sends_it(aws: Account) -> None:
     running = Running(aws)
-    waits = running.handlers.running.waits
+    waits = running.handlers.risk_monitor.waits
     running.finds()
-    assert waits.at_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
+    assert waits.mark_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
     running.handlers.sweep(CLOCK)
     assert running.notices() == [], "it may yet be telling"
     aws.now += 121
@@ -205,7 +205,7 @@ def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> Non
     running.handlers.sweep(_queued(*(running.finds(digest_of(number)) for number in range(5, 9))))
     with pytest.raises(ClientError):
         running.handlers.sweep(running.finds(IMAGE))
-    running.handlers.running.waits.relate(IMAGE, [digest_of(5)])
+    running.handlers.risk_monitor.waits.relate(IMAGE, [digest_of(5)])
     with pytest.raises(ClientError):
         running.handlers.sweep(running.finds(digest_of(5)))
 
@@ -240,7 +240,7 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     ecs = aws.client("ecs")
     ecs.register_task_definition(family="web", containerDefinitions=containers)
     ecs.update_service(cluster="c", service="web", taskDefinition="web")
-    monitor = running.handlers.running
+    monitor = running.handlers.risk_monitor
 
     class FailingLookup:
         """Fails for one image."""

@@ -77,7 +77,7 @@ def test_a_message_that_fails_again_stays_for_the_next_run(queues: Queues) -> No
         queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
     queues.cloud.formation.refusals[bad] = "it may not"
     done = queues.redrive()
-    assert (done.handed, len(done.faults), queues.counts()) == (12, 1, [1, 0])
+    assert (done.moved_count, len(done.faults), queues.counts()) == (12, 1, [1, 0])
     assert "gate-record: ClientError: it may not" in done.faults[0]
     assert [body for _, _, body in queues.cloud.formation.invoked].count(bad) == 1
     queues.cloud.formation.refusals.clear()
@@ -89,7 +89,7 @@ def test_a_message_that_fails_again_stays_for_the_next_run(queues: Queues) -> No
 def test_a_message_for_no_function_stays_in_the_queue(queues: Queues, body: Any) -> None:
     queues.put("failures", body)
     done = queues.redrive()
-    assert (done.handed, len(done.faults)) == (0, 1)
+    assert (done.moved_count, len(done.faults)) == (0, 1)
     assert "no event of this stack" in done.faults[0]
     assert (queues.counts(), queues.cloud.formation.invoked) == ([0, 1], [])
 

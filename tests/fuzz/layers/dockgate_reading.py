@@ -60,8 +60,8 @@ class _Recorded:
     compression: str = ""
     content_digest: str = ""
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        for entry in self.layer.entries(hashed=hashed):
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+        for entry in self.layer.entries(should_hash=should_hash):
             if not self.is_done:
                 self._record(entry)
             yield entry
@@ -115,15 +115,15 @@ def read_blob(blob: bytes) -> LayerReading:
     return read_recorded(layer)
 
 
-def read_recorded(layer: Layer, *, hashed: bool = False) -> LayerReading:
+def read_recorded(layer: Layer, *, should_hash: bool = False) -> LayerReading:
     recorded = _Recorded(layer, layer.digest)
-    return LayerReading(read_layer(recorded, ECOSYSTEMS, hashed=hashed), recorded.contents, recorded.links)
+    return LayerReading(read_layer(recorded, ECOSYSTEMS, should_hash=should_hash), recorded.contents, recorded.links)
 
 
 def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
     """Combine layers, base first; an `image` is verified as for a verdict."""
     facts = [layer.facts for layer in layers]
-    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
+    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, needs_diff_ids=image is not None)
     stack = LayerStack(facts)
     files: dict[str, bytes | None] = {}
     links: dict[str, str] = {}
@@ -155,7 +155,7 @@ class _TreeLayer:
     compression: str = ""
     content_digest: str = ""
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         yield from self.content
 
     def hash_content(self) -> str:
@@ -212,5 +212,5 @@ def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading],
         (image,) = read_images(origin, digest, origin.blobs[digest], ["all"])
     except ImageError as error:
         return [], ImageReading(frozenset({f"/: {error}"}))
-    layers = [read_recorded(layer, hashed=True) for layer in image.layers]
+    layers = [read_recorded(layer, should_hash=True) for layer in image.layers]
     return layers, combine_layers(layers, image)

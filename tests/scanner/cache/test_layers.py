@@ -60,7 +60,7 @@ def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path
 
 
 def verifying(folder: Path) -> LayerCache:
-    return LayerCache(folder, ecosystems.load(), verified=True)
+    return LayerCache(folder, ecosystems.load(), needs_diff_ids=True)
 
 
 def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(

@@ -175,7 +175,7 @@ def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(declared: bool,
         declare(folder, {"Debian:12": ["zlib"], "Debian:13": ["zlib"], "PyPI": ["jinja2"]})
     result = built(path, folder)
     (debian,) = (part for part in result.parts if part.name == "Debian")
-    assert [(fault.name, fault.contained) for fault in debian.faults] == [("broken-2.json", False)]
+    assert [(fault.name, fault.is_contained) for fault in debian.faults] == [("broken-2.json", False)]
     with Database.open(path) as database:
         assert [(row.ecosystem, row.complete) for row in database.coverage()] == [
             ("Debian:12", False),

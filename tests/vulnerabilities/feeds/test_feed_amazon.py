@@ -69,13 +69,13 @@ def test_a_bulletin_without_id_or_package_names_is_a_fault() -> None:
     for update in (bulletin("", {}), bulletin("ALAS-1", {"name": ""})):
         (fault,) = read(updateinfo(update))
         assert isinstance(fault, FaultyRecord)
-        assert not fault.contained
+        assert not fault.is_contained
 
 
 def test_a_package_without_a_version_is_undetermined() -> None:
     fault, advisory = read(updateinfo(bulletin("ALAS-1", {"version": ""})))
     assert isinstance(fault, FaultyRecord)
-    assert fault.contained
+    assert fault.is_contained
     assert isinstance(advisory, Advisory)
     assert advisory.ranges == (Range("ECOSYSTEM", ()),)
 

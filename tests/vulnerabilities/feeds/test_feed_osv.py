@@ -294,7 +294,7 @@ def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
     result = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
     assert isinstance(result[0], Advisory)
     assert isinstance(result[1], FaultyRecord)
-    assert (result[1].name, result[1].contained) == ("broken-1.json", False)
+    assert (result[1].name, result[1].is_contained) == ("broken-1.json", False)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
 def test_an_unreadable_entry_of_a_known_package_is_undetermined(affected: Json) -> None:
     fault, advisory = read("PyPI", record("PYSEC-1", affected))
     assert isinstance(fault, FaultyRecord)
-    assert (fault.name, fault.contained) == ("PYSEC-1.json", True)
+    assert (fault.name, fault.is_contained) == ("PYSEC-1.json", True)
     assert isinstance(advisory, Advisory)
     assert (advisory.name, advisory.ranges) == ("a", (Range("ECOSYSTEM", ()),))
 
@@ -327,7 +327,7 @@ def test_a_member_with_a_wrong_checksum_is_a_fault() -> None:
     data[at + 30 + len("PYSEC-1.json") + 20] ^= 0xFF
     (fault,) = FEED.parse(BytesIO(bytes(data)), "PyPI")
     assert isinstance(fault, FaultyRecord)
-    assert (fault.name, fault.contained) == ("PYSEC-1.json", False)
+    assert (fault.name, fault.is_contained) == ("PYSEC-1.json", False)
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", export(), export(record("X-1"))[:-30]])

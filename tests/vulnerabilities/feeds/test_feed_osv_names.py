@@ -116,7 +116,7 @@ def test_a_version_with_the_name_of_another_package_is_refused() -> None:
     affected = entry("openEuler:24.03-LTS", "openjdk-1.8.0", *fixed("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2"))
     fault, advisory = read("openEuler", record("OESA-1", affected))
     assert isinstance(fault, FaultyRecord)
-    assert fault.contained
+    assert fault.is_contained
     assert isinstance(advisory, Advisory)
     assert advisory.ranges == (Range("ECOSYSTEM", ()),)
 

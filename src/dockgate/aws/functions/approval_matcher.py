@@ -37,7 +37,7 @@ class _Group:
     repository: str
     halves: ImageItems
     is_named: bool
-    waiting: list[Wait] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Listing:
     """
 
     by_token: dict[str, PendingApproval] = field(default_factory=dict)
-    recovered: list[PendingApproval] = field(default_factory=list)
+    recovered_approvals: list[PendingApproval] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,7 +80,7 @@ class ApprovalMatcher:
                 "Add it to the parameter ApprovalActions, and deploy again.",
             )
         if request.digest:
-            new = self.waits.ask(request)
+            new = self.waits.record_request(request)
             self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
             self.decide(request.digest)
         elif (pending := self.pipelines.find(request)) is None:
@@ -100,7 +100,7 @@ class ApprovalMatcher:
         if pending.objection:
             self._refuse(pending.request, pending.objection)
             return False
-        return self.waits.ask(pending.request, pending.waiting_since, is_verified=True)
+        return self.waits.record_request(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
         answer = self.answers.give(request, Status.UNDETERMINED, reason)
@@ -113,9 +113,9 @@ class ApprovalMatcher:
             answer=answer,
         )
 
-    def scanned(self, scan: Scan) -> None:
+    def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan, and answer the approvals of the image and of indexes that contain it."""
-        self.waits.scanned(scan)
+        self.waits.record_scan(scan)
         self.tell("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
         self.decide(scan.digest)
 
@@ -140,11 +140,11 @@ class ApprovalMatcher:
         """
         faults: list[Exception] = []
         images: dict[str, list[Wait]] = {}
-        for wait in self.waits.open():
+        for wait in self.waits.list_waiting():
             images.setdefault(wait.request.digest, []).append(wait)
         stored = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
         listing = self._recover(stored, enough, faults)
-        for pending in listing.recovered if listing else ():
+        for pending in listing.recovered_approvals if listing else ():
             images.setdefault(pending.request.digest, []).append(
                 Wait(pending.request, WAITING, pending.waiting_since, True)
             )
@@ -179,7 +179,7 @@ class ApprovalMatcher:
             if enough():
                 return None
             try:
-                approvals = list(self.pipelines.pending(name))
+                approvals = list(self.pipelines.list_pending(name))
             except Exception as error:
                 self.tell("PipelineFailed", pipeline=name, error=_describe(error))
                 listing.faults[name] = _describe(error)
@@ -191,7 +191,7 @@ class ApprovalMatcher:
                     continue
                 try:
                     if self._record(pending):
-                        listing.recovered.append(pending)
+                        listing.recovered_approvals.append(pending)
                         self.tell("ApprovalRecovered", digest=pending.request.digest, pipeline=name)
                 except Exception as error:
                     faults.append(error)
@@ -241,7 +241,7 @@ class ApprovalMatcher:
         """
         groups: dict[tuple[str, bool], _Group] = {}
         unanswered = 0
-        for stored in halves.waiting:
+        for stored in halves.waits:
             wait, reason = self._verify(stored, faults, listing)
             if wait is None:
                 continue
@@ -251,7 +251,7 @@ class ApprovalMatcher:
             scan, is_named = halves.scan(wait.request.repository), bool(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
             group = _Group(digest, repository, halves, is_named=is_named)
-            groups.setdefault((repository, is_named), group).waiting.append(wait)
+            groups.setdefault((repository, is_named), group).waits.append(wait)
         return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: list[Exception]) -> int:
@@ -272,9 +272,9 @@ class ApprovalMatcher:
         except Exception as error:
             faults.append(error)
             look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
-        ready = group.waiting if look.is_over else [wait for wait in group.waiting if self._overdue(wait)]
+        ready = group.waits if look.is_over else [wait for wait in group.waits if self._overdue(wait)]
         claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
-        unanswered = len(group.waiting) - len(ready)
+        unanswered = len(group.waits) - len(ready)
         if not claimed:
             return unanswered
         if not look.is_over:

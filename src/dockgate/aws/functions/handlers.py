@@ -46,20 +46,20 @@ class Functions:
     """The functions of the stack, with the clients that they share."""
 
     approvals: ApprovalMatcher
-    running: RiskMonitor
+    risk_monitor: RiskMonitor
     telemetry: Telemetry
 
     def record(self, event: Any) -> dict[str, Any]:
         """Record approval requests, from SNS or a queue."""
-        return self._each(event, messages.request, self.approvals.record_request)
+        return self._handle_records(event, messages.request, self.approvals.record_request)
 
     def judge(self, event: Any) -> dict[str, Any]:
         """Handle ended scans, and images that cannot be scanned, from EventBridge or a queue."""
-        return self._each(event, _ends, self._record_scans)
+        return self._handle_records(event, _ends, self._record_scans)
 
     def _record_scans(self, scans: Sequence[Scan]) -> None:
         for scan in scans:
-            self.approvals.scanned(scan)
+            self.approvals.record_scan(scan)
 
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """On the schedule: answer waiting approvals and re-evaluate running images.
@@ -75,7 +75,7 @@ class Functions:
             waiting = self.approvals.sweep(lambda: seconds_left() < SPARE_SECONDS)
         except Exception as error:
             fault = error
-        self.running.renew()
+        self.risk_monitor.renew()
         if fault is not None:
             raise fault
         return {"waiting": waiting}
@@ -89,10 +89,12 @@ class Functions:
             except UsageError as error:
                 self.telemetry("MessageRefused", error=error.full_message)
         if images:
-            self.running.renew(images)
+            self.risk_monitor.renew(images)
         return {"batchItemFailures": []}
 
-    def _each(self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]) -> dict[str, Any]:
+    def _handle_records(
+        self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]
+    ) -> dict[str, Any]:
         """Process every message, whether or not others fail.
 
         Failed messages of a queue are reported and come again. For other events the first error is raised, so that

@@ -48,7 +48,7 @@ class RiskMonitor:
                 if only and not self._may_run(name, only):
                     continue
                 images = self._images(service)
-                self.waits.runs(name, {digest for _, digest in images})
+                self.waits.record_running(name, {digest for _, digest in images})
             except Exception as error:
                 self._note(name, error, faults)
                 continue
@@ -69,7 +69,7 @@ class RiskMonitor:
 
         True for a service that is not recorded yet. The next sweep judges what was deployed since.
         """
-        noted = self.waits.running(service)
+        noted = self.waits.running_images(service)
         if noted is None or not noted.isdisjoint(digests):
             return True
         return any(not set(digests).isdisjoint(self.waits.at(digest).platforms or ()) for digest in noted)
@@ -83,11 +83,11 @@ class RiskMonitor:
             return
         judged = self.verdicts.judge(digest, repository, look)
         if judged.verdict.status is Status.APPROVED:
-            if self.waits.safe(digest, service):
+            if self.waits.clear_risk(digest, service):
                 self.tell("ServiceSafe", service=service, digest=digest)
             return
         until = int(self.clock() + self.risk_days * 86400)
-        if deadline := self.waits.at_risk(digest, service, until):
+        if deadline := self.waits.mark_risk(digest, service, until):
             self._warn(service, judged, deadline)
 
     def _warn(self, service: str, judged: JudgedImage, until: int) -> None:

@@ -40,7 +40,7 @@ class ScanLookup:
             platforms = self._platforms(digest, repository, halves)
         except ImageError as error:
             return ScanState(True, str(error))
-        return self._all(platforms, repository) if platforms else look
+        return self._state_of_platforms(platforms, repository) if platforms else look
 
     def _platforms(self, digest: str, repository: str, halves: ImageItems) -> Sequence[str]:
         """The manifests of an index, looked up once and recorded.
@@ -61,7 +61,7 @@ class ScanLookup:
         self.waits.relate(digest, platforms)
         return platforms
 
-    def _all(self, platforms: Sequence[str], repository: str) -> ScanState:
+    def _state_of_platforms(self, platforms: Sequence[str], repository: str) -> ScanState:
         """Combine the scans of all platforms: over when all are.
 
         The fault of one scan does not hide the findings of the others.

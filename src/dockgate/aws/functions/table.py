@@ -26,7 +26,9 @@ class Table:
         values: Mapping[str, Any] | None = None,
     ) -> bool:
         arguments = _condition_arguments(condition, names, values)
-        return self._holds(lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **arguments))
+        return self._is_written(
+            lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **arguments)
+        )
 
     def update(
         self,
@@ -37,12 +39,16 @@ class Table:
         values: Mapping[str, Any] | None = None,
     ) -> bool:
         arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
-        return self._holds(lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **arguments))
+        return self._is_written(
+            lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **arguments)
+        )
 
     def delete(self, key: Item) -> bool:
         """Delete an item; returns whether it existed."""
         arguments = _condition_arguments("attribute_exists(digest)", None, None)
-        return self._holds(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **arguments))
+        return self._is_written(
+            lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **arguments)
+        )
 
     def query(self, **query: Any) -> Iterator[Item]:
         """All items, page by page. `query` is in the form of the client, with plain values."""
@@ -54,7 +60,7 @@ class Table:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _holds(self, write: Callable[[], object]) -> bool:
+    def _is_written(self, write: Callable[[], object]) -> bool:
         try:
             write()
         except self._dynamodb.exceptions.ConditionalCheckFailedException:

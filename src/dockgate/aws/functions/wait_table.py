@@ -47,12 +47,12 @@ class Wait:
 class ImageItems:
     """The items of an image.
 
-    `waiting`: approvals that wait, and those whose answer was started and not finished in time; `scans`: the last of
+    `waits`: approvals that wait, and those whose answer was started and not finished in time; `scans`: the last of
     each repository, latest first; `platforms`: the manifests of an index, () for other images, None if unknown;
     `indexes`: the indexes that contain it.
     """
 
-    waiting: tuple[Wait, ...] = ()
+    waits: tuple[Wait, ...] = ()
     scans: tuple[Scan, ...] = ()
     platforms: tuple[str, ...] | None = None
     indexes: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class WaitTable:
         self._table = table
         self._clock = clock
 
-    def ask(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
+    def record_request(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
         """Record an approval; returns False if it exists. `waiting_since` is in epoch seconds, None for now."""
         item = {
             **_key(request.digest, _APPROVAL + request.token),
@@ -91,7 +91,7 @@ class WaitTable:
         condition = "attribute_exists(digest) AND #state <> :answered"
         return self._update(wait, change, condition, values, {"#request": "request"})
 
-    def scanned(self, scan: Scan) -> None:
+    def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan; of several events the latest counts."""
         item = {
             **_key(scan.digest, _SCAN + scan.repository),
@@ -126,13 +126,13 @@ class WaitTable:
         platforms = next((item["platforms"] for item in items if item["half"] == _PLATFORMS), None)
         scans = [_scan(item) for item in items if item["half"].startswith(_SCAN)]
         return ImageItems(
-            waiting=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._open(item)),
+            waits=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._is_waiting(item)),
             scans=tuple(sorted(scans, key=lambda scan: scan.at, reverse=True)),
             platforms=None if platforms is None else tuple(platforms),
             indexes=tuple(item["half"].removeprefix(_INDEX) for item in items if item["half"].startswith(_INDEX)),
         )
 
-    def open(self) -> Iterator[Wait]:
+    def list_waiting(self) -> Iterator[Wait]:
         """All waiting approvals, longest waiting first."""
         for state in (WAITING, ANSWERING):
             items = self._table.query(
@@ -141,7 +141,7 @@ class WaitTable:
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={":state": state},
             )
-            yield from (_wait(item) for item in items if self._open(item))
+            yield from (_wait(item) for item in items if self._is_waiting(item))
 
     def claim(self, wait: Wait) -> int:
         """Claim an approval in order to answer it. Returns the lease, 0 if it is settled or claimed by another."""
@@ -172,7 +172,7 @@ class WaitTable:
 
     # --- what runs ---------------------------------------------------------------------------------------------------
 
-    def at_risk(self, digest: str, service: str, until: int) -> int:
+    def mark_risk(self, digest: str, service: str, until: int) -> int:
         """Mark a service that runs this image as at risk, and claim the notice.
 
         Returns the deadline, 0 if the notice was sent or is being sent by another. An existing deadline does not
@@ -207,22 +207,22 @@ class WaitTable:
         evidence: Mapping[str, str] = mark.get("evidence", {})
         return evidence
 
-    def safe(self, digest: str, service: str) -> bool:
+    def clear_risk(self, digest: str, service: str) -> bool:
         """Remove the mark, and return whether there was one."""
         return self._table.delete(_key(digest, _RISK + service))
 
-    def running(self, service: str) -> frozenset[str] | None:
+    def running_images(self, service: str) -> frozenset[str] | None:
         """The digests that a service ran at the last check; None if it was never checked."""
         noted = self._table.get(_key(_SERVICE + service, "running"))
         return None if noted is None else frozenset(noted["images"])
 
-    def runs(self, service: str, digests: Collection[str]) -> None:
+    def record_running(self, service: str, digests: Collection[str]) -> None:
         """Record the images that a service runs.
 
         A digest that returns, for example after a rollback, gets a new notice with the old deadline.
         """
         key = _key(_SERVICE + service, "running")
-        noted = self.running(service)
+        noted = self.running_images(service)
         before = noted or frozenset()
         if noted is not None and noted == set(digests):
             return
@@ -231,7 +231,7 @@ class WaitTable:
             self._table.update(_key(digest, _RISK + service), change, "attribute_exists(digest)", values={":past": 0})
         self._table.put({**key, "images": sorted(digests), "ttl": self._ttl()})
 
-    def _open(self, item: Mapping[str, Any]) -> bool:
+    def _is_waiting(self, item: Mapping[str, Any]) -> bool:
         state = str(item["state"])
         return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._now())
 

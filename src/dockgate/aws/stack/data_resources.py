@@ -20,25 +20,25 @@ _ATTEMPTS = 3
 class Resource:
     """A resource. `kind` is CloudFormation's type, `physical` its physical id.
 
-    `created` is when an image repository was created, "" for other kinds: its id is a name, which another repository
+    `created_at` is when an image repository was created, "" for other kinds: its id is a name, which another repository
     may get later. Ids of buckets and source repositories are unique.
     """
 
     kind: str
     physical: str
-    created: str = ""
+    created_at: str = ""
 
 
 def of_stack(account: Account, stack: str) -> list[Resource]:
     """The resources of the stack, also of one that failed half way."""
     listed = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return [replace(resource, created=_creation_time(account, resource)) for resource in listed]
+    return [replace(resource, created_at=_creation_time(account, resource)) for resource in listed]
 
 
 def name(account: Account, resource: Resource) -> str | None:
     """The name that people use; None if it was deleted. Source repositories also have an id."""
     try:
-        if resource.created and _creation_time(account, resource) != resource.created:
+        if resource.created_at and _creation_time(account, resource) != resource.created_at:
             return None
         return _KINDS[resource.kind][0](account, resource.physical)
     except NotFoundError:

@@ -30,9 +30,9 @@ _Choose = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """The result: `handed` messages were taken by a function; `faults` say why others were not."""
+    """The result: `moved_count` messages were taken by a function; `faults` say why others were not."""
 
-    handed: int
+    moved_count: int
     faults: tuple[str, ...]
 
 

@@ -37,7 +37,7 @@ def restore(account: Account, documents: StackBucket) -> str | None:
 
     A configuration that others changed since stays, and the message says so.
     """
-    previous = documents.scanning()
+    previous = documents.recorded_scanning()
     if previous is None:
         return None
     before, ours = previous

@@ -89,11 +89,11 @@ class StackBucket:
 
         Changes by others in between are part of the former.
         """
-        configuration = self.scanning()
+        configuration = self.recorded_scanning()
         body = {"before": configuration[0] if configuration and before in configuration else before, "ours": ours}
         self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
 
-    def scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def recorded_scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The configuration before our change, and the one that we set; None if we changed nothing."""
         try:
             configuration = json.loads(self.read(_SCANNING))

@@ -130,7 +130,7 @@ class PodmanTarget:
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience
-        schedule = RetrySchedule(first=0.05, longest=check.interval if check else _SETTLED)
+        schedule = RetrySchedule(first_pause=0.05, longest_pause=check.interval if check else _SETTLED)
         checks = 0
         missing = set(names)
         digest = require_image(service.name, definition).digest

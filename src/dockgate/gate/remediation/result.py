@@ -71,7 +71,7 @@ def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: 
     """Why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
     if upgraded_to:
         name += f" (and {upgraded_to})"
-    if finding.malicious and not finding.fixed:
+    if finding.is_malicious and not finding.fixed:
         return f"{name} is malicious, by {finding.id}: remove it."
     if not finding.fixed:
         return f"{name}: {finding.id} {_REASON_BY_STATE[finding.state]}."

@@ -21,7 +21,7 @@ class Malicious(Rule):
         return {}
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
-        findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
+        findings = tuple(finding for finding in facts.matches.findings if finding.is_malicious)
         if findings:
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
             message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
@@ -31,7 +31,7 @@ class Malicious(Rule):
         return Reads.FINDING_SUMS
 
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return (sum(finding.malicious for finding in facts.matches.findings),)
+        return (sum(finding.is_malicious for finding in facts.matches.findings),)
 
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         return Status.REJECTED if any(weight) else Status.APPROVED

@@ -32,27 +32,27 @@ class InventoryCache:
         code = _code(package)
         self._cache = FileCache(folder / "images" / code[:16], Inventory) if code else None
 
-    def find(self, image: Image, *, verified: bool = False) -> Inventory | None:
+    def find(self, image: Image, *, needs_diff_ids: bool = False) -> Inventory | None:
         """The cached inventory of an image, or None. A folder has no digest and is never cached.
 
-        `verified`: the layers' uncompressed content has to have been hashed for it.
+        `needs_diff_ids`: the layers' uncompressed content has to have been hashed for it.
         """
         layers = tuple(layer.digest for layer in image.layers)
         if self._cache is None or not all(layers):
             return None
-        names = [_name(image, verified=True), *([] if verified else [_name(image, verified=False)])]
+        names = [_name(image, has_diff_ids=True), *([] if needs_diff_ids else [_name(image, has_diff_ids=False)])]
         inventory = next((cached for name in names if (cached := self._cache.find(name))), None)
         return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
         """Store the inventory that was made of these layers."""
         if self._cache and all(layer.layer and not layer.unread for layer in facts):
-            self._cache.keep(_name(image, verified=all(layer.diff_id for layer in facts)), inventory)
+            self._cache.keep(_name(image, has_diff_ids=all(layer.diff_id for layer in facts)), inventory)
 
 
-def _name(image: Image, *, verified: bool) -> str:
+def _name(image: Image, *, has_diff_ids: bool) -> str:
     layers_read = [[layer.digest, layer.media_type] for layer in image.layers]
-    return hashlib.sha256(repr((verified, layers_read, list(image.diff_ids or ()))).encode()).hexdigest()
+    return hashlib.sha256(repr((has_diff_ids, layers_read, list(image.diff_ids or ()))).encode()).hexdigest()
 
 
 def _code(package: Path) -> str:

@@ -17,25 +17,25 @@ class LayerCache:
     """Layer facts in files of `folder`, by digest and version of the facts.
 
     Stored facts come from a blob that matched its digest, so it is not fetched again. A layer that could not be read is
-    not stored. `verified`: facts must include the digest of the uncompressed content; facts without it are completed
-    by reading the blob once more.
+    not stored. `needs_diff_ids`: facts must include the digest of the uncompressed content; facts without it are
+    completed by reading the blob once more.
     """
 
-    def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, verified: bool = False) -> None:
+    def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool = False) -> None:
         version = hex_of(digest_of(facts_version(ecosystems).encode()))[:16]
         self._cache = FileCache(folder / "layers" / version, LayerFacts)
         self._ecosystems = ecosystems
-        self.verified = verified
+        self.needs_diff_ids = needs_diff_ids
 
     def find(self, layer: Layer) -> LayerFacts | None:
         """The facts of a layer that was read before, None when it has to be read: a folder, without digest, always."""
         facts = self._find(layer)
-        return facts if facts and (facts.diff_id or not self.verified) else None
+        return facts if facts and (facts.diff_id or not self.needs_diff_ids) else None
 
     def read(self, layer: Layer) -> LayerFacts:
         """Read a layer and store its facts. Raises UnavailableError when it cannot be fetched."""
-        facts = self._complete_facts(layer) if self.verified else None
-        facts = facts or read_layer(layer, self._ecosystems, time.thread_time, hashed=self.verified)
+        facts = self._complete_facts(layer) if self.needs_diff_ids else None
+        facts = facts or read_layer(layer, self._ecosystems, time.thread_time, should_hash=self.needs_diff_ids)
         if layer.digest and not facts.unread:
             self._cache.keep(_name(layer), facts)
         return facts

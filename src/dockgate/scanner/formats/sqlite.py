@@ -62,8 +62,8 @@ class _Database:
         if len(head) < 100 or head[:16] != _MAGIC:
             raise UnreadableError("it is not a SQLite database")
         self.page_size = 65536 if head[16:18] == b"\0\1" else int.from_bytes(head[16:18], "big")
-        self.usable = self.page_size - head[20]
-        if self.page_size < 512 or self.page_size & (self.page_size - 1) or self.usable < 480:
+        self.usable_size = self.page_size - head[20]
+        if self.page_size < 512 or self.page_size & (self.page_size - 1) or self.usable_size < 480:
             raise UnreadableError("its page size is invalid")
         if int.from_bytes(head[56:60], "big") != _UTF8:
             raise UnreadableError("its text is not UTF-8")
@@ -71,7 +71,7 @@ class _Database:
         if head[24:28] == head[92:96] and int.from_bytes(head[28:32], "big") > self.count:
             raise UnreadableError("it is cut short")
         self.file = file
-        self.seen = bytearray(self.count + 1)
+        self.visited_pages = bytearray(self.count + 1)
 
     def rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and payload of each row of the table with that root page, in order."""
@@ -84,7 +84,7 @@ class _Database:
             if kind not in (_INTERIOR, _LEAF):
                 raise UnreadableError(f"page {number} is not a page of a table")
             first = start + (12 if kind == _INTERIOR else 8)
-            if first + 2 * cells > self.usable:
+            if first + 2 * cells > self.usable_size:
                 raise UnreadableError(f"page {number} has more cells than it can hold")
             pointers = [int.from_bytes(page[at : at + 2], "big") for at in range(first, first + 2 * cells, 2)]
             if kind == _INTERIOR:
@@ -99,28 +99,28 @@ class _Database:
         number, at = _varint(page, at)
         if size > limit:
             raise UnreadableError(f"a row has {size} bytes; no more than {limit} are read")
-        local_limit, local_minimum = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
+        local_limit, local_minimum = self.usable_size - 35, (self.usable_size - 12) * 32 // 255 - 23
         local = size
         if size > local_limit:
-            local = local_minimum + (size - local_minimum) % (self.usable - 4)
+            local = local_minimum + (size - local_minimum) % (self.usable_size - 4)
             local = local if local <= local_limit else local_minimum
-        if at + local > self.usable:
+        if at + local > self.usable_size:
             raise UnreadableError("a row reaches beyond its page")
         parts, missing = [page[at : at + local]], size - local
         following = page[at + local : at + local + 4]
         while missing:
             overflow = self._page(int.from_bytes(following, "big"))
             following = overflow[:4]
-            parts.append(overflow[4 : min(self.usable, 4 + missing)])
+            parts.append(overflow[4 : min(self.usable_size, 4 + missing)])
             missing -= len(parts[-1])
         return number, b"".join(parts)
 
     def _page(self, number: int) -> bytes:
         if not 0 < number <= self.count:
             raise UnreadableError(f"it references page {number}, which does not exist")
-        if self.seen[number]:
+        if self.visited_pages[number]:
             raise UnreadableError(f"page {number} is referenced twice")
-        self.seen[number] = 1
+        self.visited_pages[number] = 1
         self.file.seek((number - 1) * self.page_size)
         page = self.file.read(self.page_size)
         if len(page) != self.page_size:

@@ -132,21 +132,21 @@ class IssuedAuthorizer:
     def headers(self) -> dict[str, str]:
         with self._lock:
             if not self._header:
-                self._header = self._new()
+                self._header = self._issue_header()
             return {"Authorization": self._header}
 
     def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
         """Answer a 401: the token has expired, or its key was replaced."""
         with self._lock:
             if {"Authorization": self._header} == sent:
-                self._header = self._new()
+                self._header = self._issue_header()
             return True
 
     def headers_for(self, repository: str) -> dict[str, str]:
         """Headers that read another repository of the same registry."""
         return {"Authorization": f"Bearer {self._issue(repository, 'pull')}"}
 
-    def _new(self) -> str:
+    def _issue_header(self) -> str:
         return f"Bearer {self._issue(self._repository, self._actions)}"
 
 

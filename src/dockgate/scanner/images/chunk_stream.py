@@ -12,17 +12,17 @@ class ChunkStream:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._rest = memoryview(b"")
+        self._remaining = memoryview(b"")
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the start of the buffer. Returns the number of bytes, 0 only at the end."""
-        while not self._rest:
+        while not self._remaining:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
-            self._rest = memoryview(chunk)
+            self._remaining = memoryview(chunk)
         view = memoryview(buffer)
-        count = min(len(view), len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
+        count = min(len(view), len(self._remaining))
+        view[:count] = self._remaining[:count]
+        self._remaining = self._remaining[count:]
         return count

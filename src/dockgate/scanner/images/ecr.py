@@ -35,7 +35,7 @@ class EcrTokens:
         self._ecr_client = client
         self._clock = clock
         self._lock = threading.Lock()
-        self._cached: dict[str, tuple[str, str, datetime]] = {}
+        self._tokens: dict[str, tuple[str, str, datetime]] = {}
 
     def get(self, registry: str) -> tuple[str, str] | None:
         """Return user name and password for a registry; None for one that is not of ECR.
@@ -46,9 +46,9 @@ class EcrTokens:
         if ecr is None:
             return None
         with self._lock:
-            cached = self._cached.get(registry)
+            cached = self._tokens.get(registry)
             if cached is None or self._clock() > cached[2] - _RENEW_BEFORE:
-                cached = self._cached[registry] = self._request_token(registry, ecr.region)
+                cached = self._tokens[registry] = self._request_token(registry, ecr.region)
             return cached[0], cached[1]
 
     def _request_token(self, registry: str, region: str) -> tuple[str, str, datetime]:

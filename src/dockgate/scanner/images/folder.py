@@ -82,7 +82,7 @@ class FolderLayer:
         """Return "": a folder is not a blob."""
         return ""
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""
         walk = _Walk(_pseudo_devices(self.mounts))
         try:

@@ -29,14 +29,14 @@ class ResumableBlob(io.RawIOBase):
     """
 
     def __init__(
-        self, transport: Transport, first: "httpx.Response", ask: Callable[[int], "httpx.Response"], what: str
+        self, transport: Transport, first: "httpx.Response", ask: Callable[[int], "httpx.Response"], description: str
     ) -> None:
         self._transport = transport
         self._ask = ask
-        self._what = what
+        self._description = description
         # The byte that comes next.
         self._position = 0
-        self._disconnects = self._stalled = self._disconnected_at = 0
+        self._disconnects = self._stalled_count = self._disconnected_at = 0
         self._take(first)
 
     def readable(self) -> bool:
@@ -69,11 +69,11 @@ class ResumableBlob(io.RawIOBase):
 
     def _pause(self, fault: UnavailableError) -> None:
         self._disconnects += 1
-        self._stalled = 1 if self._position >= self._disconnected_at + PROGRESS_STEP else self._stalled + 1
+        self._stalled_count = 1 if self._position >= self._disconnected_at + PROGRESS_STEP else self._stalled_count + 1
         self._disconnected_at = self._position
-        if self._stalled == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
+        if self._stalled_count == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
             raise self._failure(fault) from fault
-        self._transport.sleep(retry_delay(RETRIES.pause(self._stalled)))
+        self._transport.sleep(retry_delay(RETRIES.pause(self._stalled_count)))
 
     def _resume(self) -> None:
         try:
@@ -93,7 +93,8 @@ class ResumableBlob(io.RawIOBase):
 
     def _failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
-            f"Of {self._what} {self._position} bytes came, and then {self._disconnects} connections broke off. {fault}",
+            f"Of {self._description} {self._position} bytes came, and then {self._disconnects} connections broke off."
+            f" {fault}",
             "Look at the network, then run the same again: layers that were read whole are not fetched anew.",
         )
 

@@ -53,28 +53,28 @@ class TarLayer:
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._open_inflated(blob, hashed=True)) as inflated:
+            with closing(self._open_inflated(blob, should_hash=True)) as inflated:
                 while inflated.readinto(buffer):
                     pass
                 self._finish(blob, inflated)
         return self.content_digest
 
-    def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
+    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._open_inflated(blob, hashed=hashed)) as inflated:
+            with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated:
                 tape = StreamReader(inflated, where)
                 yield from self._entries(tape, where, needs_end_mark=not inflated.detects_truncation)
                 tape.drain()
                 self._finish(blob, inflated)
 
-    def _open_inflated(self, blob: VerifiedBlob, *, hashed: bool) -> InflatedStream:
-        """Open the uncompressed content. `hashed`: also compute its digest, unless it is the blob's."""
+    def _open_inflated(self, blob: VerifiedBlob, *, should_hash: bool) -> InflatedStream:
+        """Open the uncompressed content. `should_hash`: also compute its digest, unless it is the blob's."""
         inflated = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
         self.compression = inflated.compression
-        if hashed and not self._is_plain():
+        if should_hash and not self._is_plain():
             inflated.start_hash()
         return inflated
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # `retry_delay` adds up to half to each pause.
-RETRIES = RetrySchedule(first=0.6, longest=3, attempts=4)
+RETRIES = RetrySchedule(first_pause=0.6, longest_pause=3, attempts=4)
 # Seconds; a longer Retry-After is shortened to this.
 LONGEST_WAIT = 30.0
 REDIRECTS = 5
@@ -271,8 +271,8 @@ class Body(io.RawIOBase):
         self._registry = registry
         self._clock = clock
         self._chunks = ChunkStream(response.iter_raw())
-        self._waited = 0.0
-        self._came = 0
+        self._seconds_waited = 0.0
+        self._bytes_received = 0
 
     def readable(self) -> bool:
         return True
@@ -283,15 +283,13 @@ class Body(io.RawIOBase):
             count = self._chunks.readinto(buffer)
         if not count and self._limit is not None:
             self._limit.require()  # the limit may have ended a body without a length
-        self._waited += self._clock() - begun
-        self._came += count
-        if self._waited >= _MINUTE:
-            if count and self._came < PROGRESS_STEP:
-                raise UnavailableError(
-                    f"The registry {self._registry} sent {self._came} bytes in {self._waited:.0f} seconds.",
-                    "Try again later.",
-                )
-            self._waited, self._came = 0.0, 0
+        self._seconds_waited += self._clock() - begun
+        self._bytes_received += count
+        if self._seconds_waited >= _MINUTE:
+            if count and self._bytes_received < PROGRESS_STEP:
+                received = f"{self._bytes_received} bytes in {self._seconds_waited:.0f} seconds"
+                raise UnavailableError(f"The registry {self._registry} sent {received}.", "Try again later.")
+            self._seconds_waited, self._bytes_received = 0.0, 0
         return count
 
     def take(self, limit: int) -> bytes:

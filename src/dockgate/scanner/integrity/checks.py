@@ -41,7 +41,7 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
         yield from _identity(stack, database)
     try:
         yield from stores(stack)
-        for at, file, nameless in PackageFolders(stack).nameless():
+        for at, file, nameless in PackageFolders(stack).find_nameless():
             if not any(database.is_brought_by(file, at) for database in databases):
                 yield nameless
         for kind in ecosystems:

@@ -63,7 +63,7 @@ class Locks:
 
     def __init__(self, stack: LayerStack) -> None:
         self._versions: set[tuple[str, str, str]] = set()
-        self._owned: set[str] = set()
+        self._owned_folders: set[str] = set()
         if not any(metadata.is_lockfile for _, metadata in stack.present_files):
             return
         for _, metadata in stack.present_files:
@@ -73,18 +73,18 @@ class Locks:
                     self._versions.add((package.ecosystem, package.source_name, ""))
                 for packed in metadata.owns.values():
                     if packed.endswith("/") or "/\0" in packed:
-                        self._owned.update(path for path in stack.unpack(packed) if path.endswith("/"))
+                        self._owned_folders.update(path for path in stack.unpack(packed) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
-    def is_idle(self, metadata: PackageFile) -> bool:
+    def is_ignored(self, metadata: PackageFile) -> bool:
         """Whether the lockfile does not count.
 
         This is so if most of its packages are installed (optional ones and those for other platforms are then left out
         on purpose), or if it is part of an installed package.
         """
-        if any(folder in self._owned for folder in _folders(metadata.path)):
+        if any(folder in self._owned_folders for folder in _folders(metadata.path)):
             return True
         return bool(metadata.packages) and 2 * sum(map(self.is_installed, metadata.packages)) >= len(metadata.packages)
 
@@ -114,23 +114,25 @@ class _Records:
     """The files that packages own, by the record that lists them: the metadata file itself, or a file beside it."""
 
     def __init__(self, history: dict[str, list[tuple[int, PackageFile]]]) -> None:
-        self._own: dict[tuple[str, str], list[str]] = {}
-        self._beside: dict[str, list[str]] = {}
+        self._lists_by_package: dict[tuple[str, str], list[str]] = {}
+        self._lists_by_folder: dict[str, list[str]] = {}
         for path, versions in history.items():
             for _, metadata in versions:
                 for name, packed in metadata.owns.items():
-                    self._own.setdefault((path, name), []).append(packed)
+                    self._lists_by_package.setdefault((path, name), []).append(packed)
                     if not metadata.packages:
-                        self._beside.setdefault(path.rpartition("/")[0], []).append(packed)
+                        self._lists_by_folder.setdefault(path.rpartition("/")[0], []).append(packed)
 
     def of(self, path: str, purl: str) -> list[str]:
         """Return the packed paths of a package that the file at `path` names."""
-        return self._own.get((path, purl)) or self._beside.get(path.rpartition("/")[0], [])
+        return self._lists_by_package.get((path, purl)) or self._lists_by_folder.get(path.rpartition("/")[0], [])
 
     @cached_property
-    def all(self) -> frozenset[str]:
+    def all_paths(self) -> frozenset[str]:
         """All paths that packages own."""
-        return frozenset(path for owned in self._own.values() for packed in owned for path in unpack(packed))
+        return frozenset(
+            path for owned in self._lists_by_package.values() for packed in owned for path in unpack(packed)
+        )
 
 
 def _other_files(
@@ -188,5 +190,5 @@ def _beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str
     folder = own.rpartition("/")[0] + "/" if own.lower().endswith(_INFO) else own + "/"
     for file in stack.paths_below(folder):
         inner = file[len(folder) :].partition("/")[0]
-        if file not in records.all and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):
+        if file not in records.all_paths and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):
             yield file

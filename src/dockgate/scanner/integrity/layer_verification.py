@@ -35,11 +35,12 @@ COMPRESSIONS = {
 
 
 def find_problems(
-    layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, verified: bool
+    layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, needs_diff_ids: bool
 ) -> Iterator[Unread]:
     """Yield an unread entry for each layer that contradicts manifest or config, base first.
 
-    `diff_ids` are those of the config, None without a config. `verified`: content that was not hashed is unread too.
+    `diff_ids` are those of the config, None without a config. `needs_diff_ids`: content that was not hashed is unread
+    too.
     """
     if diff_ids is None:
         return
@@ -51,11 +52,11 @@ def find_problems(
         if facts_of_layer.unread and not facts_of_layer.compression:
             continue  # the layer is unread, and its reason is already listed
         diff_id = diff_ids[at] if at < len(diff_ids) else ""
-        for reason in _reasons(layer, facts_of_layer, diff_id, verified=verified):
+        for reason in _reasons(layer, facts_of_layer, diff_id, needs_diff_ids=needs_diff_ids):
             yield Unread("/", reason, facts_of_layer.layer)
 
 
-def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, verified: bool) -> Iterator[str]:
+def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
     expected = COMPRESSIONS.get(layer.media_type)
     if expected is None:
         yield f"The layer has the media type {layer.media_type[:120]!r}, which not all runtimes unpack."
@@ -65,5 +66,5 @@ def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, verified
         stated = diff_id or "nothing"
         computed = facts_of_layer.diff_id
         yield f"The layer's uncompressed content has the digest {computed}; the config says {stated[:120]}."
-    if verified and not facts_of_layer.diff_id:
+    if needs_diff_ids and not facts_of_layer.diff_id:
         yield "The digest of the layer's uncompressed content was not verified."

@@ -23,14 +23,14 @@ class PackageFolders:
     def __init__(self, stack: LayerStack) -> None:
         self._view = stack
 
-    def nameless(self) -> Iterator[tuple[int, str, Unread]]:
+    def find_nameless(self) -> Iterator[tuple[int, str, Unread]]:
         """Yield folders without the file that names the package, each with the layer and path of one of its files.
 
         `language_packages` checks folders with a list of files. Raises UnreadableError if there are too many files.
         """
-        named = {path for path in self._live if path.endswith(_NAMES)}
+        named = {path for path in self._present_paths if path.endswith(_NAMES)}
         for folder in self._folders:
-            if any(f"{folder}/{name}" in named for name in _NAMES) or folder in self._listing:
+            if any(f"{folder}/{name}" in named for name in _NAMES) or folder in self._listing_folders:
                 continue
             for path in self._view.paths_below(f"{folder}/"):
                 at = next(iter(self._view.source_layers(path)), None)
@@ -47,7 +47,7 @@ class PackageFolders:
         folder, _, name = file.path.rpartition("/")
         if name != "METADATA" or not folder.lower().endswith(".dist-info") or not file.packages:
             return False
-        return f"{folder}/{_RECORD}" not in self._live and file.path not in self._listed_metadata
+        return f"{folder}/{_RECORD}" not in self._present_paths and file.path not in self._listed_metadata
 
     @cached_property
     def _folders(self) -> dict[str, None]:
@@ -60,7 +60,7 @@ class PackageFolders:
         }
 
     @cached_property
-    def _live(self) -> frozenset[str]:
+    def _present_paths(self) -> frozenset[str]:
         """The paths of present files that were read, and of links, which `checks` examines."""
         links = (
             path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.is_present(path, at)
@@ -68,7 +68,7 @@ class PackageFolders:
         return frozenset((*(file.path for _, file in self._view.present_files), *links))
 
     @cached_property
-    def _listing(self) -> frozenset[str]:
+    def _listing_folders(self) -> frozenset[str]:
         """Folders with a list that names files, or cannot be read, which another check reports."""
         return frozenset(
             file.path.rpartition("/")[0]

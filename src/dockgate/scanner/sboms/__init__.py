@@ -94,7 +94,7 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
     system = contents.distribution or distribution(contents.items)
     made = Packages(ecosystems, system)
     packages: set[Package] = set()
-    unread = {*contents.unread, *image.unread()}
+    unread = {*contents.unread, *image.unread_entries()}
     for item in contents.items:
         package_found = made.package(item)
         if isinstance(package_found, Unread):
@@ -103,17 +103,17 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
             packages.add(package_found)
     if not packages and not unread and not image.values:
         unread.add(Unread("/", "The document names no package."))
-    layers = image.all("dockgate:layers")
-    base_layers = image.first("dockgate:base_layers")
+    layers = image.get_all("dockgate:layers")
+    base_layers = image.get_first("dockgate:base_layers")
     return Inventory(
-        image=image.first("dockgate:image") or contents.digest or digest,
-        platform=image.first("dockgate:platform"),
+        image=image.get_first("dockgate:image") or contents.digest or digest,
+        platform=image.get_first("dockgate:platform"),
         distribution=system,
         layers=layers,
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
-        base=image.first("dockgate:base"),
-        created=image.first("dockgate:created"),
-        user=image.first("dockgate:user"),
+        base=image.get_first("dockgate:base"),
+        created=image.get_first("dockgate:created"),
+        user=image.get_first("dockgate:user"),
     )

@@ -18,16 +18,16 @@ class Properties:
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def first(self, *names: str) -> str:
+    def get_first(self, *names: str) -> str:
         """The first text of the first of these names that is there, else ""."""
         return next((self.values[name][0] for name in names if self.values.get(name)), "")
 
-    def all(self, name: str) -> tuple[str, ...]:
+    def get_all(self, name: str) -> tuple[str, ...]:
         return self.values.get(name, ())
 
-    def unread(self) -> Iterable[Unread]:
+    def unread_entries(self) -> Iterable[Unread]:
         """The unread entries that Dockgate itself wrote into the document."""
-        columns = (self.all(f"dockgate:unread:{field.name}") for field in fields(Unread))
+        columns = (self.get_all(f"dockgate:unread:{field.name}") for field in fields(Unread))
         return (Unread(*entry) for entry in zip(*columns, strict=False))
 
 
@@ -54,7 +54,7 @@ class Item:
     source: tuple[str, str] = ("", "")
     maker: str = ""
 
-    def unread(self, why: str) -> Unread:
+    def as_unread(self, why: str) -> Unread:
         who = f"{self.name} {self.version}".strip() or "a component without a name"
         return Unread(self.reference or "/", f"The document names {who}, which cannot be judged: {why}.")
 
@@ -72,12 +72,13 @@ class Contents:
 
 def system(name: str, version: str, description: str, properties: Properties) -> Distribution:
     """The distribution that an operating system component describes, as Dockgate, Syft or Trivy write it."""
-    values = {field.name: properties.all(f"dockgate:distribution:{field.name}") for field in fields(Distribution)}
+    values = {field.name: properties.get_all(f"dockgate:distribution:{field.name}") for field in fields(Distribution)}
     return Distribution(
-        id=properties.first("dockgate:distribution:id") or os_id(properties.first("syft:distro:id") or name),
-        version=properties.first("dockgate:distribution:version", "syft:distro:versionID") or version.partition(" ")[0],
+        id=properties.get_first("dockgate:distribution:id") or os_id(properties.get_first("syft:distro:id") or name),
+        version=properties.get_first("dockgate:distribution:version", "syft:distro:versionID")
+        or version.partition(" ")[0],
         name=description,
-        like=values["like"] or tuple(properties.first("syft:distro:idLike:0").split()),
+        like=values["like"] or tuple(properties.get_first("syft:distro:idLike:0").split()),
         support_end=next(iter(values["support_end"]), ""),
         repository=next(iter(values["repository"]), ""),
     )

@@ -51,7 +51,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
 
 
 def _is_platform(component: dict[str, Any]) -> bool:
-    return component.get("type") == "container" and bool(_properties(component).first("dockgate:image"))
+    return component.get("type") == "container" and bool(_properties(component).get_first("dockgate:image"))
 
 
 def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
@@ -82,11 +82,11 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
         name, version = text(component.get("name")), text(component.get("version"))
         if name and contents.distribution is None:
             contents.distribution = system(name, version, text(component.get("description")), properties)
-    elif kind == "container" and properties.first("dockgate:image"):
+    elif kind == "container" and properties.get_first("dockgate:image"):
         raise UsageError("has an image within an image.", MIXED)
     else:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
-        is_group = not component.get("purl") and bool(properties.first("aquasecurity:trivy:Class"))
+        is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))
         if is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
             contents.items.append(_item(component, properties))
 
@@ -109,9 +109,9 @@ def _maker(component: dict[str, Any]) -> str:
 def _source(properties: Properties) -> tuple[str, str]:
     """Join the epoch, version and release that Trivy writes as separate properties."""
     names = (f"aquasecurity:trivy:Src{part}" for part in ("Epoch", "Version", "Release"))
-    epoch, version, release = map(properties.first, names)
+    epoch, version, release = map(properties.get_first, names)
     full_version = (f"{epoch}:" if epoch not in ("", "0") else "") + version + (f"-{release}" if release else "")
-    return properties.first("aquasecurity:trivy:SrcName"), full_version if version else ""
+    return properties.get_first("aquasecurity:trivy:SrcName"), full_version if version else ""
 
 
 def _digest(root: dict[str, Any]) -> str:

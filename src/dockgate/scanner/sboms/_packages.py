@@ -24,23 +24,23 @@ class Packages:
 
     def package(self, item: Item) -> Package | Unread:
         if not item.purl:
-            return item.unread("it has no package URL")
-        ours = {name: item.properties.first(f"dockgate:{name}") for name in _EXTRAS}
+            return item.as_unread("it has no package URL")
+        ours = {name: item.properties.get_first(f"dockgate:{name}") for name in _EXTRAS}
         if ours["source_name"]:
             return Package(name=item.name, version=item.version, purl=item.purl, **ours)
         try:
             purl = parse(item.purl)
         except ValueError:
-            return item.unread(f"{item.purl} is not a package URL")
+            return item.as_unread(f"{item.purl} is not a package URL")
         kind = self._kinds.get(purl.type)
         if kind is None:
-            return item.unread(f"nothing is known of packages of the type {purl.type}")
+            return item.as_unread(f"nothing is known of packages of the type {purl.type}")
         if not purl.version and not item.version:
-            return item.unread("it has no version")
+            return item.as_unread("it has no version")
         try:
             package = kind.package_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
-            return item.unread(str(error).rstrip("."))
+            return item.as_unread(str(error).rstrip("."))
         return replace(package, **_places(purl, item))
 
 
@@ -86,7 +86,7 @@ def _normalize(purl: Purl, item: Item) -> Purl:
 
 def _places(purl: Purl, item: Item) -> dict[str, str]:
     """The path and layer of the file that names the package; of distributions', Syft's location is another."""
-    path = item.properties.first("aquasecurity:trivy:FilePath")
+    path = item.properties.get_first("aquasecurity:trivy:FilePath")
     if not path and purl.type not in _SYSTEMS:
-        path = item.properties.first("syft:location:0:path")
-    return {"path": path.lstrip("/"), "layer": item.properties.first("aquasecurity:trivy:LayerDigest")}
+        path = item.properties.get_first("syft:location:0:path")
+    return {"path": path.lstrip("/"), "layer": item.properties.get_first("aquasecurity:trivy:LayerDigest")}

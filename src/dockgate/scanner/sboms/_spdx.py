@@ -33,8 +33,8 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
     described = _described_ids(document)
     packages = object_list(document.get("packages"), "packages")
-    images = [text(package.get("SPDXID")) for package in packages if _properties(package).first("dockgate:image")]
-    document_digest = _properties(document).first("dockgate:digest")
+    images = [text(package.get("SPDXID")) for package in packages if _properties(package).get_first("dockgate:image")]
+    document_digest = _properties(document).get_first("dockgate:digest")
     if len(images) < 2:
         return document_digest, [_contents(packages, described)]
     containers = {  # SPDX id -> that of what contains it
@@ -78,13 +78,13 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
     properties, purl = _properties(package), _purl(package)
     if purpose in _SYSTEM:
         if name and contents.distribution is None:
-            description = properties.first("dockgate:distribution:name")
+            description = properties.get_first("dockgate:distribution:name")
             contents.distribution = system(name, version, description, properties)
-    elif properties.first("dockgate:image"):
+    elif properties.get_first("dockgate:image"):
         contents.image = properties
     else:
         # Trivy has a package for each file that names packages (a lockfile, a binary).
-        is_group = bool(properties.first("aquasecurity:trivy:Class"))
+        is_group = bool(properties.get_first("aquasecurity:trivy:Class"))
         if is_package(purl) or not (purpose in _NO_PACKAGES or described == {identity} or is_group):
             contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
 

@@ -188,7 +188,7 @@ def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
     is_large = part.statements >= FEW_RECORDS and not allow_smaller
     checked_at = parse_time(part.checked_at)
     is_recent = checked_at is not None and timedelta(0) <= now - checked_at < _FAULT_PATIENCE
-    faults = sum(not fault.contained for fault in part.faults)
+    faults = sum(not fault.is_contained for fault in part.faults)
     least = part.statements - part.statements // LOST_FRACTION if is_large else 0
     return Limits(part.statements, least, faults if is_recent else None)
 

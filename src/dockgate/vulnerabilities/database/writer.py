@@ -63,12 +63,12 @@ class Writer:
 
     def __init__(self, path: Path, *, keeps_content: bool = False) -> None:
         self._path = path
-        self._new = path.with_name(path.name + ".new")
-        self._new.unlink(missing_ok=True)
-        self._new.with_name(self._new.name + "-journal").unlink(missing_ok=True)
+        self._new_path = path.with_name(path.name + ".new")
+        self._new_path.unlink(missing_ok=True)
+        self._new_path.with_name(self._new_path.name + "-journal").unlink(missing_ok=True)
         if keeps_content:
-            shutil.copyfile(path, self._new)
-        self._sql = sqlite3.connect(self._new, isolation_level=None)
+            shutil.copyfile(path, self._new_path)
+        self._sql = sqlite3.connect(self._new_path, isolation_level=None)
         self._parts = self._records = 0
         self._ecosystems: dict[str, int] = {}
         self._keeps_content = keeps_content
@@ -88,9 +88,9 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._sql.close()
-        self._new.unlink(missing_ok=True)
+        self._new_path.unlink(missing_ok=True)
         if isinstance(error, sqlite3.OperationalError):
-            raise UnavailableError(f"{self._new} cannot be written: {error}.", "Is there room for it?") from error
+            raise UnavailableError(f"{self._new_path} cannot be written: {error}.", "Is there room for it?") from error
         if isinstance(error, sqlite3.DatabaseError):
             advice = f"Remove {self._path} and run `dockgate db update` again."
             raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
@@ -171,8 +171,8 @@ class Writer:
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
         self._sql.close()
-        flush(self._new)
-        os.replace(self._new, self._path)
+        flush(self._new_path)
+        os.replace(self._new_path, self._path)
         flush(self._path.parent)
         return digest
 
@@ -212,7 +212,7 @@ class Writer:
         self, part: Part, added: "_AddedStatements", limits: Limits, statements: int, faults: Sequence[FaultyRecord]
     ) -> None:
         """Undo what was added and raise UnreadableError if the part would exceed the limits."""
-        broken = [fault for fault in faults if not fault.contained]
+        broken = [fault for fault in faults if not fault.is_contained]
         if statements < limits.least_statements:
             reason = f"{part.title} has {statements:,} statements, and had {limits.statements:,}: too many are gone."
             advice = f"If {part.source} is complete, run `dockgate db update --allow-smaller`."
@@ -243,7 +243,7 @@ class Writer:
                     groups.join(identity, alias)
         wide = {
             root: tuple(sorted(names))
-            for root, names in groups.all().items()
+            for root, names in groups.groups().items()
             if len(names) <= ALIAS_GROUP_LIMIT and _can_be_one(names)
         }
         for number, identity, aliases, upstream, present in self._valid_records():
@@ -327,14 +327,14 @@ class Writer:
                 *(part.checked_at, part.changed_at, part.statements),
             ),
         )
-        faults = ((number, fault.name, fault.reason, fault.contained) for fault in part.faults)
+        faults = ((number, fault.name, fault.reason, fault.is_contained) for fault in part.faults)
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
     def _cover(
         self, number: int, part: Part, ecosystem: str, coverage: PartialCoverage | None, valid: Mapping[str, int]
     ) -> None:
         """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
-        broken = any(not fault.contained for fault in part.faults)
+        broken = any(not fault.is_contained for fault in part.faults)
         if coverage is None:
             rows = [(name, number, not broken, "[]") for name in covered_ecosystems(valid)]
         else:

@@ -135,7 +135,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         except (ValueError, RecursionError) as error:
             package = _package(raw)
             readable = readable and package is not None
-            yield FaultyRecord(member, str(error), contained=package is not None)
+            yield FaultyRecord(member, str(error), is_contained=package is not None)
             affected, ranges = _Affected(package), [_UNREADABLE]
         if affected.package is None or without_release(affected.package.ecosystem) != part:
             continue

@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup, public_url
 if TYPE_CHECKING:
     import httpx
 
-RETRIES = RetrySchedule(first=0.3, longest=1, attempts=3)
+RETRIES = RetrySchedule(first_pause=0.3, longest_pause=1, attempts=3)
 # Bytes of one file, unless a feed has a lower limit. The largest public export is about a tenth of it.
 LIMIT = 4 * 1024**3
 # Seconds without a byte.

@@ -60,7 +60,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self._text
         self.parser.StartDoctypeDeclHandler = _refuse
         self.parser.EntityDeclHandler = _refuse
-        self._open: list[tuple[Element, list[str]]] = []
+        self._open_elements: list[tuple[Element, list[str]]] = []
         self._length = 0
         self._elements: list[Element] = []
 
@@ -70,15 +70,15 @@ class _Reader:
         return elements
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._open) == _DEPTH_LIMIT:
+        if len(self._open_elements) == _DEPTH_LIMIT:
             raise ValueError("it is nested too deeply")
         element = Element(name, attributes)
-        self._open.append((element, []))
+        self._open_elements.append((element, []))
         self._elements.append(element)
         self._length = 0
 
     def _end(self, name: str) -> None:
-        element, texts = self._open.pop()
+        element, texts = self._open_elements.pop()
         self._elements.append(Element(name, element.attributes, "".join(texts).strip(), is_closed=True))
         self._length = 0
 
@@ -86,7 +86,7 @@ class _Reader:
         self._length += len(text)
         if self._length > _TEXT_LIMIT:
             raise ValueError("a text in it is too long")
-        self._open[-1][1].append(text)
+        self._open_elements[-1][1].append(text)
 
 
 def _refuse(*_: object) -> NoReturn:

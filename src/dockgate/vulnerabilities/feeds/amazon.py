@@ -53,7 +53,7 @@ class Amazon(FetchedFeed):
             if root != "updates":
                 raise UnreadableError(f"The update information of {ecosystem} has {root!r} where updates should be.")
             if element.name == "update" and not element.is_closed:
-                update = _Update(security=element.attributes.get("type", "security") == "security")
+                update = _Update(is_security=element.attributes.get("type", "security") == "security")
             elif element.name == "update":
                 yield from update.statements(ecosystem)
             else:
@@ -65,12 +65,12 @@ FEED: Feed = Amazon()
 
 @dataclass(slots=True)
 class _Update:
-    """An update that is being read. `fixed` maps names to versions, None for one that cannot be read."""
+    """An update that is being read. `fixed_versions` maps names to versions, None for one that cannot be read."""
 
-    security: bool = False
+    is_security: bool = False
     texts: dict[str, str] = field(default_factory=dict)
     cves: dict[str, None] = field(default_factory=dict)
-    fixed: dict[str, dict[str | None, None]] = field(default_factory=dict)
+    fixed_versions: dict[str, dict[str | None, None]] = field(default_factory=dict)
     has_nameless: bool = False
 
     def take(self, element: Element) -> None:
@@ -86,20 +86,20 @@ class _Update:
         elif element.name == "package" and attributes.get("arch") != "src":
             name = attributes.get("name", "")
             self.has_nameless = self.has_nameless or not name
-            self.fixed.setdefault(name, {})[_evr(attributes)] = None
+            self.fixed_versions.setdefault(name, {})[_evr(attributes)] = None
 
     def statements(self, ecosystem: str) -> Iterator[FeedStatement]:
         identity, cves = self.texts.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
-        if not self.security and not cves:
+        if not self.is_security and not cves:
             return
         if not identity or self.has_nameless:
             problem = "it has a package without a name" if identity else "it has no id"
             yield FaultyRecord(identity or "update", problem)
             return
         rating = by_word("distribution", self.texts.get("severity"))
-        for name, versions in self.fixed.items():
+        for name, versions in self.fixed_versions.items():
             if None in versions:
-                yield FaultyRecord(identity, f"its package {name} has no version and release", contained=True)
+                yield FaultyRecord(identity, f"its package {name} has no version and release", is_contained=True)
             yield Advisory(
                 id=identity,
                 ecosystem=ecosystem,

@@ -43,10 +43,10 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
         return Extract()
     reading = _ArchiveReader(min(BYTES_LIMIT, max(RATIO_FROM, RATIO_LIMIT * section.size)))
     try:
-        reading.archive(section, path, "", 1)
+        reading.read_archive(section, path, "", 1)
     except _LimitError as error:
-        reading.unread.append((reading.where, str(error)))
-    packages, unread = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread)
+        reading.unread_parts.append((reading.where, str(error)))
+    packages, unread = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread_parts)
     return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
 
 
@@ -67,13 +67,13 @@ class _ArchiveReader:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.packages: list[Package] = []
-        self.unread: list[tuple[str, str]] = []
+        self.unread_parts: list[tuple[str, str]] = []
         self.where = ""
         self._parts = 0
         self._entries = 0
         self._bytes = 0
 
-    def archive(self, section: Section, path: str, inner: str, depth: int) -> None:
+    def read_archive(self, section: Section, path: str, inner: str, depth: int) -> None:
         """Read the archive called `path`, in the file `inner`. Raises UnreadableError."""
         archive = Archive(section, _MEMBER_NAMES, self._spend, ignore_case=True)
         self._entries += archive.count
@@ -108,7 +108,7 @@ class _ArchiveReader:
 
             self.packages.append(program_package("java", manifest.get("implementation-version", ""), path))
         if not all(library.group for library in libraries):
-            self.unread.append((inner or _MANIFEST, _NO_GROUP))
+            self.unread_parts.append((inner or _MANIFEST, _NO_GROUP))
         # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may
         # unpack.
         is_loaded = _suffix(path) != ZIP or archive.has_classes
@@ -125,7 +125,7 @@ class _ArchiveReader:
                 if _suffix(path) in _PYTHON:
                     self._python(section, path, inner)
                 elif not _is_other_format(path, section):
-                    self.archive(section, path, inner, depth)
+                    self.read_archive(section, path, inner, depth)
                     if _suffix(path) == ZIP:
                         self._python(section, path, inner)
 
@@ -136,7 +136,7 @@ class _ArchiveReader:
         if is_zip(section):
             packages, unread = zip_packages.read_packages(section, path, self._spend)
             self.packages += packages
-            self.unread += ((_join_path(inner, where), reason) for where, reason in unread)
+            self.unread_parts += ((_join_path(inner, where), reason) for where, reason in unread)
 
     def _read_coordinates(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
         """Read coordinates from pom.properties (several in a merged jar), missing values from the pom.xml."""
@@ -167,7 +167,7 @@ class _ArchiveReader:
         except _LimitError:
             raise
         except UnreadableError as error:
-            self.unread.append((where, str(error)))
+            self.unread_parts.append((where, str(error)))
 
     def _spend(self, size: int) -> None:
         self._bytes += size

@@ -90,7 +90,7 @@ class Rpm:
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
             purl=_place_purl(package.purl, namespace, distro, vendor),
         )
-        if not naming or not naming.by_source:
+        if not naming or not naming.is_by_source:
             settled = replace(settled, source_name=package.name, source_version=package.version)
         return vendors.apply_vendor(settled, vendor)
 

@@ -43,7 +43,7 @@ class _Database:
         if self.count * self.page_size > size:
             raise UnreadableError("it is cut short")
         self.file = file
-        self.seen = bytearray(self.count)
+        self.visited_pages = bytearray(self.count)
         self.has_last_number = False
 
     def page(self, number: int) -> bytes:
@@ -82,9 +82,9 @@ class _Database:
         while missing > 0:
             if not 0 < number < self.count:
                 raise UnreadableError(f"it references page {number}, which does not exist")
-            if self.seen[number]:
+            if self.visited_pages[number]:
                 raise UnreadableError(f"page {number} is referenced twice")
-            self.seen[number] = 1
+            self.visited_pages[number] = 1
             page = self.page(number)
             length = self._number(page[22:24])
             if page[25] != _OVERFLOW or not 0 < length <= min(missing, self.page_size - _HEAD):

@@ -48,14 +48,14 @@ def _open_euler(distribution: Distribution) -> str:
 class Naming(NamedTuple):
     """How OSV names a distribution: `ecosystem`, followed by `release`.
 
-    `by_source`: advisories use the name and version of the source package, not of the installed packages. OSV's schema
-    states it for each distribution; Rocky's exporter includes only source packages (resf/distro-tools,
+    `is_by_source`: advisories use the name and version of the source package, not of the installed packages. OSV's
+    schema states it for each distribution; Rocky's exporter includes only source packages (resf/distro-tools,
     apollo/server/routes/api_osv.py).
     """
 
     ecosystem: str
     release: Callable[[Distribution], str]
-    by_source: bool = False
+    is_by_source: bool = False
 
 
 # Distributions whose packages TuxCare rebuilds (google/osv-scanner#2916), by os-release ID; CentOS Stream shares
@@ -72,19 +72,19 @@ TUXCARE = {
 NAMINGS = {
     "almalinux": Naming("AlmaLinux", _major),
     "amzn": Naming("Amazon Linux", _amazon),
-    "azurelinux": Naming("Azure Linux", _major, by_source=True),
-    "mageia": Naming("Mageia", _major, by_source=True),
-    "mariner": Naming("Azure Linux", _major, by_source=True),
-    "openeuler": Naming("openEuler", _open_euler, by_source=True),
+    "azurelinux": Naming("Azure Linux", _major, is_by_source=True),
+    "mageia": Naming("Mageia", _major, is_by_source=True),
+    "mariner": Naming("Azure Linux", _major, is_by_source=True),
+    "openeuler": Naming("openEuler", _open_euler, is_by_source=True),
     "opensuse-leap": Naming(
-        "openSUSE", lambda system: f"Leap {system.version}" if system.version else "", by_source=True
+        "openSUSE", lambda system: f"Leap {system.version}" if system.version else "", is_by_source=True
     ),
-    "opensuse-tumbleweed": Naming("openSUSE", lambda _: "Tumbleweed", by_source=True),
-    "photon": Naming("Photon OS", lambda system: system.version, by_source=True),
+    "opensuse-tumbleweed": Naming("openSUSE", lambda _: "Tumbleweed", is_by_source=True),
+    "photon": Naming("Photon OS", lambda system: system.version, is_by_source=True),
     "rhel": Naming("Red Hat", _red_hat),
-    "rocky": Naming("Rocky Linux", _major, by_source=True),
-    **dict.fromkeys(("sl-micro", "sle-micro"), Naming("SUSE", _micro, by_source=True)),
-    **dict.fromkeys(("sle_hpc", "sled", "sles", "sles_sap"), Naming("SUSE", _service_pack, by_source=True)),
+    "rocky": Naming("Rocky Linux", _major, is_by_source=True),
+    **dict.fromkeys(("sl-micro", "sle-micro"), Naming("SUSE", _micro, is_by_source=True)),
+    **dict.fromkeys(("sle_hpc", "sled", "sles", "sles_sap"), Naming("SUSE", _service_pack, is_by_source=True)),
 }
 
 # os-release IDs of distributions that no feed covers; their packages are listed.
