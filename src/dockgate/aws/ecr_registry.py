@@ -8,7 +8,9 @@ import re
 
 from dockgate.shared.errors import UsageError
 
-_QUALIFIED = re.compile(r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)")
+_QUALIFIED_NAME = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)"
+)
 
 
 def repository(name: str, account: str, region: str) -> str:
@@ -16,7 +18,7 @@ def repository(name: str, account: str, region: str) -> str:
 
     Raises UsageError for a name with another ECR registry, whose images cannot be looked up.
     """
-    match = _QUALIFIED.fullmatch(name)
+    match = _QUALIFIED_NAME.fullmatch(name)
     if match is None:
         return name
     if (match["account"], match["region"]) != (account, region):

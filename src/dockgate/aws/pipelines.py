@@ -27,8 +27,8 @@ _NO_DIGEST = (
     "Undetermined: the approval action names no digest. "
     "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
 )
-_OPEN = "InProgress"
-_VARIABLE = "#{"
+_OPEN_STATE = "InProgress"
+_VARIABLE_START = "#{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,12 @@ class Pipelines:
                 latest = action.get("latestExecution", {})
                 token = str(latest.get("token", ""))
                 name = Action(pipeline, stage["stageName"], action["actionName"])
-                if name in self._actions and latest.get("status") == _OPEN and messages.is_token(token) and execution:
+                if (
+                    name in self._actions
+                    and latest.get("status") == _OPEN_STATE
+                    and messages.is_token(token)
+                    and execution
+                ):
                     pipelines.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
         return pipelines
 
@@ -150,7 +155,7 @@ class Pipelines:
                 entries = page.get("actionExecutionDetails", [])
                 for entry in entries:
                     name = Action(pipeline, entry.get("stageName", ""), entry.get("actionName", ""))
-                    if name in self._actions and entry.get("status") == _OPEN:
+                    if name in self._actions and entry.get("status") == _OPEN_STATE:
                         yield entry
                 if number >= most or any(entry.get("startTime", oldest) < oldest for entry in entries):
                     return
@@ -210,8 +215,8 @@ def _comment(entry: Mapping[str, Any]) -> str | None:
     inputs = entry.get("input", {})
     if "resolvedConfiguration" in inputs:
         return str(inputs["resolvedConfiguration"].get("CustomData", ""))
-    written = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE))
-    return None if _VARIABLE in written else written
+    written = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE_START))
+    return None if _VARIABLE_START in written else written
 
 
 def _timeout(declared: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:

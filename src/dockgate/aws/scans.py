@@ -26,12 +26,18 @@ SETTLE_SECONDS = 300
 # The least time between two lists of findings of which the second confirms the first.
 CONFIRM_SECONDS = 30
 
-_DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
-_SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}
+_SUCCESS_REASON, _ON_PUSH_REASON = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
+_SCANNED_STATUS = {"statusCode": "ACTIVE", "reason": _SUCCESS_REASON}
 # Temporary reasons (ScanStatus in the Inspector API).
-_PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
+_PENDING_REASONS = (
+    "PENDING_INITIAL_SCAN",
+    "PENDING_REVIVAL_SCAN",
+    "SCAN_IN_PROGRESS",
+    "INTERNAL_ERROR",
+    _ON_PUSH_REASON,
+)
 # Reasons that an event of the same scan may replace.
-_INITIAL = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ONCE)
+_INITIAL_REASONS = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ON_PUSH_REASON)
 # A suppressed finding counts: only a waiver accepts it. The event also counted findings that are
 # closed by now.
 _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
@@ -120,17 +126,17 @@ class Scans:
         covered = self._coverage_entry(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
         ended = moment(covered.get("lastScannedAt")) if covered else ""
-        if covered and reason == _DONE:
+        if covered and reason == _SUCCESS_REASON:
             covered = {**covered, "lastScannedAt": int(self._clock())}
-        elif covered and reason == _ONCE and covered.get("lastScannedAt"):
-            covered = {**covered, "scanStatus": _SCANNED}
-        elif scan is not None and fresh and (covered is None or reason in _INITIAL):
+        elif covered and reason == _ON_PUSH_REASON and covered.get("lastScannedAt"):
+            covered = {**covered, "scanStatus": _SCANNED_STATUS}
+        elif scan is not None and fresh and (covered is None or reason in _INITIAL_REASONS):
             if scan.status != COMPLETE:
                 return ScanState(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
             # ListCoverage does not list the scan yet.
             covered = {"resourceId": name, "resourceType": "AWS_ECR_CONTAINER_IMAGE"}
-            covered, ended = {**covered, "scanStatus": _SCANNED, "lastScannedAt": scan.at}, scan.at
-        elif covered is None or reason in _PENDING:
+            covered, ended = {**covered, "scanStatus": _SCANNED_STATUS, "lastScannedAt": scan.at}, scan.at
+        elif covered is None or reason in _PENDING_REASONS:
             return ScanState(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
             return ScanState(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
@@ -203,7 +209,7 @@ class Scans:
 
 def will_pass(reason: str) -> bool:
     """Whether the reason of a scan status is temporary: the image is scanned, or will be."""
-    return reason == _DONE or reason in _PENDING
+    return reason == _SUCCESS_REASON or reason in _PENDING_REASONS
 
 
 def _count_in_event(scan: Scan) -> int | None:

@@ -15,7 +15,7 @@ UNDETERMINED = 3
 # Images of one request, where all are fetched.
 PAGE = 1000
 # Services and pipelines that the table's head names.
-SHOWN = 10
+SHOWN_NAMES = 10
 
 
 @click.command()
@@ -156,8 +156,8 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
 
 def _some(names: Sequence[str]) -> str:
     """The first names, and how many more there are: JSON, CSV and HTML have them all."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(names[:SHOWN_NAMES]) + more
 
 
 def _blocked(exposure: Mapping[str, Any]) -> str:

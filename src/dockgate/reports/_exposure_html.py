@@ -19,8 +19,17 @@ _PRESENT = (
     "fixed_in",
     "exposed_since",
 )
-_MORE = ("exposed_until", "ended_by", "closed_at", "closed_because", "services", "pipelines", "waived_by", "reason")
-_UNKNOWN = ("image", "repository", "tag", "reason")
+_DETAIL_COLUMNS = (
+    "exposed_until",
+    "ended_by",
+    "closed_at",
+    "closed_because",
+    "services",
+    "pipelines",
+    "waived_by",
+    "reason",
+)
+_UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images hold it."),
     "Absent": ("approved", "No image is known to hold it."),
@@ -52,8 +61,12 @@ def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
         yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
     yield "</tbody></table>"
     rows = list(rows_of(exposure))
-    yield from _table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], (*_PRESENT, *_MORE))
-    yield from _table("Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN)
+    yield from _table(
+        "Images that hold it", [row for row in rows if row["answer"] != "unknown"], (*_PRESENT, *_DETAIL_COLUMNS)
+    )
+    yield from _table(
+        "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
+    )
 
 
 def _facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

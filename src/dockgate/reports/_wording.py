@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MAX_OBSTACLES = 20
 
 # Characters of ids that can be part of a URL.
-_LINKED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:_")
+_URL_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:_")
 _STATES = {
     State.UNFIXED: "no fix",
     State.WONT_FIX: "no fix for now",
@@ -157,4 +157,4 @@ def finding_sentence(finding: Finding) -> str:
 
 def advisory_url(identity: str) -> str:
     """The page of a vulnerability at osv.dev, which has every id of our feeds; "" for a malformed id."""
-    return f"https://osv.dev/vulnerability/{identity}" if identity and _LINKED.issuperset(identity) else ""
+    return f"https://osv.dev/vulnerability/{identity}" if identity and _URL_CHARACTERS.issuperset(identity) else ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
-_ACCEPTED = "policy/accepted"
+_ACCEPTED_RULE = "policy/accepted"
 
 # The level, and for findings without a score `security-severity`, by which code scanning sorts: the middle of the CVSS
 # range.
@@ -54,7 +54,10 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
         text = f"The policy's rule {clean(violation.rule)}."
         rules[identity] = {"id": identity, "shortDescription": {"text": text}}
     if part.waived_violations:
-        rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "An accepted violation of the policy."}}
+        rules[_ACCEPTED_RULE] = {
+            "id": _ACCEPTED_RULE,
+            "shortDescription": {"text": "An accepted violation of the policy."},
+        }
     index = {identity: number for number, identity in enumerate(rules)}
     broken_rules = part.broken_rules
     return {
@@ -77,7 +80,7 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
             ),
             *(
                 {
-                    **_violation(_ACCEPTED, waived.violation, "note", index[_ACCEPTED]),
+                    **_violation(_ACCEPTED_RULE, waived.violation, "note", index[_ACCEPTED_RULE]),
                     "suppressions": [_suppression(waived)],
                 }
                 for waived in part.waived_violations

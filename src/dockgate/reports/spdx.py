@@ -18,7 +18,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean
 
-_UNSTATED = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
+_UNSTATED_FIELDS = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
 _BY = f"Tool: {TOOL}-{VERSION}"
 
 
@@ -115,7 +115,7 @@ def _package(identity: str, name: str, version: str, purpose: str) -> Document:
         **drop_empty(versionInfo=version),
         "primaryPackagePurpose": purpose,
         "filesAnalyzed": False,
-        **dict.fromkeys(_UNSTATED, "NOASSERTION"),
+        **dict.fromkeys(_UNSTATED_FIELDS, "NOASSERTION"),
     }
 
 

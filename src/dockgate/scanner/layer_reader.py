@@ -30,10 +30,10 @@ READS_LIMIT = 100_000
 
 # Where no distribution puts files (Filesystem Hierarchy Standard 3.0; Debian Policy 9.1): a package that has some is a
 # vendor's, and no distribution brings fixes to it.
-_ADDED = ("opt/", "usr/local/", "srv/", "home/", "root/")
+_VENDOR_FOLDERS = ("opt/", "usr/local/", "srv/", "home/", "root/")
 
 _SCANNER_VERSION = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?-[0-9a-f]{8}")
-_NOTHING = Extract()
+_EMPTY_EXTRACT = Extract()
 _RELEASES = frozenset(osrelease.PATHS)
 
 
@@ -291,7 +291,7 @@ class _Draft:
             except UnreadableError as error:
                 self.package_files[path, kind.name] = PackageFile(path, kind.name, unread_reason=str(error))
                 continue
-            if extract == _NOTHING:
+            if extract == _EMPTY_EXTRACT:
                 continue
             file = PackageFile(
                 path,
@@ -336,7 +336,7 @@ class _Draft:
         """
         languages = self.languages
         language_paths = {file.path for file in self.package_files.values() if file.ecosystem in languages}
-        language_paths = {path for path in language_paths if not path.startswith(_ADDED)}
+        language_paths = {path for path in language_paths if not path.startswith(_VENDOR_FOLDERS)}
         installed = {
             package.name
             for file in self.package_files.values()

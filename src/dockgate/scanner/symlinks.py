@@ -21,7 +21,7 @@ _HOPS = 40
 # Links in linked folders that are followed for a second path.
 _DEPTH = 4
 # Links of a merged /usr, each to the folder of its name in /usr: half of an image's files lie below them.
-_MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
+_MERGED_FOLDERS = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 
 
 def find_problems(
@@ -83,7 +83,7 @@ def _aliases(
         place = _follow(stack, target, links)
         if place is None or not stack.is_folder(place) or f"{place}/".startswith(f"{link}/"):
             continue
-        if (link in _MERGED and place == f"usr/{link}") or _is_packaged(stack, link, databases):
+        if (link in _MERGED_FOLDERS and place == f"usr/{link}") or _is_packaged(stack, link, databases):
             paths = _evidence_below(stack, prefixes, link, place)
         else:
             paths = stack.paths_below(f"{place}/" if place else "")

@@ -73,7 +73,7 @@ _STORES = (
     _Store("packages of IPS", ("var/pkg/state",)),
     _Store("packages of vcpkg", ("vcpkg/info",), (".list/",)),
 )
-_OWN = "var/lib/dpkg/status.d"
+_STATUS_FOLDER = "var/lib/dpkg/status.d"
 
 
 @cache
@@ -119,7 +119,7 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
 
 def _store(path: str) -> _Store | None:
     name = path[path.rfind("/") + 1 :]
-    if name == "status.d" and not path.endswith(f"/{_OWN}"):
+    if name == "status.d" and not path.endswith(f"/{_STATUS_FOLDER}"):
         return None
     rooted = f"/{path}"
     for place, store in _by_name().get(name, ()):

@@ -26,7 +26,7 @@ _ECR_HOST = re.compile(
 
 PERMISSIONS_ADVICE = "docs/how-to/aws-adapters.md lists the permissions that it needs."
 _CONNECTION_ADVICE = "Check the AWS credentials, the region and the network."
-_DENIED = ("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")
+_DENIED_CODES = ("AccessDenied", "UnrecognizedClient", "ExpiredToken", "InvalidClientTokenId")
 
 
 # Amazon S3's user guide, "Bucket naming rules", and of "Naming objects" the safe characters.
@@ -129,7 +129,7 @@ class AwsFailure:
     @property
     def is_denied(self) -> bool:
         """Whether credentials or a permission are missing."""
-        return self.kind is FailureKind.CREDENTIALS or self.code.startswith(_DENIED)
+        return self.kind is FailureKind.CREDENTIALS or self.code.startswith(_DENIED_CODES)
 
 
 # The error to raise for a failure, None for an UnavailableError.

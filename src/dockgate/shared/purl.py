@@ -7,7 +7,7 @@ from typing import NamedTuple
 # An internal qualifier, never written: the maintainer of a distribution's package, as a document states it.
 MAINTAINER = "maintainer"
 
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
+_UNRESERVED_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 
 
 class Purl(NamedTuple):
@@ -50,9 +50,11 @@ def write(
 
 def quote(text: str) -> str:
     """Percent-encode as in the specification's "Character encoding"; the colon stays."""
-    if _UNRESERVED.issuperset(text):
+    if _UNRESERVED_CHARACTERS.issuperset(text):
         return text
     return "".join(
-        char if char in _UNRESERVED else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+        char
+        if char in _UNRESERVED_CHARACTERS
+        else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
         for char in text
     )

@@ -11,7 +11,7 @@ from dockgate.shared.escaping import clean
 
 NO_CAPS: Mapping[int, int] = {}
 # Columns by which the continuation of a long line is indented.
-CONTINUED = 4
+CONTINUATION_INDENT = 4
 # Columns where the output is not a terminal.
 PLAIN_WIDTH = 100
 
@@ -93,7 +93,7 @@ def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
     if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `shell_command`
         return [text]
     if indent is None:
-        indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUED, width // 2)
+        indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUATION_INDENT, width // 2)
     parts: list[Text] = []
     rest = text
     while rest.cell_len > width:
@@ -118,7 +118,7 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
     for word in _shell_words(command):
         if current.strip() and len(current) + 1 + len(word) + 2 > width:
             lines.append(current + " \\")
-            current = " " * (indent + CONTINUED) + word
+            current = " " * (indent + CONTINUATION_INDENT) + word
         else:
             current += (" " if current.strip() else "") + word
     return [line((text, "cyan")) for text in (*lines, current)]

@@ -22,7 +22,7 @@ _UNREACHABLE_PAUSE = 6 * 3600.0
 # A period or pause gets longer by up to this fraction, so that servers do not fetch at the same time.
 JITTER = 0.1
 # A feed that failed again within a day after it had recovered is announced once it has failed for an hour.
-_FLAPPING, _FLAPPING_PATIENCE = timedelta(days=1), timedelta(hours=1)
+_FLAPPING_PERIOD, _FLAPPING_PATIENCE = timedelta(days=1), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,4 +190,4 @@ def _is_flapping(state: FeedState, now: datetime) -> bool:
     recovered, since = parse_time(state.recovered_at or ""), parse_time(state.failing_since or "")
     if recovered is None or since is None:
         return False
-    return abs(now - recovered) < _FLAPPING and abs(now - since) < _FLAPPING_PATIENCE
+    return abs(now - recovered) < _FLAPPING_PERIOD and abs(now - since) < _FLAPPING_PATIENCE

@@ -29,7 +29,7 @@ from dockgate.vulnerabilities.model import (
 )
 from dockgate.vulnerabilities.versions import Order, Orders
 
-_UNTRIAGED = Rating("", Severity.UNTRIAGED)
+_UNTRIAGED_RATING = Rating("", Severity.UNTRIAGED)
 _NO_CVE = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5
@@ -164,7 +164,7 @@ class Matcher:
         identity, *aliases = _names_of(subject, affecting, names)
         fixed = _fixed_version(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
-        rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
+        rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED_RATING
         worst = worst_of(cves)
         disputed = any(row.disputed for row in own)
         published = min([row.published for row in affecting if row.published], default="")

@@ -43,7 +43,7 @@ def read(tmp_path: Path) -> list[tuple[str, str]]:
 
 BODY = """
 facts = sorted(read_all(LayerCache(folder / "cache", kinds), layers, local={local}), key=lambda one: one.layer)
-print(*(package.name for one in facts for read in one.reads for package in read.packages))
+print(*(package.name for one in facts for file in one.package_files for package in file.packages))
 """
 
 

@@ -17,11 +17,11 @@ from dockgate.shared.timestamps import to_datetime
 
 # Seconds before CodePipeline's timeout at which an approval is answered in any case.
 BEFORE_EXPIRY = 600
-_UNREADABLE = (
+_UNREADABLE_SUMMARY = (
     "Undetermined: CodePipeline does not show the configuration of this approval action, so it is unknown which "
     "image it is about. Look at the logs of the function `sweep`."
 )
-_UNLISTED = "Undetermined: the image of this approval could not be checked against its action: {}"
+_UNLISTED_SUMMARY = "Undetermined: the image of this approval could not be checked against its action: {}"
 _NOT_LISTED = "CodePipeline lists no such approval."
 _NOT_READABLE = "CodePipeline does not show the action's configuration."
 
@@ -95,7 +95,7 @@ class ApprovalMatcher:
         """
         if not pending.is_readable:
             if self.clock() - pending.waiting_since >= self.patience * 60:
-                self._refuse(pending.request, _UNREADABLE)
+                self._refuse(pending.request, _UNREADABLE_SUMMARY)
             return False
         if pending.objection:
             self._refuse(pending.request, pending.objection)
@@ -263,7 +263,11 @@ class ApprovalMatcher:
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)
-        return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
+        return (
+            self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED_SUMMARY.format(reason), None, faults)
+            if lease
+            else 0
+        )
 
     def _answer_group(self, group: _Group, faults: list[Exception]) -> int:
         """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""

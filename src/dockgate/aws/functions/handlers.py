@@ -38,7 +38,7 @@ Client = Callable[[str], Any]
 
 # Seconds that a sweep keeps in reserve: enough for one more image with the slowest clients.
 SPARE_SECONDS = 60
-_COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
+_COVERAGE_TYPE, _FINDING_TYPE = "Inspector2 Coverage", "Inspector2 Finding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Functions:
         `Inspector2 Finding` events, one or a batch of a queue: re-evaluate their images, each once. `left` gives the
         remaining seconds.
         """
-        if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING:
+        if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING_TYPE:
             return self._renew(event)
         fault: Exception | None = None
         waiting = -1
@@ -124,7 +124,7 @@ class Functions:
 
 def _ends(event: dict[str, Any]) -> Sequence[Scan]:
     """The ended scans of an event."""
-    if event.get("detail-type") == _COVERAGE:
+    if event.get("detail-type") == _COVERAGE_TYPE:
         return [scan for scan in messages.coverage(event) if not will_pass(scan.status)]
     scan = messages.scan(event)
     return [scan] if scan else []

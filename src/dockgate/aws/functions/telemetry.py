@@ -9,12 +9,12 @@ import time
 from typing import Any, TextIO
 
 NAMESPACE = "Dockgate"
-_COUNTED = (
+_COUNTED_EVENTS = (
     *("ApprovalAsked", "ApprovalAnswered", "ApprovalContradicted", "ApprovalRecovered", "ApprovalUnlisted"),
     *("PipelineFailed", "ScanEnded", "ServiceAtRisk"),
     *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepCut", "SweepFailed"),
 )
-_MEASURED = {"seconds": "Seconds"}
+_MEASURED_UNITS = {"seconds": "Seconds"}
 
 
 class Telemetry:
@@ -26,11 +26,13 @@ class Telemetry:
 
     def __call__(self, event: str, **facts: Any) -> None:
         line: dict[str, Any] = {"event": event, **facts}
-        if event in _COUNTED:
+        if event in _COUNTED_EVENTS:
             metrics = [{"Name": event, "Unit": "Count"}]
-            metrics += [{"Name": f"{event}{unit}", "Unit": unit} for name, unit in _MEASURED.items() if name in facts]
+            metrics += [
+                {"Name": f"{event}{unit}", "Unit": unit} for name, unit in _MEASURED_UNITS.items() if name in facts
+            ]
             line[event] = 1
-            line |= {f"{event}{unit}": facts[name] for name, unit in _MEASURED.items() if name in facts}
+            line |= {f"{event}{unit}": facts[name] for name, unit in _MEASURED_UNITS.items() if name in facts}
             dimensions = [["status"], []] if "status" in facts else [[]]
             line["_aws"] = {
                 "Timestamp": int(self._clock() * 1000),

@@ -14,8 +14,8 @@ from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, Un
 Client = Callable[[str], Any]
 
 # Prefixes of the codes for a missing permission.
-_DENIED = ("403", "AccessDenied", "Unauthorized", "NotAuthorized")
-_UNKNOWN = (
+_DENIED_CODES = ("403", "AccessDenied", "Unauthorized", "NotAuthorized")
+_UNKNOWN_CALLER_CODES = (
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidAccessKeyId",
@@ -24,7 +24,7 @@ _UNKNOWN = (
     "UnrecognizedClientException",
 )
 # The permission, where AWS's message names it.
-_NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)")
+_NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)")
 _LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 
 
@@ -81,10 +81,10 @@ def _classify(failure: AwsFailure) -> DockgateError:
     if failure.kind is FailureKind.CONNECTION:
         return UnavailableError(failure.text, "Check the network and the region, and try again.")
     code, message = failure.code, failure.message
-    if code in _UNKNOWN:
+    if code in _UNKNOWN_CALLER_CODES:
         return DeniedError(failure.text, _LOG_IN)
-    if code.startswith(_DENIED):
-        match = _NAMED.search(message)
+    if code.startswith(_DENIED_CODES):
+        match = _NAMED_PERMISSION.search(message)
         needed = match[1] if match else ACTIONS.get(failure.operation, failure.operation)
         return DeniedError(failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all permissions.")
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:

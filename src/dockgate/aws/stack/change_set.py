@@ -15,7 +15,7 @@ from dockgate.shared.errors import DeployError, DockgateError, UsageError
 Confirm = Callable[[Sequence[str]], None]
 
 # Types that hold no data and serve no requests: a replacement loses nothing. A new image is a new task definition.
-_REPLACEABLE = frozenset(
+_REPLACEABLE_TYPES = frozenset(
     (
         *("AWS::ECS::TaskDefinition", "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"),
         *(
@@ -126,7 +126,7 @@ def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
         action, replacement = change.get("Action"), change.get("Replacement")
         if action in ("Add", "Import", "SyncWithActual") or (action == "Modify" and replacement == "False"):
             continue
-        if action != "Remove" and change["ResourceType"] in _REPLACEABLE:
+        if action != "Remove" and change["ResourceType"] in _REPLACEABLE_TYPES:
             continue
         if action == "Remove":
             replacement = ""

@@ -13,7 +13,7 @@ Tell = Callable[[str], None]
 
 _NOT_CREATED = ("CREATE_FAILED", "DELETE_COMPLETE")
 # Failed resources in a message: later failures mostly result from the first.
-_SHOWN = 3
+_SHOWN_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +95,4 @@ def reasons(account: Account, stack: str, token: str = "") -> str:
         for event in failed
         if "cancelled" not in event.get("ResourceStatusReason", "")
     ]
-    return "; ".join(texts[:_SHOWN]) or "CloudFormation does not say why"
+    return "; ".join(texts[:_SHOWN_FAILURES]) or "CloudFormation does not say why"

@@ -16,13 +16,13 @@ from dockgate.gate.model import Policy, Waivers
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
 # CloudFormation allows longer names; those of functions and roles start with it and have at most 64 characters.
-_STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
-_DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_STACK_NAME = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
+_DONE_STATES = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 # States of a stack that was never created: it can only be deleted.
-_NEVER_CREATED = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+_NEVER_CREATED_STATES = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # Reserved executions of each function that answers approvals (record, judge, sweep): enough for the scheduled sweep and
 # two executions for findings.
-_RESERVED, _FUNCTIONS = 5, 3
+_RESERVED_EXECUTIONS, _FUNCTION_COUNT = 5, 3
 # Executions that Lambda keeps for functions without a reservation (its developer guide, "Reserved concurrency").
 _MINIMUM_UNRESERVED = 100
 
@@ -48,7 +48,7 @@ class StackSpec:
 
 def check_name(stack: str) -> None:
     """Raise UsageError for an invalid stack name."""
-    if not _STACK.fullmatch(stack):
+    if not _STACK_NAME.fullmatch(stack):
         raise UsageError(
             f"{stack!r} cannot be a stack's name.", "Use letters, digits and hyphens, a letter first, at most 40."
         )
@@ -72,7 +72,7 @@ def deploy(
     all_parameters = {**parameters(stack or {}), **parameter_values}
     parameter_values["ApprovalPipelines"] = pipelines(all_parameters.get("ApprovalActions", ""))
     if "ReservedConcurrency" not in all_parameters:
-        parameter_values["ReservedConcurrency"] = str(_RESERVED if _can_reserve(account) else 0)
+        parameter_values["ReservedConcurrency"] = str(_RESERVED_EXECUTIONS if _can_reserve(account) else 0)
         if parameter_values["ReservedConcurrency"] == "0":
             tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
     documents = StackBucket(account, spec.stack)
@@ -112,7 +112,7 @@ def _can_reserve(account: Account) -> bool:
     """Whether the account has executions to reserve: new accounts have too few."""
     with explain_errors("asking for the limits of Lambda"):
         limits = account.client("lambda").get_account_settings()["AccountLimit"]
-    return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTIONS * _RESERVED >= _MINIMUM_UNRESERVED
+    return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTION_COUNT * _RESERVED_EXECUTIONS >= _MINIMUM_UNRESERVED
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
@@ -121,7 +121,7 @@ def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapp
     if description is None:
         return None
     state = description["StackStatus"]
-    if state in _NEVER_CREATED:
+    if state in _NEVER_CREATED_STATES:
         tell(f"deleting what is left of {stack}, which could not be created")
         with explain_errors(f"deleting the stack {stack}"):
             account.client("cloudformation").delete_stack(StackName=stack)
@@ -163,7 +163,7 @@ def _start(
 def _wait_for_outputs(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
     """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
     ended = at_rest(account, stack, tell, patience)
-    if ended is None or ended["StackStatus"] not in _DONE:
+    if ended is None or ended["StackStatus"] not in _DONE_STATES:
         why = reasons(account, stack, token) if ended else "it was deleted"
         raise DeployError(f"the stack {stack} could not be deployed: {why}", "Fix what it names, and deploy again.")
     return outputs(ended)

@@ -12,7 +12,7 @@ from dockgate.shared.errors import DeployError
 _ATTEMPTS = 3
 
 # Resources that cannot be recreated, by type.
-_LOST = {
+_LOST_DATA = {
     "AWS::S3::Bucket": "bucket {} with all that is in it",
     "AWS::ECR::Repository": "image repository {} with all its images",
     "AWS::CodeCommit::Repository": "source repository {} with all its commits",
@@ -30,10 +30,10 @@ def contents(account: Account, stack: str) -> list[str]:
         lines.append(f"stack {stack}")
     documents = StackBucket(account, stack)
     named = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
-    lines += [_LOST[resource.kind].format(name) for resource, name in named.items() if name is not None]
+    lines += [_LOST_DATA[resource.kind].format(name) for resource, name in named.items() if name is not None]
     if there:
-        others = [kind for kind in _LOST if kind not in KINDS]
-        lines += [_LOST[kind].format(name) for kind in others for name in resources(account, stack, kind)]
+        others = [kind for kind in _LOST_DATA if kind not in KINDS]
+        lines += [_LOST_DATA[kind].format(name) for kind in others for name in resources(account, stack, kind)]
     if documents.exists():
         lines.append(f"bucket {documents.bucket} with archives, policies and waivers")
     return lines
@@ -46,7 +46,7 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
     at_rest(account, stack, tell, patience)
     for resource in _data(account, stack, documents):
         if name := data_resources.name(account, resource):
-            tell(f"deleting {_LOST[resource.kind].format(name)}")
+            tell(f"deleting {_LOST_DATA[resource.kind].format(name)}")
             data_resources.delete(account, resource)
     for attempt in range(1, _ATTEMPTS + 1):
         if at_rest(account, stack, tell, patience) is None:

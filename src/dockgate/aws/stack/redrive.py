@@ -16,14 +16,14 @@ from dockgate.shared.errors import NotFoundError
 
 # The stack's outputs that name the queues.
 APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
-_JUDGED = ("Inspector2 Scan", "Inspector2 Coverage")
-_SWEPT = ("Inspector2 Finding", "Scheduled Event")
+_JUDGED_TYPES = ("Inspector2 Scan", "Inspector2 Coverage")
+_SWEPT_TYPES = ("Inspector2 Finding", "Scheduled Event")
 _CLOCK = {"source": "dockgate.redrive", "detail-type": "Scheduled Event", "detail": {}}
 # Seconds that a failed message stays invisible, so that one run tries it once.
 _HIDDEN_SECONDS = 900
-_AT_ONCE = 10
+_BATCH_SIZE = 10
 # Messages that one run processes.
-_MOST = 10_000
+_MESSAGE_LIMIT = 10_000
 # The function that takes a message, None if none does.
 _Choose = Callable[[str], str | None]
 
@@ -43,9 +43,9 @@ class _Queue:
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
         """All messages, each once."""
-        for _ in range(_MOST // _AT_ONCE):
+        for _ in range(_MESSAGE_LIMIT // _BATCH_SIZE):
             answer = self.sqs.receive_message(
-                QueueUrl=self.url, MaxNumberOfMessages=_AT_ONCE, VisibilityTimeout=_HIDDEN_SECONDS, WaitTimeSeconds=1
+                QueueUrl=self.url, MaxNumberOfMessages=_BATCH_SIZE, VisibilityTimeout=_HIDDEN_SECONDS, WaitTimeSeconds=1
             )
             if not answer.get("Messages"):
                 return
@@ -136,7 +136,7 @@ def _function(body: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     kind = event.get("detail-type") if isinstance(event, dict) else None
-    return "judge" if kind in _JUDGED else "sweep" if kind in _SWEPT or _is_batch(event) else None
+    return "judge" if kind in _JUDGED_TYPES else "sweep" if kind in _SWEPT_TYPES or _is_batch(event) else None
 
 
 def _is_batch(event: Any) -> bool:

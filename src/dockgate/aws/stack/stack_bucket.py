@@ -16,11 +16,11 @@ from dockgate.shared.digest import hex_of
 from dockgate.shared.errors import NotFoundError
 
 # The registry's scanning configuration before we changed it, and as we left it.
-_SCANNING = "scanning.json"
+_SCANNING_KEY = "scanning.json"
 # Resources with data of the stack, also those that the account retained outside of it.
-_DATA = "data.json"
+_DATA_KEY = "data.json"
 # Characters in a bucket's name.
-_LONGEST = 63
+_NAME_LIMIT = 63
 
 
 class StackBucket:
@@ -91,12 +91,12 @@ class StackBucket:
         """
         configuration = self.recorded_scanning()
         body = {"before": configuration[0] if configuration and before in configuration else before, "ours": ours}
-        self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
+        self._put(_SCANNING_KEY, json.dumps(body, sort_keys=True).encode())
 
     def recorded_scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The configuration before our change, and the one that we set; None if we changed nothing."""
         try:
-            configuration = json.loads(self.read(_SCANNING))
+            configuration = json.loads(self.read(_SCANNING_KEY))
         except NotFoundError:
             return None
         return configuration["before"], configuration["ours"]
@@ -105,12 +105,14 @@ class StackBucket:
         """Store which resources have data, so that `destroy` finds them after they left the stack."""
         listed = self.data_resources()
         if added := [resource for resource in resources if resource not in listed]:
-            self._put(_DATA, json.dumps([asdict(resource) for resource in (*listed, *added)], sort_keys=True).encode())
+            self._put(
+                _DATA_KEY, json.dumps([asdict(resource) for resource in (*listed, *added)], sort_keys=True).encode()
+            )
 
     def data_resources(self) -> list[Resource]:
         """Resources that have or had data of the stack."""
         try:
-            return [Resource(**row) for row in json.loads(self.read(_DATA))]
+            return [Resource(**row) for row in json.loads(self.read(_DATA_KEY))]
         except NotFoundError:
             return []
 
@@ -146,7 +148,7 @@ class StackBucket:
 def _name(stack: str, tail: str) -> str:
     """The bucket's name. A long name, or one with capitals, is shortened and gets a part of its digest."""
     plain = f"{stack}-{tail}"
-    if plain == plain.lower() and len(plain) <= _LONGEST:
+    if plain == plain.lower() and len(plain) <= _NAME_LIMIT:
         return plain
     tail = f"{hashlib.sha256(stack.encode()).hexdigest()[:8]}-{tail}"
-    return f"{stack.lower()[: _LONGEST - len(tail) - 1].rstrip('-')}-{tail}"
+    return f"{stack.lower()[: _NAME_LIMIT - len(tail) - 1].rstrip('-')}-{tail}"

@@ -24,7 +24,7 @@ APPLICATION_LIMIT = 128 * 1024  # bytes of an application's file; Elixir's own, 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 30,000
 
 _LOCKS = ("mix.lock", "rebar.lock")
-_ARCHIVE = ".ez"
+_ARCHIVE_SUFFIX = ".ez"
 # Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript".
 _MAGICS = (b"#!/u", b"#!/b", b"#! /")
 # Bytes of an archive that are read, packed and unpacked: its directory and its applications' files. Parsing that many
@@ -53,7 +53,7 @@ class Erlang(StandaloneEcosystem):
     version = 5
     osv_names: tuple[str, ...] = ("Hex",)
     purl_types: tuple[str, ...] = ("hex", "otp")
-    triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", _ARCHIVE), magics=_MAGICS)
+    triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", _ARCHIVE_SUFFIX), magics=_MAGICS)
     # Mix takes the versions from mix.exs.
     upgrade_line = UpgradeLine("_", "mix deps.update {words} # {list} or later")
 
@@ -62,7 +62,7 @@ class Erlang(StandaloneEcosystem):
         folder, _, name = path.rpartition("/")
         if name.endswith(".app"):
             return folder.rpartition("/")[2] == "ebin"
-        if path.endswith(_ARCHIVE) or (head.startswith(_MAGICS) and is_script_of(head, b"escript")):
+        if path.endswith(_ARCHIVE_SUFFIX) or (head.startswith(_MAGICS) and is_script_of(head, b"escript")):
             return True
         return name == "ebin" or (name in _LOCKS and "/deps/" not in f"/{path}")
 
@@ -200,7 +200,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     from dockgate.scanner.formats.zip_archive import Archive, Section, is_zip
 
     section = Section(file, 0, file.seek(0, 2))
-    if not path.endswith(_ARCHIVE) and not is_zip(section):
+    if not path.endswith(_ARCHIVE_SUFFIX) and not is_zip(section):
         return Extract()
     archive = Archive(section, (b".app",), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name.rpartition("/")[0].rpartition("/")[2] == "ebin"]

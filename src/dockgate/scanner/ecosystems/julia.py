@@ -30,7 +30,7 @@ _PATTERN = rf"""v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+)(?:\.(?P<patch>[0-9]+))
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
 _MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
 # Manifests for one Julia version, which take precedence (Pkg documentation, "Different Manifests").
-_VERSIONED = ("Manifest-v", "JuliaManifest-v")
+_VERSIONED_MANIFESTS = ("Manifest-v", "JuliaManifest-v")
 
 
 class Julia(StandaloneEcosystem):
@@ -47,7 +47,7 @@ class Julia(StandaloneEcosystem):
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
-        return name in _MANIFESTS or (name.startswith(_VERSIONED) and name.endswith(".toml"))
+        return name in _MANIFESTS or (name.startswith(_VERSIONED_MANIFESTS) and name.endswith(".toml"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.toml import document

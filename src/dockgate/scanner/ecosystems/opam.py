@@ -18,9 +18,9 @@ from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024  # bytes of a switch's state or a lockfile; with 200 packages, up to 20,000
 
-_INSTALLED = ".opam-switch/packages/"
+_PACKAGES_FOLDER = ".opam-switch/packages/"
 _STATE = ".opam-switch/switch-state"
-_LOCKED = ".opam.locked"
+_LOCK_SUFFIX = ".opam.locked"
 _ENDINGS = ("/opam", "/switch-state", "opam.locked")
 # A long text, a comment, a text, one of these without end, a bracket, an operator, anything else.
 _PIECES = r"""\"{3}(?:[^"]|"(?!""))*+\"{3}|\(\*(?:[^*]|\*(?!\)))*+\*\)|\#[^\n]*+|"(?!"")(?:[^"\\]|\\.)*+"
@@ -44,8 +44,8 @@ class Opam(StandaloneEcosystem):
         if not path.endswith(_ENDINGS):
             return False
         if path.endswith("/opam"):
-            return f"/{_INSTALLED}" in f"/{path}"
-        return path.endswith(_LOCKED) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
+            return f"/{_PACKAGES_FOLDER}" in f"/{path}"
+        return path.endswith(_LOCK_SUFFIX) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if not path.endswith("/opam"):
@@ -56,7 +56,7 @@ class Opam(StandaloneEcosystem):
                 else (_split(piece[1:-1], path) for piece in _field("installed:", content))
             )
             return Extract(tuple(dict.fromkeys(packages)), is_lockfile=True)
-        switch, _, rest = path.rpartition(_INSTALLED)
+        switch, _, rest = path.rpartition(_PACKAGES_FOLDER)
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 

@@ -30,7 +30,7 @@ _DATABASES = (
     "/var/lib/pacman/local/ALPM_DB_VERSION",
 )
 # Databases of the image's own root, which end like those of another root.
-_OWN = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+_OWN_DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _LAYOUT = "oci-layout"
 # Databases, in one file, of unsupported package managers, also in the image's own root. Those in folders are in
 # `scanner.unsupported_stores`.
@@ -131,7 +131,7 @@ ECOSYSTEM: Ecosystem = OtherRoots()
 
 
 def _is_database(path: str) -> bool:
-    return path.endswith(_DATABASES) and path not in _OWN
+    return path.endswith(_DATABASES) and path not in _OWN_DATABASES
 
 
 def _other_manager(path: str) -> str | None:

@@ -26,11 +26,11 @@ _FOLDER = "specifications"
 _CHECKOUTS = "bundler/gems/"
 _DEPTH = 3  # folders below a checkout in which Bundler looks for specifications ("{,*,*/*}.gemspec")
 _LOCKS = ("Gemfile.lock", "gems.locked")
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_PLAIN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 # Beginnings of operating systems in a gem's platform (rubygems/platform.rb).
 _SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
 _FIELDS = ("name", "version", "platform")
-_ANY = "ruby"  # the platform of a gem that runs on all platforms
+_ANY_PLATFORM = "ruby"  # the platform of a gem that runs on all platforms
 
 
 class Ruby(StandaloneEcosystem):
@@ -71,7 +71,7 @@ class Ruby(StandaloneEcosystem):
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:gem/NAME@VERSION")
         version, platform = _without_platform(purl.version)
-        return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
+        return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY_PLATFORM), "")
 
     def version_key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
@@ -114,7 +114,7 @@ def _without_platform(version: str) -> tuple[str, str]:
 
 
 def _package(name: str, version: str, platform: str, path: str) -> Package:
-    purl = write("gem", "", name, version, {"platform": "" if platform == _ANY else platform})
+    purl = write("gem", "", name, version, {"platform": "" if platform == _ANY_PLATFORM else platform})
     return build_package("RubyGems", name, version, purl, path)
 
 
@@ -130,7 +130,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}"
     for match in re.finditer(assignment, header, re.MULTILINE):
         assigned.setdefault(match[1], match[2] or match[3] or match[4] or "")
-    declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY)]
+    declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY_PLATFORM)]
     second = header.split("\n", 2)[1:2]
     stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared
     if any(assigned.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
@@ -138,8 +138,8 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     name, version, platform = stub if len(stub) == len(_FIELDS) else declared
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
-    folder = f"{name}-{version}" if platform == _ANY else f"{name}-{version}-{platform}"
-    if not _PLAIN.issuperset(folder):
+    folder = f"{name}-{version}" if platform == _ANY_PLATFORM else f"{name}-{version}-{platform}"
+    if not _PLAIN_CHARACTERS.issuperset(folder):
         raise UnreadableError(f"{folder!r} is not a legal gem name")
     return _package(name, version, platform, path), folder
 
@@ -164,7 +164,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
         version, _, platform = rest.removesuffix(")").partition("-")
         if not name or not version or not rest.endswith(")"):
             raise UnreadableError(f"a gem has no version: {line.strip()[:80]!r}")
-        gem = (name, version, platform or _ANY)
+        gem = (name, version, platform or _ANY_PLATFORM)
         if gem not in gems:
             gems.add(gem)
             yield _package(*gem, path)

@@ -25,10 +25,10 @@ from dockgate.shared.purl import Purl, write
 READ_LIMIT = 128 * 1024 * 1024
 
 _FILE = "/package.json"
-_ARCHIVE = ".vsix"
+_ARCHIVE_SUFFIX = ".vsix"
 _MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
-_OTHER_ENDINGS = (_ARCHIVE, _PRODUCT)
+_OTHER_ENDINGS = (_ARCHIVE_SUFFIX, _PRODUCT)
 _EDITOR = "vscode"
 # The editor's publisher for an extension that names none (code-server 4.99.4, out/server-main.js).
 _UNDEFINED_PUBLISHER = "undefined_publisher"
@@ -42,18 +42,18 @@ class VSCode(StandaloneEcosystem):
     version = 3
     osv_names: tuple[str, ...] = ("VSCode",)
     purl_types: tuple[str, ...] = ("vscode-extension",)
-    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE,))
+    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE_SUFFIX,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             if "node_modules/" in path:
                 return "/extension" in path and _is_usual_place(path)
             return bool(head) or _is_usual_place(path)
-        return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE) or path.rpartition("/")[2] == _PRODUCT)
+        return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE_SUFFIX) or path.rpartition("/")[2] == _PRODUCT)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Read an extension or the editor; other programs' files of these names may be invalid."""
-        if path.endswith(_ARCHIVE):
+        if path.endswith(_ARCHIVE_SUFFIX):
             return _read_packed(path, file)
         if path.endswith(_FILE) and not _is_usual_place(path):
             # Most are of no extension, with `engines.vscode` plain or escaped: a tenth of the time of parsing.

@@ -24,7 +24,7 @@ NAME_LIMIT = 64  # bytes of a section's name that are compared
 FAT_LIMIT = 8
 
 _FARTHEST = 1 << 40
-_LOADED, _EXECUTE, _WRITE, _NO_BITS = 1, 1, 2, 8
+_LOADED_SEGMENT, _EXECUTE, _WRITE, _NO_BITS = 1, 1, 2, 8
 _SECTION_MACH = {0x1: (56, 68), 0x19: (72, 80)}
 _PE_DATA, _PE_ALIGNMENT = 0xC0000040, 0x00F00000
 
@@ -125,7 +125,7 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
     if program_size == entry.size:
         raw = _read_bytes(file, programs, program_size * programs_count)
         for row in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
-            if row[0] == _LOADED:
+            if row[0] == _LOADED_SEGMENT:
                 flags, offset, address, length = (row[at] for at in ((1, 2, 3, 5) if wide else (6, 1, 2, 4)))
                 writable = flags & (_WRITE | _EXECUTE) == _WRITE
                 segments.append(Part(b"", address, offset, length, writable))

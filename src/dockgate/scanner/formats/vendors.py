@@ -27,7 +27,7 @@ HARDENED = "dhi.io"
 # advisories list only what it fixed: a package that is not in them is not clean.
 ROOT = "root.io"
 _LENGTH_LIMIT = 80
-_STATED = "="  # before a vendor that the package itself states, in contrast to one derived from its maintainer
+_STATED_PREFIX = "="  # before a vendor that the package itself states, in contrast to one derived from its maintainer
 
 # Ends of addresses.
 _MAINTAINERS = (
@@ -95,7 +95,7 @@ def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
 
 def mark_stated(vendor: str) -> str:
     """Mark a vendor as stated by the package itself, the form of `Package.vendor` before `assign_distribution`."""
-    return _STATED + vendor if vendor else ""
+    return _STATED_PREFIX + vendor if vendor else ""
 
 
 def vendor_by_maintainer(package: Package, distribution: str) -> str:
@@ -104,7 +104,7 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str:
     if package.vendor and package.ecosystem:  # settled before
         return maintainer
     third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
-    if maintainer.startswith(_STATED):
+    if maintainer.startswith(_STATED_PREFIX):
         return "" if maintainer[1:].lower() == distribution else _shorten(maintainer[1:])
     for mark, vendor in _VERSION_MARKS.items():
         if mark in package.version:

@@ -19,10 +19,10 @@ DIRECTORY_LIMIT = 64 * 1024 * 1024  # bytes of one archive's central directory
 MEMORY_LIMIT = 8 * 1024 * 1024  # bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file
 
 _STORED, _DEFLATED = 0, 8
-_ENCRYPTED = 1
+_ENCRYPTED_FLAG = 1
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
 _END = b"PK\x05\x06"
-_FULL, _FULL_COUNT = 0xFFFFFFFF, 0xFFFF
+_FULL_SIZE, _FULL_COUNT = 0xFFFFFFFF, 0xFFFF
 _COUNT_MODULUS = 0x10000  # tools without zip64 write the lower 16 bits of the number of entries
 _COMMENT_LIMIT = 0xFFFF
 _CHUNK = 256 * 1024
@@ -148,7 +148,9 @@ class Archive:
         count, size, offset = struct.unpack_from("<32xQQQ", record)
         if record[:4] != b"PK\x06\x06" or struct.unpack_from("<8xQ", locator)[0] != offset + size:
             raise UnreadableError("its zip64 directory is not where it should be")
-        for value, wide, placeholder in zip(stated, (count, size, offset), (_FULL_COUNT, _FULL, _FULL), strict=True):
+        for value, wide, placeholder in zip(
+            stated, (count, size, offset), (_FULL_COUNT, _FULL_SIZE, _FULL_SIZE), strict=True
+        ):
             if value not in (wide, placeholder):
                 raise UnreadableError("its two end records contradict each other")
         return end, count, size, offset
@@ -184,7 +186,7 @@ class Archive:
 
     def _content(self, entry: Entry) -> int:
         """Position of the entry's packed bytes."""
-        if entry.flags & _ENCRYPTED:
+        if entry.flags & _ENCRYPTED_FLAG:
             raise UnreadableError("it is encrypted")
         local = self._section.read(entry.at, 30)
         if local[:4] != b"PK\x03\x04":
@@ -232,11 +234,11 @@ def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int,
     """Return the values of the zip64 extra field where the directory's are too small (APPNOTE.TXT, 4.5.3)."""
     fields = [size, packed, offset]
     at = 0
-    while _FULL in fields and at + 4 <= len(extra):
+    while _FULL_SIZE in fields and at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
         if kind == 1:
             values = iter(struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8]))
-            fields = [next(values, (field,))[0] if field == _FULL else field for field in fields]
+            fields = [next(values, (field,))[0] if field == _FULL_SIZE else field for field in fields]
             break
         at += 4 + length
     return fields[0], fields[1], fields[2]

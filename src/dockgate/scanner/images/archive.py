@@ -24,7 +24,7 @@ from dockgate.shared.errors import ImageError, NotFoundError, UsageError
 
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+_COMPRESSION_MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 # Of a layer's media type, by the blob's first bytes, as engines that load the file do.
 _SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -157,7 +157,7 @@ class DockerArchiveSource:
         digest, media_type = diff_id, _LAYER
         with file:
             start = file.read(6)
-            if start.startswith(_COMPRESSED):
+            if start.startswith(_COMPRESSION_MAGICS):
                 media_type += _SUFFIXES.get(start[:2], "")
                 file.seek(0)
                 digest = from_hex(hashlib.file_digest(file, "sha256").hexdigest())
@@ -219,7 +219,7 @@ def archive_source(file: BinaryIO, name: str, tag: str = "", digest: str = "") -
 def file_source(reference: FileReference) -> ImageSource:
     """Open the images in a tar file of this machine. It may be compressed. Raises as `archive_source`."""
     file: BinaryIO = open_file(reference.path)
-    if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
+    if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSION_MAGICS):
         with file:
             file = spool(cast(Source, file), str(reference))
     return archive_source(file, str(reference), reference.tag, reference.digest)

@@ -39,7 +39,7 @@ NAMES = frozenset(
 # What is read of a config.
 CONFIG_NAMES = frozenset({"os", "architecture", "variant", "rootfs", "diff_ids"})
 # Names, case folded, of objects with free keys: there, runtimes distinguish "A" and "a".
-_FREE = ("annotations", "labels", "volumes", "exposedports")
+_FREE_KEY_OBJECTS = ("annotations", "labels", "volumes", "exposedports")
 
 # Layers of one image; runtimes stop at 127 to 500.
 LAYER_LIMIT = 1024
@@ -123,7 +123,7 @@ def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
         if isinstance(value, _JsonObject):
             if value.ambiguous_name is not None:
                 raise ImageError(f"{what} can be read in two ways: it has the name {value.ambiguous_name!r}.")
-            waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE]
+            waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE_KEY_OBJECTS]
         elif isinstance(value, list):
             waiting += value
     return document

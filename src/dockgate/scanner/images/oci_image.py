@@ -28,7 +28,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686"
 # Other names by which containerd selects a platform (containerd/platforms, database.go).
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm"}
 # How deep indexes may lie in indexes.
-_NESTING = 3
+_NESTING_LIMIT = 3
 # Manifests below one reference.
 _CHILDREN = 256
 
@@ -111,7 +111,7 @@ def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> 
             descriptors.append(descriptor)
             continue
         inner = parse(image_source.manifest(descriptor.digest), descriptor.digest)
-        if depth == _NESTING or not isinstance(inner, Index):
+        if depth == _NESTING_LIMIT or not isinstance(inner, Index):
             raise ImageError(f"Index {descriptor.digest} lies too deep in other indexes, or is none.")
         descriptors += child_manifests(image_source, inner, depth + 1)
     if len(descriptors) > _CHILDREN:

@@ -40,7 +40,7 @@ _TIMES = 24
 _ADLER = 65521
 _LARGEST = 2**63 - 1
 _META = b"xgLK"
-_ACCEPTED = b"\x000123456"
+_ACCEPTED_TYPES = b"\x000123456"
 # Links, devices, folders and fifos.
 _WITHOUT_CONTENT = frozenset(b"123456")
 # Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one.
@@ -68,8 +68,8 @@ _ATTRIBUTES = (b"security.", b"system.posix_acl_", b"user.")
 # Attributes by which a file system shows another file: with `overlay.redirect` a folder has another one's content.
 _FILE_SYSTEM = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
 _CHARSETS = (b"BINARY", b"ISO-IR 10646 2000 UTF-8")
-_NAMED = (b"path", b"linkpath", b"uname", b"gname")
-_NEEDED = (b"path", b"linkpath", b"size")
+_NAME_KEYS = (b"path", b"linkpath", b"uname", b"gname")
+_NEEDED_KEYS = (b"path", b"linkpath", b"size")
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
             else:
                 long_link = _long_text(tape, data)
             continue
-        if flag not in _ACCEPTED:
+        if flag not in _ACCEPTED_TYPES:
             raise _unusual_form_error(tape, f"an entry has the type {flag!r}")
         mode_bits = _number(tape, mode)
         tape.advance(BLOCK)
@@ -291,9 +291,9 @@ def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
 def _check_record(tape: StreamReader, key: bytes, value: bytes) -> None:
     if key not in _KEYS and not key.startswith(_COPY) and not _is_attribute(key):
         raise _unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
-    if key in _NAMED and b"\0" in value:
+    if key in _NAME_KEYS and b"\0" in value:
         raise _unusual_form_error(tape, "a NUL in a name")
-    if key in _NEEDED and not value:
+    if key in _NEEDED_KEYS and not value:
         raise _unusual_form_error(tape, f"an extended header has an empty {key.decode()}")
     if key == b"hdrcharset" and value not in _CHARSETS:
         raise _unusual_form_error(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")

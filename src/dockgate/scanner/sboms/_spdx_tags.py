@@ -8,7 +8,7 @@ from typing import Any
 
 from dockgate.shared.errors import UsageError
 
-_OPEN, _CLOSE = "<text>", "</text>"
+_OPENING_TAG, _CLOSING_TAG = "<text>", "</text>"
 _PACKAGE_FIELDS = {
     "PackageVersion": "versionInfo",
     "PackageSupplier": "supplier",
@@ -78,12 +78,12 @@ def _tags(text: str) -> Iterator[tuple[int, str, str]]:
         if not colon:
             raise UsageError(f"has no tag in line {number}.")
         value = value.strip()
-        if value.startswith(_OPEN):
-            block = [value.removeprefix(_OPEN)]
-            while _CLOSE not in block[-1]:
+        if value.startswith(_OPENING_TAG):
+            block = [value.removeprefix(_OPENING_TAG)]
+            while _CLOSING_TAG not in block[-1]:
                 following = next(lines, None)
                 if following is None:
-                    raise UsageError(f"has a {_OPEN} in line {number} that does not end.")
+                    raise UsageError(f"has a {_OPENING_TAG} in line {number} that does not end.")
                 block.append(following[1])
-            value = "\n".join(block).partition(_CLOSE)[0]
+            value = "\n".join(block).partition(_CLOSING_TAG)[0]
         yield number, tag.strip(), value

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from dockgate.shared.purl import Purl
 
 # Types whose names the specification has in lower case, though packages of theirs have capitals (R, JSONStream)
-_CASED = ("apk", "npm")
+_CASE_SENSITIVE_TYPES = ("apk", "npm")
 # Types whose namespace has no capitals by the specification, though the library leaves them; no more has deb's name
 # (Debian Policy 5.6.1)
 _VENDORS = ("deb", "rpm")
@@ -19,7 +19,7 @@ def parse(text: str) -> Purl:
     parsed = PackageURL.from_string(text)
     qualifiers: Any = parsed.qualifiers or {}
     namespace, name = parsed.namespace or "", parsed.name
-    if parsed.type in _CASED:
+    if parsed.type in _CASE_SENSITIVE_TYPES:
         scope, name = _as_written(text)
         namespace = scope if parsed.type == "npm" else namespace
     elif parsed.type in _VENDORS:

@@ -18,11 +18,11 @@ from dockgate.vulnerabilities.model import Advisory, Range, Rating, without_rele
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
-_UNREADABLE = Range("ECOSYSTEM", ())
+_UNREADABLE_RANGE = Range("ECOSYSTEM", ())
 # The words of CVE records: the mark until 2023, the note since then.
-_DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
+_DISPUTED_MARK = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
 # What Debian writes instead of a fixed version of 0.
-_NEVER = "<not-affected>"
+_NEVER_AFFECTED = "<not-affected>"
 # The words of Debian, Ubuntu and Red Hat for what they will not fix -> our note.
 _NOTES = {
     "unimportant": "unimportant",
@@ -136,7 +136,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             package = _package(raw)
             readable = readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
-            affected, ranges = _Affected(package), [_UNREADABLE]
+            affected, ranges = _Affected(package), [_UNREADABLE_RANGE]
         if affected.package is None or without_release(affected.package.ecosystem) != part:
             continue
         fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
@@ -163,7 +163,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             note=entry.note,
             module=module,
             imports=tuple(entry.imports) if entry.is_all_imports else (),
-            disputed=any(_DISPUTED.search(text) for text in (record.summary, record.details) if text),
+            disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
         )
 
 
@@ -183,21 +183,25 @@ def _range(span: _Range, part: str, package: str) -> Range:
     if unknown := {kind for kind, _ in events} - _EVENTS:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
     if part == "Debian":
-        events = [(kind, "0" if version == _NEVER else version) for kind, version in events if not _is_word(version)]
-    elif part in _LAST:
-        events = [(kind, _LAST[part](version) if kind == "last_affected" else version) for kind, version in events]
+        events = [
+            (kind, "0" if version == _NEVER_AFFECTED else version) for kind, version in events if not _is_word(version)
+        ]
+    elif part in _LAST_REVISIONS:
+        events = [
+            (kind, _LAST_REVISIONS[part](version) if kind == "last_affected" else version) for kind, version in events
+        ]
     return Range(span.type, tuple(events))
 
 
 def _is_word(version: str) -> bool:
     """Whether this is `<end-of-life>` or `<unfixed>`, which Debian's tracker writes instead of a version."""
-    return version.startswith("<") and version != _NEVER
+    return version.startswith("<") and version != _NEVER_AFFECTED
 
 
 # Ecosystems where a last affected version includes several later ones. Bitnami packages a version in several revisions
 # ("2.6.0-3"): a version without one means all. Azure Linux writes "1.2.3-4" for its builds "1.2.3-4.azl3", which rpm
 # sorts above it (akhila-dev5/vulnex, "Version-range matching").
-_LAST: dict[str, Callable[[str], str]] = {
+_LAST_REVISIONS: dict[str, Callable[[str], str]] = {
     "Bitnami": lambda version: version if "-" in version else f"{version}-{_LAST_REVISION}",
     "Azure Linux": lambda version: f"{version}.z",
 }

@@ -21,7 +21,7 @@ LIMIT = 4 * 1024**3
 _TIMEOUT = 60.0
 # After so many seconds a download must have had so many bytes a second: a slow server would block all other feeds.
 GRACE, SLOWEST = 120.0, 10_000.0
-_ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
+_ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
 class FetchedFeed:
@@ -154,8 +154,8 @@ class Web:
         headers = {"Accept-Encoding": "identity"}
         if fingerprint.startswith(_ETAG):
             headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
-        elif fingerprint.startswith(_MODIFIED):
-            headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
+        elif fingerprint.startswith(_LAST_MODIFIED):
+            headers["If-Modified-Since"] = fingerprint.removeprefix(_LAST_MODIFIED)
         with self._client.stream("GET", url, headers=headers) as answer:
             if answer.status_code == 304 and len(headers) > 1:
                 return FeedFetch(fingerprint)
@@ -174,7 +174,7 @@ class Web:
                         raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
             etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-        new_fingerprint = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
+        new_fingerprint = _ETAG + etag if etag else _LAST_MODIFIED + modified if modified else _content(path)
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 

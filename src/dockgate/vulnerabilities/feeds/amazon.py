@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import Advisory, Range
 _ECOSYSTEM = "Amazon Linux"
 # The mirror list of each release, as in its /etc/yum.repos.d.
 _MIRRORS = {"2": "2/core/latest/x86_64/mirror.list", "2023": "al2023/core/mirrors/latest/x86_64/mirror.list"}
-_UNREADABLE = Range("ECOSYSTEM", ())
+_UNREADABLE_RANGE = Range("ECOSYSTEM", ())
 
 
 class Amazon(FetchedFeed):
@@ -105,7 +105,7 @@ class _Update:
                 ecosystem=ecosystem,
                 name=name,
                 ranges=tuple(
-                    Range("ECOSYSTEM", (("introduced", "0"), ("fixed", evr))) if evr else _UNREADABLE
+                    Range("ECOSYSTEM", (("introduced", "0"), ("fixed", evr))) if evr else _UNREADABLE_RANGE
                     for evr in versions
                 ),
                 upstream=tuple(cves),

@@ -33,13 +33,13 @@ _OSV_NAMES = {
 }
 # os-release IDs of distributions that no feed covers; their packages are listed. CleanStart's advisories name a package
 # after itself, after its recipe, or after a variable of the recipe (anchore/grype#3281).
-_UNCOVERED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
-_ROLLING = ("chainguard", "minimos", "wolfi")
+_UNCOVERED_IDS = ("adelie", "cleanstart", "clnstrt", "postmarketos")
+_ROLLING_IDS = ("chainguard", "minimos", "wolfi")
 # Distributions whose advisories in OSV name the package itself, although those in secdb name its origin
 # (chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 names
 # langfuse-3-worker, not its origin.
-_ADVISED_BY_NAME = ("chainguard", "wolfi")
-_HARDENED = "Docker Hardened Images"  # in the image's name in os-release, even if its ID is Alpine's
+_IDS_ADVISED_BY_NAME = ("chainguard", "wolfi")
+_HARDENED_IMAGES = "Docker Hardened Images"  # in the image's name in os-release, even if its ID is Alpine's
 _ROOT_PREFIX = "rootio-"
 
 
@@ -48,11 +48,11 @@ class Apk:
 
     name = "apk"
     version = 3
-    osv_names: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED}:Alpine")
+    osv_names: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED_IMAGES}:Alpine")
     can_omit_epoch = False
     can_omit_local_label = False
     purl_types: tuple[str, ...] = ("apk",)
-    distributions: tuple[str, ...] = (*_OSV_NAMES, *_UNCOVERED)
+    distributions: tuple[str, ...] = (*_OSV_NAMES, *_UNCOVERED_IDS)
     database_paths: tuple[str, ...] = DATABASES
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
@@ -77,17 +77,17 @@ class Apk:
         if distribution.id == "alpine":
             release = distribution.repository or _release_line(distribution.version)
         else:
-            release = "" if distribution.id in _ROLLING else distribution.version
+            release = "" if distribution.id in _ROLLING_IDS else distribution.version
         ecosystem = ":".join(filter(None, (osv_name or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
-        if not vendor and (distribution.id == "dhi" or _HARDENED in distribution.name):
+        if not vendor and (distribution.id == "dhi" or _HARDENED_IMAGES in distribution.name):
             vendor = vendors.HARDENED
         elif not vendor and distribution.id == "alpine":
             build = package.version.rpartition("-r")[2]  # Root's have five digits: "3.1.8-r00073"
             if package.name.startswith(_ROOT_PREFIX) or (len(build) == 5 and is_digits(build)):
                 vendor = vendors.ROOT
-        source = package.name if distribution.id in _ADVISED_BY_NAME else package.source_name
+        source = package.name if distribution.id in _IDS_ADVISED_BY_NAME else package.source_name
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
@@ -114,7 +114,7 @@ class Apk:
             vendor=vendors.mark_stated(qualifiers.get("vendor", "")) or qualifiers.get(MAINTAINER, ""),
         )
         if hardened := vendors.hardened_distribution(qualifiers):
-            ecosystem = ":".join(filter(None, (f"{_HARDENED}:Alpine", hardened.version)))
+            ecosystem = ":".join(filter(None, (f"{_HARDENED_IMAGES}:Alpine", hardened.version)))
             overrides = {"source_name": package.name, "vendor": vendors.HARDENED}
             return replace(package, ecosystem=ecosystem, purl=str(purl), **overrides)
         if distro := qualifiers.get("distro", ""):

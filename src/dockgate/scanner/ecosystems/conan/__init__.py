@@ -24,7 +24,7 @@ _STORAGE = "/p/"  # end of a cache's folder, unless its configuration names anot
 _SQLITE_LOGS = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
 _NAMES = (_LOCK, _CACHE, *_SQLITE_LOGS, _INFO)
-_DEPLOYED = ("full_deploy", "direct_deploy")
+_DEPLOY_FOLDERS = ("full_deploy", "direct_deploy")
 _REQUIRES = ("requires", "build_requires", "python_requires", "config_requires")
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
 
@@ -107,7 +107,7 @@ def _package_folders(path: str) -> list[str] | None:
     parts = path.split("/")[:-1]
     if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
         return parts[-7:]
-    return next((parts[at:] for at, part in enumerate(parts) if part in _DEPLOYED), None)
+    return next((parts[at:] for at, part in enumerate(parts) if part in _DEPLOY_FOLDERS), None)
 
 
 def _read_info(path: str) -> Extract:

@@ -16,7 +16,7 @@ SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2
 _OFFSET_SIZE = 8
 _MIN_SIZE = 64  # bytes of the smallest bundle
 _ID_LIMIT = 1024  # bytes of a bundle's id; real ones have a dozen
-_FIXED, _LOCATION = Struct("<IIi"), Struct("<qq")
+_FIXED_FIELDS, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
 def may_be_bundle(size: int, head: bytes) -> bool:
@@ -44,13 +44,13 @@ def deps_json(file: BinaryIO, limit: int) -> bytes | None:
 
 def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     size = file.seek(0, 2)
-    header = _read_bytes(file, header_at, _FIXED.size + _ID_LIMIT, size)
-    if len(header) < _FIXED.size:
+    header = _read_bytes(file, header_at, _FIXED_FIELDS.size + _ID_LIMIT, size)
+    if len(header) < _FIXED_FIELDS.size:
         raise UnreadableError("it is a .NET application in a single file that is cut off")
-    major, *_ = _FIXED.unpack_from(header)
+    major, *_ = _FIXED_FIELDS.unpack_from(header)
     if major < 2:
         raise UnreadableError("it is a .NET Core 3 application in a single file, which does not state its packages")
-    length, location_at = _text_length(header, _FIXED.size)
+    length, location_at = _text_length(header, _FIXED_FIELDS.size)
     location = header[location_at + length : location_at + length + _LOCATION.size]
     if len(location) < _LOCATION.size:
         raise UnreadableError("it is a .NET application in a single file whose header is cut off")

@@ -15,7 +15,7 @@ STATUS = "var/lib/dpkg/status"
 LINE_LIMIT = 1024 * 1024  # bytes of one line
 _FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
 _REMOVED_STATES = {"config-files", "not-installed"}
-_SIGNED = "linux-signed"
+_SIGNED_KERNEL = "linux-signed"
 _SIGNED_ARCHITECTURES = ("-amd64", "-arm64", "-i386")  # ends of the names of Debian's signed kernels' sources
 
 
@@ -63,9 +63,9 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
     Signed kernels have sources of their own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), with the
     version of the kernel that was signed.
     """
-    if source != _SIGNED and not source.startswith(f"{_SIGNED}-"):
+    if source != _SIGNED_KERNEL and not source.startswith(f"{_SIGNED_KERNEL}-"):
         return source, source_version
-    kernel = source.replace(_SIGNED, "linux", 1)
+    kernel = source.replace(_SIGNED_KERNEL, "linux", 1)
     for arch in _SIGNED_ARCHITECTURES:
         kernel = kernel.removesuffix(arch)
     return kernel, version

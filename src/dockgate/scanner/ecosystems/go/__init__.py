@@ -34,7 +34,7 @@ MOD_LIMIT = 1024 * 1024  # bytes of a go.mod; that of a program with 500 modules
 LDFLAGS_LIMIT = 16 * 1024  # characters of linker flags that are searched for the program's version
 
 _PACKER = b"UPX!"
-_PACKED = (b"UPX0", b"UPX1")
+_PACKED_SECTIONS = (b"UPX0", b"UPX1")
 _LIBRARY = ("stdlib", "toolchain")
 _RELEASE_VARIABLES = ("version", "appversion", "buildversion", "gitversion", "releaseversion")
 
@@ -62,7 +62,7 @@ class Go(StandaloneEcosystem):
         packages: dict[Package, None] = {}
         is_complete = True
         for executable in executables(file, buildinfo.MARKS, buildinfo.NOTES):
-            if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED)):
+            if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED_SECTIONS)):
                 raise UnreadableError("it is packed by UPX, so what it is made of cannot be determined")
             info = buildinfo.read(executable)
             if info:

@@ -14,7 +14,7 @@ MARKS = (b"go.buildinfo", b"go_buildinfo", b"gopclntab", b"go.buildid")
 NOTES = (b"\x04\0\0\0Go", b"\0\0\0\x04Go")
 
 _MAGIC = b"\xff Go buildinf:"
-_ALIGNED = 16
+_ALIGNMENT = 16
 _HEADER = 32
 _BIG_ENDIAN, _INLINE = 1, 2
 _SENTINEL = 16
@@ -52,7 +52,7 @@ def read(executable: Executable) -> BuildInfo | None:
     if part:
         raw = executable.content(part)
         at = raw.find(_MAGIC)
-        while at >= 0 and (part.address + at) % _ALIGNED:
+        while at >= 0 and (part.address + at) % _ALIGNMENT:
             at = raw.find(_MAGIC, at + 1)
         if at >= 0:
             go, info = _strings(executable, raw, at)

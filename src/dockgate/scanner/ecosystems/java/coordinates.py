@@ -27,8 +27,8 @@ _VENDORS = frozenset(
 )
 _RUNTIME = ("Java Platform API Specification", "Java Runtime Environment")
 _QUALIFIERS = frozenset(("alpha", "beta", "cr", "m", "milestone", "pre", "preview", "rc", "snapshot", "sp"))
-_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
-_VERSION_SAFE = _SAFE | frozenset("+~")
+_SAFE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
+_VERSION_SAFE = _SAFE_CHARACTERS | frozenset("+~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def _from_path(path: str, group: str, artifact: str, version: str) -> Coordinate
     """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal."""
     _, _, group_folder, artifact_folder, _ = path.split("/")
     return Coordinates(
-        _text_or_empty(group, _SAFE) or _text_or_empty(group_folder, _SAFE),
-        _text_or_empty(artifact, _SAFE) or _text_or_empty(artifact_folder, _SAFE),
+        _text_or_empty(group, _SAFE_CHARACTERS) or _text_or_empty(group_folder, _SAFE_CHARACTERS),
+        _text_or_empty(artifact, _SAFE_CHARACTERS) or _text_or_empty(artifact_folder, _SAFE_CHARACTERS),
         _text_or_empty(version, _VERSION_SAFE),
     )
 
@@ -76,10 +76,10 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name is ignored.
     """
     stem = file.rpartition(".")[0] or file
-    if group := _text_or_empty(manifest.get("group-id", ""), _SAFE):
+    if group := _text_or_empty(manifest.get("group-id", ""), _SAFE_CHARACTERS):
         name = manifest.get("short-name", "") or manifest.get("extension-name", "")
         version = _version_or_empty(manifest.get("plugin-version", "").partition(" ")[0])
-        return Coordinates(group, _text_or_empty(name, _SAFE) or stem, version)
+        return Coordinates(group, _text_or_empty(name, _SAFE_CHARACTERS) or stem, version)
     artifact, version = split_stem(stem)
     stated = _version_or_empty(manifest.get("implementation-version", ""))
     before, separator, after = stem.partition(f"-{stated}")
@@ -141,10 +141,10 @@ def is_java_runtime(manifest: Mapping[str, str]) -> bool:
 
 def _group_of_manifest(manifest: Mapping[str, str], artifact: str) -> str:
     attribute = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
-    vendor = _text_or_empty(manifest.get(attribute, ""), _SAFE)
+    vendor = _text_or_empty(manifest.get(attribute, ""), _SAFE_CHARACTERS)
     if "." in vendor and vendor not in _VENDORS:
         return vendor
-    bundle = _text_or_empty(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE)
+    bundle = _text_or_empty(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE_CHARACTERS)
     for name in (artifact, artifact.partition("_2.")[0], artifact.partition("_3")[0]):
         group = bundle.removesuffix(f".{name}")
         if group != bundle and "." in group and group not in _VENDORS:

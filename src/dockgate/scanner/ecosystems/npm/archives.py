@@ -26,7 +26,7 @@ MEMBER_LIMIT = 10_000  # packages of one asar archive; of one zip archive, its o
 ZIP_MEMBER_LIMIT = 2000
 PATH_LIMIT = 4096  # characters of a path; Linux' PATH_MAX
 
-_FIXED = Struct("<4I")
+_FIXED_FIELDS = Struct("<4I")
 _FILE = "package.json"
 _MODULES = "node_modules"
 
@@ -71,12 +71,12 @@ def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     """Return the header's JSON and the section with the files."""
     size = file.seek(0, 2)
     file.seek(0)
-    fixed = file.read(_FIXED.size)
-    if len(fixed) < _FIXED.size:
+    fixed = file.read(_FIXED_FIELDS.size)
+    if len(fixed) < _FIXED_FIELDS.size:
         raise UnreadableError("it is not an asar archive")
-    four, header, _, length = _FIXED.unpack(fixed)
+    four, header, _, length = _FIXED_FIELDS.unpack(fixed)
     start = 8 + header
-    if four != 4 or _FIXED.size + length > start:
+    if four != 4 or _FIXED_FIELDS.size + length > start:
         raise UnreadableError("it is not an asar archive")
     if length > HEADER_LIMIT:
         raise UnreadableError(f"its header has {length} bytes; no more than {HEADER_LIMIT} are read")

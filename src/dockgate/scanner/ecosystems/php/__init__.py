@@ -19,7 +19,7 @@ from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of an installed.json or lockfile; with 300 packages they have 600,000
 
-_INSTALLED = "composer/installed.json"
+_INSTALLED_JSON = "composer/installed.json"
 _LOCK = "composer.lock"
 _FOLDER = "vendor/composer"
 _LOADER = "composer/autoload_real.php"
@@ -40,12 +40,12 @@ class Php(StandaloneEcosystem):
         """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
-        return _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
+        return _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if _ends_with(path, _FOLDER):
             return Extract()
-        if _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK):
+        if _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK):
             return _read_list(path, json_value(file, FILE_LIMIT), lock=_ends_with(path, _LOCK))
         return _read_archive(path, file)
 
@@ -94,9 +94,9 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     has_list = has_loader = False
-    for member in phar.members(path, file, (_INSTALLED, _LOADER)):
+    for member in phar.members(path, file, (_INSTALLED_JSON, _LOADER)):
         has_loader = has_loader or _ends_with(member.name, _LOADER)
-        if _ends_with(member.name, _INSTALLED):
+        if _ends_with(member.name, _INSTALLED_JSON):
             has_list = True
             try:
                 content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
@@ -107,7 +107,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
             packages += extract.packages
             unread += [(f"{member.name}/{where}", why) for where, why in extract.unread_parts]
     if has_loader and not has_list:
-        raise UnreadableError(f"it contains Composer packages, but no {_INSTALLED} that lists them")
+        raise UnreadableError(f"it contains Composer packages, but no {_INSTALLED_JSON} that lists them")
     if not packages and not unread:
         return Extract()
     return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)

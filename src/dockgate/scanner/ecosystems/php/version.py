@@ -14,7 +14,7 @@ _STABILITIES = {"a": "alpha", "b": "beta", "p": "patch", "pl": "patch"}
 _RANKS = {"stable": 1, "dev": 2, "alpha": 3, "beta": 4, "rc": 5}
 _END, _NUMBER, _PATCH = b"\x06", b"\x07", b"\x08"
 _LONG_MAX = str(2**63 - 1)  # PHP replaces larger numbers by this one
-_OPEN = "9999999"  # Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev
+_OPEN_PART = "9999999"  # Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev
 
 
 def version_key(version: str) -> bytes:
@@ -54,7 +54,7 @@ def _normalize(version: str) -> list[str]:
         return [*re.split(r"[.:-]", match["release"]), *_modifiers(match)]
     if match := branch.fullmatch(plain):
         parts = (match["branch"] + ".x.x.x").split(".")[:4]
-        return [*(_OPEN if part in ("x", "X", "*") else part for part in parts), "dev"]
+        return [*(_OPEN_PART if part in ("x", "X", "*") else part for part in parts), "dev"]
     return []
 
 

@@ -25,7 +25,7 @@ RECORD_LIMIT = 16 * 1024 * 1024  # bytes of a RECORD or installed-files.txt
 # In lower case, like the following: importlib.metadata and pip find metadata folders in any case.
 _METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
 _RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
-_INSTALLED = (*_METADATA, *_RECORDS)
+_INSTALLED_ENDINGS = (*_METADATA, *_RECORDS)
 _FOLDERS = (".dist-info", ".egg/egg-info")  # folders of metadata; .egg-info is a folder or a file
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
@@ -47,7 +47,7 @@ class Python(StandaloneEcosystem):
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside an installed package, with which its author develops."""
-        if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
+        if path.lower().endswith((*_INSTALLED_ENDINGS, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 

@@ -32,7 +32,7 @@ _METADATA_NAMES = tuple(name.encode("ascii") for name in _METADATA)
 _MEMBER_NAMES = (*_METADATA_NAMES, *(name.encode("ascii") for name in _INNER))
 # Python does not import from archives nested in these; applications unpack them when they start.
 _PACKAGES = (".egg", ".whl", ".zip")
-_BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
+_BUNDLED_WHEELS = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
 # Wheels that Python and virtualenv contain for installing, never for importing.
 _INSTALLERS = ("pip-", "setuptools-", "wheel-")
 _MIN_SIZE = 16 * 1024  # bytes; most scripts without a suffix are smaller, and applications with packages are never
@@ -102,4 +102,4 @@ def read_packages(
 
 def _is_installer_wheel(path: str) -> bool:
     folder, _, name = f"/{path}".rpartition("/")
-    return f"{folder}/".endswith(_BUNDLED) and name.startswith(_INSTALLERS)
+    return f"{folder}/".endswith(_BUNDLED_WHEELS) and name.startswith(_INSTALLERS)
