@@ -25,16 +25,16 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_relative(seconds: float, expected: str) -> None:
-    assert times.relative(NOW - timedelta(seconds=seconds), NOW) == expected
+    assert times.format_relative(NOW - timedelta(seconds=seconds), NOW) == expected
 
 
 def test_a_time_is_shown_relative_and_in_utc() -> None:
-    assert times.at("2026-11-25T12:57:00+01:00", NOW) == "3 min ago (2026-11-25 11:57:00 UTC)"
+    assert times.format_time("2026-11-25T12:57:00+01:00", NOW) == "3 min ago (2026-11-25 11:57:00 UTC)"
 
 
 @pytest.mark.parametrize("text", ["", "soon"])
 def test_no_time_is_a_dash(text: str) -> None:
-    assert (times.at(text, NOW), times.short(text, NOW)) == ("-", "-")
+    assert (times.format_time(text, NOW), times.format_age(text, NOW)) == ("-", "-")
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_no_time_is_a_dash(text: str) -> None:
     ],
 )
 def test_duration(start: str, end: str, expected: str) -> None:
-    assert times.duration(start, end, NOW) == expected
+    assert times.format_duration(start, end, NOW) == expected

@@ -49,7 +49,7 @@ def list_approvals(state_filter: str | None, output_format: str) -> None:
         (
             styled_state(approval["state"]),
             approval["id"],
-            times.short(approval["created_at"]),
+            times.format_age(approval["created_at"]),
             approval["repository"],
             approval["summary"],
         )
@@ -78,10 +78,10 @@ def show(approval_id: str, output_format: str) -> None:
             ("image", f"{approval.repository}@{approval.image}"),
             ("policy", short_reference(approval.policy)),
             ("approvers", _people(approval)),
-            ("requested", times.at(approval.created_at)),
-            ("expires", times.at(approval.expires_at) if waits else ""),
+            ("requested", times.format_time(approval.created_at)),
+            ("expires", times.format_time(approval.expires_at) if waits else ""),
             ("token", approval.token if waits else ""),
-            ("decided", "" if waits else times.at(approval.settled_at)),
+            ("decided", "" if waits else times.format_time(approval.settled_at)),
             ("decided by", approval.decided_by or ""),
             ("verdict", approval.verdict or ""),
         ],

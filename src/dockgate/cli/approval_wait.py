@@ -14,7 +14,7 @@ def waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str
         yield f"waits for {_scan(client, approval['image'])} (policy {approval['policy']})"
     if approval["approvers"]:
         yield _people(client, approval)
-    yield f"expires {times.at(approval['expires_at'])}"
+    yield f"expires {times.format_time(approval['expires_at'])}"
 
 
 def answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
@@ -56,7 +56,7 @@ def _scan(client: Client, image: str) -> str:
     if scan is None:
         return "a scan that is not requested yet"
     if scan["state"] == "Requested":
-        return f"the scan of the image, requested {times.short(scan['requested_at'])}"
+        return f"the scan of the image, requested {times.format_age(scan['requested_at'])}"
     if scan["state"] == "Failed":
         return f"a verdict; the scan failed: {scan['reason']}"
     return "a verdict; the scan is finished"

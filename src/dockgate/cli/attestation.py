@@ -53,7 +53,7 @@ def show(digest: str, output_format: str) -> None:
     documents = client.get("images", image_digest(client, digest), "attestations")
     rows = (
         (
-            times.short(document["attested_at"]) if document["attested_at"] else f"failed: {document['error']}",
+            times.format_age(document["attested_at"]) if document["attested_at"] else f"failed: {document['error']}",
             document["repository"],
             document["verdict"],
         )

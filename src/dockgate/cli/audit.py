@@ -26,7 +26,7 @@ def command(by: str, limit: int, sort: str, output_format: str) -> None:
         if entry["status"]:
             status = str(entry["status"]), "" if 200 <= entry["status"] < 300 else "red"
         call = entry["call"].partition(" ")[0] + " " + entry["subject"]
-        rows.append((times.at(entry["at"]), entry["who"], entry["token"], call, status))
+        rows.append((times.format_time(entry["at"]), entry["who"], entry["token"], call, status))
         # A push's detail: the references that it changed, with abbreviated commit ids.
         changes = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", entry.get("detail", "")).splitlines()
         more = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []

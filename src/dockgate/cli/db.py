@@ -184,8 +184,8 @@ def _print_status(status: "Status") -> None:
         [
             (
                 part.title,
-                times.short(part.checked_at),
-                times.short(part.changed_at),
+                times.format_age(part.checked_at),
+                times.format_age(part.changed_at),
                 f"{part.statements:,}",
                 (str(len(part.faults)), "yellow") if part.faults else "-",
                 part.source,
@@ -201,7 +201,7 @@ def _print_status(status: "Status") -> None:
     echo()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
-         times.at(entry.checked_at))
+         times.format_time(entry.checked_at))
         for entry in status.coverage
     ]  # fmt: skip
     print_table(("ECOSYSTEM", "COVERS", "CHECKED"), rows, "The database covers no ecosystem.")

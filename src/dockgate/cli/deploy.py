@@ -134,7 +134,7 @@ def _failure(failed: Mapping[str, str] | None) -> Cell:
     if failed is None:
         return ""
     by = f" in {failed['execution']}" if failed["execution"] else ""
-    return f"{failed['reason']}{by}, {times.short(failed['at'])}", "red"
+    return f"{failed['reason']}{by}, {times.format_age(failed['at'])}", "red"
 
 
 def _changes(rollouts: list[object], events: list[object]) -> None:
@@ -144,7 +144,7 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
         echo()
         rows = [
             (
-                times.short(change.started_at),
+                times.format_age(change.started_at),
                 count(change.desired_count),
                 styled_state(change.state, change.reason.partition("\n")[0]),
                 change.started_by,
@@ -155,12 +155,12 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
     if events:
         echo()
         happened = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
-        print_table(("AT", "EVENT"), [(times.short(entry.at), entry.message) for entry in happened], "")
+        print_table(("AT", "EVENT"), [(times.format_age(entry.at), entry.message) for entry in happened], "")
 
 
 def _task(task: Task) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
-    state, started = styled_state(task.state, task.reason), times.short(task.started_at)
+    state, started = styled_state(task.state, task.reason), times.format_age(task.started_at)
     return task.id, state, _probe(task.probe), f"revision {task.revision}", started, ports, short_reference(task.digest)
 
 
@@ -168,7 +168,7 @@ def _probe(probe: Probe | None) -> Cell:
     """How the last run of a health check ended, and of a failed one the first line of its output."""
     if probe is None:
         return ""
-    at = f" {times.short(probe.at)}" if probe.at else ""
+    at = f" {times.format_age(probe.at)}" if probe.at else ""
     if probe.is_healthy:
         return f"passed{at}"
     times_failed = f" {probe.failures} times" if (probe.failures or 0) > 1 else ""

@@ -131,4 +131,4 @@ def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
 def _row(event: Any) -> tuple[Cell, ...]:
     from dockgate.events.notification_texts import summarize
 
-    return str(event["seq"]), times.short(event["time"]), event["detail-type"], summarize(event)
+    return str(event["seq"]), times.format_age(event["time"]), event["detail-type"], summarize(event)

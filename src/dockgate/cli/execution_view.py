@@ -41,12 +41,14 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
 
 
 def _head(execution: Execution) -> Iterator[Text]:
-    duration = times.duration(execution.started_at, execution.finished_at)
+    duration = times.format_duration(execution.started_at, execution.finished_at)
     name = f"{execution.pipeline}  #{execution.number}"
     yield _title_line(name, execution.state, duration, indent=0)
-    yield line(("  started ", "dim"), times.at(execution.started_at), ("  by ", "dim"), trigger_text(execution))
+    yield line(
+        ("  started ", "dim"), times.format_time(execution.started_at), ("  by ", "dim"), trigger_text(execution)
+    )
     if execution.finished_at:
-        yield line(("  ended   ", "dim"), times.at(execution.finished_at))
+        yield line(("  ended   ", "dim"), times.format_time(execution.finished_at))
     yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
 
 
@@ -63,15 +65,15 @@ def _stage_time(stage: Mapping[str, Any]) -> str:
     """The time from the first start of an action to the last end."""
     starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
     ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
-    return times.duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
+    return times.format_duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
 
 
 def _action(to: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
-    duration = times.duration(action["started_at"], action["finished_at"])
+    duration = times.format_duration(action["started_at"], action["finished_at"])
     show(to, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
-        show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'])}", "dim"))])
+        show(to, [line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))])
     for name, value in sorted(action["variables"].items()):
         show(to, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]

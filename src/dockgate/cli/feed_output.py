@@ -35,6 +35,6 @@ def _feed(feed: Mapping[str, Any]) -> tuple[Cell, ...]:
         state,
         f"{feed['records']:,}",
         feed["newest"] or "-",
-        *(times.short(feed[name]) if feed[name] else "-" for name in ("succeeded_at", "failed_at")),
-        times.at(feed["next_at"]) if feed["next_at"] else "-",
+        *(times.format_age(feed[name]) if feed[name] else "-" for name in ("succeeded_at", "failed_at")),
+        times.format_time(feed["next_at"]) if feed["next_at"] else "-",
     )

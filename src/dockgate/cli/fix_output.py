@@ -13,4 +13,4 @@ def fix_rows(answer: Sequence[object]) -> Iterator[tuple[str, ...]]:
         fix = parse_answer(Fix, value)
         place = fix.branch or fix.execution or "; ".join(fix.details.obstacles) or "-"
         changes = ", ".join(fix.details.changes)
-        yield fix.id, fix.state.value, times.short(fix.created_at), fix.kind.value, changes, fix.reason or place
+        yield fix.id, fix.state.value, times.format_age(fix.created_at), fix.kind.value, changes, fix.reason or place

@@ -71,8 +71,8 @@ def _list(collections: list[dict[str, Any]], output_format: str) -> None:
         (
             str(collection["seq"]),
             collection["requested_by"],
-            times.short(collection["requested_at"]),
-            times.short(collection["finished_at"]) if collection["finished_at"] else "-",
+            times.format_age(collection["requested_at"]),
+            times.format_age(collection["finished_at"]) if collection["finished_at"] else "-",
             str(len(collection["report"]["images"])) if collection["report"] else "-",
             byte_size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
             collection["error"] or "-",
@@ -89,7 +89,7 @@ def _print(report: Mapping[str, Any]) -> None:
             image["repository"],
             ", ".join(image["tags"]) or "-",
             display_digest(image["digest"]),
-            times.short(image["used_at"]),
+            times.format_age(image["used_at"]),
             byte_size(image["size"]),
         )
         for image in report["images"]

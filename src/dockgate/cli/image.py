@@ -102,7 +102,7 @@ def list_images(
             styled_verdict(image["status"], image.get("waived", "")),
             _counts(image["counts"]),
             display_digest(image["digest"]),
-            times.short(image["pushed_at"]),
+            times.format_age(image["pushed_at"]),
             "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"]) or "-",
             image["repository"],
             image["tag"],
@@ -153,7 +153,7 @@ def show(digest: str, output_format: str) -> None:
         [
             ("scan", _scan(image["scan"]) + _scanner(image)),
             ("verdict", verdict + (_current(place) if place else "")),
-            ("deleted", times.at(place["gone_at"]) if place and place["gone_at"] else ""),
+            ("deleted", times.format_time(place["gone_at"]) if place and place["gone_at"] else ""),
             ("services", ", ".join(place["services"]) if place else ""),
         ],
     )
@@ -170,7 +170,7 @@ def show(digest: str, output_format: str) -> None:
     print_table(("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository.")
     echo()
     pushes = [
-        (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"]), push["pushed_by"] or "unknown")
+        (f"{push['repository']}:{push['tag']}", times.format_time(push["pushed_at"]), push["pushed_by"] or "unknown")
         for push in image["pushes"]
     ]
     print_table(("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry.")
@@ -179,7 +179,7 @@ def show(digest: str, output_format: str) -> None:
         moves = [
             (
                 f"{move['repository']}:{move['tag']}",
-                times.short(move["moved_at"]),
+                times.format_age(move["moved_at"]),
                 f"to {move['digest']}" if move["previous"] == digest else f"from {move['previous']}",
                 move["pushed_by"] or "unknown",
             )
@@ -206,7 +206,7 @@ def show(digest: str, output_format: str) -> None:
         (
             styled_verdict(verdict["status"], verdict.get("waived", "")),
             short_reference(verdict["policy"]),
-            times.short(verdict["judged_at"]),
+            times.format_age(verdict["judged_at"]),
             display_digest(verdict["digest"]),
         )
         for verdict in image["verdicts"]
@@ -258,16 +258,20 @@ def _current(place: Mapping[str, Any]) -> str:
     """By which policy the current verdict is, and since when."""
     if place["policy"] is None:
         return ""
-    text = f", by policy {short_reference(place['policy'])} since {times.short(place['since'])}"
+    text = f", by policy {short_reference(place['policy'])} since {times.format_age(place['since'])}"
     if place["cannot_judge_since"]:
-        text += f"; cannot be judged since {times.short(place['cannot_judge_since'])}"
+        text += f"; cannot be judged since {times.format_age(place['cannot_judge_since'])}"
     return text
 
 
 def _watch(watch: Mapping[str, Any]) -> str:
     if watch["until"] is None:
         return "yes" if watch["is_watched"] else "no"
-    return f"until {times.short(watch['until'])}" if watch["is_watched"] else f"ended {times.short(watch['until'])}"
+    return (
+        f"until {times.format_age(watch['until'])}"
+        if watch["is_watched"]
+        else f"ended {times.format_age(watch['until'])}"
+    )
 
 
 def _scanner(image: Mapping[str, Any]) -> str:

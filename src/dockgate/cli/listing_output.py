@@ -69,16 +69,17 @@ def print_list(
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
     """Print aligned columns, or the sentence `empty` without rows.
 
-    On a terminal, columns that do not fit move to lines below their row (`fit`); elsewhere a row is always one line.
+    On a terminal, columns that do not fit move to lines below their row (`fit_rows`); elsewhere a row is always one
+    line.
     """
-    from dockgate.shared.terminal_lines import align, console, fit, line, show
+    from dockgate.shared.terminal_lines import align, console, fit_rows, line, show
 
     to = console(sys.stdout)
     if not rows:
         show(to, [line((empty, "dim"))])
         return
     cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
-    show(to, fit(cells, to.width) if to.is_terminal else align(cells, indent=0))
+    show(to, fit_rows(cells, to.width) if to.is_terminal else align(cells, indent=0))
 
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:

@@ -46,7 +46,7 @@ def list_pipelines(sort: str, output_format: str) -> None:
                 str(pipeline["version"]),
                 newest.id if newest else "-",
                 styled_state(newest.state) if newest else "never ran",
-                times.short(newest.started_at) if newest else "-",
+                times.format_age(newest.started_at) if newest else "-",
             )
         )
     head = ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED")
@@ -109,8 +109,8 @@ def executions(name: str, limit: int, state: str | None, sort: str, output_forma
         (
             entry.id,
             styled_state(entry.state),
-            times.short(entry.started_at),
-            times.duration(entry.started_at, entry.finished_at),
+            times.format_age(entry.started_at),
+            times.format_duration(entry.started_at, entry.finished_at),
             trigger_text(entry),
             entry.reason,
         )

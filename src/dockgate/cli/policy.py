@@ -276,7 +276,7 @@ def _version(client: Client, name: str, version: int | None) -> Any:
 def _row(name: str, version: Any) -> tuple[str, str, str, str, str]:
     if not version["version"]:
         return name, "-", "-", version["changed_by"], "built in"
-    changed_at = times.short(version["changed_at"])
+    changed_at = times.format_age(version["changed_at"])
     return name, str(version["version"]), changed_at, version["changed_by"], version["comment"]
 
 

@@ -70,7 +70,7 @@ def list_principals(sort: str, output_format: str) -> None:
             entry["name"],
             _roles(entry),
             entry["email"],
-            times.short(entry["created_at"]),
+            times.format_age(entry["created_at"]),
             ("disabled", "red") if entry["disabled_at"] else "",
         )
         for entry in answer

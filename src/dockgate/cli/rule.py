@@ -50,7 +50,9 @@ def show(name: str, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    changed = f"{times.at(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "built in"
+    changed = (
+        f"{times.format_time(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "built in"
+    )
     print_fields(
         answer["name"],
         [

@@ -61,7 +61,7 @@ def command(output_format: str) -> None:
     print_table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
     echo()
     for approval in waiting[:MAX_WAITING]:
-        echo(f"{approval['id']} waiting since {times.short(approval['created_at'])}")
+        echo(f"{approval['id']} waiting since {times.format_age(approval['created_at'])}")
     if waiting:
         echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
@@ -80,15 +80,15 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     lines: list[tuple[str, Cell]] = []
     for feed in status["feeds"]:
         if feed["failures"]:
-            since = times.short(feed["failing_since"])
-            next_at = times.at(feed["next_at"]) if feed["next_at"] else "now"
+            since = times.format_age(feed["failing_since"])
+            next_at = times.format_time(feed["next_at"]) if feed["next_at"] else "now"
             lines.append(
                 ("feed fails", (f"{feed['feed']} since {since}, next {next_at}: {clean(feed['reason'])}", "red"))
             )
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:
         newest = min(works, key=lambda feed: feed["next_at"])
-        lines.append(("next update", f"{newest['feed']} {times.at(newest['next_at'])}"))
+        lines.append(("next update", f"{newest['feed']} {times.format_time(newest['next_at'])}"))
     elif any(_is_next(feed) for feed in status["feeds"]):
         lines.append(("next update", "now"))
     elif reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"]):
@@ -108,7 +108,7 @@ def _advisories(status: Mapping[str, Any]) -> Cell:
             return f"{database['error']} The server fetches the feeds.", "yellow"
         return f"{database['error']} {database['advice']}", "red"
     checked = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
-    oldest = f", checked {times.short(min(checked))}" if checked and all(checked) else ""
+    oldest = f", checked {times.format_age(min(checked))}" if checked and all(checked) else ""
     count = len(checked)
     return f"{count} ecosystem{'s' if count != 1 else ''}{oldest}"
 
@@ -117,7 +117,7 @@ def _pipeline(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     if not summary["latest"]:
         return summary["name"], "-", "never ran", "-"
     newest = parse_answer(Execution, summary["latest"])
-    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.short(newest.started_at)
+    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.format_age(newest.started_at)
 
 
 def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -57,7 +57,11 @@ def show(name: str, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    changed = f"{times.at(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "by the settings"
+    changed = (
+        f"{times.format_time(answer['changed_at'])} by {answer['changed_by']}"
+        if answer["version"]
+        else "by the settings"
+    )
     lost = answer["given_up"] + answer["deleted"]
     print_fields(
         answer["name"],
@@ -72,7 +76,7 @@ def show(name: str, output_format: str) -> None:
             ("waiting", str(answer["waiting"])),
             ("dead letters", str(answer["dead"])),
             ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost else ""),
-            ("next attempt", times.at(answer["paused_until"]) if answer["paused_until"] else ""),
+            ("next attempt", times.format_time(answer["paused_until"]) if answer["paused_until"] else ""),
             ("last error", answer["last_error"] or ""),
         ],
     )
@@ -98,7 +102,7 @@ def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
     rows = (
         (
             str(entry["position"]),
-            times.short(entry["due_since"]),
+            times.format_age(entry["due_since"]),
             entry["key"],
             str(entry["attempts"]),
             entry["error"],

@@ -5,27 +5,27 @@ from datetime import UTC, datetime
 from dockgate.shared.timestamps import parse_time
 
 
-def at(text: str | None, now: datetime | None = None) -> str:
+def format_time(text: str | None, now: datetime | None = None) -> str:
     """ "3 min ago (2026-11-25 00:20:11 UTC)", "in 6 days (…)"; "-" without a time."""
     moment = parse_time(text)
-    return f"{relative(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)" if moment else "-"
+    return f"{format_relative(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)" if moment else "-"
 
 
-def short(text: str | None, now: datetime | None = None) -> str:
+def format_age(text: str | None, now: datetime | None = None) -> str:
     """ "3 min ago", or "-"."""
     moment = parse_time(text)
-    return relative(moment, now) if moment else "-"
+    return format_relative(moment, now) if moment else "-"
 
 
-def relative(moment: datetime, now: datetime | None = None) -> str:
+def format_relative(moment: datetime, now: datetime | None = None) -> str:
     """The difference to `now`: "3 min ago", "in 2 h", "just now"."""
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
-    return f"{_rough(seconds)} ago" if seconds > 0 else f"in {_rough(-seconds)}"
+    return f"{_rounded_duration(seconds)} ago" if seconds > 0 else f"in {_rounded_duration(-seconds)}"
 
 
-def duration(start: str, end: str | None, now: datetime | None = None) -> str:
+def format_duration(start: str, end: str | None, now: datetime | None = None) -> str:
     """The time from start to end, or so far; "" if it has not started."""
     started = parse_time(start)
     if started is None:
@@ -37,7 +37,7 @@ def duration(start: str, end: str | None, now: datetime | None = None) -> str:
     return f"{minutes} min {remainder} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _rough(seconds: float) -> str:
+def _rounded_duration(seconds: float) -> str:
     for size, name in ((86400, "day"), (3600, "h"), (60, "min")):
         if seconds >= size:
             count = int(seconds // size)

@@ -83,7 +83,7 @@ def list_tokens(principal: str, sort: str, output_format: str) -> None:
             entry["principal"],
             ", ".join(entry["scopes"]) or "all",
             ", ".join([*entry["repositories"], *entry["pipelines"]]) or "-",
-            ("revoked", "red") if entry["revoked_at"] else times.at(entry["expires_at"]),
+            ("revoked", "red") if entry["revoked_at"] else times.format_time(entry["expires_at"]),
             "session" if entry["is_session"] else _last_use(entry["last_used_at"]),
         )
         for entry in answer
@@ -93,7 +93,7 @@ def list_tokens(principal: str, sort: str, output_format: str) -> None:
 
 
 def _last_use(at: str) -> str:
-    return times.short(at) if at else "never"
+    return times.format_age(at) if at else "never"
 
 
 @command.command()

@@ -65,7 +65,7 @@ def _show(answer: list[Any], output_format: str) -> None:
             entry["format"],
             entry["author"],
             _vouched_by(entry),
-            times.short(entry["added_at"]),
+            times.format_age(entry["added_at"]),
             f"removed by {entry['removed_by']}" if entry["removed_at"] else "",
         )
         for entry in answer

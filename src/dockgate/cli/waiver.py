@@ -69,10 +69,11 @@ def add(output_format: str, key: str, **fields: Any) -> None:
     if fields["image"]:
         fields["image"] = image_digest(client, fields["image"])
     answer = client.post("waivers", body=fields, headers=headers)
+    subject = _waiver_subject(parse_answer(Waiver, answer["waiver"]))
     print_answer(
         answer,
         output_format,
-        f"{answer['waiver']['id']}: {_what(parse_answer(Waiver, answer['waiver']))}, {_end(answer['waiver'])}",
+        f"{answer['waiver']['id']}: {subject}, {_end(answer['waiver'])}",
     )
 
 
@@ -92,7 +93,7 @@ def list_waivers(state_filter: str | None, owner: str, sort: str, output_format:
         (
             styled_state(entry["state"]),
             entry["waiver"]["id"],
-            _what(parse_answer(Waiver, entry["waiver"])),
+            _waiver_subject(parse_answer(Waiver, entry["waiver"])),
             _end(entry["waiver"]),
             entry["waiver"]["owner"],
         )
@@ -126,24 +127,24 @@ def _show(answer: Any, output_format: str) -> None:
         return
     waiver = parse_answer(Waiver, answer["waiver"])
     names = ("vulnerability", "package", "repository", "image", "rule", "violation", "unread")
-    revoked = f"{times.at(answer['revoked_at'])} by {answer['revoked_by']}"
+    revoked = f"{times.format_time(answer['revoked_at'])} by {answer['revoked_by']}"
     print_fields(
         waiver.id,
         [
             ("state", styled_state(answer["state"])),
             *((name, getattr(waiver, name)) for name in names),
-            ("until", times.at(waiver.until) if waiver.until else ""),
+            ("until", times.format_time(waiver.until) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
             ("owner", waiver.owner),
             ("reason", waiver.reason),
-            ("created", f"{times.at(waiver.created_at)} by {waiver.created_by}"),
-            ("expiry announced", times.at(answer["announced_at"]) if answer["announced_at"] else ""),
+            ("created", f"{times.format_time(waiver.created_at)} by {waiver.created_by}"),
+            ("expiry announced", times.format_time(answer["announced_at"]) if answer["announced_at"] else ""),
             ("revoked", revoked if answer["revoked_at"] else ""),
         ],
     )
 
 
-def _what(waiver: Waiver) -> str:
+def _waiver_subject(waiver: Waiver) -> str:
     violation = f"({waiver.violation[:60]}{'…' if len(waiver.violation) > 60 else ''})" if waiver.violation else ""
     unread = f"unread {waiver.unread}" if waiver.unread else ""
     named = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread, waiver.repository, waiver.image[:19])

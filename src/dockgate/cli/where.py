@@ -143,38 +143,38 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("answer", answer),
         ("as of", exposure["as_of"] or ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
-        ("blocks", _blocked(exposure)),
-        ("waived", _waived(exposure)),
+        ("blocks", _blocked_sentence(exposure)),
+        ("waived", _waived_sentence(exposure)),
         ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
-        ("not affected", _unaffected(exposure["unaffected"])),
+        ("not affected", _unaffected_sentence(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
-        ("services", _some(services)),
-        ("pipelines", _some(pipelines)),
+        ("services", _first_names(services)),
+        ("pipelines", _first_names(pipelines)),
     ]
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     """The first names, and how many more there are: JSON, CSV and HTML have them all."""
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + more
 
 
-def _blocked(exposure: Mapping[str, Any]) -> str:
+def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
     if not exposure["rejected"]:
         return ""
     newest = "the newest " if exposure["blocked_of"] < exposure["rejected"] else ""
     return f"{exposure['blocked']} of {newest}{exposure['blocked_of']} rejected, by their newest recorded verdicts"
 
 
-def _waived(exposure: Mapping[str, Any]) -> str:
+def _waived_sentence(exposure: Mapping[str, Any]) -> str:
     if not exposure["waived"]:
         return ""
     these = f"{exposure['waived_of']} that were looked at" if exposure["waived_of"] < exposure["total"] else "these"
     return f"in {exposure['waived']} of {these}"
 
 
-def _unaffected(images: Mapping[str, Any] | None) -> str:
+def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
     """How many images hold another version, by the names of the packages."""
     if images is None or not images["total"]:
         return ""
@@ -193,7 +193,7 @@ def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
             f"{package['name']} {package['version']}",
             package["severity"] or "-",
             package["fixed"] or "-",
-            times.short(package["since"]),
+            times.format_age(package["since"]),
             _state(package["life"]),
             runs,
             ", ".join(entry["owner"] for entry in package["waived"]) or "-",
@@ -208,8 +208,8 @@ def _state(life: Sequence[Mapping[str, Any]]) -> str:
         return "-"
     last = life[-1]
     if last["is_open"]:
-        return "open" if len(life) == 1 else f"open again: {last['why']} {times.short(last['at'])}"
-    return f"{last['why']} {times.short(last['at'])}"
+        return "open" if len(life) == 1 else f"open again: {last['why']} {times.format_age(last['at'])}"
+    return f"{last['why']} {times.format_age(last['at'])}"
 
 
 def _place(place: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ def list_workers(output_format: str) -> None:
                 _state(worker),
                 ",".join(worker["queues"]),
                 ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items())) or "-",
-                times.short(worker["started_at"]),
+                times.format_age(worker["started_at"]),
             )
             for worker in answer["workers"]
         ],

@@ -12,7 +12,7 @@ from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, finding_notes, plural, severity, shorten
-from dockgate.shared.terminal_lines import align, bullets, heading, line, shell_command, show
+from dockgate.shared.terminal_lines import align, bullets, line, print_heading, shell_command, show
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
@@ -82,7 +82,7 @@ def show_waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> 
         )
         if sentences:
             where = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
-            heading(to, f"Waived{where}", len(sentences))
+            print_heading(to, f"Waived{where}", len(sentences))
             bullets(to, sentences)
 
 

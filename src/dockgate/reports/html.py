@@ -57,7 +57,7 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     status = part.platform_verdict.status if part.platform_verdict else None
     badge = f' <span class="{status.lower()}">{_GLYPHS[status]} {status}</span>' if status else ""
     yield f"<h2>{_text(part.label) or 'Image'}{badge}</h2>"
-    yield f'<p class="quiet">{" · ".join(_about(report, part))}</p>'
+    yield f'<p class="quiet">{" · ".join(_summary_parts(report, part))}</p>'
     if part.platform_verdict:
         yield from _remediation(part.platform_verdict)
         for violation in part.platform_verdict.violations:
@@ -92,7 +92,7 @@ def _totals(findings: Iterable[Finding]) -> Iterator[str]:
         yield f'<ul class="totals">{"".join(chips)}</ul>'
 
 
-def _about(report: ImageReport, part: PlatformPart) -> Iterator[str]:
+def _summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     inventory = part.inventory
     if inventory is None:
         return

@@ -71,7 +71,7 @@ def _lines(report: ImageReport) -> Iterator[Line]:
                 yield from _violation(violation, part)
             yield from _remediation(part.platform_verdict)
     for part in report.parts:
-        yield from _rest(part, f" on {_escape(part.label)}" if several else "")
+        yield from _other_sections(part, f" on {_escape(part.label)}" if several else "")
 
 
 def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
@@ -105,7 +105,7 @@ def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
         yield from _findings(violation.findings, part)
 
 
-def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
+def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
     if part.undetermined:
         title = f"{wording.plural(len(part.undetermined), 'undetermined result')}{where}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED

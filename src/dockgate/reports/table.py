@@ -29,7 +29,7 @@ from dockgate.reports._verdict_lines import (
 )
 from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Inventory
-from dockgate.shared.terminal_lines import align, bullets, console, heading, line, show
+from dockgate.shared.terminal_lines import align, bullets, console, line, print_heading, show
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 # Columns; with less room on the line an advisory's summary is omitted.
@@ -44,9 +44,9 @@ class Table:
         _image(to, report.reference, report.digest)
         for part, (inventory, matches) in zip(image_report(report).parts, report.platforms, strict=True):
             _platform(to, part, report.scanned_at)
-            _unread(to, inventory)
+            _show_unread(to, inventory)
             if matches.undetermined:
-                heading(to, "Undetermined", len(matches.undetermined))
+                print_heading(to, "Undetermined", len(matches.undetermined))
                 bullets(to, undetermined_sentences(matches.undetermined))
             _findings(to, part, report.view)
         if report.coverage:
@@ -69,7 +69,7 @@ class Table:
             to.print()
             _platform(to, part, verdict.inputs.now)
             if part.inventory and not view.is_summary:
-                _unread(to, part.inventory)
+                _show_unread(to, part.inventory)
             _findings(to, part, view)
 
 
@@ -166,7 +166,7 @@ def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: 
     return heading.append_text(detail)
 
 
-def _unread(to: Console, inventory: Inventory) -> None:
+def _show_unread(to: Console, inventory: Inventory) -> None:
     if inventory.unread:
-        heading(to, "Could not be read", len(inventory.unread))
+        print_heading(to, "Could not be read", len(inventory.unread))
         bullets(to, undetermined_sentences(Undetermined(entry.path, entry.reason) for entry in inventory.unread))

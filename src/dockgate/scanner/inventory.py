@@ -62,7 +62,7 @@ def _compare(
     stack = LayerStack(facts)
     distribution = _distribution(stack)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
-    packages = set(_system(stack, distribution, system))
+    packages = set(_distribution_packages(stack, distribution, system))
     owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
     unread = {*checks.find_problems(stack, ecosystems), *(entry for package in facts for entry in package.unread)}
     unread.update(layer_verification.find_problems(image.layers, facts, image.diff_ids, needs_diff_ids=needs_diff_ids))
@@ -80,7 +80,7 @@ def _compare(
                 ):
                     packages.add(_place_package(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
-            unread.update(_unread(file, facts[at].layer))
+            unread.update(_unread_entries(file, facts[at].layer))
             if folders.without_list(file):
                 reason = f"{file.path} has no RECORD beside it, so nothing tells which files are the package's."
                 unread.add(Unread(file.path, reason, facts[at].layer))
@@ -90,7 +90,9 @@ def _compare(
     return distribution, packages, unread
 
 
-def _system(stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
+def _distribution_packages(
+    stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]
+) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
     third_party = {name: stack.third_party(name) for name in system}
     for at, file in stack.present_files:
@@ -123,7 +125,7 @@ class FactsInMemory(dict[str, LayerFacts]):
 
     def add(self, facts: LayerFacts) -> None:
         self._memory_used += _facts_cost(facts)
-        self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _too_full(facts)
+        self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _without_content(facts)
 
 
 def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
@@ -134,7 +136,7 @@ def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     spent = 0
     for layer in facts:
         spent += _facts_cost(layer)
-        yield layer if spent <= IMAGE_LIMIT else _too_full(layer)
+        yield layer if spent <= IMAGE_LIMIT else _without_content(layer)
 
 
 def _facts_cost(facts: LayerFacts) -> int:
@@ -146,7 +148,7 @@ def _facts_cost(facts: LayerFacts) -> int:
     return texts + _PATH_COST * count + sum(map(memory_cost, facts.package_files))
 
 
-def _too_full(facts: LayerFacts) -> LayerFacts:
+def _without_content(facts: LayerFacts) -> LayerFacts:
     reason = "The layer cannot be read: with those below it, it holds too many files and packages."
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
@@ -169,7 +171,7 @@ def _place_package(package: Package, layer: str, owner: str) -> Package:
     )
 
 
-def _unread(file: PackageFile, layer: str) -> Iterator[Unread]:
+def _unread_entries(file: PackageFile, layer: str) -> Iterator[Unread]:
     if file.unread_reason:
         yield Unread(file.path, unread_reason(file.path, file.unread_reason), layer)
     for inner, reason in file.unread_parts:

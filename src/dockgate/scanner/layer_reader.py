@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner import osrelease
 from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pack
-from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolved
+from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolve_link
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.shared.digest import digest_of, hex_of
@@ -212,7 +212,7 @@ class _Draft:
             opaques=tuple(tree.opaques),
             files=pack(files),
             symlinks={
-                path: resolved(path, target) for path, target in tree.symlinks.items() if len(target) <= PATH_LIMIT
+                path: resolve_link(path, target) for path, target in tree.symlinks.items() if len(target) <= PATH_LIMIT
             },
             implied_folders=tuple(sorted(tree.implied_folders)),
             unread=(*(Unread("/", reason, layer) for reason in self.layer_problems[:1]), *self.unlisted_folders),
@@ -270,7 +270,7 @@ class _Draft:
             case "hardlink":
                 self.hardlinks[path] = (entry.target, kinds)
             case "symlink":
-                self.links[path] = resolved(path, entry.target)
+                self.links[path] = resolve_link(path, entry.target)
             case "directory":
                 self.folders.add(path)
             case _:

@@ -110,7 +110,7 @@ class LayerTree:
             seen.add(path)
 
 
-def resolved(path: str, target: str) -> str:
+def resolve_link(path: str, target: str) -> str:
     """Return the target of a symbolic link at `path` from the root. Links in the target are not resolved."""
     parts = [] if target.startswith("/") else path.split("/")[:-1]
     for part in target.split("/"):

@@ -49,7 +49,7 @@ def align(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] =
     return lines
 
 
-def fit(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
+def fit_rows(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
     """Rows of a table (the first is the header), arranged for a terminal of this width.
 
     The widest columns move to lines of their own below their row until the rest fits. There a cell of several words is
@@ -62,15 +62,17 @@ def fit(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
     lines: list[Text] = []
     for row, text in zip(rows, align([[row[column] for column in row_columns] for row in rows], 0), strict=True):
         if len(row_columns) == 1:
-            text = _cut(row[row_columns[0]], width, 0)
+            text = _truncate_cell(row[row_columns[0]], width, 0)
         lines += [text] if text.plain.strip() else []
         lines += [
-            _cut(row[column], width) for column in range(len(widths)) if column not in row_columns and row[column]
+            _truncate_cell(row[column], width)
+            for column in range(len(widths))
+            if column not in row_columns and row[column]
         ]
     return lines
 
 
-def _cut(cell: Text, width: int, indent: int = 2) -> Text:
+def _truncate_cell(cell: Text, width: int, indent: int = 2) -> Text:
     text = Text(" " * indent).append_text(cell)
     if " " in cell.plain:
         text.truncate(width, overflow="ellipsis")
@@ -130,7 +132,7 @@ def _shell_words(command: str) -> list[str]:
     return words if " ".join(words) == command else [command]
 
 
-def heading(to: Console, text: str, count: int) -> None:
+def print_heading(to: Console, text: str, count: int) -> None:
     """Print an empty line, and a heading with a count."""
     to.print()
     show(to, [line((text, "bold"), (f"  {count}", "dim"))])

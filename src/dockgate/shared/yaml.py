@@ -88,7 +88,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag not in (None, "!"):
             raise self._refuse(event, f"the tag {event.tag} is not allowed")
         if isinstance(event, yaml.ScalarEvent):
-            return _plain(event.value) if event.implicit[0] else event.value
+            return _parse_scalar(event.value) if event.implicit[0] else event.value
         if len(here) >= DEPTH_LIMIT:
             raise self._refuse(event, f"nested more than {DEPTH_LIMIT} deep")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -140,7 +140,7 @@ _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,30}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 
 
-def _plain(text: str) -> Any:
+def _parse_scalar(text: str) -> Any:
     """A plain scalar of the core schema. Numbers that JSON cannot hold, or of over 30 digits, stay text."""
     if text in _WORDS:
         return _WORDS[text]

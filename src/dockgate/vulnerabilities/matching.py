@@ -164,7 +164,7 @@ class Matcher:
         identity, *aliases = _names_of(subject, affecting, names)
         fixed = _fixed_version(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
-        rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED_RATING
+        rating = _best_rating(own, []) or _best_rating(affecting, cves) or _UNTRIAGED_RATING
         worst = worst_of(cves)
         disputed = any(row.disputed for row in own)
         published = min([row.published for row in affecting if row.published], default="")
@@ -185,7 +185,7 @@ class Matcher:
             published,
             _fixed_at(affecting) if fixed else "",
             next((row.summary for row in affecting if row.summary), ""),
-            _reachable(package, affecting) if package.imports else "",
+            _reachability(package, affecting) if package.imports else "",
         )
 
     def _uncovered_packages(self, packages: Sequence[Package]) -> list[Undetermined]:
@@ -245,7 +245,7 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
 
 
-def _reachable(package: Package, affecting: list[Advisory]) -> str:
+def _reachability(package: Package, affecting: list[Advisory]) -> str:
     """Whether the program contains a vulnerable package, "yes" or "no"; "" if no advisory names packages."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
@@ -292,7 +292,7 @@ def _note(affecting: list[Advisory]) -> str:
     return "" if events else VERSIONS_ONLY
 
 
-def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
+def _best_rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
     """The preferred rating."""
     ratings = [row.ratings[0] for row in advisories if row.ratings]
     ratings += [cve.rating for cve in cves if cve.rating]

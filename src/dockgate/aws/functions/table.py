@@ -15,8 +15,10 @@ class Table:
         self._name = name
 
     def get(self, key: Item) -> Item | None:
-        item = self._dynamodb.get_item(TableName=self._name, Key=_typed_all(key), ConsistentRead=True).get("Item")
-        return _plain_all(item) if item else None
+        item = self._dynamodb.get_item(TableName=self._name, Key=_to_dynamodb_item(key), ConsistentRead=True).get(
+            "Item"
+        )
+        return _from_dynamodb_item(item) if item else None
 
     def put(
         self,
@@ -27,7 +29,7 @@ class Table:
     ) -> bool:
         arguments = _condition_arguments(condition, names, values)
         return self._is_written(
-            lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **arguments)
+            lambda: self._dynamodb.put_item(TableName=self._name, Item=_to_dynamodb_item(item), **arguments)
         )
 
     def update(
@@ -40,22 +42,22 @@ class Table:
     ) -> bool:
         arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
         return self._is_written(
-            lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **arguments)
+            lambda: self._dynamodb.update_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
         )
 
     def delete(self, key: Item) -> bool:
         """Delete an item; returns whether it existed."""
         arguments = _condition_arguments("attribute_exists(digest)", None, None)
         return self._is_written(
-            lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **arguments)
+            lambda: self._dynamodb.delete_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
         )
 
     def query(self, **query: Any) -> Iterator[Item]:
         """All items, page by page. `query` is in the form of the client, with plain values."""
-        query["ExpressionAttributeValues"] = _typed_all(query["ExpressionAttributeValues"])
+        query["ExpressionAttributeValues"] = _to_dynamodb_item(query["ExpressionAttributeValues"])
         while True:
             answer = self._dynamodb.query(TableName=self._name, **query)
-            yield from map(_plain_all, answer["Items"])
+            yield from map(_from_dynamodb_item, answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -78,32 +80,32 @@ def _condition_arguments(
     if names:
         arguments["ExpressionAttributeNames"] = dict(names)
     if values:
-        arguments["ExpressionAttributeValues"] = _typed_all(values)
+        arguments["ExpressionAttributeValues"] = _to_dynamodb_item(values)
     return arguments
 
 
-def _typed_all(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _typed(value) for key, value in values.items()}
+def _to_dynamodb_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _to_dynamodb(value) for key, value in values.items()}
 
 
-def _plain_all(values: Mapping[str, Any]) -> Item:
-    return {key: _plain(value) for key, value in values.items()}
+def _from_dynamodb_item(values: Mapping[str, Any]) -> Item:
+    return {key: _from_dynamodb(value) for key, value in values.items()}
 
 
-def _typed(value: Any) -> dict[str, Any]:
+def _to_dynamodb(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, int):
         return {"N": str(value)}
     if isinstance(value, Mapping):
-        return {"M": _typed_all(value)}
-    return {"L": [_typed(entry) for entry in value]}
+        return {"M": _to_dynamodb_item(value)}
+    return {"L": [_to_dynamodb(entry) for entry in value]}
 
 
-def _plain(typed: Mapping[str, Any]) -> Any:
+def _from_dynamodb(typed: Mapping[str, Any]) -> Any:
     ((kind, value),) = typed.items()
     if kind == "N":
         return int(value)
     if kind == "M":
-        return _plain_all(value)
-    return [_plain(entry) for entry in value] if kind == "L" else value
+        return _from_dynamodb_item(value)
+    return [_from_dynamodb(entry) for entry in value] if kind == "L" else value

@@ -68,7 +68,7 @@ def deploy(
     """
     patience = patience or Patience()
     parameter_values = {**as_arns(account, spec.parameters), **_existing_service(account, spec)}
-    stack = _ready(account, spec.stack, tell, patience)
+    stack = _stack_to_update(account, spec.stack, tell, patience)
     all_parameters = {**parameters(stack or {}), **parameter_values}
     parameter_values["ApprovalPipelines"] = pipelines(all_parameters.get("ApprovalActions", ""))
     if "ReservedConcurrency" not in all_parameters:
@@ -115,7 +115,7 @@ def _can_reserve(account: Account) -> bool:
     return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTION_COUNT * _RESERVED_EXECUTIONS >= _MINIMUM_UNRESERVED
 
 
-def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+def _stack_to_update(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
     """The stack to update, None for one to create."""
     description = at_rest(account, stack, tell, patience)
     if description is None:

@@ -17,10 +17,10 @@ def enhance(account: Account, documents: StackBucket, repository: str) -> str:
     The earlier configuration is stored in `documents` before the change.
     """
     message = f"Inspector scans {repository}"
-    before = _now(account)
+    before = _current_configuration(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
     enhanced = before.get("scanType") == "ENHANCED"
-    rules = _with(before.get("rules", []) if enhanced else [], filters)
+    rules = _add_rule(before.get("rules", []) if enhanced else [], filters)
     configuration = {"scanType": "ENHANCED", "rules": rules}
     if configuration == before:
         return message
@@ -41,7 +41,7 @@ def restore(account: Account, documents: StackBucket) -> str | None:
     if previous is None:
         return None
     before, ours = previous
-    now = _now(account)
+    now = _current_configuration(account)
     if now == before:
         return "the registry's scanning configuration is as it was"
     if now != ours:
@@ -56,7 +56,7 @@ def restore(account: Account, documents: StackBucket) -> str | None:
     return "the registry's scanning configuration is as it was"
 
 
-def _now(account: Account) -> dict[str, Any]:
+def _current_configuration(account: Account) -> dict[str, Any]:
     with explain_errors("reading the registry's scanning configuration"):
         configuration: dict[str, Any] = account.client("ecr").get_registry_scanning_configuration()[
             "scanningConfiguration"
@@ -64,7 +64,7 @@ def _now(account: Account) -> dict[str, Any]:
     return configuration
 
 
-def _with(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:
+def _add_rule(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:
     """The rules with ours. ECR allows one rule per frequency: ours extends the filters of the continuous one."""
     if not any(rule["scanFrequency"] == _CONTINUAL for rule in rules):
         return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [ours]}]

@@ -23,13 +23,13 @@ def read_all(cache: LayerCache, layers: Sequence[Layer], *, local: bool) -> Iter
     workers = min(len(layers), os.cpu_count() or 1)
     if workers < 2:
         yield from map(cache.read, layers)
-    elif local and _alone():
-        yield from _by_processes(cache, layers, workers)
+    elif local and _has_one_thread():
+        yield from _read_in_processes(cache, layers, workers)
     else:
-        yield from _by_threads(cache.read, layers, workers)
+        yield from _read_in_threads(cache.read, layers, workers)
 
 
-def _alone() -> bool:
+def _has_one_thread() -> bool:
     """Whether this process has one thread: with others it must not be forked."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
@@ -37,7 +37,7 @@ def _alone() -> bool:
         return False
 
 
-def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
+def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
     """Let child processes read layers into the cache.
 
     Layers that are missing from it afterwards (the cache is not writable, the layer is broken) are read here.
@@ -50,7 +50,7 @@ def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> I
         for _ in range(workers - 1):
             child = os.fork()
             if child == 0:
-                _work(cache, layers, read_end)
+                _read_in_child(cache, layers, read_end)
             children.append(child)
         mine = set()
         while ticket := os.read(read_end, 2):
@@ -73,7 +73,7 @@ def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> I
             yield cache.find(layer) or cache.read(layer)
 
 
-def _work(cache: LayerCache, layers: Sequence[Layer], read_end: int) -> None:
+def _read_in_child(cache: LayerCache, layers: Sequence[Layer], read_end: int) -> None:
     """Read layers in a child process, then exit. The parent reads again, and reports, what fails here."""
     try:
         while ticket := os.read(read_end, 2):
@@ -83,7 +83,9 @@ def _work(cache: LayerCache, layers: Sequence[Layer], read_end: int) -> None:
         os._exit(0)
 
 
-def _by_threads(read: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
+def _read_in_threads(
+    read: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int
+) -> Iterator[LayerFacts]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     with ThreadPoolExecutor(workers) as pool:

@@ -10,7 +10,7 @@ NODE_LIMIT = 2_000_000  # scalars and collections in one file
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenCollection:
     """A collection that is being filled; `key` waits for its value, None if a key comes next."""
 
     collection: "dict[str, Any] | list[Any]"
@@ -26,17 +26,17 @@ def documents(content: str) -> list[Any]:
     import yaml
 
     made: list[Any] = []
-    stack: list[_Open] = []
+    stack: list[_OpenCollection] = []
     try:
         for count, event in enumerate(yaml.parse(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))):
             if count > NODE_LIMIT or len(stack) > DEPTH_LIMIT:
                 raise UnreadableError("its YAML has too many nodes, or is nested too deeply")
             if isinstance(event, yaml.ScalarEvent):
-                _put(made, stack, event.value)
+                _add_value(made, stack, event.value)
             elif isinstance(event, yaml.CollectionStartEvent):
                 collection: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-                _put(made, stack, collection)
-                stack.append(_Open(collection))
+                _add_value(made, stack, collection)
+                stack.append(_OpenCollection(collection))
             elif isinstance(event, yaml.CollectionEndEvent):
                 stack.pop()
             elif isinstance(event, yaml.AliasEvent):
@@ -54,7 +54,7 @@ def document(content: str) -> dict[str, Any]:
     return parsed[0]
 
 
-def _put(made: list[Any], stack: list[_Open], value: Any) -> None:
+def _add_value(made: list[Any], stack: list[_OpenCollection], value: Any) -> None:
     if not stack:
         made.append(value)
         return

@@ -142,7 +142,7 @@ class _Walk:
                 else:
                     yield Entry(path, "other", mode=stat.S_IMODE(kind))
             except OSError as error:
-                yield _unreadable(path, "file", error)
+                yield _unreadable_entry(path, "file", error)
 
     def close(self) -> None:
         for descriptor, _, _ in self._open_folders:
@@ -158,7 +158,7 @@ class _Walk:
             else:
                 self.enter(descriptor, f"{path}/")
         except (OSError, UnreadableError) as error:
-            return _unreadable(path, "directory", error)
+            return _unreadable_entry(path, "directory", error)
         return Entry(path, "directory", mode=stat.S_IMODE(status.st_mode))
 
 
@@ -214,7 +214,7 @@ class _Source(FileSlice):
             raise UnreadableError(f"{error.strerror}") from error
 
 
-def _unreadable(path: str, kind: Kind, error: OSError | UnreadableError) -> Entry:
+def _unreadable_entry(path: str, kind: Kind, error: OSError | UnreadableError) -> Entry:
     """Return an entry that exists and cannot be opened or listed."""
     reason = f"{error.strerror}" if isinstance(error, OSError) else str(error)
 

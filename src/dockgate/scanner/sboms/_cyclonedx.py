@@ -60,12 +60,12 @@ def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Content
     is_released = is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
     if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
-    for component in _all([*object_list(root.get("components"), "components"), *components]):
+    for component in _all_components([*object_list(root.get("components"), "components"), *components]):
         _take(component, contents)
     return contents
 
 
-def _all(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _all_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """All components, also those within others, in their order."""
     waiting = [(component, 1) for component in reversed(components)]
     while waiting:

@@ -233,7 +233,7 @@ class Database:
                 if is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
-        is_named = _is_named(len(texts)) if (texts := _distinctive(records)) else ""
+        is_named = _is_named(len(texts)) if (texts := _shortest_names(records)) else ""
         for (number, ecosystem), names in names_by_ecosystem.items():
             arguments = (number, json.dumps(sorted(names)), *texts)
             matches = self._sql.execute(_OF_PACKAGES + is_named, arguments).fetchall()
@@ -261,7 +261,7 @@ _OF_PACKAGES = (
 )
 
 
-def _distinctive(names: Sequence[str]) -> list[str]:
+def _shortest_names(names: Sequence[str]) -> list[str]:
     """The names without those that contain another one: DEBIAN-CVE-1 is found by CVE-1. [] if they are too many."""
     texts = list[str]()
     for name in sorted(names, key=len):

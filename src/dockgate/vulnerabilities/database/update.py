@@ -57,7 +57,7 @@ def update(
     parts: dict[tuple[str, str], Part] = {}
     unchanged: list[str] = []
     failures: list[Failure] = []
-    unreachable = _Unreachable()
+    unreachable = _UnreachableHosts()
     with database_lock(path), _downloads(path) as into:
         old_parts = _parts_in(path)
         with Writer(path, keeps_content=bool(old_parts)) as writer:
@@ -92,7 +92,7 @@ def _failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) 
     return failure
 
 
-class _Unreachable:
+class _UnreachableHosts:
     """The hosts that an update no longer connects to, after CONNECTION_FAILURE_LIMIT failed connections."""
 
     def __init__(self) -> None:

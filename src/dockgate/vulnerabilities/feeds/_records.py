@@ -73,7 +73,7 @@ class _AffectedPackage(msgspec.Struct):
     package: _Package | None = None
 
 
-class _Affected(_AffectedPackage):
+class _AffectedEntry(_AffectedPackage):
     ranges: list[_Range] | None = None
     versions: list[str] | None = None
     severity: list[_Vector] | None = None
@@ -109,7 +109,7 @@ class _Entry:
 
 
 _decode_record = msgspec.json.Decoder(_Record).decode
-_decode_affected = msgspec.json.Decoder(_Affected).decode
+_decode_affected = msgspec.json.Decoder(_AffectedEntry).decode
 _decode_package = msgspec.json.Decoder(_AffectedPackage).decode
 
 
@@ -136,7 +136,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             package = _package(raw)
             readable = readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
-            affected, ranges = _Affected(package), [_UNREADABLE_RANGE]
+            affected, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
         if affected.package is None or without_release(affected.package.ecosystem) != part:
             continue
         fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
@@ -214,7 +214,7 @@ def _package(raw: msgspec.Raw) -> _Package | None:
         return None
 
 
-def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Range], distribution: bool) -> None:
+def _join(entry: _Entry, record: _Record, affected: _AffectedEntry, ranges: list[Range], distribution: bool) -> None:
     entry.ranges += [span for span in ranges if span not in entry.ranges]
     entry.versions.update(dict.fromkeys(affected.versions or ()))
     entry.ratings += _ratings(record, affected, distribution)
@@ -224,7 +224,7 @@ def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Rang
     entry.is_all_imports = entry.is_all_imports and bool(imports)
 
 
-def _imports(affected: _Affected) -> list[str]:
+def _imports(affected: _AffectedEntry) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
 
     Empty if missing or not understood: then the whole module is affected.
@@ -235,7 +235,7 @@ def _imports(affected: _Affected) -> list[str]:
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
-def _ratings(record: _Record, affected: _Affected, distribution: bool) -> Iterator[Rating]:
+def _ratings(record: _Record, affected: _AffectedEntry, distribution: bool) -> Iterator[Rating]:
     """The distribution's severity for this package, then the advisory's vectors, then the advisory's severity."""
     vectors = affected.severity or record.severity or []
     source = "distribution" if distribution else "advisory"
@@ -259,7 +259,7 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
             yield min(of_source, key=lambda rating: (rating.severity.rank, -rating.score))
 
 
-def _note(affected: _Affected) -> str:
+def _note(affected: _AffectedEntry) -> str:
     """The distribution's reason for having no fix."""
     for specific in (affected.ecosystem_specific, affected.database_specific):
         for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():

@@ -66,8 +66,8 @@ def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
 
 
 def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    for name, entry in _table(lock.get("default", {})).items():
-        if not _is_local(_table(entry)):
+    for name, entry in _require_table(lock.get("default", {})).items():
+        if not _is_local(_require_table(entry)):
             yield name, get_string(entry, "version").lstrip("=")
 
 
@@ -75,7 +75,7 @@ def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read poetry.lock: `groups` since Poetry 2, `category` until 1.4, nothing marks development between."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", [entry.get("category", "main")])
-        source = _table(entry.get("source", {}))
+        source = _require_table(entry.get("source", {}))
         if isinstance(groups, list) and "main" in groups and get_string(source, "type") not in _LOCAL_SOURCES:
             yield _name_and_version(entry)
 
@@ -97,7 +97,7 @@ def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
             f"'{group}'" in marker or f'"{group}"' in marker
             for group in (defaults if isinstance(defaults, list) else ())
         )
-        archive = _table(entry.get("archive", {}))
+        archive = _require_table(entry.get("archive", {}))
         if not grouped and "directory" not in entry and "path" not in archive:
             yield _name_and_version(entry)
 
@@ -108,15 +108,15 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(get_string(entry, "name"), []).append(entry)
-    own = [entry for entry in entries if _is_local(_table(entry.get("source", {})))]
+    own = [entry for entry in entries if _is_local(_require_table(entry.get("source", {})))]
     waiting = list(own or entries)
     reached = {id(entry) for entry in waiting}
     requested: set[NameAndVersion] = set()
     while waiting:
         entry = waiting.pop()
-        extras = _table(entry.get("optional-dependencies", {})).values()
+        extras = _require_table(entry.get("optional-dependencies", {})).values()
         lists = [needs for needs in (entry.get("dependencies", []), *extras) if isinstance(needs, list)]
-        for need in map(_table, chain.from_iterable(lists)):
+        for need in map(_require_table, chain.from_iterable(lists)):
             name, version = _name_and_version(need)
             if (name, version) in requested:
                 continue
@@ -126,7 +126,7 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
                     reached.add(id(candidate))
                     waiting.append(candidate)
     for entry in entries:
-        if id(entry) in reached and not _is_local(_table(entry.get("source", {}))):
+        if id(entry) in reached and not _is_local(_require_table(entry.get("source", {}))):
             yield _name_and_version(entry)
 
 
@@ -139,12 +139,12 @@ def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     entries = lock.get(key, [])
     if not isinstance(entries, list):
         raise UnreadableError(f"its {key} is not an array")
-    yield from map(_table, entries)
+    yield from map(_require_table, entries)
 
 
 def _name_and_version(entry: Mapping[str, Any]) -> NameAndVersion:
     return get_string(entry, "name"), get_string(entry, "version")
 
 
-def _table(value: Any) -> dict[str, Any]:
+def _require_table(value: Any) -> dict[str, Any]:
     return check_mapping(value, "a value in it is not a table")
