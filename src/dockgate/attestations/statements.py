@@ -24,22 +24,23 @@ _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """What became of one.
+    """An attestation of a verdict, attached to its image or still to be.
 
-    `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and `next_at` when it is tried
-    again ("" for never). `renewed_at` is when the verdict was confirmed, "" for the first attestation.
+    `key` is the signing key's id and `attested_at` when it was attached, None before. `error` is why the last attempt
+    failed, `next_at` when it is tried again (None for never). `renewed_at` is when the verdict was confirmed, None for
+    the first attestation.
     """
 
     verdict: str
     image: str
     repository: str
     policy: str
-    key: str = ""
-    attested_at: str = ""
+    key: str | None = None
+    attested_at: str | None = None
     attempts: int = 0
-    error: str = ""
-    next_at: str = ""
-    renewed_at: str = ""
+    error: str | None = None
+    next_at: str | None = None
+    renewed_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def covered_digests(verdict: Verdict) -> tuple[str, ...]:
 
 
 def statement(
-    verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float, renewed_at: str = ""
+    verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float, renewed_at: str | None = None
 ) -> bytes:
     """The statement that `digest`, called `name`, was approved: the image of the verdict, or a child of its index.
 

@@ -28,14 +28,14 @@ class Record:
     """One message of an event, not parsed: see `body`. Only messages of a queue have an `id`, to report failures."""
 
     content: Any
-    id: str = ""
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A waiting approval action. `expires` is when CodePipeline gives up (RFC 3339 in UTC, "" if unknown).
+    """A waiting approval action. `expires` is when CodePipeline gives up (RFC 3339 in UTC, None if unknown).
 
-    `digest`, `execution` and `repository` are "" unless the action's CustomData has them.
+    `digest` is "" and `execution` and `repository` are None unless the action's CustomData has them.
     """
 
     digest: str
@@ -43,18 +43,18 @@ class Request:
     stage: str
     action: str
     token: str
-    expires: str = ""
-    execution: str = ""
-    repository: str = ""
+    expires: str | None = None
+    execution: str | None = None
+    repository: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CustomData:
-    """The known entries of an approval action's comment, "" for a missing one."""
+    """The known entries of an approval action's comment; a missing digest is "", another missing entry None."""
 
     digest: str
-    repository: str
-    execution: str
+    repository: str | None
+    execution: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Scan:
     repository: str
     status: str
     counts: Mapping[str, int] = field(default_factory=dict)
-    at: str = ""
+    at: str | None = None
 
 
 def records(event: Any) -> Iterator[Record]:
@@ -78,7 +78,8 @@ def records(event: Any) -> Iterator[Record]:
         yield Record(event)
         return
     for message in listed:
-        yield Record(message, str(message.get("messageId") or "") if isinstance(message, dict) else "")
+        identity = message.get("messageId") if isinstance(message, dict) else None
+        yield Record(message, str(identity) if identity else None)
 
 
 def body(record: Record) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def custom_data(comment: str) -> CustomData:
     digest = entries.get("Image_Digest", "")
     return CustomData(
         digest=digest if is_digest(digest) else "",
-        repository=_repository(entries.get("Image_Repository", "")),
-        execution=entries.get("Execution", ""),
+        repository=_repository(entries.get("Image_Repository", "")) or None,
+        execution=entries.get("Execution"),
     )
 
 
@@ -188,15 +189,15 @@ def images(event: Mapping[str, Any]) -> set[str]:
     return digests
 
 
-def moment(value: Any) -> str:
-    """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" if it is invalid."""
+def moment(value: Any) -> str | None:
+    """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; None if it is invalid."""
     if isinstance(value, datetime):
         return format_time(value)
     time = parse_time(str(value))
     try:
-        return format_time(time) if time else ""
+        return format_time(time) if time else None
     except OverflowError:  # no time that UTC has
-        return ""
+        return None
 
 
 def _repository(name: str) -> str:

@@ -44,8 +44,8 @@ class Action:
 class PendingApproval:
     """A waiting approval action.
 
-    `waiting_since` is in epoch seconds; `comment` is its CustomData; `objection` is why its image cannot be judged, ""
-    if it can. `is_readable` is False while CodePipeline does not show the action's resolved configuration: then
+    `waiting_since` is in epoch seconds; `comment` is its CustomData; `objection` is why its image cannot be judged,
+    None if it can. `is_readable` is False while CodePipeline does not show the action's resolved configuration: then
     `request` has no digest, and it is unknown whether the action names one.
     """
 
@@ -53,7 +53,7 @@ class PendingApproval:
     waiting_since: int
     is_readable: bool = True
     comment: str = ""
-    objection: str = ""
+    objection: str | None = None
 
 
 class Pipelines:
@@ -91,7 +91,9 @@ class Pipelines:
             return pending
         return self._with_token(request)
 
-    def list_pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[PendingApproval]:
+    def list_pending(
+        self, pipeline: str, execution: str | None = None, pages: int = _PAGES
+    ) -> Iterator[PendingApproval]:
         """All waiting approvals of the pipeline, or of one of its executions; none if the pipeline does not exist.
 
         In PARALLEL mode `pages` limits how far back is read. Raises the client's errors.
@@ -108,12 +110,12 @@ class Pipelines:
                     yield pending
             return
         for state in self._open_states(pipeline):
-            if execution in ("", state.execution):
+            if execution in (None, state.execution):
                 for entry in self._entries(pipeline, state.execution):
                     if state.matches(entry) and (pending := self._read_pending(declared, entry, state.token)):
                         yield pending
 
-    def _with_token(self, request: Request, execution: str = "") -> PendingApproval | None:
+    def _with_token(self, request: Request, execution: str | None = None) -> PendingApproval | None:
         if execution and not messages.is_token(execution):  # executions have the form of tokens, too
             return None
         for pending in self.list_pending(request.pipeline, execution, _RECENT_PAGES):
@@ -143,7 +145,7 @@ class Pipelines:
                     pipelines.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
         return pipelines
 
-    def _entries(self, pipeline: str, execution: str, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
+    def _entries(self, pipeline: str, execution: str | None, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
         """Open executions of our actions, newest first; of one pipeline execution if it is given."""
         parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
         oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
@@ -176,15 +178,15 @@ class Pipelines:
             action=entry["actionName"],
             token=token,
             expires=messages.moment(datetime.fromtimestamp(waiting_since, UTC) + _timeout(declared, entry)),
-            execution=str(entry.get("pipelineExecutionId", "")),
+            execution=entry.get("pipelineExecutionId"),
         )
         comment = _comment(entry)
         if comment is None:
             return PendingApproval(request, int(waiting_since), is_readable=False)
-        entries, objection = messages.custom_data(comment), ""
+        entries, objection = messages.custom_data(comment), None
         repository = entries.repository
         try:
-            repository = ecr_registry.repository(repository, *self._place)
+            repository = ecr_registry.repository(repository, *self._place) if repository else None
         except UsageError as error:
             objection = f"Undetermined: {error.full_message}"
         if not entries.digest:

@@ -51,13 +51,13 @@ _MOST_LISTS = 10_000
 class ScanState:
     """The state of a scan.
 
-    `is_over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it
+    `is_over`: it has ended. `fault`: why it failed, or what it waits for, None if it is complete. `is_unconfirmed`: it
     only waits for a second, equal list. `documents` are Inspector's responses by manifest digest, as
     `gate.external.inspector` reads them.
     """
 
     is_over: bool
-    fault: str = ""
+    fault: str | None = None
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_unconfirmed: bool = False
 
@@ -125,7 +125,7 @@ class Scans:
         name = f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
         covered = self._coverage_entry(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
-        ended = moment(covered.get("lastScannedAt")) if covered else ""
+        ended = moment(covered.get("lastScannedAt")) if covered else None
         if covered and reason == _SUCCESS_REASON:
             covered = {**covered, "lastScannedAt": int(self._clock())}
         elif covered and reason == _ON_PUSH_REASON and covered.get("lastScannedAt"):
@@ -149,9 +149,9 @@ class Scans:
         return ScanState(True, documents={digest: document})
 
     def _incomplete(
-        self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str, scan: Scan | None
-    ) -> tuple[str, bool]:
-        """Why the list may be incomplete ("" if it is complete), and whether a second, equal list would complete it.
+        self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str | None, scan: Scan | None
+    ) -> tuple[str | None, bool]:
+        """Why the list may be incomplete (None if it is complete), and whether a second, equal list would complete it.
 
         The scan ended at that time (RFC 3339).
         """
@@ -160,7 +160,7 @@ class Scans:
         since = self._lists.since(digest, repository, seen)
         if scan is not None and counted is not None:
             if len(findings) >= counted:
-                return "", False
+                return None, False
             if not (ended and scan.at) or _seconds(ended) - _seconds(scan.at) < SETTLE_SECONDS:
                 return f"Inspector lists {len(findings)} findings of the {counted} that it counted.", False
         if not ended:
@@ -173,10 +173,10 @@ class Scans:
         else:
             is_confirmed = self._clock() - since >= CONFIRM_SECONDS
         if is_confirmed:
-            return "", False
+            return None, False
         return f"Inspector lists {len(findings)} findings, which a second list has to confirm.", True
 
-    def _age(self, at: str) -> float:
+    def _age(self, at: str | None) -> float:
         """Seconds since that time; infinite without a time."""
         return self._clock() - _seconds(at) if at else float("inf")
 

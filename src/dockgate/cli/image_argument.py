@@ -53,7 +53,7 @@ class ImageArgument(NamedTuple):
 
 
 def image_argument(
-    platform: str = "",
+    platform: str | None = None,
     help: str = PLATFORM_HELP,  # noqa: A002
     required: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -57,7 +57,7 @@ def print_answer(answer: Any, output_format: str, text: str) -> None:
 
 
 def print_list(
-    answer: Any, output_format: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], empty: str = ""
+    answer: Any, output_format: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], empty: str | None = None
 ) -> None:
     """Print the server's answer as JSON, or as a table with these rows."""
     if output_format == "json":
@@ -66,7 +66,7 @@ def print_list(
         print_table(head, list(rows), empty)
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str | None) -> None:
     """Print aligned columns, or the sentence `empty` without rows.
 
     On a terminal, columns that do not fit move to lines below their row (`fit_rows`); elsewhere a row is always one
@@ -76,7 +76,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str)
 
     to = console(sys.stdout)
     if not rows:
-        show(to, [line((empty, "dim"))])
+        show(to, [line((empty or "", "dim"))])
         return
     cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
     show(to, fit_rows(cells, to.width) if to.is_terminal else align(cells, indent=0))
@@ -91,7 +91,7 @@ def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
-def styled_state(word: str, reason: str = "") -> Cell:
+def styled_state(word: str, reason: str | None = None) -> Cell:
     """A state in its colour, with the reason."""
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 

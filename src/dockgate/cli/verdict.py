@@ -37,7 +37,9 @@ def needs_case(outputs: Sequence[Output]) -> bool:
     return any(output.form == "case" for output in outputs)
 
 
-def fetch_report(client: Client, digest: str, reference: str = "", *, with_case: bool = False) -> reports.GateReport:
+def fetch_report(
+    client: Client, digest: str, reference: str | None = None, *, with_case: bool = False
+) -> reports.GateReport:
     """A report on a verdict, with the inventories that the server still has and, optionally, its case."""
     verdict = parse_answer(Verdict, client.get("verdicts", digest))
     case = _case(client, digest) if with_case else None

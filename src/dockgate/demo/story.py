@@ -265,7 +265,7 @@ def _normalise_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _get(url: str, token: str = "") -> str:
+def _get(url: str, token: str | None = None) -> str:
     """Get a URL of this machine, without a proxy. HTTPError unless it succeeds, DemoError if nothing answers."""
     headers = {"Accept": f"text/html, {MANIFEST}"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own address
@@ -279,7 +279,7 @@ def _get(url: str, token: str = "") -> str:
         raise DemoError(f"{url} does not answer: {error}", SEE_SERVER) from error
 
 
-def _expect(what: str, actual: object, expected: object, reason: str = "") -> None:
+def _expect(what: str, actual: object, expected: object, reason: str | None = None) -> None:
     if actual != expected:
         raise DemoError(
             f"Unexpected {what}: {actual!r} instead of {expected!r}{reason and f' ({reason})'}.", SEE_PIPELINE

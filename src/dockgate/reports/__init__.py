@@ -52,14 +52,14 @@ class ScanReport(NamedTuple):
     """The result of a scan: an inventory and its findings for each platform.
 
     `reference` is as the user wrote it, `digest` is of the manifest or index, `coverage` is the advisory database's for
-    the ecosystems of the image. `scanned_at` is the time of the scan (RFC 3339 in UTC); `write` fills in "".
+    the ecosystems of the image. `scanned_at` is the time of the scan (RFC 3339 in UTC); `write` fills in None.
     """
 
     reference: str
     digest: str
     platforms: tuple[tuple[Inventory, Matches], ...]
     coverage: tuple[Coverage, ...]
-    scanned_at: str = ""
+    scanned_at: str | None = None
     view: View = SHOW_ALL
 
 
@@ -79,7 +79,7 @@ class InventoryReport(NamedTuple):
     reference: str
     digest: str
     inventories: tuple[Inventory, ...]
-    scanned_at: str = ""
+    scanned_at: str | None = None
 
 
 class Report(Protocol):

@@ -160,7 +160,7 @@ def relative_uri(path: str) -> str:
     return quote(path.lstrip("/"), safe="/", errors="backslashreplace")
 
 
-def image_purl(reference: str, digest: str, platform: str = "") -> str:
+def image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
     place = without_digest(reference)
     scheme, colon, rest = place.partition(":")
@@ -169,7 +169,7 @@ def image_purl(reference: str, digest: str, platform: str = "") -> str:
     place = rest if named else place
     folder, slash, name = place.rstrip("/").rpartition("/")
     name = name.partition(":")[0]
-    qualifiers = {"arch": platform.partition("/")[2]}
+    qualifiers = {"arch": platform.partition("/")[2] if platform else ""}
     if slash and not local:
         qualifiers["repository_url"] = f"{folder}/{name}"
     return purl.write("oci", "", name.lower() or "image", digest, qualifiers)

@@ -108,7 +108,7 @@ def _summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str]:
         yield f"built on {_text(inventory.base)}"
 
 
-def _violation(violation: Violation, part: PlatformPart, aside: str = "") -> Iterator[str]:
+def _violation(violation: Violation, part: PlatformPart, aside: str | None = None) -> Iterator[str]:
     """A violation; `aside` is "warning" or "note" for one that does not reject."""
     mark = f"<h3><small>{aside.capitalize()}</small> " if aside else '<h3 class="rejected">'
     yield f"{mark}{_text(violation.message)}</h3>"
@@ -203,7 +203,7 @@ def _packages(part: PlatformPart) -> Iterator[str]:
     yield "</details>"
 
 
-def _table(head: Iterable[str], rows: Iterable[str], kind: str = "") -> Iterator[str]:
+def _table(head: Iterable[str], rows: Iterable[str], kind: str | None = None) -> Iterator[str]:
     yield f'<div class="wide"><table class="{kind}"><thead><tr>'
     yield "".join(f"<th>{name}</th>" for name in head)
     yield "</tr></thead><tbody>"

@@ -74,12 +74,12 @@ def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Do
     return {"status": "affected", "status_notes": notes, "action_statement": f"{clean(advice)} {by}".strip()}
 
 
-def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str = "") -> Document:
+def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str | None = None) -> Document:
     return drop_empty(
         **{"@id": wording.advisory_url(identity)},
         name=clean(identity),
         aliases=[clean(alias) for alias in dict.fromkeys(aliases)],
-        description=clean(summary),
+        description=clean(summary or ""),
     )
 
 

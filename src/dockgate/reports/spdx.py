@@ -123,7 +123,7 @@ def _purl(purl: str) -> Document:
     return _reference("PACKAGE-MANAGER", "purl", purl)
 
 
-def _reference(category: str, kind: str, locator: str, comment: str = "") -> Document:
+def _reference(category: str, kind: str, locator: str, comment: str | None = None) -> Document:
     return drop_empty(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
 
 

@@ -43,7 +43,7 @@ class Table:
         to = console(out)
         _image(to, report.reference, report.digest)
         for part, (inventory, matches) in zip(image_report(report).parts, report.platforms, strict=True):
-            _platform(to, part, report.scanned_at)
+            _platform(to, part, report.scanned_at or "")
             _show_unread(to, inventory)
             if matches.undetermined:
                 print_heading(to, "Undetermined", len(matches.undetermined))

@@ -194,11 +194,11 @@ def attestations_of(outbox: Outbox, image: str) -> Sequence[Attestation]:
     return [
         Attestation(
             **entry.payload,
-            key=entry.result or "",
-            attested_at=entry.done_at or "",
+            key=entry.result,
+            attested_at=entry.done_at,
             attempts=entry.attempts,
-            error=entry.last_error or "",
-            next_at=entry.next_at or "",
+            error=entry.last_error,
+            next_at=entry.next_at,
         )
         for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
     ]

@@ -82,7 +82,7 @@ class AttestationHandler:
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
-        renewed_at = str(entry.payload.get("renewed_at", ""))
+        renewed_at = entry.payload.get("renewed_at")
         verdict = self.verdicts.get(digest)
         if verdict.status is not Status.APPROVED:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")

@@ -137,7 +137,7 @@ Classify = Callable[[AwsFailure], DockgateError | None]
 
 
 @contextmanager
-def aws_errors(action: str, classify: Classify = lambda failure: None, secret: str = "") -> Iterator[None]:
+def aws_errors(action: str, classify: Classify = lambda failure: None, secret: str | None = None) -> Iterator[None]:
     """Raise our errors for botocore's: what `classify` returns, else UnavailableError.
 
     By default every failure may be retried, since permissions may be granted meanwhile. The message begins with
@@ -168,7 +168,7 @@ def error_code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-def _failure(action: str, error: Any, secret: str) -> AwsFailure:
+def _failure(action: str, error: Any, secret: str | None) -> AwsFailure:
     from botocore import exceptions as boto
 
     if isinstance(error, boto.ClientError):

@@ -351,5 +351,5 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _epoch(text: str) -> float | None:
+def _epoch(text: str | None) -> float | None:
     return to_datetime(text).timestamp() if text else None

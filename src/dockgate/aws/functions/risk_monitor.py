@@ -22,7 +22,7 @@ _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 
 @dataclass(frozen=True, slots=True)
 class RiskMonitor:
-    """Re-evaluates running images. `ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
+    """Re-evaluates running images. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none."""
 
     ecs: Any
     sns: Any
@@ -30,7 +30,7 @@ class RiskMonitor:
     scan_lookup: ScanLookup
     verdicts: Verdicts
     services: tuple[Service, ...]
-    topic: str
+    topic: str | None
     risk_days: float
     tell: Tell
     clock: Callable[[], float] = time.time

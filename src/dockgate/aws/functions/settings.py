@@ -46,10 +46,10 @@ class Settings:
     """Settings of the functions.
 
     `table` is the DynamoDB table of approvals and scans; `bucket` stores verdicts. `actions` may be answered. `policy`
-    and `waivers` are s3://BUCKET/KEY or ssm:NAME of canonical documents, "" for those in the archive. `thresholds` are
-    the reference solution's, None for a policy. `topic` (an ARN, "" for none) gets notices about running images at
-    risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before a waiting approval is
-    rejected as undetermined.
+    and `waivers` are s3://BUCKET/KEY or ssm:NAME of canonical documents, None for those in the archive. `thresholds`
+    are the reference solution's, None for a policy. `topic` (an ARN, None for none) gets notices about running images
+    at risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before a waiting approval
+    is rejected as undetermined.
     """
 
     table: str
@@ -58,11 +58,11 @@ class Settings:
     actions: tuple[Action, ...] = ()
     partition: str = "aws"
     account: str = ""
-    policy: str = ""
-    waivers: str = ""
+    policy: str | None = None
+    waivers: str | None = None
     thresholds: Mapping[str, int] | None = None
     services: tuple[Service, ...] = ()
-    topic: str = ""
+    topic: str | None = None
     risk_days: float = 14
     patience: int = 60
 
@@ -79,11 +79,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         actions=tuple(_actions(_require(environment, "DOCKGATE_APPROVALS"))),
         partition=_require(environment, "DOCKGATE_PARTITION"),
         account=environment.get("DOCKGATE_ACCOUNT", ""),
-        policy=environment.get("DOCKGATE_POLICY", ""),
-        waivers=environment.get("DOCKGATE_WAIVERS", ""),
+        policy=environment.get("DOCKGATE_POLICY") or None,
+        waivers=environment.get("DOCKGATE_WAIVERS") or None,
         thresholds=thresholds or None,
         services=tuple(_services(environment.get("DOCKGATE_SERVICES", ""))),
-        topic=environment.get("DOCKGATE_TOPIC", ""),
+        topic=environment.get("DOCKGATE_TOPIC") or None,
         risk_days=_number(environment, "DOCKGATE_RISK_DAYS", 14),
         patience=_number(environment, "DOCKGATE_SCAN_PATIENCE", 60),
     )

@@ -23,7 +23,7 @@ class Table:
     def put(
         self,
         item: Item,
-        condition: str = "",
+        condition: str | None = None,
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
@@ -71,7 +71,7 @@ class Table:
 
 
 def _condition_arguments(
-    condition: str, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
+    condition: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The arguments that are set: DynamoDB refuses empty ones."""
     arguments: dict[str, Any] = {}

@@ -57,9 +57,9 @@ class ImageItems:
     platforms: tuple[str, ...] | None = None
     indexes: tuple[str, ...] = ()
 
-    def scan(self, repository: str) -> Scan | None:
-        """The last scan in this repository, or in any repository if ""."""
-        return next((scan for scan in self.scans if repository in ("", scan.repository)), None)
+    def scan(self, repository: str | None) -> Scan | None:
+        """The last scan in this repository, or in any repository for None or ""."""
+        return next((scan for scan in self.scans if repository in (None, "", scan.repository)), None)
 
 
 class WaitTable:
@@ -127,7 +127,7 @@ class WaitTable:
         scans = [_scan(item) for item in items if item["half"].startswith(_SCAN)]
         return ImageItems(
             waits=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._is_waiting(item)),
-            scans=tuple(sorted(scans, key=lambda scan: scan.at, reverse=True)),
+            scans=tuple(sorted(scans, key=lambda scan: scan.at or "", reverse=True)),
             platforms=None if platforms is None else tuple(platforms),
             indexes=tuple(item["half"].removeprefix(_INDEX) for item in items if item["half"].startswith(_INDEX)),
         )
@@ -271,5 +271,5 @@ def _request(request: Request) -> dict[str, str]:
 
 def _scan(item: Mapping[str, Any]) -> Scan:
     scan = item["scan"]
-    at = "" if item["at"] == "0" else item["at"]
+    at = None if item["at"] == "0" else item["at"]
     return Scan(item["digest"], scan["repository"], scan["status"], scan["counts"], at=at)

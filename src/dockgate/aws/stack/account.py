@@ -31,7 +31,7 @@ _LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 class Account:
     """An account and a region. `client` is for tests and other ways to make clients."""
 
-    def __init__(self, region: str = "", client: Client | None = None) -> None:
+    def __init__(self, region: str | None = None, client: Client | None = None) -> None:
         self._client_factory = client
         self._region = region
         self._clients: dict[str, Any] = {}

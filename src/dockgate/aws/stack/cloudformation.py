@@ -79,7 +79,7 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
     ]
 
 
-def reasons(account: Account, stack: str, token: str = "") -> str:
+def reasons(account: Account, stack: str, token: str | None = None) -> str:
     """The first failures of the change with this token, or of the last one, in CloudFormation's words."""
     with explain_errors(f"looking at the events of {stack}"):
         pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)

@@ -20,13 +20,13 @@ _ATTEMPTS = 3
 class Resource:
     """A resource. `kind` is CloudFormation's type, `physical` its physical id.
 
-    `created_at` is when an image repository was created, "" for other kinds: its id is a name, which another repository
-    may get later. Ids of buckets and source repositories are unique.
+    `created_at` is when an image repository was created, None for other kinds: its id is a name, which another
+    repository may get later. Ids of buckets and source repositories are unique.
     """
 
     kind: str
     physical: str
-    created_at: str = ""
+    created_at: str | None = None
 
 
 def of_stack(account: Account, stack: str) -> list[Resource]:
@@ -94,14 +94,14 @@ def _image_repository(account: Account, physical: str) -> str:
     return str(_describe_repository(account, physical)["repositoryName"])
 
 
-def _creation_time(account: Account, resource: Resource) -> str:
-    """The creation time, "" for other kinds and deleted repositories."""
+def _creation_time(account: Account, resource: Resource) -> str | None:
+    """The creation time, None for other kinds and deleted repositories."""
     if resource.kind != "AWS::ECR::Repository":
-        return ""
+        return None
     try:
         return str(_describe_repository(account, resource.physical)["createdAt"].isoformat())
     except NotFoundError:
-        return ""
+        return None
 
 
 def _describe_repository(account: Account, repository: str) -> Mapping[str, Any]:

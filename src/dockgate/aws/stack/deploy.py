@@ -40,7 +40,7 @@ class StackSpec:
     archive: bytes
     first_commit: bytes
     policy: Policy | None = None
-    policy_parameter: str = ""
+    policy_parameter: str | None = None
     waivers: Waivers | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     manage_scanning: bool = False
@@ -81,7 +81,7 @@ def deploy(
     parameter_values |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(spec.archive)}
     if spec.policy or spec.policy_parameter:
         key = documents.put_policy(spec.policy) if spec.policy else ""
-        parameter_values |= {"PolicyKey": key, "PolicyParameter": spec.policy_parameter}
+        parameter_values |= {"PolicyKey": key, "PolicyParameter": spec.policy_parameter or ""}
     if spec.waivers is not None:
         parameter_values |= {"WaiversKey": documents.put_waivers(spec.waivers)}
     if "CloneUrl" not in outputs(stack or {}):
