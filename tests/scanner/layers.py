@@ -68,9 +68,9 @@ class FakeLayer:
     content: list[Entry]
     failure: DockgateError | None = None
     read: int = field(default=0)
-    media_type: str = "application/vnd.oci.image.layer.v1.tar+gzip"
-    compression: str = "gzip"
-    content_digest: str = ""
+    media_type: str | None = "application/vnd.oci.image.layer.v1.tar+gzip"
+    compression: str | None = "gzip"
+    content_digest: str | None = None
     # The digest of its uncompressed content.
     holds: str = "sha256:content"
     hashed: int = field(default=0)

@@ -30,7 +30,7 @@ def distribution_properties(distribution: Distribution) -> Properties:
     """Every non-empty field of the distribution."""
     for field in fields(Distribution):
         value = getattr(distribution, field.name)
-        for text in (value,) if isinstance(value, str) else value:
+        for text in (value,) if isinstance(value, str) else value or ():
             if text:
                 yield f"dockgate:distribution:{field.name}", text
 

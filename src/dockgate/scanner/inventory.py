@@ -47,10 +47,10 @@ def combine(
         image="",
         platform="",
         distribution=distribution,
-        layers=tuple(package.layer for package in facts),
+        layers=tuple(layer.layer for layer in facts),
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
-        diff_ids=tuple(package.diff_id for package in facts) if any(package.diff_id for package in facts) else (),
+        diff_ids=tuple(layer.diff_id or "" for layer in facts) if any(layer.diff_id for layer in facts) else (),
     )
     return add_image_metadata(inventory, image)
 
@@ -182,5 +182,5 @@ def _unread_entries(file: PackageFile, layer: str) -> Iterator[Unread]:
 def _distribution(stack: LayerStack) -> Distribution | None:
     """Return the distribution, with the release of its package repositories if a file states it."""
     distribution = stack.distribution
-    release = next((file.release for _, file in reversed(stack.present_files) if file.release), "")
+    release = next((file.release for _, file in reversed(stack.present_files) if file.release), None)
     return replace(distribution, repository=release) if distribution and release else distribution

@@ -24,7 +24,7 @@ class PackageFile:
     """An ecosystem's `Extract` of one file with packed paths, or the reason why it could not be read.
 
     `unread_parts` is `Extract.unread_parts`. For a language's file, `owner` is the distribution package whose list in
-    the same layer names the file, "" for none.
+    the same layer names the file, None for none.
     """
 
     path: str
@@ -32,13 +32,13 @@ class PackageFile:
     packages: tuple[Package, ...] = ()
     owns: dict[str, str] = field(default_factory=dict)
     removed_names: tuple[str, ...] = ()
-    unread_reason: str = ""
+    unread_reason: str | None = None
     unread_parts: tuple[tuple[str, str], ...] = ()
     is_self_contained: bool = False
     is_lockfile: bool = False
     is_linked_only: bool = False
-    release: str = ""
-    owner: str = ""
+    release: str | None = None
+    owner: str | None = None
     is_third_party: bool = False
 
 
@@ -48,7 +48,7 @@ class OsRelease:
 
     path: str
     distribution: Distribution | None
-    unread_reason: str = ""
+    unread_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class LayerFacts:
     evidence may be, with their targets from the root; `folders` are the folders at such paths. `symlinks` are all
     links. `implied_folders` are folders that had no entry before their content. `unread` concerns the whole layer.
 
-    `compression` is "" for a folder or an unread layer. `diff_id` is the digest of the uncompressed content, "" if it
-    was not computed.
+    `compression` is None for a folder or an unread layer. `diff_id` is the digest of the uncompressed content, None if
+    it was not computed.
     """
 
     layer: str
@@ -74,8 +74,8 @@ class LayerFacts:
     symlinks: dict[str, str] = field(default_factory=dict)
     implied_folders: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
-    compression: str = ""
-    diff_id: str = ""
+    compression: str | None = None
+    diff_id: str | None = None
 
 
 def pack(paths: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ class Distribution:
     """The operating system, from os-release(5).
 
     The fields are `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`, `ID_LIKE` and `SUPPORT_END`
-    (YYYY-MM-DD, "" if missing). `repository` is the release of its package repositories ("v3.19", "edge"), "" if
+    (YYYY-MM-DD, None if missing). `repository` is the release of its package repositories ("v3.19", "edge"), None if
     unknown.
     """
 
@@ -16,8 +16,8 @@ class Distribution:
     version: str
     name: str = ""
     like: tuple[str, ...] = ()
-    support_end: str = ""
-    repository: str = ""
+    support_end: str | None = None
+    repository: str | None = None
 
 
 # See `Package.vendor`.
@@ -78,9 +78,9 @@ class Inventory:
     `image` is the digest of the manifest, `platform` "os/arch" or "os/arch/variant", `layers` the digests of the blobs,
     base first. Packages and unread entries are sorted, so that equal content has equal bytes.
 
-    The first `base_layers` layers are those of the base image named `base`; 0 and "" if unknown. `created` (RFC 3339)
-    and `user` are from the image config, or "". `diff_ids` are the computed digests of the uncompressed layers, "" for
-    a layer that was not hashed; they are never copied from the config.
+    The first `base_layers` layers are those of the base image named `base`; 0 and None if unknown. `created` (RFC 3339,
+    None if missing) and `user` ("" for the runtime's default) are from the image config. `diff_ids` are the computed
+    digests of the uncompressed layers, "" for a layer that was not hashed; they are never copied from the config.
     """
 
     image: str
@@ -90,8 +90,8 @@ class Inventory:
     packages: tuple[Package, ...]
     unread: tuple[Unread, ...]
     base_layers: int = 0
-    base: str = ""
-    created: str = ""
+    base: str | None = None
+    created: str | None = None
     user: str = ""
     diff_ids: tuple[str, ...] = ()
 

@@ -49,7 +49,7 @@ def read(file: BinaryIO) -> Distribution:
         version=values.get("VERSION_ID", ""),
         name=values.get("PRETTY_NAME", "") or values.get("NAME", ""),
         like=tuple(values.get("ID_LIKE", "").lower().split()),
-        support_end=values.get("SUPPORT_END", ""),
+        support_end=values.get("SUPPORT_END") or None,
     )
 
 

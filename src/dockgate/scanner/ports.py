@@ -38,12 +38,12 @@ class Layer(Protocol):
     """One layer blob. `digest` is of the blob as stored (compressed)."""
 
     digest: str
-    # From the manifest, "" if it has none.
-    media_type: str
-    # Of the blob: "gzip", "zstd" or "none"; "" until its first bytes were read.
-    compression: str
-    # Of the uncompressed content ("sha256:…"), "" until it was computed.
-    content_digest: str
+    # From the manifest, None if it has none.
+    media_type: str | None
+    # Of the blob: "gzip", "zstd" or "none"; None until its first bytes were read.
+    compression: str | None
+    # Of the uncompressed content ("sha256:…"), None until it was computed.
+    content_digest: str | None
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """Yield every entry, in order. Each call reads the blob again. Memory does not grow with the layer.
@@ -64,8 +64,8 @@ class ImageMetadata(NamedTuple):
     """The origin of an image according to its manifest and config; `Inventory` has the fields before `layers`."""
 
     base_layers: int = 0
-    base: str = ""
-    created: str = ""
+    base: str | None = None
+    created: str | None = None
     user: str = ""
     layers: tuple[LayerOrigin, ...] = ()
 
@@ -190,5 +190,5 @@ class Extract(NamedTuple):
     is_self_contained: bool = False
     is_lockfile: bool = False
     is_linked_only: bool = False
-    release: str = ""
+    release: str | None = None
     is_third_party: bool = False

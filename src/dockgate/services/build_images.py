@@ -240,7 +240,7 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
         return digest, data
     platform = host_platform()
     for candidate in document.manifests:
-        if candidate.platform.split("/")[:2] == platform.split("/"):
+        if (candidate.platform or "").split("/")[:2] == platform.split("/"):
             chosen = origin.manifest(candidate.digest)
             if isinstance(parse(chosen, candidate.digest), Index):
                 raise ImageError(f"{origin.name} is an index in an index.")

@@ -133,7 +133,7 @@ class InspectorFindings:
                 return {}
             names = [child.platform for child in children]
             self._platforms[digest] = {
-                child.digest: child.platform
+                child.digest: child.platform or ""
                 if names.count(child.platform) == 1
                 else f"{child.platform} {child.digest[:19]}"
                 for child in children

@@ -299,13 +299,13 @@ class FixSearch:
             # Only registries that a build was allowed to read are asked.
             built_on = self._base_reference(delivered, delivered.commit) or ""
             is_known = without_digest(built_on) == without_digest(reference)
-            return self.newest(str(named._replace(digest=""))) if named.tag and is_known else None
+            return self.newest(str(named._replace(digest=None))) if named.tag and is_known else None
         tag = named.tag or self._only_tag(named.repository, named.digest)
         return self.store.tag_history.at(named.repository, tag) if tag else None
 
-    def _only_tag(self, repository: str, digest: str) -> str | None:
+    def _only_tag(self, repository: str, digest: str | None) -> str | None:
         """The tag that a digest had; None if it had several, or none."""
-        periods = self.store.tag_history.periods([digest])
+        periods = self.store.tag_history.periods([digest] if digest else [])
         tags = {period.tag for period in periods if period.repository == repository and period.tag}
         return tags.pop() if len(tags) == 1 else None
 

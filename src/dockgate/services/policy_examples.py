@@ -163,8 +163,8 @@ class _Bench:
             packages=tuple(sorted(packages_by_purl.values(), key=lambda package: package.purl)),
             unread=tuple(Unread(path, f"{path} cannot be read.") for path in written.example.unread),
             base_layers=implied if image.base_layers is None else image.base_layers,
-            base=image.base,
-            created=image.created,
+            base=image.base or None,
+            created=image.created or None,
             user=image.user,
             diff_ids=tuple(image.diff_ids or ()),
         )
@@ -237,8 +237,8 @@ def _distribution(image: definitions.Image) -> Distribution | None:
         distribution.version,
         distribution.name,
         tuple(distribution.like),
-        distribution.support_end,
-        distribution.repository,
+        distribution.support_end or None,
+        distribution.repository or None,
     )
 
 

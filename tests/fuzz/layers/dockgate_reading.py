@@ -56,9 +56,9 @@ class _Recorded:
     contents: dict[str, bytes | None] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     is_done: bool = False
-    media_type: str = ""
-    compression: str = ""
-    content_digest: str = ""
+    media_type: str | None = None
+    compression: str | None = None
+    content_digest: str | None = None
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         for entry in self.layer.entries(should_hash=should_hash):
@@ -151,15 +151,15 @@ class _TreeLayer:
 
     content: Iterable[Entry]
     digest: str = "sha256:" + "1" * 64
-    media_type: str = ""
-    compression: str = ""
-    content_digest: str = ""
+    media_type: str | None = None
+    compression: str | None = None
+    content_digest: str | None = None
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         yield from self.content
 
     def hash_content(self) -> str:
-        return self.content_digest
+        return self.content_digest or ""
 
 
 def packages_in(files: Sequence[File]) -> frozenset[Evidence]:

@@ -26,7 +26,7 @@ def read(content: bytes, path: str = INSTALLED) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def release(content: str) -> str:
+def release(content: str) -> str | None:
     return read(content.encode(), REPOSITORIES).release
 
 

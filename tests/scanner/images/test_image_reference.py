@@ -27,7 +27,7 @@ DIGEST = "sha256:" + "a" * 64
         ("team/app", RegistryReference("docker.io", "team/app", "latest")),
         ("docker.io/debian", RegistryReference("docker.io", "library/debian", "latest")),
         ("index.docker.io/team/app", RegistryReference("docker.io", "team/app", "latest")),
-        (f"debian@{DIGEST}", RegistryReference("docker.io", "library/debian", "", DIGEST)),
+        (f"debian@{DIGEST}", RegistryReference("docker.io", "library/debian", None, DIGEST)),
         ("localhost/app", RegistryReference("localhost", "app", "latest")),
         ("127.0.0.1:5000/team/app:1", RegistryReference("127.0.0.1:5000", "team/app", "1")),
         ("[::1]:5000/app:1", RegistryReference("[::1]:5000", "app", "1")),
@@ -118,7 +118,7 @@ def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
     file.write_bytes(b"")
     assert parse(f"oci:{folder}") == FileReference(folder)
     assert parse(f"oci:{folder}:latest") == FileReference(folder, "latest")
-    assert parse(f"oci:{folder}@{DIGEST}") == FileReference(folder, "", DIGEST)
+    assert parse(f"oci:{folder}@{DIGEST}") == FileReference(folder, None, DIGEST)
     assert parse(f"docker-archive:{file}:localhost:5000/app:1") == FileReference(file, "localhost:5000/app:1")
 
 

@@ -18,7 +18,7 @@ B = FakeLayer("sha256:2", [file("x")], holds="sha256:b")
 def inventory(
     *layers: FakeLayer, diff_ids: tuple[str, ...] = ("sha256:a", "sha256:b"), verified: bool = True
 ) -> Inventory:
-    image = FakeImage([replace(layer, content_digest="") for layer in layers], diff_ids=diff_ids)
+    image = FakeImage([replace(layer, content_digest=None) for layer in layers], diff_ids=diff_ids)
     facts = [read_layer(layer, ECOSYSTEMS, should_hash=verified) for layer in image.layers]
     return combine(image, facts, ECOSYSTEMS, needs_diff_ids=verified)
 

@@ -154,7 +154,7 @@ class ReportBuilder:
                 layers=self.layers,
                 packages=tuple(sorted(packages, key=attrgetter("purl", "name", "version", "path", "layer"))),
                 unread=(),
-                created=self.created,
+                created=self.created or None,
                 user=self.user,
             ),
             matches=Matches(

@@ -93,7 +93,7 @@ class BaseImage(Rule):
         ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
         return [end for end in ends if end is not None]
 
-    def _judge_name(self, base: str, allowed: Sequence[str]) -> Answers:
+    def _judge_name(self, base: str | None, allowed: Sequence[str]) -> Answers:
         if not base:
             yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
         elif not any(patterns.matches(base, pattern) for pattern in allowed):

@@ -70,7 +70,7 @@ def build_package(
     return Package(name, version, purl, ecosystem, source_name, source_version, path)
 
 
-def check_purl(purl: Purl, form: str, *, namespace: str = "") -> None:
+def check_purl(purl: Purl, form: str, *, namespace: str | None = None) -> None:
     """Raise UsageError with the advice `form` if version, or `namespace` ("group", "" for none), is missing."""
     if not purl.version or (namespace and not purl.namespace):
         missing = namespace if purl.version else "version"

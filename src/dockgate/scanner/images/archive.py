@@ -76,7 +76,7 @@ class DockerArchiveSource:
     digests of layers are verified when they are read, as for every source.
     """
 
-    def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
+    def __init__(self, files: TarFiles, name: str, tag: str | None = None, digest: str | None = None) -> None:
         self.name = name
         self._files = files
         self._tag = tag
@@ -193,7 +193,7 @@ def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> N
         raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(unknown)}.")
 
 
-def archive_source(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> ImageSource:
+def archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: str | None = None) -> ImageSource:
     """Open the images in a tar file. Closing the source closes the file. `name` is for messages.
 
     Raises ImageError if it is not a tar file or contains no images.

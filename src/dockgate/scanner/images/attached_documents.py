@@ -53,7 +53,7 @@ def read(
         registry_source(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
     ) as image_source:
         documents: dict[str, bytes] = {}
-        for manifest in _manifests(image_source, named.digest):
+        for manifest in _manifests(image_source, named.digest or ""):
             for digest, size in _documents(manifest):
                 if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:

@@ -45,10 +45,10 @@ class RegistryRepository:
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
 
-    def remote(self, tag: str = "", digest: str = "") -> RegistryReference:
+    def remote(self, tag: str | None = None, digest: str | None = None) -> RegistryReference:
         return RegistryReference(self.registry, self.repository, tag, digest)
 
-    def open(self, tag: str = "", digest: str = "") -> ImageSource:
+    def open(self, tag: str | None = None, digest: str | None = None) -> ImageSource:
         return registry_source(
             self.remote(tag, digest),
             ca_bundle=self.ca_bundle,

@@ -74,9 +74,9 @@ class FolderLayer:
     where: str
     digest: str = ""
     mounts: Path = _MOUNTS
-    media_type: str = ""
-    compression: str = ""
-    content_digest: str = ""
+    media_type: str | None = None
+    compression: str | None = None
+    content_digest: str | None = None
 
     def hash_content(self) -> str:
         """Return "": a folder is not a blob."""

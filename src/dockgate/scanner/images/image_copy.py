@@ -29,7 +29,8 @@ def copy_image(
         closing(registry_source(source, ca_bundle=ca_bundle, issuers=issuers)) as image_source,
         Pusher(target, ca_bundle=ca_bundle, issuers=issuers) as pusher,
     ):
-        _manifest(image_source, pusher, source.digest, image_source.root()[1], nested=False)
+        digest, data = image_source.root()
+        _manifest(image_source, pusher, digest, data, nested=False)
 
 
 def _manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, nested: bool) -> None:

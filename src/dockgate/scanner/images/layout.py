@@ -44,7 +44,7 @@ class Folder:
 class LayoutSource:
     """See `blobs.ImageSource`."""
 
-    def __init__(self, files: Files, name: str, tag: str = "", digest: str = "") -> None:
+    def __init__(self, files: Files, name: str, tag: str | None = None, digest: str | None = None) -> None:
         self.name = name
         self._files = files
         self._tag = tag
@@ -63,7 +63,7 @@ class LayoutSource:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
             return self._digest, self.manifest(self._digest)
-        named = [entry for entry in index.manifests if self._tag in ("", *_names(entry))]
+        named = [entry for entry in index.manifests if self._tag in (None, *_names(entry))]
         if not named:
             names = sorted({name for entry in index.manifests for name in _names(entry)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")

@@ -46,12 +46,12 @@ LAYER_LIMIT = 1024
 
 
 class Descriptor(NamedTuple):
-    """A reference to another blob. `platform` is "os/arch" or "os/arch/variant", "" if not stated."""
+    """A reference to another blob. `platform` is "os/arch" or "os/arch/variant", None if not stated."""
 
     digest: str
     size: int
     media_type: str = ""
-    platform: str = ""
+    platform: str | None = None
     annotations: Mapping[str, str] = MappingProxyType({})
 
 
@@ -173,7 +173,7 @@ def _descriptor(value: object, digest: str) -> Descriptor:
         digest=str(digest_text),
         size=size,
         media_type=str(fields.get("mediaType", "")),
-        platform=platform(fields.get("platform")),
+        platform=platform(fields.get("platform")) or None,
         annotations=_annotations(fields),
     )
 

@@ -38,8 +38,8 @@ class RegistryReference(NamedTuple):
 
     registry: str
     repository: str
-    tag: str = ""
-    digest: str = ""
+    tag: str | None = None
+    digest: str | None = None
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
@@ -50,12 +50,12 @@ class RegistryReference(NamedTuple):
 class FileReference(NamedTuple):
     """An image in an OCI layout folder, or in a tar file with such a layout or made by `docker save`.
 
-    `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
+    `tag` (None for none) is a tag or a whole name, as the writer of the file gave it.
     """
 
     path: Path
-    tag: str = ""
-    digest: str = ""
+    tag: str | None = None
+    digest: str | None = None
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
@@ -137,7 +137,7 @@ def parse_remote(text: str) -> RegistryReference:
         lower = text.replace(repository, repository.lower())
         hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
         raise UsageError(f"{repository!r} in {text!r} is not a repository name.", hint)
-    return RegistryReference(registry, repository, tag or ("" if digest else "latest"), digest)
+    return RegistryReference(registry, repository, tag or (None if digest else "latest"), digest or None)
 
 
 def check_digest(digest: str) -> None:
@@ -178,7 +178,7 @@ def _parse_file(scheme: str, text: str) -> FileReference:
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
             return FileReference(path, digest=text[end + 1 :])
-        return FileReference(path, tag=text[end + 1 :])
+        return FileReference(path, tag=text[end + 1 :] or None)
     raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
 
 

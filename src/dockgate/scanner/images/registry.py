@@ -37,7 +37,7 @@ class RegistrySource:
     def root(self) -> tuple[str, bytes]:
         if self._reference.digest:
             return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
-        data, stated = self._fetch(self._reference.tag, NotFoundError)
+        data, stated = self._fetch(self._reference.tag or "latest", NotFoundError)
         digest = digest_of(data)
         if stated.startswith("sha256:") and stated != digest:
             raise ImageError(

@@ -44,9 +44,9 @@ class TarLayer:
     source: Callable[[], io.RawIOBase]
     size: int | None = None
     bounds: LayerLimits = LayerLimits()  # noqa: RUF009 - frozen
-    media_type: str = ""
-    compression: str = ""
-    content_digest: str = ""
+    media_type: str | None = None
+    compression: str | None = None
+    content_digest: str | None = None
 
     def hash_content(self) -> str:
         """See `scanner.ports.Layer`."""
@@ -56,8 +56,7 @@ class TarLayer:
             with closing(self._open_inflated(blob, should_hash=True)) as inflated:
                 while inflated.readinto(buffer):
                     pass
-                self._finish(blob, inflated)
-        return self.content_digest
+                return self._finish(blob, inflated)
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
@@ -78,10 +77,12 @@ class TarLayer:
             inflated.start_hash()
         return inflated
 
-    def _finish(self, blob: VerifiedBlob, inflated: InflatedStream) -> None:
+    def _finish(self, blob: VerifiedBlob, inflated: InflatedStream) -> str:
+        """Verify the blob, and return the digest of the uncompressed content, "" if it was not computed."""
         blob.verify()
         digest = self.digest if self._is_plain() else inflated.digest()
         self.content_digest = digest or self.content_digest
+        return digest
 
     def _is_plain(self) -> bool:
         return self.compression == "none" and self.digest.startswith("sha256:")

@@ -101,7 +101,7 @@ class Transport:
         are retried. Raises UnavailableError.
         """
         for wait in RETRIES.pauses() if retry else ():
-            retry_after = ""
+            retry_after = None
             try:
                 response = self._send(url, headers, form)
             except (_UntrustedError, _NoTlsError):
@@ -111,7 +111,7 @@ class Transport:
             else:
                 if response.status_code not in _RETRIED_STATUSES:
                     return response
-                retry_after = response.headers.get("Retry-After", "")
+                retry_after = response.headers.get("Retry-After")
                 response.close()
             self.sleep(retry_delay(wait, retry_after))
         return self._send(url, headers, form)
@@ -357,10 +357,10 @@ def _other_host(error: Exception, registry: str) -> str:
     return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
 
 
-def retry_delay(wait: float, retry_after: str = "") -> float:
+def retry_delay(wait: float, retry_after: str | None = None) -> float:
     """Return the seconds to wait: about `wait`, or Retry-After (RFC 9110, 10.2.3: seconds or a date)."""
     wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
-    if retry_after.strip().isdigit():
+    if retry_after and retry_after.strip().isdigit():
         wait = max(wait, float(retry_after))
     elif retry_after:
         with suppress(ValueError):

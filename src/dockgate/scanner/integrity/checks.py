@@ -146,7 +146,7 @@ def _repository(stack: LayerStack) -> Iterator[Unread]:
     """Find package repositories of another release: packages would be matched with that release's advisories."""
     distribution = stack.distribution
     for at, file in stack.present_files:
-        release = file.release.removeprefix("v")
+        release = (file.release or "").removeprefix("v")
         if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
             reason = f"{file.path} serves {file.release}, where os-release says {distribution.version}."
             yield Unread(file.path, reason, stack.facts[at].layer)

@@ -57,11 +57,12 @@ def find_problems(
 
 
 def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
-    expected = COMPRESSIONS.get(layer.media_type)
+    media_type = layer.media_type or ""
+    expected = COMPRESSIONS.get(media_type)
     if expected is None:
-        yield f"The layer has the media type {layer.media_type[:120]!r}, which not all runtimes unpack."
+        yield f"The layer has the media type {media_type[:120]!r}, which not all runtimes unpack."
     elif facts_of_layer.compression != expected:
-        yield f"The layer has the media type {layer.media_type!r}, and the compression {facts_of_layer.compression!r}."
+        yield f"The layer has the media type {media_type!r}, and the compression {facts_of_layer.compression or ''!r}."
     if facts_of_layer.diff_id and facts_of_layer.diff_id != diff_id:
         stated = diff_id or "nothing"
         computed = facts_of_layer.diff_id

@@ -79,8 +79,8 @@ def system(name: str, version: str, description: str, properties: Properties) ->
         or version.partition(" ")[0],
         name=description,
         like=values["like"] or tuple(properties.get_first("syft:distro:idLike:0").split()),
-        support_end=next(iter(values["support_end"]), ""),
-        repository=next(iter(values["repository"]), ""),
+        support_end=next(iter(values["support_end"]), None),
+        repository=next(iter(values["repository"]), None),
     )
 
 

@@ -62,7 +62,7 @@ class Apk:
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
-            return Extract(release=_highest_release(decode(file.read())))
+            return Extract(release=_highest_release(decode(file.read())) or None)
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 

@@ -98,8 +98,8 @@ def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
         yield first_line, fields, files
 
 
-def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
+def package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
     """Write the package URL, with the origin as `upstream` if it differs."""
     upstream = package.source_name if package.source_name != package.name else ""
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor}
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor or ""}
     return write("apk", namespace, package.name, package.version, qualifiers)

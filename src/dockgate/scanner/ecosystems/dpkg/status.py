@@ -125,12 +125,12 @@ def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
     return f"{documents}/copyright" in paths or documents in paths
 
 
-def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
+def package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
     """Write the package URL, with the source as `upstream` if it differs, because advisories name it."""
     source = ""
     if package.source_version != package.version:
         source = f"{package.source_name}@{package.source_version}"
     elif package.source_name != package.name:
         source = package.source_name
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor}
+    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor or ""}
     return write("deb", namespace, package.name, package.version, qualifiers)
