@@ -65,6 +65,7 @@ class PublicKey:
         self.id = digest_of(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Whether the signature of `data` was made with the private half of this key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
         from cryptography.hazmat.primitives.hashes import SHA256

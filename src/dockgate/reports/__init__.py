@@ -85,15 +85,21 @@ class InventoryReport(NamedTuple):
 class Report(Protocol):
     """An output format. It must escape text from images for what displays it: a terminal, a browser."""
 
-    def scan(self, report: ScanReport, out: TextIO) -> None: ...
+    def scan(self, report: ScanReport, out: TextIO) -> None:
+        """Write the packages and findings of an image."""
+        ...
 
-    def gate(self, report: GateReport, out: TextIO) -> None: ...
+    def gate(self, report: GateReport, out: TextIO) -> None:
+        """Write a verdict with its violations and what would turn it."""
+        ...
 
 
 class InventoryFormat(Report, Protocol):
     """An output format that also holds an inventory without findings (a bill of materials)."""
 
-    def inventory(self, report: InventoryReport, out: TextIO) -> None: ...
+    def inventory(self, report: InventoryReport, out: TextIO) -> None:
+        """Write the packages of an image, without findings."""
+        ...
 
 
 @cache

@@ -124,6 +124,7 @@ class FactsInMemory(dict[str, LayerFacts]):
             self._memory_used = 0
 
     def add(self, facts: LayerFacts) -> None:
+        """Add the facts of a layer; above the limit it is added as unread, without content."""
         self._memory_used += _facts_cost(facts)
         self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _without_content(facts)
 

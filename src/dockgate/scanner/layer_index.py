@@ -262,6 +262,7 @@ class LayerStack:
 
     @property
     def distribution(self) -> Distribution | None:
+        """The distribution by the first present os-release file of `osrelease.PATHS`; None without one."""
         for path in osrelease.PATHS:
             if path in self.releases:
                 return self.releases[path][1].distribution

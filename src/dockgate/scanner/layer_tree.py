@@ -49,6 +49,7 @@ class LayerTree:
             folder = folder.rpartition("/")[0]
 
     def add_opaque(self, folder: str) -> None:
+        """Add an opaque folder: it hides what lower layers have in it."""
         self.opaques.append(folder)
         self.add_implied_folder(folder)
 

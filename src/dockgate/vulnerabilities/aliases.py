@@ -27,6 +27,7 @@ class AliasGroups:
         self._parents: dict[str, str] = {}
 
     def join(self, first: str, second: str) -> None:
+        """Record that two names are of one vulnerability."""
         low, high = self.root(first), self.root(second)
         if alias_order(high) < alias_order(low):
             low, high = high, low

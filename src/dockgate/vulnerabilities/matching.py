@@ -72,6 +72,7 @@ class Matcher:
         self._results: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
+        """Match packages with the advisories. Those that a distribution's package owns are left to its advisories."""
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined = set(self._uncovered_packages(ours))

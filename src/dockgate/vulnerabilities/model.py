@@ -202,6 +202,7 @@ class Finding:
 
     @property
     def is_malicious(self) -> bool:
+        """Whether the package itself is malware, by an advisory of OpenSSF's malicious packages ("MAL-…")."""
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
 
     @property
@@ -211,6 +212,7 @@ class Finding:
 
     @property
     def state(self) -> State:
+        """The maintainers' plan, from the fixed version and the note."""
         if self.fixed:
             return State.FIXED
         if self.note == "end-of-life":

@@ -15,6 +15,7 @@ class Table:
         self._name = name
 
     def get(self, key: Item) -> Item | None:
+        """Return the item with this key, read consistently; None if there is none."""
         item = self._dynamodb.get_item(TableName=self._name, Key=_to_dynamodb_item(key), ConsistentRead=True).get(
             "Item"
         )
@@ -27,6 +28,7 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
+        """Write an item if `condition` (an expression of DynamoDB) is met."""
         arguments = _condition_arguments(condition, names, values)
         return self._is_written(
             lambda: self._dynamodb.put_item(TableName=self._name, Item=_to_dynamodb_item(item), **arguments)
@@ -40,6 +42,7 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
+        """Apply an update expression if `condition` is met. `names` and `values` are those of both."""
         arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
         return self._is_written(
             lambda: self._dynamodb.update_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)

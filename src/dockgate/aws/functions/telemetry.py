@@ -25,6 +25,7 @@ class Telemetry:
         self._clock = clock
 
     def __call__(self, event: str, **facts: Any) -> None:
+        """Write an event with its facts as one line of JSON, which has its metrics in CloudWatch's embedded format."""
         line: dict[str, Any] = {"event": event, **facts}
         if event in _COUNTED_EVENTS:
             metrics = [{"Name": event, "Unit": "Count"}]

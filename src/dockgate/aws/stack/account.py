@@ -37,6 +37,7 @@ class Account:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
+        """Return the boto3 client of a service, made at its first use."""
         if service not in self._clients:
             self._clients[service] = (
                 self._client_factory(service) if self._client_factory else self._session.client(service)
@@ -45,6 +46,7 @@ class Account:
 
     @property
     def region(self) -> str:
+        """The name of the region, as boto3 found it."""
         return str(self.client("cloudformation").meta.region_name)
 
     @property
@@ -54,6 +56,7 @@ class Account:
 
     @cached_property
     def id(self) -> str:
+        """The number of the account, twelve digits."""
         with explain_errors("asking who we are"):
             return str(self.client("sts").get_caller_identity()["Account"])
 

@@ -59,6 +59,7 @@ class StackBucket:
             )
 
     def exists(self) -> bool:
+        """Whether the bucket exists in this account."""
         try:
             with explain_errors(f"looking for the bucket {self.bucket}"):
                 self._account.client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)
@@ -67,9 +68,11 @@ class StackBucket:
         return True
 
     def put_archive(self, archive: bytes) -> str:
+        """Store the zip archive of the functions; returns its key."""
         return self._put(f"functions/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_first_commit(self, archive: bytes) -> str:
+        """Store the zip archive of the first commit; returns its key."""
         return self._put(f"sources/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_template(self, template: bytes) -> str:
@@ -78,9 +81,11 @@ class StackBucket:
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
+        """Store the policy in canonical form; returns its key."""
         return self._put(f"policies/{hex_of(policy.digest)}.json", encode_policy(policy))
 
     def put_waivers(self, waivers: Waivers) -> str:
+        """Store the waivers in canonical form; returns its key."""
         body = canonical.encode(waivers)
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)
 

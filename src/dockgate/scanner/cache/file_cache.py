@@ -23,6 +23,7 @@ class FileCache(Generic[T]):
         self._kind = kind
 
     def find(self, name: str) -> T | None:
+        """Return the value stored under this name, None if there is none or its file is damaged."""
         with suppress(OSError, KeyError, TypeError, ValueError):
             data = memoryview((self._folder / name).read_bytes())
             if bytes(data[:_CHECK]) == _check(data[_CHECK:]):

@@ -52,9 +52,11 @@ class Executable(NamedTuple):
     segments: tuple[Part, ...]
 
     def section(self, *names: bytes) -> Part | None:
+        """Return the first section with one of these names."""
         return next((part for part in self.sections if part.name in names), None)
 
     def data(self) -> Part | None:
+        """Return the first writable segment, which has the initialised data."""
         return next((part for part in self.segments if part.is_writable), None)
 
     def content(self, part: Part) -> bytes:

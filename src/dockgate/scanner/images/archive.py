@@ -53,6 +53,7 @@ class TarFiles:
         return path in self._members
 
     def member(self, path: str) -> Member | None:
+        """Return the file at this path, through at most 8 links; None if there is none."""
         for _ in range(_LINK_DEPTH):
             member = self._members.get(path)
             if member is None or member.type not in "12":

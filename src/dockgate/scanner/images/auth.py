@@ -130,6 +130,7 @@ class IssuedAuthorizer:
         self._header = ""
 
     def headers(self) -> dict[str, str]:
+        """Return the header with the current token, issued at the first use."""
         with self._lock:
             if not self._header:
                 self._header = self._issue_header()

@@ -123,6 +123,7 @@ class BackgroundHash:
         return f"{self._hash.name}:{self._hash.hexdigest()}"
 
     def stop_thread(self) -> None:
+        """Hash what is left, and end the thread. May be called twice."""
         if self._chunks is not None and self._thread is not None:
             self._chunks.put(b"")
             self._thread.join()

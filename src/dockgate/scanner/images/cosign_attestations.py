@@ -46,9 +46,11 @@ class RegistryRepository:
         return f"{self.registry}/{self.repository}"
 
     def remote(self, tag: str | None = None, digest: str | None = None) -> RegistryReference:
+        """Return the reference to an image of this repository."""
         return RegistryReference(self.registry, self.repository, tag, digest)
 
     def open(self, tag: str | None = None, digest: str | None = None) -> ImageSource:
+        """Open an image of this repository by tag or digest; the caller closes it."""
         return registry_source(
             self.remote(tag, digest),
             ca_bundle=self.ca_bundle,
@@ -58,6 +60,7 @@ class RegistryRepository:
         )
 
     def pusher(self, tag: str) -> Pusher:
+        """Return a connection that pushes to this tag; the caller closes it."""
         return Pusher(
             self.remote(tag),
             ca_bundle=self.ca_bundle,

@@ -111,4 +111,5 @@ class StreamReader:
         return ImageError(f"{self.where} {reason}, at byte {self.position}.")
 
     def cut_short(self) -> ImageError:
+        """Return the error for a stream that ends inside an entry."""
         return ImageError(f"{self.where} is cut short: its tar file ends inside an entry, at byte {self.position}.")

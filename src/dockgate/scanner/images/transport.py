@@ -84,6 +84,7 @@ class Transport:
         self.secure = True
 
     def close(self) -> None:
+        """Close all connections, and cancel the time limit."""
         if self._limit is not None:
             self._limit.cancel()
         self._client.close()

@@ -76,6 +76,7 @@ class Locks:
                         self._owned_folders.update(path for path in stack.unpack(packed) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
+        """Whether the image has this package in this version, not only in a lockfile."""
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
     def is_ignored(self, metadata: PackageFile) -> bool:

@@ -39,6 +39,7 @@ class Database:
                 self.packages.setdefault((package.name, package.arch), []).append(package)
 
     def find_problems(self) -> Iterator[Unread]:
+        """Yield what contradicts the database: removed databases, changed entries and unlisted packages."""
         removed = list(self._find_removed_databases())
         yield from removed
         yield from self._contradictions()
@@ -67,6 +68,7 @@ class Database:
         return any(at == layer and self._is_introduced(name, at) for at, name in self._owners_of(path))
 
     def is_rewritten_since(self, since: int) -> bool:
+        """Whether the layer `since`, or one above it, wrote a file of the database."""
         return any(at >= since for at, _ in self.database_files)
 
     @cached_property
