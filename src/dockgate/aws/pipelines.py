@@ -145,7 +145,7 @@ class Pipelines:
                     pipelines.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
         return pipelines
 
-    def _entries(self, pipeline: str, execution: str | None, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
+    def _entries(self, pipeline: str, execution: str | None, page_limit: int = _PAGES) -> Iterator[Mapping[str, Any]]:
         """Open executions of our actions, newest first; of one pipeline execution if it is given."""
         parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
         oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
@@ -159,13 +159,13 @@ class Pipelines:
                     name = Action(pipeline, entry.get("stageName", ""), entry.get("actionName", ""))
                     if name in self._actions and entry.get("status") == _OPEN_STATE:
                         yield entry
-                if number >= most or any(entry.get("startTime", oldest) < oldest for entry in entries):
+                if number >= page_limit or any(entry.get("startTime", oldest) < oldest for entry in entries):
                     return
         except self._codepipeline.exceptions.PipelineExecutionNotFoundException:
             return
 
     def _read_pending(
-        self, declared: Mapping[str, Any], entry: Mapping[str, Any], token: str
+        self, pipeline: Mapping[str, Any], entry: Mapping[str, Any], token: str
     ) -> PendingApproval | None:
         if not messages.is_token(token):
             return None
@@ -173,11 +173,11 @@ class Pipelines:
         waiting_since = min(now, entry["startTime"].timestamp()) if "startTime" in entry else now
         request = Request(
             digest="",
-            pipeline=declared["name"],
+            pipeline=pipeline["name"],
             stage=entry["stageName"],
             action=entry["actionName"],
             token=token,
-            expires=messages.moment(datetime.fromtimestamp(waiting_since, UTC) + _timeout(declared, entry)),
+            expires=messages.moment(datetime.fromtimestamp(waiting_since, UTC) + _timeout(pipeline, entry)),
             execution=entry.get("pipelineExecutionId"),
         )
         comment = _comment(entry)
@@ -221,11 +221,11 @@ def _comment(entry: Mapping[str, Any]) -> str | None:
     return None if _VARIABLE_START in written else written
 
 
-def _timeout(declared: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
+def _timeout(pipeline: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
     """The action's timeout, from the pipeline's definition."""
     named = (
         action.get("timeoutInMinutes")
-        for stage in declared.get("stages", ())
+        for stage in pipeline.get("stages", ())
         if stage["name"] == entry["stageName"]
         for action in stage["actions"]
         if action["name"] == entry["actionName"]

@@ -149,7 +149,12 @@ class Scans:
         return ScanState(True, documents={digest: document})
 
     def _incomplete(
-        self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str | None, scan: Scan | None
+        self,
+        digest: str,
+        repository: str,
+        findings: Sequence[Mapping[str, Any]],
+        ended_at: str | None,
+        scan: Scan | None,
     ) -> tuple[str | None, bool]:
         """Why the list may be incomplete (None if it is complete), and whether a second, equal list would complete it.
 
@@ -161,14 +166,14 @@ class Scans:
         if scan is not None and counted is not None:
             if len(findings) >= counted:
                 return None, False
-            if not (ended and scan.at) or _seconds(ended) - _seconds(scan.at) < SETTLE_SECONDS:
+            if not (ended_at and scan.at) or _seconds(ended_at) - _seconds(scan.at) < SETTLE_SECONDS:
                 return f"Inspector lists {len(findings)} findings of the {counted} that it counted.", False
-        if not ended:
+        if not ended_at:
             return "Inspector does not say when it scanned the image.", False
-        if self._age(ended) < SETTLE_SECONDS:
+        if self._age(ended_at) < SETTLE_SECONDS:
             minutes = SETTLE_SECONDS // 60
-            return f"Inspector's scan ended at {ended}: findings may still be added for {minutes} minutes.", False
-        if self._age(ended) >= FRESH_SECONDS:
+            return f"Inspector's scan ended at {ended_at}: findings may still be added for {minutes} minutes.", False
+        if self._age(ended_at) >= FRESH_SECONDS:
             is_confirmed = _hash(self._findings(digest, repository)) == seen
         else:
             is_confirmed = self._clock() - since >= CONFIRM_SECONDS

@@ -19,7 +19,7 @@ MAX_CHANGES = 5
 @format_option
 def command(by: str, limit: int, sort: str, output_format: str) -> None:
     """List every changing call, refused ones too."""
-    answer = Client().get_all("audit", most=limit, sort=sort, **({"by": by} if by else {}))
+    answer = Client().get_all("audit", maximum=limit, sort=sort, **({"by": by} if by else {}))
     rows: list[tuple[Cell, ...]] = []
     for entry in answer:
         status: Cell = "no response", "red"

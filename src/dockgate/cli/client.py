@@ -72,16 +72,16 @@ class Client:
         """Get JSON of the API."""
         return self._request("GET", path, query)
 
-    def get_all(self, *path: str, most: int | None = None, **query: str | int | list[str]) -> list[Any]:
+    def get_all(self, *path: str, maximum: int | None = None, **query: str | int | list[str]) -> list[Any]:
         """Get the entries of all pages of a list, or of the first ones."""
         entries: list[Any] = []
         after: Mapping[str, str] = {}
         while True:
-            limit = PAGE if most is None else min(PAGE, most - len(entries))
+            limit = PAGE if maximum is None else min(PAGE, maximum - len(entries))
             response = self._send("GET", self._url(path), {"limit": limit, **query, **after})
             entries += response.json()
             following = parse_qs(urlsplit(_next_page(response.link)).query).get("after")
-            if not following or len(entries) == most:
+            if not following or len(entries) == maximum:
                 return entries
             after = {"after": following[0]}
 

@@ -166,14 +166,14 @@ def key() -> None:
     echo(advisories.public_key(from_environment()), nl=False)
 
 
-def _print_transfer(how: str, done: "Transfer", output_format: str) -> None:
+def _print_transfer(how: str, transfer: "Transfer", output_format: str) -> None:
     if output_format == "json":
-        print_json(plain(done))
+        print_json(plain(transfer))
         return
-    manifest = f"@{done.manifest}" if done.manifest else ""
-    echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
-    if done.key:
-        echo(f"  signed by the key {done.key}; to import by digest: --digest {done.content}")
+    manifest = f"@{transfer.manifest}" if transfer.manifest else ""
+    echo(f"{transfer.digest} {how} {clean(transfer.place)}{manifest}")
+    if transfer.key:
+        echo(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
 
 
 def _print_status(status: "Status") -> None:

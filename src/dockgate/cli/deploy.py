@@ -129,12 +129,12 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
         echo(f"{service}: the desired count is already {desired}.")
 
 
-def _failure(failed: Mapping[str, str] | None) -> Cell:
+def _failure(failed_action: Mapping[str, str] | None) -> Cell:
     """When the last deploy failed, and why; "" if it did not."""
-    if failed is None:
+    if failed_action is None:
         return ""
-    by = f" in {failed['execution']}" if failed["execution"] else ""
-    return f"{failed['reason']}{by}, {times.format_age(failed['at'])}", "red"
+    by = f" in {failed_action['execution']}" if failed_action["execution"] else ""
+    return f"{failed_action['reason']}{by}, {times.format_age(failed_action['at'])}", "red"
 
 
 def _changes(rollouts: list[object], events: list[object]) -> None:

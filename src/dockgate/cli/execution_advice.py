@@ -21,12 +21,12 @@ class Advice:
 
 
 def advice(
-    execution: Execution, failed: Mapping[str, Any] | None, verdict: Verdict | None, newer: str | None
+    execution: Execution, failed_action: Mapping[str, Any] | None, verdict: Verdict | None, newer: str | None
 ) -> Advice:
     """The next steps for a failed or stopped execution.
 
-    `failed` is the API's JSON of the failed action, None for a stopped execution. `verdict` is that of its approval, if
-    any. `newer` is the execution that was deployed since and supersedes this one.
+    `failed_action` is the API's JSON of the failed action, None for a stopped execution. `verdict` is that of its
+    approval, if any. `newer` is the execution that was deployed since and supersedes this one.
     """
     retry, logs = f"dockgate pipeline retry {execution.id}", f"dockgate pipeline logs {execution.id}"
     if newer is not None:
@@ -39,7 +39,7 @@ def advice(
             sentences,
             ((f"dockgate pipeline show {current.pipeline} --execution {current.number}", "To see what runs"),),
         )
-    approval = failed["approval"] if failed else None
+    approval = failed_action["approval"] if failed_action else None
     if approval is None:
         sentence = "Push a commit that fixes it, or retry." if execution.state is RunState.FAILED else "It was stopped."
         return Advice((sentence,), ((retry, "To retry the failed actions"), (logs, "To see the logs")))

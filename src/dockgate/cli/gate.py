@@ -30,7 +30,7 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
 @image_argument(
     platform="all",
     help="Evaluate only this platform of an index; the verdict is then about that image, not about the index.",
-    required=False,
+    is_required=False,
 )
 @database_option
 @click.option(
@@ -214,7 +214,7 @@ def _gate_by_inspector(
     argument: ImageArgument,
     settings: Settings,
     policy: Policy,
-    reported: tuple[ExternalReport, ...],
+    external_reports: tuple[ExternalReport, ...],
     exceptions: Waivers,
 ) -> GateReport:
     from dockgate.services import external_findings, gate
@@ -223,14 +223,14 @@ def _gate_by_inspector(
         raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
     digest, reports = external_findings.ask_inspector(argument.reference, argument.ca_bundle or settings.ca_bundle)
     digests = {digest, *(entry.inventory.image for entry in reports)}
-    for entry in reported:
+    for entry in external_reports:
         if entry.inventory.image not in digests:
             raise UsageError(
                 f"The {entry.source} report is about {entry.inventory.image}, not about {argument.reference}.",
                 f"The image's digest is {digest}. Scan that image again.",
             )
     return gate.judge_reported(
-        (*reports, *reported), policy, accepted=exceptions, reference=argument.reference, image=digest
+        (*reports, *external_reports), policy, accepted=exceptions, reference=argument.reference, image=digest
     )
 
 

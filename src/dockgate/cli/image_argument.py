@@ -55,9 +55,9 @@ class ImageArgument(NamedTuple):
 def image_argument(
     platform: str | None = None,
     help: str = PLATFORM_HELP,  # noqa: A002
-    required: bool = True,
+    is_required: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add IMAGE ("" if not `required`) and its options, passed to the command as `argument`."""
+    """Add IMAGE ("" if not `is_required`) and its options, passed to the command as `argument`."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -71,7 +71,7 @@ def image_argument(
             ca_bundle_option,
             insecure_option,
             click.option("--platform", default=platform, show_default=bool(platform), metavar="OS/ARCH|all", help=help),
-            click.argument("image", metavar="IMAGE" if required else "[IMAGE]", required=required),
+            click.argument("image", metavar="IMAGE" if is_required else "[IMAGE]", required=is_required),
         )
         decorated: Callable[..., None] = command
         for option in options:

@@ -104,7 +104,7 @@ def show(name: str, execution: str | None, output_format: str) -> None:
 def executions(name: str, limit: int, state: str | None, sort: str, output_format: str) -> None:
     """List the executions of a pipeline."""
     chosen = {"state": state} if state else {}
-    answer = Client().get_all("pipelines", name, "executions", most=limit, sort=sort, **chosen)
+    answer = Client().get_all("pipelines", name, "executions", maximum=limit, sort=sort, **chosen)
     rows = (
         (
             entry.id,

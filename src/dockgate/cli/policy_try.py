@@ -112,7 +112,7 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     return summarize([trial])
 
 
-def _show_changes(judged: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
+def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
     from dockgate.shared.terminal_lines import console, line, show
 
     to = console(sys.stdout)
@@ -128,9 +128,9 @@ def _show_changes(judged: int, status_changes: dict[str, int], changes: Sequence
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
                 show(to, [line(f"  {sign} {rule}{entry.text}")])
-    same = judged - sum(status_changes.values())
+    same = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
-    echo(f"{judged} evaluated: {', '.join([*counts, f'{same} unchanged'])}")
+    echo(f"{judged_count} evaluated: {', '.join([*counts, f'{same} unchanged'])}")
 
 
 def text_of(file: Path) -> str:

@@ -98,7 +98,7 @@ def try_target(name: str, output_format: str) -> None:
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
     """List messages to the target NAME that were given up."""
-    answer = Client().get_all("targets", name, "dead-letters", most=limit, sort=sort)
+    answer = Client().get_all("targets", name, "dead-letters", maximum=limit, sort=sort)
     rows = (
         (
             str(entry["position"]),

@@ -279,10 +279,10 @@ def _get(url: str, token: str | None = None) -> str:
         raise DemoError(f"{url} does not answer: {error}", SEE_SERVER) from error
 
 
-def _expect(what: str, actual: object, expected: object, reason: str | None = None) -> None:
+def _expect(subject: str, actual: object, expected: object, reason: str | None = None) -> None:
     if actual != expected:
         raise DemoError(
-            f"Unexpected {what}: {actual!r} instead of {expected!r}{reason and f' ({reason})'}.", SEE_PIPELINE
+            f"Unexpected {subject}: {actual!r} instead of {expected!r}{reason and f' ({reason})'}.", SEE_PIPELINE
         )
 
 

@@ -26,11 +26,16 @@ def headline(verdict: Verdict) -> Text:
 
 
 def show_reasons(
-    to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
+    to: Console,
+    verdict: Verdict,
+    listed_violations: Collection[str] = (),
+    indent: int = 2,
+    *,
+    has_findings: bool = True,
 ) -> None:
     """Print violations, undetermined entries with next steps, remediation and blocking findings, by platform.
 
-    Reasons in `listed` are only counted: the caller prints them; and the findings, without `has_findings`.
+    Reasons in `listed_violations` are only counted: the caller prints them; and the findings, without `has_findings`.
     """
     for platform_verdict in verdict.platform_verdicts:
         inner = indent
@@ -41,7 +46,7 @@ def show_reasons(
         show(to, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
         if platform_verdict.undetermined:
             show(to, [line(" " * inner, ("Undetermined", "bold"))])
-            rest = [entry for entry in platform_verdict.undetermined if entry.reason not in listed]
+            rest = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
             if listed_count := len(platform_verdict.undetermined) - len(rest):
                 bullets(to, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
             bullets(to, undetermined_sentences(rest), inner + 2)

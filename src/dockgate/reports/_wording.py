@@ -64,9 +64,9 @@ def findings_summary(findings: Sequence[Finding]) -> str:
     return plural(len(findings), "finding") + (f": {each}" if each else "")
 
 
-def shorten(words: Sequence[str], most: int = 3) -> str:
-    """The first `most` words, and the number of the rest."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+def shorten(words: Sequence[str], limit: int = 3) -> str:
+    """The first `limit` words, and the number of the rest."""
+    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
 
 
 def plural(count: int, noun: str) -> str:
@@ -123,9 +123,9 @@ def remediation_sentence(finding: Finding) -> str:
     }.get(finding.state, f"There is no fixed version of {package.source_name} yet.")
 
 
-def waived_subject(waived: "AppliedWaiver") -> str:
+def waived_subject(waiver: "AppliedWaiver") -> str:
     """What is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
-    return f"{waived.finding.id} in {package_text(waived.finding.package)}" if waived.finding else waived.violation
+    return f"{waiver.finding.id} in {package_text(waiver.finding.package)}" if waiver.finding else waiver.violation
 
 
 def package_text(package: Package) -> str:
@@ -133,19 +133,19 @@ def package_text(package: Package) -> str:
     return f"{package.name} {package.version}"
 
 
-def waiver_sentence(waived: "AppliedWaiver") -> str:
+def waiver_sentence(waiver: "AppliedWaiver") -> str:
     """Who accepted a finding or violation, why, and until when, as a sentence."""
-    if waived.kind == "vex":
-        return f"VEX statement of {waived.owner}: {waived.reason.rstrip('.')} (document {waived.by})."
-    until = f" until {waived.until}" if waived.until else " until it is fixed"
-    return f"Accepted by {waived.owner}{until}: {waived.reason.rstrip('.')} (waiver {waived.by})."
+    if waiver.kind == "vex":
+        return f"VEX statement of {waiver.owner}: {waiver.reason.rstrip('.')} (document {waiver.by})."
+    until = f" until {waiver.until}" if waiver.until else " until it is fixed"
+    return f"Accepted by {waiver.owner}{until}: {waiver.reason.rstrip('.')} (waiver {waiver.by})."
 
 
-def vex_status(waived: "AppliedWaiver | None") -> str:
+def vex_status(waiver: "AppliedWaiver | None") -> str:
     """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
-    if waived is None or waived.kind != "vex":
+    if waiver is None or waiver.kind != "vex":
         return ""
-    return "fixed" if waived.reason.startswith("fixed") else "not_affected"
+    return "fixed" if waiver.reason.startswith("fixed") else "not_affected"
 
 
 def finding_sentence(finding: Finding) -> str:

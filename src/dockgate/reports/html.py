@@ -108,9 +108,9 @@ def _summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str]:
         yield f"built on {_text(inventory.base)}"
 
 
-def _violation(violation: Violation, part: PlatformPart, aside: str | None = None) -> Iterator[str]:
-    """A violation; `aside` is "warning" or "note" for one that does not reject."""
-    mark = f"<h3><small>{aside.capitalize()}</small> " if aside else '<h3 class="rejected">'
+def _violation(violation: Violation, part: PlatformPart, label: str | None = None) -> Iterator[str]:
+    """A violation; `label` is "warning" or "note" for one that does not reject."""
+    mark = f"<h3><small>{label.capitalize()}</small> " if label else '<h3 class="rejected">'
     yield f"{mark}{_text(violation.message)}</h3>"
     if violation.findings:
         yield from _findings(violation.findings, part)

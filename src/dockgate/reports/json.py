@@ -120,11 +120,11 @@ def _violations(violations: "Iterable[Violation]", part: PlatformPart) -> list[D
     ]
 
 
-def _waived_entry(waived: "AppliedWaiver", part: PlatformPart) -> Document:
+def _waived_entry(waiver: "AppliedWaiver", part: PlatformPart) -> Document:
     return {
-        **select_fields(waived, "kind", "by", "owner", "reason"),
-        "finding": _finding(waived.finding, part) if waived.finding else None,
-        **nullable_fields(waived, "until", "violation", "unread"),
+        **select_fields(waiver, "kind", "by", "owner", "reason"),
+        "finding": _finding(waiver.finding, part) if waiver.finding else None,
+        **nullable_fields(waiver, "until", "violation", "unread"),
     }
 
 

@@ -194,9 +194,9 @@ def _fixed_lines(*lines: str) -> Iterator[Line]:
         yield text, False
 
 
-def _code(text: str, most: int = _CELL) -> str:
+def _code(text: str, limit: int = _CELL) -> str:
     """A code span. Back-quotes would end it, and bars its table cell, even after a backslash."""
-    inner = clean(text)[:most].replace("`", "'").replace("|", "¦").strip()
+    inner = clean(text)[:limit].replace("`", "'").replace("|", "¦").strip()
     return f"`{inner}`" if inner else ""
 
 

@@ -63,11 +63,11 @@ def _statements(report: ImageReport) -> Iterator[Document]:
         )
 
 
-def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Document:
+def _status(finding: Finding, advice: str, waiver: "AppliedWaiver | None") -> Document:
     """The status fields. A VEX statement keeps its author; a waiver leaves the package affected."""
     notes = clean(_notes(finding))
-    by = clean(wording.waiver_sentence(waived)) if waived else ""
-    if (status := wording.vex_status(waived)) == "not_affected":
+    by = clean(wording.waiver_sentence(waiver)) if waiver else ""
+    if (status := wording.vex_status(waiver)) == "not_affected":
         return {"status": status, "status_notes": notes, "impact_statement": by}
     if status:
         return {"status": status, "status_notes": f"{by} {notes}"}

@@ -183,9 +183,9 @@ def _violation(identity: str, message: str, level: str, index: int) -> Document:
     }
 
 
-def _suppression(waived: "AppliedWaiver") -> Document:
+def _suppression(waiver: "AppliedWaiver") -> Document:
     """A suppression from outside the source (section 3.35.2)."""
-    return {"kind": "external", "status": "accepted", "justification": clean(wording.waiver_sentence(waived))}
+    return {"kind": "external", "status": "accepted", "justification": clean(wording.waiver_sentence(waiver))}
 
 
 def _notification(entry: Undetermined, part: PlatformPart) -> Document:

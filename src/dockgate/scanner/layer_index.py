@@ -83,9 +83,9 @@ def pack(paths: Iterable[str]) -> str:
     return "\0".join(paths)
 
 
-def unpack(packed: str) -> list[str]:
+def unpack(packed_paths: str) -> list[str]:
     """Return the paths of a packed list."""
-    return packed.split("\0") if packed else []
+    return packed_paths.split("\0") if packed_paths else []
 
 
 class LayerStack:
@@ -112,9 +112,9 @@ class LayerStack:
         if self._steps > STEPS_LIMIT:
             raise UnreadableError("It would take too long to compare the files and packages of its layers.")
 
-    def unpack(self, packed: str) -> list[str]:
+    def unpack(self, packed_paths: str) -> list[str]:
         """Return the paths of a packed list; each counts as a step."""
-        paths = unpack(packed)
+        paths = unpack(packed_paths)
         self.spend(len(paths) + 1)
         return paths
 

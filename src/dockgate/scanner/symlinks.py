@@ -25,15 +25,16 @@ _MERGED_FOLDERS = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 
 
 def find_problems(
-    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread_paths: Collection[str]
 ) -> Iterator[Unread]:
     """Yield an unread entry for each layer that writes through a link, and for each link that hides evidence.
 
-    Skips links that are in `unread`. A link of a distribution package may lead to any evidence except a distribution's.
+    Skips links that are in `unread_paths`. A link of a distribution package may lead to any evidence except a
+    distribution's.
     """
     yield from _writes_through_links(stack)
     try:
-        yield from _aliases(stack, ecosystems, databases, unread)
+        yield from _aliases(stack, ecosystems, databases, unread_paths)
     except UnreadableError as error:
         yield Unread("/", str(error))
 
@@ -66,7 +67,7 @@ def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int
 
 
 def _aliases(
-    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread_paths: Collection[str]
 ) -> Iterator[Unread]:
     """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
     links, files = stack.symlinks, stack.file_paths()
@@ -76,7 +77,7 @@ def _aliases(
     waiting = [
         (path, target, 0)
         for path, target in links.items()
-        if (target not in files or target in links or stack.is_folder(target)) and path not in unread
+        if (target not in files or target in links or stack.is_folder(target)) and path not in unread_paths
     ]
     while waiting:
         link, target, depth = waiting.pop()

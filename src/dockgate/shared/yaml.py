@@ -82,44 +82,44 @@ class _Reader:
                 value = self._value(next(self._events), ())
         return Document(self._name, value, self._lines)
 
-    def _value(self, event: yaml.Event, here: Location) -> Any:
+    def _value(self, event: yaml.Event, location: Location) -> Any:
         if isinstance(event, yaml.AliasEvent):
             raise self._refuse(event, f"the alias *{event.anchor} is not allowed; write the value out")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag not in (None, "!"):
             raise self._refuse(event, f"the tag {event.tag} is not allowed")
         if isinstance(event, yaml.ScalarEvent):
             return _parse_scalar(event.value) if event.implicit[0] else event.value
-        if len(here) >= DEPTH_LIMIT:
+        if len(location) >= DEPTH_LIMIT:
             raise self._refuse(event, f"nested more than {DEPTH_LIMIT} deep")
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(here)
-        return self._mapping(here)
+            return self._list(location)
+        return self._mapping(location)
 
-    def _list(self, here: Location) -> list[Any]:
+    def _list(self, location: Location) -> list[Any]:
         values: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            at = (*here, len(values))
+            at = (*location, len(values))
             self._place(event, at)
             values.append(self._value(event, at))
         return values
 
-    def _mapping(self, here: Location) -> dict[str, Any]:
+    def _mapping(self, location: Location) -> dict[str, Any]:
         values: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._refuse(event, "a key must be a word")
             key: str = event.value
-            at = (*here, key)
+            at = (*location, key)
             if key in values:
                 raise self._refuse(event, f"the key {key} is repeated; first in line {self._lines[at]}")
             self._place(event, at)
             values[key] = self._value(next(self._events), at)
         return values
 
-    def _place(self, event: yaml.Event, here: Location) -> None:
+    def _place(self, event: yaml.Event, location: Location) -> None:
         if len(self._lines) > COUNT_LIMIT:
             raise self._refuse(event, f"the document has more than {COUNT_LIMIT} keys and items")
-        self._lines[here] = _line(event)
+        self._lines[location] = _line(event)
 
     def _refuse(self, event: yaml.Event, message: str) -> DefinitionError:
         return DefinitionError(f"{self._name}:{_line(event)}: {message}")

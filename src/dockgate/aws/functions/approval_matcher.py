@@ -168,7 +168,7 @@ class ApprovalMatcher:
         return unanswered
 
     def _recover(
-        self, stored: Container[tuple[str, str]], enough: Callable[[], bool], faults: list[Exception]
+        self, recorded: Container[tuple[str, str]], enough: Callable[[], bool], faults: list[Exception]
     ) -> _Listing | None:
         """Record every approval that CodePipeline lists as waiting, except `known` digests and tokens.
 
@@ -187,7 +187,7 @@ class ApprovalMatcher:
                 continue
             for pending in approvals:
                 listing.by_token[pending.request.token] = pending
-                if (pending.request.digest, pending.request.token) in stored:
+                if (pending.request.digest, pending.request.token) in recorded:
                     continue
                 try:
                     if self._record(pending):
@@ -295,11 +295,11 @@ class ApprovalMatcher:
             self._answer(wait, lease, verdict.status, verdict.summary, evidence, faults) for wait, lease in claimed
         )
 
-    def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
+    def _give_up(self, claimed_waits: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
         unanswered = 0
         text = f"Undetermined: the image could not be judged: {_describe(error)}"
-        for wait, lease in claimed:
+        for wait, lease in claimed_waits:
             if self._overdue(wait):
                 unanswered += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
             else:

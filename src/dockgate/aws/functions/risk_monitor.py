@@ -90,14 +90,14 @@ class RiskMonitor:
         if deadline := self.waits.mark_risk(digest, service, until):
             self._warn(service, judged, deadline)
 
-    def _warn(self, service: str, judged: JudgedImage, until: int) -> None:
+    def _warn(self, service: str, judged_image: JudgedImage, until: int) -> None:
         """Send a notice once; if that fails, the next run sends it."""
-        verdict, evidence = judged.verdict, None
+        verdict, evidence = judged_image.verdict, None
         stored_evidence = self.waits.risk_evidence(verdict.image, service)
         try:
-            evidence = self.verdicts.keep(judged, [Evidence(**stored_evidence)] if stored_evidence else [])
+            evidence = self.verdicts.keep(judged_image, [Evidence(**stored_evidence)] if stored_evidence else [])
             if self.topic:
-                self.sns.publish(**_message(self.topic, service, judged, evidence.page, until))
+                self.sns.publish(**_message(self.topic, service, judged_image, evidence.page, until))
         except Exception:
             self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
@@ -126,12 +126,12 @@ class RiskMonitor:
         return list(definitions)
 
 
-def _message(topic: str, service: str, judged: JudgedImage, page: str, until: int) -> dict[str, str]:
+def _message(topic: str, service: str, judged_image: JudgedImage, page: str, until: int) -> dict[str, str]:
     """The arguments of `publish`."""
     message = {
         "service": service,
-        "image": judged.verdict.image,
-        "summary": judged.verdict.summary,
+        "image": judged_image.verdict.image,
+        "summary": judged_image.verdict.summary,
         "until": _date(until),
         "verdict": page,
         "advice": "It keeps running. Deploy an image with the upgrades that the verdict names before then.",

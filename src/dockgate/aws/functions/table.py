@@ -105,8 +105,8 @@ def _to_dynamodb(value: Any) -> dict[str, Any]:
     return {"L": [_to_dynamodb(entry) for entry in value]}
 
 
-def _from_dynamodb(typed: Mapping[str, Any]) -> Any:
-    ((kind, value),) = typed.items()
+def _from_dynamodb(typed_value: Mapping[str, Any]) -> Any:
+    ((kind, value),) = typed_value.items()
     if kind == "N":
         return int(value)
     if kind == "M":

@@ -120,21 +120,21 @@ class Verdicts:
             return decode_policy(self._document(self._settings.policy))
         return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged: JudgedImage, earlier: Collection[Evidence] = ()) -> Evidence:
+    def keep(self, judged_image: JudgedImage, earlier: Collection[Evidence] = ()) -> Evidence:
         """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
         `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
         """
-        content = _content(judged)
+        content = _content(judged_image)
         for evidence in earlier:
             if evidence.content == content:
                 return evidence
         from dockgate.reports import GateReport, load
 
-        verdict, case = judged.verdict, judged.case
+        verdict, case = judged_image.verdict, judged_image.case
         name = hex_of(digest_of(canonical.encode(verdict)))
         key = f"verdicts/{hex_of(verdict.image)}/{name}"
-        reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
+        reference = f"{judged_image.repository}@{verdict.image}" if judged_image.repository else verdict.image
         report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
         bucket = self._settings.bucket
         for form, (suffix, kind) in _FORMS.items():
@@ -166,8 +166,8 @@ class Verdicts:
         return body
 
 
-def _content(judged: JudgedImage) -> str:
-    verdict, inputs = judged.verdict, judged.verdict.inputs
-    made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
+def _content(judged_image: JudgedImage) -> str:
+    verdict, inputs = judged_image.verdict, judged_image.verdict.inputs
+    made_from = [judged_image.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
     return digest_of(canonical.encode([*made_from, *parts]))

@@ -64,13 +64,13 @@ def _current_configuration(account: Account) -> dict[str, Any]:
     return configuration
 
 
-def _add_rule(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:
+def _add_rule(rules: list[dict[str, Any]], our_filter: dict[str, str]) -> list[dict[str, Any]]:
     """The rules with ours. ECR allows one rule per frequency: ours extends the filters of the continuous one."""
     if not any(rule["scanFrequency"] == _CONTINUAL for rule in rules):
-        return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [ours]}]
+        return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [our_filter]}]
     return [
-        {**rule, "repositoryFilters": [*rule["repositoryFilters"], ours]}
-        if rule["scanFrequency"] == _CONTINUAL and ours not in rule["repositoryFilters"]
+        {**rule, "repositoryFilters": [*rule["repositoryFilters"], our_filter]}
+        if rule["scanFrequency"] == _CONTINUAL and our_filter not in rule["repositoryFilters"]
         else rule
         for rule in rules
     ]

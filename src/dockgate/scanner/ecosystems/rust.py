@@ -99,11 +99,11 @@ def _package(name: str, version: str, source: str, path: str = "") -> Package:
     return build_package("crates.io", name, version, purl, path, source=(source_name, source_version))
 
 
-def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
+def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:
     """Read the crates of a program (cargo-auditable.schema.json of cargo-auditable)."""
     inflater = zlib.decompressobj()
     try:
-        raw = inflater.decompress(compressed, LIST_LIMIT)
+        raw = inflater.decompress(compressed_list, LIST_LIMIT)
     except zlib.error as error:
         raise UnreadableError(f"its list of crates cannot be inflated: {error}") from error
     if not inflater.eof:

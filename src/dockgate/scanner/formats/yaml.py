@@ -54,9 +54,9 @@ def document(content: str) -> dict[str, Any]:
     return parsed[0]
 
 
-def _add_value(made: list[Any], stack: list[_OpenCollection], value: Any) -> None:
+def _add_value(roots: list[Any], stack: list[_OpenCollection], value: Any) -> None:
     if not stack:
-        made.append(value)
+        roots.append(value)
         return
     top = stack[-1]
     if isinstance(top.collection, list):

@@ -230,9 +230,9 @@ def _too_many(count: int) -> UnreadableError:
     return UnreadableError(f"it has {count} entries; no more than {ENTRY_LIMIT} are read")
 
 
-def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+def _zip64(extra: bytes, size: int, compressed_size: int, offset: int) -> tuple[int, int, int]:
     """Return the values of the zip64 extra field where the directory's are too small (APPNOTE.TXT, 4.5.3)."""
-    fields = [size, packed, offset]
+    fields = [size, compressed_size, offset]
     at = 0
     while _FULL_SIZE in fields and at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)

@@ -89,7 +89,7 @@ def open_images(
 
 
 def _image_source(
-    named: "RegistryReference | FileReference | StdinReference | EngineReference",
+    reference: "RegistryReference | FileReference | StdinReference | EngineReference",
     ca_bundle: Path | None,
     insecure: bool,
     stdin: BinaryIO | None,
@@ -99,22 +99,22 @@ def _image_source(
     """Open a source. Each kind is imported when it is used, so that a scan starts fast."""
     from dockgate.scanner.images.reference import EngineReference, RegistryReference, StdinReference
 
-    if isinstance(named, RegistryReference):
+    if isinstance(reference, RegistryReference):
         from dockgate.scanner.images.registry import registry_source
 
-        return registry_source(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
-    if isinstance(named, EngineReference):
+        return registry_source(reference, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    if isinstance(reference, EngineReference):
         from dockgate.scanner.images.engine import engine_source
 
-        return engine_source(named, os.environ)
-    if isinstance(named, StdinReference):
+        return engine_source(reference, os.environ)
+    if isinstance(reference, StdinReference):
         from dockgate.scanner.images.archive import stdin_source
 
         return stdin_source(stdin or (sys.stdin.buffer if sys.stdin else None))
-    if named.path.is_dir():
+    if reference.path.is_dir():
         from dockgate.scanner.images.layout import Folder, LayoutSource
 
-        return LayoutSource(Folder(named.path), str(named), named.tag, named.digest)
+        return LayoutSource(Folder(reference.path), str(reference), reference.tag, reference.digest)
     from dockgate.scanner.images.archive import file_source
 
-    return file_source(named)
+    return file_source(reference)

@@ -53,13 +53,13 @@ class Authorizer:
         """Return headers for another repository of the same registry: the same ones."""
         return self.headers()
 
-    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
-        """Answer a 401. Returns whether `headers` now differ from those `sent`, so that a retry makes sense.
+    def answer(self, challenges: Sequence[str], sent_headers: dict[str, str]) -> bool:
+        """Answer a 401. Returns whether `headers` now differ from those `sent_headers`, so that a retry makes sense.
 
         Raises DeniedError.
         """
         with self._lock:
-            if self.headers() != sent:
+            if self.headers() != sent_headers:
                 return True
             header = self._respond(challenges)
             changed = bool(header) and header != self._header
@@ -136,10 +136,10 @@ class IssuedAuthorizer:
                 self._header = self._issue_header()
             return {"Authorization": self._header}
 
-    def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
+    def answer(self, challenges: Sequence[str], sent_headers: dict[str, str]) -> bool:
         """Answer a 401: the token has expired, or its key was replaced."""
         with self._lock:
-            if {"Authorization": self._header} == sent:
+            if {"Authorization": self._header} == sent_headers:
                 self._header = self._issue_header()
             return True
 

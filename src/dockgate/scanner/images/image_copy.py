@@ -30,17 +30,17 @@ def copy_image(
         Pusher(target, ca_bundle=ca_bundle, issuers=issuers) as pusher,
     ):
         digest, data = image_source.root()
-        _manifest(image_source, pusher, digest, data, nested=False)
+        _manifest(image_source, pusher, digest, data, is_nested=False)
 
 
-def _manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, nested: bool) -> None:
+def _manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, is_nested: bool) -> None:
     document = parse(data, digest)
     stated = load(data, digest, frozenset()).get("mediaType")
     if isinstance(document, Index):
-        if nested:
+        if is_nested:
             raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")
         for child in document.manifests:
-            _manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), nested=True)
+            _manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), is_nested=True)
         pusher.manifest(data, kind=str(stated or INDEXES[0]))
         return
     for blob in {child.digest: child for child in (document.config, *document.layers)}.values():

@@ -97,15 +97,15 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
 
 
-def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
-    """Parse a JSON object of which only `names` are read. Raises ImageError, whose message begins with `what`."""
-    document = load_any(data, what, names)
+def load(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]:
+    """Parse a JSON object of which only `names` are read. Raises ImageError; its message begins with `description`."""
+    document = load_any(data, description, names)
     if not isinstance(document, dict):
-        raise ImageError(f"{what} is not a JSON object.")
+        raise ImageError(f"{description} is not a JSON object.")
     return document
 
 
-def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
+def load_any(data: bytes, description: str, names: frozenset[str]) -> Any:
     """Parse a JSON document. Raises ImageError for one that registries and runtimes could read differently.
 
     They are written in Go. Its encoding/json ignores the case of names and takes the last of several: of a document
@@ -116,13 +116,13 @@ def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
             data, object_pairs_hook=partial(_JsonObject, names={name.casefold(): name for name in names})
         )
     except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what} is not JSON: {error}.") from error
+        raise ImageError(f"{description} is not JSON: {error}.") from error
     waiting = [document]
     while waiting:
         value = waiting.pop()
         if isinstance(value, _JsonObject):
             if value.ambiguous_name is not None:
-                raise ImageError(f"{what} can be read in two ways: it has the name {value.ambiguous_name!r}.")
+                raise ImageError(f"{description} can be read in two ways: it has the name {value.ambiguous_name!r}.")
             waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE_KEY_OBJECTS]
         elif isinstance(value, list):
             waiting += value

@@ -95,14 +95,14 @@ class RegistrySource:
     def close(self) -> None:
         self._transport.close()
 
-    def _manifest(self, digest: str, missing: type[DockgateError]) -> bytes:
-        return check_document(self._fetch(digest, missing)[0], digest)
+    def _manifest(self, digest: str, missing_error: type[DockgateError]) -> bytes:
+        return check_document(self._fetch(digest, missing_error)[0], digest)
 
-    def _fetch(self, tag: str, missing: type[DockgateError]) -> tuple[bytes, str]:
+    def _fetch(self, tag: str, missing_error: type[DockgateError]) -> tuple[bytes, str]:
         """Return a manifest by tag or digest, and the digest that the registry states."""
         response, data = self._get_document(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
-            raise self._error(response, data, f"the manifest {tag}", missing)
+            raise self._error(response, data, f"the manifest {tag}", missing_error)
         if len(data) > DOCUMENT_LIMIT:
             raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
         return data, response.headers.get("Docker-Content-Digest", "")
@@ -124,22 +124,24 @@ class RegistrySource:
                 break
         raise access_denied(self._reference.registry, f"{self.name} cannot be read with these credentials")
 
-    def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
+    def _error(
+        self, response: "httpx.Response", data: bytes, description: str, missing_error: type[DockgateError]
+    ) -> DockgateError:
         """Return the error for an unexpected response; `data` is the start of its body."""
         registry, status = self._reference.registry, response.status_code
         message = _error_text(data)
         if status in (401, 403):
             return access_denied(registry, f"{self.name} may not be read{message}")
-        if status == 404 and missing is NotFoundError:
+        if status == 404 and missing_error is NotFoundError:
             return NotFoundError(
                 f"There is no image {self.name}{message}.", "Is it pushed? Are the repository's name and the tag right?"
             )
         if status == 404:
-            return missing(f"{registry} lacks {what} of {self.name}{message}.", "Push the image again.")
+            return missing_error(f"{registry} lacks {description} of {self.name}{message}.", "Push the image again.")
         if status == 429:
             return UnavailableError(f"{registry} limits how often it may be asked{message}.", "Wait, or log in.")
         return UnavailableError(
-            f"{registry} answers {status} when asked for {what} of {self.name}{message}.", "Try again."
+            f"{registry} answers {status} when asked for {description} of {self.name}{message}.", "Try again."
         )
 
 

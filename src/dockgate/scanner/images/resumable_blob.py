@@ -18,7 +18,7 @@ _CHUNK = 2**18
 
 
 class ResumableBlob(io.RawIOBase):
-    """The bytes of a blob, in order. `first` is the response that starts at byte 0.
+    """The bytes of a blob, in order. `first_response` is the response that starts at byte 0.
 
     `ask` requests the blob from a byte on. The status is 206, 200 (the whole blob), or 416 (nothing).
 
@@ -29,7 +29,11 @@ class ResumableBlob(io.RawIOBase):
     """
 
     def __init__(
-        self, transport: Transport, first: "httpx.Response", ask: Callable[[int], "httpx.Response"], description: str
+        self,
+        transport: Transport,
+        first_response: "httpx.Response",
+        ask: Callable[[int], "httpx.Response"],
+        description: str,
     ) -> None:
         self._transport = transport
         self._ask = ask
@@ -37,7 +41,7 @@ class ResumableBlob(io.RawIOBase):
         # The byte that comes next.
         self._position = 0
         self._disconnects = self._stalled_count = self._disconnected_at = 0
-        self._take(first)
+        self._take(first_response)
 
     def readable(self) -> bool:
         return True

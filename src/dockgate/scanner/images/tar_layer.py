@@ -77,10 +77,10 @@ class TarLayer:
             inflated.start_hash()
         return inflated
 
-    def _finish(self, blob: VerifiedBlob, inflated: InflatedStream) -> str:
+    def _finish(self, blob: VerifiedBlob, stream: InflatedStream) -> str:
         """Verify the blob, and return the digest of the uncompressed content, "" if it was not computed."""
         blob.verify()
-        digest = self.digest if self._is_plain() else inflated.digest()
+        digest = self.digest if self._is_plain() else stream.digest()
         self.content_digest = digest or self.content_digest
         return digest
 

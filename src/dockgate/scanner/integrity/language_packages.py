@@ -173,9 +173,9 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
                 yield Unread(metadata.path, reason, stack.facts[at].layer)
 
 
-def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]:
+def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterator[str]:
     """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
-    for owned in packed:
+    for owned in packed_lists:
         for path in stack.unpack(owned):
             if not path.endswith("/"):
                 yield path

@@ -144,8 +144,8 @@ class Database:
             path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.database_paths
         )
 
-    def _unread(self, at: int, database: PackageFile, what: str) -> Unread:
-        return Unread(database.path, f"{database.path} {what}.", self.stack.facts[at].layer)
+    def _unread(self, at: int, database: PackageFile, problem: str) -> Unread:
+        return Unread(database.path, f"{database.path} {problem}.", self.stack.facts[at].layer)
 
     def _find_removed_databases(self) -> Iterator[Unread]:
         """Find databases that a layer above the one that wrote them removed.
@@ -216,17 +216,19 @@ class Database:
                 reason = f"{what}, yet its files are those of {_difference(before[1], now)}."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
 
-    def _removed_versions(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
+    def _removed_versions(
+        self, history: list[tuple[int, Package]], installed_packages: list[Package]
+    ) -> Iterator[Unread]:
         """Find removed versions of a package with several versions.
 
         Lists do not separate the files of versions. Files that are no longer listed belonged to the removed version.
         """
-        there = {package.version for package in installed}
+        there = {package.version for package in installed_packages}
         gone = {package.version: (at, package) for at, package in history if package.version not in there}
         for at, package in gone.values():
             what = f"{package.name} {package.version} is no longer in the package database"
             own = self._listed_by(package, at)
-            if installed:
+            if installed_packages:
                 own -= self._listed_by(package, len(self.stack.facts))
             remaining = next((file for file in sorted(own) if min(self._live_origins(file), default=at + 1) <= at), "")
             if remaining:
@@ -248,7 +250,7 @@ class Database:
                         yield Unread(path, reason, self.stack.facts[at].layer)
                         break
 
-    def _remaining_files(self, package: Package, last: int) -> Iterator[str]:
+    def _remaining_files(self, package: Package, last_layer: int) -> Iterator[str]:
         """Yield files of a removed package that are still present.
 
         These are files from before its removal that no other package owned then, and files that were written again
@@ -257,7 +259,7 @@ class Database:
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
         gone = (
-            next((at for at, _ in self.database_files if at > last), last)
+            next((at for at, _ in self.database_files if at > last_layer), last_layer)
             if is_complete_list
             else len(self.stack.facts)
         )
@@ -265,12 +267,12 @@ class Database:
             for at in self._live_origins(file):
                 if (
                     not self._is_owned_by_another(file, at, names)
-                    if at <= last
-                    else at <= gone and not self._is_reclaimed(file, last)
+                    if at <= last_layer
+                    else at <= gone and not self._is_reclaimed(file, last_layer)
                 ):
                     yield file
 
-    def _has_old_files(self, package: Package, before: int) -> bool:
+    def _has_old_files(self, package: Package, old_layer: int) -> bool:
         """Whether the package still has the files of its earlier version.
 
         An upgrade writes every file of the package. But a builder leaves files with the same content and time out of
@@ -282,9 +284,9 @@ class Database:
         is_old_by_rank: list[list[bool]] = [[], [], []]
         for file in self._owned_paths(package):
             source_layers = self._live_origins(file)
-            if source_layers and all(name in names for at, name in self._owners_of(file) if at <= before):
+            if source_layers and all(name in names for at, name in self._owners_of(file) if at <= old_layer):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
-                is_old_by_rank[rank].append(max(source_layers) <= before)
+                is_old_by_rank[rank].append(max(source_layers) <= old_layer)
         code, data, prose = is_old_by_rank
         decisive = code or data
         return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
@@ -292,13 +294,13 @@ class Database:
     def _is_listed(self, package: Package) -> bool:
         return any(name in self.lists for name in evidence_names(package.name, package.arch))
 
-    def _listed_by(self, package: Package, last: int) -> set[str]:
-        """Return the files in the newest lists up to layer `last`."""
+    def _listed_by(self, package: Package, last_layer: int) -> set[str]:
+        """Return the files in the newest lists up to layer `last_layer`."""
         newest = {
             name: owned
             for name in evidence_names(package.name, package.arch)
             for at, _, owned in self.lists.get(name, ())
-            if at <= last
+            if at <= last_layer
         }
         return {file for owned in newest.values() for file in self.stack.unpack(owned)}
 
@@ -316,13 +318,13 @@ class Database:
             layer <= at and name not in names and name in self._installed_names for layer, name in self._owners_of(file)
         )
 
-    def _is_reclaimed(self, file: str, last: int) -> bool:
-        """Whether an installed package owned the file by `last`, or was installed later and owns it.
+    def _is_reclaimed(self, file: str, last_layer: int) -> bool:
+        """Whether an installed package owned the file by `last_layer`, or was installed later and owns it.
 
         A list that was written later for an unchanged package is not evidence.
         """
         return any(
-            name in self._installed_names and (layer <= last or self._since[name] > last)
+            name in self._installed_names and (layer <= last_layer or self._since[name] > last_layer)
             for layer, name in self._owners_of(file)
         )
 
@@ -337,11 +339,13 @@ def _identity_of(package: Package) -> _Identity:
     return package.version, package.source_name, package.source_version, package.vendor
 
 
-def _difference(package: Package, compared: Package) -> str:
+def _difference(package: Package, compared_with: Package) -> str:
     """Return the version, with the source or vendor if only these differ."""
-    if package.version != compared.version:
+    if package.version != compared_with.version:
         return package.version
-    source, other_source = (f"{candidate.source_name} {candidate.source_version}" for candidate in (package, compared))
+    source, other_source = (
+        f"{candidate.source_name} {candidate.source_version}" for candidate in (package, compared_with)
+    )
     if source != other_source:
         return f"{package.version} of the source {source}"
     return f"{package.version} by {package.vendor.lstrip('=?') or 'an unknown maker'}"

@@ -54,10 +54,10 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     return document_digest, [_contents(part, described) for part in parts.values()]
 
 
-def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
+def _contents(packages: list[dict[str, Any]], described_ids: set[str]) -> Contents:
     contents = Contents()
     for package in packages:
-        _take(package, described, contents)
+        _take(package, described_ids, contents)
     return contents
 
 
@@ -72,7 +72,7 @@ def _described_ids(document: dict[str, Any]) -> set[str]:
     return described
 
 
-def _take(package: dict[str, Any], described: set[str], contents: Contents) -> None:
+def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) -> None:
     identity, purpose = text(package.get("SPDXID")), text(package.get("primaryPackagePurpose"))
     name, version = text(package.get("name")), text(package.get("versionInfo"))
     properties, purl = _properties(package), _purl(package)
@@ -85,7 +85,7 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
     else:
         # Trivy has a package for each file that names packages (a lockfile, a binary).
         is_group = bool(properties.get_first("aquasecurity:trivy:Class"))
-        if is_package(purl) or not (purpose in _NO_PACKAGES or described == {identity} or is_group):
+        if is_package(purl) or not (purpose in _NO_PACKAGES or described_ids == {identity} or is_group):
             contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
 
 

@@ -121,11 +121,11 @@ def _frame(source: BinaryIO, magic: int) -> bytes | None:
     return source.read(size)
 
 
-def _header(stated: bytes, file: Path) -> Header:
-    if not stated:
+def _header(header_line: bytes, file: Path) -> Header:
+    if not header_line:
         raise _refusal(file, "`dockgate db export` did not write it")
     try:
-        header = canonical.decode(Header, stated)
+        header = canonical.decode(Header, header_line)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _refusal(file, f"its header cannot be read: {error}") from error
     if header.kind != KIND or not isinstance(header.size, int) or not 0 < header.size <= SIZE_LIMIT:

@@ -209,7 +209,12 @@ class Writer:
         return added
 
     def _require(
-        self, part: Part, added: "_AddedStatements", limits: Limits, statements: int, faults: Sequence[FaultyRecord]
+        self,
+        part: Part,
+        added_statements: "_AddedStatements",
+        limits: Limits,
+        statements: int,
+        faults: Sequence[FaultyRecord],
     ) -> None:
         """Undo what was added and raise UnreadableError if the part would exceed the limits."""
         broken = [fault for fault in faults if not fault.is_contained]
@@ -223,12 +228,12 @@ class Writer:
             advice = "The present data is used until it is a day old, then the new data without these records."
         else:
             return
-        self._undo(added)
+        self._undo(added_statements)
         raise UnreadableError(reason, advice)
 
-    def _undo(self, added: "_AddedStatements") -> None:
-        for name in (*added.valid, ""):
-            self._forget(added.number, name)
+    def _undo(self, added_statements: "_AddedStatements") -> None:
+        for name in (*added_statements.valid, ""):
+            self._forget(added_statements.number, name)
 
     def _alias_group_updates(self) -> Iterator[tuple[str, int]]:
         """The alias groups to write, and the number of the record to write them into.

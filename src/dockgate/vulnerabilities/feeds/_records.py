@@ -214,33 +214,35 @@ def _package(raw: msgspec.Raw) -> _Package | None:
         return None
 
 
-def _join(entry: _Entry, record: _Record, affected: _AffectedEntry, ranges: list[Range], distribution: bool) -> None:
+def _join(
+    entry: _Entry, record: _Record, affected_entry: _AffectedEntry, ranges: list[Range], distribution: bool
+) -> None:
     entry.ranges += [span for span in ranges if span not in entry.ranges]
-    entry.versions.update(dict.fromkeys(affected.versions or ()))
-    entry.ratings += _ratings(record, affected, distribution)
-    entry.note = entry.note or _note(affected)
-    imports = _imports(affected)
+    entry.versions.update(dict.fromkeys(affected_entry.versions or ()))
+    entry.ratings += _ratings(record, affected_entry, distribution)
+    entry.note = entry.note or _note(affected_entry)
+    imports = _imports(affected_entry)
     entry.imports.update(dict.fromkeys(imports))
     entry.is_all_imports = entry.is_all_imports and bool(imports)
 
 
-def _imports(affected: _AffectedEntry) -> list[str]:
+def _imports(affected_entry: _AffectedEntry) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
 
     Empty if missing or not understood: then the whole module is affected.
     """
-    entries = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
+    entries = affected_entry.ecosystem_specific.imports if affected_entry.ecosystem_specific else None
     entries = entries if isinstance(entries, list) else []
     paths = [entry.get("path") if isinstance(entry, dict) else None for entry in entries]
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
-def _ratings(record: _Record, affected: _AffectedEntry, distribution: bool) -> Iterator[Rating]:
+def _ratings(record: _Record, affected_entry: _AffectedEntry, distribution: bool) -> Iterator[Rating]:
     """The distribution's severity for this package, then the advisory's vectors, then the advisory's severity."""
-    vectors = affected.severity or record.severity or []
+    vectors = affected_entry.severity or record.severity or []
     source = "distribution" if distribution else "advisory"
     words: list[object] = [vector.score for vector in vectors if not vector.type.startswith("CVSS_")]
-    for specific in (affected.ecosystem_specific, affected.database_specific, record.database_specific):
+    for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific, record.database_specific):
         if specific:
             words += [specific.urgency, specific.priority, specific.severity]
     word = next((rating for text in words if (rating := by_word(source, text))), None)
@@ -259,14 +261,14 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
             yield min(of_source, key=lambda rating: (rating.severity.rank, -rating.score))
 
 
-def _note(affected: _AffectedEntry) -> str:
+def _note(affected_entry: _AffectedEntry) -> str:
     """The distribution's reason for having no fix."""
-    for specific in (affected.ecosystem_specific, affected.database_specific):
+    for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific):
         for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():
             text = word.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(word, str) else ""
             if note := _NOTES.get(text):
                 return note
         if specific and specific.nodsa:
             return "no-dsa"
-    fixed_versions = (event.get("fixed", "") for span in affected.ranges or () for event in span.events)
+    fixed_versions = (event.get("fixed", "") for span in affected_entry.ranges or () for event in span.events)
     return next((note for word in fixed_versions if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")

@@ -157,6 +157,6 @@ def _version_or_empty(version: str) -> str:
     return _text_or_empty(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
 
 
-def _text_or_empty(value: str, allowed: frozenset[str]) -> str:
+def _text_or_empty(value: str, allowed_characters: frozenset[str]) -> str:
     """Return the value if its characters are legal, "" for a placeholder or white space."""
-    return value if value and allowed.issuperset(value) else ""
+    return value if value and allowed_characters.issuperset(value) else ""

@@ -102,8 +102,8 @@ class Npm(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Npm()
 
 
-def _extract_package(package: Package, *, linked: bool = False) -> Extract:
-    return Extract((package,), {package.purl: (package.path.removesuffix("package.json"),)}, is_linked_only=linked)
+def _extract_package(package: Package, *, is_linked: bool = False) -> Extract:
+    return Extract((package,), {package.purl: (package.path.removesuffix("package.json"),)}, is_linked_only=is_linked)
 
 
 def _read_linked(path: str, file: BinaryIO) -> Extract:
@@ -112,7 +112,7 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
         content = json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
             return Extract(is_linked_only=True)
-        return _extract_package(read_declaration(content, path), linked=True)
+        return _extract_package(read_declaration(content, path), is_linked=True)
     except UnreadableError as error:
         return Extract(unread_parts=(("package", str(error)),), is_linked_only=True)
 
