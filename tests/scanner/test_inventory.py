@@ -318,7 +318,7 @@ def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> No
     assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"
 
 
-@pytest.mark.parametrize("name", ["files", "whiteouts", "opaques", "folders", "implied", "symlinks"])
+@pytest.mark.parametrize("name", ["files", "whiteouts", "opaques", "folders", "implied_folders", "symlinks"])
 def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None:
     """Hundreds of layers, each of which is within the limits of one, would fill the memory."""
     paths = tuple(str(at) for at in range(100_000))

@@ -67,7 +67,7 @@ def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
     cache: LayerCache, tmp_path: Path
 ) -> None:
     layer = FakeLayer("sha256:1", [file("srv/a")])
-    assert cache.read(layer).diff_id == ""
+    assert cache.read(layer).diff_id is None
     assert verifying(tmp_path).find(layer) is None
     assert cache.find(layer) is not None
 

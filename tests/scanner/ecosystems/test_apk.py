@@ -161,13 +161,13 @@ def test_changed_bytes_are_read_or_unreadable_but_never_crash() -> None:
         ("http://mirror.example/v3.19/main\n@testing http://mirror.example/edge/testing\n", "v3.19"),
         ("http://mirror.example/v3.19/main\nhttp://mirror.example/edge/main\n", "edge"),
         ("#http://mirror.example/edge/main\n  \nhttp://mirror.example/v3.19/main\n", "v3.19"),
-        ("https://packages.wolfi.dev/os\n", ""),
-        ("/var/cache/v3/main\nhttp://example/v3.19.1/main\nhttp://example/v/main\n", ""),
-        ("http://example/v" + "9" * 5000 + ".1/main\n", ""),
-        ("", ""),
+        ("https://packages.wolfi.dev/os\n", None),
+        ("/var/cache/v3/main\nhttp://example/v3.19.1/main\nhttp://example/v/main\n", None),
+        ("http://example/v" + "9" * 5000 + ".1/main\n", None),
+        ("", None),
     ],
 )
-def test_repositories_state_the_release(content: str, expected: str) -> None:
+def test_repositories_state_the_release(content: str, expected: str | None) -> None:
     assert release(content) == expected
     assert read(content.encode(), REPOSITORIES) == Extract(release=expected)
 
