@@ -1,5 +1,6 @@
 """`dockgate gate`: evaluate an image against a policy, here or on a server."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -122,15 +123,6 @@ def command(
     no verdict yet. Calls are retried while the server restarts.
     """
     if server is not None:
-        if findings or not argument.reference:
-            raise UsageError(
-                "--server needs an image in a registry, and takes no --findings.",
-                "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
-            )
-
-        from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
-        from dockgate.cli.verdict import needs_case
-
         local = {
             "--database": database is not None,
             "--insecure": argument.insecure,
@@ -140,10 +132,7 @@ def command(
             "--provenance": bool(statements),
             "--ca-bundle": argument.ca_bundle is not None,
         }
-        require_remote_image(argument.reference, argument.platform, local)
-        require_server_policy(policy or "")
-        case = needs_case(outputs)
-        gate_request = GateRequest(server, argument.reference, policy or "", with_case=case, **server_request)
+        gate_request = _server_request(server, argument, policy or "", findings, local, outputs, server_request)
         _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
         raise click.UsageError("--wait needs --server URL.")
@@ -172,6 +161,32 @@ def command(
             )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
+
+
+def _server_request(
+    server: str,
+    argument: ImageArgument,
+    policy: str,
+    findings: tuple[Path, ...],
+    local: dict[str, bool],
+    outputs: tuple[Output, ...],
+    fields: Mapping[str, Any],
+) -> "GateRequest":
+    """The request to the server at this URL. Raises UsageError for options that only a local evaluation takes.
+
+    `local` says which of these options were given, `fields` are further ones of the request.
+    """
+    if findings or not argument.reference:
+        raise UsageError(
+            "--server needs an image in a registry, and takes no --findings.",
+            "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
+        )
+    from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
+    from dockgate.cli.verdict import needs_case
+
+    require_remote_image(argument.reference, argument.platform, local)
+    require_server_policy(policy)
+    return GateRequest(server, argument.reference, policy, with_case=needs_case(outputs), **fields)
 
 
 def _exit_by_server(

@@ -1,6 +1,6 @@
 """`dockgate image`: pushed images, their scans and verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import click
@@ -9,6 +9,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import image_digest
 from dockgate.cli.listing_output import (
+    Cell,
     display_digest,
     format_option,
     print_fields,
@@ -146,6 +147,13 @@ def show(digest: str, output_format: str) -> None:
     if output_format == "json":
         print_json(image)
         return
+    _print_summary(image)
+    for head, rows, empty in _tables(image):
+        echo()
+        print_table(head, list(rows), empty)
+
+
+def _print_summary(image: Mapping[str, Any]) -> None:
     place = image["places"][0] if image["places"] else None
     verdict = f"{image['status']}: {image['summary']}" if image["status"] else "not judged"
     print_fields(
@@ -157,37 +165,32 @@ def show(digest: str, output_format: str) -> None:
             ("services", ", ".join(place["services"]) if place else ""),
         ],
     )
-    echo()
-    watches = [
-        (
-            watch["repository"],
-            _watch(watch),
-            watch["policy"],
-            ", ".join(watch["owners"]) or "-",
-        )
+
+
+def _tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
+    """The tables about an image: the head, the rows, and the sentence that stands for no rows."""
+    watches = (
+        (watch["repository"], _watch(watch), watch["policy"], ", ".join(watch["owners"]) or "-")
         for watch in image["watches"]
-    ]
-    print_table(("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository.")
-    echo()
-    pushes = [
+    )
+    yield ("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository."
+    pushes = (
         (f"{push['repository']}:{push['tag']}", times.format_time(push["pushed_at"]), push["pushed_by"] or "unknown")
         for push in image["pushes"]
-    ]
-    print_table(("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry.")
-    echo()
+    )
+    yield ("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry."
     if image["moves"]:
-        moves = [
+        moves = (
             (
                 f"{move['repository']}:{move['tag']}",
                 times.format_age(move["moved_at"]),
-                f"to {move['digest']}" if move["previous"] == digest else f"from {move['previous']}",
+                f"to {move['digest']}" if move["previous"] == image["digest"] else f"from {move['previous']}",
                 move["pushed_by"] or "unknown",
             )
             for move in image["moves"]
-        ]
-        print_table(("MOVED TAG", "WHEN", "CHANGE", "BY"), moves, "")
-        echo()
-    inventories = [
+        )
+        yield ("MOVED TAG", "WHEN", "CHANGE", "BY"), moves, None
+    inventories = (
         (
             inventory["platform"],
             inventory["distribution"] or "unknown",
@@ -195,14 +198,12 @@ def show(digest: str, output_format: str) -> None:
             str(inventory["unread"]),
         )
         for inventory in image["inventories"]
-    ]
-    print_table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet.")
-    echo()
+    )
+    yield ("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet."
     for inventory in image["inventories"]:
         head = (f"LAYER OF {inventory['platform'].upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
-        print_table(head, [_layer(layer) for layer in inventory["layers"]], "")
-        echo()
-    verdicts = [
+        yield head, map(_layer, inventory["layers"]), None
+    verdicts = (
         (
             styled_verdict(verdict["status"], verdict.get("waived", "")),
             short_reference(verdict["policy"]),
@@ -210,8 +211,8 @@ def show(digest: str, output_format: str) -> None:
             display_digest(verdict["digest"]),
         )
         for verdict in image["verdicts"]
-    ]
-    print_table(("VERDICT", "POLICY", "EVALUATED", "DIGEST"), verdicts, "The image has no verdict yet.")
+    )
+    yield ("VERDICT", "POLICY", "EVALUATED", "DIGEST"), verdicts, "The image has no verdict yet."
 
 
 @command.command()
