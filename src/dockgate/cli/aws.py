@@ -147,8 +147,8 @@ def status(stack: str, region: str, output_format: str) -> None:
         return
     rows = [
         ("state", stack_status.state),
-        ("scanning", stack_status.scanning_state),
-        ("approvals waiting", str(stack_status.waiting_count)),
+        ("scanning", stack_status.scanning),
+        ("approvals waiting", str(stack_status.waiting)),
         ("failed approvals", str(stack_status.approval_failures)),
         ("failed events", str(stack_status.failures)),
         *(

@@ -135,7 +135,8 @@ def _findings(findings: Iterable[Finding], part: PlatformPart) -> list[Document]
 def _finding(finding: Finding, part: PlatformPart) -> Document:
     package, rating = finding.package, finding.rating
     return {
-        **select_fields(finding, "id", "disputed", "malicious", "summary"),
+        **select_fields(finding, "id", "disputed", "summary"),
+        "malicious": finding.is_malicious,
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
         "score": rating.score if rating.score >= 0 else None,

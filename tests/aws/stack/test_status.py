@@ -16,7 +16,7 @@ def test_status_shows_waiting_approvals_and_failures(cloud: Cloud) -> None:
     url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
     result = status.status(cloud.account, "gate")
-    assert (result.state, result.waiting_count, result.failures, result.scanning_state) == (
+    assert (result.state, result.waiting, result.failures, result.scanning) == (
         "CREATE_COMPLETE",
         1,
         1,

@@ -13,18 +13,18 @@ from dockgate.shared.errors import NotFoundError
 class Status:
     """The status of a stack.
 
-    `waiting_count` counts approvals without an answer, `approval_failures` and `failures` the messages in the
-    dead-letter queues; `scanning_state` is the registry's scan type (ENHANCED is Inspector); `stages` are the
+    `waiting` counts approvals without an answer, `approval_failures` and `failures` the messages in the
+    dead-letter queues; `scanning` is the registry's scan type (ENHANCED is Inspector); `stages` are the
     pipeline's by name, with the state of their newest execution, and `summaries` say why failed ones failed.
     """
 
     stack: str
     state: str
     outputs: Mapping[str, str]
-    waiting_count: int
+    waiting: int
     approval_failures: int
     failures: int
-    scanning_state: str
+    scanning: str
     stages: Mapping[str, str]
     summaries: Mapping[str, str]
 
@@ -45,10 +45,10 @@ def status(account: Account, stack: str) -> Status:
             stack=stack,
             state=description["StackStatus"],
             outputs=stack_outputs,
-            waiting_count=_count_waiting(account.client("dynamodb"), table) if table else 0,
+            waiting=_count_waiting(account.client("dynamodb"), table) if table else 0,
             approval_failures=_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
             failures=_messages(account, stack_outputs.get("FailuresUrl", "")),
-            scanning_state=str(registry.get("scanType", "BASIC")),
+            scanning=str(registry.get("scanType", "BASIC")),
             stages={
                 stage["stageName"]: stage.get("latestExecution", {}).get("status", "never ran") for stage in stages
             },
