@@ -216,7 +216,7 @@ class AcceptanceFinder:
             for document in (*self._every_document.get("", ()), *self._every_document.get(image.digest, ()))
             if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
         ]
-        if not repositories or not (records or documents) or entry.finding().malicious:
+        if not repositories or not (records or documents) or entry.finding().is_malicious:
             return []
         times = {since, affected.fixed_at}
         times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until)}
