@@ -48,15 +48,15 @@ class WaitNotices:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._shown_texts: set[tuple[str, bool]] = set()
+        self._shown_keys: set[tuple[str, bool]] = set()
 
     def show(self, view: Mapping[str, Any]) -> None:
         """Print the approvals that wait for people, not those that wait for a scan."""
         for approval in waiting_approvals(view):
             key = approval["id"], bool(approval["verdict"])
-            if not approval["approvers"] or key in self._shown_texts:
+            if not approval["approvers"] or key in self._shown_keys:
                 continue
-            self._shown_texts.add(key)
+            self._shown_keys.add(key)
             echo(f"{approval['id']}:", err=True)
             lines = approval_wait.waiting_reasons(self._client, approval)
             answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))

@@ -30,7 +30,7 @@ class Table:
     ) -> bool:
         """Write an item if `condition` (an expression of DynamoDB) is met."""
         arguments = _condition_arguments(condition, names, values)
-        return self._is_written(
+        return self._write(
             lambda: self._dynamodb.put_item(TableName=self._name, Item=_to_dynamodb_item(item), **arguments)
         )
 
@@ -44,14 +44,14 @@ class Table:
     ) -> bool:
         """Apply an update expression if `condition` is met. `names` and `values` are those of both."""
         arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
-        return self._is_written(
+        return self._write(
             lambda: self._dynamodb.update_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
         )
 
     def delete(self, key: Item) -> bool:
         """Delete an item; returns whether it existed."""
         arguments = _condition_arguments("attribute_exists(digest)", None, None)
-        return self._is_written(
+        return self._write(
             lambda: self._dynamodb.delete_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
         )
 
@@ -65,7 +65,8 @@ class Table:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _is_written(self, write: Callable[[], object]) -> bool:
+    def _write(self, write: Callable[[], object]) -> bool:
+        """Call `write`; returns whether its condition was met."""
         try:
             write()
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
