@@ -37,6 +37,16 @@ class Placement(NamedTuple):
     bundles: tuple[tuple[int, Place], ...]
 
 
+_PLATFORMS = select(
+    fleet_platforms.c.image,
+    fleet_platforms.c.position,
+    fleet_platforms.c.manifest,
+    fleet_platforms.c.base_layers,
+    fleet_platforms.c.unread,
+    fleet_platforms.c.packages,
+).order_by(fleet_platforms.c.image, fleet_platforms.c.position)
+
+
 class FleetJudgingState:
     """Facts about platforms, and from what each policy has judged the fleet."""
 
@@ -45,8 +55,7 @@ class FleetJudgingState:
 
     def platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
-        table = fleet_platforms.c
-        query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
+        table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
             if images is None:
                 yield from map(IndexedPlatform._make, connection.execute(query).all())
@@ -56,8 +65,7 @@ class FleetJudgingState:
 
     def platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
         """The platforms of the images from id `first` to before id `end`."""
-        table = fleet_platforms.c
-        query = select(*(table[name] for name in IndexedPlatform._fields)).order_by(table.image, table.position)
+        table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
             rows = connection.execute(query.where(table.image >= first, table.image < end)).all()
             yield from map(IndexedPlatform._make, rows)
