@@ -16,7 +16,7 @@ class Answers:
     def __init__(self, codepipeline: Any) -> None:
         self._codepipeline = codepipeline
 
-    def give(self, request: Request, status: Status, summary: str) -> str:
+    def answer(self, request: Request, status: Status, summary: str) -> str:
         """Approve or reject; returns what was answered.
 
         An approval that is settled, or whose token has been replaced, was answered already.

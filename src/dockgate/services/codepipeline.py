@@ -159,7 +159,7 @@ class CodePipelineAnswers:
         link = self._link(data["verdict"], data["approval"])
         with _translated_errors(action_request, "answering"):
             answers = Answers(self._clients(SCHEME, callback.netloc))
-            outcome = answers.give(action_request, status, summary(data["summary"], link))
+            outcome = answers.answer(action_request, status, summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 

@@ -52,8 +52,8 @@ def scan(
     """Read an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX document.
 
     `platform` is "os/arch" or "os/arch/variant", "all", or None for this machine's; a document is read whole.
-    `needs_diff_ids`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third
-    longer.
+    `needs_diff_ids`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a
+    third longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """

@@ -86,7 +86,7 @@ class Order:
         doubt: str | None = None
         for span in advisory.ranges:
             try:
-                if self._within(span, version):
+                if self._is_within(span, version):
                     return True
             except UncomparableError as error:
                 doubt = str(error)
@@ -124,7 +124,7 @@ class Order:
                 return fix
         return ""
 
-    def _within(self, span: Range, version: str) -> bool:
+    def _is_within(self, span: Range, version: str) -> bool:
         ready = self._spans.get(span.events) or self._sort(span.events)
         if ready.invalid_reason is not None:
             raise UncomparableError(ready.invalid_reason)

@@ -103,7 +103,7 @@ class ApprovalMatcher:
         return self.waits.record_request(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
-        answer = self.answers.give(request, Status.UNDETERMINED, reason)
+        answer = self.answers.answer(request, Status.UNDETERMINED, reason)
         self.tell(
             "ApprovalAnswered",
             digest="",
@@ -314,7 +314,7 @@ class ApprovalMatcher:
         request, page = wait.request, evidence.page if evidence else ""
         text = summary(reason, page)
         try:
-            answer = self.answers.give(request, status, text)
+            answer = self.answers.answer(request, status, text)
         except Exception as error:
             faults.append(error)
             expires = _epoch(request.expires)

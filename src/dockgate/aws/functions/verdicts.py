@@ -60,16 +60,16 @@ class _Ecosystems(Sequence[Ecosystem]):
     """All ecosystems, imported when a version is compared: most verdicts compare none."""
 
     @cached_property
-    def _all(self) -> Sequence[Ecosystem]:
+    def _loaded_ecosystems(self) -> Sequence[Ecosystem]:
         from dockgate.scanner import ecosystems
 
         return ecosystems.load()
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._loaded_ecosystems)
 
     def __getitem__(self, at: Any) -> Any:
-        return self._all[at]
+        return self._loaded_ecosystems[at]
 
 
 class Verdicts:

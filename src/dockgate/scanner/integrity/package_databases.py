@@ -46,7 +46,7 @@ class Database:
         if any(database.unread_reason for _, database in self.present_files) or (removed and not self.present_files):
             return
         if self.present_files and not self.packages:
-            yield self._unread(*self.present_files[-1], "holds no package")
+            yield self._as_unread(*self.present_files[-1], "holds no package")
         elif self.database_files:
             yield from self._find_changed_entries()
             yield from self._unlisted_packages()
@@ -144,7 +144,7 @@ class Database:
             path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.database_paths
         )
 
-    def _unread(self, at: int, database: PackageFile, problem: str) -> Unread:
+    def _as_unread(self, at: int, database: PackageFile, problem: str) -> Unread:
         return Unread(database.path, f"{database.path} {problem}.", self.stack.facts[at].layer)
 
     def _find_removed_databases(self) -> Iterator[Unread]:
@@ -160,9 +160,9 @@ class Database:
                 continue
             if path in self.kind.database_paths:
                 if not complete:
-                    yield self._unread(at, database, "was removed by a layer above the one that wrote it")
+                    yield self._as_unread(at, database, "was removed by a layer above the one that wrote it")
             elif not any(self._owned_paths(package) for package in database.packages):
-                yield self._unread(
+                yield self._as_unread(
                     at, database, "was removed, and no list tells whether the files of its package were, too"
                 )
 
@@ -180,7 +180,7 @@ class Database:
             if different := sorted(first_packages.keys() ^ second_packages.keys()):
                 package = (first_packages | second_packages)[different[0]]
                 reason = f"and {first.path} contradict each other: only {package.path} lists"
-                yield self._unread(at, database, f"{reason} {package.name} {package.version}")
+                yield self._as_unread(at, database, f"{reason} {package.name} {package.version}")
 
     def _find_changed_entries(self) -> Iterator[Unread]:
         """Find entries that were removed, or changed their version, while their files stayed the same."""

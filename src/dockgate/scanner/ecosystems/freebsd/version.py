@@ -38,7 +38,7 @@ class FreeBSDVersion:
         self.blocks = tuple(blocks)
 
     def __eq__(self, operand: object) -> bool:
-        return isinstance(operand, FreeBSDVersion) and self._all() == operand._all()
+        return isinstance(operand, FreeBSDVersion) and self._sort_key() == operand._sort_key()
 
     def __lt__(self, operand: "FreeBSDVersion") -> bool:
         if self.epoch != operand.epoch:
@@ -50,9 +50,9 @@ class FreeBSDVersion:
         return self.revision < operand.revision
 
     def __hash__(self) -> int:
-        return hash(self._all())
+        return hash(self._sort_key())
 
-    def _all(self) -> tuple[object, ...]:
+    def _sort_key(self) -> tuple[object, ...]:
         return self.epoch, self.blocks, self.revision
 
 
