@@ -160,7 +160,7 @@ def main(folder: Path) -> None:
             for view, width in VIEWS:
                 link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
                 _take(_open(browser, server.url, view, width), folder, view, {"first-admin": link})
-            token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@example.org"})["token"]
+            token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@ops.example"})["token"]
             for view, width in VIEWS:
                 page = _open(browser, server.url, view, width)
                 visited = {"signin": "/signin", "signin-refused": server.way_back(page), "verdict-link": verdict}

@@ -262,12 +262,13 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
         answer = _edit(browser)
         assert answer.status_code == 303
         page = browser.get(answer.headers["location"]).text
+    assert 'Committed to <bdi class="foreign">main</bdi>: this starts <a href="/pipelines/web">web</a>' in page
     assert "<ins>+FROM debian:13</ins>" in page
     assert "<del>-FROM scratch</del>" in page
     until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
     newest = site.server.get("/pipelines/web/executions")[0]
     assert newest["trigger"].get("by") == "developer", newest
-    commit = answer.headers["location"].rpartition("/")[2]
+    commit = answer.headers["location"].rpartition("/")[2].partition("?")[0]
     assert newest["trigger"]["commit"] == commit
     details = [entry["detail"] for entry in site.server.get("/audit?by=developer")]
     assert any(commit in detail for detail in details)

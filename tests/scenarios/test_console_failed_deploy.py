@@ -58,7 +58,7 @@ def test_a_failed_deploy_is_shown_beside_what_runs_until_one_succeeds(server: Se
     with Browser(server) as browser:
         page = browser.get("/running/web").text
         assert "Last deploy failed" in page
-        assert "1 of 1 task runs" in page
+        assert "1 of 1 tasks run" in page
         assert "Running</span></h1>" in page
         again = server.post("/pipelines/web/executions", {})["id"]
         until(lambda: server.get(f"/executions/{again}")["execution"]["state"] == "Succeeded")

@@ -401,6 +401,15 @@ def test_the_first_command_of_a_remedy_is_what_its_page_is_for(site: Site, brows
     assert html.count("Copy command</button>") == html.count('class="copy primary"') == 1
 
 
+def test_a_waiver_of_a_finding_leads_back_to_its_verdict(site: Site, browser: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    fields = {"vulnerability": "CVE-2026-77", "owner": "ada", "reason": "x", "until": "2999-01-01"}
+    added = browser.send_form("/waivers/new", **fields, key="back", verdict=verdict).headers["location"]
+    assert f'href="/verdicts/{verdict}">back to the verdict' in browser.get(added).text
+    for wrong in ("//evil.example", "x", ""):
+        assert "back to the verdict" not in browser.get(f"{added.partition('?')[0]}?verdict={wrong}").text
+
+
 def test_each_list_says_what_would_be_there_and_the_next_step(site: Site, browser: Browser) -> None:
     html = browser.get("/styleguide").text
     for name, state in EMPTY_STATES.items():

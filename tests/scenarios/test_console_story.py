@@ -145,7 +145,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.open_execution(2)
     ada.waits_for("Succeeded")
     ada.follow("Running", "web")
-    expect(ada.answer).to_contain_text("1 of 1 task runs")
+    expect(ada.answer).to_contain_text("1 of 1 tasks run")
 
     ada.field("Tasks").fill("2")
     ada.press("Change")

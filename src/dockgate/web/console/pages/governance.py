@@ -1,5 +1,6 @@
 """What decides: policies, waivers, advisories."""
 
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.policy_dry_run import PART_LIMIT
 from dockgate.services.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
@@ -254,14 +256,19 @@ def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency
         added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), who, server, fields.get("key", ""))
     except UsageError as error:
         return _waiver_form(request, who, values | shown, error)
-    return see_other(f"/waivers/{added.waiver.id}")
+    verdict = shown["verdict"] if re.fullmatch(PATTERN, shown["verdict"]) else ""
+    return see_other(f"/waivers/{added.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
 
 
 @router.get("/waivers/{waiver_id}")
 @api.checks_token_limits
-def waiver(waiver_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
-    """Show a waiver."""
-    return render(request, who, "waiver.html", title=waiver_id, view=calls.waiver(waiver_id, who, server))
+def waiver(
+    waiver_id: str, request: Request, who: api.Reader, server: api.ServerDependency, verdict: str = ""
+) -> Response:
+    """Show a waiver. `verdict` is the digest of the one from which the person at the page has just added it."""
+    view = calls.waiver(waiver_id, who, server)
+    back = verdict if re.fullmatch(PATTERN, verdict) else ""
+    return render(request, who, "waiver.html", title=waiver_id, view=view, verdict=back)
 
 
 @router.post("/waivers/{waiver_id}/revoke")

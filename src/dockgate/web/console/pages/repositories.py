@@ -126,9 +126,18 @@ def raw(name: str, path: str, at: str, who: api.Reader, server: api.ServerDepend
 
 @router.get("/repositories/{name}/commits/{commit}")
 def commit(
-    name: str, commit: str, request: Request, who: api.Reader, server: api.ServerDependency, against: str = ""
+    name: str,
+    commit: str,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    against: str = "",
+    committed: str = "",
 ) -> Response:
-    """Show what a commit changes, or with `against` what differs from another commit or branch."""
+    """Show what a commit changes, or with `against` what differs from another commit or branch.
+
+    `committed` is the branch to which the person at the page has just committed: what that starts is shown.
+    """
     lines: list[str] = []
     reason = ""
     try:
@@ -143,6 +152,10 @@ def commit(
         name=name,
         commit=server.source.commit(name, commit),
         against=against,
+        committed=committed,
+        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if who.reaches(pipeline=pipeline)]
+        if committed
+        else (),
         branches=sorted(server.source.heads(name)),
         lines=lines[:MAX_DIFF_LINES],
         line_count=len(lines),
@@ -225,7 +238,7 @@ def save(name: str, request: Request, who: api.Runner, server: api.ServerDepende
     except (UsageError, ConflictError) as error:
         return _edit_form(request, who, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
-    return see_other(f"/repositories/{quote(name)}/commits/{commit}")
+    return see_other(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 
 
 def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
