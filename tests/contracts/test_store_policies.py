@@ -54,13 +54,13 @@ def test_the_same_text_with_another_digest_is_a_new_policy_version(store: Store)
 
 
 def test_a_change_of_an_outdated_policy_version_is_rejected(store: Store) -> None:
-    store.policies.put(STRICT, "one", "ada", NOW, expected=0)
+    store.policies.put(STRICT, "one", "ada", NOW, expected_version=0)
     with pytest.raises(ChangedError, match="is at version 1"):
-        store.policies.put(LAX, "two", "ada", NOW, expected=0)
+        store.policies.put(LAX, "two", "ada", NOW, expected_version=0)
     for _ in range(2):  # the second call finds its own change done
-        store.policies.put(LAX, "two", "ada", NOW, expected=1)
+        store.policies.put(LAX, "two", "ada", NOW, expected_version=1)
     with pytest.raises(ChangedError):
-        store.policies.remove("strict", "ada", NOW, expected=1)
+        store.policies.remove("strict", "ada", NOW, expected_version=1)
     assert store.policies.get("strict").version == 2
 
 
@@ -73,7 +73,7 @@ def test_a_removed_policy_keeps_its_history(store: Store) -> None:
         store.policies.get("strict")
     assert list(store.policies.list()) == []
     assert list(store.policies.history("strict")) == [removed, first]
-    assert store.policies.put(STRICT, "one", "ada", LATER, expected=0).version == 3
+    assert store.policies.put(STRICT, "one", "ada", LATER, expected_version=0).version == 3
     assert [policy.version for policy in store.policies.list()] == [3]
 
 

@@ -85,8 +85,8 @@ def two_changes_of_one_policy_version(store: Store, peer: Store, number: int) ->
         assert only_error(outcomes, ChangedError)
 
     return Pair(
-        lambda: store.policies.put(policy, "HIGH: 0 # ann", "ann", NOW, expected=1),
-        lambda: peer.policies.remove(policy.name, "ben", NOW, expected=1),
+        lambda: store.policies.put(policy, "HIGH: 0 # ann", "ann", NOW, expected_version=1),
+        lambda: peer.policies.remove(policy.name, "ben", NOW, expected_version=1),
         check,
     )
 

@@ -95,10 +95,10 @@ def assemble(
     groups = _task_groups(adapters, options, use_cases, clock, effects, starter, engine)
     if store.database.is_shared:
 
-        def recover(lost: Worker) -> None:
-            store.database.end_sessions(lost.id)
-            engine.recover(lost.id)
-            store.outbox.release(lost.id)
+        def recover(lost_worker: Worker) -> None:
+            store.database.end_sessions(lost_worker.id)
+            engine.recover(lost_worker.id)
+            store.outbox.release(lost_worker.id)
             server.git_pushes.recover()
 
         guard = Guard(store.workers, store.locks, recover, engine.adopt, lease_times)

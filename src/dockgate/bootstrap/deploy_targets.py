@@ -68,5 +68,5 @@ class HostStorage:
     target: PodmanTarget
     builds: Workspaces
 
-    def remove_unused(self, needed: Callable[[], Collection[str]], before: datetime) -> int:
-        return self.builds.remove_unused(before.timestamp()) + self.target.remove_images(needed)
+    def remove_unused(self, needed_images: Callable[[], Collection[str]], before: datetime) -> int:
+        return self.builds.remove_unused(before.timestamp()) + self.target.remove_images(needed_images)

@@ -269,9 +269,9 @@ def _terminate(_signal: int, _frame: object) -> None:
 class _Web(uvicorn.Server):
     """Calls `listening` as soon as it listens."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], object]) -> None:
         super().__init__(config)
-        self._listening = listening
+        self._listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -151,13 +151,13 @@ def command(
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
-            report = gate.judge_reported(reported, chosen, accepted=exceptions, advisories=advisories)
+            report = gate.judge_reported(reported, chosen, exceptions=exceptions, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
             scanned = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
             facts = _provenance(argument, scanned.digest, chosen, statements, settings)
             report = gate.judge(
-                scanned, advisories, chosen, external_reports=reported, accepted=exceptions, provenance=facts
+                scanned, advisories, chosen, external_reports=reported, exceptions=exceptions, provenance=facts
             )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
@@ -245,7 +245,7 @@ def _gate_by_inspector(
                 f"The image's digest is {digest}. Scan that image again.",
             )
     return gate.judge_reported(
-        (*reports, *external_reports), policy, accepted=exceptions, reference=argument.reference, image=digest
+        (*reports, *external_reports), policy, exceptions=exceptions, reference=argument.reference, image=digest
     )
 
 

@@ -204,20 +204,22 @@ class _Draft:
         except PinError as error:
             self._obstacles.append(str(error))
 
-    def upgrade(self, needed: NeededUpgrade) -> None:
-        upgrade = needed.upgrade
+    def upgrade(self, needed_upgrade: NeededUpgrade) -> None:
+        upgrade = needed_upgrade.upgrade
         self._changes.append(f"{upgrade.name}: {upgrade.version} → {upgrade.fixed}")
         try:
             if upgrade.base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
             elif upgrade.package.startswith(_SYSTEM_PACKAGES):
                 require_unpinned(self._text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
-            elif needed.package.ecosystem == "PyPI":
+            elif needed_upgrade.package.ecosystem == "PyPI":
                 self._upgrade_python(upgrade)
-            elif needed.package.ecosystem == "npm":
+            elif needed_upgrade.package.ecosystem == "npm":
                 self._upgrade_npm(upgrade)
             else:
-                self._obstacles.append(f"{upgrade.name} is upgraded in the build of your {needed.package.ecosystem}.")
+                self._obstacles.append(
+                    f"{upgrade.name} is upgraded in the build of your {needed_upgrade.package.ecosystem}."
+                )
         except PinError as error:
             self._obstacles.append(str(error))
 

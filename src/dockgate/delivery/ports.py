@@ -165,10 +165,10 @@ class RegistryStorage(Protocol):
 class LocalStorage(Protocol):
     """What builds and services leave on this host."""
 
-    def remove_unused(self, needed: Callable[[], Collection[str]], before: datetime) -> int:
-        """Delete images of services whose digest is not `needed`, and what builds keep that ended before that time.
+    def remove_unused(self, needed_images: Callable[[], Collection[str]], before: datetime) -> int:
+        """Delete images of services that are not needed, by digest, and what builds keep that ended before that time.
 
-        `needed` is asked once all images are known: what is deployed was registered before it was pulled.
+        `needed_images` is asked once all images are known: what is deployed was registered before it was pulled.
 
         Returns how many bytes were freed at least. What is in use is left alone. Raises UnavailableError if podman does
         not answer.

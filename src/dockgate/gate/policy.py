@@ -120,20 +120,20 @@ def untriaged_severity(settings: Mapping[str, object]) -> Severity:
     return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
 
 
-def merge_rules(policy: Policy, added: Policy) -> Policy:
+def merge_rules(policy: Policy, addition: Policy) -> Policy:
     """The policy with the rules that a repository adds: an image has to pass every rule of both.
 
     The combination approves nothing that `policy` rejects. The repository cannot add VEX authors.
     """
     merged = dict(policy.rules)
-    for name, uses in added.rules.items():
+    for name, uses in addition.rules.items():
         if name != VEX_RULE:
             existing = merged.get(name, ())
             merged[name] = (*existing, *(use for use in uses if use not in existing))
-    return make_policy(f"{policy.name}+{added.name}", merged)
+    return make_policy(f"{policy.name}+{addition.name}", merged)
 
 
-def combine_policies(policy: Policy, added: Policy) -> Policy:
+def combine_policies(policy: Policy, addition: Policy) -> Policy:
     """`merge_rules` of a server policy and what a repository requires, named by the PolicyReference of both.
 
     The repository shortens the deadlines of running images, and never lengthens them: its times count for the
@@ -141,11 +141,11 @@ def combine_policies(policy: Policy, added: Policy) -> Policy:
     """
     own = risk_severities(policy)
     shorter = [
-        {severity: use[severity] for severity in use if severity in own} for use in added.rules.get(RISK_RULE, ())
+        {severity: use[severity] for severity in use if severity in own} for use in addition.rules.get(RISK_RULE, ())
     ]
-    rules = {**added.rules, RISK_RULE: tuple(filter(None, shorter))}
+    rules = {**addition.rules, RISK_RULE: tuple(filter(None, shorter))}
     return merge_rules(
-        policy, replace(added, name=added.digest, rules={name: uses for name, uses in rules.items() if uses})
+        policy, replace(addition, name=addition.digest, rules={name: uses for name, uses in rules.items() if uses})
     )
 
 

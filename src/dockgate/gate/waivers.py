@@ -140,7 +140,7 @@ class FindingWaivers:
 
 
 def apply_to_findings(
-    matches: Matches, accepted: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
+    matches: Matches, exceptions: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
 ) -> FindingWaivers:
     """Separate the findings that a waiver or a trusted VEX statement excuses from those that count.
 
@@ -148,8 +148,8 @@ def apply_to_findings(
     a fact without an end. Nothing excuses a malicious package.
     """
     images = {inventory.image, index} - {""}
-    candidates = [waiver for waiver in by_latest_end(accepted.waivers) if not waiver.image or waiver.image in images]
-    vex = vex_statements.PlatformStatements(accepted.statements, policy, inventory, images, now)
+    candidates = [waiver for waiver in by_latest_end(exceptions.waivers) if not waiver.image or waiver.image in images]
+    vex = vex_statements.PlatformStatements(exceptions.statements, policy, inventory, images, now)
     counting: list[Finding] = []
     waived: list[AppliedWaiver] = []
     notes: list[Violation] = []
@@ -173,7 +173,7 @@ def apply_to_findings(
 
 def apply_to_violations(
     violations: Sequence[Violation],
-    accepted: Waivers,
+    exceptions: Waivers,
     images: Collection[str],
     now: str,
     not_waivable_by_message: Collection[Violation] = (),
@@ -185,7 +185,7 @@ def apply_to_violations(
     """
     candidates = [
         waiver
-        for waiver in by_latest_end(accepted.waivers)
+        for waiver in by_latest_end(exceptions.waivers)
         if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
     counting: list[Violation] = []

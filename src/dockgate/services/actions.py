@@ -106,13 +106,13 @@ class Actions:
             )
             return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 
-    def record_build(self, key: ActionKey, built: BuildResult) -> ActionResult:
+    def record_build(self, key: ActionKey, result: BuildResult) -> ActionResult:
         """Write imagedefinitions.json, export the digest, and record the push, the pulls of bases, and the provenance.
 
         The push is recorded here too, because the registry's notification may be lost with the registry.
         """
         pipeline, action = definition_of(self.store, key)
-        digest = built.digest
+        digest = result.digest
         repository = f"{self.registry}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
 
@@ -126,12 +126,12 @@ class Actions:
         name = str(action.configuration["image"])
         tag = key.tag(self.secret)
         self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
-        for base in built.bases:
+        for base in result.bases:
             place = repository_in(base.reference)
             if place.startswith(f"{self.registry}/"):
                 own = own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
                 self.store.image_uses.record_pull(own, base.digest, self.clock.now())
-        self.provenance.record(key, pipeline, action, built)
+        self.provenance.record(key, pipeline, action, result)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
 

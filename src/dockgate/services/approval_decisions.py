@@ -98,7 +98,7 @@ class WaitingApprovals:
         if len(supporters) >= approvers.count:
             self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
 
-    def _decide(self, approval: Approval, alike: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
+    def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
         """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
         verdict = self.evaluate(approval, cause)
         if verdict is None:
@@ -108,7 +108,7 @@ class WaitingApprovals:
         if answer.state is ApprovalState.WAITING:
             self.approvals.record_verdict(approval.id, answer, now)
             return True
-        self.approvals.settle_all(alike, answer, now)
+        self.approvals.settle_all(ids, answer, now)
         return False
 
 

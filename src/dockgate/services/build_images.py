@@ -212,7 +212,7 @@ class RegistryPublication:
             pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
 
 
-def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
+def require_no_hidden_source(reference: RegistryReference, config: bytes) -> None:
     """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
 
     `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError.
@@ -221,14 +221,16 @@ def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
         document = json.loads(config)
         triggers = (document.get("config") or {}).get("OnBuild") or []
     except (ValueError, AttributeError, RecursionError):
-        raise ImageError(f"the config of {named} is not a JSON object.") from None
+        raise ImageError(f"the config of {reference} is not a JSON object.") from None
     try:  # podman reads them as one file
         images = base_images("\n".join(map(str, triggers)), {}).images
     except BuildError as error:
-        raise ImageError(f"{named} has an ONBUILD instruction that cannot be checked: {error}.", error.advice) from None
+        raise ImageError(
+            f"{reference} has an ONBUILD instruction that cannot be checked: {error}.", error.advice
+        ) from None
     if images:
         raise ImageError(
-            f"{named} has an ONBUILD instruction that takes files from another image.",
+            f"{reference} has an ONBUILD instruction that takes files from another image.",
             "Name that image in your Dockerfile instead.",
         )
 

@@ -245,16 +245,18 @@ class _Renewal:
         parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
         return digest_of(canonical.encode(parts))
 
-    def _verdict(self, judged: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+    def _verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
         """The verdict to store: the last status that could be judged stays while feeds are stale."""
-        status, since = judged.status, None
-        if judged.status is not judged.status_if_fresh:
+        status, since = judged_image.status, None
+        if judged_image.status is not judged_image.status_if_fresh:
             since = (present.cannot_judge_since if present else None) or now
-            if judged.status_if_fresh is Status.REJECTED:
+            if judged_image.status_if_fresh is Status.REJECTED:
                 status = Status.REJECTED
             else:
                 status = present.status if present else Status.UNDETERMINED
-        return FleetVerdict(self.policy, judged.image, status, judged.counts, None, now, judged.next_at, since)
+        return FleetVerdict(
+            self.policy, judged_image.image, status, judged_image.counts, None, now, judged_image.next_at, since
+        )
 
     def _write(
         self,

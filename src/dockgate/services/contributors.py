@@ -78,14 +78,14 @@ class ContributorFinder:
         yield from self._pushers(repository, [commit.id for commit in commits])
         yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
 
-    def _commits(self, repository: str, base: str, built: str) -> Sequence[CommitPeople]:
+    def _commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
         try:
-            return self._source.commits_between(repository, base, built, COMMIT_LIMIT + 1)
+            return self._source.commits_between(repository, base, commit, COMMIT_LIMIT + 1)
         except NotFoundError:
             if not base:
                 raise
             # The approved commit was removed by a forced push: all contributors to the history count.
-            return self._source.commits_between(repository, "", built, COMMIT_LIMIT + 1)
+            return self._source.commits_between(repository, "", commit, COMMIT_LIMIT + 1)
 
     def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         pushers_by_commit = self._store.pushes.pushers(repository, commits)
@@ -113,10 +113,10 @@ class ContributorFinder:
             return set()
         return {commit.id for commit in commits}
 
-    def _movers(self, repository: str, ref: str, base: str, built: str) -> Iterator[tuple[str, str]]:
-        """Who moved the branch from `base` to `built`."""
-        moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == built]
-        last = max((place for place, move in enumerate(moves) if move.new == built), default=len(moves) - 1)
+    def _movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
+        """Who moved the branch from `base` to `commit`."""
+        moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == commit]
+        last = max((place for place, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
         first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
         yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
 

@@ -232,9 +232,9 @@ class ExposureSearch:
         return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
 
 
-def _page(listed: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
+def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
     """The page of a list that is asked for, and whether another follows."""
-    following = [number for number in listed if request.after is None or number < request.after]
+    following = [number for number in numbers if request.after is None or number < request.after]
     return following[: request.limit], len(following) > request.limit
 
 

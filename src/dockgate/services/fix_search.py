@@ -142,17 +142,17 @@ class FixSearch:
                 newest.setdefault(record.policy, record.status)
         return Status.REJECTED in newest.values()
 
-    def find(self, delivered: DeliveredImage, commit: str) -> ProvenFix | None:
+    def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
         """Return the fix with the fewest changes, made to this commit of the source; None where none is proven."""
-        cases = self.verdicts.deployed_cases(delivered.image, delivered.context)
+        cases = self.verdicts.deployed_cases(delivered_image.image, delivered_image.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
             return None
         present = [self._judge(case, remediations=False) for case in cases]
         if all(verdict.status is Status.APPROVED for verdict in present):
             return None
-        project = self._project(delivered, commit)
+        project = self._project(delivered_image, commit)
         best: ProvenFix | None = None
-        for base in dict.fromkeys((None, self._newer_base(delivered, commit))):
+        for base in dict.fromkeys((None, self._newer_base(delivered_image, commit))):
             proof = self._prove(cases, base)
             if proof is None:
                 continue
@@ -168,10 +168,10 @@ class FixSearch:
             best = best or ProvenFix(plan, details)
         return best
 
-    def base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
+    def base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
-        reference = self._base_reference(delivered, commit)
-        return self._digest_now(delivered, reference) if reference else None
+        reference = self._base_reference(delivered_image, commit)
+        return self._digest_now(delivered_image, reference) if reference else None
 
     def _images(self, execution: Execution) -> list[DeliveredImage]:
         """The images that an execution built from a commit, unless a service runs another one by now."""
@@ -262,34 +262,34 @@ class FixSearch:
 
     # --- the base image ------------------------------------------------------------------------------------------
 
-    def _newer_base(self, delivered: DeliveredImage, commit: str) -> BaseChange | None:
+    def _newer_base(self, delivered_image: DeliveredImage, commit: str) -> BaseChange | None:
         """The base image of today, if it was scanned and has other layers than the image's own base."""
-        reference = self._base_reference(delivered, commit)
-        digest = self._digest_now(delivered, reference) if reference else None
+        reference = self._base_reference(delivered_image, commit)
+        digest = self._digest_now(delivered_image, reference) if reference else None
         if reference is None or digest is None:
             return None
         bases = {inventory.platform: inventory for inventory in self.store.images.inventories(digest)}
-        for inventory in self.store.images.inventories(delivered.image):
+        for inventory in self.store.images.inventories(delivered_image.image):
             base = bases.get(inventory.platform)
             if base is None or not inventory.base_layers or _lies_on(inventory, base):
                 return None
         change = BaseChange(reference, digest)
         return change if bases and change.pinned_digest != digest else None
 
-    def _base_reference(self, delivered: DeliveredImage, commit: str) -> str | None:
-        arguments = (f"{name}={value}" for name, value in sorted(delivered.arguments.items()))
-        key = delivered.source, commit, delivered.dockerfile, *arguments
+    def _base_reference(self, delivered_image: DeliveredImage, commit: str) -> str | None:
+        arguments = (f"{name}={value}" for name, value in sorted(delivered_image.arguments.items()))
+        key = delivered_image.source, commit, delivered_image.dockerfile, *arguments
         if key not in self._bases:
             if len(self._bases) > _EXECUTIONS * 50:
                 self._bases.clear()
             try:
-                text = self.files.read(delivered.source, commit, delivered.dockerfile).decode()
-                self._bases[key] = base_images(text, delivered.arguments).final_base
+                text = self.files.read(delivered_image.source, commit, delivered_image.dockerfile).decode()
+                self._bases[key] = base_images(text, delivered_image.arguments).final_base
             except (DockgateError, UnicodeDecodeError):
                 self._bases[key] = None  # the build says why
         return self._bases[key]
 
-    def _digest_now(self, delivered: DeliveredImage, reference: str) -> str | None:
+    def _digest_now(self, delivered_image: DeliveredImage, reference: str) -> str | None:
         """The digest that a reference would have without its own: that of its tag."""
         try:
             named = parse_remote(reference)
@@ -297,7 +297,7 @@ class FixSearch:
             return None
         if named.registry != self.registry:
             # Only registries that a build was allowed to read are asked.
-            built_on = self._base_reference(delivered, delivered.commit) or ""
+            built_on = self._base_reference(delivered_image, delivered_image.commit) or ""
             is_known = without_digest(built_on) == without_digest(reference)
             return self.newest(str(named._replace(digest=None))) if named.tag and is_known else None
         tag = named.tag or self._only_tag(named.repository, named.digest)
@@ -311,22 +311,22 @@ class FixSearch:
 
     # --- the files -----------------------------------------------------------------------------------------------
 
-    def _project(self, delivered: DeliveredImage, commit: str) -> ProjectFiles:
+    def _project(self, delivered_image: DeliveredImage, commit: str) -> ProjectFiles:
         """The files of a commit that name dependencies. What cannot be read is left out."""
         names: set[str] = set()
         folders = [""]
         for folder in folders:
-            for entry in self._entries(delivered.source, commit, folder):
+            for entry in self._entries(delivered_image.source, commit, folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.kind is EntryKind.FILE:
                     names.add(path)
                 elif entry.kind is EntryKind.FOLDER and entry.name not in _SKIPPED and len(folders) < _FOLDERS:
                     folders.append(path)
-        paths = [path for path in sorted(names) if path == delivered.dockerfile or _names_dependencies(path)]
-        texts = {path: self._text(delivered.source, commit, path) for path in paths[:_FILES]}
+        paths = [path for path in sorted(names) if path == delivered_image.dockerfile or _names_dependencies(path)]
+        texts = {path: self._text(delivered_image.source, commit, path) for path in paths[:_FILES]}
         locks = {path for path in names if path.rpartition("/")[2] in _LOCKS | _OTHER_LOCKS}
         readable = {path: text for path, text in texts.items() if text is not None}
-        return ProjectFiles(delivered.dockerfile, readable, frozenset(locks | readable.keys()))
+        return ProjectFiles(delivered_image.dockerfile, readable, frozenset(locks | readable.keys()))
 
     def _entries(self, source: str, commit: str, folder: str) -> Sequence[TreeEntry]:
         """The entries of a folder; none of one whose name cannot be read, such as one that is not UTF-8."""

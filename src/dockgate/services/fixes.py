@@ -115,35 +115,42 @@ class Fixes:
         since = format_time(self.clock() - DAY)
         return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
 
-    def _inputs(self, delivered: DeliveredImage, head: str) -> str:
+    def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
         """A digest that changes whenever another fix may be found; every hour too, because rules may count time."""
-        records = [record.digest for record in self.store.verdicts.of_image(delivered.image)]
-        base = self.search.base_digest(delivered, head)
-        parts = [delivered.pipeline.version, delivered.execution.id, head, records, base, self.clock.now()[:13]]
+        records = [record.digest for record in self.store.verdicts.of_image(delivered_image.image)]
+        base = self.search.base_digest(delivered_image, head)
+        parts = [
+            delivered_image.pipeline.version,
+            delivered_image.execution.id,
+            head,
+            records,
+            base,
+            self.clock.now()[:13],
+        ]
         return digest_of(canonical.encode(parts))
 
-    def _plan_fix(self, delivered: DeliveredImage, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
+    def _plan_fix(self, delivered_image: DeliveredImage, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
         plan, details = proven.plan, proven.details
-        if plan.kind is FixKind.REBUILD and head != delivered.commit:
+        if plan.kind is FixKind.REBUILD and head != delivered_image.commit:
             # What the branch holds now was never judged.
-            reason = f"{delivered.branch} has moved on since {delivered.execution.id}: start the pipeline."
+            reason = f"{delivered_image.branch} has moved on since {delivered_image.execution.id}: start the pipeline."
             plan = replace(plan, kind=FixKind.BY_HAND, obstacles=(reason,))
             details = replace(details, obstacles=(reason,))
         return Fix(
-            id=fix_id(delivered.pipeline.name, delivered.image, on_fix.action, plan),
-            pipeline=delivered.pipeline.name,
-            image=delivered.image,
-            repository=delivered.repository,
+            id=fix_id(delivered_image.pipeline.name, delivered_image.image, on_fix.action, plan),
+            pipeline=delivered_image.pipeline.name,
+            image=delivered_image.image,
+            repository=delivered_image.repository,
             kind=plan.kind,
             action=on_fix.action,
             details=details,
-            source=delivered.source,
+            source=delivered_image.source,
             parent=head,
             created_at=self.clock.now(),
         )
 
     def _end_of_fix(
-        self, present: Fix, delivered: DeliveredImage, on_fix: FixSettings | None
+        self, present: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
     ) -> tuple[FixState, str] | None:
         """How an open fix has ended, and why; None while it has not."""
         if on_fix is None:
@@ -151,8 +158,8 @@ class Fixes:
         execution = self.store.executions.get(present.execution) if present.execution else None
         if execution is not None and execution.state is not RunState.SUCCEEDED:
             return FixState.FAILED, f"{execution.id}: {execution.reason or execution.state}"
-        if delivered.image != present.image:
-            return FixState.APPLIED, f"{delivered.execution.id} delivered {delivered.image}"
+        if delivered_image.image != present.image:
+            return FixState.APPLIED, f"{delivered_image.execution.id} delivered {delivered_image.image}"
         if execution is not None:
             return FixState.FAILED, f"{execution.id} built the same image again"
         if not self.search.is_rejected(present.image):
@@ -165,10 +172,10 @@ class Fixes:
 
     # --- making it -----------------------------------------------------------------------------------------------
 
-    def _make(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> None:
+    def _make(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Do what the pipeline wants, and announce it."""
         try:
-            self.effects.run(EffectKind.OFFER_FIX, self._offer, fix, delivered, plan)
+            self.effects.run(EffectKind.OFFER_FIX, self._offer, fix, delivered_image, plan)
         except StoreError:
             raise
         except DockgateError as error:
@@ -176,15 +183,15 @@ class Fixes:
             failed = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
             self.store.fixes.end(failed, [self._event(failed)])
 
-    def _offer(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> None:
+    def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
         if fix.makes_branch:
-            fix = self._with_commit(fix, delivered, plan)
+            fix = self._with_commit(fix, delivered_image, plan)
             branch = branch_name(fix.id)
             self.pushes.create_branch(self.files, fix.source, branch, str(fix.commit), SERVER, f"fix/{fix.id}")
             fix = replace(fix, branch=branch)
         elif fix.starts_execution:
-            trigger = fix_trigger(fix.id, delivered.source, delivered.branch, delivered.commit)
+            trigger = fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
             cause, start = _cause(fix), self.store.executions.start
             fix = replace(fix, execution=start(fix.pipeline, cause, trigger, self.clock.now()).id)
         self._announce(fix)
@@ -206,12 +213,12 @@ class Fixes:
             self.starter.proceed(offered.execution)
         return offered
 
-    def _with_commit(self, fix: Fix, delivered: DeliveredImage, plan: FixPlan) -> Fix:
+    def _with_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:
         """Make the commit of a fix, on no branch yet, and store its id and what it leaves undone."""
         texts, notes = dict(plan.texts), []
         for lock in plan.locks:
             try:
-                texts[lock.lock] = self.make_lock(delivered, fix.parent, plan, lock)
+                texts[lock.lock] = self.make_lock(delivered_image, fix.parent, plan, lock)
             except StoreError:
                 raise
             except DockgateError as error:

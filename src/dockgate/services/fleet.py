@@ -104,7 +104,7 @@ class FleetIndex:
         """Whether the findings are of this advisory database, and of this version of Dockgate."""
         return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
 
-    def rematch(self, reader: AdvisoryReader, previous: str, changed: AdvisoryChanges) -> RematchResult | None:
+    def rematch(self, reader: AdvisoryReader, previous: str, changes: AdvisoryChanges) -> RematchResult | None:
         """Match what changed since the advisory database with the digest `previous`. `reader` is open on the new one.
 
         None, and nothing is done, if the findings are not of `previous`: `rematch_all` then.
@@ -114,8 +114,8 @@ class FleetIndex:
             source, before = Source(reader.digest, self.engine_version), Source(previous, self.engine_version)
             if findings.source() != before:
                 return None
-            values, rated = self._catalogue_values(reader, changed.cves)
-            components = {*findings.with_names(changed.keys), *findings.in_ecosystems(changed.ecosystems), *rated}
+            values, rated = self._catalogue_values(reader, changes.cves)
+            components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated}
             components.update(number for number, _ in findings.unmatched_components(EVERY))
             return self._match_again(reader, before, source, self.store.fleet.components(components), values)
 

@@ -60,32 +60,32 @@ class ApprovedImages:
 
         self._rounds.run(by_key, state, evaluate, "judging")
 
-    def _evaluate(self, followed: FollowedImage) -> None:
-        state = self.watched_images.state(followed.repository, followed.image)
+    def _evaluate(self, followed_image: FollowedImage) -> None:
+        state = self.watched_images.state(followed_image.repository, followed_image.image)
         if not state.is_watched:
             summary = f"The image is not watched any more{f' since {state.until}' if state.until else ''}."
-            self.store.followed_images.end(followed, summary, self.clock.now())
+            self.store.followed_images.end(followed_image, summary, self.clock.now())
             return
-        result = self.verdicts.for_approved(followed.image, followed.repository, followed.policy)
+        result = self.verdicts.for_approved(followed_image.image, followed_image.repository, followed_image.policy)
         if result is None:
             return  # it is being scanned
         verdict, digest = result
         now = self.clock.now()
-        if verdict.status != followed.status:
-            self.store.followed_images.change(followed, verdict.status, digest, verdict.summary, now)
-        elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed, now):
+        if verdict.status != followed_image.status:
+            self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
+        elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
             renew_at = self.clock.later(self.attestation_days * 86400 / 2)
-            self.store.followed_images.renew(followed, digest, now, renew_at)
+            self.store.followed_images.renew(followed_image, digest, now, renew_at)
 
-    def _is_renewal_due(self, followed: FollowedImage, now: str) -> bool:
+    def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
         """Whether half of the attestation's time is over. The first one is made when the image is approved."""
-        if self.attestation_days is None or followed.status is not Status.APPROVED:
+        if self.attestation_days is None or followed_image.status is not Status.APPROVED:
             return False
-        if followed.renew_at is not None:
-            return followed.renew_at <= now
-        since = parse_time(followed.changed_at)
+        if followed_image.renew_at is not None:
+            return followed_image.renew_at <= now
+        since = parse_time(followed_image.changed_at)
         half = self.attestation_days / 2
-        return since is None or (followed.changes > 0) or format_time(since) <= self.clock.ago(half)
+        return since is None or (followed_image.changes > 0) or format_time(since) <= self.clock.ago(half)
 
     def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
@@ -95,5 +95,5 @@ class ApprovedImages:
         return digest_of(canonical.encode([database, policy_digest, exceptions, watch, now[:13]]))
 
 
-def _key(followed: FollowedImage) -> _Key:
-    return followed.image, followed.repository, followed.policy
+def _key(followed_image: FollowedImage) -> _Key:
+    return followed_image.image, followed_image.repository, followed_image.policy

@@ -49,10 +49,10 @@ def judge(
     policy: Policy,
     now: datetime | None = None,
     external_reports: tuple[ExternalReport, ...] = (),
-    accepted: Waivers = NO_WAIVERS,
+    exceptions: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
-    """Return the verdict on a scanned image and on other scanners' reports, with the `accepted` exceptions.
+    """Return the verdict on a scanned image and on other scanners' reports, with the `exceptions` exceptions.
 
     `now` is the present time by default. Raises UsageError for a report about another image.
     """
@@ -74,7 +74,7 @@ def judge(
         inventories=scanned.inventories,
         snapshot=advisories.snapshot(scanned.inventories),
         external_reports=external_reports,
-        waivers=_applicable(accepted, scanned.reference, scanned.digest, inventories, at),
+        waivers=_applicable(exceptions, scanned.reference, scanned.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -85,7 +85,7 @@ def judge_reported(
     external_reports: tuple[ExternalReport, ...],
     policy: Policy,
     now: datetime | None = None,
-    accepted: Waivers = NO_WAIVERS,
+    exceptions: Waivers = NO_WAIVERS,
     reference: str | None = None,
     image: str | None = None,
     advisories: AdvisoryReader | None = None,
@@ -101,7 +101,7 @@ def judge_reported(
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     at = format_time(now or datetime.now(UTC))
     reference = reference or images[0]
-    waivers = _applicable(accepted, reference, images[0], inventories, at)
+    waivers = _applicable(exceptions, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
         case = replace(case, snapshot=advisories.catalogues(external_reports))
@@ -162,13 +162,15 @@ def read_exceptions(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> 
     return Waivers(waivers, tuple(statements))
 
 
-def _applicable(accepted: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str) -> Waivers:
+def _applicable(
+    exceptions: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
+) -> Waivers:
     """The exceptions that may apply to this image."""
     listed = tuple(inventories)
     images = list(dict.fromkeys((digest, *(inventory.image for inventory in listed))))
     return Waivers(
-        select_waivers(accepted.waivers, _repository(reference), images, now),
-        vex_statements.select_statements(accepted.statements, images, listed),
+        select_waivers(exceptions.waivers, _repository(reference), images, now),
+        vex_statements.select_statements(exceptions.statements, images, listed),
     )
 
 

@@ -38,7 +38,7 @@ class GitPushes:
 
     def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
-        records = self._records(push, repository, by, token, updates, accepted=False)
+        records = self._records(push, repository, by, token, updates, is_accepted=False)
         self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
     def accept(
@@ -112,16 +112,18 @@ class GitPushes:
 
     def record(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Record the references that moved, and who pushed which commits. Nothing is started."""
-        records = self._records(push, repository, by, token, updates, accepted=True)
+        records = self._records(push, repository, by, token, updates, is_accepted=True)
         commits = self._introduced_commits(repository, updates) if updates else ()
         self.store.pushes.accept(push, records, commits)
 
     def _records(
-        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
+        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, is_accepted: bool
     ) -> list[PushRecord]:
         email, now = email_of(self.store, by), self.clock.now()
         return [
-            PushRecord(push, repository, update.ref, update.old, update.new, by or "local", email, token, now, accepted)
+            PushRecord(
+                push, repository, update.ref, update.old, update.new, by or "local", email, token, now, is_accepted
+            )
             for update in updates
         ]
 

@@ -71,8 +71,8 @@ class ImageAccess:
         named = self._name_image(repository, digest)
         return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
-    def _origin(self, named: RegistryReference) -> RegistrySource:
-        return registry_source(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
+    def _origin(self, reference: RegistryReference) -> RegistrySource:
+        return registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _name_image(self, repository: str, digest: str) -> str:
         place = RepositoryReference.parse(repository)

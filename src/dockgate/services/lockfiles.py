@@ -41,7 +41,7 @@ class LockBuilds:
     scratch: Path
     npm: Ecosystem
 
-    def __call__(self, delivered: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
+    def __call__(self, delivered_image: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
         """Return the text of a lockfile for a commit with the plan's files, in which all packages are upgraded.
 
         Raises DockgateError with the reason if that is impossible: no stage of the Dockerfile runs npm, the build
@@ -51,16 +51,16 @@ class LockBuilds:
             context = Path(folder) / "source"
             context.mkdir()
             archive = Path(folder) / "source.tar"
-            self.source.archive(delivered.source, commit, archive)
+            self.source.archive(delivered_image.source, commit, archive)
             unpack_source(archive, context)
             for path, text in plan.texts.items():
                 _write(context, path, text)
-            _write(context, _DOCKERFILE, _dockerfile(_npm_image(context, delivered), lock))
+            _write(context, _DOCKERFILE, _dockerfile(_npm_image(context, delivered_image), lock))
             _write(context, f"{_DOCKERFILE}.dockerignore", "**/node_modules\n")
-            parts = [delivered.source, commit, dict(plan.texts), lock]
+            parts = [delivered_image.source, commit, dict(plan.texts), lock]
             request = BuildRequest(
                 key=f"lock-{hex_of(digest_of(canonical.encode(parts)))[:32]}",
-                repository=f"{REPOSITORIES}/{delivered.source}",
+                repository=f"{REPOSITORIES}/{delivered_image.source}",
                 context=context,
                 dockerfile=_DOCKERFILE,
                 is_fresh=True,
@@ -111,16 +111,16 @@ class LockBuilds:
             )
 
 
-def _npm_image(context: Path, delivered: DeliveredImage) -> str:
+def _npm_image(context: Path, delivered_image: DeliveredImage) -> str:
     """The image in which the project's own Dockerfile runs npm first."""
-    file = (context / delivered.dockerfile).resolve()
+    file = (context / delivered_image.dockerfile).resolve()
     if not file.is_relative_to(context.resolve()) or not file.is_file():
-        raise UnavailableError(f"the source has no {delivered.dockerfile}")
+        raise UnavailableError(f"the source has no {delivered_image.dockerfile}")
     text = file.read_text(errors="replace")
-    for image, command in base_images(text, delivered.arguments).commands:
+    for image, command in base_images(text, delivered_image.arguments).commands:
         if _NPM.search(command):
             return image
-    raise UnavailableError(f"no stage of {delivered.dockerfile} runs npm")
+    raise UnavailableError(f"no stage of {delivered_image.dockerfile} runs npm")
 
 
 def _dockerfile(image: str, lock: LockUpdate) -> str:

@@ -99,15 +99,17 @@ class Policies:
         """Return the JSON Schema of policies."""
         return definitions.policy_schema(self._rules)
 
-    def put(self, name: str, text: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+    def put(
+        self, name: str, text: str, who: str, comment: str = "", expected_version: int | None = None
+    ) -> PolicyVersion:
         """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
 
-        Raises DefinitionError, ConflictError and UsageError as `require_changeable`, and ChangedError when `expected`
-        is not the present version.
+        Raises DefinitionError, ConflictError and UsageError as `require_changeable`, and ChangedError when
+        `expected_version` is not the present version.
         """
         self.require_changeable(name)
         policy = definitions.read_named_policy(text, name, self._rules, "")
-        return self._put(policy, text, who, comment, expected)
+        return self._put(policy, text, who, comment, expected_version)
 
     def put_document(self, document: Document, text: str, who: str) -> tuple[PolicyVersion, int]:
         """Store a Policy document as the next version. Return it, and the number of the version before, 0 for none."""
@@ -121,21 +123,23 @@ class Policies:
         name, _ = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
 
-    def remove(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+    def remove(self, name: str, who: str, comment: str = "", expected_version: int | None = None) -> PolicyVersion:
         """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
         self.require_changeable(name)
         _require_short(comment)
         remove = self._store.policies.remove
-        return self._effects.run(EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
+        return self._effects.run(
+            EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected_version
+        )
 
     def parse(self, text: str, name: str) -> Policy:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""
         return definitions.read_policy(text, name, self._rules)
 
-    def _put(self, policy: Policy, text: str, who: str, comment: str, expected: int | None) -> PolicyVersion:
+    def _put(self, policy: Policy, text: str, who: str, comment: str, expected_version: int | None) -> PolicyVersion:
         _require_short(comment)
         put, now = self._store.policies.put, self._clock.now()
-        return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected)
+        return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected_version)
 
     @staticmethod
     def require_changeable(name: str) -> None:

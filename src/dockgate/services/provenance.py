@@ -40,7 +40,7 @@ class Provenance:
 
     # --- our own builds ------------------------------------------------------------------------------------------
 
-    def record(self, key: ActionKey, pipeline: Pipeline, action: Action, built: BuildResult) -> None:
+    def record(self, key: ActionKey, pipeline: Pipeline, action: Action, result: BuildResult) -> None:
         """Sign and store the statement of a build. A second call for the same build changes nothing.
 
         Only builds of a repository's commit have a statement: the source of others is unknown.
@@ -53,22 +53,22 @@ class Provenance:
         arguments = action.configuration["args"]
         run = next((candidate for candidate in runs if candidate.key == key), None)
         record = provenance.BuildRecord(
-            builder=provenance.BUILDER if built.is_sandboxed else provenance.UNSANDBOXED_BUILDER,
+            builder=provenance.BUILDER if result.is_sandboxed else provenance.UNSANDBOXED_BUILDER,
             invocation=str(key),
             source=f"git+{self.url}/git/{source.variables['RepositoryName']}.git",
             commit=source.variables["CommitId"],
             dockerfile=str(action.configuration["dockerfile"]),
-            dockerfile_digest=built.dockerfile_digest,
-            bases=tuple((base.reference, base.digest) for base in built.bases),
+            dockerfile_digest=result.dockerfile_digest,
+            bases=tuple((base.reference, base.digest) for base in result.bases),
             arguments=tuple(arguments) if isinstance(arguments, dict) else (),
             started_at=run.started_at if run else "",
             finished_at=self.clock.now(),
             engine=self.engine_version,
         )
         name = f"{self.registry}/{repository}"
-        envelope = self.attestor.sign(provenance.statement(record, name, built.digest))
+        envelope = self.attestor.sign(provenance.statement(record, name, result.digest))
         self.store.provenance.add(
-            BuiltStatement(str(key), built.digest, repository, envelope.decode(), self.clock.now())
+            BuiltStatement(str(key), result.digest, repository, envelope.decode(), self.clock.now())
         )
 
     # --- for a verdict -------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ class ServiceRisk:
         self._evaluated_inputs = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs)
         for_each([risk.service for risk in self.store.service_risks.list()], self._announce_deadline)
 
-    def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
-        """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.
+    def evaluate_changed(self, evaluated_inputs: Mapping[str, str]) -> dict[str, str]:
+        """Evaluate the running images whose inputs differ from `evaluated_inputs`, a digest for each service.
 
         Return the present digests. A service whose evaluation fails has none, cannot be judged, and keeps no other
         from being evaluated.
@@ -62,7 +62,7 @@ class ServiceRisk:
         present: dict[str, str] = {}
         for service in self.store.services.list():
             try:
-                present[service.name] = self._evaluate(service, evaluated.get(service.name))
+                present[service.name] = self._evaluate(service, evaluated_inputs.get(service.name))
             except StoreError:
                 raise
             except Exception as error:

@@ -168,11 +168,11 @@ class Exposures:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
     def partly_read_images(
-        self, groups: Sequence[Collection[int]], places: Places, named: Mapping[str, Collection[str]] = _NOTHING
+        self, groups: Sequence[Collection[int]], places: Places, packages: Mapping[str, Collection[str]] = _NOTHING
     ) -> PartlyRead:
         """The images with files that could not be read, and those that hold a component of each of the groups.
 
-        `named` are source packages by their ecosystems, whose images are found, too.
+        `packages` are source packages by their ecosystems, whose images are found, too.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         unread = (
@@ -190,9 +190,9 @@ class Exposures:
         )
         of_package = (
             select(literal(len(groups)), image, literal(0)).where(
-                image.in_(_holding_packages(named)), _is_placed(places)
+                image.in_(_holding_packages(packages)), _is_placed(places)
             )
-            for _ in ([named] if named else [])
+            for _ in ([packages] if packages else [])
         )
         answer = PartlyRead([], [[] for _ in groups], [])
         with self._database.read() as connection:
@@ -281,11 +281,11 @@ def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple
     return select(bundles.image).where(bundles.bundle.in_(holding))
 
 
-def _holding_packages(named: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
+def _holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
     """The images that hold a source package of one of these names, of its ecosystem."""
     table, parts, bundles = fleet_components.c, fleet_bundle_components.c, fleet_image_bundles.c
     is_named = or_(
-        *(and_(table.ecosystem == name, texts_of(table.source_name, names)) for name, names in sorted(named.items()))
+        *(and_(table.ecosystem == name, texts_of(table.source_name, names)) for name, names in sorted(packages.items()))
     )
     components = select(table.id).where(is_named)
     holding = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)

@@ -37,60 +37,68 @@ class FollowedImages:
         with self._database.read() as connection:
             return [FollowedImage(**row) for row in connection.execute(_FOLLOWED.order_by(*key)).mappings()]
 
-    def change(self, followed: FollowedImage, status: Status, verdict: str | None, summary: str, now: str) -> bool:
+    def change(
+        self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
+    ) -> bool:
         """Record another status, and tell the callbacks of its approvals. Returns False if it was recorded before.
 
         `verdict` is the digest of the new verdict, None if there is none.
         """
         with self._database.write() as connection:
-            present = _lock(connection, followed)
+            present = _lock(connection, followed_image)
             if present is None or present.status == status:
                 return False
             changed = {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
             connection.execute(
-                update(followed_images).where(_is(followed)).values(**changed, changes=present.changes + 1)
+                update(followed_images).where(_is(followed_image)).values(**changed, changes=present.changes + 1)
             )
             _tell(connection, present, status, verdict, summary, now)
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
         return True
 
-    def end(self, followed: FollowedImage, summary: str, now: str) -> None:
+    def end(self, followed_image: FollowedImage, summary: str, now: str) -> None:
         """Follow the image no more, and tell the callbacks that it is Undetermined from now on."""
         with self._database.write() as connection:
-            present = _lock(connection, followed)
+            present = _lock(connection, followed_image)
             if present is None:
                 return
             if present.status != Status.UNDETERMINED:
                 _tell(connection, present, Status.UNDETERMINED, None, summary, now)
-            connection.execute(delete(followed_callbacks).where(_is_callback(followed)))
-            connection.execute(delete(followed_images).where(_is(followed)))
+            connection.execute(delete(followed_callbacks).where(_is_callback(followed_image)))
+            connection.execute(delete(followed_images).where(_is(followed_image)))
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
 
-    def renew(self, followed: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
+    def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
         """Make a renewed attestation due, and record when the next is. Earlier renewals that are done are deleted.
 
         Returns False if it was renewed meanwhile, or is not approved any more.
         """
-        prefix = f"{followed.repository}@{followed.image}/{followed.policy}/renewed/"
+        prefix = f"{followed_image.repository}@{followed_image.image}/{followed_image.policy}/renewed/"
         with self._database.write() as connection:
-            present = _lock(connection, followed)
-            if present is None or present.status != Status.APPROVED or present.renew_at != followed.renew_at:
+            present = _lock(connection, followed_image)
+            if present is None or present.status != Status.APPROVED or present.renew_at != followed_image.renew_at:
                 return False
-            connection.execute(update(followed_images).where(_is(followed)).values(renew_at=renew_at, verdict=verdict))
-            done = outbox.c.kind == OutboxKind.ATTESTATION, outbox.c.image == followed.image, outbox.c.next_at.is_(None)
+            connection.execute(
+                update(followed_images).where(_is(followed_image)).values(renew_at=renew_at, verdict=verdict)
+            )
+            done = (
+                outbox.c.kind == OutboxKind.ATTESTATION,
+                outbox.c.image == followed_image.image,
+                outbox.c.next_at.is_(None),
+            )
             connection.execute(delete(outbox).where(*done, outbox.c.key.startswith(prefix, autoescape=True)))
             entry = OutboxEntry(
                 OutboxKind.ATTESTATION,
                 key=f"{prefix}{now}",
-                receiver=registry_receiver(followed.repository),
+                receiver=registry_receiver(followed_image.repository),
                 payload={
                     "verdict": verdict,
-                    "image": followed.image,
-                    "repository": followed.repository,
-                    "policy": followed.policy,
+                    "image": followed_image.image,
+                    "repository": followed_image.repository,
+                    "policy": followed_image.policy,
                     "renewed_at": now,
                 },
-                image=followed.image,
+                image=followed_image.image,
                 due_since=now,
                 next_at=now,
             )
@@ -164,24 +172,24 @@ def _tell(
     add_entries(connection, entries)
 
 
-def _lock(connection: Connection, followed: FollowedImage) -> FollowedImage | None:
-    row = connection.execute(lock_rows(_FOLLOWED.where(_is(followed)))).mappings().first()
+def _lock(connection: Connection, followed_image: FollowedImage) -> FollowedImage | None:
+    row = connection.execute(lock_rows(_FOLLOWED.where(_is(followed_image)))).mappings().first()
     return None if row is None else FollowedImage(**row)
 
 
-def _is(followed: FollowedImage) -> ColumnElement[bool]:
+def _is(followed_image: FollowedImage) -> ColumnElement[bool]:
     columns = followed_images.c
     return and_(
-        columns.image == followed.image,
-        columns.repository == followed.repository,
-        columns.policy == followed.policy,
+        columns.image == followed_image.image,
+        columns.repository == followed_image.repository,
+        columns.policy == followed_image.policy,
     )
 
 
-def _is_callback(followed: FollowedImage) -> ColumnElement[bool]:
+def _is_callback(followed_image: FollowedImage) -> ColumnElement[bool]:
     columns = followed_callbacks.c
     return and_(
-        columns.image == followed.image,
-        columns.repository == followed.repository,
-        columns.policy == followed.policy,
+        columns.image == followed_image.image,
+        columns.repository == followed_image.repository,
+        columns.policy == followed_image.policy,
     )

@@ -275,7 +275,7 @@ def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: st
 
 
 def enqueue_attestations(
-    connection: Connection, verdict: str, approved: Collection[tuple[str, str, str]], now: str
+    connection: Connection, verdict: str, approved_images: Collection[tuple[str, str, str]], now: str
 ) -> None:
     """Make the attestations due of what was approved by a verdict: each image, repository and policy once."""
     add_entries(
@@ -290,6 +290,6 @@ def enqueue_attestations(
                 due_since=now,
                 next_at=now,
             )
-            for image, repository, policy in approved
+            for image, repository, policy in approved_images
         ],
     )

@@ -27,18 +27,18 @@ class Policies:
         self._database = database
 
     def put(
-        self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected: int | None = None
+        self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected_version: int | None = None
     ) -> PolicyVersion:
         """Store a policy as the next version. If text and digest equal the present version, return that.
 
-        ConflictError when `expected` is given and is not the present version (0: the policy does not exist).
+        ConflictError when `expected_version` is given and is not the present version (0: the policy does not exist).
         """
         with self._database.write() as connection:
             lock_name(connection, policies, policy.name)
             present = _read_newest(connection, policy.name)
             if present is not None and (present.text, present.digest) == (text, policy.digest):
                 return present
-            _expect(policy.name, present, expected)
+            _expect(policy.name, present, expected_version)
             number = present.version + 1 if present else 1
             return _add(
                 connection,
@@ -72,7 +72,9 @@ class Policies:
         with self._database.read() as connection:
             return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
 
-    def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+    def remove(
+        self, name: str, by: str, now: str, comment: str = "", expected_version: int | None = None
+    ) -> PolicyVersion:
         """Store the removal of a policy as its next version. If it is removed already, return that version.
 
         ConflictError as in `put`, and while the newest version of a pipeline, a policy assignment or a waiting approval
@@ -84,7 +86,7 @@ class Policies:
             if newest is not None and newest.removed:
                 return newest
             present = _require_present(connection, name)
-            _expect(name, present, expected)
+            _expect(name, present, expected_version)
             if users := _users(connection, name):
                 raise ConflictError(
                     f"the policy {name!r} is in use: {', '.join(users)}", "Give these another policy first."
@@ -126,12 +128,12 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
     return version
 
 
-def _expect(name: str, newest: PolicyVersion | None, expected: int | None) -> None:
+def _expect(name: str, newest: PolicyVersion | None, expected_version: int | None) -> None:
     present = 0 if newest is None or newest.removed else newest.version
-    if expected is not None and expected != present:
+    if expected_version is not None and expected_version != present:
         actual = f"is at version {present}" if present else "does not exist"
         raise ChangedError(
-            f"the policy {name!r} {actual}, and not at version {expected}",
+            f"the policy {name!r} {actual}, and not at version {expected_version}",
             f"Run `dockgate policy show {name}`, and apply your change to the present version.",
         )
 

@@ -29,14 +29,14 @@ class Rescans:
         with self._database.read() as connection:
             return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
 
-    def select(self, versions: Collection[str | None], first: Collection[str], limit: int) -> Sequence[Scan]:
-        """At most `limit` finished scans by these versions, those of the images `first` first, then the newest images.
+    def select(self, versions: Collection[str | None], first_images: Collection[str], limit: int) -> Sequence[Scan]:
+        """At most `limit` finished scans by these versions, those of `first_images` first, then the newest images.
 
         Without the images that are gone.
         """
         names = sorted(name for name in versions if name is not None)
         is_of = or_(scans.c.scanner.in_(names), scans.c.scanner.is_(None) if None in versions else literal(False))
-        rank = case((scans.c.image.in_(sorted(first)), 0), else_=1)
+        rank = case((scans.c.image.in_(sorted(first_images)), 0), else_=1)
         query = (
             select_as(Scan, scans)
             .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)

@@ -83,13 +83,14 @@ class PodmanTarget:
         with self._locks[service]:
             self._keep(service, set())
 
-    def remove_images(self, needed: Callable[[], Collection[str]]) -> int:
+    def remove_images(self, needed_images: Callable[[], Collection[str]]) -> int:
         """Delete the images of this podman that no container has, and whose digest is not needed. Returns their bytes.
 
-        They were pulled to run services: another deploy pulls them again. `needed` is asked once all images are known.
+        They were pulled to run services: another deploy pulls them again. `needed_images` is asked once all images are
+        known.
         """
         images = self._engine.images()
-        digests = set(needed())
+        digests = set(needed_images())
         unused = [image for image in images if image.digests and not image.digests & digests]
         return sum(image.size for image in unused if self._engine.remove_image(image.id))
 

@@ -126,14 +126,14 @@ def vulnerabilities(
 
 
 def vulnerability_page(
-    server: WebServices, chosen: VulnerabilityFilter, after: str, limit: int
+    server: WebServices, filters: VulnerabilityFilter, after: str, limit: int
 ) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     return stored_page(
-        lambda position, count, _: server.store.vulnerability_lists.open_vulnerabilities(chosen, count, position),
-        partial(position_of, sort=chosen.sort),
-        POSITIONS[chosen.sort],
-        PageQuery(chosen.sort, after, limit),
+        lambda position, count, _: server.store.vulnerability_lists.open_vulnerabilities(filters, count, position),
+        partial(position_of, sort=filters.sort),
+        POSITIONS[filters.sort],
+        PageQuery(filters.sort, after, limit),
     )
 
 

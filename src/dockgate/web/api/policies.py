@@ -140,10 +140,10 @@ async def put(
 
 
 def put_policy(
-    server: WebServices, name: str, text: str, who: Caller, comment: str, expected: int | None
+    server: WebServices, name: str, text: str, who: Caller, comment: str, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `put`."""
-    version = server.policies.put(name, text, who.name, comment, expected)
+    version = server.policies.put(name, text, who.name, comment, expected_version)
     note_change(f"version {version.version}{': ' if version.comment else ''}{version.comment}")
     return version
 
