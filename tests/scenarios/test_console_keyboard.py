@@ -1,0 +1,118 @@
+"""From an empty server to a scaled service by keyboard alone, in a browser without scripts."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import Event
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from tests.scenarios.accessibility import CHROMIUM
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.watched_browser import WatchedBrowser, no_faults
+
+from dockgate.services.first_admin import LINK_PATH
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+# How often the tabulator is pressed before what is looked for is out of reach.
+MOST = 60
+IMAGE = f"sha256:{sha256(b'shop').hexdigest()}"
+
+
+@dataclass
+class Keyboard:
+    """A person who presses keys only."""
+
+    page: Page
+
+    def reach(self, name: str) -> None:
+        """Press the tabulator until the link, button or field of this name, or of this beginning, has the focus."""
+        for _ in range(MOST):
+            self.page.keyboard.press("Tab")
+            focused = self.page.locator(":focus")
+            if focused.count():
+                texts = (focused.get_attribute("aria-label"), focused.get_attribute("name"), focused.inner_text())
+                if any(text and " ".join(text.split()).startswith(name) for text in texts):
+                    return
+        pytest.fail(f"{name} is not reached on {self.page.url}")
+
+    def press(self, *names: str) -> None:
+        for name in names:
+            self.reach(name)
+            self.enter()
+
+    def enter(self) -> None:
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
+
+    def fill(self, **fields: str) -> None:
+        for name, text in fields.items():
+            self.reach(name)
+            self.page.keyboard.press("Control+a")
+            self.page.keyboard.insert_text(text)
+
+    def sees(self, words: str) -> None:
+        expect(self.page.locator("main")).to_contain_text(words)
+
+
+def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server, sync_playwright() as playwright:
+        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
+        with no_faults(browser):
+            _play(server, browser)
+        browser.close()
+
+
+def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
+    ada = Keyboard(browser.new_context(base_url=server.url, java_script_enabled=False).new_page())
+    ada.page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+    ada.fill(name="ada", email="ada@example.org")
+    ada.press("Become the administrator")
+    server.client.headers["Authorization"] = f"Bearer {ada.page.locator('pre').first.inner_text()}"
+    ada.press("Overview", "New repository")
+    ada.fill(name="shop")
+    ada.press("Fill in", "Create repository", "Running", "New service")
+    ada.fill(name="shop")
+    ada.press("Fill in", "Create service", "Pipelines", "New pipeline")
+    ada.fill(name="shop")
+    for choice in ("repository", "service"):
+        ada.reach(choice)
+        ada.page.keyboard.type("shop")
+    ada.press("Fill in", "Create pipeline")
+    ada.sees("No execution yet.")
+
+    server.planned[IMAGE] = ("shop", PlannedFindings({"CRITICAL": 1}))
+    server.scan_may_end[IMAGE] = Event()
+    server.builder.digests["shop/app"] = IMAGE
+    server.push("shop")
+    ada.press("Repositories", "shop", "Dockerfile", "Edit")
+    ada.fill(content="FROM scratch\nLABEL again=1\n", message="Label it")
+    ada.press("Commit")
+    ada.sees("this starts shop")
+    execution = until(lambda: server.get("/pipelines/shop/executions"))[0]["id"]
+    until(lambda: server._approval(execution))
+    server.scanned(IMAGE)
+    assert server.answer(execution) == "Rejected"
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+
+    ada.press("Overview", "See why", "Open verdict")
+    ada.sees("To pass: 1 upgrade")
+    ada.press("Waive CVE-")
+    ada.fill(reason="It is never called.")
+    ada.press("Preview")
+    ada.sees("It counts in 1 image")
+    ada.press("Save waiver")
+    ada.sees("back to the verdict")
+    ada.fill(q=execution)
+    ada.enter()
+    ada.press("Retry what failed")
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+    ada.press("Running", "shop")
+    ada.fill(desired_count="2")
+    ada.press("Change")
+    until(lambda: server.get("/services/shop")["service"]["desired_count"] == 2)
+    ada.press("Sign out")
+    expect(ada.page.get_by_role("heading", level=1)).to_have_text("Sign in to Dockgate")
