@@ -43,7 +43,8 @@ from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
-from dockgate.services.policies import Policies, PolicySelection
+from dockgate.services.policies import Policies
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.timestamps import format_time

@@ -45,7 +45,8 @@ from dockgate.services.exposure_waived import ALONE
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
-from dockgate.services.policies import Policies, PolicySelection
+from dockgate.services.policies import Policies
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference

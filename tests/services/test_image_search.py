@@ -22,7 +22,7 @@ from dockgate.scanner.model import Package
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch, ImageSummary
 from dockgate.services.packages import Purls
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference

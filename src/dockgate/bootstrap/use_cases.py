@@ -53,8 +53,9 @@ from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.packages import Purls
-from dockgate.services.policies import Policies, PolicySelection
+from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.push_verdicts import PushVerdicts

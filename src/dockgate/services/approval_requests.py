@@ -17,7 +17,7 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.scans import ScanScheduler
 from dockgate.services.watched_images import WatchedImages

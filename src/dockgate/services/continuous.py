@@ -22,7 +22,7 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet import EVERY, FleetIndex
 from dockgate.services.fleet_contents import FleetContents, FleetFacts
 from dockgate.services.fleet_judging import FleetJudging, JudgedImage
-from dockgate.services.policies import PolicySelection, UsablePolicy
+from dockgate.services.policy_selection import PolicySelection, UsablePolicy
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of

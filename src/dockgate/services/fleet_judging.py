@@ -17,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_contents import FleetContents
-from dockgate.services.policies import UsablePolicy
+from dockgate.services.policy_selection import UsablePolicy
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import StoreError

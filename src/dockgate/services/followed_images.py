@@ -6,7 +6,7 @@ from functools import cache, partial
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rounds import Rounds

@@ -10,7 +10,7 @@ from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.watch import WatchState, watch_state
 from dockgate.services.clock import ServerClock
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.shared.digest import is_digest
 from dockgate.shared.references import own_repository
 from dockgate.store import Store

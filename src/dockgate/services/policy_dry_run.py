@@ -26,7 +26,8 @@ from dockgate.gate.replay.policy_diff import (
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext, running_image
-from dockgate.services.policies import Policies, PolicySelection
+from dockgate.services.policies import Policies
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
 from dockgate.store import Store
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import DockgateError

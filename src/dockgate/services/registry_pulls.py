@@ -27,7 +27,7 @@ from dockgate.delivery.ports import Registry
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
 from dockgate.services.cases import DeploymentContext
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watched_images import WatchedImages

@@ -13,7 +13,7 @@ from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts

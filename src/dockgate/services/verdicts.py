@@ -13,7 +13,7 @@ from dockgate.gate.risk_deadline import risk_deadline
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext
-from dockgate.services.policies import PolicySelection, UsablePolicy
+from dockgate.services.policy_selection import PolicySelection, UsablePolicy
 from dockgate.services.provenance import Provenance
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import DatabaseError, DeployError

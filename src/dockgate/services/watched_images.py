@@ -13,7 +13,7 @@ from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.cases import running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
-from dockgate.services.policies import PolicySelection
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 
