@@ -138,7 +138,7 @@ def _require_no_workers(source: Database, watch_seconds: float) -> None:
 @contextmanager
 def _frozen(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
     """A connection whose reads all see the same rows. Others cannot write to Postgres meanwhile."""
-    with source.read() as connection:
+    with source.read_transaction() as connection:
         _lock(connection, tables, "SHARE")
         yield connection
 

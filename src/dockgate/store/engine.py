@@ -18,6 +18,7 @@ Locks are taken in this order, so that no two transactions wait for each other. 
 """
 
 import socket
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     NoSuchModuleError,
     OperationalError,
@@ -75,6 +77,11 @@ POSTGRES_SETTINGS = {
     "tcp_user_timeout": 10_000,
     "options": "-c idle_in_transaction_session_timeout=20s -c random_page_cost=1.1 -c jit=off",
 }
+
+# A connection to Postgres that was not used for so long may have ended with its server: it is tried before its next
+# use.
+IDLE_SECONDS = 1.0
+_USED_AT = "used_at"
 
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
 _CONFLICTS = ("40001", "40P01")
@@ -129,11 +136,15 @@ class Database:
                 },
                 isolation_level="READ COMMITTED",
                 max_overflow=-1,
-                pool_pre_ping=True,
             )
             self._liveness = Liveness(self._probe)
             event.listen(self.engine, "do_connect", partial(_connect, self._liveness))
+            event.listen(self.engine, "checkin", _note_use)
+            event.listen(self.engine, "checkout", _require_answer)
         self._writer = self.engine.execution_options(write=True)
+        # Each statement of READ COMMITTED sees what is committed then, in a transaction or not; without one, a query
+        # takes one round trip to Postgres instead of three.
+        self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def from_url(cls, url: str, lock_seconds: float = BUSY_SECONDS) -> "Database":
@@ -179,18 +190,29 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection to read by. Within another `read` of this thread it is the same one, which is cheaper.
 
-        On SQLite all of them then see the database as it was at the first: write nothing in between.
+        On SQLite all of them then see the database as it was at the first: write nothing in between. On Postgres each
+        statement sees what is committed.
         """
         connection: Connection | None = getattr(self._reading, "connection", None)
         if connection is not None:
             yield connection
             return
-        with self._translate_errors(), self.engine.connect() as connection:
+        with self._translate_errors(), self._reader.connect() as connection:
             self._reading.connection = connection
             try:
                 yield connection
             finally:
                 self._reading.connection = None
+
+    @contextmanager
+    def read_transaction(self) -> Iterator[Connection]:
+        """Like `read`, in one transaction on Postgres, too: for locks, and for results that the server hands out."""
+        if self.is_sqlite:
+            with self.read() as connection:
+                yield connection
+        else:
+            with self._translate_errors(), self.engine.connect() as connection:
+                yield connection
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -216,8 +238,8 @@ class Database:
     def time(self) -> datetime:
         """The time of the Postgres server."""
         with self.autocommit() as connection:
-            time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-            return time
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return now
 
     def end_sessions(self, process: str) -> None:
         """End the connections of another process to Postgres, and with them its transactions and locks."""
@@ -339,6 +361,22 @@ def _connect(
     except psycopg.errors.ConnectionTimeout:
         liveness.record_failure()
         raise
+
+
+def _note_use(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.info[_USED_AT] = time.monotonic()
+
+
+def _require_answer(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ping the server if the connection was idle for IDLE_SECONDS. DisconnectionError has the pool open another one."""
+    if time.monotonic() - entry.info.get(_USED_AT, time.monotonic()) < IDLE_SECONDS:
+        return
+    try:
+        connection.autocommit = True
+        connection.execute("")
+        connection.autocommit = False
+    except psycopg.Error as error:
+        raise DisconnectionError(str(error)) from error
 
 
 def _run_job(job: _Job[Any], connection: Connection) -> None:

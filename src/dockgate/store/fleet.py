@@ -219,7 +219,7 @@ class Fleet:
 
     def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""
-        with self._database.read() as connection:
+        with self._database.read_transaction() as connection:
             if ids is None:
                 for part in connection.execution_options(yield_per=ROWS).execute(query).partitions():
                     yield from part
