@@ -13,7 +13,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
-from dockgate.shared.errors import UnavailableError
+from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Scan
 
@@ -60,6 +60,7 @@ class Registry:
     store: Store
     folder: Path
     tag: str | None = None
+    deleted: set[str] = field(default_factory=set)
     requests: int = 0
     started: list[Scan] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -69,15 +70,17 @@ class Registry:
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         self.requests += 1
+        if must_exist and reference.partition("@")[2] in self.deleted:
+            raise NotFoundError("There is no such image.")
         if self.tag is None:
             raise UnavailableError("no answer")
         return REPOSITORY, self.tag
 
-    def reports(self, digest: str, at: str = SECOND_TIME) -> None:
+    def reports(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH") -> None:
         clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))
         pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
         secrets = WebhookSecrets("own", self.folder / "hooks.json")
-        detail = {"action-type": "PUSH", "result": "SUCCESS", "repository-name": "web"}
+        detail = {"action-type": action, "result": "SUCCESS", "repository-name": "web"}
         event = {
             "id": f"event-{next(self.numbers)}",
             "source": "aws.ecr",
@@ -147,3 +150,30 @@ def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Reg
         (FIRST, "10", "11"),
         (SECOND, "11", ""),
     ]
+
+
+def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Registry) -> None:
+    registry.reports(FIRST)
+    registry.deleted.add(FIRST)
+    for _ in range(2):  # notifications may be doubled
+        registry.reports(FIRST, action="DELETE")
+    assert registry.present() is None
+    events = [event.detail_type for event in registry.store.event_log.read(0, 100)]
+    bodies = [event.body["detail"].get("action-type") for event in registry.store.event_log.read(0, 100)]
+    assert events.count("ECR Image Action") == 2, events
+    assert bodies == ["PUSH", "DELETE"]
+
+
+def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry: Registry) -> None:
+    """It was forged, or the image has been pushed again since."""
+    registry.reports(FIRST)
+    registry.tag = FIRST
+    registry.reports(FIRST, action="DELETE")
+    assert registry.present() == FIRST
+
+
+def test_a_deletion_is_reported_again_while_the_registry_cannot_be_asked(registry: Registry) -> None:
+    registry.reports(FIRST)
+    with pytest.raises(UnavailableError):
+        registry.reports(FIRST, action="DELETE")
+    assert registry.present() == FIRST

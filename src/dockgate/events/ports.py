@@ -46,14 +46,23 @@ class RegistryPush:
     at: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryDeletion:
+    """An image that a registry reports as deleted, by its digest. `registry` is its host, "" if not reported."""
+
+    repository: str
+    digest: str
+    registry: str = ""
+
+
 class Pushes(Protocol):
-    """A format of push notifications."""
+    """A format of notifications about pushes and deletions."""
 
     # Part of the URL that a registry posts to.
     name: str
 
-    def read(self, body: Any) -> Iterable[RegistryPush]:
-        """The pushes of images in the body (decoded JSON); other events give none.
+    def read(self, body: Any) -> Iterable[RegistryPush | RegistryDeletion]:
+        """The pushes and deletions of images in the body (decoded JSON); other events give none.
 
         Raises AttributeError, LookupError, TypeError or ValueError for a body of another format.
         """

@@ -1,4 +1,4 @@
-"""Pushes to registries: the notifications that report them, their secrets, and what follows from a push."""
+"""Pushes to registries and deletions: the notifications that report them, their secrets, and what follows from them."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
-from dockgate.events.ports import Pushes, RegistryPush
+from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
@@ -136,6 +136,11 @@ class RegistryPushes:
         for_each(self.registry.tags(), record, ":".join)
         self._has_recorded_missed = True
 
+    def record_deletion(self, repository: str, digest: str) -> None:
+        """Record that an image is no longer in a repository."""
+        remove = self.store.image_removals.remove
+        self.effects.run(EffectKind.RECORD_IMAGE, remove, repository, digest, self.clock.now())
+
 
 @dataclass(frozen=True, slots=True)
 class Hook:
@@ -189,28 +194,43 @@ class RegistryNotifications:
             )
 
     def receive(self, form: str, registry: str, authorization: str, sent: bytes) -> None:
-        """Record the pushes that a notification reports. `registry` is "" for our own.
+        """Record the pushes and deletions that a notification reports. `registry` is "" for our own.
 
-        DeniedError without the secret, or for a push to another registry; UsageError for an invalid notification;
+        DeniedError without the secret, or for another registry; UsageError for an invalid notification;
         UnavailableError makes the sender try again.
         """
         self.require_secret(form, registry, authorization)
-        for push in _read_pushes(form, registry, lambda: json.loads(sent)):
-            self._record(form, registry, push)
+        for report in _read_reports(form, registry, lambda: json.loads(sent)):
+            self._record(form, registry, report)
 
     def receive_ecr_event(self, text: str) -> None:
-        """Record the push that an event of Amazon ECR reports.
+        """Record the push or deletion that an event of Amazon ECR reports.
 
         The event comes by a queue, alone or inside a message of Amazon SNS. The queue decides who may send to it.
-        Raises UsageError for an invalid event; events about anything but pushes are ignored.
+        Raises UsageError for an invalid event; events about anything else are ignored.
         """
         event = body(Record({"body": text}))
-        for push in _read_pushes(ECR, "", lambda: event):
-            if EcrRegistry.parse(push.registry) is None:
-                raise UsageError(f"not an event of Amazon ECR: {push.registry[:100]!r} is not a registry of ECR")
-            self._record(ECR, push.registry, push)
+        for report in _read_reports(ECR, "", lambda: event):
+            if EcrRegistry.parse(report.registry) is None:
+                raise UsageError(f"not an event of Amazon ECR: {report.registry[:100]!r} is not a registry of ECR")
+            self._record(ECR, report.registry, report)
 
-    def _record(self, form: str, registry: str, push: RegistryPush) -> None:
+    def _record(self, form: str, registry: str, report: RegistryPush | RegistryDeletion) -> None:
+        if isinstance(report, RegistryPush):
+            self._record_push(form, registry, report)
+        elif registry:  # in our own only the garbage collection deletes, which records it
+            self._record_deletion(f"{registry}/{report.repository}", report.digest)
+
+    def _record_deletion(self, repository: str, digest: str) -> None:
+        """Record a deletion if the registry confirms it: a forged or late notification hides no image."""
+        try:
+            self.resolve_image(f"{repository}@{digest}", must_exist=True)
+        except NotFoundError:
+            self.pushes.record_deletion(repository, digest)
+        else:
+            _log.warning("%s@%s was reported as deleted, and is still there", repository, digest)
+
+    def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
         if not registry:
             repository = own_repository(push.repository, self.registry)
             self.pushes.record(push.id, repository, push.digest, push.tag, push.by)
@@ -241,32 +261,33 @@ class RegistryNotifications:
         return format_time(time - timedelta(milliseconds=1)) if current == present.digest else push.at
 
 
-def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush]:
-    """The pushes that a notification reports. UsageError for an invalid one."""
+def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush | RegistryDeletion]:
+    """The pushes and deletions that a notification reports. UsageError for an invalid one."""
     try:
-        reported = list(_format(form).read(document()))
-        for push in reported:
-            _check(push, registry)
+        reports = list(_format(form).read(document()))
+        for report in reports:
+            _check(report, registry)
     except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"not a notification of {form}: {type(error).__name__}: {error}") from None
-    return reported
+    return reports
 
 
-def _check(pushed: RegistryPush, registry: str) -> None:
+def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
     """ValueError unless each field follows the grammar: they become part of requests to a registry."""
-    if registry and pushed.registry and pushed.registry != registry:
+    if registry and report.registry and report.registry != registry:
         raise DeniedError(
-            f"the secret of {registry} came with a notification of {pushed.registry}",
+            f"the secret of {registry} came with a notification of {report.registry}",
             "Each registry has a secret of its own: `dockgate registry hook`.",
         )
+    push = report if isinstance(report, RegistryPush) else None
     for what, text, pattern in (
-        ("repository", pushed.repository, REPOSITORY),
-        ("tag", pushed.tag, f"(?:{_TAG})?"),
-        ("digest", pushed.digest, f"(?:{PATTERN})?"),
+        ("repository", report.repository, REPOSITORY),
+        ("tag", push.tag if push else "", f"(?:{_TAG})?"),
+        ("digest", report.digest, f"(?:{PATTERN})?" if push else PATTERN),
     ):
         if not re.fullmatch(pattern, text):
             raise ValueError(f"{text[:100]!r} is not a {what}")
-    if not (pushed.tag or pushed.digest) or len(pushed.id) > 1000:
+    if push and (not (push.tag or push.digest) or len(push.id) > 1000):
         raise ValueError("it has neither tag nor digest")
 
 

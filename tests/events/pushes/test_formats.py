@@ -1,4 +1,4 @@
-"""Notifications of pushes, each form by examples out of its sender's documentation."""
+"""Notifications of pushes and deletions, each form by examples out of its sender's documentation."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dockgate.events import pushes
-from dockgate.events.ports import RegistryPush
+from dockgate.events.ports import RegistryDeletion, RegistryPush
 
 DATA = Path(__file__).parent / "data"
 DIGEST = "sha256:8a9e9863dbb6e10edb5adfe917c00da84e1700fa76e7ed02476aa6e6fb8ee0d8"
-NOTIFICATIONS = {
+NOTIFICATIONS: dict[str, list[RegistryPush | RegistryDeletion]] = {
     "harbor-push": [
         RegistryPush(
             f"1586922308/team/shop:1.7@{DIGEST}",
@@ -32,6 +32,7 @@ NOTIFICATIONS = {
         ),
     ],
     "harbor-pull": [],
+    "harbor-delete": [RegistryDeletion("team/shop", DIGEST, "harbor.example.org")],
     "quay-push": [
         RegistryPush("", "team/shop", "1.7", "", "quay.example.org"),
         RegistryPush("", "team/shop", "latest", "", "quay.example.org"),
@@ -46,8 +47,9 @@ NOTIFICATIONS = {
             at="2026-11-26T01:54:34Z",
         ),
     ],
-    "ecr-delete": [],
+    "ecr-delete": [RegistryDeletion("team/shop", DIGEST, "123456789012.dkr.ecr.us-west-2.amazonaws.com")],
     "distribution-push": [RegistryPush("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST)],
+    "distribution-delete": [RegistryDeletion("team/shop", DIGEST)],
 }
 
 
@@ -57,7 +59,7 @@ def test_every_format_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", NOTIFICATIONS)
-def test_an_example_tells_of_these_pushes(name: str) -> None:
+def test_an_example_reports_these_pushes_and_deletions(name: str) -> None:
     read = pushes.load()[name.partition("-")[0]].read
     assert list(read(json.loads((DATA / f"{name}.json").read_text()))) == NOTIFICATIONS[name]
 
@@ -65,9 +67,13 @@ def test_an_example_tells_of_these_pushes(name: str) -> None:
 @pytest.mark.parametrize("time", [None, True, 10**30, -1, "never", [1]])
 def test_a_time_that_is_none_is_left_out(time: object) -> None:
     body = json.loads((DATA / "harbor-push.json").read_text()) | {"occur_at": time}
-    assert [push.at for push in pushes.load()["harbor"].read(body)] in ([""], ["1970-01-01T00:00:01Z"])
+    assert [push.at for push in _pushes("harbor", body)] in ([""], ["1970-01-01T00:00:01Z"])
     body = json.loads((DATA / "ecr-push.json").read_text()) | {"time": time}
-    assert all(isinstance(push.at, str) for push in pushes.load()["ecr"].read(body))
+    assert all(isinstance(push.at, str) for push in _pushes("ecr", body))
+
+
+def _pushes(form: str, body: object) -> list[RegistryPush]:
+    return [report for report in pushes.load()[form].read(body) if isinstance(report, RegistryPush)]
 
 
 @pytest.mark.parametrize("form", pushes.load())

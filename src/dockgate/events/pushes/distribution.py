@@ -1,14 +1,14 @@
 """CNCF Distribution's notifications, as our own registry sends them too.
 
 Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "action", "target": {"mediaType",
-"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests. The
-envelope does not name its registry reliably.
+"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests; a deletion has no
+media type, and that of a tag no digest. The envelope does not name its registry reliably.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import RegistryPush
+from dockgate.events.ports import RegistryDeletion, RegistryPush
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -23,12 +23,14 @@ class DistributionPushes:
 
     name = "distribution"
 
-    def read(self, body: Any) -> Iterator[RegistryPush]:
+    def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
         for event in body["events"]:
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
                 by = str((event.get("actor") or {}).get("name") or "")
                 yield RegistryPush(event["id"], target["repository"], target.get("tag", ""), target["digest"], by=by)
+            elif event["action"] == "delete" and target.get("digest"):
+                yield RegistryDeletion(target["repository"], target["digest"])
 
 
 PUSHES = DistributionPushes()

@@ -2,15 +2,15 @@
 
 Source: Amazon ECR user guide, "Amazon ECR events and EventBridge", "Event for a completed image push": `{"id",
 "detail-type": "ECR Image Action", "source": "aws.ecr", "account", "region", "detail": {"result": "SUCCESS",
-"repository-name", "image-digest", "action-type": "PUSH", "image-tag"}}`. The registry's name is that of "Amazon ECR
-private registry": account.dkr.ecr.region.amazonaws.com, with .cn behind it in China. EventBridge and queues keep no
-order.
+"repository-name", "image-digest", "action-type": "PUSH", "image-tag"}}`; "Event for an image deletion" is the same with
+"DELETE". The registry's name is that of "Amazon ECR private registry": account.dkr.ecr.region.amazonaws.com, with .cn
+behind it in China. EventBridge and queues keep no order.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import RegistryPush
+from dockgate.events.ports import RegistryDeletion, RegistryPush
 from dockgate.shared.aws import EcrRegistry
 
 
@@ -19,13 +19,16 @@ class EcrPushes:
 
     name = "ecr"
 
-    def read(self, body: Any) -> Iterator[RegistryPush]:
+    def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
         detail = body["detail"]
         if (body["source"], body["detail-type"]) != ("aws.ecr", "ECR Image Action"):
             return
-        if (detail["action-type"], detail["result"]) != ("PUSH", "SUCCESS"):
+        if detail["action-type"] not in ("PUSH", "DELETE") or detail["result"] != "SUCCESS":
             return
         registry = EcrRegistry(body["account"], body["region"]).host
+        if detail["action-type"] == "DELETE":
+            yield RegistryDeletion(detail["repository-name"], detail["image-digest"], registry)
+            return
         tag = detail.get("image-tag", "")
         at = str(body.get("time") or "")
         yield RegistryPush(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)

@@ -4,16 +4,18 @@ Source: Harbor's documentation, "Configure Webhook Notifications": `{"type": "PU
 {"resources": [{"digest", "tag", "resource_url"}], "repository": {"repo_full_name"}}}`; as a CloudEvent, `data` is what
 `event_data` is, `type` "harbor.artifact.pushed", and there are `id` and `time`. The default form has no id: what was
 pushed, and the second in which it was, stands for it. Its jobs run side by side, so webhooks come in any order.
+"DELETE_ARTIFACT" and "harbor.artifact.deleted" report a deletion in the same form.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.events.ports import RegistryPush
+from dockgate.events.ports import RegistryDeletion, RegistryPush
 from dockgate.shared.timestamps import format_seconds
 
 PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
+DELETED = ("DELETE_ARTIFACT", "harbor.artifact.deleted")
 
 
 class HarborPushes:
@@ -21,8 +23,8 @@ class HarborPushes:
 
     name = "harbor"
 
-    def read(self, body: Any) -> Iterator[RegistryPush]:
-        if body["type"] not in PUSHED:
+    def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
+        if body["type"] not in (*PUSHED, *DELETED):
             return
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
@@ -31,6 +33,9 @@ class HarborPushes:
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag", "")
             registry = resource.get("resource_url", "").partition("/")[0]
+            if body["type"] in DELETED:
+                yield RegistryDeletion(repository, digest, registry)
+                continue
             # For an artifact without a tag, Harbor sends the digest as the tag.
             tag = "" if tag.startswith("sha256:") else tag
             yield RegistryPush(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
