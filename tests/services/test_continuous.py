@@ -262,6 +262,27 @@ def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
     assert fleet.verdicts().keys() == {"api", "job"}
 
 
+def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(fleet: Fleet) -> None:
+    fleet.publish("shared", Severity.LOW)
+    fleet.continuous.renew()
+    store, now = fleet.system.store, format_time(fleet.system.clock())
+    # The names of the policies are sorted before and after that of the policy before.
+    for policy in ("a-strict", "z-strict"):
+        fleet.system.server.policies.put(policy, STRICT.replace("strict", policy), "ana")
+    fleet.system.server.policies.put("z-lax", STRICT.replace("strict", "z-lax").replace("0", "9"), "ana")
+    for name, policy in (("web", "a-strict"), ("api", "z-strict"), ("job", "z-lax")):
+        store.policy_assignments.put(PolicyAssignment(name, (f"team/{name}",), policy), "ana", now)
+    with pytest.raises(CrashError):  # when the first policy's verdicts are written
+        fleet.process(crash_at=2).renew()
+    for _ in range(2):
+        fleet.process().renew()
+    assert sorted(fleet.events()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+    store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "z-lax"), "ana", now)
+    fleet.process().renew()
+    assert fleet.events()[-1] == ("team/web", "Rejected", "Approved")
+    assert (fleet.verdicts(), fleet.verdicts("a-strict")) == ({}, {})
+
+
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     fleet.publish("new")
     fleet.continuous.renew()

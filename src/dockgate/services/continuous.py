@@ -101,11 +101,15 @@ class ContinuousVerdicts:
         facts = FleetFacts(self.store, coverage)
         waiting = self._unmatched_images()
 
-        def judge(policy: str) -> None:
+        renewals = []
+        for policy in sorted(self.store.fleet_judging.policies() | groups.keys()):
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
-            _Renewal(self, policy, images, waiting, facts, match, due.get(policy, set())).run()
-
-        for_each(sorted(self.store.fleet_judging.policies() | groups.keys()), judge)
+            present = self.store.fleet_verdicts.images(policy)
+            renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
+        former = {image: status for renewal in renewals for image, status in renewal.former_statuses().items()}
+        for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
+        # Only now: a process that dies before has the statuses again that the events compare with.
+        for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
         self._finished_revision = "" if waiting else revision
 
     def _record_unjudged(self) -> None:
@@ -177,7 +181,8 @@ def _source(store: Store) -> str:
 class _Renewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `waiting_images` keep their verdicts, and `due_images` are those whose verdict time may have changed.
+    `waiting_images` keep their verdicts, and `due_images` are those whose verdict time may have changed. `present` are
+    the images that have a verdict by the policy: some of them may not be judged by it any more.
     """
 
     service: ContinuousVerdicts
@@ -187,19 +192,36 @@ class _Renewal:
     facts: FleetFacts
     match: Match
     due_images: Collection[int]
+    present: Collection[int]
 
-    def run(self) -> None:
-        """Judge the images for which something may have changed, and write the verdicts that differ."""
+    def former_statuses(self) -> dict[int, Status]:
+        """The status by this policy of each image that is not judged by it any more."""
+        images = self._former_images()
+        if not images:
+            return {}
+        verdicts = self.service.store.fleet_verdicts.of_policy(self.policy, images)
+        return {image: verdict.status for image, verdict in verdicts.items()}
+
+    def remove_former(self) -> None:
+        """Remove the verdicts on images that are not judged by this policy any more."""
+        if images := self._former_images():
+            store = self.service.store
+            with store.database.write() as connection:
+                store.fleet_verdicts.remove(connection, self.policy, images)
+
+    def _former_images(self) -> set[int]:
+        return set(self.present) - {image.id for image in self.images} - set(self.waiting_images)
+
+    def run(self, former: Mapping[int, Status]) -> None:
+        """Judge the images for which something may have changed, and write the verdicts that differ.
+
+        `former` are the statuses of images by policies that they are not judged by any more.
+        """
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
-        present = store.fleet_verdicts.images(self.policy)
         inputs = self._inputs(usable)
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
-        gone = present - {image.id for image in self.images} - set(self.waiting_images)
-        if gone:
-            with store.database.write() as connection:
-                store.fleet_verdicts.remove(connection, self.policy, gone)
-        selected = self._select(present, source) if before == inputs else None
+        selected = self._select(self.present, source) if before == inputs else None
         is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected or ())]
         stored = self._stored_verdicts(images, is_dense=is_dense)
@@ -214,10 +236,10 @@ class _Renewal:
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
-                    self._write(verdicts, by_id, stored, None)
+                    self._write(verdicts, by_id, stored, former, None)
                     verdicts = []
         if verdicts or (before, source) != (inputs, self.match.source):
-            self._write(verdicts, by_id, stored, written)
+            self._write(verdicts, by_id, stored, former, written)
 
     def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""
@@ -263,11 +285,13 @@ class _Renewal:
         verdicts: Sequence[FleetVerdict],
         images: dict[int, FleetImage],
         stored: Mapping[int, FleetVerdict],
+        former: Mapping[int, Status],
         judged_from: str | None,
     ) -> None:
         """Write verdicts, of which `stored` are the present ones, with an event for each other status.
 
-        The status before a first verdict is that of the newest recorded one of the policy, for instance on the push.
+        The status before a policy's first verdict on an image is that by its policy before, else that of the newest
+        recorded verdict of the policy, for instance on the push.
         """
         first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored]
         recorded = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
@@ -276,7 +300,7 @@ class _Renewal:
             if change.previous is not None:
                 return change.previous.status
             image = images[change.verdict.image]
-            return recorded.get((image.repository, image.digest))
+            return former.get(image.id) or recorded.get((image.repository, image.digest))
 
         def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
             return [
