@@ -1,9 +1,11 @@
 """`dockgate waiver`, `dockgate vex`, and both at a terminal without a server."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.cli import answers, layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
@@ -62,6 +64,21 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
     assert f"x ({violation})" in dockgate("waiver", "list").out
     server.answers["GET /waivers/w-2"] = server.answers["GET /waivers"][0]
     assert f" {violation}\n" in dockgate("waiver", "show", "w-2").out
+
+
+@pytest.mark.parametrize(
+    ("until", "shown"),
+    [
+        ("2099-12-31T00:00:00.000Z", "until 2099-12-31  "),
+        ("2099-12-31T15:05:00.000Z", "until 2099-12-31 15:05 UTC  "),
+        ("2099-12-31T17:05:00+02:00", "until 2099-12-31 15:05 UTC  "),
+    ],
+)
+def test_a_waiver_that_ends_within_a_day_is_listed_with_the_time(
+    dockgate: Dockgate, server: FakeServer, until: str, shown: str
+) -> None:
+    server.answers["GET /waivers"] = [{**view(), "waiver": plain(replace(MADE, until=until))}]
+    assert shown in dockgate("waiver", "list").out
 
 
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:

@@ -13,7 +13,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.events.rule import Target, TargetType
-from dockgate.gate.model import Status
+from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.services.notification_summary import NotificationSummary
 from dockgate.shared.references import ImageReference
@@ -72,6 +72,20 @@ def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
     assert summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 images, all approved"
     assert "1 of 2 images rejected" in summary(fleet, "all")[0]
+
+
+@pytest.mark.parametrize(
+    ("repository", "is_theirs"), [("", True), ("**", True), ("team/app", True), ("*/app", True), ("other/*", False)]
+)
+def test_owners_hear_of_the_waivers_that_apply_in_their_repositories(
+    fleet: Fleet, repository: str, is_theirs: bool
+) -> None:
+    approve_all(fleet)
+    assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
+    fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
+    until = "2026-11-29T00:00:00.000Z"
+    fleet.store.waivers.add(Waiver("w-1", "ann", "x", "CVE-2026-1", repository=repository, until=until))
+    assert ("- w-1 of ann expires at 2026-11-29T00:00:00.000Z" in summary(fleet, "team")[1]) is is_theirs
 
 
 def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:

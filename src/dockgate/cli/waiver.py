@@ -1,5 +1,6 @@
 """`dockgate waiver`: accept findings until a date or until a fix exists."""
 
+from datetime import UTC
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from dockgate.cli.listing_output import (
     styled_state,
 )
 from dockgate.gate.model import Waiver
+from dockgate.shared.timestamps import parse_time
 
 STATES = ("Active", "Expired", "Revoked")
 
@@ -152,5 +154,8 @@ def _waiver_subject(waiver: Waiver) -> str:
 
 
 def _end(waiver: Any) -> str:
-    until = f"until {waiver['until'][:10]}" if waiver["until"] else ""
+    until = ""
+    if end := parse_time(waiver["until"]):
+        # A date ends with its first moment.
+        until = f"until {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC".removesuffix(" 00:00 UTC")
     return " or ".join(filter(None, (until, "until fixed" if waiver["until_fixed"] else "")))

@@ -10,7 +10,8 @@ from typing import Any
 from dockgate.delivery.ports import Advisories
 from dockgate.events.message import one_line, shorten
 from dockgate.events.rule import Target
-from dockgate.gate.model import Status
+from dockgate.gate import patterns
+from dockgate.gate.model import Status, Waiver
 from dockgate.gate.waivers import expiring_waivers
 from dockgate.services.image_search import JUDGING_MINUTES
 from dockgate.services.owners import Owners
@@ -119,7 +120,7 @@ class NotificationSummary:
         """The states of the images that the target hears of."""
         repositories = None
         if is_owner:
-            repositories = [name for name in self.store.exposures.repositories() if owners.owns(target.name, name)]
+            repositories = self._owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         places = self.store.image_listing.current_places(repositories, judged_before)
         worst: dict[str, tuple[int, PlaceVerdict]] = {}
@@ -177,11 +178,22 @@ class NotificationSummary:
     def _expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
         active = [record.waiver for record in self.store.waivers.active(at)]
+        owned = self._owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {one_line(waiver.owner)} expires at {waiver.until}"
             for waiver in expiring_waivers(active, at, WAIVER_DAYS)
-            if not is_owner or (waiver.repository and owners.owns(target.name, waiver.repository))
+            if not is_owner or _applies_to_any(waiver, owned)
         ]
+
+    def _owned_repositories(self, owners: Owners, target: Target) -> list[str]:
+        return [name for name in self.store.exposures.repositories() if owners.owns(target.name, name)]
+
+
+def _applies_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
+    """Whether a waiver may apply in one of the repositories. One that names only an image counts in none."""
+    if not waiver.repository:
+        return bool(repositories) and not waiver.image
+    return any(patterns.matches(name, waiver.repository) for name in repositories)
 
 
 def _state(place: PlaceVerdict, policy: str) -> _State:

@@ -77,8 +77,11 @@ def test_a_redirect_is_not_followed() -> None:
 def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
     with receiver(response("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
         HttpWebhooks(loopback=True).call(url, {}, b"")
-    with receiver(response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410"):
+    with receiver(response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410") as refused:
         HttpWebhooks(loopback=True).call(url, {}, b"")
+    # The URL is that of an approval's callback or of a target.
+    assert "URL" in refused.value.advice
+    assert "callback" not in refused.value.full_message
 
 
 def test_a_receiver_that_drips_or_never_ends_is_left() -> None:

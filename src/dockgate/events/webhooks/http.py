@@ -91,7 +91,7 @@ class HttpWebhooks:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
         if status == GONE:
-            raise DeniedError(f"{urlsplit(url).netloc} wants no more answers (410)", "Ask again with another callback.")
+            raise DeniedError(f"{urlsplit(url).netloc} wants no more messages (410)", "Give another URL.")
         if not 200 <= status < 300:
             raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", "It is tried again.")
 
