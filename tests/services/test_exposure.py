@@ -255,6 +255,23 @@ def test_a_life_closes_while_a_waiver_counts_and_opens_again_when_it_ends(fleet:
     assert (entry.until, entry.ended_by) == (None, None)  # the image has it all the time
 
 
+@pytest.mark.parametrize(
+    ("until", "is_accepted"), [(13, False), (15, False), (28, True)], ids=["before", "while it is closed", "later"]
+)
+def test_an_advisory_that_comes_back_opens_a_life_again_whatever_ended_before(
+    fleet: Fleet, until: int, is_accepted: bool
+) -> None:
+    fleet.today = 10
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.store.waivers.add(Waiver("w1", "ana", "No.", "CVE-2026-1", until=day(until), created_at=day(12)))
+    for fleet.today, advisories in ((14, [FLASK]), (16, [IDNA])):
+        fleet.database.advisories = advisories
+        fleet.index.rematch_all(fleet.database)
+    steps = life(fleet)
+    assert steps[:2] == [(10, True, "first seen"), (12, False, "waived")]
+    assert steps[-1] == ((16, False, "waived") if is_accepted else (16, True, "advisory changed"))
+
+
 def test_a_waiver_of_one_repository_does_not_close_a_life_in_another(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", package("idna", "3.6"))

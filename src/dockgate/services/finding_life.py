@@ -49,15 +49,17 @@ def life_of(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) 
         if presence.since > now:
             break
         steps.append(LifeStep(presence.since, True, steps[-1].why if steps else FIRST_SEEN))
-        accepted: Excuse | None = None
-        for excuse in excuses:
+        earlier = [excuse for excuse in excuses if excuse.at <= presence.since]
+        accepted = earlier[-1] if earlier else None
+        if accepted is not None and accepted.why is not None:
+            steps.append(LifeStep(presence.since, False, accepted.why, accepted.by))
+        for excuse in excuses[len(earlier) :]:
             if excuse.at > now or (presence.until is not None and excuse.at >= presence.until):
                 break
-            at = max(excuse.at, presence.since)
             if excuse.why is not None and (accepted is None or accepted.why is not excuse.why):
-                steps.append(LifeStep(at, False, excuse.why, excuse.by))
+                steps.append(LifeStep(excuse.at, False, excuse.why, excuse.by))
             elif excuse.why is None and accepted is not None and accepted.why is not None:
-                steps.append(LifeStep(at, True, _ENDED[accepted.why], accepted.by))
+                steps.append(LifeStep(excuse.at, True, _ENDED[accepted.why], accepted.by))
             accepted = excuse if excuse.why is not None else None
         if presence.until is not None and presence.until <= now:
             steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
