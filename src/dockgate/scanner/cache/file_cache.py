@@ -1,17 +1,20 @@
 """A cache of values in the files of a folder, shared by processes."""
 
+import dataclasses
 import os
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from dockgate.shared import canonical
 
 T = TypeVar("T")
 
-# Bytes before the value, with its CRC-32: a damaged value may still decode, to something else.
+# Bytes before the value, with the CRC-32 of its type's fields and of itself: a damaged value, or one whose fields had
+# other names, may still decode, to something else. Facts without packages would make an image look safe.
 _CHECK = 4
 
 
@@ -21,12 +24,16 @@ class FileCache(Generic[T]):
     def __init__(self, folder: Path, kind: type[T]) -> None:
         self._folder = folder
         self._kind = kind
+        self._fields = zlib.crc32("\n".join(_fields_of(kind, set())).encode())
 
     def find(self, name: str) -> T | None:
-        """Return the value stored under this name, None if there is none or its file is damaged."""
+        """Return the value stored under this name.
+
+        None if there is none, its file is damaged, or the fields of its type have changed since.
+        """
         with suppress(OSError, KeyError, TypeError, ValueError):
             data = memoryview((self._folder / name).read_bytes())
-            if bytes(data[:_CHECK]) == _check(data[_CHECK:]):
+            if bytes(data[:_CHECK]) == self._check(data[_CHECK:]):
                 return _decode(self._kind, data[_CHECK:])
         return None
 
@@ -34,7 +41,10 @@ class FileCache(Generic[T]):
         """Store a value. The file is replaced atomically, so a reader never sees part of it."""
         with suppress(OSError):
             data = _encode(value)
-            self._write(self._folder / name, _check(data), data)
+            self._write(self._folder / name, self._check(data), data)
+
+    def _check(self, data: bytes | memoryview) -> bytes:
+        return zlib.crc32(data, self._fields).to_bytes(_CHECK, "big")
 
     def _write(self, path: Path, *pieces: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,8 +58,15 @@ class FileCache(Generic[T]):
             raise
 
 
-def _check(data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data).to_bytes(_CHECK, "big")
+def _fields_of(kind: Any, seen: set[Any]) -> Iterator[str]:
+    """The names and types of all fields of a dataclass, and of those that its fields hold."""
+    for argument in get_args(kind):
+        yield from _fields_of(argument, seen)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in seen:
+        seen.add(kind)
+        for field in dataclasses.fields(kind):
+            yield f"{kind.__qualname__}.{field.name}: {field.type}"
+            yield from _fields_of(field.type, seen)
 
 
 def _encode(value: object) -> bytes:
