@@ -225,6 +225,14 @@ def test_a_life_ends_when_the_tag_moves_to_an_image_without_it(
     assert (entry.until, entry.ended_by) == (day(12), expected)
 
 
+def test_a_life_is_closed_while_the_tag_names_another_image(fleet: Fleet) -> None:
+    for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7"), (15, "a", "3.6")):
+        fleet.push(name, "team/web", "1", package("idna", version))
+    steps = [(10, True, "first seen"), (12, False, "package upgraded"), (15, True, "tag moved back")]
+    assert life(fleet) == steps
+    assert life(fleet, 13) == steps[:2]
+
+
 def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", package("idna", "3.6"))

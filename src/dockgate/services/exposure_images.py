@@ -57,7 +57,8 @@ class ImageContents:
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
         for past in self._store.component_search.past_findings(self._subject.vulnerabilities, present):
             self._past.setdefault(past.component, []).append(past)
-        ended = [end for number in missing for end in _ended(self.where[self.images[number].digest])[1]]
+        stays = [stay for number in missing for stay in _stays(self.where[self.images[number].digest])]
+        ended = [period for stay in stays for period in stay.ended]
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.successors(ended, names)
@@ -94,6 +95,7 @@ class ImageContents:
     def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
         periods, subject = self.where[image.digest], self._subject
+        stays = _stays(periods)
         since = min((period.since for period in periods), default=image.seen_at)
         repositories = self._repositories(image)
         entries: list[tuple[Holding, AffectedComponent | None]] = [
@@ -107,11 +109,12 @@ class ImageContents:
             vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
             waived: list[Acceptance] = []
             life: list[LifeStep] = []
-            moved = self._end(image, periods, holding.component)
+            in_places = [self._presence(image, stay, holding.component) for stay in stays]
+            moved = in_places[-1] if in_places and in_places[-1].until else None
             end, ended_by = _end(moved, affected)
             if affected and vulnerability:
                 about = image, repositories, component.package(), affected, vulnerability
-                presences = self._presences(since, moved, affected)
+                presences = self._presences(in_places or [Presence(since)], affected)
                 excuses: list[Excuse] = []
                 if self._acceptances:
                     waived = self._acceptances.find(*about)
@@ -140,8 +143,8 @@ class ImageContents:
             )
         return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
-    def _presences(self, since: str, moved: Presence | None, affected: AffectedComponent) -> list[Presence]:
-        """When an image had a finding that was in its places from `since` on, the present or last time included."""
+    def _presences(self, in_places: Sequence[Presence], affected: AffectedComponent) -> list[Presence]:
+        """When an image had a finding while it was in its places, the present or last time included."""
         findings = [Presence(affected.opened, affected.closed, affected.why)]
         findings += [
             Presence(past.opened, past.closed, past.why)
@@ -150,23 +153,23 @@ class ImageContents:
         ]
         presences = []
         for entry in findings:
-            is_over = entry.until is not None and entry.until <= since
-            if is_over or (moved and moved.until and entry.since >= moved.until):
-                continue
-            is_earlier = entry.until is not None and (not moved or not moved.until or entry.until <= moved.until)
-            until, why = (entry.until, entry.why) if is_earlier or not moved else (moved.until, moved.why)
-            presences.append(Presence(max(since, entry.since), until, why))
-        return presences or [Presence(max(since, affected.opened))]
+            for stay in in_places:
+                is_over = entry.until is not None and entry.until <= stay.since
+                if is_over or (stay.until and entry.since >= stay.until):
+                    continue
+                is_earlier = entry.until is not None and (not stay.until or entry.until <= stay.until)
+                first_end = entry if is_earlier else stay
+                presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.why))
+        return presences or [Presence(max(in_places[0].since, affected.opened))]
 
-    def _end(self, image: FleetImage, periods: Sequence[TagPeriod], component: int) -> Presence | None:
-        """When and why the image was in its places no longer, seen from one of its components; None while it is."""
-        moved, last = _ended(periods)
-        if moved is None:
-            return None
-        if image.gone_at is not None and image.gone_at <= moved:
-            return Presence("", moved, ClosingReason.GONE)
-        whys = {self._why_moved(period, component) for period in last}
-        return Presence("", moved, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
+    def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
+        """When an image was in its places, and why no longer, seen from one of its components."""
+        if stay.until is None:
+            return Presence(stay.since)
+        if image.gone_at is not None and image.gone_at <= stay.until:
+            return Presence(stay.since, stay.until, ClosingReason.GONE)
+        whys = {self._why_moved(period, component) for period in stay.ended}
+        return Presence(stay.since, stay.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
 
     def _why_moved(self, period: TagPeriod, component: int) -> ClosingReason:
         successor = self._successors.get(period)
@@ -181,13 +184,28 @@ class ImageContents:
         return ClosingReason.MOVED if is_still_there else ClosingReason.UPGRADED
 
 
-def _ended(periods: Sequence[TagPeriod]) -> tuple[str | None, list[TagPeriod]]:
-    """When an image was in its places last, and the periods that ended then; None and [] while it is in one."""
-    ends = [period.until for period in periods]
-    if None in ends or not ends:
-        return None, []
-    moved = max(filter(None, ends))
-    return moved, [period for period in periods if period.until == moved]
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """A time in which an image was in any of its places, and the periods with which it ended."""
+
+    since: str
+    until: str | None
+    ended: list[TagPeriod]
+
+
+def _stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
+    """The times in which an image was in its places, the oldest first."""
+    stays: list[_Stay] = []
+    for period in sorted(periods, key=lambda entry: entry.since):
+        last = stays.pop() if stays and (stays[-1].until is None or period.since <= stays[-1].until) else None
+        if last is None:
+            stays.append(_Stay(period.since, period.until, [period] if period.until else []))
+        elif last.until is None or period.until is None:
+            stays.append(_Stay(last.since, None, []))
+        else:
+            until = max(last.until, period.until)
+            stays.append(_Stay(last.since, until, [each for each in (*last.ended, period) if each.until == until]))
+    return stays
 
 
 def view_image(

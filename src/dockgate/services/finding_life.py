@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from dockgate.store.fleet_records import ClosingReason
 
 FIRST_SEEN, WAIVER_ENDED, STATEMENT_ENDED = "first seen", "waiver ended", "VEX statement withdrawn"
+TAG_BACK = "tag moved back"
+_MOVED = (ClosingReason.MOVED, ClosingReason.UPGRADED, ClosingReason.REMOVED)
 # Why a finding that was accepted so is open again.
 _ENDED = {ClosingReason.WAIVED: WAIVER_ENDED, ClosingReason.VEX: STATEMENT_ENDED}
 
@@ -48,7 +50,7 @@ def life_of(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) 
     for presence in sorted(presences, key=lambda entry: entry.since):
         if presence.since > now:
             break
-        steps.append(LifeStep(presence.since, True, steps[-1].why if steps else FIRST_SEEN))
+        steps.append(LifeStep(presence.since, True, _why_opened(steps)))
         earlier = [excuse for excuse in excuses if excuse.at <= presence.since]
         accepted = earlier[-1] if earlier else None
         if accepted is not None and accepted.why is not None:
@@ -64,6 +66,12 @@ def life_of(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) 
         if presence.until is not None and presence.until <= now:
             steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
     return _without_moments(steps)
+
+
+def _why_opened(steps: Sequence[LifeStep]) -> str:
+    if not steps:
+        return FIRST_SEEN
+    return TAG_BACK if steps[-1].why in _MOVED else steps[-1].why
 
 
 def _without_moments(steps: Sequence[LifeStep]) -> list[LifeStep]:
