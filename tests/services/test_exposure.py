@@ -233,6 +233,16 @@ def test_a_life_is_closed_while_the_tag_names_another_image(fleet: Fleet) -> Non
     assert life(fleet, 13) == steps[:2]
 
 
+def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(fleet: Fleet) -> None:
+    for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7")):
+        fleet.push(name, "team/web", "1", package("idna", version))
+    for fleet.today, advisories in ((14, [FLASK]), (16, [IDNA])):
+        fleet.database.advisories = advisories
+        fleet.index.rematch_all(fleet.database)
+    (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages
+    assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "package upgraded")
+
+
 def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", package("idna", "3.6"))

@@ -112,9 +112,14 @@ class ImageContents:
             in_places = [self._presence(image, stay, holding.component) for stay in stays]
             moved = in_places[-1] if in_places and in_places[-1].until else None
             end, ended_by = _end(moved, affected)
+            exposed_since = max(since, affected.opened) if affected else since
             if affected and vulnerability:
                 about = image, repositories, component.package(), affected, vulnerability
                 presences = self._presences(in_places or [Presence(since)], affected)
+                last = max(presences, key=lambda entry: entry.since)
+                if end is not None and end <= exposed_since and last.until is not None:
+                    # The advisory came back when the image was in its places no longer.
+                    exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
                 if self._acceptances:
                     waived = self._acceptances.find(*about)
@@ -134,7 +139,7 @@ class ImageContents:
                     vulnerability=vulnerability.name if vulnerability else None,
                     severity=affected.severity.value if affected else None,
                     fixed=affected.fixed or None if affected else None,
-                    since=max(since, affected.opened) if affected else since,
+                    since=exposed_since,
                     until=end,
                     ended_by=ended_by,
                     waived=waived,
