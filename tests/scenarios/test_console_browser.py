@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
-from tests.scenarios.accessibility import CHROMIUM, faults_of
+from playwright.sync_api import Page, StorageState, expect
+from tests.scenarios.accessibility import faults_of
 from tests.scenarios.console_site import Site
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.provider_site import Place
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults
+from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
@@ -38,11 +40,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def chromium(site: Site) -> Iterator[WatchedBrowser]:
-    """The browser, begun after the server: it runs an event loop in this thread, in which dbos cannot begin."""
-    with sync_playwright() as playwright:
-        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
+    with watched_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -52,22 +51,44 @@ def _no_faults(chromium: WatchedBrowser) -> Iterator[None]:
         yield
 
 
-def _open(
-    chromium: WatchedBrowser, site: Site, *, scheme: str = "light", width: int = 1440, scripts: bool = True
-) -> Page:
-    """A page that has signed in."""
-    context = chromium.new_context(
-        base_url=site.server.url,
-        color_scheme="light",
-        viewport={"width": 1440, "height": 900},
-        java_script_enabled=scripts,
-    )
+@pytest.fixture(scope="module")
+def session(chromium: WatchedBrowser, site: Site) -> StorageState:
+    """The cookies of an administrator who has signed in."""
+    context = chromium.new_context(base_url=site.server.url)
     page = context.new_page()
     page.goto("/signin")
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.server.url}/")
-    return page
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+class OpenPage(Protocol):
+    def __call__(self, path: str, *, scripts: bool = True, timezone: str | None = None) -> Page: ...
+
+
+@pytest.fixture
+def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> Iterator[OpenPage]:
+    """Opens a page as that administrator, in a window of its own."""
+    with ExitStack() as contexts:
+
+        def open_page(path: str, *, scripts: bool = True, timezone: str | None = None) -> Page:
+            context = contexts.enter_context(
+                chromium.new_context(
+                    base_url=site.server.url,
+                    storage_state=session,
+                    viewport={"width": 1440, "height": 900},
+                    java_script_enabled=scripts,
+                    timezone_id=timezone,
+                )
+            )
+            page = context.new_page()
+            page.goto(path)
+            return page
+
+        yield open_page
 
 
 def _walk(page: Page) -> Iterator[str]:
@@ -99,9 +120,9 @@ def _kind(path: str) -> tuple[str, int, tuple[str, ...]]:
     return parts.path.split("/")[1], parts.path.count("/"), tuple(names)
 
 
-def test_every_page_is_accessible_and_fits_its_screen(chromium: WatchedBrowser, site: Site) -> None:
+def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
     """Each page is opened once; then the scheme and the width of its window change."""
-    page = _open(chromium, site)
+    page = open_page("/")
     faults: list[str] = []
     count = 0
     for _ in _walk(page):
@@ -111,7 +132,6 @@ def test_every_page_is_accessible_and_fits_its_screen(chromium: WatchedBrowser, 
             faults.append(f"{page.url}: more than one primary action")
     assert not faults, "\n".join(faults[:20])
     assert count > 40
-    page.context.close()
 
 
 LOADING = """() => new Promise(done => {
@@ -127,17 +147,11 @@ LOADING = """() => new Promise(done => {
 @pytest.mark.parametrize(
     "path", ["/", "/images", "/vulnerabilities", "/events", "/executions/api-1", "/policies/default"]
 )
-def test_a_first_load_is_small_and_nothing_moves(chromium: WatchedBrowser, site: Site, path: str) -> None:
-    page = _open(chromium, site)
-    first = chromium.new_context(
-        base_url=site.server.url, storage_state=page.context.storage_state(), timezone_id="Asia/Kathmandu"
-    )
-    page = first.new_page()
-    page.goto(path)
+def test_a_first_load_is_small_and_nothing_moves(open_page: OpenPage, path: str) -> None:
+    page = open_page(path, timezone="Asia/Kathmandu")
     bytes_loaded, moved = page.evaluate(LOADING)
     assert 5_000 < bytes_loaded < 150 * 1024
     assert moved == 0
-    first.close()
 
 
 def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: WatchedBrowser, site: Site) -> None:
@@ -168,9 +182,8 @@ def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: W
     context.close()
 
 
-def test_a_page_follows_what_happens_and_keeps_the_focus(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
-    page.goto(f"/executions/{site.waiting}")
+def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, site: Site) -> None:
+    page = open_page(f"/executions/{site.waiting}")
     expect(page.locator("#live .answer")).to_contain_text("Waiting")
     page.locator("details > summary").last.click()
     reason = page.get_by_label("Reason").last
@@ -181,11 +194,10 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(chromium: WatchedBrowse
     expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
     expect(reason).to_be_focused()
     expect(reason).to_have_value("half a sentence")
-    page.context.close()
 
 
-def test_without_scripts_a_person_reads_filters_and_decides(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site, scripts=False)
+def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/", scripts=False)
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Images").click()
     page.get_by_role("navigation", name="Verdict").get_by_role("link", name="Rejected").click()
     page.get_by_label("Image repository").fill("api/*")
@@ -200,11 +212,10 @@ def test_without_scripts_a_person_reads_filters_and_decides(chromium: WatchedBro
     page.get_by_label("Reason").fill("It is never called.")
     page.get_by_role("button", name="Save waiver").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("w-")
-    page.context.close()
 
 
-def test_a_person_works_by_keyboard_alone(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
+def test_a_person_works_by_keyboard_alone(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -222,12 +233,10 @@ def test_a_person_works_by_keyboard_alone(chromium: WatchedBrowser, site: Site) 
     assert page.evaluate("document.activeElement.closest('tr') !== null")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/pipelines/"))
-    page.context.close()
 
 
-def test_the_logs_of_an_execution_are_reached_by_brackets(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
-    page.goto("/executions/web-1")
+def test_the_logs_of_an_execution_are_reached_by_brackets(open_page: OpenPage) -> None:
+    page = open_page("/executions/web-1")
     page.keyboard.press("]")
     expect(page.locator(".log-link").first).to_be_focused()
     page.keyboard.press("Enter")
@@ -236,12 +245,10 @@ def test_the_logs_of_an_execution_are_reached_by_brackets(chromium: WatchedBrows
     expect(page).to_have_url(re.compile("/Deploy/Deploy/1$"))
     page.keyboard.press("[")
     expect(page).to_have_url(re.compile("/Build/Build/1$"))
-    page.context.close()
 
 
-def test_a_text_is_checked_while_it_is_typed(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
-    page.goto("/pipelines/web/definition")
+def test_a_text_is_checked_while_it_is_typed(open_page: OpenPage) -> None:
+    page = open_page("/pipelines/web/definition")
     text = page.get_by_label("Stages and actions, as YAML")
     written = text.input_value()
     text.fill(written.replace("type: build", "type: bild"))
@@ -249,23 +256,20 @@ def test_a_text_is_checked_while_it_is_typed(chromium: WatchedBrowser, site: Sit
     text.fill(written)
     expect(page.locator("#check")).to_contain_text("Valid Pipeline.", timeout=15_000)
     expect(text).to_be_focused()
-    page.context.close()
 
 
-def test_shortcuts_do_nothing_when_they_are_off(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
-    page.goto("/settings")
+def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
+    page = open_page("/settings")
     page.get_by_label("Single-key shortcuts").select_option("Off")
     page.locator("form[action='/theme'] button").click()
     expect(page.locator("html[data-keys='off']")).to_be_attached()
     page.locator("h1").click()
     page.keyboard.press("/")
     expect(page.locator("#search")).not_to_be_focused()
-    page.context.close()
 
 
-def test_a_command_is_copied_exactly(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
+def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
@@ -273,11 +277,10 @@ def test_a_command_is_copied_exactly(chromium: WatchedBrowser, site: Site) -> No
     text = command.inner_text()
     page.locator(".command .copy").first.click()
     assert page.evaluate("navigator.clipboard.readText()") == text
-    page.context.close()
 
 
-def test_what_breaks_the_content_policy_is_noticed(chromium: WatchedBrowser, site: Site) -> None:
-    page = _open(chromium, site)
+def test_what_breaks_the_content_policy_is_noticed(chromium: WatchedBrowser, open_page: OpenPage) -> None:
+    page = open_page("/")
     page.evaluate("""() => new Promise(done => {
         const image = new Image()
         image.onerror = done
@@ -287,4 +290,3 @@ def test_what_breaks_the_content_policy_is_noticed(chromium: WatchedBrowser, sit
     assert any("content policy: img-src forbids" in fault for fault in faults)
     page.evaluate("console.error('this too')")
     assert any("this too" in fault for fault in chromium.take_faults())
-    page.context.close()

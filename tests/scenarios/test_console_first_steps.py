@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
-from tests.scenarios.accessibility import CHROMIUM, faults_of
+from playwright.sync_api import expect
+from tests.scenarios.accessibility import faults_of
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import WatchedBrowser
+from tests.scenarios.watched_browser import watched_chromium
 
 from dockgate.services.first_admin import LINK_PATH
 
@@ -29,8 +29,7 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
 @pytest.mark.long
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []
-    with ServerSystem(tmp_path) as server, sync_playwright() as playwright:
-        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
+    with ServerSystem(tmp_path) as server, watched_chromium() as browser:
         page = browser.new_context(base_url=server.url).new_page()
 
         def examine(heading: str) -> None:
@@ -50,5 +49,4 @@ def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> 
         page.get_by_role("button").click()
         examine("You are the administrator")
         faults += browser.take_faults()
-        browser.close()
     assert not faults, "\n".join(faults[:20])

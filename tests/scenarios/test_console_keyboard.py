@@ -6,12 +6,11 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
-from tests.scenarios.accessibility import CHROMIUM
+from playwright.sync_api import Page, expect
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults
+from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
 
 from dockgate.services.first_admin import LINK_PATH
 
@@ -59,11 +58,8 @@ class Keyboard:
 
 
 def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path) as server, sync_playwright() as playwright:
-        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
-        with no_faults(browser):
-            _play(server, browser)
-        browser.close()
+    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
+        _play(server, browser)
 
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from tests.scenarios import advisories
-from tests.scenarios.accessibility import CHROMIUM
 from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults
+from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -46,11 +45,8 @@ def live(tmp_path: Path) -> Iterator[Live]:
 @pytest.fixture
 def chromium() -> Iterator[WatchedBrowser]:
     """A browser whose pages may complain of nothing in the whole story."""
-    with sync_playwright() as playwright:
-        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
-        with no_faults(browser):
-            yield browser
-        browser.close()
+    with watched_chromium() as browser, no_faults(browser):
+        yield browser
 
 
 @dataclass

@@ -16,11 +16,8 @@ from dockgate.services.effects import EffectKind
 
 ON_THE_WAY = (
     EffectKind.BUILD,
-    EffectKind.REQUEST_APPROVAL,
     EffectKind.READ_IMAGE,
     EffectKind.ANSWER,
-    EffectKind.ATTEST,
-    EffectKind.REGISTER_REVISION,
     EffectKind.DEPLOY,
     EffectKind.TELL,
 )

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, sync_playwright
+from tests.scenarios.accessibility import CHROMIUM
 
 # Makes a page say which of its policies something breaks: each document, before its own scripts.
 SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
@@ -46,6 +47,19 @@ class WatchedBrowser:
 
     def _note_error(self, error: WebError) -> None:
         self._faults.append(f"{_address(error.page)}: {error.error}")
+
+
+@contextmanager
+def watched_chromium() -> Iterator[WatchedBrowser]:
+    """The system's chromium, without graphics that no test looks at.
+
+    It runs an event loop in this thread, in which dbos cannot begin: start a server before it.
+    """
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer"]
+        browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=arguments))
+        yield browser
+        browser.close()
 
 
 def _address(page: Page | None) -> str:
