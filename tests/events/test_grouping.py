@@ -146,10 +146,20 @@ def test_any_detail_is_described_and_grouped(detail: object) -> None:
         (
             "ECR Image Action",
             {"action-type": "PUSH", "image-tag": "1", "repository-name": "team/app"},
-            "team/app: action-type: PUSH, image-tag: 1",
+            "team/app:1: action-type: PUSH, image-tag: 1",
         ),
         ("Inspector2 Scan", {"repository-name": "arn:aws:ecr:l:0:repository/app", "version": "1"}, "app: version: 1"),
         ("execution.failed", {"pipeline": "shop", "reason": "Build failed"}, "shop: Build failed"),
+        (
+            "verdict.changed",
+            {"repository": "team/app", "image": f"sha256:{'a' * 64}", "status": "Rejected", "previous": "Approved"},
+            "team/app@sha256:aaaaaaaaaaaa: Rejected, before: Approved",
+        ),
+        (
+            "verdict.changed",
+            {"repository": "team/app", "tag": "1", "image": "sha256:a", "status": "Rejected", "previous": "Approved"},
+            "team/app:1: Rejected, before: Approved",
+        ),
     ],
 )
 def test_a_line_says_what_an_event_is_about_and_what_happened(kind: str, detail: dict[str, Any], line: str) -> None:

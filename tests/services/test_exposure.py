@@ -243,6 +243,17 @@ def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(
     assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "package upgraded")
 
 
+def test_a_finding_that_became_known_after_its_tag_had_moved_is_closed(fleet: Fleet) -> None:
+    fleet.database.advisories = [FLASK]
+    for fleet.today, name, version in ((10, "a", "3.6"), (12, "b", "3.7")):
+        fleet.push(name, "team/web", "1", package("idna", version))
+    fleet.today, fleet.database.advisories = 14, [IDNA]
+    fleet.index.rematch_all(fleet.database)
+    entry = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages[0]
+    assert [step.is_open for step in entry.life][-1:] == [False]
+    assert (entry.since, entry.until, entry.ended_by) == (day(12), day(12), "package upgraded")
+
+
 def test_a_life_has_the_changes_of_advisories(fleet: Fleet) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", package("idna", "3.6"))

@@ -88,7 +88,7 @@ def summarize(event: Mapping[str, Any]) -> str:
     if not text and not state:
         values = ((name, value) for name, value in list(detail.items())[:_FIELDS_LIMIT] if isinstance(value, str | int))
         text = ", ".join(f"{one_line(str(name))}: {one_line(str(value))}" for name, value in values if value != subject)
-    subject = subject.rpartition(":repository/")[2]
+    subject = subject.rpartition(":repository/")[2] + _image(detail, subject)
     shown = state if state and not text.startswith(state) else ""
     return shorten(": ".join(filter(None, (subject, shown, text))) or kind, _TITLE_LIMIT)
 
@@ -137,6 +137,15 @@ def _hash(text: str) -> str:
 
 def _subject(detail: Mapping[str, Any]) -> str:
     return next((one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
+
+
+def _image(detail: Mapping[str, Any], subject: str) -> str:
+    """Which image of the repository that an event is about: ":TAG" or "@DIGEST", cut short; "" for another subject."""
+    if subject not in (detail.get("repository"), detail.get("repository-name")):
+        return ""
+    tag = detail.get("tag") or detail.get("image-tag")
+    digest = detail.get("image") or detail.get("image-digest")
+    return f":{one_line(str(tag))}" if tag else f"@{one_line(str(digest))[:19]}" if digest else ""
 
 
 def _text(detail: Mapping[str, Any]) -> str:

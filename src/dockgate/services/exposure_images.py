@@ -165,7 +165,12 @@ class ImageContents:
                 is_earlier = entry.until is not None and (not stay.until or entry.until <= stay.until)
                 first_end = entry if is_earlier else stay
                 presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.why))
-        return presences or [Presence(max(in_places[0].since, affected.opened))]
+        if presences:
+            return presences
+        last = in_places[-1]
+        if last.until is not None and last.until <= affected.opened:  # it became known when the image had moved on
+            return [Presence(last.until, last.until, last.why)]
+        return [Presence(max(in_places[0].since, affected.opened))]
 
     def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
         """When an image was in its places, and why no longer, seen from one of its components."""

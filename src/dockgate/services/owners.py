@@ -34,13 +34,14 @@ class Owners:
         return cls(assignments, principals, targets, store, registry)
 
     def targets_of(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the targets that an event in its envelope goes to as its owners'."""
+        """The names of the targets that an event in its envelope goes to as its owners'.
+
+        What concerns no repository of an owner, such as a waiver for all, goes to the person that it names as `owner`.
+        """
         repository = self._repository_of(event)
-        if not repository:
-            return ()
-        if repository not in self._by_repository:
+        if repository and repository not in self._by_repository:
             self._by_repository[repository] = self._targets_for(repository)
-        return self._by_repository[repository]
+        return self._by_repository.get(repository) or self._targets_of_person(event)
 
     def is_owner(self, target: str) -> bool:
         """Whether any repository's events go to the target."""
@@ -69,6 +70,12 @@ class Owners:
                 )
             names |= dict.fromkeys(chosen)
         return tuple(names)
+
+    def _targets_of_person(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+        detail = event.get("detail")
+        name = detail.get("owner") if isinstance(detail, Mapping) else None
+        is_person = isinstance(name, str) and not name.startswith((_TARGET, _ROLE))
+        return tuple(self._targets_of_owner(name)) if isinstance(name, str) and is_person else ()
 
     def _targets_of_owner(self, owner: str) -> list[str]:
         if owner.startswith(_TARGET):

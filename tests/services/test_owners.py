@@ -1,0 +1,44 @@
+"""Who hears of an event as the owner of what it is about."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.events.rule import Target, TargetType
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.services.owners import Owners
+from dockgate.store import Store
+
+TARGETS = [
+    Target("mail", TargetType.WEBHOOK, "", recipients=("ana",)),
+    Target("hook", TargetType.WEBHOOK, "", recipients=("bob",)),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(next(iter(FACTORIES)), tmp_path) as store:
+        yield store
+
+
+def hearers(store: Store, **detail: Any) -> tuple[str, ...]:
+    assignment = PolicyAssignment("team", ("team/*",), "default", owners=("bob",))
+    return Owners([assignment], [], TARGETS, store, "registry.example").targets_of({"detail": detail})
+
+
+def test_the_owners_of_a_repository_hear_of_it(store: Store) -> None:
+    assert hearers(store, repository="team/web", owner="ana") == ("hook",)
+
+
+def test_a_waiver_for_all_repositories_concerns_the_person_who_owns_it(store: Store) -> None:
+    assert hearers(store, waiver="w-1", owner="ana") == ("mail",)
+    assert hearers(store, waiver="w-1", repository="other/*", owner="ana") == ("mail",)
+
+
+@pytest.mark.parametrize("owner", ["target:hook", "role:admin", "eve", "", None, ["ana"]])
+def test_the_owner_of_a_waiver_names_no_target(store: Store, owner: object) -> None:
+    """Who writes waivers chooses that text, and not where messages go."""
+    assert hearers(store, waiver="w-1", owner=owner) == ()
