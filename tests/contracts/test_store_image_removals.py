@@ -121,3 +121,13 @@ def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(st
         assert store.image_removals.remove("web", IMAGE, LATER)
     assert store.images.unindexed_images(1) == []
     assert store.images.scan(IMAGE) is None
+
+
+def test_places_are_listed_in_parts(store: Store) -> None:
+    push(store, "web", "1")
+    push(store, "web", "2")
+    push(store, "mirror", "1")
+    assert store.image_removals.count_places() == 2
+    assert store.image_removals.places(("", ""), 1) == [("mirror", IMAGE)]
+    assert store.image_removals.places(("mirror", IMAGE), 10) == [("web", IMAGE)]
+    assert store.image_removals.places(("web", IMAGE), 10) == []

@@ -39,6 +39,7 @@ FIXES_EVERY = 3
 SERVICES_EVERY = 5
 OTHER_REPOSITORIES_EVERY = 5
 PURGE_EVERY = 30
+PRESENCE_EVERY = 30  # once a minute
 STALE_FEEDS_EVERY = 30
 LOCAL_STORAGE_EVERY = 15
 
@@ -201,6 +202,8 @@ def _task_groups(
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
+        presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
+        groups.append(TaskGroup("images that are gone", [presence]))
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
         groups.append(TaskGroup("collection", [collection]))
         if updates := use_cases.feed_updates:

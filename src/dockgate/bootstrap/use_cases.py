@@ -47,6 +47,7 @@ from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
+from dockgate.services.image_presence import ImagePresence
 from dockgate.services.image_rescans import ImageRescans
 from dockgate.services.image_search import ImageSearch
 from dockgate.services.local_storage import LocalCollections
@@ -100,6 +101,7 @@ class UseCases:
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
+    image_presence: ImagePresence
     image_rescans: ImageRescans
     scan_runner: ScanRunner
     service_repair: ServiceRepair
@@ -358,6 +360,7 @@ def make_use_cases(
         local_collections=LocalCollections(store, adapters.local_storage, clock, retention),
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
+        image_presence=ImagePresence(store, adapters.resolve_image, registry_pushes.record_deletion, registry),
         image_rescans=ImageRescans(
             store,
             adapters.read_image,

@@ -1,6 +1,6 @@
 """Images that are no longer where they were: in one repository, and at last in none."""
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, literal, select, tuple_, update
 
 from dockgate.events.aws_events import image_deleted
 from dockgate.store.engine import Database
@@ -15,6 +15,19 @@ class ImageRemovals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Repository and digest of images that are in a repository, in this order, at most `limit` behind `after`."""
+        columns = pushed_images.c.repository, pushed_images.c.digest
+        query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
+
+    def count_places(self) -> int:
+        """How many there are."""
+        places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
+        with self._database.read() as connection:
+            return connection.scalar(select(func.count()).select_from(places)) or 0
 
     def remove(self, repository: str, image: str, now: str) -> bool:
         """Record that an image is no longer in a repository, with an event for each tag that it had there.

@@ -1,0 +1,82 @@
+"""Ask registries whether the kept images are still there, each image about once a day.
+
+Registries report deletions, but not all do, and a notification may be lost; an image may also vanish from the storage
+behind a registry. What the registry no longer has is recorded as gone.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+
+from dockgate.delivery.ports import ImageResolver
+from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.references import RepositoryReference
+from dockgate.store import Store
+
+MINUTES_A_DAY = 24 * 60
+
+# A repository, with its registry unless that is our own, and the digest of an image in it.
+Place = tuple[str, str]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ImagePresence:
+    """Asks about the next images at each `run`, which is made once a minute.
+
+    `registry` is our own, and `record_deletion` is called with a repository and a digest. An image that is missing is
+    asked about again in the next run, as it may have been deleted and put back. It is recorded as gone if the registry
+    still has another one: a registry that has lost its storage for a moment misses them all.
+    """
+
+    store: Store
+    resolve_image: ImageResolver
+    record_deletion: Callable[[str, str], None]
+    registry: str
+    _after: Place = field(default=("", ""), init=False)
+    _missing: list[Place] = field(default_factory=list, init=False)
+    # By registry: the image that was found there last.
+    _present: dict[str, Place] = field(default_factory=dict, init=False)
+
+    def run(self) -> None:
+        """Ask about the images that were missing in the last run, then about the next ones."""
+        removals = self.store.image_removals
+        unavailable: set[str] = set()
+        for place in self._missing:
+            if self._is_there(place, unavailable) is False and self._has_another(place, unavailable):
+                self.record_deletion(*place)
+        places = removals.places(self._after, ceil(removals.count_places() / MINUTES_A_DAY))
+        self._after = places[-1] if places else ("", "")
+        self._missing = [place for place in places if self._is_there(place, unavailable) is False]
+
+    def _has_another(self, place: Place, unavailable: set[str]) -> bool:
+        """Whether the registry of a missing image still has the image that was found there last."""
+        registry = self._registry_of(place)
+        other = self._present.pop(registry, None)
+        if other and self._is_there(other, unavailable):
+            return True
+        _log.warning("%s@%s is missing; whether %s has any image is not known", *place, registry)
+        return False
+
+    def _is_there(self, place: Place, unavailable: set[str]) -> bool | None:
+        """Whether the registry has the image. None if it does not say; its other images are then left for later."""
+        repository, digest = place
+        registry = self._registry_of(place)
+        if registry in unavailable:
+            return None
+        name = RepositoryReference.parse(repository).with_registry(self.registry)
+        try:
+            self.resolve_image(f"{name}@{digest}", must_exist=True)
+        except NotFoundError:
+            return False
+        except DockgateError as error:
+            _log.debug("whether %s@%s is still there is not known: %s", repository, digest, error)
+            if isinstance(error, UnavailableError):
+                unavailable.add(registry)
+            return None
+        self._present[registry] = place
+        return True
+
+    def _registry_of(self, place: Place) -> str:
+        return RepositoryReference.parse(place[0]).registry or self.registry
