@@ -25,10 +25,10 @@ class Registries:
 
     missing: set[str] = field(default_factory=set)
     errors: dict[str, DockgateError] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
-        self.asked.append(reference)
+        self.questions.append(reference)
         assert must_exist
         registry, _, image = reference.partition("/")
         if registry in self.errors:
@@ -75,8 +75,8 @@ def test_an_image_that_is_missing_twice_is_recorded_as_gone(server: Server) -> N
     assert server.removed == [("web", digest(3))]
     assert server.store.tag_history.at("web", "3") is None
     assert server.store.tag_history.at("web", "2") == digest(2)
-    assert f"{OWN}/web@{digest(1)}" in server.registries.asked
-    assert f"quay.example/team/app@{digest(5)}" in server.registries.asked
+    assert f"{OWN}/web@{digest(1)}" in server.registries.questions
+    assert f"quay.example/team/app@{digest(5)}" in server.registries.questions
 
 
 def test_an_image_that_was_put_back_stays(server: Server) -> None:
@@ -117,10 +117,10 @@ def test_an_image_of_a_registry_that_does_not_say_stays(server: Server, error: D
     server.registries.errors = {"quay.example": error}
     server.run(10)
     assert server.removed == []
-    assert f"{OWN}/web@{digest(3)}" in server.registries.asked
+    assert f"{OWN}/web@{digest(3)}" in server.registries.questions
 
 
 def test_each_image_is_asked_about_once_a_day(server: Server) -> None:
     server.push("web", *range(1, 1500))
     server.run(24 * 60 // 2)
-    assert len(server.registries.asked) == len(set(server.registries.asked)) == 24 * 60
+    assert len(server.registries.questions) == len(set(server.registries.questions)) == 24 * 60

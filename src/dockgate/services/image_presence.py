@@ -53,8 +53,8 @@ class ImagePresence:
     def _has_another(self, place: Place, unavailable: set[str]) -> bool:
         """Whether the registry of a missing image still has the image that was found there last."""
         registry = self._registry_of(place)
-        other = self._present.pop(registry, None)
-        if other and self._is_there(other, unavailable):
+        last_found = self._present.pop(registry, None)
+        if last_found and self._is_there(last_found, unavailable):
             return True
         _log.warning("%s@%s is missing; whether %s has any image is not known", *place, registry)
         return False
