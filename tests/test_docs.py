@@ -127,6 +127,14 @@ def test_every_step_that_the_architecture_page_names_exists() -> None:
             value = getattr(value, attribute)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    """Modules are named below `src/dockgate`; the guide to extending adds one that does not exist."""
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", page.read_text()))
+    missing = {name for name in named if not any((ROOT / at / name).exists() for at in ("src/dockgate", "."))}
+    assert {name for name in missing if "luarocks" not in name} == set()
+
+
 def test_the_examples_of_notifications_are_documents() -> None:
     for kind in ("yaml target", "yaml rule"):
         (text,) = _examples(kind, "how-to/notifications.md")
