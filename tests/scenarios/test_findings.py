@@ -149,7 +149,7 @@ def test_an_approval_is_attested(server: ServerSystem) -> None:
     until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
     (record,) = server.get(f"/images/{image}/attestations")
     ((verdict, statement),) = server.attestor.attested[f"attested/app@{image}", "default"]
-    assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.keys()[0].id, "")
+    assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.keys()[0].id, None)
     assert json.loads(statement)["predicate"]["verdict"] == verdict
     assert json.loads(statement)["predicate"]["status"] == "Approved"
 
@@ -179,7 +179,7 @@ def test_an_approval_against_the_verdict_is_not_attested(server: ServerSystem) -
     )
     until(lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]])
     (record,) = server.get(f"/images/{image}/attestations")
-    assert (record["attested_at"], record["next_at"]) == ("", "")
+    assert (record["attested_at"], record["next_at"]) == (None, None)
     assert record["error"].startswith("the verdict is Rejected")
     assert not [entry for entry in server.attestor.attested if entry[0].startswith("overridden")]
 

@@ -27,7 +27,7 @@ def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Pa
             lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
         )
         (record,) = server.get(f"/images/{image}/attestations")
-        assert (record["attested_at"], record["error"]) == ("", "the registry is gone")
+        assert (record["attested_at"], record["error"]) == (None, "the registry is gone")
         assert record["attempts"] >= 1
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)

@@ -337,6 +337,8 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
 
 
 def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
+    put(server, "turn", LAX)
+    server.deployed(gated(server, "turn", PlannedFindings(), "turn"))
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
         dry_run.evaluate_history(candidate, "", 1, "")
