@@ -1,7 +1,7 @@
 """Live pages: which are refreshed by a new event, that nothing is said while nothing happens, and that streams end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -41,12 +41,19 @@ class Log:
 class Page:
     """An open page that counts its refreshes."""
 
-    def __init__(self, changes: LiveChanges, threads: Threads, *subjects: str, who: Caller = EVERYWHERE) -> None:
+    def __init__(
+        self,
+        changes: LiveChanges,
+        threads: Threads,
+        *subjects: str,
+        who: Caller = EVERYWHERE,
+        since: str | None = None,
+    ) -> None:
         self.refreshes = 0
-        self.task = asyncio.create_task(self._read(changes, threads, subjects, who))
+        self.task = asyncio.create_task(self._read(changes.stream(who, subjects, threads, since)))
 
-    async def _read(self, changes: LiveChanges, threads: Threads, subjects: tuple[str, ...], who: Caller) -> None:
-        async for part in changes.stream(who, subjects, threads):
+    async def _read(self, stream: AsyncIterator[bytes]) -> None:
+        async for part in stream:
             self.refreshes += part.startswith(b"event: refresh")
 
     async def close(self) -> None:
@@ -76,6 +83,42 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
         assert log.reads == 1
         for page in (every, web, api):
             await page.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"), [(AT, 1), ("2026-11-28T12:00:00.001Z", 0), (None, 0)], ids=["missed", "seen", "unknown"]
+)
+def test_an_event_between_a_page_and_its_stream_refreshes_the_page(since: str | None, expected: int) -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        log.add("execution web-1")
+        changes = LiveChanges(log.newest, log.read)
+        shown = Page(changes, threads, "execution web-", since=since)
+        unrelated = Page(changes, threads, "service", since=since)
+        await _wait()
+        assert (shown.refreshes, unrelated.refreshes) == (expected, 0)
+        for page in (shown, unrelated):
+            await page.close()
+
+    asyncio.run(run())
+
+
+def test_an_event_that_comes_while_a_stream_begins_is_not_missed() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+
+        def read(after: int, limit: int) -> Sequence[StoredEvent]:
+            if not log.events:
+                log.add("execution web-1")  # after the end of the log was looked up
+                return []
+            return log.read(after, limit)
+
+        page = Page(LiveChanges(log.newest, read), threads, since=AT)
+        await _wait()
+        assert page.refreshes == 1
+        await page.close()
 
     asyncio.run(run())
 

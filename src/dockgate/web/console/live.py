@@ -25,6 +25,8 @@ ALIVE_SECONDS = 15.0
 MAX_STREAMS, MAX_STREAMS_EACH = 500, 200
 # Events that are read at once. With more, every page is refreshed.
 MAX_EVENTS = 500
+# Of the latest events, those are looked for that came between a page and its stream.
+MISSED_EVENTS = 200
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +56,13 @@ class LiveChanges:
         self._streams: set[_Stream] = set()
         self._reader: asyncio.Task[None] | None = None
 
-    async def stream(self, who: Caller, subjects: tuple[str, ...], threads: Threads) -> AsyncIterator[bytes]:
+    async def stream(
+        self, who: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
+    ) -> AsyncIterator[bytes]:
         """Yield a server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
 
-        Raises BusyError when too many pages are open.
+        `since` is the time of the page: what happened between that and its stream refreshes it at once. BusyError when
+        too many pages are open.
         """
         own = sum(stream.who.name == who.name for stream in self._streams)
         if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
@@ -65,10 +70,9 @@ class LiveChanges:
             raise BusyError(f"More than {most} are open.", "Close some, or reload the page now and then.")
         stream = _Stream(who, subjects)
         self._streams.add(stream)
-        if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._follow(threads))
         end = time.monotonic() + STREAM_SECONDS
         try:
+            await self._begin(stream, threads, since)
             yield b"retry: 2000\n\n"
             while (remaining := end - time.monotonic()) > 0:
                 try:
@@ -82,9 +86,21 @@ class LiveChanges:
         finally:
             self._streams.discard(stream)
 
-    async def _follow(self, threads: Threads) -> None:
-        """Read the event log until no page is open."""
-        last = await threads.run_prompt(self._newest)
+    async def _begin(self, stream: _Stream, threads: Threads, since: str | None) -> None:
+        """Have the event log read, and refresh the page if it missed an event before. No event is between the two."""
+        try:
+            last = await threads.run_prompt(self._newest)
+            if self._reader is None or self._reader.done():
+                self._reader = asyncio.create_task(self._follow(threads, last))
+            if since is not None:
+                events = await threads.run_prompt(self._read, max(last - MISSED_EVENTS, 0), MISSED_EVENTS)
+                if any(event.at >= since and stream.shows(event) for event in events):
+                    stream.is_changed.set()
+        except StoreError as error:
+            _log.warning("the event log cannot be read: a live page waits for its next stream: %s", error)
+
+    async def _follow(self, threads: Threads, last: int) -> None:
+        """Read the events after the one with this number, and those that come, until no page is open."""
         while self._streams:
             await asyncio.sleep(READ_SECONDS)
             try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
@@ -13,7 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
 from dockgate.shared.errors import UsageError
-from dockgate.shared.timestamps import format_time, is_within_days
+from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import visible_services
@@ -32,6 +33,8 @@ WAIVER_DAYS = 7
 MAX_ROWS = 200
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
+# How long before its time a page may have read what it shows.
+PAGE_TIME = timedelta(seconds=5)
 
 router = page_router()
 
@@ -98,15 +101,21 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
 @router.get("/live")
 @api.checks_token_limits
 async def live(
-    request: Request, who: api.Reader, threads: api.ThreadsDependency, subject: str = ""
+    request: Request, who: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
 ) -> StreamingResponse:
-    """Say when something changes whose subject begins with one of these (separated by commas)."""
+    """Say when something changes whose subject begins with one of these (separated by commas).
+
+    `since` is the time of the page, in RFC 3339.
+    """
     changes: LiveChanges = request.app.state.live_changes
     subjects = tuple(filter(None, subject.split(",")))
     if len(subjects) > MAX_SUBJECTS:  # each is compared with each event
         raise UsageError(f"More than {MAX_SUBJECTS} subjects.", "Leave them out, for all events.")
+    page_time = parse_time(since)
+    missed_since = format_time(page_time - PAGE_TIME) if page_time else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(changes.stream(who, subjects, threads), media_type="text/event-stream", headers=headers)
+    stream = changes.stream(who, subjects, threads, missed_since)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
