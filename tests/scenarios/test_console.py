@@ -21,6 +21,9 @@ from dockgate.identity.model import Role
 from dockgate.store.records import PushedImage
 from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
 
+# Its tests share a server, and later ones change what earlier ones look at.
+pytestmark = pytest.mark.long
+
 COOKIE = "dockgate-session"
 
 

@@ -22,6 +22,8 @@ from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.pages.events import MAX_READ
 from dockgate.web.paging import PAGE
 
+pytestmark = pytest.mark.long
+
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 
