@@ -159,6 +159,19 @@ def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fle
     assert fleet.events() == []  # nothing has changed: these are the first verdicts
 
 
+def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: Fleet) -> None:
+    """What runs is judged by a task of its own, which may come first."""
+    verdicts = fleet.system.use_cases.push_verdicts.verdicts
+    verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
+    verdicts.for_push(fleet.images["web"], "team/web", 1)
+    fleet.publish("web")
+    renewed = verdicts.for_approved(fleet.images["web"], "team/web", "default")
+    assert renewed is not None
+    assert renewed[0].status == "Rejected"
+    fleet.continuous.renew()
+    assert fleet.events() == [("team/web", "Approved", "Rejected")]
+
+
 def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_changes_the_verdict(fleet: Fleet) -> None:
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
     verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))

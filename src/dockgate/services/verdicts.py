@@ -18,7 +18,7 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
-from dockgate.store.records import PUSH_CAUSE, VerdictRecord
+from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Verdicts:
     def store_renewal(self, renewal: Renewal) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
         verdict, repository = renewal.verdict, renewal.repository
-        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}/after {renewal.previous.digest}"
+        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{AFTER}{renewal.previous.digest}"
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
     def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
@@ -218,7 +218,7 @@ class Verdicts:
         same = (record for record in records if (record.policy, record.repository) == (verdict.policy, repository))
         newest = next((record.digest for record in same), "")
         if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
-            cause = f"renewed/{repository}/{newest or f'{verdict.image}/{verdict.policy}'}"
+            cause = f"{RENEWED_CAUSE}{repository}/{newest or f'{verdict.image}/{verdict.policy}'}"
             return self.store.verdicts.add(verdict, case, cause, repository)[1]
         return newest
 

@@ -25,7 +25,7 @@ from dockgate.store.documents import (
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.queries import batches, one_of, select_as, text_list
-from dockgate.store.records import PUSH_CAUSE, RecordedViolations, VerdictRecord
+from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
 from dockgate.store.schema import action_runs, approvals, documents, pushed_images, scan_inventories, scans, verdicts
 from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -47,9 +47,14 @@ class Verdicts:
         self._database = database
 
     def newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
-        """The status of the newest verdict of a policy on each of these images, by repository and image."""
+        """The status of the newest verdict of a policy on each of these images, by repository and image.
+
+        Without those that were renewed because something changed: this may be the change that is to be announced.
+        """
         table = verdicts.c
-        query = select(table.repository, table.image, table.status).where(table.policy == policy).order_by(table.seq)
+        is_renewed = or_(table.cause.startswith(RENEWED_CAUSE), table.cause.contains(AFTER))
+        query = select(table.repository, table.image, table.status).where(table.policy == policy, ~is_renewed)
+        query = query.order_by(table.seq)
         with self._database.read() as connection:
             return {
                 (repository, image): Status(status)
