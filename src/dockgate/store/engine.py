@@ -18,14 +18,12 @@ Locks are taken in this order, so that no two transactions wait for each other. 
 """
 
 import socket
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from threading import RLock, local
 from typing import Any, Generic, TypeVar, cast
@@ -47,7 +45,6 @@ from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
     DBAPIError,
-    DisconnectionError,
     IntegrityError,
     NoSuchModuleError,
     OperationalError,
@@ -56,7 +53,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dockgate.shared.errors import StoreError, UsageError
-from dockgate.store.liveness import PROBE_SECONDS, Liveness, watched_connection
+from dockgate.store.liveness import PROBE_SECONDS, Liveness, watch_connections
 
 # How long a transaction waits for another process's write on SQLite, and a statement for a lock on Postgres: a session
 # that is not ours may keep one for ever, and a request must fail in time. `store.locks` and migrations wait longer.
@@ -77,11 +74,6 @@ POSTGRES_SETTINGS = {
     "tcp_user_timeout": 10_000,
     "options": "-c idle_in_transaction_session_timeout=20s -c random_page_cost=1.1 -c jit=off",
 }
-
-# A connection to Postgres that was not used for so long may have ended with its server: it is tried before its next
-# use.
-IDLE_SECONDS = 1.0
-_USED_AT = "used_at"
 
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
 _CONFLICTS = ("40001", "40P01")
@@ -138,9 +130,7 @@ class Database:
                 max_overflow=-1,
             )
             self._liveness = Liveness(self._probe)
-            event.listen(self.engine, "do_connect", partial(_connect, self._liveness))
-            event.listen(self.engine, "checkin", _note_use)
-            event.listen(self.engine, "checkout", _require_answer)
+            watch_connections(self.engine, self._liveness)
         self._writer = self.engine.execution_options(write=True)
         # Each statement of READ COMMITTED sees what is committed then, in a transaction or not; without one, a query
         # takes one round trip to Postgres instead of three.
@@ -348,35 +338,6 @@ class Database:
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error
-
-
-def _connect(
-    liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], named: Mapping[str, Any]
-) -> psycopg.Connection[Any]:
-    """A new connection to Postgres. It fails at once while the database is known to be away."""
-    if liveness.is_away:
-        raise psycopg.OperationalError("the server does not answer")
-    try:
-        return watched_connection(liveness).connect(*arguments, **named)
-    except psycopg.errors.ConnectionTimeout:
-        liveness.record_failure()
-        raise
-
-
-def _note_use(_connection: object, entry: ConnectionPoolEntry) -> None:
-    entry.info[_USED_AT] = time.monotonic()
-
-
-def _require_answer(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _proxy: object) -> None:
-    """Ping the server if the connection was idle for IDLE_SECONDS. DisconnectionError has the pool open another one."""
-    if time.monotonic() - entry.info.get(_USED_AT, time.monotonic()) < IDLE_SECONDS:
-        return
-    try:
-        connection.autocommit = True
-        connection.execute("")
-        connection.autocommit = False
-    except psycopg.Error as error:
-        raise DisconnectionError(str(error)) from error
 
 
 def _run_job(job: _Job[Any], connection: Connection) -> None:

@@ -8,16 +8,24 @@ opened. If that fails, its own query fails, too, and further ones fail at once u
 import logging
 import threading
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import psycopg
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 # A query that takes longer is suspected to wait for a host that is gone. A probe lasts at most PROBE_SECONDS.
 SUSPECT_SECONDS, PROBE_SECONDS = 1.0, 4
 # Seconds between probes.
 PAUSE_SECONDS = 1.0
+
+# A connection to Postgres that was not used for so long may have ended with its server: it is tried before its next
+# use.
+IDLE_SECONDS = 1.0
+_USED_AT = "used_at"
 
 _READY_NONE = 0
 
@@ -107,3 +115,39 @@ def watched_connection(liveness: Liveness) -> type[WatchedConnection]:
 
     Watched.liveness = liveness
     return Watched
+
+
+def watch_connections(engine: Engine, liveness: Liveness) -> None:
+    """Have the connections of an engine to Postgres fail in time, and be tried after they were idle."""
+    event.listen(engine, "do_connect", partial(_connect, liveness))
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _require_answer)
+
+
+def _connect(
+    liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], named: Mapping[str, Any]
+) -> psycopg.Connection[Any]:
+    """A new connection to Postgres. It fails at once while the database is known to be away."""
+    if liveness.is_away:
+        raise psycopg.OperationalError("the server does not answer")
+    try:
+        return watched_connection(liveness).connect(*arguments, **named)
+    except psycopg.errors.ConnectionTimeout:
+        liveness.record_failure()
+        raise
+
+
+def _note_use(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.info[_USED_AT] = time.monotonic()
+
+
+def _require_answer(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ping the server if the connection was idle for IDLE_SECONDS. DisconnectionError has the pool open another one."""
+    if time.monotonic() - entry.info.get(_USED_AT, time.monotonic()) < IDLE_SECONDS:
+        return
+    try:
+        connection.autocommit = True
+        connection.execute("")
+        connection.autocommit = False
+    except psycopg.Error as error:
+        raise DisconnectionError(str(error)) from error

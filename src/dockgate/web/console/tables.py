@@ -38,7 +38,7 @@ def page_table(
     `name` is the id of the table's place on the page, and begins the names of its parameters. `keys` are what columns
     are sorted by; entries with equal keys keep the order in which they are given. `sorts` are the orders, the first of
     which is that without a parameter: "" for the order in which the entries are given. UsageError for a cursor of
-    another order; an order that is none is left out.
+    another order; an unknown order is left out.
     """
     names = f"{name}-sort", f"{name}-after"
     fields = request.query_params
