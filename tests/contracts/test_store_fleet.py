@@ -121,8 +121,8 @@ def test_findings_of_new_components(store: Store) -> None:
     store.fleet.add(NEW)
     results = [matched(store, FINDING, doubts=(Undetermined("", "odd", "uncomparable", ("CVE-2",)),))]
     assert not store.fleet_findings.record_new(results, SOURCE, NOW)
-    assert store.fleet_findings.begin(SOURCE)
-    assert not store.fleet_findings.begin(SOURCE)
+    assert store.fleet_findings.begin(SOURCE, NOW)
+    assert not store.fleet_findings.begin(SOURCE, NOW)
     assert {component for _, component in store.fleet_findings.unmatched_components(10)} == {FLASK, ZLIB}
     for _ in range(2):
         assert store.fleet_findings.record_new(results, SOURCE, NOW)
@@ -140,7 +140,7 @@ def test_findings_of_new_components(store: Store) -> None:
 
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     store.fleet.add(NEW)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
     (first,) = store.fleet_findings.findings()
     record = store.fleet_findings.record_all
@@ -159,7 +159,7 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
 
 def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet.add(NEW)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
     ((number, vulnerability),) = store.fleet_findings.vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
@@ -170,7 +170,7 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
 
 def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
     store.fleet.add(NEW)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
     unnamed = replace(FINDING, id="MAL-3", aliases=())
     store.fleet_findings.record_new([matched(store, FINDING, renamed, unnamed)], SOURCE, NOW)
@@ -214,7 +214,7 @@ def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: S
     store.fleet.add(NEW)
     recent = store.fleet_changes.recent_vulnerabilities
     assert recent([IMAGE], "") == {}
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, LATER)
     found_in = {IMAGE: [{"id": "CVE-1", "severity": "HIGH"}]}
     assert recent([IMAGE, "sha256:none"], LATER) == found_in
@@ -226,7 +226,7 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     elsewhere = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
     for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(elsewhere,))):
         store.fleet.add(image)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
     store.fleet_findings.record_new([matched(store, FINDING), many], SOURCE, LATER)

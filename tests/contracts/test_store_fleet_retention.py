@@ -72,7 +72,7 @@ def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
 def test_findings_leave_with_their_component(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     unmatched = store.fleet_findings.unmatched_components(10)
     results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     assert store.fleet_findings.record_new(results, SOURCE, NOW)
@@ -121,7 +121,7 @@ def test_what_only_an_earlier_scan_found_leaves(store: Store) -> None:
 def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
-    store.fleet_findings.begin(SOURCE)
+    store.fleet_findings.begin(SOURCE, NOW)
     unmatched = store.fleet_findings.unmatched_components(10)
     results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     store.fleet_findings.record_new(results, SOURCE, NOW)

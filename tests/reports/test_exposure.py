@@ -84,5 +84,17 @@ def test_nothing_steers_a_terminal(write: Any) -> None:
 
 def test_unknown_images_are_rows_of_their_own() -> None:
     rows = list(csv.DictReader(io.StringIO(written(_exposure_csv.write, "idna"))))
-    assert [(row["answer"], row["image"]) for row in rows] == [("holds it", "sha256:a"), ("unknown", "sha256:b")]
+    answers = [(row["answer"], row["image"]) for row in rows]
+    assert answers == [("holds it", "sha256:a"), ("unknown", ""), ("unknown", "sha256:b")]
     assert rows[0]["waived_by"] == "ana (waiver w1)"
+
+
+def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
+    for state, unknown, kind in (
+        ("Absent", {"total": 0, "next": None, "reason": None, "images": []}, "approved"),
+        ("Absent", {"total": 0, "next": None, "reason": "Nothing was matched.", "images": []}, "undetermined"),
+        ("NotRecorded", {"total": 0, "next": None, "reason": "Nothing was recorded.", "images": []}, "undetermined"),
+    ):
+        out = io.StringIO()
+        _exposure_html.write({**exposure("idna"), "state": state, "total": 0, "images": [], "unknown": unknown}, out)
+        assert f'<p class="verdict {kind}"><b>' in out.getvalue()

@@ -83,7 +83,12 @@ def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockga
 
 
 def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
-    assert "no image is known to hold it" in dockgate("where", CVE, "--as-of", "2020-01-01").stdout
+    early = dockgate("where", CVE, "--as-of", "2020-01-01")
+    assert early.returncode == 3
+    assert "no image" not in early.stdout
+    assert "Nothing was recorded before 20" in early.stdout
+    (row,) = csv.DictReader(io.StringIO(dockgate("where", CVE, "--as-of", "2020-01-01", "-o", "csv").stdout))
+    assert (row["answer"], row["reason"][:27]) == ("unknown", "Nothing was recorded before")
     for arguments, message in (
         (("--as-of", "soon"), "is not a time"),
         (("--as-of", "2999-01-01"), "is in the future"),

@@ -194,6 +194,43 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "package upgraded")
 
 
+def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> None:
+    empty = fleet.where("CVE-2026-1", 9)
+    assert empty.unknown.reason == "Nothing is recorded: the history begins with the first scan of an image."
+    fleet.today = 10
+    fleet.database.fails = True
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.database.fails = False
+    fleet.today = 14
+    fleet.index.match_new()
+    for question in ("CVE-2026-1", "idna"):
+        early = fleet.where(question, 9)
+        assert early.state is ExposureState.NOT_RECORDED
+        assert f"Nothing was recorded before {day(10)}" in (early.unknown.reason or "")
+    unmatched = fleet.where("CVE-2026-1", 12)
+    assert unmatched.state is ExposureState.NOT_RECORDED
+    assert f"No package was matched with advisories before {day(14)}" in (unmatched.unknown.reason or "")
+    assert fleet.where("idna", 12).state is ExposureState.PRESENT
+    recorded = fleet.where("CVE-2026-1", 15)
+    assert (recorded.state, recorded.unknown.reason) == (ExposureState.PRESENT, None)
+    assert (fleet.where("CVE-2026-2", 15).state, recorded.unknown.reason) == (ExposureState.ABSENT, None)
+
+
+@pytest.mark.parametrize("include_moved", [False, True])
+def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, include_moved: bool) -> None:
+    fleet.today = 8
+    fleet.push("first", "team/first", "1", package("flask", "1"))
+    fleet.store.images.add_push(PushedImage("team/web", "1", digest("a"), day(10)))
+    fleet.today = 14
+    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    answers = {at: fleet.where("CVE-2026-1", at, include_moved=include_moved) for at in (9, 12, 15)}
+    assert [answer.total for answer in answers.values()] == [0, 0, 1]
+    unknown = {
+        at: [(entry.repository, entry.reason) for entry in answer.unknown.images] for at, answer in answers.items()
+    }
+    assert unknown == {9: [], 12: [("team/web", "it was not scanned yet at that time")], 15: []}
+
+
 def life(fleet: Fleet, as_of: int | None = None) -> list[tuple[int, bool, str]]:
     """The life of CVE-2026-1 in the oldest image that has or had it: the day of each step, whether it is open, why."""
     package = fleet.where("CVE-2026-1", as_of, include_moved=True).images[-1].packages[0]

@@ -127,7 +127,10 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     total, unknown = exposure["total"], exposure["unknown"]["total"]
     answer: Cell = (f"{total} image{'s' if total != 1 else ''} hold{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
-        answer = ("no image is known to hold it", "" if unknown or exposure["unknown"]["reason"] else "green")
+        verb = "was known to hold it then" if exposure["as_of"] else "is known to hold it"
+        answer = (f"no image {verb}", "" if unknown or exposure["unknown"]["reason"] else "green")
+    elif exposure["state"] == "NotRecorded":
+        answer = ("unknown: the history does not reach back so far", "yellow")
     elif exposure["state"] == "UnknownName":
         answer = (
             "unknown: no advisory and no catalogue has this name. Check its spelling, or run `dockgate db update`.",

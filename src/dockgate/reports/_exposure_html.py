@@ -33,6 +33,7 @@ _UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images hold it."),
     "Absent": ("approved", "No image is known to hold it."),
+    "NotRecorded": ("undetermined", "Unknown: the history does not reach back so far."),
     "UnknownName": ("undetermined", "Nothing is known of this name: neither an advisory nor a catalogue has it."),
 }
 
@@ -48,6 +49,8 @@ def write(exposure: Mapping[str, Any], out: TextIO) -> None:
 def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
     kind, words = _STATES[exposure["state"]]
     unknown = exposure["unknown"]
+    if kind == "approved" and (unknown["total"] or unknown["reason"]):
+        kind = "undetermined"
     yield f"<header><h1>Exposure to {_text(exposure['question'])}</h1>"
     names = [name for name in exposure["names"] if name != exposure["question"]]
     if names:

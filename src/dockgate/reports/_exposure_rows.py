@@ -33,7 +33,10 @@ COLUMNS = (
 
 
 def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield the rows of an answer of the server (`services.exposure.Exposure` as JSON)."""
+    """Yield the rows of an answer of the server (`services.exposure.Exposure` as JSON).
+
+    What makes the answer unknown for every image is a row without one.
+    """
     for image in exposure["images"]:
         about = {
             "answer": "holds it",
@@ -44,6 +47,8 @@ def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         for place in image["places"] or [None]:
             for package in image["packages"]:
                 yield _row(about | _place(place) | _package(package, place))
+    if exposure["unknown"]["reason"]:
+        yield _row({"answer": "unknown", "reason": exposure["unknown"]["reason"]})
     for image in exposure["unknown"]["images"]:
         yield _row(
             {

@@ -22,7 +22,12 @@ from dockgate.services.exposure_answer import (
 )
 from dockgate.services.exposure_blocked import find_blocking_verdicts
 from dockgate.services.exposure_images import ImageContents, Subject, view_image
-from dockgate.services.exposure_unknown import AdvisoryKnowledge, UnknownImages, ask_advisories
+from dockgate.services.exposure_unknown import (
+    AdvisoryKnowledge,
+    UnknownImages,
+    ask_advisories,
+    reason_of_history,
+)
 from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -116,6 +121,10 @@ class ExposureSearch:
         else:
             knowledge, acceptances = AdvisoryKnowledge(True), None
             unknown.add({}, {})
+        not_recorded = None
+        if request.as_of is not None:
+            begin = exposures.history_begin()
+            not_recorded = reason_of_history(begin, request.as_of, is_vulnerability=subject.is_vulnerability)
         is_waivable = acceptances is not None and acceptances.has_any
         facts = exposures.facts(ids, subject.components if is_waivable and len(ids) > self.alone else (), places)
         pipelines = {
@@ -159,7 +168,7 @@ class ExposureSearch:
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
-            state=ExposureState.PRESENT if ids else ExposureState.ABSENT if is_known else ExposureState.UNKNOWN_NAME,
+            state=_state(has_images=bool(ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
             epss=max((entry.epss for entry in entries if entry.epss >= 0), default=None),
@@ -179,7 +188,7 @@ class ExposureSearch:
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
-            unknown=unknown.page(unknown_slice, knowledge.reason, contents.images, contents.where),
+            unknown=unknown.page(unknown_slice, not_recorded or knowledge.reason, contents.images, contents.where),
             unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
             if has_status
             else None,
@@ -236,6 +245,14 @@ def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], 
     """The page of a list that is asked for, and whether another follows."""
     following = [number for number in numbers if request.after is None or number < request.after]
     return following[: request.limit], len(following) > request.limit
+
+
+def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
+    if has_images:
+        return ExposureState.PRESENT
+    if not is_known:
+        return ExposureState.UNKNOWN_NAME
+    return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
 
 
 def _findings(subject: Subject) -> list[ExposedFinding]:

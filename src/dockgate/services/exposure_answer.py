@@ -18,10 +18,14 @@ LONGEST_QUESTION = 1000
 
 
 class ExposureState(StrEnum):
-    """The answer: some image holds it, none does, or no vulnerability of this name is known."""
+    """The answer: some image holds it, none does, or no vulnerability of this name is known.
+
+    NOT_RECORDED: the question is about a time before anything was recorded.
+    """
 
     PRESENT = "Present"
     ABSENT = "Absent"
+    NOT_RECORDED = "NotRecorded"
     UNKNOWN_NAME = "UnknownName"
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.exposure_records import IndexState, Places
+from dockgate.store.exposure_records import HistoryBegin, IndexState, Places, UnknownImage
 from dockgate.store.fleet_records import FleetImage, TagPeriod
 from dockgate.store.records import ScanState
 
@@ -104,7 +104,7 @@ class UnknownImages:
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
-            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry.state, entry.reason))
+            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry))
             for entry in self._store.exposures.unindexed_images(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
@@ -137,9 +137,22 @@ class UnknownImages:
         return UnknownExposure(image.digest, *place, "; ".join(self._reasons[image.id]))
 
 
-def _why(state: ScanState | None, reason: str) -> str:
-    if state is None:
+def reason_of_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:
+    """Why nothing is known of a time, None where something is: it lies before what was recorded."""
+    if begin.images is None:
+        return "Nothing is recorded: the history begins with the first scan of an image."
+    if at < begin.images:
+        return f"Nothing was recorded before {begin.images}, when the history begins: ask about a later time."
+    if is_vulnerability and begin.findings is not None and at < begin.findings:
+        return f"No package was matched with advisories before {begin.findings}: ask about a later time."
+    return None
+
+
+def _why(entry: UnknownImage) -> str:
+    if entry.is_indexed:
+        return "it was not scanned yet at that time"
+    if entry.state is None:
         return "it was never scanned"
-    if state is ScanState.REQUESTED:
+    if entry.state is ScanState.REQUESTED:
         return "its scan has not ended yet"
-    return f"its scan failed: {reason}" if reason else "it is not in the index yet"
+    return f"its scan failed: {entry.reason}" if entry.reason else "it is not in the index yet"

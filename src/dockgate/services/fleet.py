@@ -90,7 +90,7 @@ class FleetIndex:
                 try:
                     reader = self.advisories()
                     source = Source(reader.digest, self.engine_version)
-                    findings.begin(source)
+                    findings.begin(source, self.clock.now())
                     if findings.source() != source:
                         return
                     results = list(match_components(components, reader, self.ecosystems))

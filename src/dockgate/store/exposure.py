@@ -26,6 +26,7 @@ from sqlalchemy import (
 from dockgate.delivery.model import ApprovalId
 from dockgate.store.engine import Database
 from dockgate.store.exposure_records import (
+    HistoryBegin,
     Holding,
     HoldingImage,
     ImageFacts,
@@ -34,6 +35,7 @@ from dockgate.store.exposure_records import (
     Successor,
     UnknownImage,
 )
+from dockgate.store.fleet_findings import MATCHED_SINCE
 from dockgate.store.fleet_records import Component, FleetImage, TagPeriod
 from dockgate.store.queries import batches, numbers_of, texts_of
 from dockgate.store.records import ScanState
@@ -44,6 +46,7 @@ from dockgate.store.schema_fleet import (
     fleet_image_bundles,
     fleet_images,
     fleet_platforms,
+    fleet_state,
     fleet_tags,
     fleet_verdicts,
 )
@@ -205,23 +208,43 @@ class Exposures:
                     answer.holders[number].append(holder)
         return answer
 
+    def history_begin(self) -> HistoryBegin:
+        """Since when the index can answer about the past."""
+        first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
+        matched = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
+        with self._database.read() as connection:
+            return HistoryBegin._make(connection.execute(select(first, matched)).one())
+
     def unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
-        """The images that are somewhere, and of which the index has nothing: not scanned, or not with success."""
+        """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
+
+        For a question about the past, those are added that were somewhere then and became known later.
+        """
         tags, every_tag = fleet_tags.c, fleet_tags.alias()
         is_indexed = exists().where(fleet_images.c.digest == every_tag.c.digest)
+        if places.at is not None:
+            is_indexed = is_indexed.where(fleet_images.c.seen_at <= places.at)
         query = (
-            select(tags.digest, tags.repository, tags.tag, scans.c.state, scans.c.reason)
+            select(
+                tags.digest,
+                tags.repository,
+                tags.tag,
+                scans.c.state,
+                func.coalesce(scans.c.reason, ""),
+                fleet_images.c.id.is_not(None),
+            )
             .outerjoin(scans, scans.c.image == tags.digest)
+            .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
             .where(
                 tags.id.in_(select(every_tag.c.id).where(~is_indexed)),  # from indexes alone
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                true() if places.include_moved else _is_at(places.at),
+                _was_by(places.at) if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
         )
         with self._database.read() as connection:
-            return [UnknownImage(*row[:4], row[4] or "") for row in connection.execute(query)]
+            return [UnknownImage._make(row) for row in connection.execute(query)]
 
     def repositories(self) -> Sequence[str]:
         """Every repository that has or had an image, sorted."""
@@ -310,6 +333,10 @@ def _is_at(at: str | None) -> ColumnElement[bool]:
     if at is None:
         return fleet_tags.c.until.is_(None)
     return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
+
+
+def _was_by(at: str | None) -> ColumnElement[bool]:
+    return true() if at is None else fleet_tags.c.since <= at
 
 
 def _is_in(

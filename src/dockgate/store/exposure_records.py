@@ -90,13 +90,24 @@ class Holding(NamedTuple):
 
 
 class UnknownImage(NamedTuple):
-    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan."""
+    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan.
+
+    `is_indexed`: it is known today, and was not at the time that the question is about.
+    """
 
     digest: str
     repository: str
     tag: str
     state: ScanState | None
     reason: str
+    is_indexed: bool
+
+
+class HistoryBegin(NamedTuple):
+    """When the first image became known, and when packages were matched with advisories first; None for never."""
+
+    images: str | None
+    findings: str | None
 
 
 class RunningImage(NamedTuple):

@@ -40,8 +40,8 @@ _REFRESH = (
 # The lock (`store.locks`) of those that match components.
 MATCHING = "fleet matching"
 # The names of rows of `fleet_state`: the digest of the advisory database that the findings are of, and the version of
-# Dockgate that matched.
-ADVISORIES, ENGINE = "advisories", "engine"
+# Dockgate that matched; and when components were matched for the first time.
+ADVISORIES, ENGINE, MATCHED_SINCE = "advisories", "engine", "matched since"
 
 
 # The names of a vulnerability: see `Vulnerability`.
@@ -171,13 +171,13 @@ class FleetFindings:
 
         return self._database.group_commit(write)
 
-    def begin(self, source: Source) -> bool:
+    def begin(self, source: Source, now: str) -> bool:
         """State the source of the first findings. False if there is one."""
         with self._database.write() as connection:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) is not None:
                 return False
-            _set_source(connection, source)
+            _set_source(connection, source, now)
             return True
 
     def record_all(
@@ -201,7 +201,7 @@ class FleetFindings:
                 return None
             refreshed = _refresh(connection, values)
             changes = _replace(connection, results, now, why)
-            _set_source(connection, source)
+            _set_source(connection, source, now)
             return changes, refreshed
 
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
@@ -223,7 +223,8 @@ def _source(connection: Connection) -> Source | None:
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
 
-def _set_source(connection: Connection, source: Source) -> None:
+def _set_source(connection: Connection, source: Source, now: str) -> None:
+    insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
