@@ -68,7 +68,7 @@ def test_a_removed_policy_keeps_its_history(store: Store) -> None:
     first = store.policies.put(STRICT, "one", "ada", NOW)
     for _ in range(2):
         removed = store.policies.remove("strict", "bob", LATER, "too strict")
-    assert (removed.version, removed.removed, removed.changed_by, removed.comment) == (2, True, "bob", "too strict")
+    assert (removed.version, removed.is_removed, removed.changed_by, removed.comment) == (2, True, "bob", "too strict")
     with pytest.raises(NotFoundError, match="bob removed it"):
         store.policies.get("strict")
     assert list(store.policies.list()) == []
@@ -93,7 +93,7 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
     with pytest.raises(ConflictError, match="the pipeline web"):
         store.policies.remove("strict", "ada", NOW)
     store.pipelines.put(gated("default"), NOW)
-    assert store.policies.remove("strict", "ada", NOW).removed
+    assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
 @pytest.mark.parametrize("name", ["strict", str(PolicyReference("strict", LAX.digest))])
@@ -103,14 +103,14 @@ def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: st
     with pytest.raises(ConflictError, match="the approval elsewhere"):
         store.policies.remove("strict", "ada", NOW)
     store.approvals.settle(waiting.id, Answer(ApprovalState.REJECTED, "no"), NOW)
-    assert store.policies.remove("strict", "ada", NOW).removed
+    assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
 def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     store.pipelines.put(gated("strict-2"), NOW)
     store.approvals.add(replace(approval("elsewhere"), policy="strict-2"))
-    assert store.policies.remove("strict", "ada", NOW).removed
+    assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
 def test_the_policy_of_a_repository_is_kept_by_its_digest(store: Store) -> None:
@@ -152,7 +152,7 @@ def test_a_policy_that_an_assignment_names_cannot_be_removed(store: Store) -> No
     with pytest.raises(ConflictError, match="the policy assignment all"):
         store.policies.remove("strict", "ada", LATER)
     store.policy_assignments.remove("all")
-    assert store.policies.remove("strict", "ada", LATER).removed
+    assert store.policies.remove("strict", "ada", LATER).is_removed
 
 
 ALLOWING_STRICT = (AllowedPolicies(("strict",)),)

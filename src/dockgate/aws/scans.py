@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dockgate.aws.messages import Scan, moment
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
 
 # The only scan status that has findings.
@@ -73,13 +74,14 @@ class SeenLists(Protocol):
         ...
 
 
-class MemoryLists:
+class MemoryLists(SeenLists):
     """`SeenLists` in memory. `clock` gives epoch seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lists: dict[tuple[str, str], tuple[str, int]] = {}
 
+    @override
     def since(self, digest: str, repository: str, findings: str) -> int:
         seen = self._lists.pop((digest, repository), None)
         if seen is None or seen[0] != findings:

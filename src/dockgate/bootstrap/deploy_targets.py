@@ -9,13 +9,14 @@ from pathlib import Path
 
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.definitions.service import ECS
-from dockgate.delivery.ports import Target
+from dockgate.delivery.ports import LocalStorage, Target
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.aws import Client, boto3_client
+from dockgate.shared.interfaces import override
 from dockgate.shared.references import ImageReference
 
 
@@ -62,11 +63,12 @@ class DeployTargets(Mapping[str, Target]):
 
 
 @dataclass(frozen=True, slots=True)
-class HostStorage:
+class HostStorage(LocalStorage):
     """A `delivery.ports.LocalStorage` of podman and of builds."""
 
     target: PodmanTarget
     builds: Workspaces
 
+    @override
     def remove_unused(self, needed_images: Callable[[], Collection[str]], before: datetime) -> int:
         return self.builds.remove_unused(before.timestamp()) + self.target.remove_images(needed_images)

@@ -36,6 +36,7 @@ from dockgate.services.clock import DatabaseClock
 from dockgate.services.effects import Observer, observe_nothing
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
 from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
@@ -273,6 +274,7 @@ class _Web(uvicorn.Server):
         super().__init__(config)
         self._listening = on_listening
 
+    @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:

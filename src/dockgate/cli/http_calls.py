@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, urlencode
 
+from dockgate.shared.interfaces import override
+
 if TYPE_CHECKING:
     import httpx
 
@@ -65,13 +67,14 @@ class HttpCalls(Protocol):
         ...
 
 
-class LocalHttp:
+class LocalHttp(HttpCalls):
     """Calls `server`, a URL of this machine without TLS. Each call has a connection of its own."""
 
     def __init__(self, server: SplitResult, headers: Mapping[str, str]) -> None:
         self._server = server
         self._headers = headers
 
+    @override
     def request(
         self, method: str, path: str, query: Query, content: bytes | None, headers: Mapping[str, str]
     ) -> Response:
@@ -98,11 +101,12 @@ class LocalHttp:
         finally:
             connection.close()
 
+    @override
     def close(self) -> None:
         """Every call has closed its connection."""
 
 
-class RemoteHttp:
+class RemoteHttp(HttpCalls):
     """Calls `server` by httpx. `verify` is what httpx takes, `has_proxies` whether those of the environment count."""
 
     def __init__(self, server: str, headers: Mapping[str, str], verify: Any, *, has_proxies: bool) -> None:
@@ -114,6 +118,7 @@ class RemoteHttp:
         }
         self._http: httpx.Client | None = None
 
+    @override
     def request(
         self, method: str, path: str, query: Query, content: bytes | None, headers: Mapping[str, str]
     ) -> Response:
@@ -132,6 +137,7 @@ class RemoteHttp:
             raise NoAnswerError(str(error) or type(error).__name__) from error
         return Response(answer.status_code, answer.reason_phrase, answer.content, answer.headers.get("Link", ""))
 
+    @override
     def close(self) -> None:
         if self._http is not None:
             self._http.close()

@@ -16,6 +16,7 @@ import click
 
 from dockgate import __version__
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,15 +47,18 @@ class LazyGroup(click.Group):
         self._names = names
         self.suggestions = suggestions
 
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._names)
 
+    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._names:
             return None
         command: click.Command = importlib.import_module(f"{__package__}.{cmd_name}").command
         return command
 
+    @override
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -64,6 +68,7 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {name!r}. Did you mean {suggestion!r}?", ctx)
         return super().resolve_command(ctx, args)
 
+    @override
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Complete names without their help, which would import every command."""
         from click.shell_completion import CompletionItem

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from dockgate.config import from_environment
+from dockgate.shared.interfaces import override
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +39,7 @@ class DurationType(click.ParamType[int]):
 
     name = "duration"
 
+    @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         match = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
         if match is None:

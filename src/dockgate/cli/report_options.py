@@ -10,6 +10,7 @@ import click
 
 from dockgate import reports
 from dockgate.cli.output import echo
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +30,7 @@ class _OutputType(click.ParamType[Output]):
     def __init__(self, forms: Sequence[str]) -> None:
         self._forms = forms
 
+    @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
         form, equals, file = str(value).partition("=")
         if form not in self._forms:

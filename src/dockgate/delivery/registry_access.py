@@ -48,6 +48,7 @@ class Login:
     actions: tuple[str, ...]
 
     def may(self, repository: str, action: str) -> bool:
+        """Whether it has the right `action` ("pull", "push") on the repository."""
         return action in self.actions and self.repository in ("", repository)
 
 
@@ -80,6 +81,7 @@ class PushRules:
     is_built: Callable[[str], bool]
 
     def is_open(self, repository: str) -> bool:
+        """Whether principals may push to the repository, if their roles allow it."""
         return any(matches(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
 
 

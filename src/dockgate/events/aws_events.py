@@ -42,6 +42,7 @@ class EcrRepository:
 
     @property
     def arn(self) -> str:
+        """Its Amazon resource name, which is the `resources` of its events."""
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.name}"
 
 

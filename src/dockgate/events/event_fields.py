@@ -41,6 +41,7 @@ class FieldReader:
         )
 
     def read(self, event: Mapping[str, Any]) -> Fields:
+        """The values of each path in the event; arrays that are nested too deeply are skipped."""
         values: dict[str, list[Scalar]] = {}
         elements: dict[str, list[Elements]] = {}
         arrays = 0

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dockgate.gate.model import ExternalReport
+from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Matches
 from dockgate.vulnerabilities.versions import Orders
 
 
-class ExternalReportMatcher:
+class ExternalReportMatcher(PackageMatcher):
     """A PackageMatcher over an external report.
 
     Versions without an order of their ecosystem can only be equal or different.
@@ -21,6 +23,7 @@ class ExternalReportMatcher:
         self._matches = reported.matches
         self._orders = Orders(ecosystems)
 
+    @override
     def match(self, packages: Sequence[Package]) -> Matches:
         """The report's findings of these packages, without those that an upgrade fixed."""
         present = {(package.purl, package.path): package for package in packages}
@@ -31,6 +34,7 @@ class ExternalReportMatcher:
                 findings.append(replace(finding, package=package))
         return Matches(tuple(findings), self._matches.undetermined)
 
+    @override
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         return 0 if first == second else self._orders.compare(ecosystem, first, second)
 

@@ -45,7 +45,8 @@ class PolicyVersion:
     comment: str = ""
 
     @property
-    def removed(self) -> bool:
+    def is_removed(self) -> bool:
+        """Whether this version records the policy's removal."""
         return not self.digest
 
 
@@ -62,6 +63,7 @@ class PolicyReference:
 
     @classmethod
     def parse(cls, text: str) -> "PolicyReference":
+        """Read the text form of a reference."""
         name, _, digest = text.partition("+")
         return cls(name, digest or None)
 

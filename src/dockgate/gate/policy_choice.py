@@ -32,6 +32,7 @@ class AllowedPolicies:
     roles: tuple[Role, ...] = ()
 
     def includes(self, requester: Principal) -> bool:
+        """Whether the requester may name these policies, by its name or one of its roles."""
         if not self.principals and not self.roles:
             return True
         return requester.name in self.principals or any(role in self.roles for role in requester.roles)

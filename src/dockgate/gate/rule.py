@@ -11,6 +11,7 @@ from dockgate.gate.model import AppliedWaiver, NonBlockingViolation, Status, Vio
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined, without_release
 
 # What a rule says: violations, and entries that it cannot decide.
@@ -47,7 +48,9 @@ def uncomparable(ecosystem: str, first: str, second: str) -> int:
 class PackageMatcher(Protocol):
     """Matches packages to advisories (`Matcher`), or to another scanner's findings (`ExternalReportMatcher`)."""
 
-    def match(self, packages: Sequence[Package]) -> Matches: ...
+    def match(self, packages: Sequence[Package]) -> Matches:
+        """The findings of these packages, and what could not be decided about them."""
+        ...
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
@@ -193,11 +196,14 @@ class Rule(Protocol):
 class SettingsRule(Rule):
     """A rule that judges nothing: other parts of the gate read its settings."""
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         return ()
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()

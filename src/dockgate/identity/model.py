@@ -70,6 +70,7 @@ class Project:
     pipelines: frozenset[str] = frozenset()
 
     def has_repository(self, name: str) -> bool:
+        """Whether a pattern of the project covers the repository."""
         return any(
             fnmatchcase(name, pattern) or (pattern.endswith("/*") and name == pattern.removesuffix("/*"))
             for pattern in self.repositories
@@ -94,6 +95,7 @@ class RepositoryLimits:
     token: tuple[str, ...] = ("*",)
 
     def has(self, repository: str) -> bool:
+        """Whether both the roles and the token reach the repository."""
         return Project(self.roles).has_repository(repository) and any(
             fnmatchcase(repository, pattern) for pattern in self.token
         )
@@ -202,6 +204,7 @@ class Caller:
 
     @property
     def name(self) -> str:
+        """The principal's name, for audit entries and messages."""
         return self.principal.name
 
     @property

@@ -5,14 +5,17 @@ from typing import TextIO
 from dockgate.gate.replay.case_file import RecordedVerdict, text
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 
 
-class CaseReport:
+class CaseReport(Report):
     """The report of the format case."""
 
+    @override
     def scan(self, report: ScanReport, out: TextIO) -> None:
         raise UsageError("The format case holds verdicts, not scans.", "Use `dockgate gate`, or another format.")
 
+    @override
     def gate(self, report: GateReport, out: TextIO) -> None:
         if report.case is None:
             raise UsageError(

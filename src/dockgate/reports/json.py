@@ -9,15 +9,17 @@ from dockgate.reports._document import Document, nullable_fields, select_fields,
 from dockgate.reports._image_report import ImageReport, PlatformPart, image_report
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.canonical import plain
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
     from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Violation
 
 
-class Json:
+class Json(InventoryFormat):
     """The report of the format json."""
 
+    @override
     def scan(self, report: ScanReport, out: TextIO) -> None:
         document = _head("scan", image_report(report))
         document["coverage"] = [
@@ -31,6 +33,7 @@ class Json:
         ]
         write(document, out)
 
+    @override
     def gate(self, report: GateReport, out: TextIO) -> None:
         document = _head("gate", image_report(report))
         document["verdict"] = {
@@ -45,6 +48,7 @@ class Json:
         ]
         write(document, out)
 
+    @override
     def inventory(self, report: InventoryReport, out: TextIO) -> None:
         document = _head("inventory", image_report(report))
         document["platforms"] = [_platform(part) for part in image_report(report).parts]

@@ -29,6 +29,7 @@ from dockgate.reports._verdict_lines import (
 )
 from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Inventory
+from dockgate.shared.interfaces import override
 from dockgate.shared.terminal_lines import align, bullets, console, line, print_heading, show
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
@@ -36,9 +37,10 @@ from dockgate.vulnerabilities.model import Finding, Undetermined
 _SUMMARY_WIDTH = 24
 
 
-class Table:
+class Table(Report):
     """The verdict and the remediation first, then the packages with their findings."""
 
+    @override
     def scan(self, report: ScanReport, out: TextIO) -> None:
         to = console(out)
         _image(to, report.reference, report.digest)
@@ -54,6 +56,7 @@ class Table:
             to.print()
             show(to, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
+    @override
     def gate(self, report: GateReport, out: TextIO) -> None:
         to = console(out)
         verdict, view = report.verdict, report.view

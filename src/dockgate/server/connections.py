@@ -11,6 +11,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dockgate.shared.interfaces import override
+
 # Bytes of a request's line and headers.
 MAX_HEAD = 32 << 10
 MAX_CONNECTIONS = 1000
@@ -46,32 +48,38 @@ class PatientProtocol(H11Protocol):
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
+    @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
         self._watch("head")
         self._make_room()
 
+    @override
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
         self._watch(self._awaited_part())
 
+    @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._since = self.loop.time()
         self._watch(self._awaited_part())
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch("")
         self._forget_writing()
         super().connection_lost(exc)
 
+    @override
     def pause_writing(self) -> None:
         super().pause_writing()
         self._forget_writing()
         self._writing = self.loop.call_later(self.patience.write, self._abort)
 
+    @override
     def resume_writing(self) -> None:
         self._forget_writing()
         super().resume_writing()

@@ -3,15 +3,18 @@
 import logging
 
 from dockgate.shared.escaping import clean
+from dockgate.shared.interfaces import override
 
 
 class PrintableFormatter(logging.Formatter):
     """One line for each message and for each line of its traceback; unprintable characters are escaped."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
         return clean(super().formatMessage(record))
 
-    def formatException(self, ei: object) -> str:  # noqa: N802
+    @override
+    def formatException(self, ei: object) -> str:
         return "\n".join(clean(line) for line in super().formatException(ei).split("\n"))  # type: ignore[arg-type]
 
 

@@ -50,6 +50,7 @@ class Podman:
 
     @property
     def url(self) -> str:
+        """The service's address as the client library expects it."""
         return f"unix://{self.socket}"
 
     @property

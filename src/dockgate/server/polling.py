@@ -32,6 +32,7 @@ class Poller:
         self._thread = threading.Thread(target=self._work, name=f"queue {queue.name}", daemon=True)
 
     def start(self) -> None:
+        """Start the thread that receives messages, until `close`."""
         self._thread.start()
 
     def close(self) -> None:

@@ -273,6 +273,7 @@ class CurrentDatabase:
         self._reader: _SharedDatabase | None = None
 
     def __call__(self) -> AdvisoryReader:
+        """The reader of the current file, shared by all threads. Raises DatabaseError if there is none."""
         with self._lock:
             try:
                 stat = self._path.stat()

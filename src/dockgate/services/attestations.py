@@ -11,6 +11,7 @@ from pathlib import Path
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, Attestation, Claim, ListedKey, believe
+from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.cosign_attestations import (
@@ -21,6 +22,7 @@ from dockgate.scanner.images.cosign_attestations import (
 )
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.outbox import Outbox
@@ -38,7 +40,7 @@ _BUILD = "dev.dockgate.build"
 _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
 
 
-class RegistryAttestor:
+class RegistryAttestor(Attestor):
     """`delivery.ports.Attestor`.
 
     `registry` is our own, in which repositories without a registry lie. `require` raises DeniedError for another that
@@ -65,6 +67,7 @@ class RegistryAttestor:
         # Of repositories, one for each that was written to: registries have no conditional update.
         self._repository_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    @override
     def attest(
         self,
         repository: str,
@@ -112,10 +115,12 @@ class RegistryAttestor:
         with self._lock:
             return self._repository_locks[str(place)]
 
+    @override
     def sign(self, statement: bytes) -> bytes:
         with self._lock:
             return dsse.sign(statement, self._keys.signer())
 
+    @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         place = self._place(repository)
         with self._lock_of(place):
@@ -128,10 +133,12 @@ class RegistryAttestor:
                 replaces={_BUILD: key},
             )
 
+    @override
     def keys(self) -> Sequence[ListedKey]:
         with self._lock:
             return self._keys.list_keys()
 
+    @override
     def rotate(self) -> Sequence[ListedKey]:
         with self._lock:
             self._keys.rotate()

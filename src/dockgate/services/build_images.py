@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dockgate.delivery.builders.dockerfile import base_images
-from dockgate.delivery.builders.images import Base, Layer
+from dockgate.delivery.builders.images import Base, BuildImages, Layer, Publication
 from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
 from dockgate.scanner.images.archive import archive_source
@@ -36,6 +36,7 @@ from dockgate.shared.errors import (
     UnavailableError,
     UsageError,
 )
+from dockgate.shared.interfaces import override
 
 _CHUNK = 2**20
 # How long a blob of a base image is kept after its last use.
@@ -48,7 +49,7 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
 
-class RegistryBuildImages:
+class RegistryBuildImages(BuildImages):
     """`builders.images.BuildImages`.
 
     `folder` keeps the blobs of base images. `own` is our registry's address; `require` raises DeniedError for another
@@ -74,6 +75,7 @@ class RegistryBuildImages:
         self._issuers = issuers
         self._ca_bundle = ca_bundle
 
+    @override
     def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         try:
             named = parse_remote(reference)
@@ -102,6 +104,7 @@ class RegistryBuildImages:
                     f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
                 )
 
+    @override
     def prepare(
         self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
     ) -> "RegistryPublication":
@@ -197,7 +200,7 @@ class RegistryBuildImages:
                     path.unlink()
 
 
-class RegistryPublication:
+class RegistryPublication(Publication):
     """`builders.images.Publication`. Its blobs are in the registry."""
 
     def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer], diff_ids: Sequence[str]) -> None:
@@ -207,6 +210,7 @@ class RegistryPublication:
         self.layers = layers
         self.diff_ids = diff_ids
 
+    @override
     def push(self) -> None:
         with self._pusher as pusher:
             pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)

@@ -17,9 +17,11 @@ class ServerClock:
         self._clock = clock
 
     def __call__(self) -> datetime:
+        """The time, in UTC."""
         return self._clock()
 
     def now(self) -> str:
+        """The time as RFC 3339 text."""
         return format_time(self._clock())
 
     def ago(self, days: float) -> str:
@@ -48,6 +50,7 @@ class DatabaseClock:
         self.correct()
 
     def __call__(self) -> datetime:
+        """The time of the database, in UTC, as far as the last measurement tells."""
         return self._clock() + self._offset
 
     def correct(self) -> None:

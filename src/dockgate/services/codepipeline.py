@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from dockgate.aws.approval_answers import Answers, summary
 from dockgate.aws.messages import Record, Request, body, request
 from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
+from dockgate.delivery import ports
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery
@@ -25,6 +26,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.verdict_links import VerdictLinks
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import to_datetime
 
@@ -139,8 +141,8 @@ class CodePipelineRequests:
         return RepositoryReference.parse(action.repository).with_registry(registry.host)
 
 
-class CodePipelineAnswers:
-    """Answers CodePipeline (`delivery.ports.Answers`). Answers link to the verdict at `url`, the server's own.
+class CodePipelineAnswers(ports.Answers):
+    """Answers CodePipeline. Answers link to the verdict at `url`, the server's own.
 
     With `links` the verdict opens without signing in, for a while.
     """
@@ -150,6 +152,7 @@ class CodePipelineAnswers:
         self._links = links
         self._clients = RegionalClients(client)
 
+    @override
     def give(self, delivery: Delivery) -> None:
         callback = urlsplit(delivery.url)
         pipeline, stage, action = callback.path.strip("/").split("/")

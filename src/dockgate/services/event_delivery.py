@@ -10,9 +10,10 @@ from dockgate.events.notification_texts import describe
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Starter
 from dockgate.services.event_targets import EventTargets
-from dockgate.services.outbox import UndeliverableError
+from dockgate.services.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, StoreError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.outbox_receivers import OutboxReceivers
@@ -25,7 +26,7 @@ SENT_SECONDS = 60
 VARIABLE_PREFIX = "variable."
 
 
-class EventDeliveryHandler:
+class EventDeliveryHandler(OutboxHandler):
     """Sends the messages of rules: a few at a time to each target, those of a subject in order."""
 
     kind = OutboxKind.EVENT
@@ -37,6 +38,7 @@ class EventDeliveryHandler:
         self._targets = targets
         self._clock = clock
 
+    @override
     def send(self, entry: OutboxEntry) -> None:
         target = self._targets.find(entry.receiver)
         if target is None or not target.enabled:

@@ -84,6 +84,7 @@ class EventRules:
         return [RuleRecord(self._default, 0), *stored]
 
     def get(self, name: str) -> RuleRecord:
+        """The rule of this name, applied or built-in. Raises NotFoundError."""
         for record in self.records():
             if record.rule.name == name:
                 return record

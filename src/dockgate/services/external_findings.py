@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import CONFIRM_SECONDS, MemoryLists, Scans, ScanState
-from dockgate.delivery.ports import ScannerAnswer
+from dockgate.delivery.ports import FindingsSource, ScannerAnswer
 from dockgate.gate import external
 from dockgate.gate.external import inspector
 from dockgate.gate.external._fields import timestamp
@@ -22,6 +22,7 @@ from dockgate.scanner.images.registry import registry_source
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
 from dockgate.vulnerabilities.versions import Orders
 
@@ -55,7 +56,7 @@ def read_context(image: str, at: str = "") -> external.ReadContext:
     return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
 
 
-class InspectorFindings:
+class InspectorFindings(FindingsSource):
     """`delivery.ports.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
 
     `clock` gives epoch seconds. May be used from several threads.
@@ -73,11 +74,13 @@ class InspectorFindings:
         self._platforms: dict[str, Mapping[str, str]] = {}
         self._lists = MemoryLists(clock)
 
+    @override
     def knows(self, repository: str) -> bool:
         place = RepositoryReference.parse(repository)
         is_covered = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
         return is_covered and bool(place.name) and EcrRegistry.parse(place.registry or "") is not None
 
+    @override
     def ask(self, repository: str, digest: str) -> ScannerAnswer:
         place = RepositoryReference.parse(repository)
         ecr, name = EcrRegistry.parse(place.registry or ""), place.name
@@ -96,6 +99,7 @@ class InspectorFindings:
             looks = {image: scans.look(image, name, None) for image in platforms} or {digest: look}
         return self._answer(looks, platforms)
 
+    @override
     def report_unknown(self, image: str, reason: str) -> ExternalReport:
         return self._make_unknown_report(image, reason, "")
 

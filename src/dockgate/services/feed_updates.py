@@ -32,7 +32,9 @@ class Update(Protocol):
 
     def __call__(
         self, settings: Settings, path: Path, report: Callable[[str], None], *, feeds: Sequence[str], now: datetime
-    ) -> Result: ...
+    ) -> Result:
+        """Update the feeds, or those of `feeds` if it is not empty, and report each step as a line."""
+        ...
 
 
 class FeedUpdates:

@@ -111,6 +111,7 @@ class People:
         return text
 
     def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
+        """Replace all roles of a principal. UsageError, NotFoundError; ConflictError for the last admin."""
         _require_roles(name, roles, project_roles)
         return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles)))
 

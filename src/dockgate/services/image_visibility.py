@@ -39,6 +39,7 @@ class ImageVisibility:
         }
 
     def shows_image(self, image: str) -> bool:
+        """Whether the caller may see a repository that has the image."""
         return not self.who.is_limited or bool(self.repositories(image))
 
     def require_image(self, image: str) -> None:
@@ -68,6 +69,7 @@ class ImageVisibility:
         return made_in[0] if made_in else ""
 
     def shows_verdict(self, image: str, verdict: str) -> bool:
+        """Whether the caller may see a repository for which the verdict was made."""
         try:
             self.repository_of_verdict(image, verdict)
         except DeniedError:

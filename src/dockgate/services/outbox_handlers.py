@@ -11,8 +11,9 @@ from dockgate.delivery.webhook_delivery import Callback, change_delivery, delive
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.effects import EffectKind
-from dockgate.services.outbox import UndeliverableError
+from dockgate.services.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.errors import DeniedError
+from dockgate.shared.interfaces import override
 from dockgate.store.approvals import Approvals
 from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -20,7 +21,7 @@ from dockgate.store.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookHandler:
+class WebhookHandler(OutboxHandler):
     """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
 
     kind = OutboxKind.WEBHOOK
@@ -32,6 +33,7 @@ class WebhookHandler:
     answers: Mapping[str, Answers]
     clock: Callable[[], datetime]
 
+    @override
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
         webhook = delivery(self.approvals.get(entry.key), callback)
@@ -46,7 +48,7 @@ class WebhookHandler:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictChangeHandler:
+class VerdictChangeHandler(OutboxHandler):
     """Posts that the verdict on an approved image changed, as a signed webhook to the approval's callback."""
 
     kind = OutboxKind.VERDICT_CHANGE
@@ -56,6 +58,7 @@ class VerdictChangeHandler:
     webhooks: Webhooks
     clock: Callable[[], datetime]
 
+    @override
     def send(self, entry: OutboxEntry) -> None:
         webhook = change_delivery(entry.key, entry.payload)
         try:
@@ -94,7 +97,7 @@ class AttestationHandler:
         return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered_digests(verdict))
 
 
-class ProvenanceHandler:
+class ProvenanceHandler(OutboxHandler):
     """Attaches the provenance statements of our builds to their images."""
 
     kind = OutboxKind.PROVENANCE
@@ -105,6 +108,7 @@ class ProvenanceHandler:
         self._statements = statements
         self._attestor = attestor
 
+    @override
     def send(self, entry: OutboxEntry) -> None:
         built = self._statements.built_statement(entry.key)
         self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())

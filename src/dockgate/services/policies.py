@@ -41,7 +41,7 @@ class Policies:
     def as_of(self, name: str, at: str) -> Policy:
         """Return the version that was present at a time. NotFoundError and DefinitionError as a call, for that time."""
         version = next((entry for entry in self._store.policies.history(name) if entry.changed_at <= at), None)
-        if version is None or version.removed:
+        if version is None or version.is_removed:
             if name in definitions.BUILTIN:
                 return self._builtin(name)
             raise NotFoundError(f"There was no policy {name!r} at {at}.", f"`dockgate policy history {name}`.")
@@ -67,6 +67,7 @@ class Policies:
         return self._store.policies.history(name) or [self.get(name)]
 
     def names(self) -> list[str]:
+        """The names of the policies that exist now."""
         return [version.name for version in self.current_versions()]
 
     def schema(self) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class RiskAcceptances:
         return self.effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
 
     def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
+        """Revoke a waiver. An earlier revocation keeps its author and time. Raises NotFoundError."""
         return self.effects.run(EffectKind.ACCEPT, self.store.waivers.revoke, waiver_id, who, self.clock.now())
 
     def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
@@ -57,6 +58,7 @@ class RiskAcceptances:
         return self.effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
 
     def remove_vex(self, document: str, who: str) -> VexRecord:
+        """Remove an uploaded document. An earlier removal keeps its author and time. Raises NotFoundError."""
         return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, who, self.clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:

@@ -107,6 +107,7 @@ class WebServices:
     push_limit: int = DEFAULT_PUSH_LIMIT
 
     def clone_url(self, repository: str) -> str:
+        """The URL that `git clone` and `git push` take for the repository."""
         return f"{self.url}/git/{repository}.git"
 
 

@@ -86,6 +86,7 @@ class LazyClient:
         self._lock = threading.Lock()
 
     def __call__(self) -> Any:
+        """The client, the same at every call."""
         with self._lock:
             if self._client is None:
                 self._client = self._make()
@@ -101,6 +102,7 @@ class RegionalClients:
         self._lock = threading.Lock()
 
     def __call__(self, service: str, region: str) -> Any:
+        """The client of a service ("ecr") in a region, the same at every call."""
         with self._lock:
             if (service, region) not in self._clients:
                 self._clients[service, region] = (self._make or boto3_client())(service, region)

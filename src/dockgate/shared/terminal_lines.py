@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.shared.escaping import clean
+from dockgate.shared.interfaces import override
 
 NO_CAPS: Mapping[int, int] = {}
 # Columns by which the continuation of a long line is indented.
@@ -17,6 +18,7 @@ PLAIN_WIDTH = 100
 
 
 class _Console(Console):
+    @override
     def on_broken_pipe(self) -> None:
         """Raise, because Rich would exit with 1, which means "rejected"."""
         raise BrokenPipeError

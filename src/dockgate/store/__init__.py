@@ -140,6 +140,7 @@ class Store:
     database: Database
 
     def close(self) -> None:
+        """Close all connections to the database."""
         self.database.close()
 
 

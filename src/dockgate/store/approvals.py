@@ -87,6 +87,7 @@ class Approvals:
         self._watchers.append(watcher)
 
     def get(self, approval_id: str) -> Approval:
+        """The approval with this id. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, approval_id)
 

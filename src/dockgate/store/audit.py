@@ -21,6 +21,7 @@ class Audit:
         self._database = database
 
     def begin(self, entry: AuditEntry) -> None:
+        """Add the entry of a call that begins, without its status. Nothing changes if its id exists."""
         with self._database.write() as connection:
             insert_if_new(connection, audit, asdict(entry))
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from dockgate.config import DEFAULT_BLOBS_LIMIT
 from dockgate.shared.digest import from_hex, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError
+from dockgate.shared.interfaces import override
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Blobs(Protocol):
         ...
 
 
-class FileBlobs:
+class FileBlobs(Blobs):
     """Artifacts in a folder. A blob appears complete and on disk, or not at all."""
 
     def __init__(self, folder: Path, limit: int = DEFAULT_BLOBS_LIMIT) -> None:
@@ -63,6 +64,7 @@ class FileBlobs:
         self._blobs, self._incoming = make_folders(folder)
         self._limit = limit
 
+    @override
     def put(self, write: Callable[[Path], object]) -> str:
         self._require_room(0)  # before anything is written
         with temporary_blob(self._incoming, write) as (new, name):
@@ -74,6 +76,7 @@ class FileBlobs:
         _sync(self._blobs)
         return from_hex(name)
 
+    @override
     def room(self) -> int:
         used = self._used_bytes()
         free = self._limit - used - folder_size(self._incoming)
@@ -95,6 +98,7 @@ class FileBlobs:
             "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
         )
 
+    @override
     def path(self, digest: str) -> Path:
         """A file of the store, which must not be written to."""
         path = self._blobs / blob_name(digest)
@@ -104,6 +108,7 @@ class FileBlobs:
             raise damaged_artifact(str(path), actual)
         return path
 
+    @override
     def list(self) -> Iterator[StoredBlob]:
         for entry in os.scandir(self._blobs):
             with suppress(FileNotFoundError):  # deleted by another process
@@ -111,6 +116,7 @@ class FileBlobs:
                     status = entry.stat()
                     yield StoredBlob(from_hex(entry.name), status.st_size, status.st_mtime)
 
+    @override
     def delete(self, digest: str, before: float) -> bool:
         """Delete an artifact. It is moved away first: one that was stored again in this moment is moved back."""
         name = blob_name(digest)

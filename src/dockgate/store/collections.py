@@ -53,6 +53,7 @@ class Collections:
             return Collection(**present)
 
     def get(self, number: int) -> Collection:
+        """The collection with this number. Raises NotFoundError."""
         with self._database.read() as connection:
             row = connection.execute(_COLLECTION.where(collections.c.seq == number)).mappings().first()
         if row is None:

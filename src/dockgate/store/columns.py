@@ -9,6 +9,7 @@ from sqlalchemy.types import TypeDecorator
 
 from dockgate.delivery.model import ActionKey
 from dockgate.shared.canonical import build, encode
+from dockgate.shared.interfaces import override
 
 
 class SafeText(TypeDecorator[str]):
@@ -17,6 +18,7 @@ class SafeText(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
@@ -34,9 +36,11 @@ class EnumText(TypeDecorator[StrEnum]):
         self.kind = kind
         self._members = {member.value: member for member in kind}  # a call of the enum is slow Python
 
+    @override
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
         return None if value is None else self.kind(value).value
 
+    @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self._members.get(value) or self.kind(value)
 
@@ -51,9 +55,11 @@ class Json(TypeDecorator[Any]):
         super().__init__()
         self.kind = kind
 
+    @override
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else encode(value).decode()
 
+    @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else build(self.kind, json.loads(value))
 
@@ -64,8 +70,10 @@ class Key(TypeDecorator[ActionKey]):
     impl = Text
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: ActionKey | str | None, dialect: Dialect) -> str | None:
         return None if value is None else str(value)
 
+    @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> ActionKey | None:
         return None if value is None else ActionKey.parse(value)

@@ -41,10 +41,12 @@ class Document:
 
     @classmethod
     def of(cls, value: Part | Verdict) -> "Document":
+        """The stored form of a part of a verdict, or of the verdict itself."""
         return cls(type(value).__name__, encode(value))
 
     @classmethod
     def of_policy(cls, policy: Policy) -> "Document":
+        """The stored form of a policy: its canonical text, by which policies have their digest."""
         return cls(Policy.__name__, encode_policy(policy))
 
 

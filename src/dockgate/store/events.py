@@ -60,6 +60,7 @@ class Events:
         return [stored[event_id] for event_id in ids if event_id in stored]
 
     def get(self, event_id: str) -> Event:
+        """The event with this id. Raises NotFoundError, also for one that was deleted since."""
         with self._database.read() as connection:
             row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()
         if row is None:

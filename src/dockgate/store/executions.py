@@ -70,6 +70,7 @@ class Executions:
             return execution
 
     def get(self, execution_id: str) -> Execution:
+        """The execution with this id. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, execution_id)
 

@@ -47,6 +47,7 @@ class Component(NamedTuple):
 
     @classmethod
     def of(cls, package: Package) -> "Component":
+        """The component that a package of an image is an instance of."""
         return cls(
             package.ecosystem,
             package.name,
@@ -91,6 +92,7 @@ class Vulnerability(NamedTuple):
 
     @classmethod
     def of(cls, finding: Finding) -> "Vulnerability":
+        """The vulnerability that a finding is an instance of."""
         return cls(finding.id, finding.aliases, finding.exploited, finding.due, finding.epss, finding.percentile)
 
 

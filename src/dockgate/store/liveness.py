@@ -17,6 +17,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from dockgate.shared.interfaces import override
+
 # A query that takes longer is suspected to wait for a host that is gone. A probe lasts at most PROBE_SECONDS.
 SUSPECT_SECONDS, PROBE_SECONDS = 1.0, 4
 # Seconds between probes.
@@ -80,6 +82,7 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     liveness: ClassVar[Liveness]
 
+    @override
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for the answer of the server, at most until it is known to be away."""
         if timeout is not None:  # for notifications, which may come late

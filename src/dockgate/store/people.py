@@ -81,6 +81,7 @@ class Principals:
                 _update(connection, name, {"roles": (), "project_roles": ()})
 
     def get(self, name: str) -> Principal:
+        """The principal with this name, disabled or not. Raises NotFoundError."""
         with self._database.read() as connection:
             return require_principal(connection, name)
 

@@ -64,7 +64,7 @@ class Policies:
         query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
         with self._database.read() as connection:
             versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
-        return [version for version in versions if not version.removed]
+        return [version for version in versions if not version.is_removed]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
@@ -83,7 +83,7 @@ class Policies:
         with self._database.write() as connection:
             lock_name(connection, policies, name)
             newest = _read_newest(connection, name)
-            if newest is not None and newest.removed:
+            if newest is not None and newest.is_removed:
                 return newest
             present = _require_present(connection, name)
             _expect(name, present, expected_version)
@@ -117,7 +117,7 @@ def _read_newest(connection: Connection, name: str) -> PolicyVersion | None:
 
 def _require_present(connection: Connection, name: str) -> PolicyVersion:
     newest = _read_newest(connection, name)
-    if newest is None or newest.removed:
+    if newest is None or newest.is_removed:
         gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
         raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")
     return newest
@@ -129,7 +129,7 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
 
 
 def _expect(name: str, newest: PolicyVersion | None, expected_version: int | None) -> None:
-    present = 0 if newest is None or newest.removed else newest.version
+    present = 0 if newest is None or newest.is_removed else newest.version
     if expected_version is not None and expected_version != present:
         actual = f"is at version {present}" if present else "does not exist"
         raise ChangedError(

@@ -26,6 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.interfaces import override
 from dockgate.store.schema import pipelines
 
 K = TypeVar("K")
@@ -50,9 +51,11 @@ class _List(TypeDecorator[Sequence[Any]]):
         self.item = item
         super().__init__()
 
+    @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return ARRAY(self.item) if dialect.name == "postgresql" else Text()
 
+    @override
     def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
         items = list(value or ())
         return items if dialect.name == "postgresql" else json.dumps(items)

@@ -137,6 +137,7 @@ class ReportScope:
     vouched_in: RepositoryLimits | None = None
 
     def is_vouched(self, repository: str) -> bool:
+        """Whether the report can replace a scan in the repository."""
         return self.vouched_in is not None and self.counts_in.has(repository) and self.vouched_in.has(repository)
 
 

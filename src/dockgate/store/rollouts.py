@@ -65,6 +65,7 @@ class Rollouts:
             return begun
 
     def get(self, service: str, number: int) -> Rollout:
+        """The rollout with this number, counted for each service from 1. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, service, number)
 

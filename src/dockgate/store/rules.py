@@ -104,6 +104,7 @@ class EventTargets:
             return record
 
     def get(self, name: str) -> TargetRecord:
+        """The target with this name, without its secrets. Raises NotFoundError."""
         with self._database.read() as connection:
             row = connection.execute(select(event_targets).where(event_targets.c.name == name)).first()
         if row is None:

@@ -21,6 +21,7 @@ class SecretBox:
         self._path = folder / KEY_FILE
 
     def encrypt(self, secrets: Mapping[str, str]) -> bytes:
+        """Encrypt named secrets together; each call gives other bytes."""
         return self._fernet.encrypt(json.dumps(dict(secrets), sort_keys=True).encode())  # type: ignore[no-any-return]
 
     def decrypt(self, data: bytes) -> dict[str, str]:

@@ -49,6 +49,7 @@ class Services:
             return require_service(connection, service.name)
 
     def get(self, name: str) -> Service:
+        """The service with this name. Raises NotFoundError."""
         with self._database.read() as connection:
             return require_service(connection, name)
 
@@ -88,6 +89,7 @@ class Services:
         return entries
 
     def definition(self, family: str, revision: int) -> TaskDefinition:
+        """A revision of a task definition, counted from 1. Raises NotFoundError."""
         with self._database.read() as connection:
             return definition_of(connection, family, revision)
 

@@ -34,6 +34,7 @@ class Waivers:
             return _get(connection, waiver.id)
 
     def get(self, waiver_id: str) -> WaiverRecord:
+        """The waiver with this id, revoked or not. Raises NotFoundError."""
         with self._database.read() as connection:
             return _get(connection, waiver_id)
 

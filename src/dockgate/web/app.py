@@ -21,6 +21,7 @@ from dockgate.server.connections import max_connections
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
+from dockgate.shared.interfaces import override
 from dockgate.web import registry_endpoints
 from dockgate.web.authorization import (
     MAX_RECORDED,
@@ -68,6 +69,7 @@ _log = logging.getLogger(__name__)
 class _Application(FastAPI):
     """An application whose OpenAPI document describes errors, too."""
 
+    @override
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             add_error_schema(super().openapi())
@@ -152,6 +154,7 @@ class RefusalMiddleware:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
         answer = self._refused(Request(scope)) if scope["type"] == "http" else None
         await (answer or self._app)(scope, receive, send)
 

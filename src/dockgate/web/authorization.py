@@ -28,6 +28,7 @@ from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, r
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
+from dockgate.shared.interfaces import override
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
 from dockgate.web.request_limits import require_storable
@@ -193,6 +194,7 @@ class RequirePermission:
 class GuardedRoute(APIRoute):
     """A route that checks permissions before it reads the body."""
 
+    @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         guards = permissions_of(self.dependant)
@@ -330,6 +332,8 @@ class AuditMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI). A call that ends without a response is recorded with status 500."""
+
         async def finish(status: int) -> None:
             call: _AuditedCall | None = scope.pop(_AUDITED, None)
             if call is not None:

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.web.api import Reader, Runner, ServerDependency
 from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
 from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool
@@ -31,6 +32,7 @@ UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
 class RequireAdvertise(RequirePermission):
     """Listing references needs the permission read for fetches, run for pushes."""
 
+    @override
     def needed_permission(self, request: Request) -> Permission:
         return Permission.RUN if _service(request) == RECEIVE else Permission.READ
 

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.services.web_services import WebServices
+from dockgate.shared.interfaces import override
 from dockgate.web.threads import Turns, receiving_within, turn
 
 # Concurrent fetches: in total, per principal.
@@ -113,6 +114,7 @@ class FetchResponse(Response):
         self._call = call
         self._spooled = spooled
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._processes.fetching(self._principal):
             if self._spooled is None:

@@ -19,6 +19,7 @@ from dockgate.delivery.source_ports import RefUpdate
 from dockgate.events.model import Event
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.web.git_messages import END, accepts_messages, lines, packets
 from dockgate.web.git_process import GitCall, GitProcesses
@@ -253,6 +254,7 @@ class PushResponse(Response):
         super().__init__()
         self._push = push
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, headers = await self._push.head()
         await StreamingResponse(self._push.chunks(), status, headers)(scope, receive, send)

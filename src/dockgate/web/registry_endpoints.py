@@ -11,6 +11,7 @@ from dockgate.services.push_permits import PushPermits
 from dockgate.services.registry_pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
+from dockgate.shared.interfaces import override
 from dockgate.web.api import ServerDependency
 from dockgate.web.authorization import (
     GuardedRoute,
@@ -30,10 +31,12 @@ _LOGIN = "dockgate.registry-login"
 class RequirePull(RequirePermission):
     """Returns the caller, or the login of a program that the server started. Access is decided per scope."""
 
+    @override
     async def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]
         login: Login | None = request.scope.get(_LOGIN)
         return login or await super().__call__(request)
 
+    @override
     def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
         server: WebServices = request.app.state.server
         shown_token = request_token(request)

@@ -104,6 +104,7 @@ class RegistryProxy:
         self._judging: set[asyncio.Task[str | None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI): pass it to the registry if the policy of pulls allows it."""
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})

@@ -35,6 +35,7 @@ class BodySizeLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI), and count the bytes of its body while they are read."""
         if scope["type"] != "http" or scope["path"].startswith("/git/"):
             await self._app(scope, receive, send)
             return

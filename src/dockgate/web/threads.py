@@ -228,6 +228,7 @@ class TakenSlots:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
         async with AsyncExitStack() as taken:
             scope[_TAKEN] = taken
             await self._app(scope, receive, send)

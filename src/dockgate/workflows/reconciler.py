@@ -46,6 +46,7 @@ class Reconciler:
         ]
 
     def start(self) -> None:
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 

@@ -7,7 +7,8 @@ from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import Rollout
 from dockgate.services.actions import definition_of
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, UnservedQueue
+from dockgate.services.effects import EffectKind, Effects, Starter, UnservedQueue
+from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
 from dockgate.workflows.engine import Engine
@@ -21,7 +22,7 @@ _WORKFLOWS = {
 }
 
 
-class WorkflowStarter:
+class WorkflowStarter(Starter):
     """Starts workflows."""
 
     def __init__(self, store: Store, clock: ServerClock, effects: Effects, engine: Engine) -> None:
@@ -30,6 +31,7 @@ class WorkflowStarter:
         self._effects = effects
         self._engine = engine
 
+    @override
     def proceed(self, execution: str) -> None:
         """Start the actions that follow from those that have ended. An action that runs is not started again."""
 
@@ -40,12 +42,15 @@ class WorkflowStarter:
             _, action = definition_of(self._store, ActionKey.parse(text))
             self._engine.begin(_WORKFLOWS[action.type], text, text, action.labels)
 
+    @override
     def start_event(self, event_id: str) -> None:
         self._engine.begin(Workflow.HANDLE_EVENT, f"event/{event_id}", event_id)
 
+    @override
     def start_rollout(self, rollout: Rollout) -> None:
         self._engine.begin(Workflow.ROLL_OUT, f"rollout/{rollout.id}", rollout.id)
 
+    @override
     def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         """The queues that none of these workers takes work from, those of labels included that a build waits for."""
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]

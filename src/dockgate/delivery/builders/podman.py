@@ -15,11 +15,12 @@ from dockgate.delivery.builders.dockerfile import base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
 from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, hard_limits
 from dockgate.delivery.builders.workspaces import Workspaces
-from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
+from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import BuildError, UnavailableError
 from dockgate.shared.files import replace_file
+from dockgate.shared.interfaces import override
 
 # Bytes, of a Dockerfile or of the ignore file beside it.
 _DOCKERFILE_LIMIT = 2**20
@@ -54,7 +55,7 @@ class Runner(Protocol):
         ...
 
 
-class PodmanBuilder:
+class PodmanBuilder(Builder):
     """A `ports.Builder`. `folder` is for files that builds share.
 
     `records` is for the results, where all hosts that push to `registry` see them.
@@ -90,6 +91,7 @@ class PodmanBuilder:
         self._scratch = folder / "scratch"
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @override
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
         pushed = self._registry.resolve(request.repository, request.key)

@@ -5,10 +5,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockgate.delivery.ports import StoredManifest
+from dockgate.delivery.ports import RegistryContent, StoredManifest
 from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.tls import trusts_nobody
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _MANIFESTS = (
 _TIMEOUT = 10.0
 
 
-class DistributionRegistry:
+class DistributionRegistry(RegistryContent):
     """A `ports.RegistryContent`. `address` is "host:port"; `issue` makes the token of a call, None for no tokens.
 
     Every call opens its own connection, and any thread may call.
@@ -34,6 +35,7 @@ class DistributionRegistry:
         self.address = address
         self._issue = issue
 
+    @override
     def resolve(self, repository: str, tag: str) -> str | None:
         """Return the digest of a tag, by a HEAD request for its manifest.
 
@@ -52,15 +54,18 @@ class DistributionRegistry:
             )
         return digest
 
+    @override
     def tags(self) -> Iterator[tuple[str, str]]:
         """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
         for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
             for tag in self.repository_tags(repository):
                 yield repository, tag
 
+    @override
     def repository_tags(self, repository: str) -> Sequence[str]:
         return list(self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)))
 
+    @override
     def manifest(self, repository: str, digest: str) -> StoredManifest | None:
         """Return the manifest of a digest. UnavailableError if the registry returns another one."""
         answer = self._ask("GET", f"/v2/{quote(repository)}/manifests/{quote(digest)}", _pull(repository))
@@ -73,12 +78,14 @@ class DistributionRegistry:
             )
         return StoredManifest(digest, str(answer.headers.get("Content-Type", "")), answer.content)
 
+    @override
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest. CNCF Distribution deletes its tags with it."""
         access = Access("repository", repository, (PULL, "delete"))
         path = f"/v2/{quote(repository)}/manifests/{quote(digest)}"
         return self._ask("DELETE", path, access, accepts=(HTTPStatus.ACCEPTED,)) is not None
 
+    @override
     def put_manifest(self, repository: str, manifest: StoredManifest, tags: Sequence[str]) -> None:
         access = Access("repository", repository, (PULL, PUSH))
         for reference in (manifest.digest, *tags):
@@ -87,6 +94,7 @@ class DistributionRegistry:
             if put is None:
                 raise UnavailableError(f"{repository}@{manifest.digest} cannot be stored again", "Push it again.")
 
+    @override
     def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         """Return a blob whose content has this digest, None if there is none or it has more than `limit` bytes."""
         path, access = f"/v2/{quote(repository)}/blobs/{quote(digest)}", _pull(repository)

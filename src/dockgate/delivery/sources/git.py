@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited_room
+from dockgate.delivery.source_ports import Commit, CommitPeople, RepositoryHost, Room, unlimited_room
 from dockgate.delivery.sources import pre_receive
 from dockgate.delivery.sources.git_run import command, environment, run
 from dockgate.delivery.sources.pre_receive import MAX_PATHS
 from dockgate.shared.errors import NotFoundError, TooLargeError, UnavailableError, UsageError
 from dockgate.shared.files import replace_file
+from dockgate.shared.interfaces import override
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,13 +40,14 @@ MAX_ARCHIVE = 4 << 30
 _log = logging.getLogger(__name__)
 
 
-class GitHost:
+class GitHost(RepositoryHost):
     """A `source_ports.RepositoryHost`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @override
     def create(self, repository: str) -> None:
         """Raises UsageError unless the name has 1 to 100 of A-Z a-z 0-9 . _ - and starts with a letter or digit."""
         if not _NAME.fullmatch(repository):
@@ -67,16 +69,19 @@ class GitHost:
                 if not place.exists():  # another request may have created it first
                     raise
 
+    @override
     def heads(self, repository: str) -> Mapping[str, str]:
         place = place_of(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
+    @override
     def references(self, repository: str) -> Mapping[str, str]:
         place = place_of(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
+    @override
     def commit(self, repository: str, revision: str) -> Commit:
         """For a commit id, `branch` is the first branch by name that contains the commit, "" if none does."""
         place = place_of(self._folder, repository)
@@ -91,6 +96,7 @@ class GitHost:
         author, time, message = text.split("\0", 2)
         return Commit(commit, branch, author, message.rstrip("\n"), time)
 
+    @override
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         place = place_of(self._folder, repository)
         ends = [resolve(place, repository, head), *([f"^{resolve(place, repository, base)}"] if base else [])]
@@ -100,6 +106,7 @@ class GitHost:
         text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
         return [_people(record) for record in text.split("\0") if record]
 
+    @override
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
@@ -108,6 +115,7 @@ class GitHost:
         output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
         return output.split()
 
+    @override
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = place_of(self._folder, repository)

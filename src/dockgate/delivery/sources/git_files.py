@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
+from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, RepositoryFiles, TreeEntry
 from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git import place_of, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 
 _KINDS = {"040000": EntryKind.FOLDER, "120000": EntryKind.LINK, "160000": EntryKind.MODULE}
 # The modes of files: a new one is not executable.
@@ -23,12 +24,13 @@ MAX_PATH = 1000
 _COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B%x1e"
 
 
-class GitFiles:
+class GitFiles(RepositoryFiles):
     """A `RepositoryFiles`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @override
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
         place, commit = self._find(repository, revision)
         if folder and _mode(place, commit, check_path(folder)) != "040000":
@@ -42,12 +44,14 @@ class GitFiles:
             entries.append(TreeEntry(name, kind, int(size) if size != "-" else None))
         return sorted(entries, key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))
 
+    @override
     def read(self, repository: str, revision: str, path: str) -> bytes:
         place, commit = self._find(repository, revision)
         if _mode(place, commit, check_path(path)) in (None, "040000", "160000"):
             raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
         return _output(place, "cat-file", "blob", f"{commit}:{path}")
 
+    @override
     def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
         place, commit = self._find(repository, revision)
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
@@ -66,6 +70,7 @@ class GitFiles:
                 commits.append(Commit(identity, "", author, message.rstrip("\n"), time))
         return commits
 
+    @override
     def difference(self, repository: str, base: str | None, commit: str) -> str:
         place, end = self._find(repository, commit)
         options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
@@ -75,6 +80,7 @@ class GitFiles:
         start = resolve(place, repository, base)
         return _output(place, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
 
+    @override
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
         place = place_of(self._folder, repository)
         path = check_edit(edit)
@@ -83,12 +89,14 @@ class GitFiles:
             raise _changed_error(edit.branch)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
+    @override
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
         place, parent = self._find(repository, edit.parent)
         check_authorship(edit.author, edit.message)
         files = {check_content(path, content): content for path, content in sorted(edit.files.items())}
         return _commit(place, parent, files, edit.author, edit.message, at)
 
+    @override
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
         place = place_of(self._folder, repository)
         try:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.deployments import require_image
-from dockgate.delivery.ports import LOG_LIMIT
+from dockgate.delivery.ports import LOG_LIMIT, Target
 from dockgate.delivery.service_model import HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import LastProbes, Outcome, get
 from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DeployError
+from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
 from dockgate.shared.timestamps import format_seconds, format_time
 
@@ -23,7 +24,7 @@ _PATIENCE = HealthCheck().start_period
 _GLANCE = 2.0
 
 
-class PodmanTarget:
+class PodmanTarget(Target):
     """Runs tasks as containers named `dockgate-<service>-<revision>-<number>`.
 
     A name exists once, so a call that is repeated, at the same time or after a crash, adopts the existing container.
@@ -47,6 +48,7 @@ class PodmanTarget:
         # podman knows nothing of our health checks: the last run of each is kept here, until the process ends.
         self._probes = LastProbes()
 
+    @override
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """A port of the host can be had once: tasks with a fixed one stop before their successors start.
 
@@ -61,11 +63,13 @@ class PodmanTarget:
                 raise self._rolled_back(service, definition, previous, error) from error
             return self.tasks(service.name)
 
+    @override
     def tasks(self, service: str) -> Sequence[Task]:
         containers = self._engine.containers(service)
         self._probes.keep(service, {_run_of(container) for container in containers})
         return [self._task(container) for container in containers]
 
+    @override
     def restart(self, service: str, task: str) -> bool:
         with self._locks[service]:
             if all(container.name != task for container in self._engine.containers(service)):
@@ -74,11 +78,13 @@ class PodmanTarget:
             self._engine.start(task)
             return True
 
+    @override
     def log(self, service: str, task: str, lines: int) -> str | None:
         if all(container.name != task for container in self._engine.containers(service)):
             return None
         return self._engine.log(task, lines, LOG_LIMIT)
 
+    @override
     def remove(self, service: str) -> None:
         with self._locks[service]:
             self._keep(service, set())

@@ -8,7 +8,8 @@ media type, and that of a tag no digest. The envelope does not name its registry
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import RegistryDeletion, RegistryPush
+from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.shared.interfaces import override
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -18,11 +19,12 @@ MANIFESTS = (
 )
 
 
-class DistributionPushes:
+class DistributionPushes(Pushes):
     """Notifications of CNCF Distribution."""
 
     name = "distribution"
 
+    @override
     def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
         for event in body["events"]:
             target = event.get("target", {})

@@ -10,15 +10,17 @@ behind it in China. EventBridge and queues keep no order.
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import RegistryDeletion, RegistryPush
+from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
 from dockgate.shared.aws import EcrRegistry
+from dockgate.shared.interfaces import override
 
 
-class EcrPushes:
+class EcrPushes(Pushes):
     """`ECR Image Action` events of Amazon EventBridge."""
 
     name = "ecr"
 
+    @override
     def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
         detail = body["detail"]
         if (body["source"], body["detail-type"]) != ("aws.ecr", "ECR Image Action"):

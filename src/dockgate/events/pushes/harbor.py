@@ -11,18 +11,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.events.ports import RegistryDeletion, RegistryPush
+from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_seconds
 
 PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
 DELETED = ("DELETE_ARTIFACT", "harbor.artifact.deleted")
 
 
-class HarborPushes:
+class HarborPushes(Pushes):
     """Webhooks of Harbor."""
 
     name = "harbor"
 
+    @override
     def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
         if body["type"] not in (*PUSHED, *DELETED):
             return

@@ -8,14 +8,16 @@ no digest: the tag is looked up when the notification comes, and what it stands 
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import RegistryPush
+from dockgate.events.ports import Pushes, RegistryPush
+from dockgate.shared.interfaces import override
 
 
-class QuayPushes:
+class QuayPushes(Pushes):
     """Notifications of Quay."""
 
     name = "quay"
 
+    @override
     def read(self, body: Any) -> Iterator[RegistryPush]:
         registry, _, repository = body["docker_url"].partition("/")
         for tag in body["updated_tags"]:

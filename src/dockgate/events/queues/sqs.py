@@ -4,15 +4,16 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dockgate.events.ports import Message
+from dockgate.events.ports import Message, Queue
 from dockgate.shared.aws import aws_errors
+from dockgate.shared.interfaces import override
 
 # Messages per request, and seconds that a request waits for the first one: limits of ReceiveMessage.
 _AT_ONCE = 10
 _LONGEST_WAIT = 20
 
 
-class SqsQueue:
+class SqsQueue(Queue):
     """A queue by its name and its account.
 
     For how long a message that was received is hidden, and how often one that is not deleted comes again before SQS
@@ -28,6 +29,7 @@ class SqsQueue:
         self._lock = threading.Lock()
         self._made: tuple[Any, str] | None = None
 
+    @override
     def receive(self) -> Sequence[Message]:
         with aws_errors(f"receiving from the queue {self.name}"):
             client, url = self._queue()
@@ -39,11 +41,13 @@ class SqsQueue:
             for message in answer.get("Messages", [])
         ]
 
+    @override
     def delete(self, message: Message) -> None:
         with aws_errors(f"deleting from the queue {self.name}"):
             client, url = self._queue()
             client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
 
+    @override
     def release(self, message: Message) -> None:
         with aws_errors(f"giving a message back to the queue {self.name}"):
             client, url = self._queue()

@@ -16,6 +16,7 @@ import sysconfig
 from typing import Any
 
 from dockgate.shared.addresses import refusal
+from dockgate.shared.interfaces import override
 
 _MEMORY = 1 << 30  # bytes
 _PROGRAMS = (
@@ -152,6 +153,7 @@ class _Collector(logging.Handler):
         super().__init__()
         self._records = records
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno >= logging.WARNING or "xception" in text:

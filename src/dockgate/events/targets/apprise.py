@@ -16,8 +16,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 
 CHILD = "dockgate.events.targets._apprise_child"
 SECONDS = 30.0
@@ -81,7 +83,7 @@ SCHEMES = frozenset(
 _REFUSED_OPTIONS = frozenset(("template", "attach", "attachment", "config", "include", "pgpkey", "pgp", "key", "cert"))
 
 
-class AppriseAdapter:
+class AppriseAdapter(TargetAdapter):
     """Sends through apprise. The only secret is `url`, since the URL of every service contains its password.
 
     `hosts` are patterns of hosts that may be called (empty: all), as for webhooks; `loopback` allows this machine.
@@ -97,10 +99,12 @@ class AppriseAdapter:
         self._ca_bundle = ca_bundle
         self._seconds = seconds
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         require_scheme(secrets["url"])
         self._run({"url": secrets["url"], "check": True})
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         require_scheme(secrets["url"])
         title, body = shorten(one_line(message.title), TITLE_LIMIT), shorten(message.body, TEXT_LIMIT)

@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import detail_of
 from dockgate.shared.aws import BUS, aws_errors, parse_arn
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 
 # PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
 _AWS, _OURS = "aws.", "dockgate."
 _LONGEST_TYPE = 128
 
 
-class EventBridgeAdapter:
+class EventBridgeAdapter(TargetAdapter):
     """Puts events on the bus whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
 
     A message that is sent again is a second event with the same id in its detail's `dockgate-event`.
@@ -26,9 +28,11 @@ class EventBridgeAdapter:
     def __init__(self, clients: Callable[[str, str], Any]) -> None:
         self._clients = clients
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         parse_arn("arn", str(target.settings["arn"]), BUS)
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         bus = str(target.settings["arn"])
         region = parse_arn("arn", bus, BUS)["region"]

@@ -4,20 +4,24 @@ import logging
 from collections.abc import Mapping
 
 from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
+from dockgate.shared.interfaces import override
 
 _log = logging.getLogger("dockgate.events")
 _LIMIT = 2000  # characters
 
 
-class LogAdapter:
+class LogAdapter(TargetAdapter):
     """One line per message, at level INFO, whatever line breaks its text has."""
 
     type = TargetType.LOG
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         """Accept every target: a log has no settings."""
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         title, body = one_line(message.title), one_line(message.body)
         kind = one_line(str(message.event.get("detail-type", "")))

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.interfaces import override
 
 VARIABLES_LIMIT = 50
 VALUE_LIMIT = 1000  # characters
@@ -20,7 +22,7 @@ class StartPipeline(Protocol):
         ...
 
 
-class PipelineAdapter:
+class PipelineAdapter(TargetAdapter):
     """Starts the pipeline that the target names. The rule's input, a JSON object of texts, are its variables."""
 
     type = TargetType.PIPELINE
@@ -28,9 +30,11 @@ class PipelineAdapter:
     def __init__(self, start: StartPipeline) -> None:
         self._start = start
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         """Accept every target: whether its pipeline exists is known when it starts."""
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         variables = read_variables(message.data) if message.is_custom else {}
         pipeline = str(target.settings["pipeline"])

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dockgate.events.message import Message, one_line
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import attributes, body_of, fifo_ids
 from dockgate.shared.aws import TOPIC, aws_errors, parse_arn
+from dockgate.shared.interfaces import override
 
 # Characters: SNS takes fewer than 100 (Publish, "Subject").
 _LONGEST_SUBJECT = 99
 
 
-class SnsAdapter:
+class SnsAdapter(TargetAdapter):
     """Publishes to the topic whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
 
     The subject is the message's title; the attributes `detail-type` and `source` are for filter policies.
@@ -23,9 +25,11 @@ class SnsAdapter:
     def __init__(self, clients: Callable[[str, str], Any]) -> None:
         self._clients = clients
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         parse_arn("arn", str(target.settings["arn"]), TOPIC)
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         topic = str(target.settings["arn"])
         region = parse_arn("arn", topic, TOPIC)["region"]

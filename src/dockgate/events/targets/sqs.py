@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import attributes, body_of, fifo_ids
 from dockgate.shared.aws import QUEUE, aws_errors, parse_arn
+from dockgate.shared.interfaces import override
 
 
-class SqsAdapter:
+class SqsAdapter(TargetAdapter):
     """Sends to the queue whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region."""
 
     type = TargetType.SQS
@@ -17,9 +19,11 @@ class SqsAdapter:
     def __init__(self, clients: Callable[[str, str], Any]) -> None:
         self._clients = clients
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         parse_arn("arn", str(target.settings["arn"]), QUEUE)
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         arn = str(target.settings["arn"])
         queue = parse_arn("arn", arn, QUEUE)

@@ -5,13 +5,14 @@ from datetime import datetime
 
 from dockgate.events.cloudevents import CloudEventsMode, http_message
 from dockgate.events.message import Message
-from dockgate.events.ports import Webhooks
+from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.webhook_signature import key, signed_headers
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 
 
-class WebhookAdapter:
+class WebhookAdapter(TargetAdapter):
     """Posts messages. The secrets are `url`, and `secret` if messages are signed.
 
     `webhooks` checks the address when it connects, follows no redirect and bounds time and memory.
@@ -23,6 +24,7 @@ class WebhookAdapter:
         self._webhooks = webhooks
         self._clock = clock
 
+    @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         try:
             self._webhooks.check(secrets["url"])
@@ -32,6 +34,7 @@ class WebhookAdapter:
         if "secret" in secrets:
             key(secrets["secret"])
 
+    @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         headers, body = http_message(message, CloudEventsMode(target.settings.get("mode", CloudEventsMode.STRUCTURED)))
         if "secret" in secrets:

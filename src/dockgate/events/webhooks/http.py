@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dockgate
+from dockgate.events.ports import Webhooks
 from dockgate.shared.addresses import refusal
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     import httpcore
@@ -36,7 +38,7 @@ def addresses(host: str, port: int) -> Sequence[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class HttpWebhooks:
+class HttpWebhooks(Webhooks):
     """`hosts` are patterns such as "*.example.org"; empty, every host may be called. `loopback`: this machine too."""
 
     def __init__(
@@ -62,6 +64,7 @@ class HttpWebhooks:
             network_backend=_guarded_backend(resolve, loopback, whole_seconds),
         )
 
+    @override
     def check(self, url: str) -> None:
         advice = "Give an absolute URL such as https://ci.example.org/answers, without user or password."
         try:
@@ -77,6 +80,7 @@ class HttpWebhooks:
                 f"callbacks to {host} are not allowed", "DOCKGATE_CALLBACK_HOSTS on the server lists those that are."
             )
 
+    @override
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         self.check(url)
         ours = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
@@ -132,15 +136,19 @@ def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> 
                 raise httpcore.ReadTimeout(f"no whole answer within {whole_seconds:.0f} s")
             return seconds
 
+        @override
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             return self._inner.read(max_bytes, self._remaining_seconds())
 
+        @override
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
             self._inner.write(buffer, self._remaining_seconds())
 
+        @override
         def close(self) -> None:
             self._inner.close()
 
+        @override
         def start_tls(
             self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
         ) -> httpcore.NetworkStream:
@@ -148,6 +156,7 @@ def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> 
                 self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds()), self._end
             )
 
+        @override
         def get_extra_info(self, info: str) -> Any:
             return self._inner.get_extra_info(info)
 
@@ -155,6 +164,7 @@ def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> 
         def __init__(self) -> None:
             self._inner = httpcore.SyncBackend()
 
+        @override
         def connect_tcp(
             self,
             host: str,

@@ -63,6 +63,7 @@ class Assignment(Strict):
     watch: Annotated[Watch, BeforeValidator(_read_watch)] = Watch()
 
     def noun(self) -> PolicyAssignment:
+        """The assignment that the document declares."""
         return PolicyAssignment(
             name=self.name,
             repositories=tuple(self.repositories),

@@ -177,9 +177,11 @@ class LocatedExample:
 
     @property
     def line(self) -> int:
+        """The line of the document that the example starts at, from 1."""
         return self.document.line(self.here)
 
     def error(self, location: Location, message: str, advice: str = "") -> DefinitionError:
+        """The error that a place within the example causes; it names the file and the line."""
         return self.document.error((*self.here, *location), message, advice)
 
 

@@ -28,6 +28,7 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
@@ -35,16 +36,18 @@ _NESTING_LIMIT = 64
 _METHODS = ("CVSSv4", "CVSSv31", "CVSSv3", "CVSSv2")
 
 
-class CycloneDx:
+class CycloneDx(Format):
     """CycloneDX 1.4 to 1.7 with `vulnerabilities`."""
 
     name = "cyclonedx"
     title = "CycloneDX with vulnerabilities"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("bomFormat") == "CycloneDX" and "vulnerabilities" in document
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """Findings count whatever their `analysis` says: it is a VEX statement, valid only from a trusted author."""
         version = document.get("specVersion")

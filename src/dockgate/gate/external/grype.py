@@ -31,19 +31,21 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
 # Grype's fix state -> our note. With any other ("unknown", "fixed" without a version) the fix is unknown.
 _NOTES = {"not-fixed": "", "wont-fix": "wont-fix"}
 
 
-class Grype:
+class Grype(Format):
     """Grype's JSON."""
 
     name = "grype"
     title = "Grype JSON"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         return (
             isinstance(document, dict)
@@ -51,6 +53,7 @@ class Grype:
             and mapping(document.get("descriptor")).get("name") == "grype"
         )
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         source = mapping(document.get("source"))
         if source.get("type") != "image":

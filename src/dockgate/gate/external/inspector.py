@@ -14,6 +14,7 @@ from dockgate.gate.external._inspector_packages import distribution, fixed_versi
 from dockgate.gate.external._report import EPSS_FIELDS, KEV_FIELDS, ReportBuilder, make_finding
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
 
 SOURCE = "inspector"
@@ -24,13 +25,14 @@ _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
 _SCANNED = "SUCCESSFUL"
 
 
-class Inspector:
+class Inspector(Format):
     """Findings of Amazon Inspector."""
 
     name = SOURCE
     title = "Amazon Inspector findings"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         if isinstance(document, list):
             return bool(document) and all(isinstance(event, dict) and _is_event(event) for event in document)
@@ -42,6 +44,7 @@ class Inspector:
             and all(isinstance(finding, dict) and "findingArn" in finding for finding in findings)
         )
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """SUPPRESSED findings count: Inspector's suppression rules are not our waivers. CLOSED ones do not."""
         if isinstance(document, list) or _is_event(document):

@@ -11,6 +11,7 @@ from dockgate.gate.external._fields import count, digest, mapping, text, timesta
 from dockgate.gate.external._report import ReportBuilder, image_digest
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
 _EVENT = "Inspector2 Scan"
@@ -18,16 +19,18 @@ _COMPLETE = "INITIAL_SCAN_COMPLETE"
 _TOTAL = "TOTAL"
 
 
-class InspectorScan:
+class InspectorScan(Format):
     """`Inspector2 Scan` events: counts only."""
 
     name = "inspector_scan"
     title = "Inspector2 Scan event"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("detail-type") == _EVENT
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """Scans of instances and functions have the same event type, and no image."""
         detail = mapping(document.get("detail"))

@@ -28,6 +28,7 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
 
 _VERSION = "2.1.0"
@@ -37,16 +38,18 @@ _PASSING_KINDS = ("pass", "notApplicable")
 _OTHER_TAGS = frozenset({"misconfiguration", "secret", "license"})
 
 
-class Sarif:
+class Sarif(Format):
     """SARIF 2.1.0."""
 
     name = "sarif"
     title = "SARIF 2.1.0"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and isinstance(document.get("runs"), list) and "version" in document
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """A report for each run. Suppressed results count: only our own waivers accept findings."""
         if document["version"] != _VERSION:

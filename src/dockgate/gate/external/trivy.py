@@ -21,6 +21,7 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
 _SCHEMA = 2
@@ -30,16 +31,18 @@ _NOTES = {"affected": "", "will_not_fix": "wont-fix", "fix_deferred": "no-dsa", 
 _ADVISORIES = ("ghsa", "glad", "osv", "govulndb", "ruby-advisory-db", "php-security-advisories", "nodejs-security-wg")
 
 
-class Trivy:
+class Trivy(Format):
     """Trivy's JSON, schema 2."""
 
     name = "trivy"
     title = "Trivy JSON"
     version = 1
 
+    @override
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and "SchemaVersion" in document and "ArtifactType" in document
 
+    @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         if document["SchemaVersion"] != _SCHEMA:
             schema = text(str(document["SchemaVersion"]))

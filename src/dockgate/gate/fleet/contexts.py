@@ -45,6 +45,7 @@ class Context:
 
     @cached_property
     def accepts_unread(self) -> bool:
+        """Whether a waiver accepts files that could not be read."""
         return any(waiver.unread for waiver in self.waivers)
 
     @cached_property

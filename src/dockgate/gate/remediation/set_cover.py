@@ -26,6 +26,7 @@ class Requirement:
     weights: tuple[int, ...]
 
     def is_met(self, chosen: Iterable[int]) -> bool:
+        """Whether the chosen candidates reach the sum."""
         return sum(self.weights[index] for index in chosen) >= self.need
 
 
@@ -50,6 +51,7 @@ class LimitedTrials(Generic[T]):
         self.is_exhausted = False
 
     def __call__(self, value: T) -> bool:
+        """Whether the value was tried and accepted; false without a trial once the limit is reached."""
         if self._remaining == 0:
             self.is_exhausted = True
             return False

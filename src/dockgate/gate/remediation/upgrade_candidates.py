@@ -51,6 +51,7 @@ class Candidate:
 
     @property
     def is_simple(self) -> bool:
+        """Whether a single clean choice is left."""
         return len(self.choices) == 1 and self.choices[0].is_clean
 
     def at_best(self) -> "Candidate":

@@ -8,6 +8,7 @@ from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import whole_number
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 KEYS = ("max", *_selection.KEYS)
@@ -30,6 +31,7 @@ class PropertyLimit(Rule):
         """The property in messages."""
         raise NotImplementedError
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         selected, description = _selection.select(facts, settings), self.description(settings)
         violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
@@ -47,9 +49,11 @@ class PropertyLimit(Rule):
                 unrated, "counts is not known: its grace is by severity, and it has no severity"
             )
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
+    @override
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         return self.weigh_selected(_selection.select(facts, settings), facts, settings)
 
@@ -60,11 +64,13 @@ class PropertyLimit(Rule):
         violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
         return len(violating), len(unknown) + len(uncertain)
 
+    @override
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         certain, possible = weight
         status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
         return _selection.status_in_scope(status, facts, settings)
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return _selection.changes_at(facts, settings)
 

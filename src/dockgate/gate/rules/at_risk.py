@@ -8,6 +8,7 @@ from dockgate.gate.policy import RISK_RULE
 from dockgate.gate.rule import Rule, SettingsRule
 from dockgate.gate.rules._settings import refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
 _SEVERITIES = tuple(severity.value for severity in Severity)
@@ -35,6 +36,7 @@ class AtRisk(SettingsRule):
         "minProperties": 1,
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, _SEVERITIES)
         if not raw:

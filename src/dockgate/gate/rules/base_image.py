@@ -20,6 +20,7 @@ from dockgate.gate.rules._settings import (
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -63,6 +64,7 @@ class BaseImage(Rule):
         "anyOf": [{"required": ["allowed"]}, {"required": ["images"]}],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("allowed", "images"))
         if not raw.keys() & {"allowed", "images"}:
@@ -80,15 +82,18 @@ class BaseImage(Rule):
             full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         if "allowed" in settings:
             yield from self._judge_name(facts.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
         if "images" in settings:
             yield from self._judge_layers(facts, mappings(settings["images"]))
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
         return [end for end in ends if end is not None]

@@ -7,6 +7,7 @@ from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
 
 
@@ -28,6 +29,7 @@ class Cvss(_property_limit.PropertyLimit):
         "required": ["score"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("score", "unscored", *_property_limit.KEYS))
         if "score" not in raw:
@@ -38,9 +40,11 @@ class Cvss(_property_limit.PropertyLimit):
             **_property_limit.settings(raw),
         }
 
+    @override
     def description(self, settings: Mapping[str, object]) -> str:
         return f"of CVSS {float(str(settings['score'])):g} or more"
 
+    @override
     def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         minimum = float(str(settings["score"]))
         unscored = UNSCORED[str(settings["unscored"])]

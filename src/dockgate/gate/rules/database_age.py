@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 
@@ -26,12 +27,14 @@ class DatabaseAge(Rule):
         "required": ["hours"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("hours",))
         if "hours" not in raw:
             raise DefinitionError("hours: missing; set a number above 0")
         return {"hours": number("hours", raw["hours"], above=0, maximum=_MAX_HOURS)}
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
         all_times = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
@@ -51,9 +54,11 @@ class DatabaseAge(Rule):
                 reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

@@ -9,6 +9,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
 from dockgate.scanner.model import Distribution
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -63,6 +64,7 @@ class EndOfLife(Rule):
         }
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("within_days", "unknown"))
         return {
@@ -70,6 +72,7 @@ class EndOfLife(Rule):
             "unknown": one_of("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         distribution = facts.inventory.distribution
         reason = "The end of life is not known: the image names no distribution."
@@ -89,9 +92,11 @@ class EndOfLife(Rule):
             advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
             yield Undetermined("/", reason, advice=advice)
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         distribution = facts.inventory.distribution
         if distribution and (last_day := _last_day(distribution)):

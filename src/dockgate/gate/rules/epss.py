@@ -8,6 +8,7 @@ from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
 
 _FEED = "epss"
@@ -33,6 +34,7 @@ class Epss(_property_limit.PropertyLimit):
         "anyOf": [{"required": [bound]} for bound in _BOUNDS],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_BOUNDS, "unscored", *_property_limit.KEYS))
         bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
@@ -41,10 +43,12 @@ class Epss(_property_limit.PropertyLimit):
         unscored = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED)
         return {**bounds, "unscored": unscored, **_property_limit.settings(raw)}
 
+    @override
     def description(self, settings: Mapping[str, object]) -> str:
         bounds = " or ".join(_BOUNDS[key].format(bound) for key, bound in _bounds(settings).items())
         return f"of {bounds} or more"
 
+    @override
     def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         bounds = _bounds(settings)
         unscored = UNSCORED[str(settings["unscored"])]

@@ -15,6 +15,7 @@ from dockgate.gate.rules._settings import (
     text_list,
     whole_number,
 )
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -42,6 +43,7 @@ class Evidence(Rule):
         }
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_KINDS, "no_feed_for", "stale_after_days"))
         settings = {
@@ -52,6 +54,7 @@ class Evidence(Rule):
             settings["no_feed_for"] = sorted(set(text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
         return settings
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         days = int(str(settings["stale_after_days"]))
         exempt = _exempt_ecosystems(facts, settings)
@@ -66,9 +69,11 @@ class Evidence(Rule):
             elif action == _WARN:
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

@@ -11,6 +11,7 @@ from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refusal, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
@@ -41,6 +42,7 @@ class Expression(Rule):
         "required": ["when", "message"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("when", "message"))
         for key, allowed in (("when", "an expression in CEL"), ("message", "a text that describes the violation")):
@@ -63,9 +65,11 @@ class Expression(Rule):
             )
         return {"when": text, "message": message}
 
+    @override
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
@@ -98,6 +102,7 @@ class Expression(Rule):
             names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
             yield Violation(self.name, f"{message}: {', '.join(names)}")
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         text = str(settings["when"])
         if any(word in text for word in _PACKAGE_WORDS):
@@ -106,6 +111,7 @@ class Expression(Rule):
             return Reads.FINDINGS
         return Reads.IMAGE_AND_FINDINGS if "findings" in text else Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
         return None if "now" in str(settings["when"]) else ()
 

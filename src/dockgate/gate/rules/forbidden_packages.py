@@ -11,6 +11,7 @@ from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refusal, require_known_keys
 from dockgate.shared.errors import UncomparableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
 
 _PURL_SCHEMA = {"type": "string", "pattern": "^pkg:."}
@@ -36,14 +37,17 @@ class ForbiddenPackages(Rule):
         "required": ["packages"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("packages",))
         packages = items("packages", raw.get("packages"), "a list of package URL patterns")
         return {"packages": [_entry(key, entry) for key, entry in packages]}
 
+    @override
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("ecosystems",) if any(entry["versions"] for entry in mappings(settings["packages"])) else ()
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         for entry in mappings(settings["packages"]):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
@@ -67,19 +71,23 @@ class ForbiddenPackages(Rule):
             reason = f"{facts.source} does not list every package: forbidden packages may be missing from its report."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.PACKAGE_SUMS
 
+    @override
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """How many entries forbid the packages, and of how many that is unknown."""
         answers = list(self.judge(facts, settings))
         forbidden = sum(isinstance(answer, Violation) for answer in answers)
         return forbidden, len(answers) - forbidden
 
+    @override
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         forbidden, unknown = weight
         return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

@@ -8,6 +8,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -27,12 +28,14 @@ class ImageAge(Rule):
         "required": ["days"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("days",))
         if "days" not in raw:
             raise DefinitionError("days: missing; set a number, 0 or more")
         return {"days": number("days", raw["days"], maximum=MAX_DAYS)}
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))
         created = parse_time(text)
@@ -45,9 +48,11 @@ class ImageAge(Rule):
         elif age > timedelta(days=days):
             yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         if created := parse_time(facts.inventory.created):
             yield shift_time(created, -CLOCK_SKEW)

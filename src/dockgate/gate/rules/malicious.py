@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys
+from dockgate.shared.interfaces import override
 
 
 class Malicious(Rule):
@@ -16,10 +17,12 @@ class Malicious(Rule):
     mandatory_settings: Mapping[str, object] | None = {}
     schema: Mapping[str, Any] = {"properties": {}}
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ())
         return {}
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         findings = tuple(finding for finding in facts.matches.findings if finding.is_malicious)
         if findings:
@@ -27,15 +30,19 @@ class Malicious(Rule):
             message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
             yield Violation(self.name, message, findings, allowed=0)
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
+    @override
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         return (sum(finding.is_malicious for finding in facts.matches.findings),)
 
+    @override
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         return Status.REJECTED if any(weight) else Status.APPROVED
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

@@ -12,6 +12,7 @@ from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
 from dockgate.gate.rules._settings import require_known_keys, whole_number
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _TOTAL = "total"
@@ -31,6 +32,7 @@ class MaxFindings(Rule):
         "anyOf": [{"required": [limit]} for limit in _LIMITS],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_LIMITS, *_selection.KEYS))
         limits = {key: whole_number(key, raw[key], minimum=0) for key in _LIMITS if key in raw}
@@ -43,6 +45,7 @@ class MaxFindings(Rule):
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged}")
         return {**limits, **selection}
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         selected = _selection.select(facts, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
@@ -76,9 +79,11 @@ class MaxFindings(Rule):
             elif (count := len(selected.findings) + possible + unlisted) > total:
                 yield _undetermined_limit("any", count, total, facts, selected)
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
+    @override
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
         selected = _selection.select(facts, settings)
@@ -87,6 +92,7 @@ class MaxFindings(Rule):
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
         return *numbers, len(selected.findings), len(selected.uncounted_findings)
 
+    @override
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
@@ -96,6 +102,7 @@ class MaxFindings(Rule):
         ]
         return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), facts, settings)
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return _selection.changes_at(facts, settings)
 

@@ -26,6 +26,7 @@ from dockgate.gate.rules._settings import (
     text_list,
 )
 from dockgate.shared.digest import PATTERN
+from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -53,6 +54,7 @@ class Provenance(Rule):
         "required": ["builders"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("builders", "sources", "bases", "max_age_days"))
         builders = items("builders", raw.get("builders"), "a list of builders, each with id and keys")
@@ -66,6 +68,7 @@ class Provenance(Rule):
             full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, above=0)
         return full
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         provenance = facts.provenance
         if provenance is None:
@@ -91,9 +94,11 @@ class Provenance(Rule):
         why = " ".join(listed[:_MAX_REASONS]) or "No provenance statement is attached to it."
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {why}{more}")
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         days = settings.get("max_age_days")
         for statement in facts.provenance.statements if facts.provenance else ():

@@ -13,6 +13,7 @@ from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violat
 from dockgate.gate.policy import REFERENCE_RULE
 from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys, whole_number
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
 _DECIDING = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
@@ -27,6 +28,7 @@ class Reference2022(Rule):
         "properties": {severity.value: {"type": "integer", "minimum": 0} for severity in _THRESHOLDS}
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, [severity.value for severity in _THRESHOLDS])
         return {
@@ -34,6 +36,7 @@ class Reference2022(Rule):
             for severity, default in _THRESHOLDS.items()
         }
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         for severity in _DECIDING:
             if violation := self._violation(severity, facts, settings):
@@ -42,17 +45,21 @@ class Reference2022(Rule):
         if low := self._violation(Severity.LOW, facts, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
+    @override
     def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         severities = [finding.severity for finding in facts.matches.findings]
         return tuple(severities.count(severity) for severity in _DECIDING)
 
+    @override
     def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
         reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, weight, strict=True))
         return Status.REJECTED if any(reached) else Status.APPROVED
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
 
 _NAMED = ("undetermined", "allow")
@@ -24,10 +25,12 @@ class RunsAsRoot(Rule):
     name = "runs_as_root"
     schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED)}}}
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("named",))
         return {"named": one_of("named", raw.get("named", _NAMED[0]), _NAMED)}
 
+    @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         if facts.is_external or not facts.inventory.layers:
             reason = "The user is not known: the image's config was not read."
@@ -43,9 +46,11 @@ class RunsAsRoot(Rule):
             advice = "Set the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
             yield Undetermined("/", f"{reason}.", advice=advice)
 
+    @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
+    @override
     def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 

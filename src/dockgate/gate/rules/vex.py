@@ -15,6 +15,7 @@ from dockgate.gate.rules._settings import (
     refusal,
     require_known_keys,
 )
+from dockgate.shared.interfaces import override
 
 
 class Vex(SettingsRule):
@@ -34,6 +35,7 @@ class Vex(SettingsRule):
         "required": ["authors"],
     }
 
+    @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("authors",))
         authors = items("authors", raw.get("authors"), "a list of authors, each with a name")

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
+from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, InvalidDocumentError, Node, sha256, unique
+from dockgate.shared.interfaces import override
 
 _VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
 _STATUSES = {
@@ -28,16 +30,18 @@ _STATUSES = {
 _NESTING_LIMIT = 64
 
 
-class Csaf:
+class Csaf(Format):
     """CSAF 2.0, profiles VEX and security advisory."""
 
     name = "csaf"
     title = "CSAF 2.0, profiles VEX and security advisory"
 
+    @override
     def recognises(self, document: dict[str, Any]) -> bool:
         head = document.get("document")
         return isinstance(head, dict) and "csaf_version" in head
 
+    @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         head = root.get("document")
         for key, supported in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):

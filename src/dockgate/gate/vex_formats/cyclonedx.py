@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from dockgate.gate.model import VexStatement, VexStatus
+from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import Node, latest_time, sha256, unique
 from dockgate.shared.digest import hex_of
+from dockgate.shared.interfaces import override
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _STATES = {
@@ -33,15 +35,17 @@ _NESTING_LIMIT = 64
 _BOM_LINK = "urn:cdx:"
 
 
-class CycloneDx:
+class CycloneDx(Format):
     """CycloneDX 1.4 to 1.7 (`vulnerabilities[].analysis`)."""
 
     name = "cyclonedx"
     title = "CycloneDX 1.4 to 1.7"
 
+    @override
     def recognises(self, document: dict[str, Any]) -> bool:
         return document.get("bomFormat") == "CycloneDX"
 
+    @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         version = root.get("specVersion")
         if version.name() not in _VERSIONS:

@@ -8,23 +8,27 @@ attached to.
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
+from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, Node, latest_time, sha256, unique
+from dockgate.shared.interfaces import override
 
 _CONTEXT = "https://openvex.dev/ns"
 _VERSIONS = ("", "/v0.2.0")
 _STATUSES = {status.value: status for status in VexStatus}
 
 
-class OpenVex:
+class OpenVex(Format):
     """OpenVEX 0.2.0."""
 
     name = "openvex"
     title = "OpenVEX 0.2.0"
 
+    @override
     def recognises(self, document: dict[str, Any]) -> bool:
         context = document.get("@context")
         return isinstance(context, str) and context.startswith(_CONTEXT)
 
+    @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         context = root.get("@context")
         if context.name().rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:

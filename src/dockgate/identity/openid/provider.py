@@ -14,8 +14,10 @@ from dockgate.identity.openid.cached import CachedValue
 from dockgate.identity.openid.connection import ProviderConnection, readable_code
 from dockgate.identity.openid.id_token import fetch_keys, verify
 from dockgate.identity.openid.metadata import fetch_metadata
+from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import Identity, SignInRequest
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 
 METADATA_SECONDS = 3600
 # A key that the provider withdrew counts no longer than this.
@@ -25,7 +27,7 @@ RENEW_SECONDS = 30
 MAX_SUBJECT = 255
 
 
-class OpenIdProvider:
+class OpenIdProvider(IdentityProvider):
     """The provider of the settings. `return_url` is where it sends browsers back to."""
 
     def __init__(
@@ -46,6 +48,7 @@ class OpenIdProvider:
             lambda: fetch_keys(connection, self._metadata.get().jwks_uri), clock, KEYS_SECONDS, RENEW_SECONDS
         )
 
+    @override
     def sign_in_url(self, request: SignInRequest) -> str:
         endpoint = self._metadata.get().authorization_endpoint
         url, _ = self._client().create_authorization_url(
@@ -53,6 +56,7 @@ class OpenIdProvider:
         )
         return str(url)
 
+    @override
     def redeem(self, request: SignInRequest, code: str, issuer: str | None) -> Identity:
         metadata = self._metadata.get()
         if issuer != metadata.issuer and (issuer is not None or metadata.names_itself):

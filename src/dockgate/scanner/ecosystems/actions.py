@@ -13,6 +13,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 
@@ -27,12 +28,15 @@ class Actions(StandaloneEcosystem):
     # No command changes a workflow: its file names the version.
     upgrade_line = UpgradeLine("/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return False
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         return Extract()
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Name the package after its repository, whichever action it is (OSV schema 1.7, `affected`)."""
         check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
@@ -43,6 +47,7 @@ class Actions(StandaloneEcosystem):
         name = f"{owner}/{name}"
         return build_package("GitHub Actions", name, purl.version, url, "", source=(name.lower(), version))
 
+    @override
     def version_key(self, version: str) -> bytes:
         """Semantic Versioning, with or without a "v" before three numbers; a tag with fewer moves, and is refused.
 

@@ -13,6 +13,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; large ones have some hundred thousand
@@ -32,11 +33,13 @@ class Bitnami(StandaloneEcosystem):
     # Nothing in such an image installs its components.
     upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.startswith(f"{_ROOT}/"):
             return path == _ROOT
         return path == _LIST or (path.endswith(".spdx") and path.rpartition("/")[2].startswith(".spdx-"))
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Read a document, whose component owns the folder of its name, or the list.
 
@@ -47,10 +50,12 @@ class Bitnami(StandaloneEcosystem):
         content = json_object(file, FILE_LIMIT)
         return _read_list(path, content) if path == _LIST else _read_document(path, content)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _package(purl.name, purl.version, purl.qualifiers, "")
 
+    @override
     def version_key(self, version: str) -> bytes:
         """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
 

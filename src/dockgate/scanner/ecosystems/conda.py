@@ -11,6 +11,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes of a record; one with 15,000 files and their checksums has 5,000,000
@@ -27,10 +28,12 @@ class Conda(StandaloneEcosystem):
     triggers = Triggers(parts=(_FOLDER,))
     upgrade_line = UpgradeLine("-._", "conda install --yes {words}", word="{name}>={version}")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         above, _, name = path.rpartition("/")
         return name == _FOLDER or (name.endswith(".json") and above.rpartition("/")[2] == _FOLDER)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Return the package and the files it linked, except compiled Python, which comes and goes."""
         if not path.endswith(".json"):
@@ -55,6 +58,7 @@ class Conda(StandaloneEcosystem):
         )
         return Extract((package,), {package.purl: tuple(owned)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conda/NAME@VERSION")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))

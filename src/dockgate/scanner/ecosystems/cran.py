@@ -15,6 +15,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024  # bytes of a DESCRIPTION; real ones have a few thousand
@@ -44,9 +45,11 @@ class Cran(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("cran",)
     triggers = Triggers(names=("DESCRIPTION", _LOCK))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path.endswith((_FILE, f"/{_LOCK}")) or path == _LOCK
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Return the package installed in the DESCRIPTION's folder, nothing for a source package."""
         if path.endswith(_LOCK):
@@ -67,11 +70,13 @@ class Cran(StandaloneEcosystem):
         package = _package(name, version, bioconductor, path)
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cran/NAME@VERSION")
         repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
         return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the old version's library; repositories have the newest only. Locks are locked again."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
@@ -93,6 +98,7 @@ class Cran(StandaloneEcosystem):
         advice = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
         return (*lines, *advice, *remark)
 
+    @override
     def version_key(self, version: str) -> bytes:
         """Two or more numbers, separated by dots or dashes, missing ones 0: R's operators on `package_version`.
 

@@ -12,6 +12,7 @@ from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; most have one thousand
@@ -29,11 +30,13 @@ class Dhi(StandaloneEcosystem):
     # Nothing in such an image installs them.
     upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Docker's, with {list} or later.")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match documents in folders of components; next to these is a link to the image's own."""
         folder, _, name = path.removeprefix(_ROOT).rpartition("/")
         return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, FILE_LIMIT)
         packages, unread = read_packages(
@@ -41,6 +44,7 @@ class Dhi(StandaloneEcosystem):
         )
         return Extract(tuple(packages.values()), unread_parts=unread)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
         return _package(purl.name, purl.version, "")

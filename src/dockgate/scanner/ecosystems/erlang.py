@@ -18,6 +18,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 APPLICATION_LIMIT = 128 * 1024  # bytes of an application's file; Elixir's own, with 280 modules, has 8,000
@@ -57,6 +58,7 @@ class Erlang(StandaloneEcosystem):
     # Mix takes the versions from mix.exs.
     upgrade_line = UpgradeLine("_", "mix deps.update {words} # {list} or later")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile of a dependency, with which its author develops."""
         folder, _, name = path.rpartition("/")
@@ -66,6 +68,7 @@ class Erlang(StandaloneEcosystem):
             return True
         return name == "ebin" or (name in _LOCKS and "/deps/" not in f"/{path}")
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Lockfiles do not mark packages for the build or the tests, so these count too."""
         if path.endswith(_LOCKS):
@@ -81,6 +84,7 @@ class Erlang(StandaloneEcosystem):
         package = _read_application(path, name.removesuffix(".app"), file.read())
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
@@ -88,6 +92,7 @@ class Erlang(StandaloneEcosystem):
             return _otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
         return _hex_package(purl.namespace, purl.name, purl.version, "")
 
+    @override
     def version_key(self, version: str) -> bytes:
         return semver.version_key(version, "Hex")
 

@@ -14,6 +14,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 ENTRY_LIMIT = 4 * 1024 * 1024  # bytes of an entry; a compiler's have up to 60,000
@@ -41,12 +42,14 @@ class Haskell(StandaloneEcosystem):
         item="{name} >= {version}",
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         if name.endswith(".conf"):
             return folder.rpartition("/")[2] in _DATABASES
         return name in (_FREEZE, _STACK) or name in _DATABASES
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith((_FREEZE, _STACK)):
             read_lock = _read_freeze_file if path.endswith(_FREEZE) else _read_stack_lock
@@ -66,10 +69,12 @@ class Haskell(StandaloneEcosystem):
             packages.append(Package(name, version, write("generic", "", name, version), "GHC", name, version, path))
         return Extract(tuple(packages), {package.purl: (owned,)} if owned else {})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
+    @override
     def version_key(self, version: str) -> bytes:
         """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs); tags are refused."""
         parts = version.split(".")

@@ -14,6 +14,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 PROJECT_LIMIT = 256 * 1024  # bytes of a Project.toml; real ones have a few thousand
@@ -42,6 +43,7 @@ class Julia(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("julia",)
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match `packages/NAME/SLUG/` of a depot and `stdlib/vVERSION/NAME/`; others are of projects."""
         name = path.rpartition("/")[2]
@@ -49,6 +51,7 @@ class Julia(StandaloneEcosystem):
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
         return name in _MANIFESTS or (name.startswith(_VERSIONED_MANIFESTS) and name.endswith(".toml"))
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.toml import document
 
@@ -68,10 +71,12 @@ class Julia(StandaloneEcosystem):
         package = _package(name, version, uuid if isinstance(uuid, str) else "", path)
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
         return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update the active project; another one needs `--project`."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_"))
@@ -80,6 +85,7 @@ class Julia(StandaloneEcosystem):
         program = quote_words([f"import Pkg; Pkg.update([{names}])"])
         return ((f"julia -e {program} # {items} or later",) if selected else ()) + remark
 
+    @override
     def version_key(self, version: str) -> bytes:
         """The order of Julia's VersionNumber (base/version.jl).
 

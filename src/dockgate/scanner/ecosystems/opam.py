@@ -14,6 +14,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024  # bytes of a switch's state or a lockfile; with 200 packages, up to 20,000
@@ -40,6 +41,7 @@ class Opam(StandaloneEcosystem):
     # Into the selected switch; another one needs `--switch`.
     upgrade_line = UpgradeLine("+-_", "opam install --yes {words}", word="{name}>={version}")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_ENDINGS):
             return False
@@ -47,6 +49,7 @@ class Opam(StandaloneEcosystem):
             return f"/{_PACKAGES_FOLDER}" in f"/{path}"
         return path.endswith(_LOCK_SUFFIX) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if not path.endswith("/opam"):
             content = read_text(file, FILE_LIMIT)
@@ -60,10 +63,12 @@ class Opam(StandaloneEcosystem):
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:opam/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
+    @override
     def version_key(self, version: str) -> Any:
         """Debian's order without epochs; either side of a dash may be empty (src/core/opamVersionCompare.ml)."""
         if not version or not _LEGAL.issuperset(version):

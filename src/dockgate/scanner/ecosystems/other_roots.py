@@ -13,6 +13,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 
 LIST_LIMIT = 16 * 1024 * 1024  # bytes of a container engine's list of images or layers
@@ -81,6 +82,7 @@ class OtherRoots(StandaloneEcosystem):
         magics=(*_FILE_SYSTEMS, _SHEBANG, _ELF),
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not head:
             return store_of(path) is not None
@@ -91,6 +93,7 @@ class OtherRoots(StandaloneEcosystem):
         name = path.rpartition("/")[2]
         return name == _LAYOUT or _is_database(path) or _other_manager(path) is not None or _is_list(path)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Raise UnreadableError if the file contains software; return nothing otherwise."""
         head = file.read(64)
@@ -120,9 +123,11 @@ class OtherRoots(StandaloneEcosystem):
                     raise UnreadableError(f"it is {description}, whose content is not read")
         return Extract()
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return ()
 

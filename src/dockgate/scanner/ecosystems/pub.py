@@ -16,6 +16,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 25,000
@@ -42,10 +43,12 @@ class Pub(StandaloneEcosystem):
     # Pub takes the versions from pubspec.yaml.
     upgrade_line = UpgradeLine("_", "dart pub upgrade {words} # {list} or later")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip lockfiles in pub's cache: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CACHE not in path
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.yaml import document
 
@@ -63,10 +66,12 @@ class Pub(StandaloneEcosystem):
                 unread.append((name, "it has no source and version"))
         return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pub/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
+    @override
     def version_key(self, version: str) -> bytes:
         """The order of pub_semver (lib/src/version.dart): Semantic Versioning with builds and leading zeros.
 

@@ -14,6 +14,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 # Bytes at the beginning of a specification that must contain name and version; RubyGems writes them first.
@@ -44,6 +45,7 @@ class Ruby(StandaloneEcosystem):
     # Bundler takes the versions from the Gemfile, and upgrades no other gem.
     upgrade_line = UpgradeLine("._-", "bundle update --conservative {words} # {list} or later")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         above, _, name = path.rpartition("/")
         if name in _LOCKS:
@@ -52,6 +54,7 @@ class Ruby(StandaloneEcosystem):
             return name == _FOLDER
         return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
@@ -68,11 +71,13 @@ class Ruby(StandaloneEcosystem):
         home = above.removesuffix(_FOLDER)
         return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:gem/NAME@VERSION")
         version, platform = _without_platform(purl.version)
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY_PLATFORM), "")
 
+    @override
     def version_key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 

@@ -21,6 +21,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 LIST_LIMIT = 8 * 1024 * 1024  # bytes of cargo-auditable's list, inflated; a program with 500 crates has 50,000
@@ -47,9 +48,11 @@ class Rust(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("cargo",)
     triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return may_be_program(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "Cargo.lock":
             crates = _read_lock(path, file)
@@ -61,10 +64,12 @@ class Rust(StandaloneEcosystem):
                 packages.update(dict.fromkeys(_read_list(path, executable.content(section))))
         return Extract(tuple(packages), is_self_contained=True) if packages else Extract()
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_-"))
         steps = [
@@ -74,6 +79,7 @@ class Rust(StandaloneEcosystem):
         ]
         return ((" && ".join(steps),) if steps else ()) + remark
 
+    @override
     def version_key(self, version: str) -> bytes:
         return semver.version_key(version, "crate's")
 

@@ -15,6 +15,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 30,000
@@ -32,10 +33,12 @@ class Swift(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("swift",)
     triggers = Triggers(names=(_LOCK,))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip lockfiles in checkouts: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CHECKOUTS not in path
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, LOCK_LIMIT)
         inner = content.get("object", content)  # of version 1
@@ -54,10 +57,12 @@ class Swift(StandaloneEcosystem):
                 unread.append((name if isinstance(name, str) and name else f"pins/{position}", str(error)))
         return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update by the last parts of repositories; the package manager takes versions from Package.swift."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
@@ -65,6 +70,7 @@ class Swift(StandaloneEcosystem):
         words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
         return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
 
+    @override
     def version_key(self, version: str) -> bytes:
         return semver.version_key(version, "Swift")
 

@@ -19,6 +19,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 # Bytes of one archive that are read, packed and unpacked: its directory and its package.json.
@@ -44,6 +45,7 @@ class VSCode(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("vscode-extension",)
     triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE_SUFFIX,))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             if "node_modules/" in path:
@@ -51,6 +53,7 @@ class VSCode(StandaloneEcosystem):
             return bool(head) or _is_usual_place(path)
         return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE_SUFFIX) or path.rpartition("/")[2] == _PRODUCT)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Read an extension or the editor; other programs' files of these names may be invalid."""
         if path.endswith(_ARCHIVE_SUFFIX):
@@ -72,10 +75,12 @@ class VSCode(StandaloneEcosystem):
                 raise
             return Extract()
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
         return _package(purl.namespace, purl.name, purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install the newest version of each, with the program whose folder contains it."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))

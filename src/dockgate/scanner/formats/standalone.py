@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 
 
@@ -32,7 +33,7 @@ class UpgradeLine(NamedTuple):
         return (self.line.format(words=quote_words(words), list=items), *remark)
 
 
-class StandaloneEcosystem:
+class StandaloneEcosystem(Ecosystem):
     """Defaults of an ecosystem whose packages belong to no distribution.
 
     A subclass sets the fields that have no value here, and defines the other methods of `scanner.ports.Ecosystem`. It
@@ -50,13 +51,16 @@ class StandaloneEcosystem:
     triggers: Triggers
     upgrade_line: UpgradeLine
 
+    @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Return the package unchanged: its name in advisories is the same on every distribution."""
         return package
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return self.upgrade_line.commands(upgrades)
 
+    @override
     def version_key(self, version: str) -> Any:
         """Refuse every version: without a feed, no order is needed."""
         raise UncomparableError(f"Versions of the ecosystem {self.name} are not ordered, such as {version[:80]!r}.")

@@ -12,7 +12,7 @@ import posixpath
 from typing import Any, BinaryIO, cast
 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, FileSlice, ImageSource, check_document, open_file
-from dockgate.scanner.images.layout import LayoutSource
+from dockgate.scanner.images.layout import Files, LayoutSource
 from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.spool import spool
@@ -21,6 +21,7 @@ from dockgate.scanner.images.tar import Member, members
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError
+from dockgate.shared.interfaces import override
 
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
@@ -34,7 +35,7 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _NAMES = frozenset({"Config", "Layers", "RepoTags"})
 
 
-class TarFiles:
+class TarFiles(Files):
     """The files in a tar file by path. Symbolic and hard links are followed inside it. Closes `file`."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -62,15 +63,17 @@ class TarFiles:
             path = posixpath.normpath(posixpath.join(folder, member.link))
         return None
 
+    @override
     def open(self, path: str) -> io.RawIOBase | None:
         member = self.member(path)
         return FileSlice(self._file.fileno(), member.offset, member.size) if member else None
 
+    @override
     def close(self) -> None:
         self._file.close()
 
 
-class DockerArchiveSource:
+class DockerArchiveSource(ImageSource):
     """The images of a `docker save` file (see `blobs.ImageSource`).
 
     Such a file has no manifest, so this class makes one, in canonical JSON, of the config and the stored layers. The
@@ -85,6 +88,7 @@ class DockerArchiveSource:
         self._paths: dict[str, str] = {}
         self._manifest = b""
 
+    @override
     def root(self) -> tuple[str, bytes]:
         image = self._choose_entry()
         config = self._read(image["Config"])
@@ -107,18 +111,22 @@ class DockerArchiveSource:
         )
         return digest_of(self._manifest), self._manifest
 
+    @override
     def manifest(self, digest: str) -> bytes:
         return check_document(self._manifest, digest)
 
+    @override
     def blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(self._paths.get(digest, ""))
         if file is None:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
         return file
 
+    @override
     def base_manifest(self, name: str, digest: str) -> bytes:
         raise NotFoundError(f"{self.name} has no manifest of {name}.")
 
+    @override
     def close(self) -> None:
         self._files.close()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dockgate.shared.digest import Digest
 from dockgate.shared.errors import ImageError, UnavailableError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite, WriteableBuffer
@@ -67,9 +68,11 @@ class VerifiedBlob(io.RawIOBase):
         # Bytes read so far.
         self.count = 0
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         try:
             count = self._source.readinto(buffer) or 0
@@ -89,6 +92,7 @@ class VerifiedBlob(io.RawIOBase):
         if actual != self._digest:
             raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {actual}.")
 
+    @override
     def close(self) -> None:
         self._hash.stop_thread()
         super().close()
@@ -152,12 +156,15 @@ class FileSlice(io.RawIOBase):
         self._size = size
         self._position = 0
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def seekable(self) -> bool:
         return True
 
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
@@ -165,6 +172,7 @@ class FileSlice(io.RawIOBase):
         self._position = start + offset
         return self._position
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         view = memoryview(buffer)[: max(0, self._size - self._position)]
         count = os.preadv(self._descriptor, [view], self._offset + self._position) if view else 0

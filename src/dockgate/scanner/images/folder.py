@@ -19,6 +19,7 @@ from dockgate.scanner.images.oci_image import OciImage, host_platform
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
 from dockgate.scanner.ports import Entry, ImageMetadata, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -207,6 +208,7 @@ class _Content:
 class _Source(FileSlice):
     """The content of a file. An error makes only this file unread, not the image."""
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         try:
             return super().readinto(buffer)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 from dockgate.scanner.images.blobs import BackgroundHash
 from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import DockgateError, ImageError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -43,7 +44,9 @@ class CountedSource(Protocol):
 
     count: int
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int: ...
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill the buffer and return how many bytes were read, 0 at the end."""
+        ...
 
 
 class InflatedStream:
@@ -130,9 +133,11 @@ class _Pushback(io.RawIOBase):
             self._head += more[:count]
         return self._head
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         if not self._head:
             return self._source.readinto(buffer)

@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, open_file, read_document
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, open_file, read_document
 from dockgate.scanner.images.manifest import Descriptor, Index, parse
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ImageError, NotFoundError
+from dockgate.shared.interfaces import override
 
 # Manifests below one index.json.
 _MANIFESTS = 1024
@@ -24,24 +25,28 @@ class Files(Protocol):
         """Open a file, None if it does not exist. The caller closes it."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what the files are read from; files that `open` returned may be unusable afterwards."""
+        ...
 
 
-class Folder:
+class Folder(Files):
     """Files in a folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @override
     def open(self, path: str) -> io.RawIOBase | None:
         file = self._path / path
         return open_file(file) if file.is_file() else None
 
+    @override
     def close(self) -> None:
         """Nothing is kept open."""
 
 
-class LayoutSource:
+class LayoutSource(ImageSource):
     """See `blobs.ImageSource`."""
 
     def __init__(self, files: Files, name: str, tag: str | None = None, digest: str | None = None) -> None:
@@ -50,6 +55,7 @@ class LayoutSource:
         self._tag = tag
         self._digest = digest
 
+    @override
     def root(self) -> tuple[str, bytes]:
         """Return the manifest or index that the reference names.
 
@@ -93,19 +99,23 @@ class LayoutSource:
                     waiting.append(parse(self.manifest(digest), digest))
         return digests
 
+    @override
     def manifest(self, digest: str) -> bytes:
         return read_document(self.blob(digest), digest)
 
+    @override
     def blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(f"blobs/{digest.replace(':', '/', 1)}")
         if file is None:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
         return file
 
+    @override
     def base_manifest(self, name: str, digest: str) -> bytes:
         check_digest(digest)
         return self.manifest(digest)
 
+    @override
     def close(self) -> None:
         self._files.close()
 

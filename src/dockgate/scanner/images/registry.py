@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, access_denied, authorizer_for
-from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, check_document
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, check_document
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
 from dockgate.scanner.images.resumable_blob import ResumableBlob
@@ -16,6 +16,7 @@ from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     import httpx
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 
 
-class RegistrySource:
+class RegistrySource(ImageSource):
     """See `blobs.ImageSource`. May be used from several threads."""
 
     def __init__(
@@ -34,6 +35,7 @@ class RegistrySource:
         self._transport = transport
         self._authorizer = authorizer
 
+    @override
     def root(self) -> tuple[str, bytes]:
         if self._reference.digest:
             return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
@@ -45,9 +47,11 @@ class RegistrySource:
             )
         return digest, data
 
+    @override
     def manifest(self, digest: str) -> bytes:
         return self._manifest(digest, ImageError)
 
+    @override
     def blob(self, digest: str) -> io.RawIOBase:
         """Open a blob; a broken connection is resumed."""
         ask = partial(self._get_blob_from, digest)
@@ -63,6 +67,7 @@ class RegistrySource:
             raise self._error(response, data, f"the blob {digest}", ImageError)
         return response
 
+    @override
     def base_manifest(self, name: str, digest: str) -> bytes:
         """Request the manifest from this registry, once, with the credentials in use."""
         base = parse_remote(name)
@@ -92,6 +97,7 @@ class RegistrySource:
         """Return the manifest of another tag of the repository. Raises NotFoundError."""
         return self._fetch(tag, NotFoundError)[0]
 
+    @override
     def close(self) -> None:
         self._transport.close()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockgate.scanner.images.transport import PROGRESS_STEP, RETRIES, Transport, retry_delay
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     import httpx
@@ -43,9 +44,11 @@ class ResumableBlob(io.RawIOBase):
         self._disconnects = self._stalled_count = self._disconnected_at = 0
         self._take(first_response)
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         while True:
             try:
@@ -55,6 +58,7 @@ class ResumableBlob(io.RawIOBase):
                 self._pause(fault)
                 self._resume()
 
+    @override
     def close(self) -> None:
         self._body.close()
         super().close()

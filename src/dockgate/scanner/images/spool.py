@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -68,9 +69,11 @@ class _CountedSource(io.RawIOBase):
         self._name = name
         self.count = 0
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         try:
             count = self._source.readinto(buffer) or 0

@@ -13,13 +13,17 @@ _CHUNK = 2**18
 class Source(Protocol):
     """A source of bytes."""
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        """Fill the buffer and return how many bytes were read, 0 at the end."""
+        ...
 
 
 class Seekable(Source, Protocol):
     """A source that can move to an offset."""
 
-    def seek(self, offset: int, /) -> int: ...
+    def seek(self, offset: int, /) -> int:
+        """Move to this many bytes from the start, and return that position."""
+        ...
 
 
 class StreamReader:

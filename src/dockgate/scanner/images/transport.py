@@ -17,6 +17,7 @@ from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.reference import host_of, is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
 
 if TYPE_CHECKING:
@@ -275,9 +276,11 @@ class Body(io.RawIOBase):
         self._seconds_waited = 0.0
         self._bytes_received = 0
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         begun = self._clock()
         with enforce_limit(self._limit), translate_errors(self._registry):
@@ -300,6 +303,7 @@ class Body(io.RawIOBase):
             data += chunk
         return bytes(data)
 
+    @override
     def close(self) -> None:
         self._response.close()
         super().close()

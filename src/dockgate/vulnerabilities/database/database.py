@@ -64,6 +64,7 @@ class Database:
         return cls(path, sql, row[0])
 
     def close(self) -> None:
+        """Close the file. No other method works afterwards."""
         self._sql.close()
 
     def __enter__(self) -> Self:

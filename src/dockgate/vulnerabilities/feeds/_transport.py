@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
-from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup, public_url
+from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup, public_url
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +25,7 @@ GRACE, SLOWEST = 120.0, 10_000.0
 _ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
-class FetchedFeed:
+class FetchedFeed(Feed):
     """The fetching that all feeds share. A feed adds `parse`; one with parts, or more than one file, overrides more."""
 
     name: str
@@ -36,12 +37,15 @@ class FetchedFeed:
     # Bytes of one file.
     limit = LIMIT
 
+    @override
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ("",)
 
+    @override
     def ecosystem(self, part: str) -> str:
         return ""
 
+    @override
     def fetch(
         self,
         origin: Path | str,

@@ -8,6 +8,7 @@ from typing import BinaryIO, NoReturn, cast
 from xml.parsers import expat
 
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feeds._lines import open_unpacked
 
 # Bytes of a decompressed document. The updates of Amazon Linux 2 had about 50 MB in 2026.
@@ -108,6 +109,7 @@ class _UnpackedStream(io.RawIOBase):
         self._error = zstandard.ZstdError
         self._frames = zstandard.ZstdDecompressor().stream_reader(stream, closefd=False)
 
+    @override
     def read(self, size: int = -1, /) -> bytes:
         try:
             return self._frames.read(size)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._repository import fetch_updateinfo
 from dockgate.vulnerabilities.feeds._severity import by_word
@@ -34,17 +35,21 @@ class Amazon(FetchedFeed):
     file = "amazon/*/updateinfo.xml.gz"
     url = "https://cdn.amazonlinux.com"
 
+    @override
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return tuple(_MIRRORS) if _ECOSYSTEM in ecosystems else ()
 
+    @override
     def ecosystem(self, part: str) -> str:
         return f"{_ECOSYSTEM}:{part}"
 
+    @override
     def download(
         self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
         return fetch_updateinfo(web, f"{url}/{_MIRRORS[part]}", fingerprint, into)
 
+    @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Parse the security updates: those of the type "security", or that name a CVE."""
         ecosystem, update, root = self.ecosystem(part), _Update(), ""

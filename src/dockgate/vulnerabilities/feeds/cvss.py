@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
 from dockgate.vulnerabilities.feeds._severity import by_vectors
@@ -21,6 +22,7 @@ class Cvss(FetchedFeed):
     file = "cvss.csv.gz"
     url = ""
 
+    @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """A rating for each CVE, by its vectors of the newest CVSS version; the worst of equals."""
         vectors: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
@@ -23,6 +24,7 @@ class Epss(FetchedFeed):
     file = "epss.csv.gz"
     url = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 
+    @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         has_header = False
         for number, line in lines(stream, "EPSS file"):

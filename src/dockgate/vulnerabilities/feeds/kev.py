@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
@@ -21,6 +22,7 @@ class Kev(FetchedFeed):
     file = "kev.json"
     url = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 
+    @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         import json
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import RECORD_LIMIT, FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._changes import fetch_changes
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
@@ -26,6 +27,7 @@ class Osv(FetchedFeed):
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
+    @override
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         """The ecosystems that `ecosystems.txt` lists; all if a mirror lacks it, or a proxy answers with a page."""
         try:
@@ -37,9 +39,11 @@ class Osv(FetchedFeed):
             return ecosystems
         return [name for name in ecosystems if name in names] or ecosystems
 
+    @override
     def ecosystem(self, part: str) -> str:
         return part
 
+    @override
     def download(
         self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
@@ -48,6 +52,7 @@ class Osv(FetchedFeed):
         changed = fetch_changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
         return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
 
+    @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Parse the statements about the ecosystem `part`; each other ecosystem has an export of its own."""
         from dockgate.vulnerabilities.feeds._records import read

@@ -44,6 +44,7 @@ class NavigationItem:
 
     @property
     def section(self) -> str:
+        """The first part of the path, such as "images"."""
         return self.path.split("/")[1]
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.web.authorization import GuardedRoute, authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.rendering import render
@@ -24,6 +25,7 @@ TEXT_FIELDS = frozenset({"content"})
 class PageRoute(GuardedRoute):
     """A route whose forms only our own pages can send."""
 
+    @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 

@@ -46,6 +46,7 @@ class Gate:
         self._read, self._write = os.pipe()
 
     def open(self) -> None:
+        """Let the waiting process continue."""
         os.write(self._write, b".")
 
     def wait(self) -> None:

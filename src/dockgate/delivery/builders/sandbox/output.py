@@ -27,6 +27,7 @@ class BuildLog:
 
     @property
     def last_lines(self) -> str:
+        """The last lines of the output, joined by newlines, for the message of a failed build."""
         return "\n".join(self._last)
 
     def add(self, raw: bytes) -> None:

@@ -13,6 +13,7 @@ from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import MAINTAINER, Purl
 
 # The second path is used by distributions whose /lib is merged into /usr.
@@ -43,7 +44,7 @@ _HARDENED_IMAGES = "Docker Hardened Images"  # in the image's name in os-release
 _ROOT_PREFIX = "rootio-"
 
 
-class Apk:
+class Apk(Ecosystem):
     """apk packages of Alpine, Wolfi, Chainguard and others."""
 
     name = "apk"
@@ -56,9 +57,11 @@ class Apk:
     database_paths: tuple[str, ...] = DATABASES
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path in DATABASES or path == REPOSITORIES
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
@@ -66,6 +69,7 @@ class Apk:
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 
+    @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release, and the name that advisories use.
 
@@ -91,6 +95,7 @@ class Apk:
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
@@ -128,6 +133,7 @@ class Apk:
             return replace(package, purl=package_url(package, "", ""), vendor="")
         return self.assign_distribution(package, distribution)
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Require versions: apk installs the lowest suitable one (apk-world(5))."""
         line = UpgradeLine("+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")

@@ -12,6 +12,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 10,000
@@ -42,12 +43,14 @@ class Conan(StandaloneEcosystem):
         "_+.-", "# Require {list} or later (conanfile.txt, conanfile.py), then install again.", item="{name}/{version}"
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_NAMES):
             return False
         name = path.rpartition("/")[2]
         return name in _NAMES and (name != _INFO or _package_folders(path) is not None)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Read a lockfile, a package's info or a cache; other programs' files of its name do not count."""
         folder, slash, name = path.rpartition("/")
@@ -68,11 +71,13 @@ class Conan(StandaloneEcosystem):
                 raise
             return Extract()
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conan/NAME@VERSION")
         qualifiers = purl.qualifiers
         return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
+    @override
     def version_key(self, version: str) -> Any:
         """Conan 2's order; refuses what is invalid in a reference (conan/api/model/refs.py)."""
         from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, version_key

@@ -17,6 +17,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 # Bytes of any of these files; the deps.json of the biggest applications have some hundred thousand.
@@ -39,9 +40,11 @@ class Dotnet(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("nuget",)
     triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return _is_list_file(path) or single_file.may_be_bundle(size, head)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if not _is_list_file(path):
             raw = single_file.deps_json(file, FILE_LIMIT)
@@ -54,10 +57,12 @@ class Dotnet(StandaloneEcosystem):
         content = json_object(file, FILE_LIMIT)
         return _read_deps(path, content) if path.endswith(_DEPS) else _read_lock(path, content)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:nuget/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Name the runtime for shared frameworks, which do not belong to a project."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))

@@ -20,6 +20,7 @@ from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrade
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import MAINTAINER, Purl
 
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
@@ -46,7 +47,7 @@ _CODENAMES = {
 }
 
 
-class Dpkg:
+class Dpkg(Ecosystem):
     """Debian packages of Debian, Ubuntu and derivatives."""
 
     name = "dpkg"
@@ -62,6 +63,7 @@ class Dpkg:
     database_paths: tuple[str, ...] = (STATUS, STATUS_FOLDER)
     triggers = Triggers(prefixes=("var/lib/dpkg/",))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.startswith("var/lib/dpkg/"):
             return False
@@ -71,6 +73,7 @@ class Dpkg:
             return path.removeprefix(UPDATES_FOLDER).isdigit()
         return path == STATUS or (path.startswith(STATUS_FOLDER) and path.count("/") == 4)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         name = path.rpartition("/")[2]
         if path.startswith(UPDATES_FOLDER):
@@ -88,6 +91,7 @@ class Dpkg:
         check_size(file, STATUS_LIMIT)
         return read_status(path, file)
 
+    @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release; a derivative's is its os-release ID.
 
@@ -118,6 +122,7 @@ class Dpkg:
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
@@ -158,6 +163,7 @@ class Dpkg:
         settled = self.assign_distribution(package, distribution)
         return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use `apt-get satisfy` (apt 1.9 or newer), which accepts later versions too.
 

@@ -13,6 +13,7 @@ from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 DATABASE = "var/db/pkg/local.sqlite"
@@ -29,7 +30,7 @@ _PATH_COST = 64  # bytes of memory that a path takes besides its own
 _SYSTEM = "base/"  # beginning of the origin of a part of the system itself
 
 
-class FreeBSD:
+class FreeBSD(Ecosystem):
     """FreeBSD packages."""
 
     name = "freebsd"
@@ -42,9 +43,11 @@ class FreeBSD:
     database_paths: tuple[str, ...] = (DATABASE,)
     triggers = Triggers(prefixes=(DATABASE,))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path.startswith(DATABASE) and (path == DATABASE or path in _SQLITE_LOGS)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path in _SQLITE_LOGS:
             from dockgate.scanner.formats.sqlite import check_log
@@ -54,10 +57,12 @@ class FreeBSD:
         check_size(file, SIZE_LIMIT)
         return _read_database(path, file)
 
+    @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         distro = f"freebsd-{distribution.version}" if distribution.version else ""
         return replace(package, purl=_purl(package.name, package.version, distro))
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
@@ -70,10 +75,12 @@ class FreeBSD:
             return self.assign_distribution(package, distribution)
         return replace(package, purl=_purl(purl.name, purl.version, distro))
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pkg accepts no version, and installs the latest."""
         return UpgradeLine("+-._", "pkg update && pkg upgrade --yes {words} # {list} or later").commands(upgrades)
 
+    @override
     def version_key(self, version: str) -> Any:
         from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
 

@@ -28,6 +28,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 MOD_LIMIT = 1024 * 1024  # bytes of a go.mod; that of a program with 500 modules has 30,000
@@ -48,6 +49,7 @@ class Go(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("golang",)
     triggers = Triggers(names=("go.mod",), magics=MAGICS)
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if may_be_program(head):
             return True
@@ -56,6 +58,7 @@ class Go(StandaloneEcosystem):
             part in ("testdata", "vendor") or part.startswith(("_", ".")) or "@" in part for part in folder.split("/")
         )
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "go.mod":
             return _read_mod(path, file)
@@ -75,6 +78,7 @@ class Go(StandaloneEcosystem):
         unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
         return Extract(tuple(packages), unread_parts=unread, is_self_contained=True)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package, with the subpath that Syft writes ("github.com/a/b@v2.0.1#v2").
 
@@ -85,6 +89,7 @@ class Go(StandaloneEcosystem):
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]

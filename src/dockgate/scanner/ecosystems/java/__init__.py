@@ -12,6 +12,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 
 LOCK_LIMIT = 16 * 1024 * 1024  # bytes of a gradle.lockfile
@@ -34,10 +35,12 @@ class Java(StandaloneEcosystem):
         item="{name} to {version}",
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match suffixes in any case, as `lib/*` on a class path does."""
         return path.lower().endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_LOCK):
             return _read_lock(path, file)
@@ -45,6 +48,7 @@ class Java(StandaloneEcosystem):
 
         return read_archive(path, file)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _package(purl.namespace, purl.name, purl.version, "")

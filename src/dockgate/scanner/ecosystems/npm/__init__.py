@@ -18,6 +18,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 
 _FILE = "/package.json"
@@ -46,6 +47,7 @@ class Npm(StandaloneEcosystem):
         (*_LOCKS, "package.json"), (_ASAR,), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS, *_GLOBAL, _LIB_NODE)
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside a package, with which its author develops."""
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
@@ -67,6 +69,7 @@ class Npm(StandaloneEcosystem):
             return True
         return path.endswith(_FILE) and bool(head)  # a link or folder of this name is not in a package
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith(_LOCKS):
             from dockgate.scanner.ecosystems.npm import lock
@@ -87,10 +90,12 @@ class Npm(StandaloneEcosystem):
             return _read_linked(path, file)
         return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:npm/NAME@VERSION")
         return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         from dockgate.scanner.ecosystems.npm import upgrade_command
 

@@ -15,6 +15,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_packa
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of an installed.json or lockfile; with 300 packages they have 600,000
@@ -36,12 +37,14 @@ class Php(StandaloneEcosystem):
     purl_types: tuple[str, ...] = ("composer",)
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
         return _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if _ends_with(path, _FOLDER):
             return Extract()
@@ -49,10 +52,12 @@ class Php(StandaloneEcosystem):
             return _read_list(path, json_value(file, FILE_LIMIT), lock=_ends_with(path, _LOCK))
         return _read_archive(path, file)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected, remark = select_upgrades(upgrades, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
         words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)

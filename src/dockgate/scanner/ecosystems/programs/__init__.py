@@ -13,6 +13,7 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 
 RELEASE_LIMIT = 64 * 1024  # bytes of a Java runtime's release file, which has a few thousand
@@ -32,12 +33,14 @@ class Programs(StandaloneEcosystem):
     # No command upgrades what was unpacked or compiled.
     upgrade_line = UpgradeLine("+-._", "# Install {list} or later.")
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         name = path[path.rfind("/") + 1 :]
         if head[:4] == ELF:
             return program_of(name) is not None and may_be_program(head)
         return name == _RELEASE and b"=" in head
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         name = path.rpartition("/")[2]
         if name == _RELEASE:
@@ -52,6 +55,7 @@ class Programs(StandaloneEcosystem):
             return Extract()
         return Extract((program_package(program.name, version, path),), is_self_contained=True)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")

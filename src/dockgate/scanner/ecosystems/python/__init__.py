@@ -18,6 +18,7 @@ from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrade
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes of a RECORD or installed-files.txt
@@ -45,12 +46,14 @@ class Python(StandaloneEcosystem):
         magics=zip_packages.MAGICS,
     )
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside an installed package, with which its author develops."""
         if path.lower().endswith((*_INSTALLED_ENDINGS, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         lower = path.lower()
         if lower.endswith(_FOLDERS):  # a file of such a name is not a folder, and says nothing
@@ -66,10 +69,12 @@ class Python(StandaloneEcosystem):
 
         return lock.read(path, file)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pypi/NAME@VERSION")
         return package(purl.name, purl.version, "")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use the interpreter that has the packages; a lockfile must be locked again."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))

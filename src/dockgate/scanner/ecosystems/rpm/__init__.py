@@ -21,6 +21,7 @@ from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrade
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
+from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, quote
 
 # The last two are used by Fedora and SUSE, and by images made with rpm-ostree.
@@ -41,7 +42,7 @@ _MANAGERS = {
 }
 
 
-class Rpm:
+class Rpm(Ecosystem):
     """RPM packages of Red Hat, SUSE, Amazon and others."""
 
     name = "rpm"
@@ -54,11 +55,13 @@ class Rpm:
     database_paths: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
+    @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         names = (*FORMS, *_SQLITE_LOGS)
         return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in names)
 
+    @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == MANIFEST:
             check_size(file, MANIFEST_LIMIT)
@@ -73,6 +76,7 @@ class Rpm:
             return read_database(path, file)
         return Extract()
 
+    @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release, and the name that advisories use (`Naming.by_source`).
 
@@ -94,6 +98,7 @@ class Rpm:
             settled = replace(settled, source_name=package.name, source_version=package.version)
         return vendors.apply_vendor(settled, vendor)
 
+    @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
@@ -118,6 +123,7 @@ class Rpm:
             distribution = parse_distribution(purl.namespace)
         return self.assign_distribution(package, distribution) if distribution else replace(package, vendor="")
 
+    @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use each distribution's package manager; tdnf accepts no version, and installs the latest.
 

@@ -72,10 +72,12 @@ class FindingRow:
 
     @property
     def fixed(self) -> str:
+        """The version that fixes it, or that there is none, as text."""
         return wording.fix_status(self.finding)
 
     @property
     def notes(self) -> list[str]:
+        """What makes the finding urgent, and remarks on it, in short phrases."""
         return [*wording.urgency(self.finding), *wording.other_notes(self.finding)]
 
 
