@@ -12,7 +12,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure import ExposureSearch
-from dockgate.services.exposure_acceptances import PoliciesOf
+from dockgate.services.exposure_acceptances import PolicyLookup
 from dockgate.services.exposure_answer import ExposureRequest
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.image_search import ImageQuery, ImageSearch
@@ -54,13 +54,13 @@ def ask(
     advisories: Advisories,
     exceptions: RiskAcceptances,
     watching: WatchedImages,
-    policies_of: PoliciesOf,
+    lookup: PolicyLookup,
     kinds: Sequence[Ecosystem],
     clock: ServerClock,
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    search = ExposureSearch(store, advisories, exceptions, packages, policies_of, clock, "")
+    search = ExposureSearch(store, advisories, exceptions, packages, lookup, clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.vulnerabilities().values()})
     chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(chosen[0]))

@@ -219,7 +219,7 @@ def questions(fleet: Fleet) -> None:
         fleet.index.advisories,
         judging.exceptions,
         service.watched_images,
-        selection.policies_of,
+        selection,
         judging.ecosystems,
         fleet.clock,
     ):

@@ -142,8 +142,15 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
     assert [record.assignment for record in records] == [first, changed]
     assert [record.changed_by for record in records] == ["ada", "bob"]
     for _ in range(2):
-        store.policy_assignments.remove("team")
+        store.policy_assignments.remove("team", "bob", LATER)
     assert [record.assignment for record in store.policy_assignments.list()] == [first]
+    changes = [(change.name, change.assignment, change.changed_by) for change in store.policy_assignments.changes()]
+    assert changes == [
+        ("team", ASSIGNMENT, "ada"),
+        ("team", changed, "bob"),
+        ("all", first, "ada"),
+        ("team", None, "bob"),
+    ]
 
 
 def test_a_policy_that_an_assignment_names_cannot_be_removed(store: Store) -> None:
@@ -151,7 +158,7 @@ def test_a_policy_that_an_assignment_names_cannot_be_removed(store: Store) -> No
     store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", ALLOWING_STRICT), "ada", NOW)
     with pytest.raises(ConflictError, match="the policy assignment all"):
         store.policies.remove("strict", "ada", LATER)
-    store.policy_assignments.remove("all")
+    store.policy_assignments.remove("all", "ada", LATER)
     assert store.policies.remove("strict", "ada", LATER).is_removed
 
 

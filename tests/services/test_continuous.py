@@ -258,7 +258,7 @@ def test_two_assignments_that_match_equally_well_leave_only_their_repository_unj
     for _ in range(2):
         fleet.continuous.renew()
     assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
-    fleet.system.store.policy_assignments.remove("b")
+    fleet.system.store.policy_assignments.remove("b", "ana", format_time(fleet.system.clock()))
     fleet.continuous.renew()
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 

@@ -1,6 +1,6 @@
 """Where a vulnerability or a package is: images, places, times, waivers, and what is unknown."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -47,6 +47,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
 from dockgate.services.policies import Policies
 from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.policy_timeline import PolicyTimeline
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
@@ -60,6 +61,19 @@ def day(number: int) -> str:
     return f"2026-11-{number:02}T10:00:00.000Z"
 
 
+@dataclass(frozen=True)
+class FixedPolicy:
+    """One policy that always judged everything."""
+
+    policy: Policy
+
+    def policies_of(self, repositories: Collection[str]) -> dict[str, Policy]:
+        return dict.fromkeys(repositories, self.policy)
+
+    def timeline(self) -> PolicyTimeline:
+        return PolicyTimeline(list, lambda name: [("", self.policy)])
+
+
 @dataclass
 class Fleet:
     """A fleet whose clock a test sets by the day."""
@@ -69,6 +83,14 @@ class Fleet:
     today: int = 20
     policy: Policy = field(default_factory=lambda: make_policy("default", {}))
     alone: int = ALONE
+    selection: PolicySelection | None = None
+
+    def use_stored_policies(self) -> PolicySelection:
+        """Take the policies from the store."""
+        policies = Policies(self.store, load_rules(), self.clock(), Effects())
+        read_file = partial(read_requested_policy, rules=())
+        self.selection = PolicySelection(self.store, policies, read_file, policies.versions)
+        return self.selection
 
     def clock(self) -> ServerClock:
         return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
@@ -100,7 +122,7 @@ class Fleet:
             self.database,
             exceptions,
             FleetPackages(self.store, Purls(KINDS)),
-            lambda repositories, at: dict.fromkeys(repositories, self.policy),
+            self.selection or FixedPolicy(self.policy),
             clock,
             "registry.example",
             self.alone,
@@ -683,19 +705,52 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
     assert sum("vex_documents" in statement for statement in statements) == 2  # whether there is one, and all of them
 
 
-def test_policies_of_the_past_are_read_in_their_versions_of_that_time(fleet: Fleet) -> None:
-    policies = Policies(fleet.store, load_rules(), fleet.clock(), Effects())
-    selection = PolicySelection(
-        fleet.store, policies, partial(read_requested_policy, rules=()), policies_as_of=policies.as_of
-    )
-    trusting = make_policy("house", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    fleet.store.policies.put(trusting, "1", "ana", day(10))
+TRUSTING = make_policy("house", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+
+
+def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_that_time(fleet: Fleet) -> None:
+    selection = fleet.use_stored_policies()
+    fleet.store.policies.put(TRUSTING, "1", "ana", day(10))
     fleet.store.policies.put(make_policy("house", {}), "2", "ana", day(14))
-    fleet.store.policy_assignments.put(PolicyAssignment("team", ("team/*",), "house"), "ana", day(10))
+    assignments = fleet.store.policy_assignments
+    assignments.put(PolicyAssignment("team", ("team/*",), "house"), "ana", day(12))
+    assignments.put(PolicyAssignment("one", ("team/one",), "default"), "ana", day(13))
+    assignments.remove("one", "ana", day(15))
+    assignments.put(PolicyAssignment("same", ("team/*",), "default"), "ana", day(16))  # which of both is for it?
 
-    def authors(at: str | None) -> list[str]:
-        policies = selection.policies_of(["team/a", "other/a"], at)
-        assert not vex_authors(policies["other/a"])
-        return [author.name for author in vex_authors(policies["team/a"])]
+    def authors(repository: str) -> dict[int, list[str]]:
+        timeline = selection.timeline()
+        policies = {at: timeline.policy(repository, day(at)) for at in range(9, 18)}
+        return {at: [author.name for author in vex_authors(policy)] for at, policy in policies.items()}
 
-    assert [authors(at) for at in (day(9), day(10), day(13), day(14), None)] == [[], ["Vendor"], ["Vendor"], [], []]
+    assert authors("other/a") == {at: [] for at in range(9, 18)}
+    assert [at for at, names in authors("team/a").items() if names] == [12, 13]
+    assert [at for at, names in authors("team/one").items() if names] == [12]
+    times = {name: selection.timeline().author_changes(name) for name in ("other/a", "team/a", "team/one")}
+    assert times == {
+        "other/a": [],
+        "team/a": [day(12), day(14)],
+        "team/one": [day(12), day(13)],
+    }
+    assert not vex_authors(selection.policies_of(["team/a"])["team/a"])
+
+
+def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its_author(fleet: Fleet) -> None:
+    fleet.use_stored_policies()
+    fleet.today = 10
+    image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(10))
+    statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [statement])
+    fleet.store.policies.put(TRUSTING, "1", "ana", day(11))
+    fleet.store.policy_assignments.put(PolicyAssignment("team", ("team/*",), "house"), "ana", day(12))
+    fleet.store.policies.put(make_policy("house", {}), "2", "ana", day(14))
+    fleet.store.policies.put(TRUSTING, "1", "ana", day(16))
+    fleet.store.policy_assignments.remove("team", "ana", day(18))
+    fleet.today = 20
+    steps = [(10, True), (12, False), (14, True), (16, False), (18, True)]
+    assert [(at, is_open) for at, is_open, _ in life(fleet)] == steps
+    for at in range(10, 20):
+        waived = fleet.where("CVE-2026-1", at).waived
+        assert waived == (0 if [is_open for since, is_open in steps if since <= at][-1] else 1), at
+        assert [step[:2] for step in life(fleet, at)] == [step for step in steps if step[0] <= at]

@@ -146,7 +146,7 @@ def make_use_cases(
         store,
         read_policy,
         partial(read_requested_policy, rules=all_rules),
-        policies.as_of if read_policy is policies else None,
+        policies.versions if read_policy is policies else None,
     )
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
@@ -240,9 +240,7 @@ def make_use_cases(
         [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
     )
     fleet_packages = FleetPackages(store, Purls(all_ecosystems))
-    exposure_search = ExposureSearch(
-        store, adapters.advisories, exceptions, fleet_packages, selection.policies_of, clock, registry
-    )
+    exposure_search = ExposureSearch(store, adapters.advisories, exceptions, fleet_packages, selection, clock, registry)
     server = WebServices(
         url=options.url,
         registry=registry,

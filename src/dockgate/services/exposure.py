@@ -9,7 +9,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding, PoliciesOf
+from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding, PolicyLookup
 from dockgate.services.exposure_answer import (
     LONGEST_QUESTION,
     ExposedPipeline,
@@ -60,7 +60,7 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class ExposureSearch:
-    """Answers where something is. `policies_of` are the policies that judge repositories' images, now or at a time.
+    """Answers where something is. `selection` has the policies that judge repositories' images, now or at a time.
 
     `registry` is the address of our own registry. For more images than `alone`, like ones are looked at once.
     """
@@ -69,7 +69,7 @@ class ExposureSearch:
     advisories: Advisories
     exceptions: RiskAcceptances
     packages: FleetPackages
-    policies_of: PoliciesOf
+    selection: PolicyLookup
     clock: ServerClock
     registry: str
     alone: int = ALONE
@@ -209,7 +209,7 @@ class ExposureSearch:
         acceptances = AcceptanceFinder(
             self.store,
             self.exceptions,
-            self.policies_of,
+            self.selection,
             as_of or self.clock.now(),
             names,
             has_vex=state.has_vex or as_of is not None,

@@ -1,8 +1,8 @@
 """Who waived a vulnerability in an image, or stated that it is not affected."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dockgate.gate import patterns, waivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
@@ -10,6 +10,7 @@ from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
 from dockgate.services.finding_life import Excuse
+from dockgate.services.policy_timeline import PolicyTimeline
 from dockgate.services.risk_acceptances import RiskAcceptances, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure_records import AffectedComponent
@@ -19,9 +20,17 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating
 
 # The latest changes of what excuses a finding that are looked at.
 CHANGES_LIMIT = 50
-# The policies that judge the images of repositories, by repository; as of a time if one is given.
-PoliciesOf = Callable[[Collection[str], str | None], Mapping[str, Policy]]
 _NO_POLICY = make_policy("", {})
+
+
+class PolicyLookup(Protocol):
+    """The policies that judge the images of repositories."""
+
+    def policies_of(self, repositories: Collection[str], /) -> Mapping[str, Policy]:
+        """Those of now, by repository."""
+
+    def timeline(self) -> PolicyTimeline:
+        """Those of any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class AcceptanceFinder:
         self,
         store: Store,
         exceptions: RiskAcceptances,
-        policies_of: PoliciesOf,
+        lookup: PolicyLookup,
         now: str,
         names: Collection[str],
         *,
@@ -99,7 +108,7 @@ class AcceptanceFinder:
         With `as_of`, VEX documents count that were there at that time, which is `now`, too.
         """
         self._exceptions = exceptions
-        self._policies_of = policies_of
+        self._lookup = lookup
         self._now = now
         self._as_of = as_of
         self._records = [
@@ -111,6 +120,8 @@ class AcceptanceFinder:
         self._has_vex = has_vex
         self._had_vex = had_vex or has_vex
         self._names = frozenset(names)
+        self._timeline: PolicyTimeline | None = None
+        # Those that count in the answer.
         self._policies: dict[str, Policy] = {}
         self._store = store
         # VEX documents by the image that they are attached to, "" for those that name their products.
@@ -146,10 +157,19 @@ class AcceptanceFinder:
         return [statement for statement in listed if not self._names.isdisjoint(statement.vulnerabilities)]
 
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
-        """The policies of the repositories. They are read once."""
-        if missing := set(repositories) - self._policies.keys():
-            self._policies |= self._policies_of(missing, self._as_of)
+        """The policies of the repositories, as of the time of the answer. They are read once."""
+        missing = set(repositories) - self._policies.keys()
+        if missing and self._as_of is not None:
+            timeline = self._read_timeline()
+            self._policies |= {repository: timeline.policy(repository, self._as_of) for repository in missing}
+        elif missing:
+            self._policies |= self._lookup.policies_of(missing)
         return self._policies
+
+    def _read_timeline(self) -> PolicyTimeline:
+        if self._timeline is None:
+            self._timeline = self._lookup.timeline()
+        return self._timeline
 
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents of these images (digests), before they are asked about."""
@@ -207,7 +227,8 @@ class AcceptanceFinder:
     ) -> list[Excuse]:
         """From when on the finding was excused in all of the repositories, and from when not, the oldest first.
 
-        `since` is when the image had it first. A document that was removed and added again counts since then.
+        The policies of each time decide whose statements counted. `since` is when the image had it first. A document
+        that was removed and added again counts since then.
         """
         entry = ExposedFinding(package, affected, vulnerability)
         records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
@@ -222,6 +243,8 @@ class AcceptanceFinder:
         times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until)}
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
+        if documents:
+            times.update(time for name in repositories for time in self._read_timeline().author_changes(name))
         excuses: list[Excuse] = []
         for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
             active = [
@@ -271,7 +294,7 @@ class AcceptanceFinder:
         inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
         acceptances = []
         for repository in repositories:
-            policy = self._policy(repository, documents)
+            policy = self._policy(repository, documents, now)
             accepted = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
             applied = waivers.apply_to_findings(Matches((finding,), ()), accepted, policy, inventory, image.digest, now)
             acceptances += [
@@ -295,10 +318,12 @@ class AcceptanceFinder:
             return Waivers(selected)
         return Waivers(selected, self._exceptions.select_statements(documents, [image], [inventory], policy))
 
-    def _policy(self, repository: str, documents: Sequence[VexDocument]) -> Policy:
+    def _policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
         if not documents:
             return _NO_POLICY
+        if at != self._now:
+            return self._read_timeline().policy(repository, at)
         return self.policies([repository])[repository]
 
 

@@ -1,6 +1,7 @@
 """The policies of a server: stored or built in, and changed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -38,14 +39,18 @@ class Policies:
         policy, added = self._stored_policy(reference.name), reference.repository_digest
         return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
 
-    def as_of(self, name: str, at: str) -> Policy:
-        """Return the version that was present at a time. NotFoundError and DefinitionError as a call, for that time."""
-        version = next((entry for entry in self._store.policies.history(name) if entry.changed_at <= at), None)
-        if version is None or version.is_removed:
-            if name in definitions.BUILTIN:
-                return self._builtin(name)
-            raise NotFoundError(f"There was no policy {name!r} at {at}.", f"`dockgate policy history {name}`.")
-        return self._usable(name, version)
+    def versions(self, name: str) -> list[tuple[str, Policy]]:
+        """Return every version as `policy_timeline.ReadVersions`. A built-in policy was always there."""
+        if name in definitions.BUILTIN:
+            return [("", self._builtin(name))]
+        versions = []
+        for version in reversed(self._store.policies.history(name)):
+            policy = make_policy(name, {})
+            if not version.is_removed:
+                with suppress(DefinitionError):
+                    policy = self._usable(name, version)
+            versions.append((version.changed_at, policy))
+        return versions
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
         """Return a version, the present one for None. A built-in policy has version 0."""

@@ -20,6 +20,7 @@ from dockgate.gate.policy_choice import (
     may_judge,
 )
 from dockgate.identity.model import Principal
+from dockgate.services.policy_timeline import PolicyTimeline, ReadVersions
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError
@@ -47,19 +48,17 @@ class UsablePolicy:
 class PolicySelection:
     """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError.
 
-    `policies_as_of` returns the version of a time in the same way.
+    `policy_versions` returns all versions of one; without it, policies were always what they are.
     """
 
     store: Store
     policies: Callable[[str], Policy]
     read_file: ReadRepositoryFile
-    policies_as_of: Callable[[str, str], Policy] | None = None
+    policy_versions: ReadVersions | None = None
 
-    def read(self, name: str, at: str | None = None) -> UsablePolicy:
-        """Return the policy with this name, usable or not; with `at` as of a time."""
+    def read(self, name: str) -> UsablePolicy:
+        """Return the policy with this name, usable or not."""
         try:
-            if at is not None and self.policies_as_of is not None:
-                return UsablePolicy(self.policies_as_of(name, at))
             return UsablePolicy(self.policies(name))
         except (NotFoundError, DefinitionError) as error:
             return UsablePolicy(make_policy(name, {}), error.full_message)
@@ -71,16 +70,21 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def policies_of(self, repositories: Collection[str], at: str | None = None) -> Mapping[str, Policy]:
+    def policies_of(self, repositories: Collection[str]) -> Mapping[str, Policy]:
         """Return the policies that evaluate the repositories' images, by repository. Each is read once.
 
-        With `at`, in their versions of that time: of the present assignments, whose past is not stored. One that did
-        not exist or cannot be read has no rules.
+        One that cannot be read, or of a repository that two assignments match equally well, has no rules.
         """
-        assignments = self.assignments_of(repositories)
+        assignments = self.clear_assignments_of(repositories)
         names = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
-        policies = {name: self.read(name, at).policy for name in set(names.values())}
-        return {repository: policies[name] for repository, name in names.items()}
+        policies = {name: self.read(name).policy for name in set(names.values())}
+        nothing = make_policy("", {})
+        return {name: policies[names[name]] if name in names else nothing for name in repositories}
+
+    def timeline(self) -> PolicyTimeline:
+        """Return which policies evaluated the images of repositories at any time."""
+        versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])
+        return PolicyTimeline(self.store.policy_assignments.changes, versions)
 
     def revision(self) -> str:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""

@@ -6,7 +6,8 @@ from sqlalchemy import delete, insert, select
 
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
-from dockgate.store.records import AssignmentRecord
+from dockgate.store.records import AssignmentChange, AssignmentRecord
+from dockgate.store.schema_governance import policy_assignment_changes as changes
 from dockgate.store.schema_governance import policy_assignments as table
 from dockgate.store.statements import lock_name
 
@@ -27,6 +28,7 @@ class PolicyAssignments:
             connection.execute(delete(table).where(table.c.name == assignment.name))
             values = {"name": assignment.name, "body": assignment, "changed_at": now, "changed_by": by}
             connection.execute(insert(table).values(**values))
+            connection.execute(insert(changes).values(**values))
             return AssignmentRecord(assignment, now, by)
 
     def list(self) -> Sequence[AssignmentRecord]:
@@ -35,7 +37,16 @@ class PolicyAssignments:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
 
-    def remove(self, name: str) -> None:
+    def changes(self) -> Sequence[AssignmentChange]:
+        """All changes of assignments, in their order."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(changes).order_by(changes.c.seq)).all()
+        return [AssignmentChange(row.name, row.body, row.changed_at, row.changed_by) for row in rows]
+
+    def remove(self, name: str, by: str, now: str) -> None:
         """Remove an assignment. Does nothing if it does not exist."""
         with self._database.write() as connection:
-            connection.execute(delete(table).where(table.c.name == name))
+            lock_name(connection, table, name)
+            if connection.execute(delete(table).where(table.c.name == name)).rowcount:
+                values = {"name": name, "body": None, "changed_at": now, "changed_by": by}
+                connection.execute(insert(changes).values(**values))

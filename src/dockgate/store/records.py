@@ -169,6 +169,16 @@ class AssignmentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignmentChange:
+    """A change of a policy assignment: what it is since then, None for a removal."""
+
+    name: str
+    assignment: PolicyAssignment | None
+    changed_at: str
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaiverRecord:
     """A waiver, its revocation, and when its expiry was announced; "" for what has not happened."""
 

@@ -44,3 +44,14 @@ policy_assignments = Table(
     text("changed_at"),
     text("changed_by"),
 )
+
+# Every change of an assignment, for questions about the past. `body` is null for a removal.
+policy_assignment_changes = Table(
+    "policy_assignment_changes",
+    metadata,
+    sequence(),
+    text("name"),
+    Column("body", Json(PolicyAssignment), nullable=True),
+    text("changed_at"),
+    text("changed_by"),
+)

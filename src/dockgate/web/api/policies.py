@@ -252,7 +252,7 @@ def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Assi
         raise NotFoundError(
             f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
         )
-    server.store.policy_assignments.remove(name)
+    server.store.policy_assignments.remove(name, who.name, server.clock.now())
     removed = present[name].assignment
     note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
     return _assignment_view(present[name], server.event_targets.owners())

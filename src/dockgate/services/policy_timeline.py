@@ -1,0 +1,76 @@
+"""Which policy judged the images of a repository when: by the history of assignments and of policies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+from dockgate.gate.model import Policy
+from dockgate.gate.patterns import matches
+from dockgate.gate.policy import make_policy, vex_authors
+from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for
+from dockgate.shared.errors import ConflictError
+from dockgate.store.records import AssignmentChange
+
+# The versions of a policy by its name, each with the time from which on it counts, the oldest first. One that was
+# removed, that cannot be read, or that did not exist yet has no rules.
+ReadVersions = Callable[[str], Sequence[tuple[str, Policy]]]
+
+
+@dataclass
+class PolicyTimeline:
+    """The policies of repositories at any time. Each policy is read once."""
+
+    read_changes: Callable[[], Sequence[AssignmentChange]]
+    read_versions: ReadVersions
+    _versions: dict[str, Sequence[tuple[str, Policy]]] = field(default_factory=dict)
+
+    def policy(self, repository: str, at: str) -> Policy:
+        """The policy that judged the repository's images at a time, without rules if none could."""
+        return self._policy_of(self._name(self._changes_of(repository), repository, at), at)
+
+    def author_changes(self, repository: str) -> list[str]:
+        """The times since which VEX statements of other authors count than before in the repository's images."""
+        changes = self._changes_of(repository)
+        assigned_at = sorted({"", *(change.changed_at for change in changes)})
+        times = set(assigned_at)
+        for since, until in zip(assigned_at, [*assigned_at[1:], None], strict=True):
+            name = self._name(changes, repository, since)
+            if name is not None:
+                times |= {at for at, _ in self._versions_of(name) if at > since and (until is None or at < until)}
+        trusted = [(at, vex_authors(self._policy_of(self._name(changes, repository, at), at))) for at in sorted(times)]
+        return [at for (_, before), (at, authors) in pairwise(trusted) if authors != before]
+
+    @cached_property
+    def _changes(self) -> Sequence[AssignmentChange]:
+        return self.read_changes()
+
+    def _changes_of(self, repository: str) -> list[AssignmentChange]:
+        """The changes of the assignments that were ever for the repository, in their order."""
+        names = {
+            change.name
+            for change in self._changes
+            if change.assignment and any(matches(repository, entry) for entry in change.assignment.repositories)
+        }
+        return [change for change in self._changes if change.name in names]
+
+    def _name(self, changes: Sequence[AssignmentChange], repository: str, at: str) -> str | None:
+        """The name of the repository's policy at a time; None where two assignments were for it alike."""
+        present: dict[str, PolicyAssignment | None] = {}
+        for change in changes:
+            if change.changed_at <= at:
+                present[change.name] = change.assignment
+        try:
+            assignment = assignment_for([entry for entry in present.values() if entry], repository)
+        except ConflictError:
+            return None
+        return assignment.policy if assignment else DEFAULT_POLICY
+
+    def _policy_of(self, name: str | None, at: str) -> Policy:
+        versions = self._versions_of(name) if name is not None else ()
+        return next((policy for since, policy in reversed(versions) if since <= at), make_policy(name or "", {}))
+
+    def _versions_of(self, name: str) -> Sequence[tuple[str, Policy]]:
+        if name not in self._versions:
+            self._versions[name] = self.read_versions(name)
+        return self._versions[name]
