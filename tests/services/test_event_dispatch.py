@@ -1,5 +1,6 @@
 """What a target is sent of events: news once, what is news again after the opposite, and summaries at their time."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ from tests.services.test_fleet import AdvisoryDatabase
 from tests.services.test_image_search import search
 from tests.store.factories import FACTORIES, opened
 
+from dockgate.events.cloudevents import CloudEventsMode, http_message
 from dockgate.events.envelope import SOURCE, NewEvent
+from dockgate.events.message import Message
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.clock import ServerClock
 from dockgate.services.event_dispatch import EventDispatcher
@@ -143,3 +146,22 @@ def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
     assert server.sent() == []
     server.passes(days=1)
     assert len(server.sent()) == 1
+
+
+def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_stay_the_same(server: Server) -> None:
+    server.passes(days=-1)
+    server.add_target(summary=DailySummary("12:00"))
+    server.add_rule("image.judged")
+    server.passes(days=1)
+    (summary,) = server.sent()
+    assert (summary.key, summary.subject) == ("summary/chat/2026-11-28T12:00:00.000Z", "target chat")
+    for image in ("a", "b"):
+        server.happens("image.judged", image=image)
+    (grouped,) = server.sent()
+    assert (grouped.key.partition("/")[0], grouped.subject) == ("news", "rule news")
+    for entry in (summary, grouped):
+        body = entry.payload["body"]
+        message = Message(entry.key, entry.payload.get("rule", ""), body, "{}", "", "", entry.subject)
+        _, text = http_message(message, CloudEventsMode.STRUCTURED)
+        event = json.loads(text)
+        assert (event["id"], event["subject"]) == (entry.key, entry.subject)

@@ -78,6 +78,7 @@ def show(name: str, output_format: str) -> None:
             ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost else ""),
             ("next attempt", times.format_time(answer["paused_until"]) if answer["paused_until"] else ""),
             ("last error", answer["last_error"] or ""),
+            ("next step", _next_step(answer)),
         ],
     )
 
@@ -139,9 +140,23 @@ def remove(name: str) -> None:
 def _state(target: Any) -> Cell:
     if not target["enabled"]:
         return "disabled", "dim"
+    if target["gone_at"]:
+        return f"gone {times.format_age(target['gone_at'])}: {target['last_error']}", "red"
     if target["is_failing"]:
         return f"failing: {target['last_error']}", "red"
-    return ("retrying", "yellow") if target["failures"] else ("ok", "green")
+    if target["failures"]:
+        return "retrying", "yellow"
+    if target["last_error"]:
+        return f"refused: {target['last_error']}", "yellow"
+    return "ok", "green"
+
+
+def _next_step(target: Any) -> str:
+    """What brings messages to a target again that gets none."""
+    if not target["gone_at"]:
+        return ""
+    name = target["name"]
+    return f"apply it with another URL, or `dockgate target test {name}`; then `dockgate target redeliver {name} --all`"
 
 
 def _quiet_text(quiet: Any) -> str:

@@ -16,7 +16,7 @@ from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, St
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.outbox_receivers import OutboxReceivers
+from dockgate.store.outbox_receivers import OutboxReceivers, ReceiverState
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Rules that start pipelines whose events start pipelines: at most so many in a row.
@@ -44,24 +44,30 @@ class EventDeliveryHandler(OutboxHandler):
         if target is None or not target.enabled:
             state = "does not exist any more" if target is None else "is disabled"
             raise UndeliverableError(f"the target {entry.receiver} {state}")
-        message = self._message(entry)
         receivers: OutboxReceivers = self._store.event_receivers
+        before = receivers.state(entry.receiver)
+        if before is not None and before.gone_at is not None:
+            raise UndeliverableError(f"the target {entry.receiver} wants no more messages since {before.gone_at}")
+        message = self._message(entry)
         try:
             self._targets.send(message, target)
         except StoreError:
             raise
-        except (DeniedError, UsageError) as error:
+        except DeniedError as error:
+            receivers.record_gone(entry.receiver, error.full_message, self._clock.now())
+            raise UndeliverableError(error.full_message) from error
+        except UsageError as error:
+            receivers.record_refusal(entry.receiver, error.full_message)
             raise UndeliverableError(error.full_message) from error
         except DockgateError as error:
             receivers.record_failure(entry.receiver, error.full_message, self._clock())
             raise
-        self._record_success(entry.receiver)
+        self._record_success(entry.receiver, before)
 
-    def _record_success(self, receiver: str) -> None:
+    def _record_success(self, receiver: str, state: ReceiverState | None) -> None:
         now = self._clock()
-        state = self._store.event_receivers.state(receiver)
         recent = format_time(now - timedelta(seconds=SENT_SECONDS))
-        if state is None or state.failures or (state.last_sent_at or "") < recent:
+        if state is None or state.failures or state.last_error or (state.last_sent_at or "") < recent:
             self._store.event_receivers.record_success(receiver, format_time(now))
 
     def _message(self, entry: OutboxEntry) -> Message:

@@ -168,13 +168,12 @@ class EventDispatcher:
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
             body = next(self._bodies(positions))
-            entry = _message_entry(waiting.target, waiting.rule, body, event.seq, now, key=event.id)
+            entry = _rule_entry(waiting, body, event.seq, now, event.id)
         else:
             message = group(self._bodies(positions), link)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
             body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
-            last, title, text = positions[-1], message.title, message.text
-            entry = _message_entry(waiting.target, waiting.rule, body, last, now, key, title, text)
+            entry = _rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
     def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -218,7 +217,8 @@ class EventDispatcher:
         if before is None or not due <= before <= latest:
             title, text, detail = self._summary.of(target, now, self._registry)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
-            entry = _message_entry(target.name, "", event.envelope(), 0, now, event.id, title, text)
+            payload = {"body": event.envelope(), "title": title, "text": text}
+            entry = _message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
             self._store.event_cursor.send_summary(target.name, due, latest, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
 
@@ -277,28 +277,34 @@ def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEve
     )
 
 
-def _message_entry(
-    target: str,
-    rule: str,
-    event: Mapping[str, Any],
+def _rule_entry(
+    waiting: Group,
+    body: Mapping[str, Any],
     position: int,
     now: datetime,
     key: str,
-    title: str | None = None,
-    text: str | None = None,
+    words: tuple[str, str] | None = None,
+) -> OutboxEntry:
+    """The message of a group, with a title and a text (`words`) if it has several events."""
+    payload: dict[str, Any] = {"rule": waiting.rule, "body": dict(body)}
+    if words is not None:
+        payload |= {"title": words[0], "text": words[1]}
+    subject = f"rule {waiting.rule}"
+    return _message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
+
+
+def _message_entry(
+    target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: str
 ) -> OutboxEntry:
     """A message that is complete: its event is not in the log, or was grouped."""
     at = format_time(now)
-    payload: dict[str, Any] = {"rule": rule, "body": dict(event)}
-    if title is not None:
-        payload |= {"title": title, "text": text}
     return OutboxEntry(
         OutboxKind.EVENT,
-        key=f"{rule}/{key}",
+        key=key,
         receiver=target,
-        payload=payload,
+        payload=dict(payload),
         due_since=at,
         next_at=at,
-        subject=f"rule {rule}",
+        subject=subject,
         position=position,
     )

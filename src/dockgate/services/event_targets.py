@@ -37,6 +37,7 @@ class TargetStatus:
 
     `waiting` and `dead` are numbers of messages, `given_up` and `deleted` those that the limits have cost so far.
     `failures` are those in a row: from the fifth on, the target gets one message at a time, not before `paused_until`.
+    It wants no more messages since `gone_at`. `last_error` is why the last message was not accepted.
     """
 
     target: Target
@@ -49,6 +50,7 @@ class TargetStatus:
     is_failing: bool
     paused_until: str | None
     last_error: str | None
+    gone_at: str | None
     given_up: int
     deleted: int
 
@@ -211,6 +213,7 @@ def _status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> 
         is_failing=state.failures >= FAILURES_LIMIT,
         paused_until=state.paused_until,
         last_error=state.last_error,
+        gone_at=state.gone_at,
         given_up=state.given_up,
         deleted=state.deleted,
     )

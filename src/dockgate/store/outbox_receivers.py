@@ -24,6 +24,7 @@ PAUSE = RetrySchedule(first_pause=30, longest_pause=600)
 class ReceiverState:
     """How a receiver does. `failures` are those in a row; it gets nothing before `paused_until`.
 
+    It wants no more since `gone_at`. `last_error` is of the last entry, failed or refused.
     `given_up` counts entries that were given up because too many waited, `deleted` those that were deleted because too
     many were given up.
     """
@@ -36,6 +37,7 @@ class ReceiverState:
     paused_until: str | None = None
     last_error: str | None = None
     last_sent_at: str | None = None
+    gone_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class OutboxReceivers:
 
     def record_success(self, receiver: str, now: str) -> None:
         """End the receiver's failures."""
-        values = {"failures": 0, "paused_until": None, "last_error": None, "last_sent_at": now}
+        values = {"failures": 0, "paused_until": None, "last_error": None, "last_sent_at": now, "gone_at": None}
         self._database.group_commit(lambda connection: self._change(connection, receiver, values))
 
     def record_failure(self, receiver: str, error: str, now: datetime) -> None:
@@ -73,10 +75,23 @@ class OutboxReceivers:
 
         self._database.group_commit(run)
 
+    def record_refusal(self, receiver: str, error: str) -> None:
+        """Note why an entry can never be sent. It is no failure of the receiver, and delays nothing."""
+        self._database.group_commit(lambda connection: self._change(connection, receiver, {"last_error": error[:2000]}))
+
+    def record_gone(self, receiver: str, error: str, now: str) -> None:
+        """Note that the receiver wants no more, until `resume` or `record_success`."""
+
+        def run(connection: Connection) -> None:
+            state = self._lock(connection, receiver)
+            self._change(connection, receiver, {"last_error": error[:2000], "gone_at": state.gone_at or now})
+
+        self._database.group_commit(run)
+
     def resume(self, receiver: str) -> None:
-        """End a pause: the next entry is sent at once."""
+        """End a pause, and try again though it wanted no more: the next entry is sent at once."""
         with self._database.write() as connection:
-            self._change(connection, receiver, {"paused_until": None})
+            self._change(connection, receiver, {"paused_until": None, "gone_at": None})
 
     def state(self, receiver: str) -> ReceiverState | None:
         """The state of a receiver, None if it has none."""

@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 from dockgate.events.rule import Rule, Target
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema import metadata, text
+from dockgate.store.schema import metadata, optional, text
 
 event_rules = Table(
     "event_rules",
@@ -66,6 +66,7 @@ outbox_receivers = Table(
     Column("paused_until", SafeText),
     Column("last_error", SafeText),
     Column("last_sent_at", SafeText),
+    optional("gone_at"),
 )
 
 # Executions that rules have started: a rule may start a pipeline only so often.

@@ -95,7 +95,10 @@ class HttpWebhooks(Webhooks):
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
         if status == GONE:
-            raise DeniedError(f"{urlsplit(url).netloc} wants no more messages (410)", "Give another URL.")
+            raise DeniedError(
+                f"{urlsplit(url).netloc} wants no more messages (410)",
+                "Give another URL, or test it once it accepts messages again.",
+            )
         if not 200 <= status < 300:
             raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", "It is tried again.")
 

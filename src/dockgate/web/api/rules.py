@@ -40,7 +40,8 @@ class TargetView:
     """A target without its secrets, and how it does.
 
     `waiting` and `dead` are numbers of messages; `given_up` and `deleted` those that were lost because too many waited.
-    A target that `is_failing` gets one message at a time, the next not before `paused_until`.
+    A target that `is_failing` gets one message at a time, the next not before `paused_until`. One that wants no more
+    messages since `gone_at` (it answered 410) gets none, until it is changed or tested, or dead letters are sent again.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TargetView:
     is_failing: bool
     paused_until: str | None
     last_error: str | None
+    gone_at: str | None
     given_up: int
     deleted: int
 
