@@ -119,271 +119,430 @@ def make_use_cases(
     starter: Starter,
     read_policy: Callable[[str], Policy] | None = None,
 ) -> UseCases:
-    """Make the use cases. Nothing runs yet."""
-    store, source, registry = adapters.store, adapters.source, adapters.registry.address
-    settings = options.settings
-    all_rules, all_ecosystems = rules.load(), ecosystems.load()
-    policies = Policies(store, all_rules, clock, effects)
-    read_policy = read_policy or policies
-    provenance = Provenance(
-        store,
-        adapters.attached_documents,
-        adapters.attestor,
-        read_policy,
-        clock,
-        options.public_url,
-        registry,
-        __version__,
-    )
-    signals = store.signals
-    pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
-    store.approvals.watch(pubsub.publish)
-    signals.receive(Topic.APPROVALS, pubsub.wake)
-    exceptions = RiskAcceptances(
-        store, adapters.attached_documents, all_ecosystems, clock, effects, notice_days=settings.waiver_notice_days
-    )
-    selection = PolicySelection(
-        store,
-        read_policy,
-        partial(read_requested_policy, rules=all_rules),
-        policies.versions if read_policy is policies else None,
-    )
-    baselines = Baselines(store, all_ecosystems, registry)
-    cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
-    watched_images = WatchedImages(store, selection, clock, registry)
-    verdicts = Verdicts(
-        store, cases, selection, provenance, watched_images, adapters.advisories, all_ecosystems, all_rules
-    )
-    push_verdicts = PushVerdicts(store, verdicts, selection, watched_images, clock, effects)
-    waiting_approvals = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
-    scanner = scanner_version(all_ecosystems)
-    scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock, scanner)
-    fleet_index = FleetIndex(store, adapters.advisories, all_ecosystems, clock, __version__)
-    fleet_judging = FleetJudging(store, cases, exceptions, provenance, all_ecosystems, all_rules, clock)
-    continuous = ContinuousVerdicts(
-        store, fleet_index, fleet_judging, selection, watched_images, adapters.advisories, compare, clock, effects
-    )
-    scans = ScanScheduler(
-        store.images,
-        scan_runner,
-        waiting_approvals,
-        push_verdicts.judge,
-        clock,
-        effects,
-        starter,
-        explain,
-        options.parallel_scans,
-        options.pause_seconds * PENDING_SCANS_EVERY,
-        store.locks,
-        None if Queue.SCAN in options.queues else lambda: signals.send(Topic.SCANS, ()),
-        fleet_index.add,
-    )
-    contributors = ContributorFinder(store, source)
-    approval_requests = ApprovalRequests(
-        store,
-        selection,
-        read_policy,
-        contributors,
-        provenance,
-        adapters.resolve_image,
-        scans,
-        watched_images,
-        waiting_approvals,
-        clock,
-        effects,
-        registry,
-        options.secret,
-        adapters.findings,
-    )
-    people = People(store, adapters.clock)
-    sessions = Sessions(store, people, clock)
-    executions = Executions(store, clock, effects, starter, pubsub)
-    rollouts = Rollouts(store, adapters.targets, verdicts, clock, effects, starter, registry)
-    event_targets = EventTargets(
-        store,
-        {
-            adapter.type: adapter
-            for adapter in (*adapters.target_adapters, PipelineAdapter(RuleExecutions(store, starter, clock).start))
-        },
-        adapters.builtin_targets,
-        clock,
-    )
-    event_rules = EventRules(store, event_targets, adapters.builtin_targets, clock)
-    git_pushes = GitPushes(store, source, clock, effects, starter)
-    newest_images = NewestImages(store, adapters.resolve_image, scans.request, clock)
-    fix_search = FixSearch(
-        store,
-        verdicts,
-        adapters.advisories,
-        adapters.files,
-        all_ecosystems,
-        all_rules,
-        clock,
-        registry,
-        newest_images,
-    )
-    npm = next(ecosystem for ecosystem in all_ecosystems if ecosystem.name == "npm")
-    locks = LockBuilds(adapters.builder, adapters.registry, source, options.scratch, npm)
-    fixes = Fixes(store, fix_search, source, adapters.files, git_pushes, locks, clock, effects, starter)
-    registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, clock, effects)
-    retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
-    old = RowRetention(store, clock, effects, retention)
-    garbage_collection = GarbageCollection(
-        store,
-        ImageFacts(store, adapters.registry, adapters.targets, selection, clock, retention),
-        adapters.registry,
-        adapters.registry_storage,
-        clock,
-        effects,
-        settings.gc_hours,
-        # Those that name others come first.
-        [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
-    )
-    fleet_packages = FleetPackages(store, Purls(all_ecosystems))
-    exposure_search = ExposureSearch(store, adapters.advisories, exceptions, fleet_packages, selection, clock, registry)
-    server = WebServices(
-        url=options.url,
-        registry=registry,
-        store=store,
-        clock=clock,
-        source=source,
-        files=adapters.files,
-        git_backend=adapters.git_backend,
-        targets=adapters.targets,
-        webhooks=adapters.webhooks,
-        attestor=adapters.attestor,
-        advisories=adapters.advisories,
-        scratch=options.scratch,
-        git_pushes=git_pushes,
-        registry_notifications=RegistryNotifications(
-            registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, registry
-        ),
-        registry_access=adapters.registry_access,
-        registry_pulls=RegistryPulls(
-            store.verdicts.approved_indexes_with,
-            selection,
-            verdicts,
-            watched_images,
-            RefusedPulls(store.event_log.record, clock),
-            adapters.registry,
-        ),
-        executions=executions,
-        events=EventReader(store.event_log),
-        scans=scans,
-        finding_reports=FindingReports(store, waiting_approvals, clock, effects),
-        approval_requests=approval_requests,
-        approval_decisions=ApprovalDecisions(
-            store, verdicts, waiting_approvals, exceptions, executions, contributors, clock, effects
-        ),
-        approval_pubsub=pubsub,
-        exceptions=exceptions,
-        waiver_previews=WaiverPreviews(store, cases, exceptions, exposure_search, all_ecosystems, all_rules, clock),
-        exposure_search=exposure_search,
-        trends=TrendReader(store, clock),
-        image_search=ImageSearch(store, fleet_packages, watched_images, clock, registry),
-        policies=policies,
-        policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
-        documents=Documents(
+    """Make the use cases. Nothing runs yet. `read_policy` takes the place of the stored policies."""
+    wiring = _Wiring(adapters, options, clock, effects, starter)
+    wiring.make_verdicts(read_policy)
+    wiring.make_image_index()
+    wiring.make_scans()
+    wiring.make_approvals()
+    wiring.make_delivery()
+    wiring.make_fixes()
+    wiring.make_events()
+    wiring.make_retention()
+    return wiring.use_cases(wiring.web_services())
+
+
+class _Wiring:
+    """Makes the use cases group by group, each from the adapters and the groups before it."""
+
+    def __init__(
+        self, adapters: Adapters, options: Options, clock: ServerClock, effects: Effects, starter: Starter
+    ) -> None:
+        self.adapters = adapters
+        self.options = options
+        self.clock = clock
+        self.effects = effects
+        self.starter = starter
+        self.store = adapters.store
+        self.registry = adapters.registry.address
+        self.rules = rules.load()
+        self.ecosystems = ecosystems.load()
+        self.scanner_version = scanner_version(self.ecosystems)
+
+    def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
+        """Make what judges an image by a policy."""
+        store, adapters, clock = self.store, self.adapters, self.clock
+        self.policies = Policies(store, self.rules, clock, self.effects)
+        self.read_policy = read_policy or self.policies
+        self.provenance = Provenance(
             store,
-            source,
-            adapters.targets,
-            policies,
-            rollouts,
-            event_rules,
-            event_targets,
+            adapters.attached_documents,
+            adapters.attestor,
+            self.read_policy,
             clock,
-            clone_url=lambda repository: f"{options.url}/git/{repository}.git",
-        ),
-        event_rules=event_rules,
-        event_targets=event_targets,
-        rollouts=rollouts,
-        people=people,
-        sessions=sessions,
-        first_admin=FirstAdmin(store, people, clock),
-        verdict_links=VerdictLinks(options.secret, options.public_url, clock),
-        provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
-        if adapters.identity_provider
-        else None,
-        watched_images=watched_images,
-        garbage_collection=garbage_collection,
-        workers=Workers(store.workers, starter, store.database.is_shared),
-        feeds=settings if options.updates_feeds else None,
-        version=__version__,
-        push_limit=settings.push_limit,
-    )
-    return UseCases(
-        server=server,
-        repository_verdicts=RepositoryVerdicts(
-            store, verdicts, selection, exceptions, provenance, watched_images, clock, effects
-        ),
-        approved_images=ApprovedImages(
+            self.options.public_url,
+            self.registry,
+            __version__,
+        )
+        self.exceptions = RiskAcceptances(
             store,
-            verdicts,
-            selection,
-            exceptions,
-            provenance,
-            watched_images,
+            adapters.attached_documents,
+            self.ecosystems,
             clock,
-            effects,
-            settings.attestation_days if adapters.attestor else None,
-        ),
-        actions=Actions(
+            self.effects,
+            notice_days=self.options.settings.waiver_notice_days,
+        )
+        self.selection = PolicySelection(
             store,
-            source,
+            self.read_policy,
+            partial(read_requested_policy, rules=self.rules),
+            self.policies.versions if self.read_policy is self.policies else None,
+        )
+        baselines = Baselines(store, self.ecosystems, self.registry)
+        self.cases = Cases(
+            store,
+            adapters.advisories,
+            baselines,
+            self.exceptions,
+            self.provenance,
+            adapters.findings,
+            clock,
+            __version__,
+        )
+        self.watched_images = WatchedImages(store, self.selection, clock, self.registry)
+        self.verdicts = Verdicts(
+            store,
+            self.cases,
+            self.selection,
+            self.provenance,
+            self.watched_images,
+            adapters.advisories,
+            self.ecosystems,
+            self.rules,
+        )
+        self.push_verdicts = PushVerdicts(
+            store, self.verdicts, self.selection, self.watched_images, clock, self.effects
+        )
+
+    def make_image_index(self) -> None:
+        """Make what knows the packages of all images: searches, and the renewal of verdicts."""
+        store, advisories = self.store, self.adapters.advisories
+        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__)
+        fleet_judging = FleetJudging(
+            store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
+        )
+        self.continuous = ContinuousVerdicts(
+            store,
+            self.fleet_index,
+            fleet_judging,
+            self.selection,
+            self.watched_images,
+            advisories,
+            compare,
+            self.clock,
+            self.effects,
+        )
+        fleet_packages = FleetPackages(store, Purls(self.ecosystems))
+        self.exposure_search = ExposureSearch(
+            store, advisories, self.exceptions, fleet_packages, self.selection, self.clock, self.registry
+        )
+        self.image_search = ImageSearch(store, fleet_packages, self.watched_images, self.clock, self.registry)
+
+    def make_scans(self) -> None:
+        """Make what reads images, and what learns of pushes to registries."""
+        store, adapters, signals = self.store, self.adapters, self.store.signals
+        self.waiting_approvals = WaitingApprovals(
+            store.approvals, self.verdicts.for_approval, self.clock, self.effects, self.starter
+        )
+        self.scan_runner = ScanRunner(
+            store, adapters.read_image, adapters.findings, self.exceptions, self.clock, self.scanner_version
+        )
+        self.scans = ScanScheduler(
+            store.images,
+            self.scan_runner,
+            self.waiting_approvals,
+            self.push_verdicts.judge,
+            self.clock,
+            self.effects,
+            self.starter,
+            explain,
+            self.options.parallel_scans,
+            self.options.pause_seconds * PENDING_SCANS_EVERY,
+            store.locks,
+            None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
+            self.fleet_index.add,
+        )
+        self.registry_pushes = RegistryPushes(
+            store, adapters.registry, self.scans, self.exceptions, self.clock, self.effects
+        )
+
+    def make_approvals(self) -> None:
+        """Make what requests approvals, publishes them and takes people's decisions."""
+        store, signals = self.store, self.store.signals
+        self.pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
+        store.approvals.watch(self.pubsub.publish)
+        signals.receive(Topic.APPROVALS, self.pubsub.wake)
+        self.executions = Executions(store, self.clock, self.effects, self.starter, self.pubsub)
+        contributors = ContributorFinder(store, self.adapters.source)
+        self.approval_requests = ApprovalRequests(
+            store,
+            self.selection,
+            self.read_policy,
+            contributors,
+            self.provenance,
+            self.adapters.resolve_image,
+            self.scans,
+            self.watched_images,
+            self.waiting_approvals,
+            self.clock,
+            self.effects,
+            self.registry,
+            self.options.secret,
+            self.adapters.findings,
+        )
+        self.approval_decisions = ApprovalDecisions(
+            store,
+            self.verdicts,
+            self.waiting_approvals,
+            self.exceptions,
+            self.executions,
+            contributors,
+            self.clock,
+            self.effects,
+        )
+
+    def make_delivery(self) -> None:
+        """Make what takes commits, runs actions and changes services."""
+        store, adapters = self.store, self.adapters
+        self.git_pushes = GitPushes(store, adapters.source, self.clock, self.effects, self.starter)
+        self.actions = Actions(
+            store,
+            adapters.source,
             adapters.builder,
-            provenance,
-            clock,
-            registry,
-            options.secret,
-            options.scratch,
-            effects.fence,
-        ),
-        deployments=Deployments(store, adapters.targets, verdicts, registry),
-        fleet_index=fleet_index,
-        event_dispatcher=EventDispatcher(
+            self.provenance,
+            self.clock,
+            self.registry,
+            self.options.secret,
+            self.options.scratch,
+            self.effects.fence,
+        )
+        self.rollouts = Rollouts(
+            store, adapters.targets, self.verdicts, self.clock, self.effects, self.starter, self.registry
+        )
+        self.deployments = Deployments(store, adapters.targets, self.verdicts, self.registry)
+        settings = self.options.settings
+        self.service_risk = ServiceRisk(
             store,
-            event_rules,
-            event_targets,
-            NotificationSummary(store, watched_images, adapters.advisories),
-            clock,
-            registry,
-            options.public_url,
-        ),
-        feed_updates=FeedUpdates(settings, store.event_log.record, clock, continuous.renew)
-        if options.updates_feeds
-        else None,
-        fixes=fixes,
-        continuous=continuous,
-        garbage_collection=garbage_collection,
-        local_collections=LocalCollections(store, adapters.local_storage, clock, retention),
-        push_verdicts=push_verdicts,
-        registry_pushes=registry_pushes,
-        image_presence=ImagePresence(store, adapters.resolve_image, registry_pushes.record_deletion, registry),
-        image_rescans=ImageRescans(
-            store,
-            adapters.read_image,
-            fleet_index.add,
-            scanner,
-            store.workers.own_id,
-            settings.rescans_per_minute,
-            clock,
-            effects,
-        ),
-        scan_runner=scan_runner,
-        service_repair=ServiceRepair(store, adapters.targets, clock, effects),
-        service_risk=ServiceRisk(
-            store,
-            verdicts,
-            selection,
-            exceptions,
-            provenance,
-            clock,
-            effects,
-            registry,
+            self.verdicts,
+            self.selection,
+            self.exceptions,
+            self.provenance,
+            self.clock,
+            self.effects,
+            self.registry,
             settings.risk_days,
             RiskTerms(timedelta(days=settings.risk_notice_days), timedelta(days=settings.recovery_days)),
-        ),
-        verdicts=verdicts,
-        waiting_approvals=waiting_approvals,
-        watched_images=watched_images,
-    )
+        )
+
+    def make_fixes(self) -> None:
+        """Make what searches for fixes of rejected images and offers them."""
+        store, adapters = self.store, self.adapters
+        newest_images = NewestImages(store, adapters.resolve_image, self.scans.request, self.clock)
+        search = FixSearch(
+            store,
+            self.verdicts,
+            adapters.advisories,
+            adapters.files,
+            self.ecosystems,
+            self.rules,
+            self.clock,
+            self.registry,
+            newest_images,
+        )
+        npm = next(ecosystem for ecosystem in self.ecosystems if ecosystem.name == "npm")
+        locks = LockBuilds(adapters.builder, adapters.registry, adapters.source, self.options.scratch, npm)
+        self.fixes = Fixes(
+            store,
+            search,
+            adapters.source,
+            adapters.files,
+            self.git_pushes,
+            locks,
+            self.clock,
+            self.effects,
+            self.starter,
+        )
+
+    def make_events(self) -> None:
+        """Make what sends events to targets."""
+        store, adapters = self.store, self.adapters
+        start_pipeline = RuleExecutions(store, self.starter, self.clock).start
+        target_adapters = (*adapters.target_adapters, PipelineAdapter(start_pipeline))
+        self.event_targets = EventTargets(
+            store, {adapter.type: adapter for adapter in target_adapters}, adapters.builtin_targets, self.clock
+        )
+        self.event_rules = EventRules(store, self.event_targets, adapters.builtin_targets, self.clock)
+        self.event_dispatcher = EventDispatcher(
+            store,
+            self.event_rules,
+            self.event_targets,
+            NotificationSummary(store, self.watched_images, adapters.advisories),
+            self.clock,
+            self.registry,
+            self.options.public_url,
+        )
+
+    def make_retention(self) -> None:
+        """Make what removes images and rows that nothing needs."""
+        store, adapters, settings = self.store, self.adapters, self.options.settings
+        retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
+        old = RowRetention(store, self.clock, self.effects, retention)
+        self.garbage_collection = GarbageCollection(
+            store,
+            ImageFacts(store, adapters.registry, adapters.targets, self.selection, self.clock, retention),
+            adapters.registry,
+            adapters.registry_storage,
+            self.clock,
+            self.effects,
+            settings.gc_hours,
+            # Those that name others come first.
+            [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
+        )
+        self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
+
+    def web_services(self) -> WebServices:
+        """Return what the web application needs."""
+        adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
+        people = People(store, adapters.clock)
+        sessions = Sessions(store, people, clock)
+        return WebServices(
+            url=options.url,
+            registry=self.registry,
+            store=store,
+            clock=clock,
+            source=adapters.source,
+            files=adapters.files,
+            git_backend=adapters.git_backend,
+            targets=adapters.targets,
+            webhooks=adapters.webhooks,
+            attestor=adapters.attestor,
+            advisories=adapters.advisories,
+            scratch=options.scratch,
+            git_pushes=self.git_pushes,
+            registry_notifications=RegistryNotifications(
+                self.registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, self.registry
+            ),
+            registry_access=adapters.registry_access,
+            registry_pulls=self._registry_pulls(),
+            executions=self.executions,
+            events=EventReader(store.event_log),
+            scans=self.scans,
+            finding_reports=FindingReports(store, self.waiting_approvals, clock, self.effects),
+            approval_requests=self.approval_requests,
+            approval_decisions=self.approval_decisions,
+            approval_pubsub=self.pubsub,
+            exceptions=self.exceptions,
+            waiver_previews=self._waiver_previews(),
+            exposure_search=self.exposure_search,
+            trends=TrendReader(store, clock),
+            image_search=self.image_search,
+            policies=self.policies,
+            policy_dry_run=self._policy_dry_run(),
+            documents=self._documents(),
+            event_rules=self.event_rules,
+            event_targets=self.event_targets,
+            rollouts=self.rollouts,
+            people=people,
+            sessions=sessions,
+            first_admin=FirstAdmin(store, people, clock),
+            verdict_links=VerdictLinks(options.secret, options.public_url, clock),
+            provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
+            if adapters.identity_provider
+            else None,
+            watched_images=self.watched_images,
+            garbage_collection=self.garbage_collection,
+            workers=Workers(store.workers, self.starter, store.database.is_shared),
+            feeds=options.settings if options.updates_feeds else None,
+            version=__version__,
+            push_limit=options.settings.push_limit,
+        )
+
+    def _registry_pulls(self) -> RegistryPulls:
+        return RegistryPulls(
+            self.store.verdicts.approved_indexes_with,
+            self.selection,
+            self.verdicts,
+            self.watched_images,
+            RefusedPulls(self.store.event_log.record, self.clock),
+            self.adapters.registry,
+        )
+
+    def _waiver_previews(self) -> WaiverPreviews:
+        return WaiverPreviews(
+            self.store, self.cases, self.exceptions, self.exposure_search, self.ecosystems, self.rules, self.clock
+        )
+
+    def _policy_dry_run(self) -> PolicyDryRun:
+        return PolicyDryRun(
+            self.store, self.policies, self.selection, self.cases, self.ecosystems, self.rules, self.registry
+        )
+
+    def _documents(self) -> Documents:
+        url = self.options.url
+        return Documents(
+            self.store,
+            self.adapters.source,
+            self.adapters.targets,
+            self.policies,
+            self.rollouts,
+            self.event_rules,
+            self.event_targets,
+            self.clock,
+            clone_url=lambda repository: f"{url}/git/{repository}.git",
+        )
+
+    def use_cases(self, server: WebServices) -> UseCases:
+        """Return what the workflows and repeated tasks need."""
+        adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
+        return UseCases(
+            server=server,
+            repository_verdicts=RepositoryVerdicts(
+                store,
+                self.verdicts,
+                self.selection,
+                self.exceptions,
+                self.provenance,
+                self.watched_images,
+                clock,
+                self.effects,
+            ),
+            approved_images=self._approved_images(),
+            actions=self.actions,
+            deployments=self.deployments,
+            fleet_index=self.fleet_index,
+            event_dispatcher=self.event_dispatcher,
+            feed_updates=FeedUpdates(options.settings, store.event_log.record, clock, self.continuous.renew)
+            if options.updates_feeds
+            else None,
+            fixes=self.fixes,
+            continuous=self.continuous,
+            garbage_collection=self.garbage_collection,
+            local_collections=self.local_collections,
+            push_verdicts=self.push_verdicts,
+            registry_pushes=self.registry_pushes,
+            image_presence=ImagePresence(
+                store, adapters.resolve_image, self.registry_pushes.record_deletion, self.registry
+            ),
+            image_rescans=self._image_rescans(),
+            scan_runner=self.scan_runner,
+            service_repair=ServiceRepair(store, adapters.targets, clock, self.effects),
+            service_risk=self.service_risk,
+            verdicts=self.verdicts,
+            waiting_approvals=self.waiting_approvals,
+            watched_images=self.watched_images,
+        )
+
+    def _approved_images(self) -> ApprovedImages:
+        return ApprovedImages(
+            self.store,
+            self.verdicts,
+            self.selection,
+            self.exceptions,
+            self.provenance,
+            self.watched_images,
+            self.clock,
+            self.effects,
+            self.options.settings.attestation_days if self.adapters.attestor else None,
+        )
+
+    def _image_rescans(self) -> ImageRescans:
+        return ImageRescans(
+            self.store,
+            self.adapters.read_image,
+            self.fleet_index.add,
+            self.scanner_version,
+            self.store.workers.own_id,
+            self.options.settings.rescans_per_minute,
+            self.clock,
+            self.effects,
+        )

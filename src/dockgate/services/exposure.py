@@ -20,7 +20,7 @@ from dockgate.services.exposure_answer import (
     RunningService,
     UnaffectedImages,
 )
-from dockgate.services.exposure_blocked import find_blocking_verdicts
+from dockgate.services.exposure_blocked import BlockingVerdicts, find_blocking_verdicts
 from dockgate.services.exposure_images import ImageContents, Subject, view_image
 from dockgate.services.exposure_unknown import (
     AdvisoryKnowledge,
@@ -33,7 +33,7 @@ from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent, HoldingImage, Places, RunningImage
+from dockgate.store.exposure_records import AffectedComponent, HoldingImage, ImageFacts, Places, RunningImage
 from dockgate.store.fleet_records import Component
 from dockgate.vulnerabilities.aliases import alias_order
 
@@ -102,97 +102,103 @@ class ExposureSearch:
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
-        subject, exposures = look_up.subject, self.store.exposures
-        running = [entry for entry in look_up.running_images if self._may_see(entry, request.who)]
-        digests = {entry.digest for entry in running}
-        places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
-        has_status = subject.is_vulnerability and request.as_of is None
-        owned = not subject.is_vulnerability
-        exposed = exposures.images(subject.components, places, owned=owned, has_status=has_status)
-        if request.as_of is None and not request.include_moved:
-            look_up.holders = exposed
-        ids, holders = list(exposed), digests.intersection(image.digest for image in exposed.values())
-        services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holders]
-        places = places._replace(running_images=holders)
+        subject = look_up.subject
+        holders = self._find_visible_holders(request, look_up)
         names = _names(subject)
-        unknown = UnknownImages(self.store, places, ids)
+        unknown = UnknownImages(self.store, holders.places, holders.ids)
         if subject.is_vulnerability:
             knowledge, acceptances = self._ask_advisories([question, *names], unknown, request.as_of)
         else:
             knowledge, acceptances = AdvisoryKnowledge(True), None
             unknown.add({}, {})
-        not_recorded = None
-        if request.as_of is not None:
-            begin = exposures.history_begin()
-            not_recorded = reason_of_history(begin, request.as_of, is_vulnerability=subject.is_vulnerability)
-        is_waivable = acceptances is not None and acceptances.has_any
-        facts = exposures.facts(ids, subject.components if is_waivable and len(ids) > self.alone else (), places)
-        pipelines = {
-            number: sorted(name for name in asking if request.who is None or request.who.reaches(pipeline=name))
-            for number, asking in facts.pipelines.items()
-        }
+        not_recorded = self._reason_not_recorded(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
-        contents = ImageContents(self.store, subject, places, acceptances, request.as_of or self.clock.now())
-        rejected = [number for number in ids if exposed[number].status is Status.REJECTED]
-        candidates = [exposed[number].digest for number in rejected]
-        reads_more = request.only is ExposureFilter.BLOCKED
-        blocking = find_blocking_verdicts(self.store, candidates, names, places, reads_more=reads_more)
-        listed: dict[ExposureFilter | None, Sequence[int]] = {
-            None: ids,
-            ExposureFilter.RUNNING: [number for number in ids if exposed[number].digest in holders],
-            ExposureFilter.BLOCKED: [
-                number for number in rejected[: blocking.count] if blocking.blocks(exposed[number].digest)
-            ],
-            ExposureFilter.REJECTED: rejected,
-            ExposureFilter.WAIVED: (),
-        }
-        waived_of = len(ids)
-        if acceptances and is_waivable:
-            groups = [[number] for number in ids]
-            if len(ids) > self.alone:
-                groups = group_images(acceptances, _findings(subject), exposed, facts)
-            lists = groups if request.only is ExposureFilter.WAIVED else [listed[request.only]]
-            likely = [number for part in lists for number in _page(part, request)[0]][:MOST]
-            waived, looked_at = find_waived(
-                groups,
-                likely,
-                lambda numbers: contents.read([*numbers, *unknown_slice.indexed_ids]),
-                contents.is_waived,
-            )
-            listed[ExposureFilter.WAIVED] = waived
-            waived_of += looked_at - sum(map(len, groups))
-        page, has_more = _page(listed[request.only], request)
+        contents = ImageContents(self.store, subject, holders.places, acceptances, request.as_of or self.clock.now())
+        blocking = self._find_blocking(request, holders, names)
+        facts = self._read_facts(subject, holders, acceptances)
+        lists = _ImageLists(holders, blocking)
+        if acceptances and acceptances.has_any:
+            groups = [[number] for number in holders.ids]
+            if len(groups) > self.alone:
+                groups = group_images(acceptances, _findings(subject), holders.images, facts)
+            lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
+        page, has_more = _page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
+        pipelines = _visible_pipelines(facts, request.who)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
-            state=_state(has_images=bool(ids), is_known=is_known, is_recorded=not_recorded is None),
+            state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
             epss=max((entry.epss for entry in entries if entry.epss >= 0), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
-            total=len(ids),
-            rejected=len(rejected),
-            blocked=len(listed[ExposureFilter.BLOCKED]),
+            total=len(holders.ids),
+            rejected=len(holders.rejected),
+            blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=blocking.count,
-            waived=len(listed[ExposureFilter.WAIVED]),
-            waived_of=waived_of,
-            services=services,
-            pipelines=_pipelines(pipelines),
+            waived=len(lists.by_filter[ExposureFilter.WAIVED]),
+            waived_of=lists.waived_of,
+            services=holders.services,
+            pipelines=_count_pipelines(pipelines),
             waivers=acceptances.naming_waivers(request.who) if acceptances else [],
             images=[
-                view_image(contents, number, exposed[number].status, services, pipelines.get(number, ()), blocking)
+                view_image(
+                    contents,
+                    number,
+                    holders.images[number].status,
+                    holders.services,
+                    pipelines.get(number, ()),
+                    blocking,
+                )
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
             unknown=unknown.page(unknown_slice, not_recorded or knowledge.reason, contents.images, contents.where),
             unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
-            if has_status
+            if subject.is_vulnerability and request.as_of is None
             else None,
         )
+
+    def _find_visible_holders(self, request: ExposureRequest, look_up: LookUp) -> "_Holders":
+        """The images that hold the subject at the time of the question, and of which the caller may see it."""
+        subject, is_now = look_up.subject, request.as_of is None
+        running = [entry for entry in look_up.running_images if self._may_see(entry, request.who)]
+        digests = {entry.digest for entry in running}
+        places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
+        images = self.store.exposures.images(
+            subject.components,
+            places,
+            owned=not subject.is_vulnerability,
+            has_status=subject.is_vulnerability and is_now,
+        )
+        if is_now and not request.include_moved:
+            look_up.holders = images
+        holding = digests.intersection(image.digest for image in images.values())
+        services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holding]
+        return _Holders(images, places._replace(running_images=holding), services)
+
+    def _reason_not_recorded(self, as_of: str | None, subject: Subject) -> str | None:
+        """Why nothing is recorded of the time of the question; None if it is, and for a question about now."""
+        if as_of is None:
+            return None
+        begin = self.store.exposures.history_begin()
+        return reason_of_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
+
+    def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
+        """What the newest verdicts on the rejected images say; of more images if the question is about them."""
+        candidates = [holders.images[number].digest for number in holders.rejected]
+        reads_more = request.only is ExposureFilter.BLOCKED
+        return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
+
+    def _read_facts(self, subject: Subject, holders: "_Holders", acceptances: AcceptanceFinder | None) -> ImageFacts:
+        """Where the images are. With their components only if that decides which images are alike."""
+        needs_components = acceptances is not None and acceptances.has_any and len(holders.ids) > self.alone
+        components = subject.components if needs_components else ()
+        return self.store.exposures.facts(holders.ids, components, holders.places)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, as_of: str | None
@@ -241,6 +247,53 @@ class ExposureSearch:
         return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
 
 
+class _Holders:
+    """The images that hold what is asked for, by id, and the services that run them, as far as the caller sees them.
+
+    `ids` are in the order of the answer; `rejected` are those of rejected images, `places` where images count.
+    """
+
+    def __init__(self, images: Mapping[int, HoldingImage], places: Places, services: list[RunningService]) -> None:
+        self.images = images
+        self.places = places
+        self.services = services
+        self.ids = list(images)
+        self.rejected = [number for number, image in images.items() if image.status is Status.REJECTED]
+
+
+class _ImageLists:
+    """The ids of images by the filter that selects them. `waived_of` images were looked at for waivers."""
+
+    def __init__(self, holders: _Holders, blocking: BlockingVerdicts) -> None:
+        images, running = holders.images, holders.places.running_images
+        self.waived_of = len(images)
+        self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
+            None: holders.ids,
+            ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
+            ExposureFilter.BLOCKED: [
+                number for number in holders.rejected[: blocking.count] if blocking.blocks(images[number].digest)
+            ],
+            ExposureFilter.REJECTED: holders.rejected,
+            ExposureFilter.WAIVED: (),
+        }
+
+    def add_waived(
+        self,
+        groups: Sequence[Sequence[int]],
+        request: ExposureRequest,
+        contents: ImageContents,
+        unknown_ids: Sequence[int],
+    ) -> None:
+        """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
+        parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
+        likely = [number for part in parts for number in _page(part, request)[0]][:MOST]
+        waived, looked_at = find_waived(
+            groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
+        )
+        self.by_filter[ExposureFilter.WAIVED] = waived
+        self.waived_of += looked_at - sum(map(len, groups))
+
+
 def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
     """The page of a list that is asked for, and whether another follows."""
     following = [number for number in numbers if request.after is None or number < request.after]
@@ -271,7 +324,15 @@ def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[st
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
-def _pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
+def _visible_pipelines(facts: ImageFacts, who: Caller | None) -> dict[int, list[str]]:
+    """The pipelines that asked for a verdict on each image, of those that the caller may see."""
+    return {
+        number: sorted(name for name in names if who is None or who.reaches(pipeline=name))
+        for number, names in facts.pipelines.items()
+    }
+
+
+def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
     counts = Counter(name for names in by_image.values() for name in names)
     return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
 

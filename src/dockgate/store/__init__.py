@@ -167,6 +167,10 @@ def open_store(
     except BaseException:
         database.close()
         raise
+    return _make_store(folder, database, artifacts, logs)
+
+
+def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
     outbox = Outbox(database)
     return Store(
         id=_identity(database),

@@ -20,7 +20,7 @@ from dockgate.scanner.images.archive import file_source, stdin_source
 from dockgate.scanner.images.blobs import ImageSource
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.stream_reader import StreamReader
-from dockgate.scanner.images.tar import members
+from dockgate.scanner.images.tar import read_members
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
 
@@ -64,7 +64,7 @@ def _skipping(data: bytes) -> None:
     """Read only the headers, as of a file whose content is never read."""
     file = io.BytesIO(data)
     try:
-        for member in members(StreamReader(file, "a file", seekable=file, size=len(data)), 100):
+        for member in read_members(StreamReader(file, "a file", seekable=file, size=len(data)), 100):
             assert member.offset <= len(data)
     except ImageError:
         return

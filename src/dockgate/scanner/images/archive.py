@@ -17,7 +17,7 @@ from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
 from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.spool import spool
 from dockgate.scanner.images.stream_reader import Source, StreamReader
-from dockgate.scanner.images.tar import Member, members
+from dockgate.scanner.images.tar import Member, read_members
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError
@@ -44,7 +44,7 @@ class TarFiles(Files):
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         source = FileSlice(file.fileno(), 0, size)
-        for member in members(StreamReader(source, name, seekable=source, size=size), _MEMBER_LIMIT):
+        for member in read_members(StreamReader(source, name, seekable=source, size=size), _MEMBER_LIMIT):
             path = posixpath.normpath(member.name)
             if member.type != "5" and path in self._members:
                 raise ImageError(f"{name} has {path} twice: some tools read the first, others the last.")

@@ -87,73 +87,30 @@ class Member:
     offset: int
 
 
-def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
+def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
     """Yield the entries in order. The caller may read an entry's content from the tape before it takes the next one.
 
     Ends after the end mark or, without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is
     cut short, has more than `limit` headers, or has a form that is not accepted.
     """
-    pax: dict[bytes, bytes] = {}
-    long_name = long_link = b""
-    headers = extra = 0
-    while True:
-        if not tape.fill(BLOCK):
-            if tape.end != tape.start or pax or long_name or long_link or needs_end_mark:
-                raise tape.cut_short()
-            return
-        at = tape.start
-        block = tape.view[at : at + BLOCK]
-        name, mode, size, checksum, flag, link, magic, rest = _HEADER.unpack_from(block)
-        if not name[0] and block == _ZEROS:
-            _end(tape, bool(pax or long_name or long_link))
-            return
-        if not _has_checksum(block, checksum):
-            raise _broken_tar_error(tape, "a header's checksum is wrong")
+    extended = _ExtendedHeaders(tape)
+    headers = 0
+    while (header := _next_header(tape, extended, needs_end_mark)) is not None:
         headers += 1
         if headers > limit:
             raise _broken_tar_error(tape, f"it has more than {limit} headers")
-        if magic not in (_USTAR, _GNU):
-            raise _unusual_form_error(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
-        number = _number(tape, size)
-        name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
-        if 0 in name or 0 in link:
-            raise _unusual_form_error(tape, "a NUL in a name")
-        if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
-            name = prefix + b"/" + name
+        name, link, flag, size, mode = header
         if flag in _META:
-            tape.advance(BLOCK)
-            extra += number
-            if number > META_LIMIT or extra > META_TOTAL:
-                raise _broken_tar_error(tape, "its extended headers are too large")
-            data = tape.take(number)
-            tape.skip(-number % BLOCK)
-            if flag == b"g":
-                _check_global(tape, name, data, first=headers == 1)
-            elif flag == b"x":
-                if pax or long_name or long_link:
-                    raise _unusual_form_error(tape, "two extended headers are followed by one entry")
-                pax = _pax_records(tape, data)
-            elif pax or (long_name if flag == b"L" else long_link):
-                raise _unusual_form_error(tape, "two extended headers are followed by one entry")
-            elif flag == b"L":
-                long_name = _long_text(tape, data)
-            else:
-                long_link = _long_text(tape, data)
+            extended.read(flag, name, size, is_first=headers == 1)
             continue
         if flag not in _ACCEPTED_TYPES:
             raise _unusual_form_error(tape, f"an entry has the type {flag!r}")
         mode_bits = _number(tape, mode)
         tape.advance(BLOCK)
-        if pax:
-            name, link = pax.get(b"path", name), pax.get(b"linkpath", link)
-            if b"size" in pax:
-                number = _pax_size(tape, pax[b"size"], number)
-            pax = {}
-        elif long_name or long_link:
-            name, link = long_name or name, long_link or link
-            long_name = long_link = b""
+        if extended.is_pending:
+            name, link, size = extended.take(name, link, size)
         if flag[0] in _WITHOUT_CONTENT:
-            if number:
+            if size:
                 raise _unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
         elif name.endswith(b"/"):
             raise _unusual_form_error(tape, "a file's name ends with a slash")
@@ -161,12 +118,92 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
         yield Member(
             name.decode("utf-8", "surrogateescape"),
             "0" if flag == b"\0" else flag.decode("latin-1"),
-            number,
+            size,
             mode_bits & 0o7777,
             link.decode("utf-8", "surrogateescape") if link else "",
             start,
         )
-        tape.skip(start + number + (-number % BLOCK) - tape.position)
+        tape.skip(start + size + (-size % BLOCK) - tape.position)
+
+
+def _next_header(
+    tape: StreamReader, extended: "_ExtendedHeaders", needs_end_mark: bool
+) -> tuple[bytes, bytes, bytes, int, bytes] | None:
+    """The name, link, type flag, size and mode (as written) of the header at the tape's position; None at the end."""
+    if not tape.fill(BLOCK):
+        if tape.end != tape.start or extended.is_pending or needs_end_mark:
+            raise tape.cut_short()
+        return None
+    at = tape.start
+    block = tape.view[at : at + BLOCK]
+    name, mode, size, checksum, flag, link, magic, rest = _HEADER.unpack_from(block)
+    if not name[0] and block == _ZEROS:
+        _end(tape, extended.is_pending)
+        return None
+    if not _has_checksum(block, checksum):
+        raise _broken_tar_error(tape, "a header's checksum is wrong")
+    if magic not in (_USTAR, _GNU):
+        raise _unusual_form_error(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
+    number = _number(tape, size)
+    name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
+    if 0 in name or 0 in link:
+        raise _unusual_form_error(tape, "a NUL in a name")
+    if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
+        name = prefix + b"/" + name
+    return name, link, flag, number, mode
+
+
+class _ExtendedHeaders:
+    """What extended headers say of the entry that follows them: its name, link and size. `is_pending`: they do."""
+
+    __slots__ = ("_long_link", "_long_name", "_pax", "_tape", "_total", "is_pending")
+
+    def __init__(self, tape: StreamReader) -> None:
+        self._tape = tape
+        self._pax: dict[bytes, bytes] = {}
+        self._long_name = self._long_link = b""
+        self._total = 0
+        self.is_pending = False
+
+    def read(self, flag: bytes, name: bytes, size: int, *, is_first: bool) -> None:
+        """Read the header at the tape's position and its `size` bytes."""
+        tape = self._tape
+        tape.advance(BLOCK)
+        self._total += size
+        if size > META_LIMIT or self._total > META_TOTAL:
+            raise _broken_tar_error(tape, "its extended headers are too large")
+        data = tape.take(size)
+        tape.skip(-size % BLOCK)
+        if flag == b"g":
+            _check_global(tape, name, data, first=is_first)
+        elif self._is_repeated(flag):
+            raise _unusual_form_error(tape, "two extended headers are followed by one entry")
+        elif flag == b"x":
+            self._pax = _pax_records(tape, data)
+        elif flag == b"L":
+            self._long_name = _long_text(tape, data)
+        else:
+            self._long_link = _long_text(tape, data)
+        self.is_pending = bool(self._pax or self._long_name or self._long_link)
+
+    def _is_repeated(self, flag: bytes) -> bool:
+        """Whether an entry with this header would have two of them; a long name and a long link go together."""
+        if flag == b"x":
+            return self.is_pending
+        return bool(self._pax or (self._long_name if flag == b"L" else self._long_link))
+
+    def take(self, name: bytes, link: bytes, size: int) -> tuple[bytes, bytes, int]:
+        """Return name, link and size of the entry with these in its own header, and forget the extended ones."""
+        if self._pax:
+            name, link = self._pax.get(b"path", name), self._pax.get(b"linkpath", link)
+            if b"size" in self._pax:
+                size = _pax_size(self._tape, self._pax[b"size"], size)
+            self._pax = {}
+        else:
+            name, link = self._long_name or name, self._long_link or link
+            self._long_name = self._long_link = b""
+        self.is_pending = False
+        return name, link, size
 
 
 def _end(tape: StreamReader, has_meta: bool) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from dockgate.scanner.images.blobs import VerifiedBlob
 from dockgate.scanner.images.inflate import PATH_COST, InflatedStream, LayerLimits
 from dockgate.scanner.images.stream_reader import StreamReader
-from dockgate.scanner.images.tar import Member, members
+from dockgate.scanner.images.tar import Member, read_members
 from dockgate.scanner.ports import Entry, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
@@ -89,7 +89,7 @@ class TarLayer:
 
     def _entries(self, tape: StreamReader, where: str, *, needs_end_mark: bool) -> Iterator[Entry]:
         paths = 0
-        for member in members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
+        for member in read_members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
             entry = _entry(member, where)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
