@@ -57,7 +57,7 @@ def policies(
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
     versions = paging.entries(policy_page(who, server, paging.query(sort)))
-    return [api.view_of(PolicySummary, version) for version in versions]
+    return [_summary(version) for version in versions]
 
 
 def policy_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
@@ -114,7 +114,7 @@ def policy(
 def history(name: str, who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
     require_visible(name, who, server)
-    return [api.view_of(PolicySummary, version) for version in server.policies.history(name)]
+    return [_summary(version) for version in server.policies.history(name)]
 
 
 @router.put("/policies/{name}", openapi_extra=api.body_of("application/yaml", "string"))
@@ -155,7 +155,7 @@ def remove(
     """Remove an unused policy. Its versions and verdicts are kept."""
     removed = server.policies.remove(name, who.name, comment, _version(if_match))
     note_change(f"removed{': ' if comment else ''}{comment}")
-    return api.view_of(PolicySummary, removed)
+    return _summary(removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,4 +278,8 @@ def _version(if_match: str) -> int | None:
 
 def _view(version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
-    return api.view_of(PolicyView, version)
+    return api.view_of(PolicyView, version, removed=version.is_removed)
+
+
+def _summary(version: PolicyVersion) -> PolicySummary:
+    return api.view_of(PolicySummary, version, removed=version.is_removed)
