@@ -61,12 +61,11 @@ class Sessions:
 
     def caller(self, secret: str) -> Caller:
         """Return who signed in. Raises UnknownCallerError for a session that is unknown or over, or whose token is."""
-        session = self.store.sessions.find(digest(secret))
-        record = self.store.tokens.find(session.token) if session else None
-        now = self.clock.now()
-        if session is None or record is None or not self._is_active(session):
+        record = self.store.sessions.find(digest(secret))
+        if record is None or not self._is_active(record[0]):
             raise _not_signed_in()
-        token, principal = record
+        session, token, principal = record
+        now = self.clock.now()
         if not token.is_valid(now) or principal.disabled_at:
             raise _not_signed_in()
         if session.seen_at < format_time(self.clock() - timedelta(minutes=SEEN_MINUTES)):
@@ -99,10 +98,9 @@ class Sessions:
     def _end(self, session_digest: str) -> None:
         now = self.clock.now()
         self.store.sessions.end(session_digest, now)
-        session = self.store.sessions.find(session_digest)
-        record = self.store.tokens.find(session.token) if session else None
-        if record is not None and record[0].is_session:
-            self.store.tokens.revoke(record[0].id, now)
+        record = self.store.sessions.find(session_digest)
+        if record is not None and record[1].is_session:
+            self.store.tokens.revoke(record[1].id, now)
 
     def _is_active(self, session: Session) -> bool:
         now = self.clock()

@@ -1,6 +1,7 @@
 """Principals and their tokens."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -14,6 +15,9 @@ from dockgate.store.statements import insert_if_new, lock_name
 
 _PRINCIPAL = select_as(Principal, principals)
 _TOKEN = select_as(Token, tokens)
+# A token with its principal, for `read_holder`.
+HOLDER = _TOKEN.add_columns(*_PRINCIPAL.selected_columns).join(principals, principals.c.name == tokens.c.principal)
+_TOKEN_FIELDS = len(fields(Token))
 
 
 class Principals:
@@ -24,11 +28,15 @@ class Principals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Whether there was one: from then on there always is.
+        self._has_any = False
 
     def has_any(self) -> bool:
-        """Whether any principal was ever added."""
-        with self._database.read() as connection:
-            return _exist(connection)
+        """Whether any principal was ever added. Asked with each request."""
+        if not self._has_any:
+            with self._database.read() as connection:
+                self._has_any = _exist(connection)
+        return self._has_any
 
     def add_first(self, principal: Principal, token: Token) -> None:
         """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
@@ -160,11 +168,8 @@ class Tokens:
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         """A token and its principal, None for an unknown token."""
         with self._database.read() as connection:
-            row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
-            if row is None:
-                return None
-            token = Token(**row)
-            return token, require_principal(connection, token.principal)
+            row = connection.execute(HOLDER.where(tokens.c.id == token_id)).first()
+            return None if row is None else read_holder(row)
 
     def list(
         self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
@@ -193,6 +198,12 @@ class Tokens:
             if row is None:
                 raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
             return Token(**row)
+
+
+def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:
+    """The token and the principal of a row that begins with the columns of `HOLDER`."""
+    principal_end = _TOKEN_FIELDS + len(fields(Principal))
+    return Token(*row[:_TOKEN_FIELDS]), Principal(*row[_TOKEN_FIELDS:principal_end])
 
 
 def _lock_all(connection: Connection) -> None:
