@@ -687,6 +687,14 @@ def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet
     assert fleet.where("CVE-2026-1", as_of=20).unaffected is None
 
 
+def test_images_with_another_version_are_counted_up_to_a_limit(fleet: Fleet) -> None:
+    fleet.push("affected", "team/affected", "1", package("idna", "3.6"))
+    for number in range(3):
+        fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.7"))
+    assert fleet.where("CVE-2026-1").unaffected == UnaffectedImages(3, ["idna"])
+    assert fleet.where("CVE-2026-1", most_unaffected=2).unaffected == UnaffectedImages(2, ["idna"])
+
+
 def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fleet) -> None:
     for number in range(6):
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))

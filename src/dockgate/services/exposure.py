@@ -107,7 +107,7 @@ class ExposureSearch:
         names = _names(subject)
         unknown = UnknownImages(self.store, holders.places, holders.ids)
         if subject.is_vulnerability:
-            knowledge, acceptances = self._ask_advisories([question, *names], unknown, request.as_of)
+            knowledge, acceptances = self._ask_advisories([question, *names], unknown, request)
         else:
             knowledge, acceptances = AdvisoryKnowledge(True), None
             unknown.add({}, {})
@@ -201,9 +201,10 @@ class ExposureSearch:
         return self.store.exposures.facts(holders.ids, components, holders.places)
 
     def _ask_advisories(
-        self, names: Sequence[str], unknown: UnknownImages, as_of: str | None
+        self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
     ) -> tuple[AdvisoryKnowledge, AcceptanceFinder]:
         """What the advisories know of a vulnerability, and what accepts it; adds the images that may have it."""
+        as_of = request.as_of
         state = self.store.component_search.index_state()
         knowledge = ask_advisories(self.store, self.advisories, names, state)
         uncertain = {
@@ -211,7 +212,8 @@ class ExposureSearch:
             "versions of it cannot be compared": state.doubtful_components(names),
             "packages of it are not matched yet": state.unmatched_components,
         }
-        unknown.add(uncertain, _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {})
+        packages = _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
+        unknown.add(uncertain, packages, request.most_unaffected)
         acceptances = AcceptanceFinder(
             self.store,
             self.exceptions,

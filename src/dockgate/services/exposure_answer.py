@@ -190,7 +190,8 @@ class Exposure:
 class ExposureRequest:
     """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer.
 
-    `only` chooses the images that are listed; `total` counts all that hold it.
+    `only` chooses the images that are listed; `total` counts all that hold it. Images that are not affected are counted
+    up to `most_unaffected`, None for all.
     """
 
     question: str
@@ -201,3 +202,4 @@ class ExposureRequest:
     limit: int = PAGE
     after: int | None = None
     unknown_after: int = 0
+    most_unaffected: int | None = None

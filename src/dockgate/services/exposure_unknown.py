@@ -85,13 +85,19 @@ class UnknownImages:
         # How many images hold one of the packages, neither affected nor unknown.
         self.unaffected = 0
 
-    def add(self, components: Mapping[str, Collection[int]], packages: Mapping[str, Collection[str]]) -> None:
+    def add(
+        self,
+        components: Mapping[str, Collection[int]],
+        packages: Mapping[str, Collection[str]],
+        limit: int | None = None,
+    ) -> None:
         """Add the images with files that could not be read, and those that hold one of these components, by reason.
 
-        `packages` are the source packages that it is about, by their ecosystems: see `unaffected`.
+        `packages` are the source packages that it is about, by their ecosystems: see `unaffected`, which is counted no
+        further than `limit`.
         """
-        unread, holders, named = self._store.exposures.partly_read_images(
-            [*components.values()], self._places, packages
+        unread, holders, self.unaffected = self._store.exposures.partly_read_images(
+            [*components.values()], self._places, packages, self._exposed, limit
         )
         for image, count in unread:
             files = "1 file" if count == 1 else f"{count} files"
@@ -99,7 +105,6 @@ class UnknownImages:
         for reason, images in zip(components, holders, strict=True):
             for image in images:
                 self._add(image, reason)
-        self.unaffected = len(set(named) - self._exposed - self._reasons.keys())
 
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""

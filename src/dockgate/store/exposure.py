@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    except_,
     exists,
     false,
     func,
@@ -171,11 +172,17 @@ class Exposures:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
     def partly_read_images(
-        self, groups: Sequence[Collection[int]], places: Places, packages: Mapping[str, Collection[str]] = _NOTHING
+        self,
+        groups: Sequence[Collection[int]],
+        places: Places,
+        packages: Mapping[str, Collection[str]] = _NOTHING,
+        exposed: Collection[int] = (),
+        limit: int | None = None,
     ) -> PartlyRead:
         """The images with files that could not be read, and those that hold a component of each of the groups.
 
-        `packages` are source packages by their ecosystems, whose images are found, too.
+        `packages` are source packages by their ecosystems: images that hold one of them, are neither found nor
+        `exposed`, are counted, no further than `limit`.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         unread = (
@@ -184,26 +191,32 @@ class Exposures:
             .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
             .group_by(image)
         )
-        holding = (
-            select(literal(number), image, literal(0)).where(
-                image.in_(_images_holding(components, owned=False)), _is_placed(places)
+        holders = [_images_holding(components, owned=False) if components else None for components in groups]
+        queries = [unread] + [
+            select(literal(number), image, literal(0)).where(image.in_(holding), _is_placed(places))
+            for number, holding in enumerate(holders)
+            if holding is not None
+        ]
+        if packages:
+            is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
+            others = select(image).where(
+                image.in_(_holding_packages(packages)),
+                ~numbers_of(image, exposed),
+                ~is_unread,
+                *(image.not_in(holding) for holding in holders if holding is not None),
+                _is_placed(places),
             )
-            for number, components in enumerate(groups)
-            if components
-        )
-        of_package = (
-            select(literal(len(groups)), image, literal(0)).where(
-                image.in_(_holding_packages(packages)), _is_placed(places)
+            # A package of a distribution is in thousands of images, which are not rows of the answer.
+            queries.append(
+                select(literal(len(groups)), func.count(), literal(0)).select_from(others.limit(limit).subquery())
             )
-            for _ in ([packages] if packages else [])
-        )
-        answer = PartlyRead([], [[] for _ in groups], [])
+        answer = PartlyRead([], [[] for _ in groups], 0)
         with self._database.read() as connection:
-            for number, holder, count in connection.execute(union_all(unread, *holding, *of_package)):
+            for number, holder, count in connection.execute(union_all(*queries)).all():
                 if number < 0:
                     answer.unread_counts.append((holder, count))
                 elif number == len(groups):
-                    answer.named_images.append(holder)
+                    answer = answer._replace(other_count=holder)
                 else:
                     answer.holders[number].append(holder)
         return answer
@@ -220,10 +233,12 @@ class Exposures:
 
         For a question about the past, those are added that were somewhere then and became known later.
         """
-        tags, every_tag = fleet_tags.c, fleet_tags.alias()
-        is_indexed = exists().where(fleet_images.c.digest == every_tag.c.digest)
+        tags = fleet_tags.c
+        indexed = select(fleet_images.c.digest)
         if places.at is not None:
-            is_indexed = is_indexed.where(fleet_images.c.seen_at <= places.at)
+            indexed = indexed.where(fleet_images.c.seen_at <= places.at)
+        # In this order SQLite merges two indexes, three times faster than looking for each digest in the other one.
+        unindexed = except_(select(tags.digest), indexed).order_by(literal_column("1")).subquery()
         query = (
             select(
                 tags.digest,
@@ -236,7 +251,7 @@ class Exposures:
             .outerjoin(scans, scans.c.image == tags.digest)
             .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
             .where(
-                tags.id.in_(select(every_tag.c.id).where(~is_indexed)),  # from indexes alone
+                tags.digest.in_(select(unindexed.c.digest)),
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
                 _was_by(places.at) if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),

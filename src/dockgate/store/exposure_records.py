@@ -146,9 +146,9 @@ class IndexState(NamedTuple):
 class PartlyRead(NamedTuple):
     """Images with files that could not be read, and how many, and the images that hold a component of each group.
 
-    `named_images` are the images that hold one of the packages that were named.
+    `other_count` counts further images that hold one of the packages that were named.
     """
 
     unread_counts: list[tuple[int, int]]
     holders: list[list[int]]
-    named_images: list[int]
+    other_count: int

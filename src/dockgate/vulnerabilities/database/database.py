@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache, cached_property
@@ -172,27 +172,17 @@ class Database:
         None if no record has one of the names. Records that were withdrawn do not count.
         """
         with _database_errors(self.path):
-            rows = self._sql.execute(
-                "SELECT packages FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))",
-                (json.dumps(sorted(names)),),
-            ).fetchall()
-            if not rows:
-                return None
-            return frozenset((ecosystem, name) for (packages,) in rows for ecosystem, name in json.loads(packages))
+            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            return _packages(packages for packages, _ in rows) if rows else None
 
     def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, sorted by ecosystem and package; without withdrawn records."""
-        packages: dict[str, set[str]] = {}
-        for ecosystem, name in self.packages_of(names) or ():
-            packages.setdefault(ecosystem, set()).add(name)
         with _database_errors(self.path):
-            advisories = self._advisories(packages, sorted(names))
-        record_names = set(names)
-        return [
-            entry
-            for entry in advisories
-            if not entry.withdrawn and not record_names.isdisjoint((entry.id, *entry.aliases, *entry.upstream))
-        ]
+            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            packages: dict[str, set[str]] = {}
+            for ecosystem, name in _packages(packages for packages, _ in rows):
+                packages.setdefault(ecosystem, set()).add(name)
+            return self._advisories(packages, {number for _, records in rows for number in json.loads(records)})
 
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
         """What the table `source` states of each CVE. If several parts have one, the first part counts."""
@@ -222,10 +212,12 @@ class Database:
             rows = self._sql.execute(_RECORD_DAYS, {"feed": feed, "name": name}).fetchall()
             return {day for (day,) in rows if day}
 
-    def _advisories(self, requested_names: dict[str, set[str]], records: Sequence[str] = ()) -> tuple[Advisory, ...]:
+    def _advisories(
+        self, requested_names: dict[str, set[str]], records: Collection[int] | None = None
+    ) -> tuple[Advisory, ...]:
         """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once.
 
-        With `records`, at least those of the records that have one of these names: a kernel has thousands of others.
+        `records` are the ids of the records that count, None for all: a kernel has thousands of others.
         """
         ecosystems = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
         names_by_ecosystem: dict[tuple[int, str], set[str]] = {}
@@ -234,10 +226,10 @@ class Database:
                 if is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
-        is_named = _is_named(len(texts)) if (texts := _shortest_names(records)) else ""
+        query = _OF_PACKAGES if records is None else f"{_OF_PACKAGES}{_OF_RECORDS}"
+        of_records = [] if records is None else [json.dumps(sorted(records))]
         for (number, ecosystem), names in names_by_ecosystem.items():
-            arguments = (number, json.dumps(sorted(names)), *texts)
-            matches = self._sql.execute(_OF_PACKAGES + is_named, arguments).fetchall()
+            matches = self._sql.execute(query, (number, json.dumps(sorted(names)), *of_records)).fetchall()
             arrays = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
             parts = json.loads("[" + ",".join(arrays) + "]")
             rows += [
@@ -262,24 +254,16 @@ _OF_PACKAGES = (
 )
 
 
-def _shortest_names(names: Sequence[str]) -> list[str]:
-    """The names without those that contain another one: DEBIAN-CVE-1 is found by CVE-1. [] if they are too many."""
-    texts = list[str]()
-    for name in sorted(names, key=len):
-        if not any(text in name for text in texts):
-            texts.append(name)
-    return texts if len(texts) <= _MOST_TEXTS else []
+_OF_RECORDS = " AND a.record IN (SELECT value FROM json_each(?))"
+_OF_NAMES = "SELECT packages, records FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))"
 
 
-@cache
-def _is_named(count: int) -> str:
-    """The condition that one of so many parameters is in the record's body: twice as fast as a join with a list."""
-    return f" AND ({' OR '.join(['instr(r.body, ?)'] * count)})"
+def _packages(arrays: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """The packages of JSON arrays."""
+    return frozenset((ecosystem, name) for array in arrays for ecosystem, name in json.loads(array))
 
 
 _severity = cache(Severity)
-# Names that are looked for in records. More of them cost more than reading all records of a package.
-_MOST_TEXTS = 50
 CVE_TABLES = {
     "score": "SELECT cve, severity, score, vector FROM score ORDER BY part DESC",
     "exploited": "SELECT cve, since, due FROM exploited ORDER BY part DESC",

@@ -43,14 +43,16 @@ def write_names(sql: sqlite3.Connection) -> None:
     for ecosystem, name, record in sql.execute("SELECT ecosystem, name, record FROM affected"):
         packages.setdefault(record, set()).add((bases[ecosystem], name))
     by_name: dict[str, set[tuple[str, str]]] = {}
+    records: dict[str, list[int]] = {}
     for number, body in sql.execute("SELECT id, body FROM record"):
         identity, aliases, upstream, _, _, _, withdrawn, _ = json.loads(body)
         for name in () if withdrawn else (identity, *aliases, *upstream):
             by_name.setdefault(name, set()).update(packages.get(number, ()))
+            records.setdefault(name, []).append(number)
     sql.execute("DELETE FROM vulnerability")
     sql.executemany(
-        "INSERT INTO vulnerability VALUES (?, ?)",
-        [(name, json.dumps(sorted(by_name[name]), separators=(",", ":"))) for name in sorted(by_name)],
+        "INSERT INTO vulnerability VALUES (?, ?, ?)",
+        [(name, _dump(sorted(by_name[name])), _dump(records[name])) for name in sorted(by_name)],
     )
 
 
@@ -67,6 +69,10 @@ def _package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]
         ]
         texts.sort()  # the numbers of the records depend on the order of the updates
         yield ecosystem, name, _digest(b"".join(texts))
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _digest(data: bytes) -> bytes:

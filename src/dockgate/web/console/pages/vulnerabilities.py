@@ -44,6 +44,8 @@ PAGE_SIZE = 50
 EXPOSED_IMAGES = 15
 # Rows of another table on such a page.
 ROWS = 25
+# Images with another version of the package, which may be all of a fleet, that are counted.
+MANY_UNAFFECTED = 1000
 # Services whose running tasks are counted: their targets are asked.
 MAX_SERVICES = 20
 
@@ -155,6 +157,7 @@ def vulnerability(
         source_url=wording.advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_statements(exposure),
+        many_unaffected=MANY_UNAFFECTED,
         tasks=_tasks(server, exposure.services),
         after=after,
         unknown_after=unknown_after,
@@ -206,6 +209,7 @@ def _request(question: str, who: Caller, after: int | None, unknown_after: int, 
         limit=EXPOSED_IMAGES,
         after=after,
         unknown_after=unknown_after,
+        most_unaffected=MANY_UNAFFECTED + 1,
     )
 
 
