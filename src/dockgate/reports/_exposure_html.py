@@ -5,30 +5,12 @@ from html import escape
 from typing import Any, TextIO
 
 from dockgate.reports import _html_page as page
-from dockgate.reports._exposure_rows import rows_of
+from dockgate.reports._exposure_rows import COLUMNS, rows_of
 from dockgate.shared.escaping import clean
 
-_PRESENT = (
-    "image",
-    "repository",
-    "tag",
-    "package",
-    "version",
-    "vulnerability",
-    "severity",
-    "fixed_in",
-    "exposed_since",
-)
-_DETAIL_COLUMNS = (
-    "exposed_until",
-    "ended_by",
-    "closed_at",
-    "closed_because",
-    "services",
-    "pipelines",
-    "waived_by",
-    "reason",
-)
+# Columns that a page has no room for; its headings say the `answer`.
+_CSV_ONLY = ("answer", "in_place_since", "in_place_until", "purl", "ecosystem", "platform", "origin", "layer")
+_COLUMNS = tuple(column for column in COLUMNS if column not in _CSV_ONLY)
 _UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images hold it."),
@@ -64,9 +46,7 @@ def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
         yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
     yield "</tbody></table>"
     rows = list(rows_of(exposure))
-    yield from _table(
-        "Images that hold it", [row for row in rows if row["answer"] != "unknown"], (*_PRESENT, *_DETAIL_COLUMNS)
-    )
+    yield from _table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
     yield from _table(
         "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
     )

@@ -9,7 +9,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFinding, PolicyLookup
+from dockgate.services.exposure_acceptances import AcceptanceFinder, PolicyLookup
 from dockgate.services.exposure_answer import (
     LONGEST_QUESTION,
     ExposedPipeline,
@@ -120,7 +120,7 @@ class ExposureSearch:
         if acceptances and acceptances.has_any:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.alone:
-                groups = group_images(acceptances, _findings(subject), holders.images, facts)
+                groups = group_images(acceptances, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
@@ -308,14 +308,6 @@ def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureSt
     if not is_known:
         return ExposureState.UNKNOWN_NAME
     return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
-
-
-def _findings(subject: Subject) -> list[ExposedFinding]:
-    return [
-        ExposedFinding(subject.components[number].package(), affected, subject.vulnerabilities[affected.vulnerability])
-        for number, findings in subject.affected.items()
-        for affected in findings
-    ]
 
 
 def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:

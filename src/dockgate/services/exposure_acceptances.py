@@ -200,37 +200,24 @@ class AcceptanceFinder:
             if waiver.vulnerability and (who is None or not who.is_limited or who.reaches(repository=waiver.repository))
         ]
 
-    def find(
-        self,
-        image: FleetImage,
-        repositories: Sequence[str],
-        package: Package,
-        affected: AffectedComponent,
-        vulnerability: Vulnerability,
-    ) -> list[Acceptance]:
+    def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
         """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
         if self._has_vex or any(waiver.image for waiver in self._waivers):
-            return self._find(image, repositories, package, affected, vulnerability)
-        key = tuple(repositories), package, affected, vulnerability.name
+            return self._find(image, repositories, entry)
+        key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
         if key not in self._by_inputs:
-            self._by_inputs[key] = self._find(image, repositories, package, affected, vulnerability)
+            self._by_inputs[key] = self._find(image, repositories, entry)
         return self._by_inputs[key]
 
     def excuses(
-        self,
-        image: FleetImage,
-        repositories: Sequence[str],
-        package: Package,
-        affected: AffectedComponent,
-        vulnerability: Vulnerability,
-        since: str,
+        self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding, since: str
     ) -> list[Excuse]:
         """From when on the finding was excused in all of the repositories, and from when not, the oldest first.
 
         The policies of each time decide whose statements counted. `since` is when the image had it first. A document
         that was removed and added again counts since then.
         """
-        entry = ExposedFinding(package, affected, vulnerability)
+        affected = entry.affected
         records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
         documents = [
             document
@@ -262,21 +249,13 @@ class AcceptanceFinder:
             excuses.append(Excuse(at, why, by.by if by else None))
         return excuses
 
-    def _find(
-        self,
-        image: FleetImage,
-        repositories: Sequence[str],
-        package: Package,
-        affected: AffectedComponent,
-        vulnerability: Vulnerability,
-    ) -> list[Acceptance]:
+    def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
         if not self._has_vex and not any(
             (not waiver.image or waiver.image == image.digest)
-            and (not waiver.package or patterns.names_package(waiver.package, package))
+            and (not waiver.package or patterns.names_package(waiver.package, entry.package))
             for waiver in self._waivers
         ):
             return []
-        entry = ExposedFinding(package, affected, vulnerability)
         listed = [*self._documents.get("", ()), *self._documents.get(image.digest, ())] if self._has_vex else []
         return self._apply(image, repositories, entry, self._waivers, listed, self._now)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.gate.model import Status
-from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder
+from dockgate.services.exposure_acceptances import Acceptance, AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure_answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
 from dockgate.services.exposure_blocked import BlockingVerdicts
 from dockgate.services.finding_life import Excuse, LifeStep, Presence, life_of
@@ -22,6 +22,15 @@ class Subject:
     components: Mapping[int, Component]
     vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
     affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
+
+    def finding(self, affected: AffectedComponent) -> ExposedFinding:
+        """A vulnerability of one of the components."""
+        package = self.components[affected.component].package()
+        return ExposedFinding(package, affected, self.vulnerabilities[affected.vulnerability])
+
+    def findings(self) -> list[ExposedFinding]:
+        """The vulnerabilities of all components."""
+        return [self.finding(affected) for entries in self.affected.values() for affected in entries]
 
 
 class ImageContents:
@@ -76,13 +85,7 @@ class ImageContents:
         image = self.images[number]
         repositories, subject = self._repositories(image), self._subject
         return self._acceptances is not None and any(
-            self._acceptances.find(
-                image,
-                repositories,
-                subject.components[holding.component].package(),
-                affected,
-                subject.vulnerabilities[affected.vulnerability],
-            )
+            self._acceptances.find(image, repositories, subject.finding(affected))
             for holding in self._holdings.get(number, ())
             for affected in subject.affected.get(holding.component, ())
         )
@@ -114,7 +117,6 @@ class ImageContents:
             end, ended_by = _end(moved, affected)
             exposed_since = max(since, affected.opened) if affected else since
             if affected and vulnerability:
-                about = image, repositories, component.package(), affected, vulnerability
                 presences = self._presences(in_places or [Presence(since)], affected)
                 last = max(presences, key=lambda entry: entry.since)
                 if end is not None and end <= exposed_since and last.until is not None:
@@ -122,8 +124,9 @@ class ImageContents:
                     exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
                 if self._acceptances:
-                    waived = self._acceptances.find(*about)
-                    excuses = self._acceptances.excuses(*about, min(entry.since for entry in presences))
+                    finding, first = subject.finding(affected), min(entry.since for entry in presences)
+                    waived = self._acceptances.find(image, repositories, finding)
+                    excuses = self._acceptances.excuses(image, repositories, finding, first)
                 life = life_of(presences, excuses, self._now)
             packages.append(
                 ExposedPackage(

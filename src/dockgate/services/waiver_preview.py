@@ -11,7 +11,6 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure import ExposureSearch
-from dockgate.services.exposure_acceptances import ExposedFinding
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.store import Store
@@ -96,13 +95,7 @@ class WaiverPreviews:
             number
             for number, findings in subject.affected.items()
             for entry in findings
-            if waivers.accepts_finding(
-                waiver,
-                ExposedFinding(
-                    subject.components[number].package(), entry, subject.vulnerabilities[entry.vulnerability]
-                ).finding(),
-                now,
-            )
+            if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
         ]
         places = Places()
         exposed = self.store.exposures.images(accepted, places, owned=False)

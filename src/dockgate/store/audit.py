@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import after_value, in_order, select_as
+from dockgate.store.queries import after_row, in_order, select_as
 from dockgate.store.schema_people import audit
 from dockgate.store.statements import insert_if_new
 
@@ -39,11 +39,9 @@ class Audit:
         self, who: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
-        query = _ENTRY.order_by(in_order(audit.c.seq, newest_first)).limit(limit)
+        order = in_order(audit.c.seq, newest_first)
+        query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
         if who is not None:
             query = query.where(audit.c.who == who)
-        if after is not None:
-            position = select(audit.c.seq).where(audit.c.id == after).scalar_subquery()
-            query = query.where(*after_value(audit.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import after_value, in_order, row_of, select_as
+from dockgate.store.queries import after_row, in_order, row_of, select_as
 from dockgate.store.schema_people import first_admin_links, identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -175,12 +175,10 @@ class Tokens:
         self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
     ) -> Sequence[Token]:
         """Tokens, of one principal or of all, in the order they were made; `after` is the id of the one before."""
-        query = _TOKEN.order_by(in_order(tokens.c.seq, newest_first)).limit(limit)
+        order = in_order(tokens.c.seq, newest_first)
+        query = _TOKEN.where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
         if principal is not None:
             query = query.where(tokens.c.principal == principal)
-        if after is not None:
-            position = select(tokens.c.seq).where(tokens.c.id == after).scalar_subquery()
-            query = query.where(*after_value(tokens.c.seq, position, newest_first))
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
 

@@ -90,6 +90,14 @@ def after_value(column: ColumnElement[Any], value: Any, is_descending: bool) -> 
     return [column < value if is_descending else column > value]
 
 
+def after_row(table: Table, row_id: str | None, is_descending: bool) -> list[ColumnElement[bool]]:
+    """The condition that a row comes after the one with this `id`, in the order of `seq`; none for None."""
+    if row_id is None:
+        return []
+    position = select(table.c.seq).where(table.c.id == row_id).scalar_subquery()
+    return after_value(table.c.seq, position, is_descending)
+
+
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """Whether the column is one of the texts that `text_list` gives for this parameter.
 
