@@ -11,6 +11,7 @@ from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate import evaluate
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -20,8 +21,10 @@ from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 
@@ -195,6 +198,22 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
     assert fleet.events() == [("team/web", "Approved", "Rejected")]
     assert fleet.agree()
+
+
+def test_nobody_hears_of_an_image_without_a_tag_unless_it_runs(fleet: Fleet) -> None:
+    store, now = fleet.system.store, format_time(fleet.system.clock())
+    for name in ("web", "api"):
+        store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], now))
+        store.images.add_push(PushedImage(f"team/{name}", "1", digest_of(b"next"), now))  # the tag moves on
+    store.images.add_push(PushedImage("team/job", "1", fleet.images["job"], now))
+    store.images.add_push(PushedImage("team/job", "", fleet.images["job"], now))
+    reference = ImageReference("registry.example/team/web", fleet.images["web"])
+    store.services.put(Service("web", "local", 1, 1), TaskDefinition("web", 1, "web", reference))
+    fleet.continuous.renew()
+    fleet.publish("shared")
+    fleet.continuous.renew()
+    assert fleet.verdicts() == dict.fromkeys(("web", "api", "job"), "Rejected")
+    assert sorted(fleet.events()) == [("team/job", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
 
 
 def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:

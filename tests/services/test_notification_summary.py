@@ -162,3 +162,13 @@ def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     title, text = summary(fleet, "all")
     assert "1 not judged" in title
     assert "- shop: advisories are stale" in text
+
+
+def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None:
+    approve_all(fleet)
+    suspect = {"osv": "the newest record of osv: PyPI is of 2026-09-01"}
+    summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database, lambda: suspect)
+    title, text, detail = summaries.of(Target("all", TargetType.LOG, ""), NOW, "registry.example")
+    assert title.endswith("0 waivers expire soon, 1 feeds bring no new records")
+    assert "- osv: the newest record of osv: PyPI is of 2026-09-01" in text.splitlines()
+    assert detail["suspect_feeds"] == ["osv: the newest record of osv: PyPI is of 2026-09-01"]

@@ -34,6 +34,7 @@ from dockgate.services.event_targets import EventTargets
 from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
 from dockgate.services.exposure import ExposureSearch
+from dockgate.services.feed_status import read_suspect_feeds
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.finding_trends import TrendReader
 from dockgate.services.first_admin import FirstAdmin
@@ -366,7 +367,12 @@ class _Wiring:
             store,
             self.event_rules,
             self.event_targets,
-            NotificationSummary(store, self.watched_images, adapters.advisories),
+            NotificationSummary(
+                store,
+                self.watched_images,
+                adapters.advisories,
+                partial(read_suspect_feeds, self.options.settings.advisories),
+            ),
             self.clock,
             self.registry,
             self.options.public_url,

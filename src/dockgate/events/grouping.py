@@ -63,6 +63,9 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
     parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
     parts.append(shorten(_text(detail, "summary", "reason"), 160))
+    if kind == "tag.moved":
+        parts[0] = f"{repository}:{_text(detail, 'tag')}"
+        parts.append(f"from {_text(detail, 'previous')[:19]} to {image[:19]}")
     rank = (
         0 if service or detail.get("running") else 1,
         min(map(_severity_rank, severities), default=len(_SEVERITIES)),

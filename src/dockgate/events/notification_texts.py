@@ -28,7 +28,7 @@ _WORDS = {
     "service.deadline_passed": ("{} still runs an image that should have been replaced", "It keeps running."),
     "service.recovered": ("{} is no longer at risk", "The next deploy is judged as usual."),
     "service.unhealthy": ("{}: an unhealthy task was restarted", "`dockgate deploy show {}` shows the tasks."),
-    "tag.moved": ("The tag of {} was moved to another image", "Deploys are by digest: what runs stays as it is."),
+    "tag.moved": ("{} names another image now", "Deploys are by digest: what runs stays as it is."),
     "pull.refused": ("{}: a pull was refused", "Request an approval: `dockgate gate --wait IMAGE`."),
     "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
@@ -57,6 +57,7 @@ _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
 }
 # The end of topics that say that all is well.
 _WELL = "0" * 16
+_MOVED = "tag.moved"
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -67,6 +68,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = detail if isinstance(detail, Mapping) else {}
     kind = one_line(str(event.get("detail-type", "event")))
     subject, text = _subject(detail), _text(detail)
+    subject += _image(detail, subject) if kind == _MOVED else ""
     words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
@@ -145,7 +147,7 @@ def _image(detail: Mapping[str, Any], subject: str) -> str:
         return ""
     tag = detail.get("tag") or detail.get("image-tag")
     digest = detail.get("image") or detail.get("image-digest")
-    return f":{one_line(str(tag))}" if tag else f"@{one_line(str(digest))[:19]}" if digest else ""
+    return f":{one_line(str(tag))}" if tag else f"@{_short(digest)}" if digest else ""
 
 
 def _text(detail: Mapping[str, Any]) -> str:
@@ -157,7 +159,13 @@ def _text(detail: Mapping[str, Any]) -> str:
     previous, status = detail.get("previous"), detail.get("status")
     if not text and previous and status:
         text = f"{status}, before: {previous}"
+    elif not text and previous and detail.get("image"):
+        text = f"from {_short(previous)} to {_short(detail['image'])}"
     return one_line(str(text or ""))
+
+
+def _short(digest: object) -> str:
+    return one_line(str(digest))[:19]
 
 
 def _words(kind: str) -> str:

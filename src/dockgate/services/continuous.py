@@ -23,6 +23,7 @@ from dockgate.services.fleet import EVERY, FleetIndex
 from dockgate.services.fleet_contents import FleetContents, FleetFacts
 from dockgate.services.fleet_judging import FleetJudging, JudgedImage
 from dockgate.services.policy_selection import PolicySelection, UsablePolicy
+from dockgate.services.unused_images import find_unused_images
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -290,17 +291,28 @@ class _Renewal:
     ) -> None:
         """Write verdicts, of which `stored` are the present ones, with an event for each other status.
 
-        The status before a policy's first verdict on an image is that by its policy before, else that of the newest
-        recorded verdict of the policy, for instance on the push.
+        An image that nothing uses (`find_unused_images`) has no events. The status before a policy's first
+        verdict on an image is that by its policy before, else that of the newest recorded verdict of the policy, for
+        instance on the push.
         """
         first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored]
         recorded = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
 
-        def before(change: VerdictChange) -> Status | None:
-            if change.previous is not None:
-                return change.previous.status
-            image = images[change.verdict.image]
+        def before(verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
+            if previous is not None:
+                return previous.status
+            image = images[verdict.image]
             return former.get(image.id) or recorded.get((image.repository, image.digest))
+
+        def place(verdict: FleetVerdict) -> tuple[str, str]:
+            return images[verdict.image].repository, images[verdict.image].digest
+
+        changing = [
+            place(verdict)
+            for verdict in verdicts
+            if before(verdict, stored.get(verdict.image)) not in (None, verdict.status)
+        ]
+        unused = find_unused_images(self.service.store, changing)
 
         def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
             return [
@@ -314,7 +326,9 @@ class _Renewal:
                     change.verdict.since,
                 )
                 for change in changes
-                if (previous := before(change)) is not None and previous is not change.verdict.status
+                if (previous := before(change.verdict, change.previous)) is not None
+                and previous is not change.verdict.status
+                and place(change.verdict) not in unused
             ]
 
         record = self.service.store.fleet_verdicts.record

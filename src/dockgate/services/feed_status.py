@@ -49,6 +49,11 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
     return tuple(_feed_status(name, parts, states.of(name), all_urls.get(name)) for name in names)
 
 
+def read_suspect_feeds(database: Path) -> dict[str, str]:
+    """Why feeds are suspect, by feed, as it was read last (`FeedUpdates.announce_suspect`)."""
+    return {name: state.suspect for name, state in read_states(database).feeds.items() if state.suspect}
+
+
 def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
     own = [part for part in parts if part.feed == name]
     reasons = [failure.reason for failure in state.failed_parts]

@@ -1,7 +1,7 @@
 """The daily summary of a target: how its images and services are, also when all is well."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -56,12 +56,14 @@ class _Images:
 class NotificationSummary:
     """Makes summaries. A target that is not an owner's summarises the whole server.
 
-    All is well only while everything is known: images without a verdict and stale advisories are no good news.
+    All is well only while everything is known: images without a verdict, stale advisories and feeds that bring nothing
+    new are no good news. `suspect_feeds` returns why feeds are suspect, by feed.
     """
 
     store: Store
     watched_images: WatchedImages
     advisories: Advisories
+    suspect_feeds: Callable[[], Mapping[str, str]] = dict
 
     def of(self, target: Target, now: datetime, registry: str) -> tuple[str, str, Mapping[str, Any]]:
         """Title, text and detail of the summary of a target."""
@@ -79,17 +81,19 @@ class NotificationSummary:
         waivers = self._expiring_waivers(now, owners, target, is_owner)
         images = self._images(now, owners, target, is_owner)
         stale = self._stale_advisories(now)
+        suspect = [f"{feed}: {one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
         total = sum(images.counts.values()) - images.count(_State.UNWATCHED)
         bad, unknown = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
         unjudged, unwatched = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
         not_watched = f", {unwatched} not watched" if unwatched else ""
         title = f"All is well: {services} services, none at risk; {total} images, all approved{not_watched}"
-        if at_risk or unclear or waivers or bad or unknown or unjudged or stale:
+        if at_risk or unclear or waivers or bad or unknown or unjudged or stale or suspect:
             not_judged = f", {len(unclear)} not judged" if unclear else ""
             title = (
                 f"{len(at_risk)} of {services} services at risk{not_judged}, {bad} of {total} images rejected,"
                 f" {unknown} undetermined, {unjudged} without a verdict, {len(waivers)} waivers expire soon"
                 f"{', advisories are stale' if stale else ''}"
+                f"{f', {len(suspect)} feeds bring no new records' if suspect else ''}"
             )
         scope = "of your repositories" if is_owner else "of this server"
         lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_list_lines(at_risk)]
@@ -103,6 +107,8 @@ class NotificationSummary:
             lines += ["Not known to be safe:", *_list_lines(images.unknown, unknown + unjudged)]
         if stale:
             lines += [f"Stale or missing advisories: {len(stale)}.", *_list_lines(stale)]
+        if suspect:
+            lines += [f"Feeds that are checked and bring no new records: {len(suspect)}.", *_list_lines(suspect)]
         lines += [f"Waivers that expire within {WAIVER_DAYS} days: {len(waivers)}.", *_list_lines(waivers)]
         detail = {
             "services": services,
@@ -112,6 +118,7 @@ class NotificationSummary:
             "rejected": images.rejected,
             "unknown": images.unknown,
             "stale_advisories": stale[:LIST_LIMIT],
+            "suspect_feeds": suspect[:LIST_LIMIT],
             "expiring_waivers": waivers[:LIST_LIMIT],
         }
         return title, "\n".join(lines), detail

@@ -18,6 +18,7 @@ from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rounds import Rounds
+from dockgate.services.unused_images import find_unused_images
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical
@@ -75,7 +76,7 @@ class RepositoryVerdicts:
         if renewal is None:
             return
         verdict, previous = renewal.verdict, renewal.previous
-        if previous.status != verdict.status:
+        if previous.status != verdict.status and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
             names = (image, repository, verdict.policy, previous.status, verdict.status)
             counts = _most_findings(verdict.platform_verdicts)

@@ -59,6 +59,22 @@ class TagHistory:
         with self._database.read() as connection:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
+    def untagged(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the places (repository and digest) to which the image was pushed, and where it has no tag now."""
+        pushed, tagged = set[tuple[str, str]](), set[tuple[str, str]]()
+        has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
+        with self._database.read() as connection:
+            for part in batches(sorted({digest for _, digest in places})):
+                pushes = select(pushed_images.c.repository, pushed_images.c.digest)
+                pushed |= {
+                    (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
+                }
+                tags = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
+                    fleet_tags.c.digest.in_(part), *has_tag
+                )
+                tagged |= {(row[0], row[1]) for row in connection.execute(tags)}
+        return (pushed & set(places)) - tagged
+
     def at(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
         present = self.present(repository, tag)
