@@ -1,143 +1,28 @@
 """Git over the server's own HTTP: who may push, what is recorded of a push, and clients that hang up."""
 
-import asyncio
 import gzip
 import os
-import socket
 import subprocess
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 import httpx
 import pytest
 from tests.parts import git, write
 from tests.scenarios import slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, until
-from tests.scenarios.server import ServerSystem
+from tests.scenarios.git_server_host import NONE, RECEIVE, UPLOAD, Host, open_host
+from tests.scenarios.live import until
 
-from dockgate.delivery.sources.git import GitHost, http_backend
-from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.server.log_format import PrintableFormatter
-from dockgate.web.git_process import GitProcesses
 
 pytestmark = pytest.mark.real
-
-NONE = "0" * 40
-RECEIVE, UPLOAD = "/git/web.git/git-receive-pack", "/git/web.git/git-upload-pack"
-
-
-@dataclass
-class Gate:
-    """git's HTTP backend, which waits where a test tells it to: "start" or "answer"."""
-
-    folder: Path
-    wait_at: str = ""
-    reached: threading.Event = field(default_factory=threading.Event)
-    open: threading.Event = field(default_factory=threading.Event)
-
-    async def __call__(
-        self, repository: str, path: str, method: str, query: str, headers: Mapping[str, str], body: IO[bytes] | None
-    ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
-        await self._wait("start")
-        backend = partial(http_backend, self.folder, max_push=1 << 20)
-        status, fields, chunks = await backend(repository, path, method, query, headers, body)
-
-        async def slow() -> AsyncGenerator[bytes, None]:
-            await self._wait("answer")
-            async for chunk in chunks:
-                yield chunk
-
-        return status, fields, slow()
-
-    async def _wait(self, place: str) -> None:
-        if self.wait_at == place:
-            self.reached.set()
-            await asyncio.to_thread(self.open.wait, 60)
-
-
-@dataclass
-class Host:
-    server: ServerSystem
-    gate: Gate
-    clone: Path
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def url(self, token: str = "") -> str:
-        scheme, _, rest = self.server.url.partition("://")
-        return f"{scheme}://x:{token}@{rest}/git/web.git" if token else f"{self.server.url}/git/web.git"
-
-    def name_people(self) -> None:
-        self.tokens["admin"] = self.server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
-        headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
-        for role in ("viewer", "developer"):
-            for path, body in (("principals", {"name": role, "roles": [role]}), ("tokens", {"principal": role})):
-                answer = self.server.client.post(f"/{path}", json=body, headers=headers).json()
-            self.tokens[role] = answer["text"]
-
-    def audit(self) -> list[dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self.tokens['admin']}"} if self.tokens else {}
-        entries: list[dict[str, Any]] = self.server.client.get("/audit", headers=headers).json()
-        return [entry for entry in entries if entry["call"].startswith("POST /git/")]
-
-    def commit(self, text: str) -> str:
-        write(self.clone, {"a": text})
-        git(self.clone, "add", "--all")
-        git(self.clone, "commit", "--quiet", "--message", text)
-        return git(self.clone, "rev-parse", "HEAD").strip()
-
-    def push_body(self, new: str, old: str = NONE, ref: str = "refs/heads/main") -> bytes:
-        """What `git push` posts: the command and a pack (gitprotocol-pack(5))."""
-        command = f"{old} {new} {ref}\0report-status".encode()
-        pack = self.clone.parent / "pack"
-        revisions = self.clone.parent / "revisions"
-        revisions.write_text(f"{new}\n")
-        with revisions.open("rb") as source, pack.open("wb") as out:
-            subprocess.run(
-                ["git", "-C", str(self.clone), "pack-objects", "--quiet", "--stdout", "--revs"],
-                stdin=source,
-                stdout=out,
-                check=True,
-            )
-        return b"%04x" % (len(command) + 4) + command + b"0000" + pack.read_bytes()
-
-    def send(self, body: bytes, length: int | None = None) -> socket.socket:
-        """Post a push by hand, or a part of one, and leave the connection open."""
-        address, _, port = self.server.url.removeprefix("http://").partition(":")
-        connection = socket.create_connection((address, int(port)), timeout=60)
-        connection.sendall(
-            f"POST {RECEIVE} HTTP/1.1\r\nHost: {address}:{port}\r\n"
-            f"Content-Type: application/x-git-receive-pack-request\r\n"
-            f"Content-Length: {len(body) if length is None else length}\r\n\r\n".encode()
-            + body
-        )
-        return connection
-
-    def references(self) -> Mapping[str, str]:
-        return GitHost(self.gate.folder).references("web")
-
-    @property
-    def started(self) -> list[str]:
-        """The commits that executions were started for."""
-        return [execution.trigger["commit"] for execution in self.server.store.executions.for_pipeline("web", 100)]
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    folder = tmp_path / "git"
-    gate = Gate(folder)
-    (tmp_path / "data").mkdir()
-    with ServerSystem(tmp_path / "data", source=GitHost(folder), files=GitFiles(folder), git_backend=gate) as server:
-        server.apply("kind: Repository\nname: web\n")
-        server.apply(SERVICE.format(name="web", count=1))
-        server.apply(PIPELINE.format(name="web", repository="web", service="web", timeout="7d"))
-        clone = tmp_path / "clone"
-        clone.mkdir()
-        git(clone, "init", "--quiet")
-        yield Host(server, gate, clone)
+    with open_host(tmp_path) as host:
+        yield host
 
 
 def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> None:
@@ -359,63 +244,3 @@ def test_what_a_client_sends_cannot_forge_lines_of_the_log(host: Host, caplog: p
     line = PrintableFormatter("%(message)s").format(record)
     assert line.startswith("git http-backend /web.git/git-upload-pack: ")
     assert line.isprintable()
-
-
-# --- clients that send slowly --------------------------------------------------------------------------------------
-
-
-def test_a_push_whose_body_takes_too_long_is_refused(host: Host) -> None:
-    host.server.app.state.git_processes = GitProcesses(push_body_seconds=0.2)
-    connection = host.send(b"0000", 1000)
-    assert connection.recv(12) == b"HTTP/1.1 408"
-    connection.close()
-
-
-# --- clients that hang up ------------------------------------------------------------------------------------------
-
-
-def before_the_body(host: Host, body: bytes) -> None:
-    host.send(b"", len(body)).close()
-
-
-def within_the_body(host: Host, body: bytes) -> None:
-    host.send(body[: len(body) // 2], len(body)).close()
-
-
-def before_the_answer(host: Host, body: bytes) -> None:
-    host.gate.wait_at = "start"
-    connection = host.send(body)
-    assert host.gate.reached.wait(60)
-    connection.close()
-    host.gate.open.set()
-
-
-def within_the_answer(host: Host, body: bytes) -> None:
-    host.gate.wait_at = "answer"
-    connection = host.send(body)
-    assert connection.recv(12) == b"HTTP/1.1 200"
-    connection.close()
-    host.gate.open.set()
-
-
-@pytest.mark.parametrize(
-    ("hang_up", "is_taken"),
-    [(before_the_body, False), (within_the_body, False), (before_the_answer, True), (within_the_answer, True)],
-)
-def test_a_disconnect_leaves_no_lock_and_the_push_is_recorded(
-    host: Host, hang_up: Callable[[Host, bytes], None], is_taken: bool
-) -> None:
-    first = host.commit("first")
-    hang_up(host, host.push_body(first))
-    entry = until(lambda: next((entry for entry in host.audit() if entry["status"]), None))
-    if is_taken:
-        until(lambda: host.audit()[0]["detail"] == f"refs/heads/main {NONE} -> {first}")
-        until(lambda: first in host.started)
-    else:
-        assert (entry["status"], entry["detail"]) == (499, "")
-    host.gate.wait_at = ""
-    second = host.commit("second")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    until(lambda: second in host.started)
-    assert (first in host.started) == is_taken
-    until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there

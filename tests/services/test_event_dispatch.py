@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.event_target import MemoryEventTarget
-from tests.services.test_exposure import Fleet
+from tests.services.exposure_fleet import Fleet
 from tests.services.test_fleet import AdvisoryDatabase
 from tests.services.test_image_search import search
 from tests.store.factories import FACTORIES, opened

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.test_exposure import Fleet, day
+from tests.services.exposure_fleet import Fleet, day
 from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.services.test_exposure import Fleet, day
+from tests.services.exposure_fleet import Fleet, day
 from tests.services.test_fleet import KINDS, AdvisoryDatabase, advisory, digest, package
 from tests.store.factories import FACTORIES, opened
 

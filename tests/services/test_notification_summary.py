@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.test_exposure import Fleet, day
+from tests.services.exposure_fleet import Fleet, day
 from tests.services.test_fleet import AdvisoryDatabase, digest, package
 from tests.services.test_image_search import judge, push, search
 from tests.store.factories import FACTORIES, opened

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.test_exposure import Fleet
+from tests.services.exposure_fleet import Fleet
 from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 

@@ -1,0 +1,112 @@
+"""A fleet of images in which tests look for vulnerabilities, day by day."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from tests.scanned_platforms import platforms_of
+from tests.services.test_fleet import (
+    KINDS,
+    AdvisoryDatabase,
+    digest,
+    index_of,
+    inventory,
+)
+
+from dockgate.delivery.definitions.approval_request import read_requested_policy
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import make_policy
+from dockgate.gate.rules import load as load_rules
+from dockgate.scanner.model import Package, Unread
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.exposure import ExposureSearch
+from dockgate.services.exposure_answer import (
+    Exposure,
+    ExposureRequest,
+)
+from dockgate.services.exposure_waived import ALONE
+from dockgate.services.fleet import FleetIndex
+from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.packages import Purls
+from dockgate.services.policies import Policies
+from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.policy_timeline import PolicyTimeline
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.store import Store
+from dockgate.store.records import PushedImage
+
+
+def day(number: int) -> str:
+    return f"2026-11-{number:02}T10:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class FixedPolicy:
+    """One policy that always judged everything."""
+
+    policy: Policy
+
+    def policies_of(self, repositories: Collection[str]) -> dict[str, Policy]:
+        return dict.fromkeys(repositories, self.policy)
+
+    def timeline(self) -> PolicyTimeline:
+        return PolicyTimeline(list, lambda name: [("", self.policy)])
+
+
+@dataclass
+class Fleet:
+    """A fleet whose clock a test sets by the day."""
+
+    store: Store
+    database: AdvisoryDatabase
+    today: int = 20
+    policy: Policy = field(default_factory=lambda: make_policy("default", {}))
+    alone: int = ALONE
+    selection: PolicySelection | None = None
+
+    def use_stored_policies(self) -> PolicySelection:
+        """Take the policies from the store."""
+        policies = Policies(self.store, load_rules(), self.clock(), Effects())
+        read_file = partial(read_requested_policy, rules=())
+        self.selection = PolicySelection(self.store, policies, read_file, policies.versions)
+        return self.selection
+
+    def clock(self) -> ServerClock:
+        return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
+
+    @property
+    def index(self) -> FleetIndex:
+        return replace(index_of(self.store, self.database), clock=self.clock())
+
+    def push(self, image: str, repository: str, tag: str, *packages: Package, unread: tuple[Unread, ...] = ()) -> str:
+        self.store.images.add_push(PushedImage(repository, tag, digest(image), day(self.today)))
+        scan = self.store.images.request_scan(digest(image), repository, day(self.today))
+        content = replace(inventory(digest(image), *packages), unread=unread)
+        self.store.images.finish_scan(digest(image), scan.number, platforms_of(content), "", day(self.today))
+        self.index.add(digest(image))
+        return digest(image)
+
+    def where(self, question: str, as_of: int | None = None, **more: object) -> Exposure:
+        clock, effects = self.clock(), Effects()
+        exceptions = RiskAcceptances(
+            self.store,
+            lambda repository, digest: [],
+            KINDS,
+            clock,
+            effects,
+            7,
+        )
+        search = ExposureSearch(
+            self.store,
+            self.database,
+            exceptions,
+            FleetPackages(self.store, Purls(KINDS)),
+            self.selection or FixedPolicy(self.policy),
+            clock,
+            "registry.example",
+            self.alone,
+        )
+        time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
+        return search.find(ExposureRequest(question, as_of=time, **more))  # type: ignore[arg-type]

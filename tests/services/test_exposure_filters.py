@@ -1,0 +1,231 @@
+"""Which images an answer lists: those that run, are rejected, or in which a waiver or VEX statement counts."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from tests.services.exposure_fleet import Fleet, day
+from tests.services.test_fleet import (
+    FLASK,
+    IDNA,
+    AdvisoryDatabase,
+    digest,
+    package,
+)
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.policy import make_policy
+from dockgate.identity.model import Caller, Principal, Role, Token
+from dockgate.services.exposure_answer import (
+    Exposure,
+    ExposureFilter,
+)
+from dockgate.services.exposure_waived import ALONE
+from dockgate.shared.references import ImageReference
+from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.records import PushedImage, VexRecord
+from dockgate.vulnerabilities.model import Severity
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened(request.param, tmp_path) as store:
+        yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
+
+
+def numbers_of(fleet: Fleet, *names: str) -> list[int]:
+    images = [fleet.store.fleet.image(digest(name)) for name in names]
+    return [image.id for image in images if image is not None]
+
+
+def judge(fleet: Fleet, policy: str, status: Status, *names: str) -> None:
+    verdicts = [
+        FleetVerdict(policy, number, status, (0,) * len(Severity), None, day(20))
+        for number in numbers_of(fleet, *names)
+    ]
+    fleet.store.fleet_verdicts.record(policy, verdicts, lambda changes: ())
+
+
+def listed(exposure: Exposure) -> list[str]:
+    return [image.digest for image in exposure.images]
+
+
+def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fleet: Fleet) -> None:
+    for name in ("a", "b", "c"):
+        fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
+    judge(fleet, "default", Status.REJECTED, "a", "b")
+    judge(fleet, "default", Status.APPROVED, "c")
+    waiver = Waiver("w1", "ana", "No such code.", "CVE-2026-1", repository="team/b", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    everything = fleet.where("CVE-2026-1")
+    assert (everything.total, everything.rejected, everything.waived, everything.waived_of) == (3, 2, 1, 3)
+    assert [image.status for image in everything.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
+    rejected = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED)
+    assert listed(rejected) == [digest("b"), digest("a")]
+    first = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)
+    assert listed(first) == [digest("b")]
+    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))) == [digest("a")]
+    waived = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert (listed(waived), waived.total) == ([digest("b")], 3)
+    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
+
+
+WAIVERS: dict[str, dict[str, Any]] = {
+    "everywhere": {"vulnerability": "CVE-2026-1"},
+    "by another name": {"vulnerability": "GHSA-2026-1"},
+    "repository": {"vulnerability": "CVE-2026-1", "repository": "team/b"},
+    "pattern": {"repository": "team/*", "package": "pkg:pypi/idna"},
+    "version": {"package": "pkg:pypi/idna@3.5"},
+    "image": {"image": digest("c")},
+    "image elsewhere": {"image": digest("c"), "repository": "team/*"},
+    "other vulnerability": {"vulnerability": "CVE-2026-2"},
+    "other package": {"package": "pkg:pypi/flask"},
+    "no date": {"vulnerability": "CVE-2026-1", "until": "", "until_fixed": True},
+    "ended": {"vulnerability": "CVE-2026-1", "until": day(19)},
+    "rule": {"vulnerability": "CVE-2026-1", "rule": "max_age"},
+}
+WAIVED = {
+    "everywhere": "abcde",
+    "by another name": "abcde",
+    "repository": "be",
+    "pattern": "abe",
+    "version": "b",
+    "image": "c",
+}
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("which", WAIVERS)
+def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(
+    fleet: Fleet, which: str, alone: int
+) -> None:
+    fleet.alone = alone
+    _push_five(fleet)
+    fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
+    fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))
+    _assert_waived(fleet, WAIVED.get(which, ""))
+
+
+def _push_five(fleet: Fleet) -> None:
+    """Images a to e in team/a, team/b, other/c, other/d and both of other/e and team/b; b holds another version."""
+    for name, repository, version in (("a", "team/a", "3.6"), ("b", "team/b", "3.5"), ("c", "other/c", "3.6"),
+                                      ("d", "other/d", "3.6"), ("e", "other/e", "3.6")):  # fmt: skip
+        fleet.push(name, repository, "1", package("idna", version), package("flask", "1"))
+    fleet.store.images.add_push(PushedImage("team/b", "2", digest("e"), day(20)))
+
+
+def _assert_waived(fleet: Fleet, names: str) -> None:
+    """Those that are counted, those that are listed, and those whose packages are shown as waived are the same."""
+    exposure = fleet.where("CVE-2026-1")
+    shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
+    listed_ones = listed(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
+    expected = [digest(name) for name in reversed(names)]
+    assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
+    assert exposure.waived_of == exposure.total == 5
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({"products": (digest("b"),)}, "b"),
+        ({"products": ("pkg:oci/app@" + digest("d").replace(":", "%3A"),)}, "d"),
+        ({"products": ("pkg:pypi/idna@3.6",)}, "acde"),
+        ({"products": ("pkg:pypi/flask",)}, ""),
+        ({"vulnerabilities": ("CVE-2026-2",), "products": ("pkg:pypi/idna",)}, ""),
+    ],
+)
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_which_it_counts(
+    fleet: Fleet, about: dict[str, object], expected: str, alone: int
+) -> None:
+    fleet.alone = alone
+    _push_five(fleet)
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
+    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [replace(statement, **about)])  # type: ignore[arg-type]
+    _assert_waived(fleet, expected)
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("image", ["", digest("a")])
+def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(fleet: Fleet, image: str, alone: int) -> None:
+    fleet.alone = alone
+    fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    added, removed = fleet.today + 2, fleet.today + 4
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(added))
+    products = () if image else (digest("a"),)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
+    assert [fleet.where("CVE-2026-1", as_of=time).waived for time in (added - 1, added, added + 1)] == [0, 1, 1]
+    if not image:
+        fleet.store.vex.remove("sha256:1", "ana", day(removed))
+        times = (added - 1, added, removed - 1, removed, removed + 1)
+        assert [fleet.where("CVE-2026-1", as_of=time).waived for time in times] == [0, 1, 1, 0, 0]
+
+
+def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
+    fleet.alone = 10
+    for number in range(60):
+        fleet.push(f"image-{number}", f"team/{number % 5}", str(number), package("idna", "3.6"))
+    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="none/*", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    fleet.store.waivers.add(replace(waiver, id="w2", repository="team/3"))
+    statements: list[str] = []
+    event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    exposure = fleet.where("CVE-2026-1", limit=1)
+    assert len(statements) <= 12
+    assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
+    first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
+    second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
+    assert [*listed(first), *listed(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(
+    fleet: Fleet, alone: int
+) -> None:
+    fleet.alone = alone
+    image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    fleet.push("b", "team/b", "1", package("idna", "3.6"))
+    reference = ImageReference("registry.example/team/a", image)
+    fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", reference))
+    fleet.push("a2", "team/a", "1", package("six", "1"))  # the tag moves on
+    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=day(28), created_at=day(15))
+    fleet.store.waivers.add(waiver)
+    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert listed(exposure) == [digest("a")]
+
+
+def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
+    image = fleet.push("a", "secret/web", "1", package("idna", "3.6"))
+    fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
+    judge(fleet, "strict", Status.REJECTED, "a")
+    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
+    exposure = fleet.where("CVE-2026-1", who=Caller(Principal("ana", (Role.VIEWER,)), token))
+    assert (exposure.total, exposure.rejected, [image.status for image in exposure.images]) == (1, 0, [None])
+    assert fleet.where("CVE-2026-1").rejected == 1
+
+
+def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fleet) -> None:
+    for number in range(6):
+        fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
+    for number in (1, 4):
+        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", day(20))
+        statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+        fleet.store.vex.add(record, b"{}", [statement])
+    assert fleet.where("CVE-2026-1").waived == 0  # the policy does not know the author
+    fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
+    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert listed(exposure) == [digest("image-4"), digest("image-1")]
+    assert [entry.kind for image in exposure.images for entry in image.packages[0].waived] == ["vex", "vex"]
+    statements: list[str] = []
+    event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    fleet.where("CVE-2026-1")
+    assert sum("vex_documents" in statement for statement in statements) == 2  # whether there is one, and all of them
