@@ -61,6 +61,9 @@ class Registry:
     folder: Path
     tag: str | None = None
     deleted: set[str] = field(default_factory=set)
+    # Digests that are there, and what tags name: None for nothing.
+    stored_digests: set[str] = field(default_factory=set)
+    tags: dict[str, str | None] = field(default_factory=dict)
     requests: int = 0
     started: list[Scan] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -70,13 +73,19 @@ class Registry:
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         self.requests += 1
+        if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
+            if (named := self.tags[tag]) is None:
+                raise NotFoundError("There is no such tag.")
+            return REPOSITORY, named
         if must_exist and reference.partition("@")[2] in self.deleted:
             raise NotFoundError("There is no such image.")
+        if must_exist and (digest := reference.partition("@")[2]) in self.stored_digests:
+            return REPOSITORY, digest
         if self.tag is None:
             raise UnavailableError("no answer")
         return REPOSITORY, self.tag
 
-    def reports(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH") -> None:
+    def reports(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
         clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))
         pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
         secrets = WebhookSecrets("own", self.folder / "hooks.json")
@@ -88,7 +97,7 @@ class Registry:
             "account": ACCOUNT,
             "region": REGION,
             "time": at,
-            "detail": {**detail, "image-digest": digest, "image-tag": "1"},
+            "detail": {**detail, "image-digest": digest, "image-tag": tag},
         }
         notifications = RegistryNotifications(pushes, secrets, self.resolve, "https://g.example", "registry.example")
         notifications.receive_ecr_event(json.dumps(event))
@@ -162,6 +171,54 @@ def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Regi
     bodies = [event.body["detail"].get("action-type") for event in registry.store.event_log.read(0, 100)]
     assert events.count("ECR Image Action") == 2, events
     assert bodies == ["PUSH", "DELETE"]
+
+
+def periods(registry: Registry, digest: str) -> dict[str, bool]:
+    """Whether each tag names the image now."""
+    return {entry.tag: entry.until is None for entry in registry.store.tag_history.periods([digest])}
+
+
+def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer(registry: Registry) -> None:
+    for tag in ("1", "2"):
+        registry.reports(FIRST, tag=tag)
+    registry.stored_digests, registry.tags = {FIRST}, {"1": None, "2": FIRST}
+    for _ in range(2):  # notifications may be doubled
+        registry.reports(FIRST, action="DELETE")
+    registry.reports(FIRST, action="DELETE", tag="2")  # forged: the registry does not confirm it
+    assert periods(registry, FIRST) == {"1": False, "2": True}
+    assert [(push.tag, push.digest) for push in registry.store.images.pushed_images()] == [("2", FIRST)]
+    details = [event.body["detail"] for event in registry.store.event_log.read(0, 100)]
+    assert [(entry["action-type"], entry["image-tag"]) for entry in details] == [
+        ("PUSH", "1"),
+        ("PUSH", "2"),
+        ("DELETE", "1"),
+    ]
+
+
+def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Registry) -> None:
+    registry.reports(FIRST)
+    registry.stored_digests, registry.tags = {FIRST}, {"1": None}
+    registry.reports(FIRST, action="DELETE")
+    assert periods(registry, FIRST) == {"1": False, "": True}
+    assert registry.store.image_removals.places(("", ""), 10) == [(REPOSITORY, FIRST)]
+    registry.deleted.add(FIRST)
+    registry.stored_digests.clear()
+    registry.reports(FIRST, action="DELETE")
+    assert periods(registry, FIRST) == {"1": False, "": False}
+
+
+def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: Registry) -> None:
+    registry.reports(FIRST)
+    registry.reports(SECOND, "2026-11-28T10:00:01Z")
+    registry.stored_digests, registry.tags = {FIRST, SECOND}, {"1": SECOND}
+    for digest in (FIRST, SECOND):
+        registry.reports(digest, action="DELETE")
+    assert registry.present() == SECOND
+    assert [
+        event.body["detail"]["action-type"]
+        for event in registry.store.event_log.read(0, 100)
+        if "action-type" in event.body["detail"]
+    ] == ["PUSH", "PUSH"]
 
 
 def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry: Registry) -> None:

@@ -48,11 +48,15 @@ class RegistryPush:
 
 @dataclass(frozen=True, slots=True)
 class RegistryDeletion:
-    """An image that a registry reports as deleted, by its digest. `registry` is its host, "" if not reported."""
+    """An image that a registry reports as deleted, by its digest. `registry` is its host, "" if not reported.
+
+    With `tag`, it may have lost this tag alone.
+    """
 
     repository: str
     digest: str
     registry: str = ""
+    tag: str = ""
 
 
 class Pushes(Protocol):

@@ -141,6 +141,11 @@ class RegistryPushes:
         remove = self.store.image_removals.remove
         self.effects.run(EffectKind.RECORD_IMAGE, remove, repository, digest, self.clock.now())
 
+    def record_untag(self, repository: str, digest: str, tag: str) -> None:
+        """Record that a tag names an image no longer, which is still in the repository."""
+        untag = self.store.image_removals.untag
+        self.effects.run(EffectKind.RECORD_IMAGE, untag, repository, digest, tag, self.clock.now())
+
 
 @dataclass(frozen=True, slots=True)
 class Hook:
@@ -219,16 +224,27 @@ class RegistryNotifications:
         if isinstance(report, RegistryPush):
             self._record_push(form, registry, report)
         elif registry:  # in our own only the garbage collection deletes, which records it
-            self._record_deletion(f"{registry}/{report.repository}", report.digest)
+            self._record_deletion(f"{registry}/{report.repository}", report.digest, report.tag)
 
-    def _record_deletion(self, repository: str, digest: str) -> None:
-        """Record a deletion if the registry confirms it: a forged or late notification hides no image."""
-        try:
-            self.resolve_image(f"{repository}@{digest}", must_exist=True)
-        except NotFoundError:
+    def _record_deletion(self, repository: str, digest: str, tag: str) -> None:
+        """Record a deletion if the registry confirms it: a forged or late notification hides no image.
+
+        An image that is still there may have lost the tag.
+        """
+        if not self._is_there(f"{repository}@{digest}", digest):
             self.pushes.record_deletion(repository, digest)
+        elif tag and not self._is_there(f"{repository}:{tag}", digest):
+            self.pushes.record_untag(repository, digest, tag)
         else:
-            _log.warning("%s@%s was reported as deleted, and is still there", repository, digest)
+            place = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
+            _log.warning("%s was reported as deleted, and is still there", place)
+
+    def _is_there(self, reference: str, digest: str) -> bool:
+        """Whether the registry has the digest by this reference. Raises UnavailableError if it does not say."""
+        try:
+            return self.resolve_image(reference, must_exist=True)[1] == digest
+        except NotFoundError:
+            return False
 
     def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
         if not registry:
@@ -282,7 +298,7 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
     push = report if isinstance(report, RegistryPush) else None
     for what, text, pattern in (
         ("repository", report.repository, REPOSITORY),
-        ("tag", push.tag if push else "", f"(?:{_TAG})?"),
+        ("tag", report.tag, f"(?:{_TAG})?"),
         ("digest", report.digest, f"(?:{PATTERN})?" if push else PATTERN),
     ):
         if not re.fullmatch(pattern, text):

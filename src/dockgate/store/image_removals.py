@@ -1,13 +1,14 @@
 """Images that are no longer where they were: in one repository, and at last in none."""
 
-from sqlalchemy import Connection, delete, func, literal, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
 
 from dockgate.events.aws_events import image_deleted
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
+from dockgate.store.fleet_records import TagPeriod
 from dockgate.store.schema import pushed_images, scan_inventories, scans
 from dockgate.store.schema_fleet import fleet_images, fleet_tags, fleet_verdicts
-from dockgate.store.statements import lock_name, lock_rows
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 
 class ImageRemovals:
@@ -53,6 +54,27 @@ class ImageRemovals:
                 _forget_scan(connection, image)
             append_events(connection, [image_deleted(repository, image, tag, now) for tag in tags])
         return is_gone
+
+    def untag(self, repository: str, image: str, tag: str, now: str) -> bool:
+        """Record that a tag names an image no longer, with an event. Returns whether it did until now.
+
+        Without another tag, the image is in the repository by its digest.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, pushed_images, f"{repository}:{tag}")
+            is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
+            is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
+            ended = update(fleet_tags).where(*is_here, fleet_tags.c.tag == tag).values(until=now)
+            if not connection.execute(ended).rowcount:
+                return False
+            push = connection.execute(select(pushed_images).where(*is_pushed, pushed_images.c.tag == tag)).first()
+            connection.execute(delete(pushed_images).where(*is_pushed, pushed_images.c.tag == tag))
+            if push is not None and connection.execute(select(pushed_images.c.tag).where(*is_pushed)).first() is None:
+                connection.execute(insert(pushed_images).values({**push._asdict(), "tag": ""}))
+            if connection.execute(select(fleet_tags.c.id).where(*is_here)).first() is None:
+                insert_if_new(connection, fleet_tags, TagPeriod(repository, "", image, now, now)._asdict())
+            append_events(connection, [image_deleted(repository, image, tag, now)])
+        return True
 
 
 def _is_anywhere(connection: Connection, image: str) -> bool:

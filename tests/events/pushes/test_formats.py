@@ -47,7 +47,7 @@ NOTIFICATIONS: dict[str, list[RegistryPush | RegistryDeletion]] = {
             at="2026-11-26T01:54:34Z",
         ),
     ],
-    "ecr-delete": [RegistryDeletion("team/shop", DIGEST, "123456789012.dkr.ecr.us-west-2.amazonaws.com")],
+    "ecr-delete": [RegistryDeletion("team/shop", DIGEST, "123456789012.dkr.ecr.us-west-2.amazonaws.com", "1.7")],
     "distribution-push": [RegistryPush("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST)],
     "distribution-delete": [RegistryDeletion("team/shop", DIGEST)],
 }

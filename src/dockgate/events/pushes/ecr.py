@@ -3,8 +3,8 @@
 Source: Amazon ECR user guide, "Amazon ECR events and EventBridge", "Event for a completed image push": `{"id",
 "detail-type": "ECR Image Action", "source": "aws.ecr", "account", "region", "detail": {"result": "SUCCESS",
 "repository-name", "image-digest", "action-type": "PUSH", "image-tag"}}`; "Event for an image deletion" is the same with
-"DELETE". The registry's name is that of "Amazon ECR private registry": account.dkr.ecr.region.amazonaws.com, with .cn
-behind it in China. EventBridge and queues keep no order.
+"DELETE": of a tag, if others still name the image. The registry's name is that of "Amazon ECR private registry":
+account.dkr.ecr.region.amazonaws.com, with .cn behind it in China. EventBridge and queues keep no order.
 """
 
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ class EcrPushes(Pushes):
         if detail["action-type"] not in ("PUSH", "DELETE") or detail["result"] != "SUCCESS":
             return
         registry = EcrRegistry(body["account"], body["region"]).host
-        if detail["action-type"] == "DELETE":
-            yield RegistryDeletion(detail["repository-name"], detail["image-digest"], registry)
-            return
         tag = detail.get("image-tag", "")
+        if detail["action-type"] == "DELETE":
+            yield RegistryDeletion(detail["repository-name"], detail["image-digest"], registry, tag)
+            return
         at = str(body.get("time") or "")
         yield RegistryPush(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)
 
