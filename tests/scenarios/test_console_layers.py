@@ -1,5 +1,6 @@
 """The layers of an image: what each brought, and what made it, in the page and the API alone."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,3 +110,16 @@ def test_commands_that_may_hold_secrets_are_in_no_document_that_people_pass_on(
             answer = browser.get(path)
             assert answer.status_code == 200, path
             assert SECRET not in answer.text, path
+
+
+@pytest.mark.parametrize(
+    ("sort", "positions"), [("layer", "12"), ("-layer", "21"), ("size", "21"), ("-size", "12"), ("-findings", "21")]
+)
+def test_layers_are_sorted_by_the_heads_of_their_table(
+    server: LayeredServer, image: str, sort: str, positions: str
+) -> None:
+    with Browser(server, "") as browser:
+        page = browser.get(f"/images/{image}?layers-1-sort={sort}").text
+    table = page.partition('<section id="layers-1">')[2].partition("</table>")[0]
+    assert re.findall(r'data-label="Layer">(\d)', table) == [*positions]
+    assert table.count("aria-sort=") == 1

@@ -130,6 +130,12 @@ TABLES = (
     ("/running/web", "tasks", ("task", "state", "revision", "started")),
     ("/repositories/web", "files", ("name", "bytes")),
     ("/policies", "assignments", ("policy", "name")),
+    ("/running/web", "revisions", ("revision", "image")),
+    ("/pipelines/web/definition", "versions", ("version", "saved")),
+    ("/policies/own", "versions", ("version", "saved", "by")),
+    ("/executions/{execution}", "artifacts", ("action", "kind")),
+    ("/settings", "sessions", ("signed", "used", "ends")),
+    ("/advisories", "coverage", ("ecosystem", "part", "checked")),
 )
 
 
@@ -139,7 +145,8 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
 ) -> None:
     content = "kind: PolicyAssignment\nname: all\nrepositories: ['none/*']\npolicy: default\n"
     site.server.apply(content)
-    path = path.format(image=site.rejected)
+    site.server.apply("kind: Policy\nname: own\nrules:\n  max_findings: {CRITICAL: 0}\n")
+    path = path.format(image=site.rejected, execution=site.execution)
     first = browser.get(f"{path}?note=%22%3E%3Cb%3E").text
     links = {link for link in Forms(first).links if f"{table}-sort=" in link and link.endswith(f"#{table}")}
     assert f'id="{table}"' in first

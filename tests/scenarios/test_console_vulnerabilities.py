@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
@@ -184,3 +185,16 @@ def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
         assert site.rejected not in browser.get("/packages/critical-fixed-0").text
         assert site.rejected not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
         assert browser.get("/vulnerabilities").status_code == 403
+
+
+def test_images_are_sorted_by_a_link_that_keeps_the_filter(site: Site, browser: Browser) -> None:
+    def digests(query: str) -> list[str]:
+        page = browser.get(f"/vulnerabilities/{CRITICAL}?{query}").text
+        table = page.partition('id="images"')[2].partition("</table>")[0]
+        return list(dict.fromkeys(re.findall(r'href="/images/(sha256:[0-9a-f]+)"', table)))
+
+    site.server.scanned(site.server.image("sorted", PlannedFindings({"CRITICAL": 1})))
+    until(lambda: len(digests("")) > 1)
+    page = browser.get(f"/vulnerabilities/{CRITICAL}?only=rejected").text
+    assert f'href="/vulnerabilities/{CRITICAL}?only=rejected&amp;sort=seen#images"' in page
+    assert digests("sort=seen") == digests("")[::-1]

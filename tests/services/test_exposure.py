@@ -21,6 +21,7 @@ from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.exposure_answer import (
     Exposure,
+    ExposureSort,
     ExposureState,
     UnaffectedImages,
 )
@@ -249,6 +250,18 @@ def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet
     assert unaffected == UnaffectedImages(1, ["idna"])
     assert fleet.where("idna").unaffected is None
     assert fleet.where("CVE-2026-1", as_of=20).unaffected is None
+
+
+def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
+    for name in "abc":
+        fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
+    for sort, names in ((ExposureSort.NEWEST, "cba"), (ExposureSort.OLDEST, "abc")):
+        first = fleet.where("CVE-2026-1", sort=sort, limit=2)
+        assert first.next is not None
+        rest = fleet.where("CVE-2026-1", sort=sort, limit=2, after=int(first.next))
+        images = [image.digest for page in (first, rest) for image in page.images]
+        assert images == [digest(name) for name in names]
+        assert rest.next is None
 
 
 def test_images_with_another_version_are_counted_up_to_a_limit(fleet: Fleet) -> None:

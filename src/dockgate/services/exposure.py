@@ -16,6 +16,7 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureFilter,
     ExposureRequest,
+    ExposureSort,
     ExposureState,
     RunningService,
     UnaffectedImages,
@@ -297,8 +298,12 @@ class _ImageLists:
 
 
 def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
-    """The page of a list that is asked for, and whether another follows."""
-    following = [number for number in numbers if request.after is None or number < request.after]
+    """The page of a list, whose newest come first, that is asked for, and whether another follows."""
+    after = request.after
+    if request.sort is ExposureSort.OLDEST:
+        following = [number for number in reversed(numbers) if after is None or number > after]
+    else:
+        following = [number for number in numbers if after is None or number < after]
     return following[: request.limit], len(following) > request.limit
 
 

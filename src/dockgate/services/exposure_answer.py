@@ -38,6 +38,13 @@ class ExposureFilter(StrEnum):
     WAIVED = "waived"
 
 
+class ExposureSort(StrEnum):
+    """The order of the images: by when the server first knew them, the last ones first or the first ones."""
+
+    NEWEST = "-seen"
+    OLDEST = "seen"
+
+
 @dataclass(frozen=True, slots=True)
 class ExposedPackage:
     """A package of an image that the question is about.
@@ -157,7 +164,7 @@ class Exposure:
     `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
     `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule, and
     `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at: all, unless
-    waivers and documents name very many. `images` has a page of them, newest first; `next` is the cursor of the
+    waivers and documents name very many. `images` has a page of them, ordered by `sort`; `next` is the cursor of the
     following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
     one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or not: they were not read,
     not completely, or their packages cannot be judged. `unaffected` is null for a question about a package or the past.
@@ -203,3 +210,4 @@ class ExposureRequest:
     after: int | None = None
     unknown_after: int = 0
     most_unaffected: int | None = None
+    sort: ExposureSort = ExposureSort.NEWEST

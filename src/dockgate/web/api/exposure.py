@@ -14,6 +14,7 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureFilter,
     ExposureRequest,
+    ExposureSort,
 )
 from dockgate.services.finding_trends import DAYS, FindingTrends
 from dockgate.services.image_findings import TagFindings, find_of_tag
@@ -54,13 +55,14 @@ def exposure(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
+    sort: ExposureSort = ExposureSort.NEWEST,
 ) -> Exposure:
     """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
 
     With `as_of` (a date, or a time in RFC 3339) as it was then. `include_moved` also shows images whose tags have all
     moved on, `only` lists the images that run, that it blocks by their newest recorded verdict, that are rejected now,
-    or in which it is waived. `after` and `unknown_after` are the cursors of an answer. A limited token sees its
-    repositories only.
+    or in which it is waived. `sort` is by when images became known, the newest first or the oldest. `after` and
+    `unknown_after` are the cursors of an answer in that order. A limited token sees its repositories only.
     """
     return server.exposure_search.find(
         ExposureRequest(
@@ -72,6 +74,7 @@ def exposure(
             limit=limit,
             after=after,
             unknown_after=unknown_after,
+            sort=sort,
         )
     )
 

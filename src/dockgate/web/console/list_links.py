@@ -47,6 +47,11 @@ class ListLinks:
         others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
         return self._link([*others, *([] if pair in self.filters else [pair])], self.sort)
 
+    def only(self, name: str, value: str) -> str:
+        """The list with this filter in place of others of the name, with none for "". From its first page."""
+        others = [entry for entry in self.filters if entry[0] != name]
+        return self._link([*others, *([(name, value)] if value else [])], self.sort)
+
     def has(self, name: str, value: str) -> bool:
         """Whether the list is filtered by this."""
         return (name, value) in self.filters

@@ -1,6 +1,6 @@
 """Documents: made from templates, edited with validation as one types, compared by version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
@@ -18,9 +18,17 @@ from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 
 # Lines of a difference that a page shows.
 MAX_LINES = 2000
+
+# What the versions of a definition are sorted by: their numbers and times.
+_VERSION_KEYS: dict[str, Callable[[tuple[int, str]], int | str]] = {
+    "version": lambda entry: entry[0],
+    "saved": lambda entry: entry[1],
+}
+_VERSION_SORTS = ("-version", "version", "-saved", "saved")
 
 router = page_router()
 
@@ -190,7 +198,13 @@ def _definition_page(
         shown=shown.pipeline,
         newest=newest,
         previous=previous.pipeline if previous else None,
-        history=[(entry.pipeline.version, entry.created_at) for entry in history],
+        versions=page_table(
+            request,
+            "versions",
+            [(entry.pipeline.version, entry.created_at) for entry in history],
+            _VERSION_KEYS,
+            _VERSION_SORTS,
+        ),
         text=text,
         result=result,
         lines=lines,

@@ -2,7 +2,7 @@
 
 import tarfile
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +28,7 @@ from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
 from dockgate.web.console.terminal_text import plain_line
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 from dockgate.web.page_paths import approval_path
@@ -52,6 +53,14 @@ class Artifact:
     digest: str
     href: str
     files: Sequence[tuple[str, str]]
+
+
+# What artifacts are sorted by: as the actions come, unless a link says otherwise.
+_ARTIFACT_KEYS: dict[str, Callable[[Artifact], str]] = {
+    "action": lambda artifact: artifact.action.lower(),
+    "kind": lambda artifact: artifact.kind,
+}
+_ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,9 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         shown_services=[service.name for service in visible_services(who, server)] if who.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
-        artifacts=_artifacts(view.execution.id, actions, who, server),
+        artifacts=page_table(
+            request, "artifacts", _artifacts(view.execution.id, actions, who, server), _ARTIFACT_KEYS, _ARTIFACT_SORTS
+        ),
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
     )
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
@@ -48,6 +49,18 @@ _ASSIGNMENT_KEYS: dict[str, Callable[[PolicyAssignment], str]] = {
     "name": lambda entry: entry.name,
 }
 _ASSIGNMENT_SORTS = ("", "policy", "-policy", "name", "-name")
+_COVERAGE_KEYS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "ecosystem": lambda entry: entry["ecosystem"],
+    "part": lambda entry: "whole" if entry["complete"] else "a part",
+    "checked": lambda entry: entry["checked_at"] or "",
+}
+_COVERAGE_SORTS = ("ecosystem", "-ecosystem", "part", "-part", "checked", "-checked")
+_VERSION_KEYS: dict[str, Callable[[PolicyVersion], str | int]] = {
+    "version": lambda entry: entry.version,
+    "saved": lambda entry: entry.changed_at,
+    "by": lambda entry: entry.changed_by or "",
+}
+_VERSION_SORTS = ("-version", "version", "-saved", "saved", "by", "-by")
 # Days after which a new waiver ends, unless its form says otherwise.
 WAIVER_DAYS = 30
 WAIVER_FIELDS = (
@@ -144,7 +157,7 @@ def _policy_page(
         title=f"Error: {name}" if is_refused else name,
         policy=shown,
         newest=server.policies.get(name).version,
-        history=history,
+        versions=page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=difference(previous.text, shown.text) if previous else (),
         used_by=[entry for entry in policy_calls.assignments(who, server) if entry.policy == name],
@@ -298,6 +311,7 @@ def advisories(request: Request, who: api.Reader, server: api.ServerDependency, 
         live="",
         title="Advisories",
         database=database,
+        coverage=page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),
         feeds=feeds,
         links=ListLinks("/advisories", names_of(FeedSort), sort),
         troubles=troubles,

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
+from dockgate.services.image_findings import ImageLayer
 from dockgate.services.image_search import NOT_JUDGED, ImageQuery
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -29,6 +30,8 @@ from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download
 # Images on one page, verdicts on that of an image, and characters of a filter.
 PAGE_SIZE = 50
 VERDICTS = 20
+# Layers of a table: more than an image may have.
+LAYERS = 200
 MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
@@ -47,6 +50,13 @@ _PACKAGE_KEYS: dict[str, Callable[[Package], str]] = {
     "path": lambda package: package.path,
 }
 _PACKAGE_SORTS = ("", "name", "-name", "version", "-version", "kind", "-kind", "path", "-path")
+_LAYER_KEYS: dict[str, Callable[[ImageLayer], int]] = {
+    "layer": lambda layer: layer.position,
+    "size": lambda layer: layer.size or 0,
+    "packages": lambda layer: layer.packages,
+    "findings": lambda layer: sum((layer.findings or {}).values()),
+}
+_LAYER_SORTS = ("layer", "-layer", "-size", "size", "-packages", "packages", "-findings", "findings")
 _VERDICT_KEYS: dict[str, Callable[[VerdictRecord], str]] = {
     "when": lambda record: record.judged_at,
     "verdict": lambda record: record.status,
@@ -143,6 +153,10 @@ def image(
         digest=digest,
         view=view,
         inventories=inventories,
+        layers=[
+            page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
+            for number, entry in enumerate(view.inventories, 1)
+        ],
         packages=page_table(request, "packages", packages, _PACKAGE_KEYS, _PACKAGE_SORTS),
         verdicts=page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
         pushes=page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),

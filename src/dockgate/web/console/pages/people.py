@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import ProjectRole, Role, read_roles
+from dockgate.identity.model import ProjectRole, Role, Session, read_roles
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.records import OutboxEntry
@@ -34,6 +34,12 @@ _DELIVERY_KEYS: dict[str, Callable[[OutboxEntry], str | int]] = {
     "next": lambda entry: entry.next_at or "",
 }
 _DELIVERY_SORTS = ("", "kind", "-kind", "receiver", "-receiver", "-attempts", "attempts", "next", "-next")
+_SESSION_KEYS: dict[str, Callable[[Session], str]] = {
+    "signed": lambda session: session.created_at,
+    "used": lambda session: session.seen_at,
+    "ends": lambda session: session.ends_at,
+}
+_SESSION_SORTS = ("-signed", "signed", "-used", "used", "-ends", "ends")
 
 router = page_router()
 
@@ -225,7 +231,9 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
         who,
         "settings.html",
         title="Settings",
-        sessions=server.sessions.of(who) if who.token else (),
+        sessions=page_table(
+            request, "sessions", server.sessions.of(who) if who.token else (), _SESSION_KEYS, _SESSION_SORTS
+        ),
         workers=None if who.is_limited else server.workers.status(),
         undelivered=page_table(
             request,

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
-from dockgate.delivery.service_model import Rollout, Task
+from dockgate.delivery.service_model import Rollout, Task, TaskDefinition
 from dockgate.services.image_visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
@@ -18,8 +18,8 @@ from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
-# Changes of a service on its page.
-CHANGES = 20
+# Changes and revisions of a service on its page.
+CHANGES = REVISIONS = 20
 # What its tables are sorted by: tasks as their target lists them, changes the newest first.
 _TASK_KEYS: dict[str, Callable[[Task], str | int]] = {
     "task": lambda task: task.id,
@@ -32,6 +32,11 @@ _CHANGE_KEYS: dict[str, Callable[[Rollout], str | int]] = {
     "change": lambda rollout: rollout.number,
     "result": lambda rollout: rollout.state,
 }
+_REVISION_KEYS: dict[str, Callable[[TaskDefinition], str | int]] = {
+    "revision": lambda entry: entry.revision,
+    "image": lambda entry: str(entry.image or ""),
+}
+_REVISION_SORTS = ("-revision", "revision", "image", "-image")
 _CHANGE_SORTS = ("-change", "change", "result", "-result")
 
 router = page_router()
@@ -70,6 +75,7 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
         view=view,
         tasks=page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
         changes=page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
+        revisions=page_table(request, "revisions", view.definitions, _REVISION_KEYS, _REVISION_SORTS, REVISIONS),
         service=view.service,
         definition=definition,
         image=image,

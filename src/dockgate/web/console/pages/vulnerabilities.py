@@ -20,6 +20,7 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureFilter,
     ExposureRequest,
+    ExposureSort,
     RunningService,
 )
 from dockgate.services.package_exposure import PackageVersion, PackageVulnerability, find_package
@@ -35,7 +36,7 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.downloads import download
-from dockgate.web.page_paths import package_path, vulnerability_path
+from dockgate.web.page_paths import package_path, request_path, vulnerability_path
 from dockgate.web.paging import Cursor
 
 # Vulnerabilities on one page.
@@ -138,10 +139,11 @@ def vulnerability(
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
+    sort: ExposureSort = ExposureSort.NEWEST,
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only))
+    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
         return see_other(package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
@@ -159,7 +161,7 @@ def vulnerability(
         statements=_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
         tasks=_tasks(server, exposure.services),
-        after=after,
+        links=_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
     )
@@ -175,11 +177,12 @@ def package(
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
+    sort: ExposureSort = ExposureSort.NEWEST,
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
     look_up = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only), look_up)
+    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
     contents = find_package(server.exposure_search, exposure.question, who, look_up)
@@ -195,13 +198,28 @@ def package(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
         tasks=_tasks(server, exposure.services),
-        after=after,
+        links=_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
     )
 
 
-def _request(question: str, who: Caller, after: int | None, unknown_after: int, only: str) -> ExposureRequest:
+def _links(request: Request, exposure: Exposure, after: int | None, only: str, sort: ExposureSort) -> ListLinks:
+    """The links of the table of images: by the filter `only`, in both orders, and to its other pages."""
+    return ListLinks(
+        request_path(request),
+        list(ExposureSort),
+        sort,
+        [("only", only)] if only in list(ExposureFilter) else [],
+        after="" if after is None else str(after),
+        following=exposure.next,
+        fragment="#images",
+    )
+
+
+def _request(
+    question: str, who: Caller, after: int | None, unknown_after: int, only: str, sort: ExposureSort
+) -> ExposureRequest:
     return ExposureRequest(
         question,
         who,
@@ -210,6 +228,7 @@ def _request(question: str, who: Caller, after: int | None, unknown_after: int, 
         after=after,
         unknown_after=unknown_after,
         most_unaffected=MANY_UNAFFECTED + 1,
+        sort=sort,
     )
 
 
