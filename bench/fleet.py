@@ -39,13 +39,13 @@ from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
 from dockgate.services.advisories import CurrentDatabase, compare
 from dockgate.services.clock import ServerClock
-from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_judging import FleetJudging
 from dockgate.services.policies import Policies
 from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.verdict_renewal import VerdictRenewal
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
@@ -83,7 +83,7 @@ class Fleet:
         judging = FleetJudging(self.store, nothing, exceptions, nothing, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
         watching = WatchedImages(self.store, selection, clock, "")
-        self.continuous = ContinuousVerdicts(
+        self.verdict_renewal = VerdictRenewal(
             self.store, self.index, judging, selection, watching, current, compare, clock, effects
         )
 
@@ -125,7 +125,7 @@ def main(count: int, database: str, *, has_changes: bool) -> None:
         document = ingest(fleet, count)
         fleet.policies.put("fleet", POLICY.format(high=9), "bench")
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
-        report("all components matched, all images judged for the first time", timed(fleet.continuous.renew), None)
+        report("all components matched, all images judged for the first time", timed(fleet.verdict_renewal.renew), None)
         counts(fleet)
         if has_changes:
             measure(fleet)
@@ -155,12 +155,12 @@ def ingest(fleet: Fleet, count: int) -> float:
 
 
 def measure(fleet: Fleet) -> None:
-    report("nothing has changed", timed(fleet.continuous.renew), None)
+    report("nothing has changed", timed(fleet.verdict_renewal.renew), None)
     for high in (0, 1):
         fleet.policies.put("fleet", POLICY.format(high=high), "bench")
-        report("everything judged again, a new policy", timed(fleet.continuous.renew), 1.0)
+        report("everything judged again, a new policy", timed(fleet.verdict_renewal.renew), 1.0)
     fleet.change_advisories(lambda sql: None)
-    report("another snapshot, nothing relevant changed", timed(fleet.continuous.renew), 0.3)
+    report("another snapshot, nothing relevant changed", timed(fleet.verdict_renewal.renew), 0.3)
     names = fleet.rarely_used_names()
 
     def withdraw(sql: sqlite3.Connection) -> None:
@@ -176,21 +176,21 @@ def measure(fleet: Fleet) -> None:
 
     fleet.change_advisories(withdraw)
     before = fleet.store.event_log.newest_seq()
-    report(f"{len(names)} packages with replacement advisories", timed(fleet.continuous.renew), 0.5)
+    report(f"{len(names)} packages with replacement advisories", timed(fleet.verdict_renewal.renew), 0.5)
     print(f"  {fleet.store.event_log.newest_seq() - before} events")
     fleet.change_advisories(epss)
-    report("all EPSS values moved", timed(fleet.continuous.renew), None)
+    report("all EPSS values moved", timed(fleet.verdict_renewal.renew), None)
     fleet.policies.put("fleet", EXPRESSION, "bench")
-    report("everything judged again, a policy with an expression", timed(fleet.continuous.renew), 8.0)
+    report("everything judged again, a policy with an expression", timed(fleet.verdict_renewal.renew), 8.0)
 
 
 def rewrite(fleet: Fleet) -> None:
     """Change the verdicts by a policy that counts other findings."""
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     before = fleet.store.fleet_verdicts.of_policy("fleet")
     fleet.policies.put("fleet", "kind: Policy\nname: fleet\nrules:\n  max_findings: {total: 0}\n", "bench")
-    used = timed(fleet.continuous.renew)
+    used = timed(fleet.verdict_renewal.renew)
     after = fleet.store.fleet_verdicts.of_policy("fleet").items()
     changed = sum(verdict != before.get(image) for image, verdict in after)
     report(f"everything judged again, {changed} verdicts rewritten", used, None)
@@ -210,7 +210,7 @@ def push(fleet: Fleet) -> None:
 
 
 def questions(fleet: Fleet) -> None:
-    service = fleet.continuous
+    service = fleet.verdict_renewal
     selection, judging = service.selection, service.fleet_judging
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
     service.renew()

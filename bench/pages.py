@@ -60,7 +60,7 @@ def main(images: int, executions: int, database: str, live: int) -> None:
         digests = push(fleet, images)
         fleet.policies.put("fleet", fleets.POLICY.format(high=9), "bench")
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
         fleets.counts(fleet)
         with serving(fleet) as server:
             deliver(server, executions)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cli.conftest import Dockgate
 from tests.store.factories import NOW
 
-from dockgate.server.daemon import alone
+from dockgate.server.daemon import lock_folder
 from dockgate.store import open_store
 
 
@@ -37,7 +37,7 @@ def test_the_output_for_programs_names_both_databases(dockgate: Dockgate, tmp_pa
 
 def test_a_running_server_is_not_copied(dockgate: Dockgate, tmp_path: Path) -> None:
     open_store(tmp_path / "data").close()
-    with alone(tmp_path / "data" / "run" / "lock"):
+    with lock_folder(tmp_path / "data" / "run" / "lock"):
         ran = dockgate("store", "copy", "--to", f"sqlite:///{tmp_path}/new.db")
     assert ran.code == 2
     assert "another server works on" in ran.err

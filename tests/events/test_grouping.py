@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.events.grouping import concern_of, group
 from dockgate.events.notification_texts import describe, summarize, topic_of
 
@@ -169,13 +169,13 @@ def test_a_line_says_what_an_event_is_about_and_what_happened(kind: str, detail:
 
 def test_a_tag_that_moved_is_named_with_where_it_moved_from_and_to() -> None:
     old, new = (f"sha256:{letter * 64}" for letter in "ab")
-    move = catalogue.tag_moved(
+    move = dockgate_events.tag_moved(
         push="p", repository="team/app", tag="1.7", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
     )
     assert describe(move.envelope())[0] == "team/app:1.7 names another image now"
     assert describe(move.envelope())[1].startswith("from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb\n")
     assert summarize(move.envelope()) == "team/app:1.7: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"
-    second_move = catalogue.tag_moved(
+    second_move = dockgate_events.tag_moved(
         push="q", repository="team/api", tag="2", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
     )
     lines = group([move.envelope(), second_move.envelope()], "https://g/events").text.splitlines()

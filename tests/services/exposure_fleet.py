@@ -26,7 +26,7 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureRequest,
 )
-from dockgate.services.exposure_waived import ALONE
+from dockgate.services.exposure_waived import UNGROUPED_LIMIT
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.packages import Purls
@@ -63,7 +63,7 @@ class Fleet:
     database: AdvisoryDatabase
     today: int = 20
     policy: Policy = field(default_factory=lambda: make_policy("default", {}))
-    alone: int = ALONE
+    ungrouped_limit: int = UNGROUPED_LIMIT
     selection: PolicySelection | None = None
 
     def use_stored_policies(self) -> PolicySelection:
@@ -106,7 +106,7 @@ class Fleet:
             self.selection or FixedPolicy(self.policy),
             clock,
             "registry.example",
-            self.alone,
+            self.ungrouped_limit,
         )
         time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
         return search.find(ExposureRequest(question, as_of=time, **more))  # type: ignore[arg-type]

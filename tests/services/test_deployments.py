@@ -157,7 +157,7 @@ def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, 
 class NotStarted:
     """A `Starter` that starts nothing."""
 
-    def proceed(self, execution: str) -> None:
+    def continue_execution(self, execution: str) -> None:
         pass
 
     def start_event(self, event_id: str) -> None:

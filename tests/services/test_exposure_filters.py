@@ -25,7 +25,7 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureFilter,
 )
-from dockgate.services.exposure_waived import ALONE
+from dockgate.services.exposure_waived import UNGROUPED_LIMIT
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict
 from dockgate.store.records import PushedImage, VexRecord
@@ -99,12 +99,12 @@ WAIVED = {
 }
 
 
-@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 @pytest.mark.parametrize("which", WAIVERS)
 def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(
-    fleet: Fleet, which: str, alone: int
+    fleet: Fleet, which: str, ungrouped_limit: int
 ) -> None:
-    fleet.alone = alone
+    fleet.ungrouped_limit = ungrouped_limit
     _push_five(fleet)
     fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
     fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))
@@ -139,11 +139,11 @@ def _assert_waived(fleet: Fleet, names: str) -> None:
         ({"vulnerabilities": ("CVE-2026-2",), "products": ("pkg:pypi/idna",)}, ""),
     ],
 )
-@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_which_it_counts(
-    fleet: Fleet, about: dict[str, object], expected: str, alone: int
+    fleet: Fleet, about: dict[str, object], expected: str, ungrouped_limit: int
 ) -> None:
-    fleet.alone = alone
+    fleet.ungrouped_limit = ungrouped_limit
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
@@ -152,10 +152,12 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
     _assert_waived(fleet, expected)
 
 
-@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 @pytest.mark.parametrize("image", ["", digest("a")])
-def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(fleet: Fleet, image: str, alone: int) -> None:
-    fleet.alone = alone
+def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
+    fleet: Fleet, image: str, ungrouped_limit: int
+) -> None:
+    fleet.ungrouped_limit = ungrouped_limit
     fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     added, removed = fleet.today + 2, fleet.today + 4
@@ -171,7 +173,7 @@ def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(fleet: Fleet
 
 
 def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
-    fleet.alone = 10
+    fleet.ungrouped_limit = 10
     for number in range(60):
         fleet.push(f"image-{number}", f"team/{number % 5}", str(number), package("idna", "3.6"))
     waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="none/*", until=day(28), created_at=day(15))
@@ -187,11 +189,11 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     assert [*listed(first), *listed(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
 
 
-@pytest.mark.parametrize("alone", [ALONE, 0])
+@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(
-    fleet: Fleet, alone: int
+    fleet: Fleet, ungrouped_limit: int
 ) -> None:
-    fleet.alone = alone
+    fleet.ungrouped_limit = ungrouped_limit
     image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.push("b", "team/b", "1", package("idna", "3.6"))
     reference = ImageReference("registry.example/team/a", image)

@@ -40,7 +40,7 @@ def no_lockfile(delivered: DeliveredImage, commit: str, plan: FixPlan, lock: Loc
 class Starter:
     proceeded: list[str] = field(default_factory=list)
 
-    def proceed(self, execution: str) -> None:
+    def continue_execution(self, execution: str) -> None:
         self.proceeded.append(execution)
 
     def start_event(self, event_id: str) -> None:

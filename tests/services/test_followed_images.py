@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES, NOW
 
-from dockgate.services.rounds import ROUND_LIMIT
+from dockgate.services.reconciler_rounds import ROUND_LIMIT
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.followed_images import follow_images

@@ -44,7 +44,7 @@ class Promoted:
     def judge(self) -> None:
         """What the server does by itself."""
         self.system.use_cases.push_verdicts.judge_due()
-        self.system.use_cases.continuous.renew()
+        self.system.use_cases.verdict_renewal.renew()
         self.system.use_cases.repository_verdicts.review()
 
     def publish(self, severity: Severity) -> None:

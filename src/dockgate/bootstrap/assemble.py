@@ -195,7 +195,7 @@ def _task_groups(
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
-        groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.continuous.renew)]))
+        groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.verdict_renewal.renew)]))
         places = RepeatedTask("other repositories", use_cases.repository_verdicts.review, OTHER_REPOSITORIES_EVERY)
         groups.append(TaskGroup("other repositories", [places]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))

@@ -26,7 +26,7 @@ from dockgate.server.bind_config import (
     registry_listening,
     require_principals,
 )
-from dockgate.server.daemon import alone, identity
+from dockgate.server.daemon import identity, lock_folder
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller
@@ -106,7 +106,7 @@ def _process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
     running.mkdir(mode=0o700, exist_ok=True)
     signal.signal(signal.SIGTERM, _terminate)
     with suppress(_Terminated), ExitStack() as stack:
-        stack.enter_context(alone(running / "lock"))
+        stack.enter_context(lock_folder(running / "lock"))
         yield stack, running
 
 

@@ -22,7 +22,6 @@ from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.cases import Baselines, Cases
 from dockgate.services.clock import ServerClock
-from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.documents import Documents
@@ -71,6 +70,7 @@ from dockgate.services.scans import FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
+from dockgate.services.verdict_renewal import VerdictRenewal
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.waiver_preview import WaiverPreviews
 from dockgate.services.watched_images import WatchedImages
@@ -97,7 +97,7 @@ class UseCases:
     event_dispatcher: EventDispatcher
     feed_updates: FeedUpdates | None
     fixes: Fixes
-    continuous: ContinuousVerdicts
+    verdict_renewal: VerdictRenewal
     garbage_collection: GarbageCollection
     local_collections: LocalCollections
     push_verdicts: PushVerdicts
@@ -212,7 +212,7 @@ class _Wiring:
         fleet_judging = FleetJudging(
             store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
         )
-        self.continuous = ContinuousVerdicts(
+        self.verdict_renewal = VerdictRenewal(
             store,
             self.fleet_index,
             fleet_judging,
@@ -507,11 +507,11 @@ class _Wiring:
             deployments=self.deployments,
             fleet_index=self.fleet_index,
             event_dispatcher=self.event_dispatcher,
-            feed_updates=FeedUpdates(options.settings, store.event_log.record, clock, self.continuous.renew)
+            feed_updates=FeedUpdates(options.settings, store.event_log.record, clock, self.verdict_renewal.renew)
             if options.updates_feeds
             else None,
             fixes=self.fixes,
-            continuous=self.continuous,
+            verdict_renewal=self.verdict_renewal,
             garbage_collection=self.garbage_collection,
             local_collections=self.local_collections,
             push_verdicts=self.push_verdicts,

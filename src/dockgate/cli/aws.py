@@ -48,9 +48,9 @@ def package(output: Path, policy: str) -> None:
 
     A policy is refused if a rule of it needs code that the archive cannot hold; the error names the rule.
     """
-    from dockgate.services import aws
+    from dockgate.services import aws_stack
 
-    archive = aws.package(policy)
+    archive = aws_stack.package(policy)
     output.write_bytes(archive)
     echo(f"{output}: {len(archive):,} bytes")
 
@@ -64,9 +64,9 @@ def policy(policy: str, output: Path | None) -> None:
     The output is one line of JSON without a newline. The policy's digest covers exactly these bytes: do not change
     them. A policy is refused if a rule of it needs code that the functions do not have; the error names the rule.
     """
-    from dockgate.services import aws
+    from dockgate.services import aws_stack
 
-    body = aws.policy_document(policy)
+    body = aws_stack.policy_document(policy)
     if output is None:
         click.echo(body, nl=False)  # without a newline, because the digest covers these bytes
     else:
@@ -118,7 +118,7 @@ def deploy(
     Policy, waivers and parameters are checked before anything changes. After a failure, deploy again to continue.
     """
     from dockgate.aws.stack.account import Account
-    from dockgate.services import aws
+    from dockgate.services import aws_stack
 
     def confirm(losses: Sequence[str]) -> None:
         echo(f"{stack}: this update removes or replaces:")
@@ -128,7 +128,9 @@ def deploy(
             click.confirm("Deploy it?", abort=True)
 
     account = Account(region)
-    changed = aws.deploy_stack(account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm)
+    changed = aws_stack.deploy_stack(
+        account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm
+    )
     echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
     echo(f"  dockgate aws status --stack {stack}")
 

@@ -13,7 +13,7 @@ from dockgate.shared.canonical import plain
 
 if TYPE_CHECKING:
     from dockgate.gate.replay.case_file import RecordedVerdict
-    from dockgate.services.gate import Replay
+    from dockgate.services.local_gate import Replay
 
 FAULT = 2
 
@@ -36,11 +36,11 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
 
     Exits 0 when the replay is identical, 2 when it differs.
     """
-    from dockgate.services import gate
+    from dockgate.services import local_gate
 
     recorded_verdicts = [_load_recorded(name) for name in (verdict, against) if name]
-    replays = [gate.replay(recorded) for recorded in recorded_verdicts]
-    explained = gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
+    replays = [local_gate.replay(recorded) for recorded in recorded_verdicts]
+    explained = local_gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
     if output_format == "json":
         content = {"explanation": plain(explained)} if explained else {"verdict": plain(recorded_verdicts[0].verdict)}
         print_json({"replays": plain(replays), **content})
@@ -59,10 +59,10 @@ def _load_recorded(name: str) -> "RecordedVerdict":
     import json
 
     from dockgate.gate.replay import case_file
-    from dockgate.services import gate
+    from dockgate.services import local_gate
 
     if not name.startswith("sha256:") and (Path(name).exists() or not DIGEST_PREFIX.fullmatch(name)):
-        return gate.read_case(Path(name))
+        return local_gate.read_case(Path(name))
     client = Client()
     name = verdict_digest(client, name)
     return case_file.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")

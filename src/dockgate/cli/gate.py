@@ -137,13 +137,13 @@ def command(
     if wait:
         raise click.UsageError("--wait needs --server URL.")
 
-    from dockgate.services import gate
+    from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
 
     if not (argument.reference or findings or inspector):
         raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
-    chosen = gate.policy_of(policy or "default")
-    exceptions = gate.read_exceptions(waivers, vex)
+    chosen = local_gate.policy_of(policy or "default")
+    exceptions = local_gate.read_exceptions(waivers, vex)
     settings = from_environment()
     reported = _read_reports(findings, digest, found_at)
     if inspector:
@@ -151,12 +151,12 @@ def command(
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
-            report = gate.judge_reported(reported, chosen, exceptions=exceptions, advisories=advisories)
+            report = local_gate.judge_reported(reported, chosen, exceptions=exceptions, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
             scanned = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
             facts = _provenance(argument, scanned.digest, chosen, statements, settings)
-            report = gate.judge(
+            report = local_gate.judge(
                 scanned, advisories, chosen, external_reports=reported, exceptions=exceptions, provenance=facts
             )
     write_report(report, outputs, display)
@@ -232,7 +232,7 @@ def _gate_by_inspector(
     external_reports: tuple[ExternalReport, ...],
     exceptions: Waivers,
 ) -> GateReport:
-    from dockgate.services import external_findings, gate
+    from dockgate.services import external_findings, local_gate
 
     if not argument.reference or argument.platform != "all":
         raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
@@ -244,7 +244,7 @@ def _gate_by_inspector(
                 f"The {entry.source} report is about {entry.inventory.image}, not about {argument.reference}.",
                 f"The image's digest is {digest}. Scan that image again.",
             )
-    return gate.judge_reported(
+    return local_gate.judge_reported(
         (*reports, *external_reports), policy, exceptions=exceptions, reference=argument.reference, image=digest
     )
 

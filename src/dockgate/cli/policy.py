@@ -156,9 +156,9 @@ def unassign(name: str) -> None:
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of policies, for editors."""
-    from dockgate.services import gate
+    from dockgate.services import local_gate
 
-    echo(json.dumps(gate.policy_schema(), indent=2))
+    echo(json.dumps(local_gate.policy_schema(), indent=2))
 
 
 @command.command()
@@ -168,10 +168,10 @@ def check(files: tuple[Path, ...]) -> None:
 
     The command needs no server. It exits 2 at the first invalid file.
     """
-    from dockgate.services import gate
+    from dockgate.services import local_gate
 
     for file in files:
-        policy = gate.read_policy(policy_try.text_of(file), file)
+        policy = local_gate.read_policy(policy_try.text_of(file), file)
         echo(f"{file}: {policy.name}, {len(policy.rules)} rules")
 
 

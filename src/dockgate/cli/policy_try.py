@@ -100,14 +100,14 @@ def _on_server(
 
 def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
     from dockgate.gate.replay.policy_diff import compare, outcome_of, summarize
-    from dockgate.services import gate
+    from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
 
-    candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
+    candidate, present = local_gate.read_policy(text, file), local_gate.policy_of(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
         scanned = ImageArgument(reference, "all", False, None).scan(settings, needs_diff_ids=True)
-        before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
+        before, after = (local_gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
     trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)
     return summarize([trial])
 

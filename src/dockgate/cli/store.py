@@ -26,12 +26,12 @@ def copy(url: str, output_format: str) -> None:
 
     Keep a password out of the URL: use PGPASSWORD or ~/.pgpass. The way back is sqlite:////PATH/dockgate.db.
     """
-    from dockgate.server.daemon import alone
+    from dockgate.server.daemon import lock_folder
     from dockgate.store.copy import copy_store, open_source, open_target
 
     settings = from_environment()
     with (
-        alone(settings.data / "run" / "lock"),
+        lock_folder(settings.data / "run" / "lock"),
         open_source(settings.shared_data, settings.database_url) as source,
         open_target(url) as target,
     ):

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
-from dockgate.events import catalogue
-from dockgate.events.catalogue import MAX_TEXT
+from dockgate.events import dockgate_events
+from dockgate.events.dockgate_events import MAX_TEXT
 from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
 
 SOURCE = "aws.codepipeline"
@@ -131,7 +131,7 @@ def advance_events(
         events.append(pipeline_changed(execution, _STATES[state], attempt, key, time))
     if state is RunState.FAILED:
         events.append(
-            catalogue.execution_failed(
+            dockgate_events.execution_failed(
                 execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason, time=time
             )
         )
@@ -180,7 +180,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
     key, service = str(run.key), str(action.configuration["service"])
     if run.state is RunState.FAILED:
         return [
-            catalogue.deploy_failed(
+            dockgate_events.deploy_failed(
                 key=key,
                 service=service,
                 reason=run.reason,
@@ -193,7 +193,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
         text = run.variables.get("REVISION", "")
         revision = int(text) if text.isdecimal() else None
         return [
-            catalogue.deploy_succeeded(
+            dockgate_events.deploy_succeeded(
                 key=key,
                 service=service,
                 revision=revision,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dockgate.events import aws_events, catalogue
+from dockgate.events import aws_events, dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.summaries import count_waived
@@ -33,7 +33,7 @@ class NewVerdict:
                 self.repository, verdict.image, self.tags, verdict.platform_verdicts, time
             )
         events.append(
-            catalogue.image_judged(
+            dockgate_events.image_judged(
                 cause=self.cause,
                 repository=self.repository,
                 image=verdict.image,

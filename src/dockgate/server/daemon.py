@@ -79,7 +79,7 @@ def stop(settings: Settings, purge: bool) -> bool:
             raise UsageError(
                 f"{settings.data} is not a data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."
             )
-        with alone(settings.data / "run" / "lock"):
+        with lock_folder(settings.data / "run" / "lock"):
             podman_service.purge(settings.data)
             for path in [path for pattern in DATA_ENTRIES for path in settings.data.glob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -89,7 +89,7 @@ def stop(settings: Settings, purge: bool) -> bool:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def lock_folder(lock: Path) -> Iterator[None]:
     """Lock the data folder for one server: two would do every step twice."""
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.open("a") as file:

@@ -48,7 +48,7 @@ class WaitingApprovals:
     def answer(self, image: str) -> None:
         """Settle the approvals of this image, and continue the executions."""
         for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
-            self.starter.proceed(execution)
+            self.starter.continue_execution(execution)
 
     def settle(self, image: str) -> list[str]:
         """Settle every approval that waits on this image and can be decided now.
@@ -66,17 +66,17 @@ class WaitingApprovals:
         def expire(approval: Approval) -> None:
             answer = decide(approval, None, now)
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
-            self.proceed(approval.id)
+            self.continue_execution(approval.id)
 
         for_each(self.approvals.expired_approvals(now), expire, lambda approval: approval.id)
 
-    def proceed(self, approval_id: str) -> None:
+    def continue_execution(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.
 
         Pipelines elsewhere read the answer, or get it by callback.
         """
         if action := ApprovalId(approval_id).action:
-            self.starter.proceed(action.execution)
+            self.starter.continue_execution(action.execution)
 
     def _settle_group(self, group: tuple[Approval, Sequence[str]]) -> None:
         approval, ids = group
@@ -133,7 +133,7 @@ class ApprovalDecisions:
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
-        self.waiting_approvals.proceed(approval_id)
+        self.waiting_approvals.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
     def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
@@ -158,7 +158,7 @@ class ApprovalDecisions:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
         self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
-        self.waiting_approvals.proceed(approval_id)
+        self.waiting_approvals.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:

@@ -27,7 +27,7 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
     TaskState,
 )
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of, read_image_definitions
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
@@ -291,7 +291,7 @@ class ServiceRepair:
         now = self.clock.now()
         _log.warning("%s: %s", service.name, message)
         event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
-        unhealthy = catalogue.service_unhealthy(
+        unhealthy = dockgate_events.service_unhealthy(
             key=event.key,
             service=service.name,
             task=task.id,

@@ -84,7 +84,7 @@ class UnservedQueue:
 class Starter(Protocol):
     """Starts durable work in the background. Started again under the same key, nothing happens."""
 
-    def proceed(self, execution: str) -> None:
+    def continue_execution(self, execution: str) -> None:
         """Start the actions that follow from those that have ended."""
         ...
 

@@ -134,7 +134,7 @@ class RuleExecutions:
             **({"started_by": author} if author else {}),
         }
         execution = self.store.executions.start(pipeline, cause, trigger, now)
-        self.starter.proceed(execution.id)
+        self.starter.continue_execution(execution.id)
 
     def _chain_of(self, event: Mapping[str, Any]) -> list[str]:
         """The rules that led to the execution which an event is about."""

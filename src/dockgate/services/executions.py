@@ -28,7 +28,7 @@ class Executions:
         """
         start, trigger = self.store.executions.start, manual_trigger(by, fresh=fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
-        self.starter.proceed(execution.id)
+        self.starter.continue_execution(execution.id)
         return execution
 
     def record_triggered(self, event: Event) -> list[str]:
@@ -47,7 +47,7 @@ class Executions:
     def retry(self, execution: str, by: str) -> None:
         """Try the failed actions of the stage that failed again."""
         self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
-        self.starter.proceed(execution)
+        self.starter.continue_execution(execution)
 
     def stop(self, execution: str, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""

@@ -29,7 +29,7 @@ from dockgate.services.exposure_unknown import (
     ask_advisories,
     reason_of_history,
 )
-from dockgate.services.exposure_waived import ALONE, MOST, find_waived, group_images
+from dockgate.services.exposure_waived import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
 from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
@@ -63,7 +63,7 @@ class LookUp:
 class ExposureSearch:
     """Answers where something is. `selection` has the policies that judge repositories' images, now or at a time.
 
-    `registry` is the address of our own registry. For more images than `alone`, like ones are looked at once.
+    `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
     """
 
     store: Store
@@ -73,7 +73,7 @@ class ExposureSearch:
     selection: PolicyLookup
     clock: ServerClock
     registry: str
-    alone: int = ALONE
+    ungrouped_limit: int = UNGROUPED_LIMIT
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
@@ -120,7 +120,7 @@ class ExposureSearch:
         lists = _ImageLists(holders, blocking)
         if acceptances and acceptances.has_any:
             groups = [[number] for number in holders.ids]
-            if len(groups) > self.alone:
+            if len(groups) > self.ungrouped_limit:
                 groups = group_images(acceptances, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _page(lists.by_filter[request.only], request)
@@ -197,7 +197,7 @@ class ExposureSearch:
 
     def _read_facts(self, subject: Subject, holders: "_Holders", acceptances: AcceptanceFinder | None) -> ImageFacts:
         """Where the images are. With their components only if that decides which images are alike."""
-        needs_components = acceptances is not None and acceptances.has_any and len(holders.ids) > self.alone
+        needs_components = acceptances is not None and acceptances.has_any and len(holders.ids) > self.ungrouped_limit
         components = subject.components if needs_components else ()
         return self.store.exposures.facts(holders.ids, components, holders.places)
 
@@ -289,7 +289,7 @@ class _ImageLists:
     ) -> None:
         """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
         parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
-        likely = [number for part in parts for number in _page(part, request)[0]][:MOST]
+        likely = [number for part in parts for number in _page(part, request)[0]][:GROUP_LIMIT]
         waived, looked_at = find_waived(
             groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
         )

@@ -13,9 +13,9 @@ from dockgate.services.exposure_acceptances import AcceptanceFinder, ExposedFind
 from dockgate.store.exposure_records import HoldingImage, ImageFacts
 
 # Up to so many images are looked at one by one, as a page has them anyway.
-ALONE = 50
+UNGROUPED_LIMIT = 50
 # Groups of like images that are looked at: those with the newest ones.
-MOST = 500
+GROUP_LIMIT = 500
 
 
 def find_waived(
@@ -29,7 +29,7 @@ def find_waived(
     `read` is called once: with the image of each group that `is_waived` is then asked about, and with the `likely` ones
     that are listed.
     """
-    looked_at = groups[:MOST]
+    looked_at = groups[:GROUP_LIMIT]
     read([*(group[0] for group in looked_at), *likely])
     waived = [number for group in looked_at if is_waived(group[0]) for number in group]
     return sorted(waived, reverse=True), sum(map(len, looked_at))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.config import Settings
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.services import advisories
 from dockgate.services.clock import ServerClock
@@ -104,7 +104,7 @@ class FeedUpdates:
             if is_due(states.of(feed), now):
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
-            event = catalogue.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
+            event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
             if event.id not in self._merge_announced:
                 self._record([event])
                 self._merge_announced = {event.id, *list(self._merge_announced)[: _REMEMBERED - 1]}
@@ -123,7 +123,9 @@ class FeedUpdates:
         for suspect in suspects:
             _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
         time = self._clock.now()
-        events = [catalogue.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects]
+        events = [
+            dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects
+        ]
         if events:
             self._record(events)
         reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
@@ -192,10 +194,10 @@ class FeedUpdates:
             if announcement.failures:
                 failures = [(failure.part, failure.reason) for failure in announcement.failures]
                 advice = announcement.failures[0].advice
-                events.append(catalogue.feed_failed(name, since, failures, advice, announcement.key, time))
+                events.append(dockgate_events.feed_failed(name, since, failures, advice, announcement.key, time))
                 _log.warning("the feed %s fails: %s", name, failures[0][1])
             else:
-                events.append(catalogue.feed_recovered(name, since, time))
+                events.append(dockgate_events.feed_recovered(name, since, time))
                 _log.info("the feed %s works again", name)
         if events:
             self._record(events)

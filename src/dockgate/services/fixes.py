@@ -27,7 +27,7 @@ from dockgate.delivery.pipeline import fix_trigger
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
-from dockgate.events.catalogue import fix_available
+from dockgate.events.dockgate_events import fix_available
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
@@ -210,7 +210,7 @@ class Fixes:
         offered = replace(fix, state=FixState.OFFERED)
         self.store.fixes.offer(offered, [self._event(offered)])
         if offered.execution is not None:
-            self.starter.proceed(offered.execution)
+            self.starter.continue_execution(offered.execution)
         return offered
 
     def _with_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:

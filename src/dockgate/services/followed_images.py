@@ -8,8 +8,8 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
+from dockgate.services.reconciler_rounds import Rounds
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.rounds import Rounds
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watched_images import WatchedImages
 from dockgate.shared import canonical

@@ -6,7 +6,7 @@ from dockgate.delivery.model import Approval
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.effects import Starter
 from dockgate.services.error_isolation import for_each
-from dockgate.services.rounds import LeftBehind
+from dockgate.services.reconciler_rounds import OverdueItems
 from dockgate.services.scans import ScanScheduler
 from dockgate.store import Store
 
@@ -19,7 +19,7 @@ class Recovery:
     scans: ScanScheduler
     waiting_approvals: WaitingApprovals
     starter: Starter
-    _unanswered: LeftBehind[str] = field(default_factory=LeftBehind, init=False)
+    _unanswered: OverdueItems[str] = field(default_factory=OverdueItems, init=False)
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
@@ -49,7 +49,7 @@ class Recovery:
         for_each(self._unanswered.among(self.store.approvals.answerable_images()), self.waiting_approvals.answer)
 
     def _continue_executions(self) -> None:
-        for_each(self.store.executions.runnable(), self.starter.proceed)
+        for_each(self.store.executions.runnable(), self.starter.continue_execution)
 
     def _continue_rollouts(self) -> None:
         for_each(self.store.rollouts.in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import DockgateError
@@ -71,7 +71,7 @@ class RefusedPulls:
         try:
             self._record(
                 [
-                    catalogue.pull_refused(
+                    dockgate_events.pull_refused(
                         window=window,
                         repository=pull.repository,
                         image=pull.image,

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from dockgate.events.catalogue import verdict_changed
+from dockgate.events.dockgate_events import verdict_changed
 from dockgate.gate.model import PlatformVerdict
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
+from dockgate.services.reconciler_rounds import Rounds
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.rounds import Rounds
 from dockgate.services.unused_images import find_unused_images
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.watched_images import WatchedImages

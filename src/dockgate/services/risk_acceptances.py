@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import AttachedDocuments
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetExceptions
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
@@ -196,7 +196,7 @@ class RiskAcceptances:
         fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
         now = self.clock.now()
         names = ("vulnerability", "package", "rule", "unread", "repository", "image")
-        event = catalogue.waiver_expiring(
+        event = dockgate_events.waiver_expiring(
             waiver=waiver.id,
             owner=waiver.owner,
             until=waiver.until,

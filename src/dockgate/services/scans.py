@@ -257,7 +257,7 @@ class ScanScheduler:
             self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
         self._pending.pop(name, None)
         for execution in self._answer(scan.image):
-            self.starter.proceed(execution)
+            self.starter.continue_execution(execution)
         if not self._unanswered:
             self._follow_up(scan.image)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
-from dockgate.events.catalogue import service_risk_changed
+from dockgate.events.dockgate_events import service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, selec
 from dockgate.delivery.approval_request import pipeline_of
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
@@ -272,7 +272,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
 
 
 def _needed_event(approval: Approval, now: str) -> NewEvent:
-    return catalogue.approval_needed(
+    return dockgate_events.approval_needed(
         approval=approval.id,
         repository=approval.repository,
         image=approval.image,

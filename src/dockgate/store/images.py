@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from dockgate.delivery.registry_access import SERVER
-from dockgate.events import aws_events, catalogue
+from dockgate.events import aws_events, dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.events.model import Event
 from dockgate.scanner.model import Inventory, ScannedPlatform
@@ -309,7 +309,7 @@ def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequenc
     pushed = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
     if move is None:
         return [pushed]
-    moved = catalogue.tag_moved(
+    moved = dockgate_events.tag_moved(
         push=push,
         repository=move.repository,
         tag=move.tag,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Service, ServiceChange, TaskDefinition
-from dockgate.events import catalogue
+from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
@@ -122,9 +122,9 @@ def _end_event(
     """The event of a rollout that ends."""
     key, service = f"rollout/{rollout.id}", rollout.service
     if state is RunState.FAILED:
-        return catalogue.deploy_failed(key=key, service=service, reason=reason, time=now, repository=repository)
+        return dockgate_events.deploy_failed(key=key, service=service, reason=reason, time=now, repository=repository)
     if state is RunState.SUCCEEDED:
-        return catalogue.deploy_succeeded(
+        return dockgate_events.deploy_succeeded(
             key=key,
             service=service,
             revision=revision,

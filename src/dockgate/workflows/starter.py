@@ -32,7 +32,7 @@ class WorkflowStarter(Starter):
         self._engine = engine
 
     @override
-    def proceed(self, execution: str) -> None:
+    def continue_execution(self, execution: str) -> None:
         """Start the actions that follow from those that have ended. An action that runs is not started again."""
 
         def advance() -> list[str]:

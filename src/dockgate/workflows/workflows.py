@@ -2,8 +2,8 @@
 
 A body decides only by the results of effects: so it takes the same path again after a crash.
 
-A wait is a row: an approval action ends its workflow, and the answer continues the execution by `Starter.proceed`. A
-changed body needs a new APPLICATION_VERSION, and a migration of what is pending under the old one.
+A wait is a row: an approval action ends its workflow, and the answer continues the execution (`continue_execution`).
+A changed body needs a new APPLICATION_VERSION, and a migration of what is pending under the old one.
 """
 
 import logging
@@ -67,7 +67,7 @@ class Workflows:
         """Start every pipeline that has the pushed branch as a source."""
         event = self._store.events.get(event_id)
         for execution in self._effects.run(EffectKind.START_EXECUTION, self._executions.record_triggered, event):
-            self._starter.proceed(execution)
+            self._starter.continue_execution(execution)
         self._effects.run(EffectKind.HANDLED, self._store.events.mark_handled, event.id, self._clock.now())
 
     def _roll_out(self, rollout_id: str) -> None:
@@ -88,7 +88,7 @@ class Workflows:
         else:
             if result is not None:
                 self._finish(key, RunState.SUCCEEDED, "", result)
-        self._starter.proceed(key.execution)
+        self._starter.continue_execution(key.execution)
 
     def _perform(self, key: ActionKey) -> ActionResult | None:
         """The result of the action; None for an approval, which its answer finishes."""

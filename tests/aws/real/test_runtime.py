@@ -20,7 +20,7 @@ from tests.aws.account import ENVIRONMENT, TABLE, approval_event, digest_of, fin
 from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, cloud, until
 from tests.registryd import free_port
 
-from dockgate.services.aws import package
+from dockgate.services.aws_stack import package
 
 pytestmark = pytest.mark.real
 EXPIRES = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}"

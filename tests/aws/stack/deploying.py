@@ -8,7 +8,7 @@ from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.change_set import Confirm, refuse
 from dockgate.aws.stack.destroy import destroy as destroy_stack
-from dockgate.services import aws
+from dockgate.services import aws_stack
 
 NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
 ALONE = ("CreatePipeline=false", "ApprovalActions=shop/Assess/Gate, blog/Assess/Gate")
@@ -27,7 +27,7 @@ def deploy(
     confirm: Confirm = refuse,
 ) -> bool:
     tell = output.append if output is not None else lambda line: None
-    return aws.deploy_stack(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
+    return aws_stack.deploy_stack(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
 
 
 def destroy(cloud: Cloud, output: list[str] | None = None) -> None:

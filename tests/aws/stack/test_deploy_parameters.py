@@ -8,7 +8,7 @@ from tests.aws.stack.cloud import SOON, Cloud
 from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, document, parameters
 from tests.aws.stack.stack_state import ID, REGION
 
-from dockgate.services import aws
+from dockgate.services import aws_stack
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_is_nearly_right_is_suggested(cloud: Cloud) -> None:
 @pytest.mark.parametrize("name", ["", "1gate", "my_gate", "a" * 41, "-x"])
 def test_a_name_that_no_stack_can_have_is_refused(cloud: Cloud, name: str) -> None:
     with pytest.raises(UsageError, match="name"):
-        aws.deploy_stack(cloud.account, name, "", None, NETWORK, False, print, SOON)
+        aws_stack.deploy_stack(cloud.account, name, "", None, NETWORK, False, print, SOON)
     assert cloud.formation.called == []
 
 

@@ -17,7 +17,7 @@ from dockgate.aws.stack.destroy import contents
 from dockgate.aws.stack.destroy import destroy as destroy_stack
 from dockgate.aws.stack.permissions import ACTIONS
 from dockgate.aws.stack.redrive import redrive as redrive_stack
-from dockgate.services import aws
+from dockgate.services import aws_stack
 from dockgate.shared.errors import DeployError
 
 ROOT = Path(__file__).parents[3]
@@ -65,15 +65,15 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     """One run through everything that they can do."""
     network = ["VpcId=vpc-12345678", "SubnetIds=subnet-12345678"]
     cloud.client("ssm").put_parameter(
-        Name="/dockgate/policy", Value=aws.policy_document("default").decode(), Type="String"
+        Name="/dockgate/policy", Value=aws_stack.policy_document("default").decode(), Type="String"
     )
     cloud.formation.fails = ("Table", "no")
     with pytest.raises(DeployError):
-        aws.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
-    aws.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
-    aws.deploy_stack(cloud.account, "gate", "default", None, [], False, print, SOON)
-    aws.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
-    aws.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+        aws_stack.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws_stack.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws_stack.deploy_stack(cloud.account, "gate", "default", None, [], False, print, SOON)
+    aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+    aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     status.status(cloud.account, "gate")
     failures = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     for body in ('{"detail-type": "Inspector2 Scan"}', "none of ours"):
@@ -109,7 +109,7 @@ def test_the_page_allows_on_all_resources_only_what_it_names_one_by_one() -> Non
 
 
 def test_the_bucket_beside_the_stack_is_named_after_it(cloud: Cloud) -> None:
-    aws.deploy_stack(
+    aws_stack.deploy_stack(
         cloud.account, "gate", "", None, ["CreatePipeline=false", "ApprovalActions=a/b/c"], False, print, SOON
     )
     assert fnmatchcase(f"gate-dockgate-{ID}-{REGION}", "gate-*")

@@ -15,7 +15,7 @@ from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 
 DATA = Path(__file__).parent / "data" / "rpm"
-FORMS = {
+DATABASE_NAMES = {
     "sqlite": ("var/lib/rpm/rpmdb.sqlite", "rpmdb.sqlite.gz"),
     "ndb": ("usr/lib/sysimage/rpm/Packages.db", "Packages.db.gz"),
     "bdb": ("var/lib/rpm/Packages", "Packages-little.gz"),
@@ -25,7 +25,7 @@ ROCKY = Distribution("rocky", "9.4", "Rocky Linux 9.4 (Blue Onyx)", ("rhel", "ce
 
 
 def read(form: str) -> Extract:
-    path, name = FORMS[form]
+    path, name = DATABASE_NAMES[form]
     return ECOSYSTEM.read(path, io.BytesIO(gzip.decompress((DATA / name).read_bytes())))
 
 
@@ -66,7 +66,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", DATABASE_NAMES)
 def test_every_database_format_yields_the_same_packages(form: str) -> None:
     expected = {
         ("bash", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", ""),
@@ -86,10 +86,10 @@ def test_every_database_format_yields_the_same_packages(form: str) -> None:
     }
     assert len(extract.packages) == 6
     assert extract.unread_parts == ()
-    assert {package.path for package in extract.packages} == {FORMS[form][0]}
+    assert {package.path for package in extract.packages} == {DATABASE_NAMES[form][0]}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", DATABASE_NAMES)
 def test_a_package_owns_its_files_but_neither_folders_nor_ghosts(form: str) -> None:
     owns = read(form).owns
     assert owns.keys() == {"bash:x86_64", "nodejs:x86_64", "openssl:i686", "openssl:x86_64"}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.events.test_catalogue import all_events
+from tests.events.test_dockgate_events import all_events
 
 from dockgate.events.envelope import StoredEvent
 from dockgate.web.console.formats import mark

@@ -14,10 +14,10 @@ from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services import external_findings as reading
-from dockgate.services.gate import Replay, compare, replay
 from dockgate.services.image_findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
 from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.services.verdict_links import DEFAULT_DAYS
 from dockgate.services.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices

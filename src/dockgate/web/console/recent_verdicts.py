@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from dockgate.gate.model import Verdict
-from dockgate.services.gate import Replay
+from dockgate.services.local_gate import Replay
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.rpm.database import FORMS, read_database, read_manifest
+from dockgate.scanner.ecosystems.rpm.database import DATABASE_NAMES, read_database, read_manifest
 from dockgate.scanner.ecosystems.rpm.distributions import (
     NAMESPACES,
     NAMINGS,
@@ -52,13 +52,13 @@ class Rpm(Ecosystem):
     can_omit_local_label = False
     purl_types: tuple[str, ...] = ("rpm",)
     distributions: tuple[str, ...] = (*NAMINGS, *UNCOVERED)
-    database_paths: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
+    database_paths: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in DATABASE_NAMES), MANIFEST)
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
-        names = (*FORMS, *_SQLITE_LOGS)
+        names = (*DATABASE_NAMES, *_SQLITE_LOGS)
         return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in names)
 
     @override
@@ -71,7 +71,7 @@ class Rpm(Ecosystem):
             from dockgate.scanner.formats.sqlite import check_log
 
             check_log(file, path)
-        elif name in FORMS:
+        elif name in DATABASE_NAMES:
             check_size(file, SIZE_LIMIT)
             return read_database(path, file)
         return Extract()

@@ -10,7 +10,7 @@ from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
+DATABASE_NAMES = ("rpmdb.sqlite", "Packages.db", "Packages")
 PACKAGES_LIMIT = 50_000
 # Bytes of memory for all listed paths; those of Fedora's 3,000 packages take 50 million.
 PATHS_LIMIT = 128 * 1024 * 1024
@@ -22,7 +22,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
     """Read packages and files; a few unreadable headers are unread parts. Raises UnreadableError if damaged."""
     from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
 
-    read_blobs = dict(zip(FORMS, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))[path.rpartition("/")[2]]
+    read_blobs = dict(zip(DATABASE_NAMES, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))[path.rpartition("/")[2]]
     size = file.seek(0, 2)
     file.seek(0)
     rows: list[RpmPackage] = []

@@ -17,8 +17,8 @@ from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.cases import Cases, DeploymentContext
-from dockgate.services.continuous import ContinuousVerdicts
 from dockgate.services.effects import Effects
+from dockgate.services.verdict_renewal import VerdictRenewal
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.references import ImageReference
@@ -74,11 +74,11 @@ class Fleet:
     changed: AdvisoryChanges | None = None
 
     def __post_init__(self) -> None:
-        self.continuous = self.process()
+        self.verdict_renewal = self.process()
         for name in NAMES:
             self.scan(name)
 
-    def process(self, observe: "list[str] | None" = None, crash_at: int = -1) -> ContinuousVerdicts:
+    def process(self, observe: "list[str] | None" = None, crash_at: int = -1) -> VerdictRenewal:
         """A process that renews; it dies at the moment `crash_at`, or lists its moments."""
         moments = observe if observe is not None else []
 
@@ -87,13 +87,11 @@ class Fleet:
             if len(moments) == crash_at + 1:
                 raise CrashError(moment)
 
-        continuous = self.system.use_cases.continuous
-        index = replace(continuous.index, advisories=self.feeds)
-        judging = replace(
-            continuous.fleet_judging, cases=replace(continuous.fleet_judging.cases, advisories=self.feeds)
-        )
+        renewal = self.system.use_cases.verdict_renewal
+        index = replace(renewal.index, advisories=self.feeds)
+        judging = replace(renewal.fleet_judging, cases=replace(renewal.fleet_judging.cases, advisories=self.feeds))
         return replace(
-            continuous,
+            renewal,
             index=index,
             fleet_judging=judging,
             advisories=self.feeds,
@@ -133,8 +131,8 @@ class Fleet:
 
     def agree(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""
-        judging, present = self.continuous.fleet_judging, self.verdicts(policy)
-        under = self.continuous.selection.read(policy).policy
+        judging, present = self.verdict_renewal.fleet_judging, self.verdicts(policy)
+        under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
             case = judging.cases.build(image, under, DeploymentContext())
             assert case is not None
@@ -156,7 +154,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fleet) -> None:
     fleet.publish("web")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
     assert fleet.agree()
     assert fleet.events() == []  # nothing has changed: these are the first verdicts
@@ -171,7 +169,7 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     renewed = verdicts.for_approved(fleet.images["web"], "team/web", "default")
     assert renewed is not None
     assert renewed[0].status == "Rejected"
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.events() == [("team/web", "Approved", "Rejected")]
 
 
@@ -183,18 +181,18 @@ def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_ch
     fleet.publish("web")
     fleet.publish("job")
     for _ in range(2):
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Rejected"}
     assert fleet.events() == [("team/web", "Approved", "Rejected")]  # of job this is the first verdict
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
 def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is_known: bool) -> None:
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     fleet.publish("web")
     fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
     for _ in range(3):
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
     assert fleet.events() == [("team/web", "Approved", "Rejected")]
     assert fleet.agree()
@@ -209,15 +207,15 @@ def test_nobody_hears_of_an_image_without_a_tag_unless_it_runs(fleet: Fleet) -> 
     store.images.add_push(PushedImage("team/job", "", fleet.images["job"], now))
     reference = ImageReference("registry.example/team/web", fleet.images["web"])
     store.services.put(Service("web", "local", 1, 1), TaskDefinition("web", 1, "web", reference))
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     fleet.publish("shared")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == dict.fromkeys(("web", "api", "job"), "Rejected")
     assert sorted(fleet.events()) == [("team/job", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
 
 
 def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     moments: list[str] = []
     process = fleet.process(moments)
     process.renew()
@@ -228,22 +226,22 @@ def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
 
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.publish("shared")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     until = format_time(fleet.system.clock() + timedelta(days=1))
     identity = fleet.feeds.advisories[0].id
     waiver = Waiver("w1", "ana", "It is never called.", vulnerability=identity, repository="team/web", until=until)
     fleet.system.server.exceptions.add_waiver(waiver)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
     assert fleet.agree()
     fleet.system.clock.ahead += timedelta(days=1, minutes=1)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert set(fleet.verdicts().values()) == {"Rejected"}
     assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
 
 
 def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     for name, repository in (("w1", "team/*"), ("w2", "other/*")):
         fleet.system.server.exceptions.add_waiver(
             Waiver(
@@ -255,17 +253,17 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
                 until="2099-01-01",
             )
         )
-    judging = fleet.continuous.fleet_judging
+    judging = fleet.verdict_renewal.fleet_judging
     cases = {name: getattr(judging.cases, name) for name in judging.cases.__dataclass_fields__}
     failing = FailingCases(**cases)
     failing_images.add(fleet.images["web"])
     try:
-        replace(fleet.continuous, fleet_judging=replace(judging, cases=failing)).renew()
+        replace(fleet.verdict_renewal, fleet_judging=replace(judging, cases=failing)).renew()
         assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
     finally:
         failing_images.clear()
     fleet.system.clock.ahead += timedelta(hours=2)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
@@ -275,28 +273,28 @@ def test_two_assignments_that_match_equally_well_leave_only_their_repository_unj
         assignment = PolicyAssignment(name, ("team/web",), policy)
         fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
     for _ in range(2):
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
     fleet.system.store.policy_assignments.remove("b", "ana", format_time(fleet.system.clock()))
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
 def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert set(fleet.verdicts().values()) == {"Approved"}
     now = format_time(fleet.system.clock())
     fleet.system.server.policies.put("strict", STRICT, "ana")
     fleet.system.store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "strict"), "ana", now)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts("strict") == {"web": "Rejected"}
     assert fleet.verdicts().keys() == {"api", "job"}
 
 
 def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     store, now = fleet.system.store, format_time(fleet.system.clock())
     # The names of the policies are sorted before and after that of the policy before.
     for policy in ("a-strict", "z-strict"):
@@ -317,7 +315,7 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     fleet.publish("new")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     now = format_time(fleet.system.clock() + timedelta(seconds=1))
     image = fleet.images["web"]
     store = fleet.system.store
@@ -325,41 +323,41 @@ def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (package("new"),), ())
     store.images.finish_scan(image, scan.number, platforms_of(inventory), "", now)
     fleet.system.clock.ahead += timedelta(minutes=1)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"
 
 
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
     fleet.publish("web")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     fleet.feeds.checked_at = format_time(fleet.system.clock())
     fleet.system.clock.ahead += timedelta(days=8)
     before = format_time(fleet.system.clock())
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
     since = max(filter(None, fleet.blind()))
     assert since >= before
     fleet.publish("api")  # what is continuous with old feeds still rejects
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.verdicts()["api"] == "Rejected"
     fleet.feeds.checked_at = ""
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.blind() == {None}
     assert fleet.events() == [("team/api", "Approved", "Rejected")]
 
 
 def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     fleet.feeds.is_missing = True
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     (since,) = fleet.blind()
     assert since is not None
     fleet.system.clock.ahead += timedelta(hours=2)
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.blind() == {since}
     assert set(fleet.verdicts().values()) == {"Approved"}
     fleet.feeds.is_missing = False
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert fleet.blind() == {None}
     assert fleet.events() == []
 
@@ -367,12 +365,12 @@ def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
 def test_images_that_came_before_the_first_advisories_are_undetermined_and_then_change(fleet: Fleet) -> None:
     fleet.feeds.is_missing = True
     for _ in range(2):
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
         assert set(fleet.verdicts().values()) == {"Undetermined"}
     assert fleet.events() == []
     fleet.feeds.is_missing = False
     fleet.publish("web")
-    fleet.continuous.renew()
+    fleet.verdict_renewal.renew()
     assert sorted(fleet.events()) == [
         ("team/api", "Undetermined", "Approved"),
         ("team/job", "Undetermined", "Approved"),
@@ -385,7 +383,7 @@ def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: 
         folder.mkdir()
         system = ServerSystem(folder)
         fleet = Fleet(system, Feeds(system.clock))
-        fleet.continuous.renew()
+        fleet.verdict_renewal.renew()
         fleet.publish("web")
         fleet.publish("shared", Severity.LOW)
         moments: list[str] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
-from dockgate.events.catalogue import verdict_changed
+from dockgate.events.dockgate_events import verdict_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
@@ -57,7 +57,7 @@ class Match(NamedTuple):
 
 
 @dataclass(slots=True)
-class ContinuousVerdicts:
+class VerdictRenewal:
     """Renews the fleet's verdicts. One process at a time does; another one returns at once."""
 
     store: Store
@@ -186,7 +186,7 @@ class _Renewal:
     the images that have a verdict by the policy: some of them may not be judged by it any more.
     """
 
-    service: ContinuousVerdicts
+    service: VerdictRenewal
     policy: str
     images: Sequence[FleetImage]
     waiting_images: Collection[int]

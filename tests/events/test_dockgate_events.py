@@ -8,7 +8,7 @@ import pytest
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import fix_trigger
-from dockgate.events import aws_events, catalogue, schemas
+from dockgate.events import aws_events, dockgate_events, schemas
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
@@ -72,7 +72,7 @@ def all_events() -> list[NewEvent]:
         execution_events.end_event(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, DEPLOYED, NOW),
-        catalogue.image_judged(
+        dockgate_events.image_judged(
             cause="push/1",
             repository=None,
             image=IMAGE,
@@ -85,15 +85,17 @@ def all_events() -> list[NewEvent]:
             verdict=PREVIOUS,
             time=NOW,
         ),
-        catalogue.verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
+        dockgate_events.verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
         *(
-            catalogue.service_risk_changed(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW)
+            dockgate_events.service_risk_changed(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW)
             for kind in RISKS
         ),
-        catalogue.service_unhealthy(key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW),
-        catalogue.deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
-        catalogue.deploy_succeeded(key="rollout/shop/2", service="shop", revision=2, desired_count=3, time=NOW),
-        catalogue.approval_needed(
+        dockgate_events.service_unhealthy(
+            key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW
+        ),
+        dockgate_events.deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
+        dockgate_events.deploy_succeeded(key="rollout/shop/2", service="shop", revision=2, desired_count=3, time=NOW),
+        dockgate_events.approval_needed(
             approval="external/1",
             repository="team/app",
             image=IMAGE,
@@ -105,7 +107,7 @@ def all_events() -> list[NewEvent]:
             approvers={"count": 1},
             time=NOW,
         ),
-        catalogue.fix_available(
+        dockgate_events.fix_available(
             fix="f1",
             pipeline="web",
             repository="team/app",
@@ -121,10 +123,10 @@ def all_events() -> list[NewEvent]:
             execution=None,
             time=NOW,
         ),
-        catalogue.tag_moved(
+        dockgate_events.tag_moved(
             push="1", repository="team/app", tag="v1", previous=PREVIOUS, image=IMAGE, by=None, time=NOW
         ),
-        catalogue.pull_refused(
+        dockgate_events.pull_refused(
             window=1,
             repository="team/app",
             image=IMAGE,
@@ -135,13 +137,13 @@ def all_events() -> list[NewEvent]:
             since=NOW,
             time=NOW,
         ),
-        catalogue.waiver_expiring(
+        dockgate_events.waiver_expiring(
             waiver="w", owner="ann", until=NOW, reason="x", repository=None, scope={"vulnerability": "CVE-1"}, time=NOW
         ),
-        catalogue.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
-        catalogue.feed_recovered("osv", NOW, NOW),
-        catalogue.feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),
-        catalogue.feed_stale("osv", NOW, ["npm"], NOW),
+        dockgate_events.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
+        dockgate_events.feed_recovered("osv", NOW, NOW),
+        dockgate_events.feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),
+        dockgate_events.feed_stale("osv", NOW, ["npm"], NOW),
     ]
 
 
@@ -227,5 +229,5 @@ def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    event = catalogue.execution_failed(execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW)
-    assert len(event.detail["reason"]) == catalogue.MAX_TEXT
+    event = dockgate_events.execution_failed(execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW)
+    assert len(event.detail["reason"]) == dockgate_events.MAX_TEXT

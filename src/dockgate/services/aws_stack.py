@@ -16,7 +16,7 @@ from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
 from dockgate.gate.policy import decode_policy, encode_policy
-from dockgate.services.gate import policy_of
+from dockgate.services.local_gate import policy_of
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
 
 _S3, _SSM = "s3://", "ssm:"

@@ -55,7 +55,7 @@ class Rounds(Generic[Item]):
         self._done = done
 
 
-class LeftBehind(Generic[Key]):
+class OverdueItems(Generic[Key]):
     """Tells what was left behind from what is being worked on: it was already due in the previous round.
 
     In the first round of a process everything that is due was left behind, by a process before it.
