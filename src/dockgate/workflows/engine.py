@@ -99,8 +99,25 @@ class Engine:
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
-        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=int(patience_seconds))
+        # dbos looks once a second whether they have ended, the first time after a second.
+        patience = int(patience_seconds) if self._has_running() else 0
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience)
         self._calls.shutdown(wait=False, cancel_futures=True)
+
+    def _has_running(self) -> bool:
+        """Whether a workflow runs in this process. So it is taken to be while the tables do not answer."""
+        running = partial(
+            DBOS.list_workflows,
+            executor_id=self._worker.id,
+            status="PENDING",
+            limit=1,
+            load_input=False,
+            load_output=False,
+        )
+        try:
+            return bool(self._call(running))
+        except StoreError:
+            return True
 
     def begin(self, workflow: Workflow, key: str, argument: str, labels: Labels = NO_LABELS) -> None:
         """Start the workflow under this key, unless it waits, runs or has run. Only workers with `labels` run it.
