@@ -7,6 +7,7 @@ made by `api_router`, whose `GuardedRoute` checks the permission before it reads
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -34,7 +35,7 @@ __all__ = [
     "api_router",
     "body_of",
     "checks_token_limits",
-    "view_of",
+    "view_maker",
 ]
 
 
@@ -43,6 +44,7 @@ async def _server(request: Request) -> WebServices:
     return server
 
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # At most JSON's largest exact integer.
@@ -65,10 +67,20 @@ def api_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema:
     return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
 
 
-def view_of(kind: type[T], source: object, **fields: object) -> T:
-    """A dataclass whose fields are those of `source`, except the given ones."""
-    names = {field.name for field in dataclasses.fields(kind)} - fields.keys()  # type: ignore[arg-type]
-    return kind(**fields, **{name: getattr(source, name) for name in names})
+def view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]:
+    """Return a function that makes a `kind` from a `source`, whose fields have the same names, and `others` by keyword.
+
+    TypeError, at the import, if `kind` has a field that neither of them gives.
+    """
+    names = {field.name for field in dataclasses.fields(kind)} - set(others)  # type: ignore[arg-type]
+    available = {*(field.name for field in dataclasses.fields(source)), *dir(source)}  # type: ignore[arg-type]
+    if missing := sorted(names - available):
+        raise TypeError(f"{kind.__name__} shows {', '.join(missing)}, which {source.__name__} does not have")
+
+    def make_view(instance: S, **fields: object) -> T:
+        return kind(**fields, **{name: getattr(instance, name) for name in names})
+
+    return make_view
 
 
 def body_of(media_type: str, kind: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.store.approvals import unknown_approval
-from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_of
+from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_maker
 from dockgate.web.audit_details import note_change
 
 router = api_router()
@@ -81,9 +81,7 @@ class ApprovalWithVotes:
     votes: list[Vote]
 
 
-def view(approval: Approval) -> ApprovalView:
-    """The view of an approval."""
-    return view_of(ApprovalView, approval)
+view = view_maker(ApprovalView, Approval)
 
 
 @router.get("/approvals")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dockgate.services.garbage_collection import CollectionReport
 from dockgate.shared import canonical
 from dockgate.store.collections import Collection
-from dockgate.web.api import Administrator, ServerDependency, api_router, view_of
+from dockgate.web.api import Administrator, ServerDependency, api_router, view_maker
 
 router = api_router()
 
@@ -47,6 +47,9 @@ def collection(number: int, server: ServerDependency, who: Administrator) -> Col
     return _view(server.store.collections.get(number))
 
 
+_make_view = view_maker(CollectionView, Collection, "report")
+
+
 def _view(collection: Collection) -> CollectionView:
     report = canonical.build(CollectionReport, collection.report) if collection.report else None
-    return view_of(CollectionView, collection, report=report)
+    return _make_view(collection, report=report)

@@ -11,7 +11,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.actions import definition_of
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_of
+from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_maker
 from dockgate.web.api.approvals import ApprovalView, view
 from dockgate.web.audit_details import note_change
 from dockgate.web.downloads import download_file
@@ -38,6 +38,9 @@ class ActionView:
     has_log: bool
     approval: ApprovalView | None
     service: str | None
+
+
+_action_view = view_maker(ActionView, ActionRun, "name", "type", "attempt", "has_log", "approval", "service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
             about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             more = {"has_log": has_log, "approval": approval, "service": service}
-            actions.append(view_of(ActionView, run, **about, **more))
+            actions.append(_action_view(run, **about, **more))
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
 

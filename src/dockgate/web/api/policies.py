@@ -12,7 +12,14 @@ from pydantic import Field
 from dockgate.gate.model import Settings
 from dockgate.gate.patterns import matches
 from dockgate.gate.policy import PolicyVersion
-from dockgate.gate.policy_choice import DEFAULT_POLICY, AllowedPolicies, PullPolicy, Watch, assignment_for
+from dockgate.gate.policy_choice import (
+    DEFAULT_POLICY,
+    AllowedPolicies,
+    PolicyAssignment,
+    PullPolicy,
+    Watch,
+    assignment_for,
+)
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
 from dockgate.services.owners import Owners
@@ -48,6 +55,14 @@ class PolicyView(PolicySummary):
 
     rules: dict[str, tuple[Settings, ...]]
     text: str
+
+
+_make_summary = api.view_maker(PolicySummary, PolicyVersion, "removed")
+_make_view = api.view_maker(PolicyView, PolicyVersion, "removed")
+
+
+def _summary(version: PolicyVersion) -> PolicySummary:
+    return _make_summary(version, removed=version.is_removed)
 
 
 @router.get("/policies")
@@ -258,9 +273,14 @@ def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Assi
     return _assignment_view(present[name], server.event_targets.owners())
 
 
+_make_assignment_view = api.view_maker(
+    AssignmentView, PolicyAssignment, "owners_without_target", "changed_at", "changed_by"
+)
+
+
 def _assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
     silent = owners.without_target(record.assignment.owners)
-    return api.view_of(AssignmentView, record.assignment, owners_without_target=silent, **_change(record))
+    return _make_assignment_view(record.assignment, owners_without_target=silent, **_change(record))
 
 
 def _change(record: AssignmentRecord) -> dict[str, str]:
@@ -278,8 +298,4 @@ def _version(if_match: str) -> int | None:
 
 def _view(version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
-    return api.view_of(PolicyView, version, removed=version.is_removed)
-
-
-def _summary(version: PolicyVersion) -> PolicySummary:
-    return api.view_of(PolicySummary, version, removed=version.is_removed)
+    return _make_view(version, removed=version.is_removed)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fastapi import Header
 
-from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role
+from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity import TOKEN_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.web import api
@@ -73,6 +73,9 @@ class TokenView:
     is_session: bool
 
 
+_token_view = api.view_maker(TokenView, Token)
+
+
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
     """`text` is the token itself, shown only once."""
@@ -101,7 +104,7 @@ def caller(who: api.Reader, server: api.ServerDependency) -> CallerView:
         who.principal.roles,
         who.principal.project_roles,
         [permission for permission in Permission if who.may_somewhere(permission)],
-        api.view_of(TokenView, who.token) if who.token else None,
+        _token_view(who.token) if who.token else None,
     )
 
 
@@ -168,7 +171,7 @@ def token_page(server: WebServices, query: PageQuery, principal: str = "") -> Pa
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
         listed = server.store.tokens.list(principal or None, limit, after and after[0], newest_first=newest_first)
-        return [api.view_of(TokenView, token) for token in listed]
+        return [_token_view(token) for token in listed]
 
     return stored_page(read, lambda token: (token.id,), (str,), query)
 
@@ -182,7 +185,7 @@ def create_token(
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
-    return IssuedToken(api.view_of(TokenView, token), text)
+    return IssuedToken(_token_view(token), text)
 
 
 def _roles(principal: Principal) -> str:
@@ -194,7 +197,7 @@ def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDepend
     """Revoke a token."""
     revoked = server.store.tokens.revoke(token_id, server.clock.now())
     note_change(f"{revoked.id} of {revoked.principal} revoked")
-    return api.view_of(TokenView, revoked)
+    return _token_view(revoked)
 
 
 @router.get("/audit")

@@ -1,12 +1,12 @@
 """Rules, targets, and the messages that could not be sent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dockgate.events.rule import DailySummary, QuietHours, RuleTarget, Target, TargetType
+from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.event_rules import TriedRule
 from dockgate.services.event_targets import DeadLetter, TargetStatus
 from dockgate.services.web_services import WebServices
@@ -195,12 +195,15 @@ def redeliver(name: str, body: Redelivery, who: api.Administrator, server: api.S
     return Redelivered(count)
 
 
+_make_rule_view = api.view_maker(RuleView, Rule, "version", "changed_at", "changed_by")
+_STATUS_FIELDS = [field.name for field in fields(TargetStatus) if field.name != "target"]
+_make_target_view = api.view_maker(TargetView, Target, *_STATUS_FIELDS)
+
+
 def _rule_view(record: RuleRecord) -> RuleView:
     change = {"version": record.version, "changed_at": record.changed_at, "changed_by": record.changed_by}
-    return api.view_of(RuleView, record.rule, **change)
+    return _make_rule_view(record.rule, **change)
 
 
 def _target_view(status: TargetStatus) -> TargetView:
-    fields = {name: getattr(status, name) for name in TargetStatus.__slots__ if name != "target"}
-    shown: Target = status.target
-    return api.view_of(TargetView, shown, **fields)
+    return _make_target_view(status.target, **{name: getattr(status, name) for name in _STATUS_FIELDS})

@@ -220,12 +220,16 @@ def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexV
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 
 
+_make_view = api.view_maker(WaiverView, WaiverRecord, "state")
+_make_vex_view = api.view_maker(VexView, VexRecord, "signed")
+
+
 def _view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
         state = WaiverState.ACTIVE if core.is_active(record.waiver, now) else WaiverState.EXPIRED
-    return api.view_of(WaiverView, record, state=state)
+    return _make_view(record, state=state)
 
 
 def _document(record: VexRecord) -> VexView:
-    return api.view_of(VexView, record, signed=bool(record.envelopes))
+    return _make_vex_view(record, signed=bool(record.envelopes))
