@@ -98,3 +98,25 @@ def test_the_end_is_sent_once(store: Store) -> None:
     assert list(store.followed_images.list()) == []
     (entry,) = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
     assert (entry.payload["status"], entry.payload["verdict"]) == ("Undetermined", None)
+
+
+def test_the_revision_changes_with_what_is_followed_and_with_what_becomes_due(store: Store) -> None:
+    never = "2000"
+
+    def revision(now: str = NOW, first_renewal_of: str = never) -> str:
+        return store.followed_images.revision(now, first_renewal_of)
+
+    seen = [revision()]
+    settle(store, "one", None)
+    seen.append(revision())
+    assert revision(first_renewal_of=NOW) != seen[-1]
+    store.followed_images.renew(only(store), VERDICT, NOW, LATER)
+    assert revision() == seen[-1]
+    assert revision(LATER) != seen[-1]
+    store.followed_images.change(only(store), Status.REJECTED, CHANGED, "bad", LATER)
+    seen.append(revision())
+    store.followed_images.change(only(store), Status.APPROVED, CHANGED, "good", LATER)
+    seen.append(revision())
+    store.followed_images.end(only(store), "not watched", LATER)
+    assert len({*seen}) == len(seen)
+    assert revision() == seen[0]

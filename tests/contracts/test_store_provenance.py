@@ -78,3 +78,27 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
         assert store.verdicts.case(digest) == case
+
+
+def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) -> None:
+    place, elsewhere = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
+
+    def revisions() -> tuple[str, str, str]:
+        both = store.provenance.revisions({place, elsewhere})
+        assert both.keys() == {place, elsewhere}
+        return store.provenance.revision(), both[place], both[elsewhere]
+
+    nothing = revisions()
+    store.provenance.add(BUILT)
+    built = revisions()
+    assert all(before != after for before, after in zip(nothing, built, strict=True))
+    store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), NOW)
+    fetched = revisions()
+    assert fetched[0] != built[0]
+    assert fetched[1] != built[1]
+    assert fetched[2] == built[2]
+    store.provenance.record_fetch_error(IMAGE, REPOSITORY, "no registry", LATER)
+    failed = revisions()
+    assert failed[:2] != fetched[:2]
+    assert revisions() == failed
+    assert store.provenance.revisions(set()) == {}

@@ -1,6 +1,6 @@
 """A server without background work: the test takes the steps of a deploy one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,7 @@ from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
+from dockgate.services.service_risk import ServiceRisk
 
 NOW = "2026-11-24T10:00:00.000Z"
 
@@ -34,7 +35,6 @@ class Steps:
         self.deployments = self.use_cases.deployments
         self.rollouts = self.system.server.rollouts
         self.repair = self.use_cases.service_repair.repair
-        self.evaluate_changed = self.use_cases.service_risk.evaluate_changed
         pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, NOW)
@@ -45,6 +45,11 @@ class Steps:
         service = documents.read(SERVICE.format(name="web", count=1) + more, "s.yaml")
         assert isinstance(service, ServiceDefinition)
         return service
+
+    def evaluate_changed(self, evaluated: Mapping[str, str], risk: ServiceRisk | None = None) -> dict[str, str]:
+        """Evaluates what every service runs, if its inputs are not the evaluated ones."""
+        names = {service.name for service in self.store.services.list()}
+        return (risk or self.use_cases.service_risk).evaluate_changed(evaluated, names)
 
     def change(self, more: str = "", count: int | None = None) -> ServiceChange:
         """The service's document with these further settings of its task, or another desired count."""

@@ -148,7 +148,7 @@ def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, 
     system, effects = steps.system, Effects()
     clock, policies = system.server.clock, Going(system.server.policies, readings)
     use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)
-    use_cases.service_risk.evaluate_changed({})
+    steps.evaluate_changed({}, use_cases.service_risk)
     service = steps.store.services.get("web")
     assert service.at_risk is None
     assert ("every policy that judged it was removed since" in (service.cannot_judge or "")) == (readings < 2)

@@ -1,6 +1,6 @@
-"""The reconciler leaves alone what is being worked on."""
+"""The reconciler leaves alone what is being worked on, and what has not changed."""
 
-from dockgate.services.reconciler_rounds import OverdueItems
+from dockgate.services.reconciler_rounds import ROUND_LIMIT, OverdueItems, Rounds
 
 
 def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
@@ -10,3 +10,25 @@ def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
     assert left_behind.among(["c"]) == ["c"]
     assert left_behind.among([]) == []
     assert left_behind.among(["c"]) == []  # it was done meanwhile, and is due anew
+
+
+def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:
+    rounds, items = Rounds[tuple[int]](), [(number,) for number in range(ROUND_LIMIT + 1)]
+    rounds.run(items, str, lambda _: True, "trying", "one")
+    assert not rounds.is_finished("one")  # one item more than a round takes
+    rounds.run(items, str, lambda _: True, "trying", "one")
+    assert rounds.is_finished("one")
+    assert not rounds.is_finished("two")
+
+
+def test_a_revision_is_not_finished_while_an_item_fails_or_is_due() -> None:
+    def fail(_: tuple[int]) -> bool:
+        raise ValueError("an internal error")
+
+    for state, act in ((str, fail), (str, lambda _: False), (lambda _: "", lambda _: True)):
+        rounds = Rounds[tuple[int]]()
+        for _ in range(2):
+            rounds.run([(1,)], state, act, "trying", "one")
+            assert not rounds.is_finished("one")
+        rounds.run([(1,)], str, lambda _: True, "trying", "one")
+        assert rounds.is_finished("one")

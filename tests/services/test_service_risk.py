@@ -73,7 +73,7 @@ def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps
     verdicts = steps.use_cases.service_risk.verdicts
     failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
     publish(steps)
-    present = replace(steps.use_cases.service_risk, verdicts=failing).evaluate_changed({})
+    present = steps.evaluate_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
     assert present.keys() == {"api", "zzz"}
     assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
     web = steps.store.services.get("web")
@@ -81,6 +81,34 @@ def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps
     steps.evaluate_changed(present)
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (True, None)
+
+
+def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) -> None:
+    add_service(steps, "api")
+    looks: list[str] = []
+
+    class Counting(type(steps.use_cases.service_risk.selection)):  # type: ignore[misc]
+        def required_policies(self, image: str, execution: str | None, repository: str) -> object:
+            looks.append(image)
+            return super().required_policies(image, execution, repository)
+
+    selection = steps.use_cases.service_risk.selection
+    counting = Counting(**{name: getattr(selection, name) for name in selection.__dataclass_fields__})
+    risk = replace(steps.use_cases.service_risk, selection=counting)
+    risk.review()
+    risk.review()  # the first review recorded verdicts
+    looks.clear()
+    risk.review()
+    assert looks == []
+    publish(steps)
+    risk.review()
+    assert len(looks) == 2
+    assert all(steps.store.services.get(name).at_risk for name in ("api", "web"))
+    risk.review()
+    looks.clear()
+    forget_execution(steps)
+    risk.review()
+    assert len(looks) == 1
 
 
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:

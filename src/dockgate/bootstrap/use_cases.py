@@ -50,6 +50,7 @@ from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_presence import ImagePresence
 from dockgate.services.image_rescans import ImageRescans
 from dockgate.services.image_search import ImageSearch
+from dockgate.services.judging_inputs import JudgingInputs
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
@@ -201,6 +202,7 @@ class _Wiring:
             self.ecosystems,
             self.rules,
         )
+        self.judging_inputs = JudgingInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
             store, self.verdicts, self.selection, self.watched_images, clock, self.effects
         )
@@ -317,7 +319,7 @@ class _Wiring:
             self.verdicts,
             self.selection,
             self.exceptions,
-            self.provenance,
+            self.judging_inputs,
             self.clock,
             self.effects,
             self.registry,
@@ -497,7 +499,6 @@ class _Wiring:
                 self.verdicts,
                 self.selection,
                 self.exceptions,
-                self.provenance,
                 self.watched_images,
                 clock,
                 self.effects,
@@ -534,7 +535,7 @@ class _Wiring:
             self.verdicts,
             self.selection,
             self.exceptions,
-            self.provenance,
+            self.judging_inputs,
             self.watched_images,
             self.clock,
             self.effects,

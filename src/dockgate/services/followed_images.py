@@ -6,8 +6,8 @@ from functools import cache, partial
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.judging_inputs import JudgingInputs
 from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.provenance import Provenance
 from dockgate.services.reconciler_rounds import Rounds
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
@@ -34,7 +34,7 @@ class ApprovedImages:
     verdicts: Verdicts
     selection: PolicySelection
     exceptions: RiskAcceptances
-    provenance: Provenance
+    inputs: JudgingInputs
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -44,21 +44,31 @@ class ApprovedImages:
     def review(self) -> None:
         """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
         database, now = self.verdicts.advisory_digest(), self.clock.now()
+        revision = self._revision(now)
+        if self._rounds.is_finished(revision):
+            return
         by_key = {_key(followed): followed for followed in self.store.followed_images.list()}
         inputs_of = cache(partial(self._inputs_digest, database, now=now))
+        provenance = self.store.provenance.revisions({(image, repository) for image, repository, _ in by_key})
 
         def state(key: _Key) -> str:
             followed = by_key[key]
             if self._is_renewal_due(followed, now):
                 return ""
             image, repository, policy = key
-            return f"{inputs_of(policy, repository)} {self.provenance.fingerprint(image, repository)}"
+            return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
 
         def evaluate(key: _Key) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
             return self.verdicts.advisory_digest() == database
 
-        self._rounds.run(by_key, state, evaluate, "judging")
+        self._rounds.run(by_key, state, evaluate, "judging", revision)
+
+    def _revision(self, now: str) -> str:
+        """A text that changes whenever an image is to be looked at again."""
+        half = self.clock.ago((self.attestation_days or 0) / 2)
+        followed, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
+        return f"{self.inputs.revision()} {followed} {provenance}"
 
     def _evaluate(self, followed_image: FollowedImage) -> None:
         state = self.watched_images.state(followed_image.repository, followed_image.image)

@@ -11,8 +11,6 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
 from dockgate.services.attached_statements import envelopes, verify
 from dockgate.services.clock import ServerClock
-from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement
@@ -111,10 +109,6 @@ class Provenance:
         if stored is None or not (stored.envelopes or stored.fetched_at):
             return None
         return provenance.collect(image, stored.envelopes, keys, verify, stored.fetch_error)
-
-    def fingerprint(self, image: str, repository: str) -> str:
-        """A text that changes whenever `collect_facts` may return something else under the same policy."""
-        return digest_of(canonical.encode(self.store.provenance.statements(image, repository)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:

@@ -28,11 +28,25 @@ class Rounds(Generic[Item]):
         # By item: the state that it was worked on in.
         self._done: dict[Item, str] = {}
         self._last: Item | None = None
+        # The revision after which nothing was left to do.
+        self._finished_revision: str | None = None
 
-    def run(self, items: Iterable[Item], state: Callable[[Item], str], act: Callable[[Item], bool], what: str) -> None:
+    def is_finished(self, revision: str) -> bool:
+        """Whether a round of this revision left nothing to do."""
+        return revision == self._finished_revision
+
+    def run(
+        self,
+        items: Iterable[Item],
+        state: Callable[[Item], str],
+        act: Callable[[Item], bool],
+        what: str,
+        revision: str | None = None,
+    ) -> None:
         """Call `act` with the items whose state is another one than when it returned true, or is "".
 
-        An item that fails is logged, and tried again. `what` says what is done, for the log.
+        An item that fails is logged, and tried again. `what` says what is done, for the log. `revision` changes
+        whenever the items or their states may have: see `is_finished`.
         """
         ordered = sorted(items)
         first = bisect_right(ordered, self._last) if self._last is not None else 0
@@ -53,6 +67,8 @@ class Rounds(Generic[Item]):
             except Exception as error:
                 _log.error("%s of %s failed", what, "@".join(map(str, item)), exc_info=error)
         self._done = done
+        is_finished = len(done) == len(ordered) and all(done.values())
+        self._finished_revision = revision if is_finished else None
 
 
 class OverdueItems(Generic[Key]):

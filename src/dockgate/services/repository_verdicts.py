@@ -15,7 +15,6 @@ from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.provenance import Provenance
 from dockgate.services.reconciler_rounds import Rounds
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.unused_images import find_unused_images
@@ -38,7 +37,6 @@ class RepositoryVerdicts:
     verdicts: Verdicts
     selection: PolicySelection
     exceptions: RiskAcceptances
-    provenance: Provenance
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -60,7 +58,8 @@ class RepositoryVerdicts:
 
         def state(place: Place) -> str:
             policy, exceptions, has_provenance = inputs(place[0])
-            provenance = self.provenance.fingerprint(place[1], place[0]) if has_provenance else ""
+            image_place = place[1], place[0]
+            provenance = self.store.provenance.revisions({image_place})[image_place] if has_provenance else ""
             return digest_of(canonical.encode([database, policy, exceptions, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:

@@ -1,20 +1,20 @@
 """Running images that their policies reject: their services are at risk, with a deadline. Nothing is taken down."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from dockgate.delivery.service_model import Service
-from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
 from dockgate.events.dockgate_events import service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
+from dockgate.services.judging_inputs import JudgingInputs
 from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
@@ -39,48 +39,81 @@ class ServiceRisk:
     verdicts: Verdicts
     selection: PolicySelection
     exceptions: RiskAcceptances
-    provenance: Provenance
+    inputs: JudgingInputs
     clock: ServerClock
     effects: Effects
     registry: str
     risk_days: float
     terms: RiskTerms
-    # By service: a digest of what its verdict was made from.
+    # By service: a digest of what its verdict was made from, and the revision when this was looked at.
     _evaluated_inputs: dict[str, str] = field(default_factory=dict, init=False)
+    _revisions: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
-        self._evaluated_inputs = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs)
-        for_each([risk.service for risk in self.store.service_risks.list()], self._announce_deadline)
+        revisions = self._input_revisions()
+        changed = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
+        if changed:
+            present = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed)
+            unchanged = {name: value for name, value in self._evaluated_inputs.items() if name not in changed}
+            self._evaluated_inputs = {**unchanged, **present}
+        self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
+        for_each([risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due)
 
-    def evaluate_changed(self, evaluated_inputs: Mapping[str, str]) -> dict[str, str]:
-        """Evaluate the running images whose inputs differ from `evaluated_inputs`, a digest for each service.
+    def _input_revisions(self) -> dict[str, str]:
+        """By service, a text that changes whenever the inputs of the verdict on what it runs may have changed.
 
-        Return the present digests. A service whose evaluation fails has none, cannot be judged, and keeps no other
-        from being evaluated.
+        It is cheaper than these inputs: made for all services at once, and without reading what a verdict is made from.
+        """
+        common, running = self.inputs.revision(), self.store.services.running_images()
+        numbers = self.store.verdicts.newest_numbers({service.digest for service in running})
+        places = {service: (service.digest, service.reference.repository_in(self.registry)) for service in running}
+        provenance = self.store.provenance.revisions(set(places.values()))
+        return {
+            service.service: " ".join(
+                map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, place]))
+            )
+            for service, (image, place) in places.items()
+        }
+
+    def evaluate_changed(self, evaluated_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
+        """Evaluate what these services run, if its inputs differ from `evaluated_inputs`, a digest for each service.
+
+        Return the present digests. A service that has to be evaluated once more has none. One whose evaluation fails
+        cannot be judged, and keeps no other from being evaluated.
         """
         present: dict[str, str] = {}
         for service in self.store.services.list():
+            if service.name not in services:
+                continue
             try:
-                present[service.name] = self._evaluate(service, evaluated_inputs.get(service.name))
+                digest = self._evaluate(service, evaluated_inputs.get(service.name))
             except StoreError:
                 raise
             except Exception as error:
                 _log.error("the image of the service %s was not judged again", service.name, exc_info=error)
                 self._record_failure(service, error)
+            else:
+                if digest is not None:
+                    present[service.name] = digest
         return present
 
-    def _evaluate(self, service: Service, evaluated: str | None) -> str:
-        """Evaluate what the service runs if its inputs differ from `evaluated`. Return their digest, "" for none."""
+    def _evaluate(self, service: Service, evaluated: str | None) -> str | None:
+        """Evaluate what the service runs if its inputs differ from `evaluated`.
+
+        Return their digest, None if something else was judged: it is due once more.
+        """
         database = self.verdicts.advisory_digest()
         running = running_image(self.store, service, self.registry)
-        present = self._inputs_digest(database, *running) if running else ""
-        if running and evaluated != present:
-            image, context = running
+        if running is None:
+            return None
+        image, context = running
+        present = self._inputs_digest(database, image, context)
+        if evaluated != present:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
             if not is_recorded or self.verdicts.advisory_digest() != database:
-                return ""  # judged by something else than the digest says: once more
+                return None
         return present
 
     def _record_failure(self, service: Service, error: Exception) -> None:
@@ -91,7 +124,11 @@ class ServiceRisk:
             verdict = RunningVerdict(image.digest, cannot_judge=f"judging it failed: {reason}")
             self._record(service, image.repository_in(self.registry), verdict)
 
-    def _announce_deadline(self, name: str) -> None:
+    def _is_due(self, risk: TimeAtRisk) -> bool:
+        """Whether time alone has changed something."""
+        return advance(risk.service, risk, None, self.clock(), self.terms) != (risk, ())
+
+    def _announce_due(self, name: str) -> None:
         """Announce what time alone has changed."""
         service = self.store.services.get(name)
         running = running_image(self.store, service, self.registry)
@@ -102,7 +139,8 @@ class ServiceRisk:
         """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
         usable = self.selection.required_policies(image, context.execution, context.repository)
         policies = [read.unusable_reason or read.policy.digest for read in usable]
-        now, provenance = self.clock.now(), self.provenance.fingerprint(image, context.repository)
+        now, place = self.clock.now(), (image, context.repository)
+        provenance = self.store.provenance.revisions({place})[place]
         exceptions = self.exceptions.state(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 

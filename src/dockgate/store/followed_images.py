@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
@@ -36,6 +36,18 @@ class FollowedImages:
         key = followed_images.primary_key.columns
         with self._database.read() as connection:
             return [FollowedImage(**row) for row in connection.execute(_FOLLOWED.order_by(*key)).mappings()]
+
+    def revision(self, now: str, first_renewal_of: str) -> str:
+        """A text that changes whenever an image is followed or is not any more, has another status, or is due.
+
+        `first_renewal_of`: attestations of images that were approved until then are due for the first time.
+        """
+        columns = followed_images.c
+        is_first_due = and_(columns.renew_at.is_(None), columns.changed_at <= first_renewal_of)
+        due = func.count().filter(or_(columns.renew_at <= now, is_first_due))
+        query = select(func.count(), func.max(columns.changed_at), func.sum(columns.changes), due)
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
 
     def change(
         self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str

@@ -66,6 +66,11 @@ class Policies:
             versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
         return [version for version in versions if not version.is_removed]
 
+    def revision(self) -> int:
+        """A number that changes whenever a policy is stored or removed."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.coalesce(func.max(policies.c.seq), 0))) or 0
+
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
         query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())

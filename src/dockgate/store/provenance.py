@@ -2,14 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.outbox import Outbox, add_entries, registry_receiver
-from dockgate.store.queries import select_as
+from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
@@ -63,6 +63,25 @@ class ProvenanceStatements:
                 connection.execute(update(fetched_statements).where(*is_row).values(**values))
 
         self._database.group_commit(write)
+
+    def revision(self) -> str:
+        """A text that changes whenever a statement is added or fetched, of any image."""
+        built = select(func.count()).select_from(built_statements)
+        columns = func.count(), func.max(fetched_statements.c.fetched_at)
+        with self._database.read() as connection:
+            return "/".join(map(str, (connection.scalar(built), *connection.execute(select(*columns)).one())))
+
+    def revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """By image and repository, a text that changes whenever `statements` may return something else."""
+        built, fetched = built_statements.c, fetched_statements.c
+        count = select(built.image, func.count()).where(one_of(built.image, "images")).group_by(built.image)
+        last = select(fetched.image, fetched.repository, fetched.fetched_at, fetched.fetch_error)
+        images = {"images": text_list(sorted({image for image, _ in places}))}
+        with self._database.read() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(count, images)}
+            rows = connection.execute(last.where(one_of(fetched.image, "images")), images)
+            fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
+        return {place: f"{counts.get(place[0], 0)} {fetches.get(place, '')}" for place in places}
 
     def statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""

@@ -164,6 +164,14 @@ class Verdicts:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
+    def newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
+        """The number of the newest verdict on each image that has one, by image: a later verdict has a higher one."""
+        columns = verdicts.c.image, func.max(verdicts.c.seq)
+        query = select(*columns).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"images": text_list(sorted(images))})
+            return {row[0]: row[1] for row in rows}
+
     def newest_violations(
         self, images: Sequence[str], repositories: Collection[str] | None, size: int
     ) -> tuple[Mapping[str, RecordedViolations], int]:
