@@ -148,7 +148,7 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
     nothing: dict[str, Any] = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
     unknown: dict[str, Any] = {"total": 0, "reason": None, "images": [], "next": None}
     exposure: dict[str, Any] = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
-    counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "waived", "waived_of"), 0)
+    counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "blocked_unknown", "waived", "waived_of"), 0)
     server.answers |= {
         "GET /exposure": {
             **(exposure | nothing | counts),
@@ -193,3 +193,30 @@ def test_a_token_that_no_header_can_carry_is_not_printed(server: FakeServer) -> 
     with pytest.raises(ServerUnreachableError, match="characters that are not allowed") as error:
         Client(settings).get("status")
     assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((3, 1, 3, 0), "1 of 3 rejected, by their newest recorded verdicts"),
+        ((9, 1, 3, 0), "1 of the newest 3 rejected, by their newest recorded verdicts"),
+        ((1, 0, 0, 1), "unknown of 1, which was last recorded before it was known: request an approval"),
+        ((3, 1, 1, 2), "verdicts; unknown of 2, which were last recorded before it was known: request an approval"),
+    ],
+)
+def test_whether_a_vulnerability_blocks_is_never_no_where_it_is_unknown(
+    dockgate: Dockgate, server: FakeServer, counts: tuple[int, int, int, int], expected: str
+) -> None:
+    names = ("rejected", "blocked", "blocked_of", "blocked_unknown")
+    server.answers["GET /exposure"] = {
+        **dict(zip(names, counts, strict=True)),
+        **dict.fromkeys(("unaffected", "next", "as_of", "exploited")),
+        **dict.fromkeys(("waived", "waived_of"), 0),
+        **{name: [] for name in ("names", "services", "images", "pipelines")},
+        "question": "CVE-1",
+        "state": "Present",
+        "total": 9,
+        "unknown": {"total": 0, "reason": None, "images": [], "next": None},
+    }
+    (line,) = [line for line in dockgate("where", "CVE-1").out.splitlines() if line.split()[:1] == ["blocks"]]
+    assert line.endswith(expected)

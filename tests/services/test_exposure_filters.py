@@ -25,10 +25,11 @@ from dockgate.services.exposure_answer import (
     Exposure,
     ExposureFilter,
 )
+from dockgate.services.exposure_blocked import BlockingVerdicts
 from dockgate.services.exposure_waived import UNGROUPED_LIMIT
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict
-from dockgate.store.records import PushedImage, VexRecord
+from dockgate.store.records import PushedImage, RecordedViolations, VexRecord
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -231,3 +232,20 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     fleet.where("CVE-2026-1")
     assert sum("vex_documents" in statement for statement in statements) == 2  # whether there is one, and all of them
+
+
+def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_it(fleet: Fleet) -> None:
+    fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    judge(fleet, "default", Status.REJECTED, "a")
+    exposure = fleet.where("CVE-2026-1")
+    assert (exposure.rejected, exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 0, 0, 1)
+    names = ["CVE-2026-1"]
+    recorded = {
+        "approved": RecordedViolations("1", Status.APPROVED, {}, frozenset(names)),
+        "older": RecordedViolations("2", Status.REJECTED, {"CVE-2026-2": "no"}, frozenset({"CVE-2026-2"})),
+        "blocks": RecordedViolations("3", Status.REJECTED, {"CVE-2026-1": "no"}, frozenset(names)),
+        "allows": RecordedViolations("4", Status.REJECTED, {}, frozenset(names)),
+    }
+    blocking = BlockingVerdicts(names, recorded, [*recorded, "without"])
+    assert [blocking.blocks(image) for image in blocking.images] == [None, None, True, False, None]
+    assert blocking.unknown_count == 3

@@ -166,8 +166,15 @@ def _first_names(names: Sequence[str]) -> str:
 def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
     if not exposure["rejected"]:
         return ""
-    newest = "the newest " if exposure["blocked_of"] < exposure["rejected"] else ""
-    return f"{exposure['blocked']} of {newest}{exposure['blocked_of']} rejected, by their newest recorded verdicts"
+    blocked_of, unknown = exposure["blocked_of"], exposure["blocked_unknown"]
+    newest = "the newest " if blocked_of + unknown < exposure["rejected"] else ""
+    sentences = []
+    if blocked_of:
+        sentences.append(f"{exposure['blocked']} of {newest}{blocked_of} rejected, by their newest recorded verdicts")
+    if unknown:
+        verb = "was" if unknown == 1 else "were"
+        sentences.append(f"unknown of {unknown}, which {verb} last recorded before it was known: request an approval")
+    return "; ".join(sentences)
 
 
 def _waived_sentence(exposure: Mapping[str, Any]) -> str:

@@ -140,7 +140,8 @@ class ExposureSearch:
             total=len(holders.ids),
             rejected=len(holders.rejected),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
-            blocked_of=blocking.count,
+            blocked_of=len(blocking.images) - blocking.unknown_count,
+            blocked_unknown=blocking.unknown_count,
             waived=len(lists.by_filter[ExposureFilter.WAIVED]),
             waived_of=lists.waived_of,
             services=holders.services,
@@ -273,9 +274,7 @@ class _ImageLists:
         self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
             None: holders.ids,
             ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
-            ExposureFilter.BLOCKED: [
-                number for number in holders.rejected[: blocking.count] if blocking.blocks(images[number].digest)
-            ],
+            ExposureFilter.BLOCKED: [number for number in holders.rejected if blocking.blocks(images[number].digest)],
             ExposureFilter.REJECTED: holders.rejected,
             ExposureFilter.WAIVED: (),
         }

@@ -162,7 +162,8 @@ class Exposure:
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
     `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
-    `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule, and
+    `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule,
+    `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not reject, and
     `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at: all, unless
     waivers and documents name very many. `images` has a page of them, ordered by `sort`; `next` is the cursor of the
     following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
@@ -182,6 +183,7 @@ class Exposure:
     rejected: int
     blocked: int
     blocked_of: int
+    blocked_unknown: int
     waived: int
     waived_of: int
     services: list[RunningService]

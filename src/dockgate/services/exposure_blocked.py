@@ -18,12 +18,18 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 class BlockingVerdicts:
     """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
 
-    `count` is of how many images, from the first one on, this is known.
+    `images` are those whose newest recorded verdicts were read, or that have none: the first of those asked about. A
+    recorded verdict decides something, so it is not renewed with the current one of an image that is only stored.
     """
 
     names: Sequence[str]
     violations: Mapping[str, RecordedViolations]
-    count: int
+    images: Sequence[str]
+
+    @property
+    def unknown_count(self) -> int:
+        """Of how many of the images it is unknown, because they have no record since it is known."""
+        return sum(self.blocks(image) is None for image in self.images)
 
     def message(self, image: str) -> str | None:
         """The message of the rule that it violates, None if there is none."""
@@ -45,7 +51,7 @@ def find_blocking_verdicts(
 ) -> BlockingVerdicts:
     """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
     if not images:
-        return BlockingVerdicts(names, {}, 0)
+        return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if reads_more else _FEW_BYTES
     recorded, count = store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
-    return BlockingVerdicts(names, recorded, count)
+    return BlockingVerdicts(names, recorded, images[:count])
