@@ -1,9 +1,11 @@
-"""The console's pages and the commands with a fleet at its size, and what open pages cost.
+"""The console's pages and the commands with a fleet at its size, in a browser too, and what open pages cost.
 
     python bench/pages.py [--images 10000] [--executions 1000] [--database sqlite|postgres] [--live 200]
 
 Pages are requested one after the other by a person with a session, over loopback; each request is by the clock, and by
-the processor time of this process, which has the server and the client. Commands are whole processes, by the clock.
+the processor time of this process, which has the server and the client. The slowest of them are then loaded in
+Chromium, with nothing cached: when the largest text or picture is painted, and how far anything moves meanwhile.
+Commands are whole processes, by the clock.
 Not measured: /settings, which asks dbos, and the pages of git. The advisories are those of DOCKGATE_FEEDS.
 """
 
@@ -27,8 +29,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the server is that of the tests
+from playwright.sync_api import sync_playwright
 from sqlalchemy import update
 from tests import postgres
+from tests.scenarios.accessibility import CHROMIUM
 from tests.scenarios.browser import Browser
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -47,6 +51,8 @@ from dockgate.store.schema import scans
 
 PIPELINES, SCANNED = 40, 300
 REQUESTS, COMMANDS, BAR = 30, 15, 0.100
+# Pages that are loaded in a browser, how often each, and seconds until the largest paint.
+SLOWEST, LOADS, PAINT_BAR = 10, 5, 1.0
 # Processes that push at once, and seconds for which open pages are watched.
 WRITERS, IDLE_SECONDS = 8, 20
 
@@ -68,7 +74,8 @@ def main(images: int, executions: int, database: str, live: int) -> None:
             with Browser(server, token) as browser:
                 browser.timeout = 300
                 kinds = paths(browser, digests)
-                measure(browser, kinds)
+                slowest = measure(browser, kinds)[:SLOWEST]
+                paint(server, browser, {kind: kinds[kind][0] for kind in slowest})
                 names = [unquote(path.removeprefix("/vulnerabilities/")) for path in kinds["/vulnerabilities/NAME"]]
                 commands(server, token, names)
                 idle(server, browser, live)
@@ -160,8 +167,9 @@ def paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
-def measure(browser: Browser, kinds: dict[str, list[str]]) -> None:
-    """Request each page some times."""
+def measure(browser: Browser, kinds: dict[str, list[str]]) -> list[str]:
+    """Request each page some times. Returns the kinds, those that take the most processor time first."""
+    costs: dict[str, float] = {}
     for kind, pages in kinds.items():
         times, processor, size = [], 0.0, 0
         for number, path in enumerate(islice(cycle(pages), REQUESTS + 2)):
@@ -174,12 +182,50 @@ def measure(browser: Browser, kinds: dict[str, list[str]]) -> None:
             size = max(size, len(answer.content))
         p95 = sorted(times)[int(len(times) * 0.95)]
         middle = sorted(times)[len(times) // 2]
+        costs[kind] = processor
         print(
             f"{kind:42} p50 {middle * 1000:7.1f}  p95 {p95 * 1000:7.1f} ms"
             f"  processor {processor / REQUESTS * 1000:7.1f} ms"
             f"  {size / 1024:6.0f} KB  {'pass' if p95 <= BAR else 'MISS'}",
             flush=True,
         )
+    return sorted(costs, key=lambda kind: -costs[kind])
+
+
+PAINTED = """() => new Promise(done => {
+    let painted = 0, moved = 0
+    const watch = (type, note) => new PerformanceObserver(list => list.getEntries().forEach(note))
+        .observe({ type, buffered: true })
+    watch("largest-contentful-paint", entry => { painted = entry.startTime })
+    watch("layout-shift", entry => { moved += entry.value })
+    setTimeout(() => done([painted, moved]), 500)
+})"""
+
+
+def paint(server: ServerSystem, browser: Browser, pages: dict[str, str]) -> None:
+    """Load pages in Chromium, each time in a window of its own that has nothing cached."""
+    cookies = [{"name": name, "value": value, "url": server.url} for name, value in browser.cookies.items()]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for kind, path in pages.items():
+            times, moved = [], 0.0
+            for _ in range(LOADS + 1):
+                with chromium.new_context(base_url=server.url, viewport={"width": 1440, "height": 900}) as context:
+                    context.add_cookies(cookies)  # type: ignore[arg-type]
+                    page = context.new_page()
+                    page.goto(path)
+                    painted, shift = page.evaluate(PAINTED)
+                times.append(painted / 1000)
+                moved = max(moved, shift)
+            times = times[1:]  # the first one starts processes of the browser
+            assert min(times) > 0, kind
+            is_met = max(times) <= PAINT_BAR and not moved
+            print(
+                f"{kind:42} largest paint: median {statistics.median(times) * 1000:5.0f}"
+                f"  most {max(times) * 1000:5.0f} ms  moved {moved:.3f}  {'pass' if is_met else 'MISS'}",
+                flush=True,
+            )
+        chromium.close()
 
 
 def commands(server: ServerSystem, token: str, names: Sequence[str]) -> None:
