@@ -181,7 +181,7 @@ class Host:
 
     def stored(self, repository: str, *options: str) -> list[str]:
         """The images in the storage of a repository's builds, by their ids."""
-        sandbox = podman_service.runner(self.podman, SMALL, (), (), unsafe=False)
+        sandbox = podman_service.runner(self.podman, SMALL, (), (), is_unsafe=False)
         lines: list[str] = []
         job = Job([[*PODMAN, "images", "--quiet", *options]], [])
         with build_places(self.podman).reserve(repository, lines.append) as folder:

@@ -27,7 +27,7 @@ def case(under: Policy, published: Advisory, now: str = NOW, content: Inventory 
 
 
 def judge(case: VerdictCase) -> Verdict:
-    return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False)
+    return evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False)
 
 
 def next_build(before: VerdictCase, after: VerdictCase) -> Status:

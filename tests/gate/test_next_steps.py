@@ -51,7 +51,7 @@ def test_undetermined_entries_of_a_rule_have_advice(path: Path) -> None:
 @given(gated())
 @settings(max_examples=30, deadline=None)
 def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None:
-    for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).platform_verdicts:
+    for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False).platform_verdicts:
         for entry in platform_verdict.undetermined:
             assert next_steps((entry,), case.image)
 

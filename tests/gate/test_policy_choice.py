@@ -153,8 +153,8 @@ def test_a_provably_stricter_policy_approves_nothing_more(
 def test_every_rule_is_covered_by_the_property(judged: VerdictCase, second: VerdictCase) -> None:
     if is_stricter(second.policy, judged.policy):
         by_other = replace(judged, policy=second.policy)
-        if evaluate.judge(by_other, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED:
-            assert evaluate.judge(judged, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED
+        if evaluate.judge(by_other, ECOSYSTEMS, RULES, should_remediate=False).status is Status.APPROVED:
+            assert evaluate.judge(judged, ECOSYSTEMS, RULES, should_remediate=False).status is Status.APPROVED
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ STRICTER_POLICIES = [
 @settings(max_examples=400, deadline=None)
 def test_every_rule_is_covered_by_the_property(judged: VerdictCase, by: VerdictCase, requested: Policy) -> None:
     def status(policy: Policy) -> Status:
-        return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
+        return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, should_remediate=False).status
 
     alone, together = status(by.policy), status(combine_policies(by.policy, requested))
     if together is Status.APPROVED:

@@ -205,7 +205,7 @@ def gated(draw: st.DrawFn) -> VerdictCase:
 
 
 def look(case: VerdictCase) -> Status:
-    return evaluate.judge(case, ECOSYSTEMS, RULES, remediations=False).status
+    return evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False).status
 
 
 def judge(case: VerdictCase) -> Verdict:

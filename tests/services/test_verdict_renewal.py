@@ -136,7 +136,7 @@ class Fleet:
         for name, image in self.images.items():
             case = judging.cases.build(image, under, DeploymentContext())
             assert case is not None
-            verdict = evaluate.judge(case, judging.ecosystems, judging.rules, remediations=False)
+            verdict = evaluate.judge(case, judging.ecosystems, judging.rules, should_remediate=False)
             if present[name] != verdict.status:
                 return False
         return True

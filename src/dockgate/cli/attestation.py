@@ -88,7 +88,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
     from dockgate.shared.escaping import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
-    digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
+    digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, is_insecure=insecure)
     claims = [entry.claim for entry in signed_approvals if entry.claim]
     echo(digest)
     for claim in claims:

@@ -221,7 +221,7 @@ def _provenance(
 
     bundle = argument.ca_bundle or settings.ca_bundle
     return attached_statements.look_up(
-        argument.reference, digest, policy, statements, ca_bundle=bundle, insecure=argument.insecure
+        argument.reference, digest, policy, statements, ca_bundle=bundle, is_insecure=argument.insecure
     )
 
 

@@ -45,7 +45,7 @@ class ImageArgument(NamedTuple):
                 self.reference,
                 settings,
                 platform=self.platform,
-                insecure=self.insecure,
+                is_insecure=self.insecure,
                 ca_bundle=self.ca_bundle,
                 report=show,
                 needs_diff_ids=needs_diff_ids,

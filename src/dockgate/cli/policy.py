@@ -212,7 +212,7 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     echo("base_image:\n  images:")
-    images = base_layers(argument.reference, argument.platform, ca_bundle=bundle, insecure=argument.insecure)
+    images = base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.insecure)
     for platform, layers in images:
         first, *others = {**entry, "platform": platform}.items()
         echo(f"    - {first[0]}: {json.dumps(first[1])}")

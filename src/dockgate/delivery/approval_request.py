@@ -40,7 +40,7 @@ class ApprovalRequest:
     def __post_init__(self) -> None:
         for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
             _require_name(name, getattr(self, name), required)
-        _require_name("idempotency key", self.key, required=False)
+        _require_name("idempotency key", self.key, is_required=False)
         if not 1 <= self.timeout <= TIMEOUT_LIMIT:
             raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
 
@@ -81,10 +81,10 @@ def scope_of(approval: Approval) -> dict[str, str]:
     return {"repository": approval.repository, "pipeline": pipeline_of(approval) if approval.action else ""}
 
 
-def _require_name(what: str, text: str, required: bool) -> None:
-    if (required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
+def _require_name(what: str, text: str, is_required: bool) -> None:
+    if (is_required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
         raise UsageError(
-            f"{text[:NAME_LIMIT]!r} is not a {what}", f"Give {'1' if required else '0'} to {NAME_LIMIT} characters."
+            f"{text[:NAME_LIMIT]!r} is not a {what}", f"Give {'1' if is_required else '0'} to {NAME_LIMIT} characters."
         )
 
 

@@ -41,16 +41,16 @@ UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
 
 
 def judge(
-    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
 ) -> Verdict:
     """Judge an image or index: the verdict is the worst of its platforms.
 
-    Without `remediations`, which take most of the time, the verdict is a preview and must not be stored.
+    Unless it `should_remediate`, which takes most of the time, the verdict is a preview and must not be stored.
 
     Raises DefinitionError if the policy names a rule that is not in `rules`.
     """
     case = _with_no_scan_reason(case)
-    platform_verdicts = judge_platforms(case, ecosystems, rules, remediations=remediations)
+    platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
     why_unscanned = "" if case.external_reports else shorten(case.no_scan_reason)
     return Verdict(
         image=case.image,
@@ -63,13 +63,13 @@ def judge(
 
 
 def judge_platforms(
-    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
+    case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
 ) -> tuple[PlatformVerdict, ...]:
     """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
     case = _with_no_scan_reason(case)
     active = active_rules_of(case.policy, rules)
     platforms = _platforms(case, ecosystems)
-    verdicts = [platform.judge(active, with_remediation=remediations) for platform in platforms]
+    verdicts = [platform.judge(active, with_remediation=should_remediate) for platform in platforms]
     if case.no_scan_reason:
         verdicts.append(_unscanned_verdict(case))
     return tuple(verdicts)

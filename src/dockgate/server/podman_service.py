@@ -130,9 +130,9 @@ def build_place(podman: Podman) -> Path:
     return podman.folder / _BUILDS
 
 
-def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], unsafe: bool) -> Runner:
-    """Return what builds run in: a sandbox, or, if `unsafe`, the host itself."""
-    if unsafe:
+def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], is_unsafe: bool) -> Runner:
+    """Return what builds run in: a sandbox, or, if `is_unsafe`, the host itself."""
+    if is_unsafe:
         return Host(builder(podman), podman.environment, limits)
     return Sandbox(build_place(podman), dying_with_us("KILL", ()), build_host.ids, limits, allowed, blocked)
 

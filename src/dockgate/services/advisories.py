@@ -128,7 +128,7 @@ def export(
     report: Report,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
 ) -> Transfer:
     """Write the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
 
@@ -158,7 +158,7 @@ def export(
         header = pack_into(file)
         report(f"pushing {reference}")
         annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
-        manifest = push(reference, ARTIFACT, file, annotations, ca_bundle=bundle, insecure=insecure)
+        manifest = push(reference, ARTIFACT, file, annotations, ca_bundle=bundle, is_insecure=is_insecure)
     return Transfer(reference, header.digest, manifest, from_hex(header.content), signer.public.id)
 
 
@@ -172,7 +172,7 @@ def import_database(
     digest: str | None = None,
     allow_older: bool = False,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
 ) -> Transfer:
     """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
 
@@ -201,7 +201,7 @@ def import_database(
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"
-        manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, insecure=insecure)
+        manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
         header = unpack(file, path, trust, allow_older=allow_older)
         record_origin(path, "import")
         return Transfer(reference, header.digest, manifest, from_hex(header.content))

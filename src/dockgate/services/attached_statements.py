@@ -55,7 +55,7 @@ def look_up(
     files: Sequence[Path] = (),
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
 ) -> ProvenanceFacts | None:
     """Return the provenance of an image for a local verdict; None if the policy does not need it.
 
@@ -68,18 +68,18 @@ def look_up(
     documents = [text for file in files for text in _read_envelopes(file)]
     unavailable = None
     try:
-        documents += envelopes(_fetch_beside(reference, digest, ca_bundle, insecure))
+        documents += envelopes(_fetch_beside(reference, digest, ca_bundle, is_insecure))
     except DockgateError as error:
         unavailable = str(error)
     return collect(digest, documents, keys, verify, unavailable)
 
 
-def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, insecure: bool) -> Sequence[bytes]:
+def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecure: bool) -> Sequence[bytes]:
     if not reference.startswith(DOCUMENT) and digest.startswith("sha256:"):
         named = parse(reference)
         if isinstance(named, RegistryReference):
             place = f"{named.registry}/{named.repository}@{digest}"
-            return attached_documents.read(place, ca_bundle=ca_bundle, insecure=insecure)
+            return attached_documents.read(place, ca_bundle=ca_bundle, is_insecure=is_insecure)
         if isinstance(named, FileReference):
             return attached_documents.read_layout(named.path, digest)
     raise UnavailableError(

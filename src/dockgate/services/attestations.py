@@ -159,7 +159,7 @@ def verify(
     policy: str,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
     now: datetime | None = None,
 ) -> tuple[str, tuple[VerifiedAttestation, ...]]:
     """Return the image's digest, and each attestation envelope with its verification.
@@ -173,7 +173,7 @@ def verify(
     except OSError as error:
         raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
     named = parse_remote(reference)
-    place = RegistryRepository(named.registry, named.repository, ca_bundle, insecure)
+    place = RegistryRepository(named.registry, named.repository, ca_bundle, is_insecure)
     digest = named.digest
     if not digest:
         with closing(place.open(tag=named.tag)) as origin:

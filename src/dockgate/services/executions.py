@@ -26,7 +26,7 @@ class Executions:
 
         `by` is a principal, "" before there are any. With `fresh`, builds take nothing from earlier builds.
         """
-        start, trigger = self.store.executions.start, manual_trigger(by, fresh=fresh)
+        start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
         self.starter.continue_execution(execution.id)
         return execution

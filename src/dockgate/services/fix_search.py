@@ -252,7 +252,7 @@ class FixSearch:
         return with_own_layers_of(bases, inventories)
 
     def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
-        return evaluate.judge(case, self.ecosystems, self.rules, remediations=remediations)
+        return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=remediations)
 
     def _cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         """The vulnerabilities in violations."""

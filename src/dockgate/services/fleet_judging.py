@@ -151,7 +151,7 @@ class FleetJudging:
         case = replace(case, now=now)
         snapshot = replace(case.snapshot, coverage=_checked_at(case.snapshot.coverage, now))
         verdicts, fresh = (
-            evaluate.judge_platforms(each, self.ecosystems, self.rules, remediations=False)
+            evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
             for each in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]

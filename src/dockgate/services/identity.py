@@ -70,12 +70,12 @@ class People:
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
-    def authenticate_local(self, here: bool) -> Caller:
-        """Return LOCAL for a request without a token from this machine (`here`), while there are no principals.
+    def authenticate_local(self, is_local: bool) -> Caller:
+        """Return LOCAL for a request without a token from this machine (`is_local`), while there are no principals.
 
         UnknownCallerError otherwise.
         """
-        if not here or self.store.principals.has_any():
+        if not is_local or self.store.principals.has_any():
             raise UnknownCallerError(
                 "authentication required", "Set DOCKGATE_TOKEN: an admin makes a token with `dockgate token create`."
             )

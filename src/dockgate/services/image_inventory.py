@@ -44,7 +44,7 @@ def scan(
     settings: Settings,
     *,
     platform: str | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
     needs_diff_ids: bool = False,
@@ -68,7 +68,9 @@ def scan(
             raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None
         return ScannedImage(reference, bill.digest, bill.inventories)
     platforms = [platform] if platform else None
-    with open_images(reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure) as opened:
+    with open_images(
+        reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, is_insecure=is_insecure
+    ) as opened:
         digest = opened.digest
         if platform != ALL:
             if len(opened.images) > 1:
@@ -77,7 +79,7 @@ def scan(
             digest = opened.images[0].digest
         images, cache, image_cache = opened.images, settings.cache, InventoryCache(settings.cache)
         inventories = read(
-            images, cache, report, local=opened.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
+            images, cache, report, is_local=opened.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
         )
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
@@ -97,18 +99,18 @@ def read(
     cache: Path,
     report: Report = lambda text: None,
     *,
-    local: bool = False,
+    is_local: bool = False,
     image_cache: InventoryCache | None = None,
     needs_diff_ids: bool = False,
 ) -> tuple[Inventory, ...]:
     """Read the inventories of these images.
 
     Each layer is read once, and remembered in `cache`; the inventory of an image in `image_cache`, if there is one.
-    `local`: they lie on this machine. `needs_diff_ids`: as in `scan`. Raises UnavailableError.
+    `is_local`: they lie on this machine. `needs_diff_ids`: as in `scan`. Raises UnavailableError.
     """
     cached = [image_cache.find(image, needs_diff_ids=needs_diff_ids) if image_cache else None for image in images]
     new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
-    rest = _read(new, cache, report, local, image_cache, needs_diff_ids)
+    rest = _read(new, cache, report, is_local, image_cache, needs_diff_ids)
     return tuple(inventory or next(rest) for inventory in cached)
 
 
@@ -116,7 +118,7 @@ def _read(
     images: Sequence[Image],
     cache: Path,
     report: Report,
-    local: bool,
+    is_local: bool,
     image_cache: InventoryCache | None,
     needs_diff_ids: bool,
 ) -> Iterator[Inventory]:
@@ -141,7 +143,7 @@ def _read(
                 else:
                     missing.append(layer)
         read_layers |= layers.keys() - {layer.digest for layer in missing}
-        for facts in read_all(cached, missing, local=local):
+        for facts in read_all(cached, missing, is_local=is_local):
             in_memory.add(facts)
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")
@@ -165,7 +167,7 @@ def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
 
 
 def base_layers(
-    reference: str, platform: str = "all", *, ca_bundle: Path | None = None, insecure: bool = False
+    reference: str, platform: str = "all", *, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> list[tuple[str, list[str]]]:
     """Return each platform of an image with its layers: diff_ids, base first. Every layer is read once.
 
@@ -173,7 +175,7 @@ def base_layers(
     """
     from dockgate.scanner.images.tar_layer import TarLayer
 
-    with open_images(reference, [platform], ca_bundle=ca_bundle, insecure=insecure) as opened:
+    with open_images(reference, [platform], ca_bundle=ca_bundle, is_insecure=is_insecure) as opened:
         hashed: dict[str, str] = {}
         platforms = []
         for image in opened.images:

@@ -120,7 +120,7 @@ class PolicyDryRun:
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, remediations=False))
+        return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, should_remediate=False))
 
     @contextmanager
     def _turn_taken(self) -> Iterator[Callable[[], bool]]:

@@ -109,7 +109,9 @@ class _Bench:
     def outcome(self, written: LocatedExample) -> Outcome:
         example = written.example
         case = self._case(written)
-        (platform_verdict,) = evaluate.judge(case, self._ecosystems, self._rules, remediations=False).platform_verdicts
+        (platform_verdict,) = evaluate.judge(
+            case, self._ecosystems, self._rules, should_remediate=False
+        ).platform_verdicts
         problems = list(_absent_findings(written, platform_verdict))
         problems = problems or list(_differences(example.expect, platform_verdict))
         return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))

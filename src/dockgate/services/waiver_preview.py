@@ -85,7 +85,7 @@ class WaiverPreviews:
         if added and not self.cases.do_waivers_apply(repository, stored.image):
             added = ()
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *added))
-        after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, remediations=False)
+        after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)
         return PreviewedVerdict(digest, stored.status, after.status, after.summary)
 
     def _covered_images(self, waiver: Waiver, who: Caller) -> Sequence[CoveredImage]:

@@ -167,7 +167,7 @@ class Approvals:
         """
         settled: Sequence[str] = ()
         with self._database.write() as connection:
-            approval = _get(connection, vote.approval, lock=True)
+            approval = _get(connection, vote.approval, should_lock=True)
             present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
             if (row := connection.execute(present).mappings().first()) is not None:
                 return Vote(**row)
@@ -286,9 +286,9 @@ def _needed_event(approval: Approval, now: str) -> NewEvent:
     )
 
 
-def _get(connection: Connection, approval_id: str, *, lock: bool = False) -> Approval:
+def _get(connection: Connection, approval_id: str, *, should_lock: bool = False) -> Approval:
     query = _APPROVAL.where(approvals.c.id == approval_id)
-    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise unknown_approval(approval_id)
     return Approval(**row)

@@ -65,7 +65,7 @@ def store_documents(connection: Connection, *new: Document) -> None:
 
 def keep_documents(connection: Connection) -> None:
     """Keep stored documents from being deleted until the transaction ends, which is to name some of them."""
-    lock_name(connection, documents, _COLLECTION, shared=True)
+    lock_name(connection, documents, _COLLECTION, is_shared=True)
 
 
 def lock_documents(connection: Connection) -> bool:

@@ -161,7 +161,7 @@ class Executions:
         quick, and must not use the store.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id, lock=True)
+            execution = _get(connection, execution_id, should_lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             runs = _runs(connection, execution_id)
             step = plan(pipeline, execution, runs)
@@ -217,7 +217,7 @@ class Executions:
         ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id, lock=True)
+            execution = _get(connection, execution_id, should_lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             runs = _runs(connection, execution_id)
             keys = plan_retry(pipeline, runs)
@@ -238,7 +238,7 @@ class Executions:
         ConflictError when the execution is over.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id, lock=True)
+            execution = _get(connection, execution_id, should_lock=True)
             if execution.state.is_final:
                 raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
             runs = _runs(connection, execution_id)
@@ -312,9 +312,9 @@ def append_ends(
     append_events(connection, events)
 
 
-def _get(connection: Connection, execution_id: str, *, lock: bool = False) -> Execution:
+def _get(connection: Connection, execution_id: str, *, should_lock: bool = False) -> Execution:
     query = _EXECUTION.where(executions.c.id == execution_id)
-    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise NotFoundError(
             f"there is no execution {execution_id!r}",

@@ -99,7 +99,7 @@ class Fleet:
         facts = [zlib.compress(encode(platform.facts)) for platform in image.platforms]
 
         def write(connection: Connection) -> Sequence[int]:
-            lock_name(connection, fleet_bundles, COLLECTION, shared=True)
+            lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
             present = _image(connection, image.digest)
             if present is not None and _is_same(present, image):
                 return []

@@ -163,7 +163,7 @@ class FleetFindings:
         """Store what matching says of new components. False, and nothing is stored, if others are of another source."""
 
         def write(connection: Connection) -> bool:
-            lock_name(connection, fleet_state, ADVISORIES, shared=True)
+            lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
             if _source(connection) != source:
                 return False
             _replace(connection, results, now, ClosingReason.ADVISORY)

@@ -158,20 +158,20 @@ class Services:
             return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
 
 
-def _find(connection: Connection, name: str, *, lock: bool = False) -> Service | None:
+def _find(connection: Connection, name: str, *, should_lock: bool = False) -> Service | None:
     query = _SERVICE.where(services.c.name == name)
-    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     return None if row is None else Service(**row)
 
 
 def lock_service(connection: Connection, name: str) -> Service:
     """As `require_service`, and lock it: its revisions, rollouts, risk and events depend on it."""
-    return require_service(connection, name, lock=True)
+    return require_service(connection, name, should_lock=True)
 
 
-def require_service(connection: Connection, name: str, *, lock: bool = False) -> Service:
+def require_service(connection: Connection, name: str, *, should_lock: bool = False) -> Service:
     """The service of this name. NotFoundError if it does not exist."""
-    service = _find(connection, name, lock=lock)
+    service = _find(connection, name, should_lock=should_lock)
     if service is None:
         raise unknown_service(name)
     return service

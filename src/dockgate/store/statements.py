@@ -23,16 +23,16 @@ def later_of(connection: Connection, column: ColumnElement[str], time: str) -> C
     return (func.greatest if is_postgres(connection) else func.max)(column, time)
 
 
-def lock_name(connection: Connection, table: Table, name: str, *, shared: bool = False) -> None:
+def lock_name(connection: Connection, table: Table, name: str, *, is_shared: bool = False) -> None:
     """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
 
     Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
-    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. `shared`
-    locks overlap with each other.
+    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. Locks
+    that are `is_shared` overlap with each other.
     """
     if is_postgres(connection):
         key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
-        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        lock = func.pg_advisory_xact_lock_shared if is_shared else func.pg_advisory_xact_lock
         connection.execute(select(lock(key)))
 
 

@@ -56,7 +56,7 @@ class Vex:
             insert_if_new(connection, documents, document)
             insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
             if not insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1}):
-                present = _get(connection, record.document, record.image, lock=True)
+                present = _get(connection, record.document, record.image, should_lock=True)
                 envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
                 if present.removed_at or envelopes != present.envelopes:
                     self._change(connection, present, {**asdict(record), "envelopes": envelopes})
@@ -109,7 +109,7 @@ class Vex:
     def remove(self, document: str, who: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
         with self._database.write() as connection:
-            present = _get(connection, document, "", lock=True)
+            present = _get(connection, document, "", should_lock=True)
             if not present.removed_at:
                 self._change(connection, present, {"removed_at": now, "removed_by": who})
             return _get(connection, document, "")
@@ -152,9 +152,9 @@ class Vex:
         connection.execute(update(vex_documents).where(*this).values(**values, changes=vex_documents.c.changes + 1))
 
 
-def _get(connection: Connection, document: str, image: str, *, lock: bool = False) -> VexRecord:
+def _get(connection: Connection, document: str, image: str, *, should_lock: bool = False) -> VexRecord:
     query = _RECORD.where(vex_documents.c.document == document, vex_documents.c.image == image)
-    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` lists them all.")
     return VexRecord(**row)

@@ -110,7 +110,9 @@ class Order:
         """Its fixed versions above this one, lowest first; [] for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
         fixed = {version for kind, version in events if kind == "fixed" and version != "0"}
-        here = self._points[self._without_optional_epoch(above, epochs=self._name_epochs(events))] if fixed else None
+        here = (
+            self._points[self._without_optional_epoch(above, has_epochs=self._name_epochs(events))] if fixed else None
+        )
         if here is None:
             return []
         later = [(point, version) for version in fixed if (point := self._points[version]) is not None and point > here]
@@ -129,7 +131,7 @@ class Order:
         if ready.invalid_reason is not None:
             raise UncomparableError(ready.invalid_reason)
         if self._optional_epoch:
-            version = self._without_optional_epoch(version, epochs=ready.has_epochs)
+            version = self._without_optional_epoch(version, has_epochs=ready.has_epochs)
         here = self._points[version]
         if here is None:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
@@ -168,9 +170,9 @@ class Order:
         """Whether any event has an epoch, if epochs are optional."""
         return self._optional_epoch and any(":" in text for _, text in events)
 
-    def _without_optional_epoch(self, version: str, *, epochs: bool) -> str:
-        """The version without its epoch if events may omit epochs and do; `epochs`: some event has one."""
-        return version.partition(":")[2] if self._optional_epoch and not epochs and ":" in version else version
+    def _without_optional_epoch(self, version: str, *, has_epochs: bool) -> str:
+        """The version without its epoch if events may omit epochs and do; `has_epochs`: some event has one."""
+        return version.partition(":")[2] if self._optional_epoch and not has_epochs and ":" in version else version
 
     def _event(self, kind: str, version: str) -> Point:
         """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""

@@ -270,7 +270,7 @@ class Fleet:
     def judge_alone(self, item: FleetItem, now: str) -> list[tuple[Status, tuple[int, ...]]]:
         """What the gate says of each platform."""
         case = case_of(item, self.policy, self.snapshot, self.exceptions, now)
-        verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, remediations=False)
+        verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, should_remediate=False)
         by_image = {verdict.image: verdict for verdict in verdicts}
         inventories = (by_image[inventory.image] for inventory in item.inventories)
         return [(entry.status, tuple(entry.counts[severity] for severity in Severity)) for entry in inventories]

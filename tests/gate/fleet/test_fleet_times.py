@@ -123,7 +123,7 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
         at = format_time(now)
         fresh = replace(snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage))
         made = case_of(item, under, fresh, case.exceptions, at)
-        return evaluate.judge(made, ECOSYSTEMS, RULES, remediations=False).status
+        return evaluate.judge(made, ECOSYSTEMS, RULES, should_remediate=False).status
 
     index = FleetIndex([item], snapshot)
     judge = FleetJudge(

@@ -155,7 +155,7 @@ def test_a_registry_elsewhere_is_spoken_to_in_the_clear_only_when_told_so(monkey
             open_images("registry.test/team/app:1")
         assert "--insecure" in caught.value.advice
         assert [request.method for request in server.requests] == ["CONNECT"]
-        with open_images("registry.test/team/app:1", insecure=True) as opened:
+        with open_images("registry.test/team/app:1", is_insecure=True) as opened:
             assert files(opened) == ["one", "two"]
         assert "http://registry.test/v2/team/app/manifests/1" in [request.path for request in server.requests]
 

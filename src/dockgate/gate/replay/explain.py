@@ -119,7 +119,7 @@ def compare(
     """
 
     def judge(case: VerdictCase) -> Verdict:
-        return evaluate.judge(case, ecosystems, rules, remediations=False)
+        return evaluate.judge(case, ecosystems, rules, should_remediate=False)
 
     first = last = judge(old.case)
     changes: list[Change] = []

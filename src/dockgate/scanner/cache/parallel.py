@@ -15,15 +15,15 @@ from dockgate.scanner.ports import Layer
 TICKETS = 10_000
 
 
-def read_all(cache: LayerCache, layers: Sequence[Layer], *, local: bool) -> Iterator[LayerFacts]:
+def read_all(cache: LayerCache, layers: Sequence[Layer], *, is_local: bool) -> Iterator[LayerFacts]:
     """The layers' facts as they come, as many at once as there are processors.
 
-    `local`: the layers lie on this machine, so that other processes can read them too. Raises UnavailableError.
+    `is_local`: the layers lie on this machine, so that other processes can read them too. Raises UnavailableError.
     """
     workers = min(len(layers), os.cpu_count() or 1)
     if workers < 2:
         yield from map(cache.read, layers)
-    elif local and _has_one_thread():
+    elif is_local and _has_one_thread():
         yield from _read_in_processes(cache, layers, workers)
     else:
         yield from _read_in_threads(cache.read, layers, workers)

@@ -113,9 +113,9 @@ class Cran(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Cran()
 
 
-def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
-    purl = write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if bioconductor else ""})
-    return build_package("Bioconductor" if bioconductor else "CRAN", name, version, purl, path)
+def _package(name: str, version: str, is_bioconductor: bool, path: str) -> Package:
+    purl = write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if is_bioconductor else ""})
+    return build_package("Bioconductor" if is_bioconductor else "CRAN", name, version, purl, path)
 
 
 def _fields(file: BinaryIO) -> dict[str, str]:

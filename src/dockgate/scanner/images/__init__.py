@@ -41,7 +41,7 @@ def open_images(
     platforms: Sequence[str] | None = None,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
     stdin: BinaryIO | None = None,
     issuers: "Issuers | None" = None,
     seconds: float | None = None,
@@ -57,7 +57,7 @@ def open_images(
     - dir:FOLDER, the root of a system. All its digests are "".
 
     `platforms`: None for this machine's if there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle` (PEM)
-    is trusted in addition to the system's authorities; `insecure` allows plain HTTP to a registry.
+    is trusted in addition to the system's authorities; `is_insecure` allows plain HTTP to a registry.
 
     `issuers` issue tokens for registries whose token server this process is. `seconds`: the time limit for all requests
     to a registry; after that TooSlowError is raised.
@@ -78,7 +78,7 @@ def open_images(
         return OpenedImages(image.digest, (image,), close)
     from dockgate.scanner.images.oci_image import read_images
 
-    image_source = _image_source(named, ca_bundle, insecure, stdin, issuers, seconds)
+    image_source = _image_source(named, ca_bundle, is_insecure, stdin, issuers, seconds)
     try:
         digest, data = image_source.root()
         local = not isinstance(named, RegistryReference)
@@ -91,7 +91,7 @@ def open_images(
 def _image_source(
     reference: "RegistryReference | FileReference | StdinReference | EngineReference",
     ca_bundle: Path | None,
-    insecure: bool,
+    is_insecure: bool,
     stdin: BinaryIO | None,
     issuers: "Issuers | None",
     seconds: float | None,
@@ -102,7 +102,9 @@ def _image_source(
     if isinstance(reference, RegistryReference):
         from dockgate.scanner.images.registry import registry_source
 
-        return registry_source(reference, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+        return registry_source(
+            reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds
+        )
     if isinstance(reference, EngineReference):
         from dockgate.scanner.images.engine import engine_source
 

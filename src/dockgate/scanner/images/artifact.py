@@ -24,13 +24,13 @@ def push(
     annotations: Mapping[str, str],
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
 ) -> str:
     """Push a file as an artifact of the type `kind`. Returns the digest of its manifest.
 
     Raises UsageError for an invalid reference, DeniedError, UnavailableError.
     """
-    with Pusher(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure) as pusher:
+    with Pusher(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure) as pusher:
         empty, blob = pusher.blob(_EMPTY), pusher.blob(file)
         manifest = {
             "schemaVersion": 2,
@@ -44,14 +44,14 @@ def push(
 
 
 def pull(
-    reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, insecure: bool = False
+    reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> str:
     """Write the file of an artifact of the type `kind` to `into`. Returns the digest of its manifest.
 
     Raises UsageError for an invalid reference, NotFoundError, DeniedError, UnavailableError; ImageError if it is not
     such an artifact, has more than `limit` bytes, or does not match its digest.
     """
-    image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure)
+    image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
     try:
         digest, data = image_source.root()
         blob, size = _layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)

@@ -39,7 +39,7 @@ def read(
     reference: str,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> list[bytes]:
@@ -50,7 +50,7 @@ def read(
     """
     named = parse_remote(reference)
     with closing(
-        registry_source(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+        registry_source(named, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds)
     ) as image_source:
         documents: dict[str, bytes] = {}
         for manifest in _manifests(image_source, named.digest or ""):

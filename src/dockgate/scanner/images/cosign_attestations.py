@@ -38,7 +38,7 @@ class RegistryRepository:
     registry: str
     repository: str
     ca_bundle: Path | None = None
-    insecure: bool = False
+    is_insecure: bool = False
     issuers: Issuers | None = None
     seconds: float | None = None
 
@@ -54,7 +54,7 @@ class RegistryRepository:
         return registry_source(
             self.remote(tag, digest),
             ca_bundle=self.ca_bundle,
-            insecure=self.insecure,
+            is_insecure=self.is_insecure,
             issuers=self.issuers,
             seconds=self.seconds,
         )
@@ -64,7 +64,7 @@ class RegistryRepository:
         return Pusher(
             self.remote(tag),
             ca_bundle=self.ca_bundle,
-            insecure=self.insecure,
+            is_insecure=self.is_insecure,
             issuers=self.issuers,
             seconds=self.seconds,
         )

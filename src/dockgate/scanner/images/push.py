@@ -34,14 +34,14 @@ class Pusher:
         reference: RegistryReference,
         *,
         ca_bundle: Path | None = None,
-        insecure: bool = False,
+        is_insecure: bool = False,
         issuers: Issuers | None = None,
         seconds: float | None = None,
     ) -> None:
         """`seconds`: the time limit for all requests until it is closed; after that, calls raise TooSlowError."""
         self._reference = reference
         limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
-        self._transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
+        self._transport = Transport(reference.registry, ca_bundle, is_insecure, limit=limit)
         self._authorizer = authorizer_for(self._transport, reference, issuers, "pull,push")
         self._url = f"/v2/{reference.repository}"
         self._registry_url = ""

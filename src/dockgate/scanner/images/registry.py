@@ -155,7 +155,7 @@ def registry_source(
     reference: RegistryReference,
     *,
     ca_bundle: Path | None = None,
-    insecure: bool = False,
+    is_insecure: bool = False,
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> RegistrySource:
@@ -164,7 +164,7 @@ def registry_source(
     `seconds`: the time limit for all requests until it is closed; after that, calls raise TooSlowError.
     """
     limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
-    transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
+    transport = Transport(reference.registry, ca_bundle, is_insecure, limit=limit)
     return RegistrySource(reference, transport, authorizer_for(transport, reference, issuers))
 
 

@@ -175,7 +175,7 @@ class _ExtendedHeaders:
         data = tape.take(size)
         tape.skip(-size % BLOCK)
         if flag == b"g":
-            _check_global(tape, name, data, first=is_first)
+            _check_global(tape, name, data, is_first=is_first)
         elif self._is_repeated(flag):
             raise _unusual_form_error(tape, "two extended headers are followed by one entry")
         elif flag == b"x":
@@ -286,13 +286,13 @@ def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
     return b""
 
 
-def _check_global(tape: StreamReader, name: bytes, data: bytes, *, first: bool) -> None:
+def _check_global(tape: StreamReader, name: bytes, data: bytes, *, is_first: bool) -> None:
     """Accept only the global header of `git archive`: first in the file, with a comment and nothing else.
 
     Tar programs apply a global header to all later entries, and container runtimes ignore it. Runtimes treat its name
     as a path: a header named "etc/.wh.passwd" removes a file.
     """
-    if not first or name != _GLOBAL.encode():
+    if not is_first or name != _GLOBAL.encode():
         raise _unusual_form_error(tape, "a global header that `git archive` does not write")
     for key in _pax_records(tape, data):
         if key != b"comment":

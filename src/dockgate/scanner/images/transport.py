@@ -53,7 +53,7 @@ class Transport:
         self,
         registry: str,
         ca_bundle: Path | None,
-        insecure: bool,
+        is_insecure: bool,
         sleep: Callable[[float], None] = time.sleep,
         *,
         timeout: float = _TIMEOUT,
@@ -81,7 +81,7 @@ class Transport:
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
-        self._allows_http = local or insecure
+        self._allows_http = local or is_insecure
         self.secure = True
 
     def close(self) -> None:

@@ -237,17 +237,17 @@ def _imports(affected_entry: _AffectedEntry) -> list[str]:
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
-def _ratings(record: _Record, affected_entry: _AffectedEntry, distribution: bool) -> Iterator[Rating]:
+def _ratings(record: _Record, affected_entry: _AffectedEntry, is_distribution: bool) -> Iterator[Rating]:
     """The distribution's severity for this package, then the advisory's vectors, then the advisory's severity."""
     vectors = affected_entry.severity or record.severity or []
-    source = "distribution" if distribution else "advisory"
+    source = "distribution" if is_distribution else "advisory"
     words: list[object] = [vector.score for vector in vectors if not vector.type.startswith("CVSS_")]
     for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific, record.database_specific):
         if specific:
             words += [specific.urgency, specific.priority, specific.severity]
     word = next((rating for text in words if (rating := by_word(source, text))), None)
     vector = by_vectors("advisory", (vector.score for vector in vectors if vector.type.startswith("CVSS_")))
-    if word and (distribution or not vector):
+    if word and (is_distribution or not vector):
         yield word
     if vector:
         yield vector

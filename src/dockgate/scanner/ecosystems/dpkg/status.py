@@ -24,7 +24,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
     is_status_file = path == STATUS
     packages: list[Package] = []
     removed: list[str] = []
-    for line, fields in _stanzas(file, strict=is_status_file):
+    for line, fields in _stanzas(file, is_strict=is_status_file):
         name, status = fields.get(b"package", ""), fields.get(b"status", "")
         if not name:
             raise UnreadableError(f"line {line}: the entry that begins here has no Package")
@@ -71,8 +71,8 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
     return kernel, version
 
 
-def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
-    """Yield line number and relevant fields of each entry (deb822(5)); `strict`: the last line ends with a newline."""
+def _stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
+    """Yield line number and fields of each entry (deb822(5)); `is_strict`: the last line ends with a newline."""
     start, count, ended = 0, 0, True
     fields: dict[bytes, str] = {}
     while line := file.readline(LINE_LIMIT):
@@ -98,7 +98,7 @@ def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes,
             if name in fields:
                 raise UnreadableError(f"line {count}: {decode(name)} occurs twice in one entry")
             fields[name] = decode(value.strip())
-    if strict and not ended:
+    if is_strict and not ended:
         raise UnreadableError(f"line {count}: the file ends in the middle of a line")
     if start:
         yield start, fields

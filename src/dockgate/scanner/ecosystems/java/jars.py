@@ -101,7 +101,7 @@ class _ArchiveReader:
         ]
         if archive.has_classes and not _is_among(libraries, path):
             is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested)
-            libraries += _own_coordinates(manifest, path, composed=is_composed)
+            libraries += _own_coordinates(manifest, path, is_composed=is_composed)
         self.packages += (package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
             from dockgate.scanner.ecosystems.programs import program_package
@@ -200,17 +200,17 @@ def _is_among(libraries: list[Coordinates], path: str) -> bool:
     return bool(libraries) and (not version or any(library.version == version for library in libraries))
 
 
-def _own_coordinates(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[Coordinates]:
+def _own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed: bool) -> list[Coordinates]:
     """Return the archive's own coordinates, by manifest and file name.
 
-    An application is not a library: unless its group is known, only the parts that it is `composed` of count. Jars of a
-    Java runtime do not count either.
+    An application is not a library: unless its group is known, one that `is_composed` of parts counts only by these.
+    Jars of a Java runtime do not count either.
     """
     file = path.rpartition("/")[2]
     library = coordinates.from_manifest(manifest, file)
     if library.group:
         return [library]
-    application = composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
+    application = is_composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
     return [] if application or coordinates.is_java_runtime(manifest) else [library]
 
 

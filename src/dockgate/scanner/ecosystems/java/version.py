@@ -98,7 +98,7 @@ def _lists(version: str) -> list[list[Item]]:
     digits, start = False, 0
     for at, char in enumerate(version):
         if char in ".-":
-            lists[-1].append(_ZERO if at == start else _item(version[start:at], digits=digits))
+            lists[-1].append(_ZERO if at == start else _item(version[start:at], is_number=digits))
             start = at + 1
             if char == "-":
                 lists.append([])
@@ -111,13 +111,13 @@ def _lists(version: str) -> list[list[Item]]:
             digits = True
         else:
             if digits and at > start:
-                lists[-1].append(_item(version[start:at], digits=True))
+                lists[-1].append(_item(version[start:at], is_number=True))
                 lists.append([])
                 start = at
             digits = False
     rest = version[start:]
     if rest and digits:
-        lists[-1].append(_item(rest, digits=True))
+        lists[-1].append(_item(rest, is_number=True))
     elif rest:
         _add_word(lists, rest)
     return lists
@@ -126,12 +126,12 @@ def _lists(version: str) -> list[list[Item]]:
 def _add_word(lists: list[list[Item]], word: str) -> None:
     if lists[-1]:
         lists.append([])
-    lists[-1].append(_item(word, digits=False))
+    lists[-1].append(_item(word, is_number=False))
 
 
-def _item(part: str, *, digits: bool) -> Item:
+def _item(part: str, *, is_number: bool) -> Item:
     """Build an item; unknown words sort like Java's strings, by UTF-16."""
-    if digits:
+    if is_number:
         return _NUMBER, int(part), b""
     rank = _RANKS.get(part, _UNKNOWN)
     return _WORD, rank, part.encode("utf-16-be", "surrogatepass") if rank == _UNKNOWN else b""

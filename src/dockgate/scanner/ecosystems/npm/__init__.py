@@ -54,12 +54,12 @@ class Npm(StandaloneEcosystem):
             return True
         folder = _global_folder(path)
         if folder is not None:
-            return _is_package(folder, root=path.endswith(_FILE))
+            return _is_package(folder, is_root=path.endswith(_FILE))
         if _MODULES in path:
             return _is_in_node_modules(path)
         folder = _nodejs_folder(path)
         if folder is not None:
-            return _is_package(folder, root=path.endswith(_FILE))
+            return _is_package(folder, is_root=path.endswith(_FILE))
         if path.endswith(_LOCKS):
             return path.rpartition("/")[2] in _LOCKS
         if ".yarn/" in path:
@@ -127,7 +127,7 @@ def _is_in_node_modules(path: str) -> bool:
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
         return True
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
-    return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
+    return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, is_root=path.endswith(_FILE))
 
 
 def _global_folder(path: str) -> str | None:
@@ -149,12 +149,12 @@ def _nodejs_folder(path: str) -> str | None:
     return folder[1:] if nodejs and folder[:1] in ("", "/") and is_debian else None
 
 
-def _is_package(folder: str, *, root: bool) -> bool:
-    """Whether a folder is a package's or a scope; with `root`, a package's."""
+def _is_package(folder: str, *, is_root: bool) -> bool:
+    """Whether a folder is a package's or a scope; with `is_root`, a package's."""
     if not folder:
-        return not root
+        return not is_root
     if folder[0] == ".":
         return folder.startswith(_STORE) and folder.endswith("/package") and folder.count("/") == 2
     # A link called node_modules may lead to a scope, which then contains another.
     depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
-    return folder.count("/") == depth or (not root and folder.count("/") < depth)
+    return folder.count("/") == depth or (not is_root and folder.count("/") < depth)

@@ -122,14 +122,14 @@ def _pnpm(content: str) -> Iterator[NameAndVersion]:
                 "directory" in resolution or "file:" in get_string(resolution, "tarball")
             ):
                 continue
-            name, version = _pnpm_name(key, slashes=slashes)
+            name, version = _pnpm_name(key, has_slashes=slashes)
             yield get_string(entry, "name") or name, get_string(entry, "version") or version
 
 
-def _pnpm_name(key: str, *, slashes: bool) -> NameAndVersion:
+def _pnpm_name(key: str, *, has_slashes: bool) -> NameAndVersion:
     """Parse `/name/1.0.0_peers` of version 5, `/name@1.0.0(peers)` of 6, `name@1.0.0` of 9."""
     key = key.removeprefix("/")
-    if slashes:
+    if has_slashes:
         name, _, version = key.rpartition("/")
         return name, version.partition("_")[0]
     name, _, version = _split_at(key.partition("(")[0])

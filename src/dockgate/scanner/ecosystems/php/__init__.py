@@ -49,7 +49,7 @@ class Php(StandaloneEcosystem):
         if _ends_with(path, _FOLDER):
             return Extract()
         if _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK):
-            return _read_list(path, json_value(file, FILE_LIMIT), lock=_ends_with(path, _LOCK))
+            return _read_list(path, json_value(file, FILE_LIMIT), is_lockfile=_ends_with(path, _LOCK))
         return _read_archive(path, file)
 
     @override
@@ -69,10 +69,10 @@ class Php(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Php()
 
 
-def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
+def _read_list(path: str, content: Any, *, is_lockfile: bool) -> Extract:
     """Read the packages of an installed.json or lockfile."""
     # Composer 1 wrote a bare list.
-    listed = content.get("packages") if isinstance(content, dict) else None if lock else content
+    listed = content.get("packages") if isinstance(content, dict) else None if is_lockfile else content
     if not isinstance(listed, list):
         raise UnreadableError("it has no list of packages")
     folder = path.rpartition("/")[0]
@@ -87,9 +87,9 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
             continue
         package = _package(name, version, path)
         packages.append(package)
-        if not lock and (owned := _own_folder(folder, name, entry)):
+        if not is_lockfile and (owned := _own_folder(folder, name, entry)):
             owns[package.purl] = (owned,)
-    return Extract(tuple(packages), owns, unread_parts=tuple(unread), is_lockfile=lock)
+    return Extract(tuple(packages), owns, unread_parts=tuple(unread), is_lockfile=is_lockfile)
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
@@ -105,7 +105,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
             has_list = True
             try:
                 content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
-                extract = _read_list(f"{path}!/{member.name}", content, lock=False)
+                extract = _read_list(f"{path}!/{member.name}", content, is_lockfile=False)
             except UnreadableError as error:
                 unread.append((member.name, str(error)))
                 continue
