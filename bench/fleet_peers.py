@@ -118,7 +118,7 @@ def lines_of(advisory: Advisory) -> Iterator[dict[str, Any]]:
     yield {"path": [bucket, advisory.name], "key": name, "value": value}
     severity = advisory.ratings[0].severity if advisory.ratings else Severity.UNTRIAGED
     level = severity if severity in ("CRITICAL", "HIGH", "MEDIUM", "LOW") else "UNKNOWN"
-    yield {"path": ["vulnerability"], "key": name, "value": {"Title": advisory.summary[:80], "Severity": level}}
+    yield {"path": ["vulnerability"], "key": name, "value": {"Title": (advisory.summary or "")[:80], "Severity": level}}
 
 
 def affected(advisory: Advisory) -> Iterator[str]:

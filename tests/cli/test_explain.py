@@ -95,7 +95,7 @@ def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server
     assert case_file.read(file.read_bytes(), "it").digest == first.digest
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 1, "verdict": 1, "case": 2}'])
+@pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 2, "verdict": 1, "case": 2}'])
 def test_a_file_that_is_not_a_case_is_refused_with_the_command_that_writes_one(
     dockgate: Dockgate, tmp_path: Path, content: str
 ) -> None:

@@ -155,7 +155,7 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
     go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
-    parts = {"": comparisons(100, "17", (change,)), "17": comparisons(30)}
+    parts = {None: comparisons(100, "17", (change,)), "17": comparisons(30)}
     server.answers["POST /policies/try"] = lambda request: parts[request.json()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0

@@ -80,7 +80,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down", "scanner": "13-a"},
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
-                   "moved_at": answers.ago(90), "pushed_by": ""}],
+                   "moved_at": answers.ago(90), "pushed_by": None}],
         "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1,
                          "layers": [
             {"digest": "sha256:lower", "size": 51_380_224, "is_base": True, "packages": 79, "findings": {"HIGH": 2},

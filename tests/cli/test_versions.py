@@ -54,7 +54,7 @@ def test_an_invalid_version_gives_a_question_mark_and_a_reason(
     answers = [json.loads(line) for line in ran.out.splitlines()]
     assert [answer["order"] for answer in answers] == ["?", "?", "="]
     assert "1.0" in answers[0]["reason"]
-    assert answers[2] == {"first": "1.0.0", "second": "1.0.0", "order": "=", "reason": ""}
+    assert answers[2] == {"first": "1.0.0", "second": "1.0.0", "order": "=", "reason": None}
 
 
 @pytest.mark.parametrize("line", ["1.0", "", "1 2 3", "1\t2\t3"])

@@ -160,7 +160,7 @@ def test_retry_starts_new_runs_once(store: Store) -> None:
     keys = store.executions.retry(execution, LATER)
     assert list(keys) == [key("Approve", 2), key("Second", 2)]
     again = store.executions.get(execution)
-    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, "", None)
+    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, None, None)
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.retry(execution, LATER)
     assert states(store, execution)["Approve/1"] is RunState.FAILED

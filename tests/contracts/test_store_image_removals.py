@@ -95,7 +95,7 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
 
 def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), "", NOW)
+    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
     store.tag_history.add_place(IMAGE, "web", NOW)
     index(store)
     store.image_removals.remove("web", IMAGE, LATER)
@@ -104,7 +104,7 @@ def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> N
     for _ in range(2):
         scan = store.images.request_scan(IMAGE, "web", LATEST)
         assert (scan.number, scan.state, scan.requested_at) == (2, ScanState.REQUESTED, LATEST)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), "", LATEST)
+    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATEST)
     for _ in range(2):
         store.tag_history.add_place(IMAGE, "web", scan.requested_at)
     assert [image.digest for image in store.fleet.images()] == [IMAGE]
@@ -115,7 +115,7 @@ def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> N
 def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(store: Store) -> None:
     push(store, "web", "1")
     scan = store.images.request_scan(IMAGE, "web", NOW)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), "", NOW)
+    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
     assert store.images.unindexed_images(1) == [IMAGE]
     for _ in range(2):
         assert store.image_removals.remove("web", IMAGE, LATER)

@@ -159,7 +159,7 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     store.images.request_scan(IMAGE, "web", NOW)
     assert list(store.images.inventories(IMAGE)) == []
     for _ in range(2):
-        store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY, arm), "", LATER)
+        store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY, arm), None, LATER)
     store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
     done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
     assert store.images.scan(IMAGE) == done
@@ -173,7 +173,7 @@ def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_invento
     scan = store.images.request_scan(IMAGE, "web", NOW)
     origins = LayerOrigin(70_000, "COPY app /app"), LayerOrigin(0, 'RUN echo "\0\x1b"')
     read = [ScannedPlatform(INVENTORY, origins)]
-    store.images.finish_scan(IMAGE, scan.number, read, "", LATER)
+    store.images.finish_scan(IMAGE, scan.number, read, None, LATER)
     assert list(store.images.platforms(IMAGE)) == read
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
     done = store.images.scan(IMAGE)
@@ -192,9 +192,9 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     for _ in range(2):
         anew = store.images.request_scan(IMAGE, "web", LATER)
         assert anew == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
-    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), "", LATER)
+    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, LATER)
     assert store.images.scan(IMAGE) == anew
-    store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), "", LATER)
+    store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), None, LATER)
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
 
 
@@ -209,7 +209,7 @@ def test_another_artifact_than_an_image_differs_from_a_failed_scan(store: Store)
 
 
 def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
-    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), "", NOW)
+    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, NOW)
     assert store.images.scan(IMAGE) is None
 
 

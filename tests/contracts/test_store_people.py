@@ -171,7 +171,7 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     for detail in ("requested", "done"):
         store.audit.describe("a", detail)
         store.audit.describe("a", detail)
-    assert [entry.detail for entry in store.audit.list()] == ["", "", "done"]
+    assert [entry.detail for entry in store.audit.list()] == [None, None, "done"]
     assert [(entry.id, entry.who, entry.status) for entry in store.audit.list()] == [
         ("c", "ada", 0),
         ("b", "ben", 0),

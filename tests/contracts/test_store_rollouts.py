@@ -62,7 +62,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     reject(store, "web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
     revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
-    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER, repository="team/web")
+    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, None, LATER, repository="team/web")
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)
     assert store.services.deployed_by("web") == "web-1"
@@ -77,7 +77,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
 def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
     deployed(store)
     reject(store, "web", "CVE-1", LATER)
-    store.rollouts.end(begun(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, "", NOW)
+    store.rollouts.end(begun(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").at_risk == "CVE-1"
 
 
@@ -86,7 +86,7 @@ def test_a_rollout_that_fails_leaves_the_service_as_it_is_and_may_be_begun_again
     before = store.services.get("web")
     rollout = begun(store, UPDATE)
     assert store.rollouts.end(rollout, RunState.FAILED, None, "not healthy", NOW)
-    assert not store.rollouts.end(rollout, RunState.SUCCEEDED, 2, "", NOW)
+    assert not store.rollouts.end(rollout, RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web") == before
     assert store.rollouts.get("web", 1).reason == "not healthy"
     assert begun(store, UPDATE).number == 2
@@ -97,8 +97,8 @@ def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store
     first = begun(store, UPDATE)
     second = begun(store, ServiceChange(desired_count=4))
     assert (second.number, second.definition, second.desired_count) == (2, CHANGED, 4)
-    assert "superseded" in store.rollouts.get("web", 1).reason
-    assert not store.rollouts.end(first, RunState.SUCCEEDED, 2, "", NOW)
+    assert "superseded" in str(store.rollouts.get("web", 1).reason)
+    assert not store.rollouts.end(first, RunState.SUCCEEDED, 2, None, NOW)
     assert list(store.rollouts.in_progress()) == [second]
     back = begun(store, ServiceChange(desired_count=1, definition=DEFINITION))
     assert (back.number, back.definition, back.desired_count) == (3, DEFINITION, 1)
@@ -122,15 +122,15 @@ def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> N
         store.rollouts.begin("web", ServiceChange(target="elsewhere"), "ada", NOW)
     assert "deploy scale web 0" in caught.value.advice
     assert list(store.rollouts.list("web")) == []
-    store.rollouts.end(begun(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, "", NOW)
+    store.rollouts.end(begun(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
     moved = begun(store, ServiceChange(target="elsewhere"))
-    store.rollouts.end(moved, RunState.SUCCEEDED, 2, "", NOW)
+    store.rollouts.end(moved, RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").target == "elsewhere"
 
 
 def test_only_the_newest_rollouts_of_a_service_are_kept(store: Store) -> None:
     for number in range(105):
-        store.rollouts.end(begun(store, ServiceChange(desired_count=number + 2)), RunState.FAILED, None, "", NOW)
+        store.rollouts.end(begun(store, ServiceChange(desired_count=number + 2)), RunState.FAILED, None, None, NOW)
     assert [rollout.number for rollout in store.rollouts.list("web", 200)] == list(range(105, 5, -1))
     assert len(store.rollouts.list("web")) == 10
 

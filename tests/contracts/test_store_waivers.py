@@ -35,7 +35,7 @@ def test_a_waiver_is_added_once(store: Store) -> None:
 
 
 def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:
-    for waiver in (WAIVER, replace(WAIVER, id="w2", until="", until_fixed=True)):
+    for waiver in (WAIVER, replace(WAIVER, id="w2", until=None, until_fixed=True)):
         store.waivers.add(waiver)
     assert [record.waiver.id for record in store.waivers.active(NOW)] == ["w1", "w2"]
     revoked = store.waivers.revoke("w1", "bob", NOW)

@@ -22,7 +22,7 @@ WAITING = Approval("a", "token", "sha256:a", "web", "default", "", "2026-01-01",
 
 
 def verdict(image: str, status: Status, summary: str = "why") -> Verdict:
-    return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", ""))
+    return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", "", ""))
 
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:

@@ -22,7 +22,12 @@ FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Seve
 def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ()) -> Verdict:
     platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined, ())
     return Verdict(
-        IMAGE, "default", Status.REJECTED, "", (platform_verdict, platform_verdict), InputDigests((), "", "", "", "")
+        IMAGE,
+        "default",
+        Status.REJECTED,
+        "",
+        (platform_verdict, platform_verdict),
+        InputDigests((), "", "", "", "", ""),
     )
 
 
@@ -40,10 +45,10 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
     assert [
         (waiver.rule, waiver.violation, waiver.vulnerability, waiver.package, waiver.image) for waiver in waivers
     ] == [
-        ("", "", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
-        ("runs_as_root", "", "", "", IMAGE),
-        ("forbidden_packages", "telnet is forbidden", "", "", IMAGE),
-        ("forbidden_packages", "rsh is forbidden", "", "", IMAGE),
+        (None, None, "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
+        ("runs_as_root", None, None, None, IMAGE),
+        ("forbidden_packages", "telnet is forbidden", None, None, IMAGE),
+        ("forbidden_packages", "rsh is forbidden", None, None, IMAGE),
     ]
     assert len({waiver.id for waiver in waivers}) == len(waivers)
     assert {waiver.repository for waiver in waivers} == {"web"}

@@ -60,7 +60,7 @@ class MemoryTarget:
         is_sick = present.digest in self.unhealthy
         state = TaskState.UNHEALTHY if is_sick else TaskState.RUNNING
         probe = present.probe and (self.failed_probe if is_sick else PASSES)
-        self._tasks[task] = replace(present, state=state, reason="", probe=probe)
+        self._tasks[task] = replace(present, state=state, reason=None, probe=probe)
         self.restarted.append(task)
         self.fault("after restart")
         return True

@@ -29,8 +29,8 @@ def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverag
 def test_a_catalogue_adds_only_its_own_fields() -> None:
     matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
     result, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
-    assert [finding.exploited for finding in result.findings] == ["2024-01-05", ""]
-    assert [finding.due for finding in result.findings] == ["2024-01-26", ""]
+    assert [finding.exploited for finding in result.findings] == ["2024-01-05", None]
+    assert [finding.due for finding in result.findings] == ["2024-01-26", None]
     assert [finding.epss for finding in result.findings] == [-1.0, -1.0]
     assert missing_fields == ("epss", "fixed_at", "percentile")
     result, missing_fields = enrich(matches, UNTOLD, coverage("epss", "kev"), [KEV])

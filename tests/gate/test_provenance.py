@@ -124,7 +124,7 @@ def test_the_source_of_a_github_build_is_the_repository_of_its_workflow() -> Non
 def test_an_unknown_build_type_has_no_source() -> None:
     """Its parameters may mean anything: a repository named in them need not be what was built."""
     payload = changed(lambda item: item["predicate"]["buildDefinition"].update(buildType="https://other.example"))
-    assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == ("", "")
+    assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == (None, None)
 
 
 def test_a_statement_about_another_image_is_refused() -> None:

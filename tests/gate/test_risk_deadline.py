@@ -25,7 +25,7 @@ def policy(text: str = TIMES) -> Policy:
 
 def verdict(*violations: Violation) -> Verdict:
     platform = PlatformVerdict("i", "linux/amd64", Status.REJECTED, {}, violations, (), ())
-    return Verdict("i", "p", Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1"))
+    return Verdict("i", "p", Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1", ""))
 
 
 def of(*severities: str, exploited: str = "", due: str = "") -> Violation:

@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, 
 
 JAR = "opt/app/secret.jar"
 PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")
-OF_REPOSITORY = replace(PATH, image="", repository="team/app")
+OF_REPOSITORY = replace(PATH, image=None, repository="team/app")
 POLICY = policy_of("max_findings:\n  HIGH: 0\n")
 SECOND_DIGEST = "sha256:" + "7" * 64
 DATABASES = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
@@ -37,10 +37,10 @@ def judge(
     [
         (replace(PATH, owner=""), "owner"),
         (replace(PATH, reason=" "), "reason"),
-        (replace(PATH, until=""), "until"),
-        (replace(PATH, until="", until_fixed=True), "until"),
-        (replace(PATH, image=""), "image"),
-        (replace(PATH, image="", repository="**"), "image"),
+        (replace(PATH, until=None), "until"),
+        (replace(PATH, until=None, until_fixed=True), "until"),
+        (replace(PATH, image=None), "image"),
+        (replace(PATH, image=None, repository="**"), "image"),
         (replace(PATH, unread="/"), "unread"),
         (replace(PATH, unread="**"), "unread"),
         (replace(PATH, unread="*/a.jar"), "unread"),
@@ -91,8 +91,8 @@ def test_an_accepted_path_is_shown_and_does_not_block() -> None:
         replace(PATH, unread="/"),
         replace(PATH, unread="**"),
         replace(PATH, rule="evidence"),
-        replace(PATH, image=""),
-        replace(PATH, image="", repository="team/app", unread="opt/**"),
+        replace(PATH, image=None),
+        replace(PATH, image=None, repository="team/app", unread="opt/**"),
     ],
 )
 def test_unread_content_without_a_waiver_blocks(waiver: Waiver) -> None:

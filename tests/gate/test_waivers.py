@@ -34,14 +34,14 @@ RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="
         (replace(FINE, owner=" "), "owner"),
         (replace(FINE, reason=""), "reason"),
         (replace(FINE, reason="x" * 2001), "reason"),
-        (replace(FINE, until=""), "until"),
+        (replace(FINE, until=None), "until"),
         (replace(FINE, until="tomorrow"), "until"),
         (replace(FINE, package="npm/lodash"), "package"),
         (replace(FINE, image="sha256:1"), "image"),
-        (replace(FINE, vulnerability=""), "vulnerability"),
-        (replace(FINE, vulnerability="", repository="team/*"), "vulnerability"),
-        (replace(RULE, image=""), "image"),
-        (replace(RULE, until="", until_fixed=True), "until"),
+        (replace(FINE, vulnerability=None), "vulnerability"),
+        (replace(FINE, vulnerability=None, repository="team/*"), "vulnerability"),
+        (replace(RULE, image=None), "image"),
+        (replace(RULE, until=None, until_fixed=True), "until"),
         (replace(RULE, vulnerability="CVE-2024-1"), "rule"),
         (replace(RULE, rule="malicious"), "rule"),
         (replace(RULE, rule="evidence"), "rule"),
@@ -57,10 +57,10 @@ def test_an_invalid_waiver_is_refused_with_its_key(waiver: Waiver, key: str) -> 
 
 def test_a_waiver_must_expire() -> None:
     waivers.check_waiver(FINE)
-    waivers.check_waiver(replace(FINE, until="", until_fixed=True))
+    waivers.check_waiver(replace(FINE, until=None, until_fixed=True))
     waivers.check_waiver(RULE)
     waivers.check_waiver(replace(RULE, rule="expression", violation="No curl."))
-    waivers.check_waiver(replace(FINE, vulnerability="", image=IMAGE))
+    waivers.check_waiver(replace(FINE, vulnerability=None, image=IMAGE))
 
 
 def test_waivers_that_expire_soon_are_listed_soonest_first() -> None:
@@ -90,7 +90,7 @@ def test_a_rule_is_waived_for_one_image_and_never_for_findings() -> None:
         (unread,),
         (),
     )
-    anywhere = replace(RULE, image="")
+    anywhere = replace(RULE, image=None)
     assert waivers.apply_to_violations((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
 
 
@@ -236,7 +236,7 @@ def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     rating = Rating("advisory", Severity.HIGH)
     result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
     content = inventory(package("a"))
-    for item, accepted in ((result, False), (replace(result, note=""), True)):
-        accepted_waivers = Waivers((replace(FINE, until="", until_fixed=True),))
+    for item, accepted in ((result, False), (replace(result, note=None), True)):
+        accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))
         applied = waivers.apply_to_findings(Matches((item,), ()), accepted_waivers, limits(HIGH=0), content, IMAGE, NOW)
         assert bool(applied.applied_waivers) is accepted

@@ -119,7 +119,7 @@ waivers = st.builds(
     st.just("ana"),
     st.just("It is never called."),
     vulnerability=st.sampled_from(("CVE-2024-0", "CVE-2024-1", "GHSA-2024-0")),
-    package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
+    package=st.sampled_from((None, "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
     until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
     until_fixed=st.booleans(),
 )
@@ -129,8 +129,8 @@ unread_waivers = st.builds(
     st.just("ana"),
     st.just("Reviewed by hand."),
     unread=st.sampled_from(("app/x", "app/**", "pkg:npm/a", "pkg:npm/*", "**")),
-    image=st.sampled_from((IMAGE, "")),
-    repository=st.sampled_from(("team/app", "")),
+    image=st.sampled_from((IMAGE, None)),
+    repository=st.sampled_from(("team/app", None)),
     until=st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z")),
 )
 statements = st.builds(
@@ -154,8 +154,8 @@ cves = st.lists(
         Cve,
         st.sampled_from(("CVE-2024-0", "CVE-2024-1", "CVE-2024-2")),
         st.sampled_from((None, Rating("cve", Severity.CRITICAL, 9.1), Rating("cve", Severity.LOW, 3.1))),
-        exploited=st.sampled_from(("", "2026-01-01")),
-        due=st.sampled_from(("", "2026-01-22", "2027-01-01")),
+        exploited=st.sampled_from((None, "2026-01-01")),
+        due=st.sampled_from((None, "2026-01-22", "2027-01-01")),
         epss=st.sampled_from((-1.0, 0.1, 0.9)),
     ),
     max_size=2,
@@ -184,14 +184,14 @@ def gated(draw: st.DrawFn) -> VerdictCase:
         content,
         layers=(base, own),
         base_layers=draw(st.integers(0, 1)),
-        base=draw(st.sampled_from(("", "debian:13"))),
+        base=draw(st.sampled_from((None, "debian:13"))),
         user=draw(st.sampled_from(("", "app", "1000"))),
-        created=draw(st.sampled_from(("", "2026-11-01T00:00:00Z"))),
+        created=draw(st.sampled_from((None, "2026-11-01T00:00:00Z"))),
         distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
         packages=tuple(replace(package, layer=draw(st.sampled_from((base, own)))) for package in content.packages),
     )
     dated = tuple(
-        replace(row, published=draw(st.sampled_from(("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
+        replace(row, published=draw(st.sampled_from((None, "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
         for row in draw(advisories())
     )
     baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(_alone)))
@@ -259,7 +259,7 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     unlisted = tuple(replace(cve, rating=None) for cve in snapshot.cves)
     rated = [replace(snapshot, cves=unlisted), replace(snapshot, advisories=unrated, cves=unlisted)]
     few = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
-    bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in snapshot.cves)
+    bare = tuple(replace(cve, exploited=None, due=None, epss=-1.0) for cve in snapshot.cves)
     lost.append(replace(snapshot, coverage=few, cves=bare))
     old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
     torn = tuple(
@@ -267,7 +267,7 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
         for inventory in case.inventories
     )
     # A waiver of a package that cannot be judged accepts that no feed covers it (docs/security.md).
-    accepts_uncovered = any(waiver.unread.startswith("pkg:") for waiver in case.waivers.waivers)
+    accepts_uncovered = any((waiver.unread or "").startswith("pkg:") for waiver in case.waivers.waivers)
     return [
         *(replace(case, snapshot=snapshot) for snapshot in lost if "uncovered" not in passes and not accepts_uncovered),
         *(replace(case, snapshot=item) for item in rated if not reference and _scored(case.policy)),

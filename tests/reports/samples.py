@@ -164,7 +164,7 @@ def verdict(
     *platform_verdicts: PlatformVerdict, status: Status = Status.REJECTED, summary: str = "2 CRITICAL findings"
 ) -> Verdict:
     inputs = InputDigests(
-        ("sha256:" + "1" * 64,), "sha256:" + "2" * 64, "sha256:" + "3" * 64, "2026-11-25T00:00:00Z", "0.1.0"
+        ("sha256:" + "1" * 64,), "sha256:" + "2" * 64, "sha256:" + "3" * 64, "2026-11-25T00:00:00Z", "0.1.0", ""
     )
     return Verdict(MANIFEST, "default", status, summary, platform_verdicts or (platform_verdict(),), inputs)
 
@@ -264,9 +264,9 @@ def reports() -> dict[str, ScanReport | GateReport]:
                 "waiver", "w-1", "ana", "It is\x1b[2J <b>never</b> called.", "2026-12-31T00:00:00.000Z", FINDINGS[0]
             ),
             AppliedWaiver(
-                "vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", "", FINDINGS[2]
+                "vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", None, FINDINGS[2]
             ),
-            AppliedWaiver("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", "", FINDINGS[3]),
+            AppliedWaiver("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", None, FINDINGS[3]),
             AppliedWaiver(
                 "waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", violation="It runs as <i>root"
             ),

@@ -95,7 +95,7 @@ def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
         "epss": None,
         "malicious": False,
         "published": None,
-        "summary": "",
+        "summary": None,
     }
 
 

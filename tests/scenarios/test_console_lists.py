@@ -71,7 +71,7 @@ def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser
     assert re.findall(r'href="/executions/api-(\d+)"', following) == [str(PAGE + 1)]
     failed = browser.get("/pipelines/api?state=Failed&sort=number").text
     assert 'href="/executions/api-1"' in failed
-    assert EMPTY_STATES["executions"].unmatched in browser.get("/pipelines/api?state=Succeeded").text
+    assert str(EMPTY_STATES["executions"].unmatched) in browser.get("/pipelines/api?state=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
 
 

@@ -57,7 +57,7 @@ def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
     assert [
         (platform_verdict["source"], platform_verdict["status"]) for platform_verdict in verdict["platform_verdicts"]
     ] == [
-        ("", "Approved"),
+        (None, "Approved"),
         ("trivy", "Rejected"),
     ]
     assert verdict["inputs"]["external_reports"] == [record["digest"]]

@@ -341,5 +341,5 @@ def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     server.deployed(gated(server, "turn", PlannedFindings(), "turn"))
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
-        dry_run.evaluate_history(candidate, "", 1, "")
-    assert dry_run.evaluate_history(candidate, "", 1, "").judged == 1
+        dry_run.evaluate_history(candidate, None, 1, None)
+    assert dry_run.evaluate_history(candidate, None, 1, None).judged == 1

@@ -84,7 +84,7 @@ class Fleet:
         self.store.images.add_push(PushedImage(repository, tag, digest(image), day(self.today)))
         scan = self.store.images.request_scan(digest(image), repository, day(self.today))
         content = replace(inventory(digest(image), *packages), unread=unread)
-        self.store.images.finish_scan(digest(image), scan.number, platforms_of(content), "", day(self.today))
+        self.store.images.finish_scan(digest(image), scan.number, platforms_of(content), None, day(self.today))
         self.index.add(digest(image))
         return digest(image)
 

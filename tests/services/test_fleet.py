@@ -106,7 +106,7 @@ def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
 def scanned(store: Store, name: str, *packages: Package) -> str:
     image = digest(name)
     scan = store.images.request_scan(image, f"team/{name}", NOW)
-    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), "", NOW)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, NOW)
     return image
 
 

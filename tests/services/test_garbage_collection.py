@@ -57,7 +57,7 @@ class Site:
         event = Event(f"push/{repository}/{tag}/{digest}/{self.now}", EventKind.IMAGE_PUSH, detail, self.now)
         scan = self.store.images.accept_push(event)
         if scan is not None:
-            self.store.images.finish_scan(digest, scan.number, [], "", self.now)
+            self.store.images.finish_scan(digest, scan.number, [], None, self.now)
         return digest
 
     def push(self, tag: str, *layers: bytes, repository: str = REPOSITORY) -> str:

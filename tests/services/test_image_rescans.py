@@ -84,7 +84,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def scanned(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
     image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
     scan = store.images.request_scan(image, repository, at)
-    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), "", at, scanner=scanner)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, at, scanner=scanner)
     index_of(store, AdvisoryDatabase([IDNA])).add(image)
     return image
 

@@ -34,7 +34,7 @@ class Promoted:
         now = self.now()
         scan = images.request_scan(IMAGE, "dev/app", now)
         inventory = Inventory(IMAGE, "linux/amd64", Distribution("debian", "13"), (), (package("app"),), ())
-        images.finish_scan(IMAGE, scan.number, platforms_of(inventory), "", now)
+        images.finish_scan(IMAGE, scan.number, platforms_of(inventory), None, now)
         for repository in ("dev/app", "prod/app"):
             images.add_push(PushedImage(repository, "1", IMAGE, now))
 

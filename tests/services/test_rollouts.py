@@ -129,7 +129,7 @@ def test_a_superseded_rollout_deploys_nothing(steps: Steps) -> None:
     steps.rollouts.run("web", newer.number)
     steps.rollouts.run("web", older.number)
     assert steps.environment() == {"FEATURE": "off"}
-    assert "superseded" in steps.store.rollouts.get("web", older.number).reason
+    assert "superseded" in str(steps.store.rollouts.get("web", older.number).reason)
 
 
 def test_a_rollout_that_is_superseded_while_it_deploys_does_not_change_the_service(steps: Steps) -> None:

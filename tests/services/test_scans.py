@@ -117,7 +117,7 @@ class Runner:
         self.images = images
 
     def run(self, scan: Scan) -> None:
-        self.images.finish_scan(scan.image, scan.number, (), "", NOW)
+        self.images.finish_scan(scan.image, scan.number, (), None, NOW)
 
 
 class EndedScans:

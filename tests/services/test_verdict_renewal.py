@@ -106,7 +106,7 @@ class Fleet:
         scan = self.system.store.images.request_scan(image, f"team/{name}", now)
         packages = tuple(sorted((package(name), package("shared")), key=lambda entry: entry.purl))
         inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), packages, ())
-        self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), "", now)
+        self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
         return image
 
     def publish(self, name: str, severity: Severity = Severity.CRITICAL) -> None:
@@ -321,7 +321,7 @@ def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     store = fleet.system.store
     scan = store.images.request_new_scan(image, "team/web", 1, now)
     inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (package("new"),), ())
-    store.images.finish_scan(image, scan.number, platforms_of(inventory), "", now)
+    store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
     fleet.system.clock.ahead += timedelta(minutes=1)
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"

@@ -111,7 +111,7 @@ def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
         assert store.services.get(name).revision == revision
 
     return Pair(
-        lambda: store.rollouts.end(rollout, RunState.SUCCEEDED, of_rollout, "", NOW),
+        lambda: store.rollouts.end(rollout, RunState.SUCCEEDED, of_rollout, None, NOW),
         lambda: peer.services.set_revision(name, of_deploy, "web-1"),
         check,
     )

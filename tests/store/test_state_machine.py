@@ -45,7 +45,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.runs[key] = replace(self.runs[key], state=state, reason=reason, finished_at=NOW)
         return True
 
-    def become(self, state: RunState, reason: str) -> None:
+    def become(self, state: RunState, reason: str | None) -> None:
         self.execution = replace(
             self.execution, state=state, reason=reason, finished_at=NOW if state.is_final else None
         )

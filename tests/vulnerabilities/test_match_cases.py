@@ -51,7 +51,7 @@ def package(value: str | dict[str, str]) -> Package:
 def advisory(value: Mapping[str, Any]) -> Advisory:
     ecosystem, name = value["of"].rsplit(maxsplit=1)
     lists: dict[str, Any] = {key: tuple(value.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
-    texts = {key: value.get(key, "") for key in ("withdrawn", "note", "module")}
+    texts: dict[str, Any] = {key: value.get(key) for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in value.get("ranges", ()))
     ratings = tuple(_rating(text) for text in value.get("ratings", ()))
     alias_groups = tuple(map(tuple, value.get("alias_groups", ())))
@@ -61,7 +61,7 @@ def advisory(value: Mapping[str, Any]) -> Advisory:
 def cve(identity: str, value: Mapping[str, str]) -> Cve:
     rating = _rating(f"cve {value['rating']}") if "rating" in value else None
     chances = {key: float(value.get(key, -1)) for key in ("epss", "percentile")}
-    return Cve(identity, rating, value.get("exploited", ""), value.get("due", ""), **chances)
+    return Cve(identity, rating, value.get("exploited"), value.get("due"), **chances)
 
 
 def _range(text: str) -> Range:
@@ -82,13 +82,13 @@ def seen(finding: Finding) -> dict[str, Any]:
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
         "rated_by": finding.rating.source,
-        "note": finding.note,
-        "exploited": finding.exploited,
-        "due": finding.due,
+        "note": finding.note or "",
+        "exploited": finding.exploited or "",
+        "due": finding.due or "",
         "epss": str(finding.epss),
         "state": finding.state.value,
         "path": finding.package.path,
-        "reachable": finding.reachable,
+        "reachable": finding.reachable or "",
     }
 
 

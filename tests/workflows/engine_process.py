@@ -19,7 +19,7 @@ from dockgate.workflows.queues import Workflow
 folder, url, name, version, queues, *keys = sys.argv[1:]
 place = Path(folder)
 store = open_store(place, url or None)
-worker = Worker(name, "host", version, tuple(queues.split(",")), {})
+worker = Worker(name, "host", version, tuple(queues.split(",")), {}, "2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z")
 engine = Engine(store, worker)
 
 

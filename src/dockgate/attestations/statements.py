@@ -100,7 +100,7 @@ def statement(
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
     confirmed = to_datetime(renewed_at or verdict.inputs.now)
-    sources = sorted({platform_verdict.source for platform_verdict in verdict.platform_verdicts})
+    sources = sorted({part.source for part in verdict.platform_verdicts}, key=lambda source: source or "")
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,

@@ -52,7 +52,7 @@ class PendingApproval:
     request: Request
     waiting_since: int
     is_readable: bool = True
-    comment: str = ""
+    comment: str | None = None
     objection: str | None = None
 
 

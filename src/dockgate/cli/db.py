@@ -239,7 +239,7 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
         if len(group) == 1:
             yield f"{names[0]}: failed, {state}: {clean(group[0].reason)}"
             continue
-        hosts = ", ".join(dict.fromkeys(clean(entry.host) for entry in group))
+        hosts = ", ".join(dict.fromkeys(clean(entry.host or "") for entry in group))
         yield f"{len(group)} feeds failed, {state}: {clean(str(trigger_text))} ({hosts})"
         yield from textwrap.wrap(
             ", ".join(names), 78, initial_indent="  ", subsequent_indent="  ",

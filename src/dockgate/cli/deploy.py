@@ -146,7 +146,7 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
             (
                 times.format_age(change.started_at),
                 count(change.desired_count),
-                styled_state(change.state, change.reason.partition("\n")[0]),
+                styled_state(change.state, (change.reason or "").partition("\n")[0]),
                 change.started_by,
             )
             for change in changes

@@ -91,7 +91,7 @@ def result(view: Mapping[str, Any]) -> Iterator[str]:
     execution = view["execution"]
     state = RunState(execution["state"])
     word = state.value.lower() if state.is_final else "still running"
-    reason = next(iter(str(execution["reason"]).splitlines()), "")
+    reason = next(iter(str(execution["reason"] or "").splitlines()), "")
     yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
     if state is not RunState.SUCCEEDED:
         yield f"  dockgate pipeline show {execution['id']}"

@@ -96,7 +96,7 @@ def styled_state(word: str, reason: str | None = None) -> Cell:
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
-def styled_verdict(status: str, waived: str) -> Cell:
+def styled_verdict(status: str, waived: str | None) -> Cell:
     """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
     if status == "Approved" and waived:
         return f"{status}, {waived}", "yellow"

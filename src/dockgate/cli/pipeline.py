@@ -112,7 +112,7 @@ def executions(name: str, limit: int, state: str | None, sort: str, output_forma
             times.format_age(entry.started_at),
             times.format_duration(entry.started_at, entry.finished_at),
             trigger_text(entry),
-            entry.reason,
+            entry.reason or "",
         )
         for entry in (parse_answer(Execution, value) for value in answer)
     )

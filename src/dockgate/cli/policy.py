@@ -277,7 +277,7 @@ def _row(name: str, version: Any) -> tuple[str, str, str, str, str]:
     if not version["version"]:
         return name, "-", "-", version["changed_by"], "built in"
     changed_at = times.format_age(version["changed_at"])
-    return name, str(version["version"]), changed_at, version["changed_by"], version["comment"]
+    return name, str(version["version"]), changed_at, version["changed_by"], version["comment"] or ""
 
 
 command.add_command(policy_try.command)

@@ -84,7 +84,8 @@ def _on_server(
     """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
     client = Client()
     parts: list[PolicyComparison] = []
-    after, judged = "", 0
+    after: str | None = None
+    judged = 0
     while True:
         show(f"{judged} evaluated")
         limit_left = min(PART, limit - judged) if against == "history" else PART

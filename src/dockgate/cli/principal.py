@@ -36,7 +36,7 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
     The first principal must be an admin and must be added on the server's machine. The command prints its token, only
     once. From then on every call needs a token: set DOCKGATE_TOKEN.
     """
-    answer = Client().post("principals", body={"name": name, "email": email, **_body(roles)})
+    answer = Client().post("principals", body={"name": name, "email": email or None, **_body(roles)})
     if output_format == "json":
         print_json(answer)
         return
@@ -69,7 +69,7 @@ def list_principals(sort: str, output_format: str) -> None:
         (
             entry["name"],
             _roles(entry),
-            entry["email"],
+            entry["email"] or "",
             times.format_age(entry["created_at"]),
             ("disabled", "red") if entry["disabled_at"] else "",
         )

@@ -34,7 +34,7 @@ def list_rules(sort: str, output_format: str) -> None:
             ("enabled", "green") if entry["enabled"] else ("disabled", "dim"),
             ", ".join(target["name"] for target in entry["targets"]),
             str(entry["version"]) if entry["version"] else "built in",
-            entry["changed_by"],
+            entry["changed_by"] or "",
         )
         for entry in answer
     )

@@ -149,7 +149,8 @@ def _show(answer: Any, output_format: str) -> None:
 def _waiver_subject(waiver: Waiver) -> str:
     violation = f"({waiver.violation[:60]}{'…' if len(waiver.violation) > 60 else ''})" if waiver.violation else ""
     unread = f"unread {waiver.unread}" if waiver.unread else ""
-    named = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread, waiver.repository, waiver.image[:19])
+    image = waiver.image[:19] if waiver.image else None
+    named = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread, waiver.repository, image)
     return " ".join(filter(None, named))
 
 

@@ -21,7 +21,7 @@ TIMEOUT_LIMIT = 60 * 86400
 class ApprovalRequest:
     """`reference` names the image as in the request, by tag or digest.
 
-    `policy` is the one that the request names, "" for the repository's own (`gate.policy_choice`). `timeout` is in
+    `policy` is the one that the request names, None for the repository's own (`gate.policy_choice`). `timeout` is in
     seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `asker` is the
     principal who requests it.
     """
@@ -30,12 +30,12 @@ class ApprovalRequest:
     stage: str
     execution: str
     reference: str
-    policy: str = ""
-    service: str = ""
+    policy: str | None = None
+    service: str | None = None
     callback: Callback | None = None
     timeout: int = 7 * 86400
-    key: str = ""
-    asker: str = ""
+    key: str | None = None
+    asker: str | None = None
 
     def __post_init__(self) -> None:
         for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
@@ -46,13 +46,13 @@ class ApprovalRequest:
 
     def id(self, repository: str, digest: str) -> ApprovalId:
         """The approval's id. Neither repository nor digest is in it when the question has a key."""
-        parts = [self.asker, self.pipeline, self.execution, self.stage]
+        parts: list[str | None] = [self.asker, self.pipeline, self.execution, self.stage]
         if self.key:
             parts += ["key", self.key]
         else:
             url = self.callback.url if self.callback else ""
             parts += ["image", repository, digest, self.policy, self.service, url]
-        mark = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        mark = hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
         return ApprovalId.external(_slug(self.pipeline), _slug(self.execution), _slug(self.stage), mark)
 
     def require_same(self, approval: Approval) -> None:
@@ -60,7 +60,7 @@ class ApprovalRequest:
 
         A question that names no policy is the same whatever policy judges it.
         """
-        request = self.reference, self.policy or approval.policy, self.service or None
+        request = self.reference, self.policy or approval.policy, self.service
         if request != (approval.reference, approval.policy, approval.service):
             raise ConflictError(
                 f"the idempotency key {self.key!r} stands for {approval.reference} by the policy {approval.policy!r}",
@@ -81,7 +81,8 @@ def scope_of(approval: Approval) -> dict[str, str]:
     return {"repository": approval.repository, "pipeline": pipeline_of(approval) if approval.action else ""}
 
 
-def _require_name(what: str, text: str, is_required: bool) -> None:
+def _require_name(what: str, text: str | None, is_required: bool) -> None:
+    text = text or ""
     if (is_required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
         raise UsageError(
             f"{text[:NAME_LIMIT]!r} is not a {what}", f"Give {'1' if is_required else '0'} to {NAME_LIMIT} characters."

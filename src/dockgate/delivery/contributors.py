@@ -93,7 +93,9 @@ def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
     if principal.name in listed:
         return True
     emails = {normalize_email(entry) for entry in listed if "@" in entry}
-    return any("@" in entry and normalize_email(entry) in emails for entry in (principal.email, principal.name))
+    return any(
+        "@" in entry and normalize_email(entry) in emails for entry in (principal.email, principal.name) if entry
+    )
 
 
 def normalize_email(email: str) -> str:

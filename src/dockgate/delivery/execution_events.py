@@ -56,7 +56,7 @@ def action_changed(execution: Execution, action: Action, run: ActionRun, time: s
     }
     if state == "FAILED":
         detail["execution-result"] = {
-            "external-execution-summary": run.reason[:MAX_TEXT],
+            "external-execution-summary": (run.reason or "")[:MAX_TEXT],
             "external-execution-id": str(run.key),
             "error-code": "JobFailed",
         }
@@ -108,7 +108,7 @@ def advance_events(
     runs: Sequence[ActionRun],
     start: Sequence[ActionKey],
     state: RunState | None,
-    reason: str,
+    reason: str | None,
     time: str,
 ) -> list[NewEvent]:
     """The events of a step of an execution: actions that start, and its new `state` with its reason (None: unchanged).
@@ -132,7 +132,7 @@ def advance_events(
     if state is RunState.FAILED:
         events.append(
             dockgate_events.execution_failed(
-                execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason, time=time
+                execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason or "", time=time
             )
         )
     return events
@@ -183,7 +183,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
             dockgate_events.deploy_failed(
                 key=key,
                 service=service,
-                reason=run.reason,
+                reason=run.reason or "",
                 time=time,
                 execution=execution.id,
                 pipeline=execution.pipeline,

@@ -162,7 +162,7 @@ class ActionRun:
 
     key: ActionKey
     state: RunState
-    reason: str = ""
+    reason: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str | None = None
     started_at: str = ""
@@ -183,7 +183,7 @@ class Execution:
     pipeline_version: int
     state: RunState
     trigger: dict[str, str]
-    reason: str = ""
+    reason: str | None = None
     started_at: str = ""
     finished_at: str | None = None
 

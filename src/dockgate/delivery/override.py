@@ -26,13 +26,15 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             "Only a policy's rejection is overridden, not a person's no.",
         )
     require_overridable(verdict)
-    subjects: dict[tuple[str, str, str, str], None] = {}
+    subjects: dict[tuple[str | None, str | None, str | None, str | None], None] = {}
     for platform_verdict in verdict.platform_verdicts:
         for violation in platform_verdict.violations:
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
-            findings = [("", finding.id, finding.package.purl.partition("?")[0], "") for finding in violation.findings]
-            words = "" if violation.rule in IMAGE_RULES else violation.message
-            subjects |= dict.fromkeys(findings or [(violation.rule, "", "", words)])
+            purls = [(finding.id, finding.package.purl.partition("?")[0] or None) for finding in violation.findings]
+            words = None if violation.rule in IMAGE_RULES else violation.message
+            subjects |= dict.fromkeys((None, *each, None) for each in purls)
+            if not purls:
+                subjects[violation.rule, None, None, words] = None
     waivers = tuple(
         Waiver(
             id=_id(approval.id, until, *key),
@@ -79,5 +81,6 @@ def _require_acceptable(violation: Violation) -> None:
         )
 
 
-def _id(*parts: str) -> str:
-    return f"o-{hashlib.sha256(chr(0).join(parts).encode(errors='replace')).hexdigest()[:16]}"
+def _id(*parts: str | None) -> str:
+    text = chr(0).join(part or "" for part in parts)
+    return f"o-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}"

@@ -29,7 +29,7 @@ def is_fresh(trigger: Mapping[str, str]) -> bool:
     return trigger.items() >= _FRESH.items()
 
 
-def add_retrier(trigger: Mapping[str, str], by: str) -> dict[str, str]:
+def add_retrier(trigger: Mapping[str, str], by: str | None) -> dict[str, str]:
     """Add a principal who retried the execution to its trigger. Names of principals contain no comma."""
     names = dict.fromkeys(filter(None, [*trigger.get("retried_by", "").split(","), by]))
     return {**trigger, **({"retried_by": ",".join(names)} if names else {})}
@@ -47,7 +47,7 @@ class Plan:
 
     start: tuple[ActionKey, ...] = ()
     state: RunState | None = None
-    reason: str = ""
+    reason: str | None = None
 
 
 def latest_runs(runs: Sequence[ActionRun]) -> dict[tuple[str, str], ActionRun]:

@@ -86,13 +86,13 @@ class Service:
 class Probe:
     """The last run of a task's health check.
 
-    `output` is the end of what the command printed or the HTTP server answered, without control characters, "" for
+    `output` is the end of what the command printed or the HTTP server answered, without control characters, None for
     none. `at` (RFC 3339) is when the run ended, `seconds` how long it took, `failures` how many runs failed in a row;
     None if the engine does not say.
     """
 
     is_healthy: bool
-    output: str = ""
+    output: str | None = None
     at: str | None = None
     seconds: float | None = None
     failures: int | None = None
@@ -112,7 +112,7 @@ class Task:
     state: TaskState
     digest: str
     started_at: str
-    reason: str = ""
+    reason: str | None = None
     ports: tuple[tuple[int, int], ...] = ()
     probe: Probe | None = None
 
@@ -159,7 +159,7 @@ class Rollout:
     desired_count: int
     definition: TaskDefinition
     state: RunState = RunState.IN_PROGRESS
-    reason: str = ""
+    reason: str | None = None
     revision: int | None = None
     started_at: str = ""
     started_by: str = ""

@@ -142,7 +142,7 @@ def _finding(
         "severity": finding.severity.value,
         "status": "SUPPRESSED" if waived else "ACTIVE",
         "title": f"{finding.id} - {package.name}"[:MAX_TEXT],
-        "description": finding.summary[:MAX_TEXT],
+        "description": (finding.summary or "")[:MAX_TEXT],
         "exploitAvailable": "YES" if finding.exploited else "NO",
         "fixAvailable": "YES" if finding.fixed else "NO",
         "firstObservedAt": time,

@@ -24,7 +24,7 @@ def image_judged(
     status: str,
     counts: Mapping[str, int],
     summary: str,
-    waived: str,
+    waived: str | None,
     verdict: str,
     time: str,
 ) -> NewEvent:
@@ -37,7 +37,7 @@ def image_judged(
         "status": status,
         "counts": dict(counts),
         "summary": summary,
-        "waived": waived or None,
+        "waived": waived,
         "verdict": verdict,
     }
     return _event("image.judged", f"image {image}", cause, time, detail, repository=repository)
@@ -105,7 +105,7 @@ def verdict_changed(
     status: str,
     counts: Mapping[str, int],
     since: str,
-    after: str = "",
+    after: str | None = None,
 ) -> NewEvent:
     """The current verdict of an image by a policy has another status. `counts` are its findings by severity.
 

@@ -37,7 +37,7 @@ class Concern:
 class _Count:
     subjects: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
-    severity: str = ""
+    severity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> G
     for event in events:
         count += 1
         concern = concern_of(event)
-        _add(kinds.setdefault(concern.kind, _Count()), concern, "")
+        _add(kinds.setdefault(concern.kind, _Count()), concern, None)
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
         # A heap with the least bad first: it is what goes when there are too many.
@@ -102,7 +102,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> G
         {
             "count": count + omitted,
             "vulnerabilities": [
-                {"id": name, "severity": each.severity or None, "images": len(each.subjects)}
+                {"id": name, "severity": each.severity, "images": len(each.subjects)}
                 for name, each in ordered[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
@@ -112,7 +112,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> G
     )
 
 
-def _add(count: _Count, concern: Concern, severity: str) -> None:
+def _add(count: _Count, concern: Concern, severity: str | None) -> None:
     count.subjects.add(concern.subject)
     if concern.rank[0] == 0:
         count.services.add(concern.subject)
@@ -129,7 +129,7 @@ def _importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
     return _severity_rank(count.severity), -len(count.subjects), name
 
 
-def _severity_rank(severity: str) -> int:
+def _severity_rank(severity: str | None) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 

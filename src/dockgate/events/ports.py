@@ -32,30 +32,30 @@ class RegistryPush:
     """A push that a registry reports.
 
     `id` identifies the notification, also when it is sent again ("" for none). `digest` or `tag` is "" if the registry
-    does not report it, and so is `registry`, its host. `by` is the subject of the token that pushed, "" if unknown;
-    only our own registry can be trusted with it. `at` is when it happened, in RFC 3339, from senders that may deliver
-    out of order; "" from others.
+    does not report it; `registry`, its host, is None then. `by` is the subject of the token that pushed, None if
+    unknown; only our own registry can be trusted with it. `at` is when it happened, in RFC 3339, from senders that may
+    deliver out of order; None from others.
     """
 
     id: str
     repository: str
     tag: str
     digest: str
-    registry: str = ""
-    by: str = ""
-    at: str = ""
+    registry: str | None = None
+    by: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryDeletion:
-    """An image that a registry reports as deleted, by its digest. `registry` is its host, "" if not reported.
+    """An image that a registry reports as deleted, by its digest. `registry` is its host, None if not reported.
 
     With `tag`, it may have lost this tag alone.
     """
 
     repository: str
     digest: str
-    registry: str = ""
+    registry: str | None = None
     tag: str = ""
 
 

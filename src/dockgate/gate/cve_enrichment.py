@@ -72,11 +72,11 @@ def enrich(
 
 def _enrich_finding(finding: Finding, cve_by_id: dict[str, Cve], fields: Collection[str]) -> Finding:
     cves = [cve_by_id[name] for name in (finding.id, *finding.aliases) if name in cve_by_id]
-    values: dict[str, str | float] = {}
+    values: dict[str, str | float | None] = {}
     if "exploited" in fields and not finding.exploited:
-        values["exploited"] = min((cve.exploited for cve in cves if cve.exploited), default="")
+        values["exploited"] = min((cve.exploited for cve in cves if cve.exploited), default=None)
     if "due" in fields and not finding.due:
-        values["due"] = min((cve.due for cve in cves if cve.due), default="")
+        values["due"] = min((cve.due for cve in cves if cve.due), default=None)
     for name in ("epss", "percentile"):
         if name in fields:
             values[name] = max((getattr(finding, name), *(getattr(cve, name) for cve in cves)))

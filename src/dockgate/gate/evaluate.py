@@ -39,6 +39,9 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity,
 
 UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
 
+# The reason of an image without a scan that names none.
+_NO_SCAN = "No scan: the image's packages are not known."
+
 
 def judge(
     case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
@@ -51,7 +54,7 @@ def judge(
     """
     case = _with_no_scan_reason(case)
     platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
-    why_unscanned = "" if case.external_reports else shorten(case.no_scan_reason)
+    why_unscanned = shorten(case.no_scan_reason) if case.no_scan_reason and not case.external_reports else None
     return Verdict(
         image=case.image,
         policy=case.policy.name,
@@ -117,7 +120,7 @@ class _Platform:
             warnings=evaluation.warnings,
             notes=evaluation.notes,
             waived=evaluation.applied_waivers,
-            source=self.external_report.source if self.external_report else "",
+            source=self.external_report.source if self.external_report else None,
         )
 
     def evaluate(self, inventory: Inventory, active_rules: Sequence[ActiveRule]) -> Evaluation:
@@ -142,9 +145,8 @@ class _Platform:
             case.now,
             self.matcher.compare,
             self.baseline_findings,
-            is_external=report is not None,
-            source=report.source if report else "",
-            at=report.at if report else "",
+            source=report.source if report else None,
+            at=report.at if report else None,
             unlisted_counts=report.unlisted_counts if report else {},
             missing_fields=missing_fields,
             catalogues=catalogues_of(active_rules),
@@ -214,7 +216,7 @@ def _with_no_scan_reason(case: VerdictCase) -> VerdictCase:
     """The case, with a reason if there is nothing to judge."""
     if case.inventories or case.external_reports or case.no_scan_reason:
         return case
-    return replace(case, no_scan_reason="No scan: the image's packages are not known.")
+    return replace(case, no_scan_reason=_NO_SCAN)
 
 
 def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
@@ -224,7 +226,7 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
         status=Status.UNDETERMINED,
         counts=count_findings((), {}, {}),
         violations=(),
-        undetermined=(Undetermined("/", case.no_scan_reason, advice=UNSCANNED_ADVICE),),
+        undetermined=(Undetermined("/", case.no_scan_reason or _NO_SCAN, advice=UNSCANNED_ADVICE),),
         findings=(),
     )
 
@@ -248,7 +250,7 @@ def input_digests(case: VerdictCase, digest: Callable[[Any], str] = _digest) -> 
         external_reports=tuple(map(digest, case.external_reports)),
         no_scan_reason=case.no_scan_reason,
         baseline_exemptions={name: digest(entry) for name, entry in sorted(case.baseline_exemptions.items())},
-        provenance=digest(case.provenance) if case.provenance else "",
+        provenance=digest(case.provenance) if case.provenance else None,
     )
 
 

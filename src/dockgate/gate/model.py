@@ -53,7 +53,7 @@ class Policy:
 class Waiver:
     """An exception that a person grants: for findings, for violations of a rule, or for unread content.
 
-    Fields that are "" match everything.
+    Fields that are None match everything.
     - For findings: `vulnerability` (any name, "CVE-2024-1"), `package` (a purl pattern, "pkg:npm/lodash@4.*"),
       `repository` (a pattern, "team-*") and `image` (the digest of a manifest or index) narrow it down.
     - For a rule: `rule` names it, and `image` the only image. The waiver accepts violations without findings; with
@@ -61,24 +61,25 @@ class Waiver:
     - For unread content: `unread` is a path, a pattern of paths, or a pattern of packages ("pkg:…") that cannot be
       judged. See `unread_waivers`.
 
-    The waiver expires at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, as soon as a fixed version
-    exists. At least one of the two is set. `owner` is responsible for it.
+    The waiver expires at `until` (RFC 3339 in UTC; None for never) and, with `until_fixed`, as soon as a fixed version
+    exists. At least one of the two is set. `owner` is responsible for it. `created_at` and `created_by` are None for a
+    waiver in a file.
     """
 
     id: str
     owner: str
     reason: str
-    vulnerability: str = ""
-    package: str = ""
-    repository: str = ""
-    image: str = ""
-    rule: str = ""
-    violation: str = ""
-    unread: str = ""
-    until: str = ""
+    vulnerability: str | None = None
+    package: str | None = None
+    repository: str | None = None
+    image: str | None = None
+    rule: str | None = None
+    violation: str | None = None
+    unread: str | None = None
+    until: str | None = None
     until_fixed: bool = False
-    created_at: str = ""
-    created_by: str = ""
+    created_at: str | None = None
+    created_by: str | None = None
 
 
 class VexStatus(StrEnum):
@@ -99,7 +100,8 @@ class VexStatement:
     to the image, "" if it has no signer.
     `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
     document is attached to), `packages` are purls inside the products (empty: the products themselves).
-    `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339.
+    `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339; each is None if
+    the document does not say.
     """
 
     document: str
@@ -110,9 +112,9 @@ class VexStatement:
     status: VexStatus
     products: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    justification: str = ""
-    impact: str = ""
-    at: str = ""
+    justification: str | None = None
+    impact: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +155,18 @@ class AppliedWaiver:
     `unread`, a path or package, with `violation` as the reason why it was not read.
 
     `kind` is "waiver" or "vex". `by` is the waiver's id or the VEX document's digest, `owner` the waiver's owner or the
-    document's author, `reason` the waiver's reason or the statement's justification. `until` is when it expires, "" for
-    no date.
+    document's author, `reason` the waiver's reason or the statement's justification. `until` is when it expires, None
+    for no date.
     """
 
     kind: str
     by: str
     owner: str
     reason: str
-    until: str = ""
+    until: str | None = None
     finding: Finding | None = None
-    violation: str = ""
-    unread: str = ""
+    violation: str | None = None
+    unread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +189,13 @@ class Upgrade:
 class Obstacle:
     """What no upgrade removes, with the reason as a sentence.
 
-    `id` and `package` (a purl) are those of a finding; both are "" for other violations and undetermined entries.
+    `id` and `package` (a purl) are those of a finding; both are None for other violations, and `id` for undetermined
+    entries.
     """
 
     reason: str
-    id: str = ""
-    package: str = ""
+    id: str | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ class PlatformVerdict:
     """The verdict on one platform of an image.
 
     `counts` has every severity, 0 included. `findings` are all findings, waived ones included. `warnings` and `notes`
-    come from rules that do not reject. `source` is the other scanner that reported the findings, "" for our own scan.
+    come from rules that do not reject. `source` is the other scanner that reported the findings, None for our own scan.
     """
 
     image: str
@@ -235,7 +238,7 @@ class PlatformVerdict:
     warnings: tuple[Violation, ...] = ()
     notes: tuple[Violation, ...] = ()
     waived: tuple[AppliedWaiver, ...] = ()
-    source: str = ""
+    source: str | None = None
 
     @property
     def label(self) -> str:
@@ -247,7 +250,7 @@ class PlatformVerdict:
 class InputDigests:
     """The inputs of a verdict by digest: a VerdictCase with each part replaced by its digest.
 
-    `now` (RFC 3339 in UTC), `engine` (our version) and `no_scan_reason` are values. `provenance` is "" if nothing
+    `now` (RFC 3339 in UTC), `engine` (our version) and `no_scan_reason` are values. `provenance` is None if nothing
     looked for provenance.
     """
 
@@ -256,12 +259,12 @@ class InputDigests:
     policy: str
     now: str
     engine: str
-    waivers: str = ""
+    waivers: str
     baselines: dict[str, tuple[str, ...]] = field(default_factory=dict)
     external_reports: tuple[str, ...] = ()
-    no_scan_reason: str = ""
+    no_scan_reason: str | None = None
     baseline_exemptions: dict[str, str] = field(default_factory=dict)
-    provenance: str = ""
+    provenance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +287,7 @@ NO_WAIVERS = Waivers()
 class ExternalReport:
     """The findings of another scanner for one platform.
 
-    `source` is the scanner's name ("inspector", "trivy"), `at` the time of its scan (RFC 3339, "" if unknown),
+    `source` is the scanner's name ("inspector", "trivy"), `at` the time of its scan (RFC 3339, None if unknown),
     `inventory` the packages that it names.
 
     `unlisted_counts` are findings that it counted but did not list, by severity. The key "" counts findings of LOW,
@@ -293,7 +296,7 @@ class ExternalReport:
     """
 
     source: str
-    at: str
+    at: str | None
     inventory: Inventory
     matches: Matches
     unlisted_counts: dict[str, int] = field(default_factory=dict)
@@ -308,7 +311,7 @@ class BaselineExemptions:
     no fix under a policy that counts fixable findings only, `in_grace` were in their grace period.
     """
 
-    at: str = ""
+    at: str | None = None
     waived: tuple[tuple[str, str, str], ...] = ()
     unfixed: tuple[tuple[str, str, str], ...] = ()
     in_grace: tuple[tuple[str, str, str], ...] = ()
@@ -318,7 +321,8 @@ class BaselineExemptions:
 class VerdictCase:
     """All inputs of a verdict. Equal cases give verdicts of equal bytes.
 
-    `image` is the digest to judge and `inventories` its platforms; without a scan, `no_scan_reason` says why.
+    `image` is the digest to judge and `inventories` its platforms; without a scan, `no_scan_reason` says why, else it
+    is None.
     `baselines` are the inventories behind "running" and "approved" in the policy's rules, and `baseline_exemptions` the
     findings that each of their approvals did not count. `external_reports` come from other scanners. `provenance` is
     None if nothing looked for it. `now` is RFC 3339 in UTC, `engine` our version.
@@ -333,6 +337,6 @@ class VerdictCase:
     waivers: Waivers = NO_WAIVERS
     baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
     external_reports: tuple[ExternalReport, ...] = ()
-    no_scan_reason: str = ""
+    no_scan_reason: str | None = None
     baseline_exemptions: dict[str, BaselineExemptions] = field(default_factory=dict)
     provenance: ProvenanceFacts | None = None

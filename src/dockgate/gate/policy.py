@@ -42,7 +42,7 @@ class PolicyVersion:
     text: str
     changed_at: str
     changed_by: str
-    comment: str = ""
+    comment: str | None = None
 
     @property
     def is_removed(self) -> bool:

@@ -123,13 +123,13 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
 def choose_policy(
     assignments: Sequence[PolicyAssignment],
     repository: str,
-    requested: str,
+    requested: str | None,
     requester: Principal,
     read: Callable[[str], Policy],
 ) -> str:
     """The name of the policy that judges a request for an image in `repository`.
 
-    `requested` is the policy that the request names, "" for none. `read` returns a policy by its name.
+    `requested` is the policy that the request names, None for none. `read` returns a policy by its name.
 
     Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as `assignment_for`
     does, and the errors of `read`.

@@ -102,17 +102,17 @@ class ProvenanceStatement:
     """A statement about the judged image that a key of the policy signed.
 
     `digest` is of its bytes; `keys` are the ids of the policy's keys that signed it. `source`, `commit` and
-    `finished_at` are "" if the statement has none in a known form. `bases` are digests of base images.
+    `finished_at` are None if the statement has none in a known form. `bases` are digests of base images.
     """
 
     digest: str
     keys: tuple[str, ...]
     builder: str
     build_type: str
-    source: str = ""
-    commit: str = ""
+    source: str | None = None
+    commit: str | None = None
     bases: tuple[str, ...] = ()
-    finished_at: str = ""
+    finished_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
             keys=tuple(keys),
             builder=_text(details["builder"]["id"]),
             build_type=_text(definition["buildType"]),
-            finished_at=_text((details.get("metadata") or {}).get("finishedOn") or ""),
+            finished_at=_text((details.get("metadata") or {}).get("finishedOn") or "") or None,
             **_source(definition),
             bases=_bases(definition.get("resolvedDependencies") or ()),
         )
@@ -195,12 +195,12 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
     return statement
 
 
-def _source(definition: Mapping[str, Any]) -> dict[str, str]:
+def _source(definition: Mapping[str, Any]) -> dict[str, str | None]:
     """The source repository and the commit, for a known build type."""
     parameters, kind = definition["externalParameters"], definition["buildType"]
     if kind == BUILD_TYPE:
         source = parameters["source"]
-        return {"source": _text(source["uri"]), "commit": _text(source["digest"]["gitCommit"])}
+        return {"source": _text(source["uri"]) or None, "commit": _text(source["digest"]["gitCommit"]) or None}
     if kind in GITHUB_BUILD_TYPES:
         uri = _text(parameters["workflow"]["repository"])
         commits = [
@@ -208,7 +208,7 @@ def _source(definition: Mapping[str, Any]) -> dict[str, str]:
             for dependency in definition.get("resolvedDependencies") or ()
             if str(dependency.get("uri", "")).removeprefix("git+").partition("@")[0] == uri
         ]
-        return {"source": uri, "commit": commits[0] if commits else ""}
+        return {"source": uri or None, "commit": (commits[0] or None) if commits else None}
     return {}
 
 

@@ -64,8 +64,8 @@ class RuleInput:
     `matches` has no waived findings. `compare` orders versions (`PackageMatcher.compare`). `baseline_findings` has the
     findings of each baseline ("running", "approved"); without an entry every finding is new.
 
-    `is_external`: the findings are another scanner's, and image config, distribution and feeds are unknown; `source`,
-    `at`, `unlisted_counts` and `missing_fields` are those of its `ExternalReport`.
+    `source` is the other scanner that reported the findings, None for our own. Image config, distribution and feeds are
+    unknown of a report; `at`, `unlisted_counts` and `missing_fields` are those of its `ExternalReport`.
 
     `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is not `complete` in `coverage`.
     `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
@@ -81,15 +81,19 @@ class RuleInput:
     now: str
     compare: Callable[[str, str, str], int] = uncomparable
     baseline_findings: Mapping[str, BaselineFindings] = field(default_factory=dict)
-    is_external: bool = False
-    source: str = ""
-    at: str = ""
+    source: str | None = None
+    at: str | None = None
     unlisted_counts: Mapping[str, int] = field(default_factory=dict)
     missing_fields: tuple[str, ...] = ()
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
     has_accepted_unread: bool = False
     memory: dict[object, Any] | None = None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether another scanner reported the findings."""
+        return self.source is not None
 
 
 @dataclass(frozen=True)

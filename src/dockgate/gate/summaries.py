@@ -30,8 +30,8 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
     return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
 
 
-def count_waived(verdicts: Sequence[PlatformVerdict]) -> str:
-    """Count what is waived: "5 waived findings, 1 finding excused by VEX"; "" if nothing is.
+def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:
+    """Count what is waived: "5 waived findings, 1 finding excused by VEX"; None if nothing is.
 
     A finding that several platforms share is counted once.
     """
@@ -50,7 +50,7 @@ def count_waived(verdicts: Sequence[PlatformVerdict]) -> str:
         f"{violations} waived violation{'s' * (violations != 1)}" if violations else "",
         f"{unread} accepted unread path{'s' * (unread != 1)}" if unread else "",
     ]
-    return ", ".join(filter(None, parts))
+    return ", ".join(filter(None, parts)) or None
 
 
 def _reasons(verdict: PlatformVerdict) -> str:

@@ -82,7 +82,7 @@ def apply_to_unread(
 def _is_valid(waiver: Waiver) -> bool:
     """Whether the waiver passes today's checks: one from an older file or server may accept more than they allow."""
     try:
-        check_unread(waiver)
+        check_unread(waiver, _unread(waiver))
     except UsageError:
         return False
     return True
@@ -90,14 +90,14 @@ def _is_valid(waiver: Waiver) -> bool:
 
 def _find_for_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -> Waiver | None:
     if path.startswith("pkg:"):
-        return next((waiver for waiver in waivers if _names_purl(waiver.unread, path)), None)
+        return next((waiver for waiver in waivers if _names_purl(_unread(waiver), path)), None)
     if not path.strip("/"):
         return None
     needs_image = _is_protected(_path(path), protected)
     candidates = (
-        waiver for waiver in waivers if (waiver.image or not needs_image) and not waiver.unread.startswith("pkg:")
+        waiver for waiver in waivers if (waiver.image or not needs_image) and not _unread(waiver).startswith("pkg:")
     )
-    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(waiver.unread))), None)
+    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(_unread(waiver)))), None)
 
 
 def _find_for_doubt(
@@ -111,19 +111,24 @@ def _find_for_doubt(
         return _find_for_path(waivers, doubt.subject, protected)
     if doubt.kind not in _ACCEPTABLE:
         return None
-    package_waivers = [waiver for waiver in waivers if waiver.unread.startswith("pkg:")]
+    package_waivers = [waiver for waiver in waivers if _unread(waiver).startswith("pkg:")]
     if doubt.subject.startswith("pkg:"):
         subjects = [package for package in packages if package.purl == doubt.subject]
         for waiver in package_waivers:
-            if any(patterns.names_package(waiver.unread, package) for package in subjects):
+            if any(patterns.names_package(_unread(waiver), package) for package in subjects):
                 return waiver
-        return next((waiver for waiver in package_waivers if _names_purl(waiver.unread, doubt.subject)), None)
+        return next((waiver for waiver in package_waivers if _names_purl(_unread(waiver), doubt.subject)), None)
     chosen = [
-        next((waiver for waiver in package_waivers if patterns.names_package(waiver.unread, package)), None)
+        next((waiver for waiver in package_waivers if patterns.names_package(_unread(waiver), package)), None)
         for package in packages
         if package.ecosystem == doubt.subject and not package.owner
     ]
-    return min(filter(None, chosen), key=lambda waiver: waiver.until) if chosen and all(chosen) else None
+    return min(filter(None, chosen), key=lambda waiver: waiver.until or "") if chosen and all(chosen) else None
+
+
+def _unread(waiver: Waiver) -> str:
+    """The content that the waiver accepts: `waivers` here are only those that name some."""
+    return waiver.unread or ""
 
 
 def _names_purl(pattern: str, purl: str) -> bool:

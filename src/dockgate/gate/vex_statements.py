@@ -115,8 +115,8 @@ def select_statements(
 
 def describe(statement: VexStatement) -> str:
     """The statement in words: "not_affected: vulnerable_code_not_present. Only the headers are used."."""
-    status = f"{statement.status.value}{': ' if statement.justification else ''}{statement.justification}"
-    return ". ".join(filter(None, (status, statement.impact.strip())))
+    status = ": ".join(filter(None, (statement.status.value, statement.justification)))
+    return ". ".join(filter(None, (status, (statement.impact or "").strip())))
 
 
 def is_image(product: str, images: Collection[str]) -> bool:
@@ -182,4 +182,5 @@ def _age(statement: VexStatement) -> tuple[float, bool, str]:
 
 def _order(statement: VexStatement) -> tuple[str, ...]:
     subjects = (*statement.vulnerabilities, statement.status.value, *statement.products, *statement.packages)
-    return statement.document, statement.signer, *subjects, statement.justification, statement.impact, statement.at
+    details = statement.justification or "", statement.impact or "", statement.at or ""
+    return statement.document, statement.signer, *subjects, *details

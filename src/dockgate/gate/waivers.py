@@ -30,7 +30,7 @@ def check_waiver(waiver: Waiver) -> None:
             raise UsageError(f"{key}: it is missing", "Name an owner, and the reason why the finding is accepted.")
     for key in (*_NAMES, *_LIMITS):
         text = getattr(waiver, key)
-        if len(text) > _LIMITS.get(key, _TEXT_LIMIT // 10):
+        if text is not None and len(text) > _LIMITS.get(key, _TEXT_LIMIT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
     if waiver.until and parse_time(waiver.until) is None:
         raise UsageError(f"until: {waiver.until!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
@@ -43,7 +43,7 @@ def check_waiver(waiver: Waiver) -> None:
         advice = "A digest is sha256: and 64 hex digits in lower case."
         raise UsageError(f"image: {waiver.image!r} is not a digest", advice)
     if waiver.unread:
-        check_unread(waiver)
+        check_unread(waiver, waiver.unread)
     elif waiver.rule:
         _check_rule(waiver)
     elif waiver.violation:
@@ -53,20 +53,20 @@ def check_waiver(waiver: Waiver) -> None:
         raise UsageError("vulnerability: it is missing", advice)
 
 
-def check_unread(waiver: Waiver) -> None:
-    """Raise UsageError for an invalid waiver of unread content. The message begins with the key at fault."""
+def check_unread(waiver: Waiver, unread: str) -> None:
+    """Raise UsageError for an invalid waiver of `unread` content. The message begins with the key at fault."""
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
         raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
-    if not waiver.unread.strip("/*"):
+    if not unread.strip("/*"):
         advice = "Name a path or a package: a waiver cannot accept a whole image."
-        raise UsageError(f"unread: {waiver.unread!r} names no path", advice)
+        raise UsageError(f"unread: {unread!r} names no path", advice)
     if not waiver.until:
         raise UsageError("until: it is missing", "Add a date: no fix ends a waiver of unread content.")
-    if not (waiver.image or waiver.repository.strip("*/")):
+    if not (waiver.image or (waiver.repository or "").strip("*/")):
         raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
-    if "*" in waiver.unread and not waiver.image:
+    if "*" in unread and not waiver.image:
         raise UsageError("unread: a pattern is for one image", "Name its digest (image), or one path without *.")
-    if waiver.unread.startswith(("*", "pkg:*")):
+    if unread.startswith(("*", "pkg:*")):
         raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
 
 
@@ -91,7 +91,9 @@ def _check_rule(waiver: Waiver) -> None:
         )
 
 
-def select_waivers(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:
+def select_waivers(
+    waivers: Iterable[Waiver], repository: str | None, images: Collection[str], now: str
+) -> tuple[Waiver, ...]:
     """The active waivers that can apply to an image, by id. Only these are stored with its verdict.
 
     `images` are the digests of the image's manifest and of the index that contains it.
@@ -100,7 +102,7 @@ def select_waivers(waivers: Iterable[Waiver], repository: str, images: Collectio
         waiver
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
-        and (not waiver.repository or patterns.matches(repository, waiver.repository))
+        and (not waiver.repository or patterns.matches(repository or "", waiver.repository))
         and is_active(waiver, now)
     )
     return tuple(sorted(selected, key=lambda waiver: waiver.id))
@@ -125,7 +127,7 @@ def by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
 
     def order(waiver: Waiver) -> tuple[bool, float, str, str]:
         until = parse_time(waiver.until)
-        return bool(waiver.until), -until.timestamp() if until else 0.0, waiver.created_at, waiver.id
+        return bool(waiver.until), -until.timestamp() if until else 0.0, waiver.created_at or "", waiver.id
 
     return sorted(waivers, key=order)
 
@@ -140,14 +142,14 @@ class FindingWaivers:
 
 
 def apply_to_findings(
-    matches: Matches, exceptions: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
+    matches: Matches, exceptions: Waivers, policy: Policy, inventory: Inventory, index: str | None, now: str
 ) -> FindingWaivers:
     """Separate the findings that a waiver or a trusted VEX statement excuses from those that count.
 
     `index` is the digest that is judged, and `inventory` one of its platforms. VEX goes before waivers: a statement is
     a fact without an end. Nothing excuses a malicious package.
     """
-    images = {inventory.image, index} - {""}
+    images = {digest for digest in (inventory.image, index) if digest}
     candidates = [waiver for waiver in by_latest_end(exceptions.waivers) if not waiver.image or waiver.image in images]
     vex = vex_statements.PlatformStatements(exceptions.statements, policy, inventory, images, now)
     counting: list[Finding] = []
@@ -163,7 +165,7 @@ def apply_to_findings(
         )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
-            waived.append(AppliedWaiver("vex", statement.document, statement.author, words, "", finding))
+            waived.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
         elif waiver := next((waiver for waiver in candidates if accepts_finding(waiver, finding, now)), None):
             waived.append(applied_waiver(waiver, finding=finding))
         else:
@@ -202,7 +204,7 @@ def apply_to_violations(
 
 
 def applied_waiver(
-    waiver: Waiver, *, finding: Finding | None = None, violation: str = "", unread: str = ""
+    waiver: Waiver, *, finding: Finding | None = None, violation: str | None = None, unread: str | None = None
 ) -> AppliedWaiver:
     """The record that a waiver accepts this subject."""
     return AppliedWaiver(

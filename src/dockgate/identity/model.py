@@ -76,7 +76,7 @@ class Project:
             for pattern in self.repositories
         )
 
-    def has(self, *, repository: str = "", pipeline: str = "") -> bool:
+    def has(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Whether the repository, or without one the pipeline, is a part of it.
 
         Both are known of an approval, whose pipeline may be an outside one that chose its name itself.
@@ -108,14 +108,14 @@ UNLIMITED = RepositoryLimits(("*",))
 class Principal:
     """A person or a program with a name.
 
-    `roles` count everywhere, `project_roles` for some repositories. `email` says which commits are its own ("" for
+    `roles` count everywhere, `project_roles` for some repositories. `email` says which commits are its own (None for
     none). A disabled principal stays on record without permissions.
     """
 
     name: str
     roles: tuple[Role, ...]
-    email: str = ""
-    created_at: str = ""
+    email: str | None = None
+    created_at: str | None = None
     disabled_at: str | None = None
     project_roles: tuple[ProjectRole, ...] = ()
 
@@ -216,7 +216,7 @@ class Caller:
     def _has_limited_token(self) -> bool:
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
-    def may(self, permission: Permission, *, repository: str = "", pipeline: str = "") -> bool:
+    def may(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Whether the caller has the permission for this repository or pipeline; without any, everywhere."""
         if not self._lends(permission):
             return False
@@ -239,20 +239,20 @@ class Caller:
     def _lends(self, permission: Permission) -> bool:
         return self.token is None or not self.token.scopes or permission in self.token.scopes
 
-    def reaches(self, *, repository: str = "", pipeline: str = "") -> bool:
-        """Whether token and roles are for one of these; "" names none."""
+    def reaches(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
+        """Whether token and roles are for one of these."""
         project = self.projects.get(self.permission, Project())
         is_granted = self.principal.may(self.permission) or project.has(repository=repository, pipeline=pipeline)
         return is_granted and self._token_reaches(repository, pipeline)
 
-    def _token_reaches(self, repository: str, pipeline: str) -> bool:
+    def _token_reaches(self, repository: str | None, pipeline: str | None) -> bool:
         if self.token is None or not self._has_limited_token:
             return True
-        return (bool(repository) and any(fnmatchcase(repository, pattern) for pattern in self.token.repositories)) or (
-            bool(pipeline) and any(fnmatchcase(pipeline, pattern) for pattern in self.token.pipelines)
+        return any(fnmatchcase(repository, pattern) for pattern in self.token.repositories if repository) or any(
+            fnmatchcase(pipeline, pattern) for pattern in self.token.pipelines if pipeline
         )
 
-    def require(self, *, repository: str = "", pipeline: str = "") -> None:
+    def require(self, *, repository: str | None = None, pipeline: str | None = None) -> None:
         """Raise DeniedError unless token and roles are for one of these."""
         if self.reaches(repository=repository, pipeline=pipeline):
             return
@@ -274,7 +274,7 @@ class AuditEntry:
 
     `who` made it with the token of the id `token`; `call` is "POST /api/v1/apply", `subject` the requested path.
     `status` is the HTTP status of the answer, 0 if the server ended before there was one. `detail` has the changes of
-    a push, one line per reference: "refs/heads/main OLD -> NEW".
+    a push, one line per reference: "refs/heads/main OLD -> NEW". It is None if nothing describes the call.
     """
 
     id: str
@@ -284,7 +284,7 @@ class AuditEntry:
     call: str
     subject: str
     status: int = 0
-    detail: str = ""
+    detail: str | None = None
 
 
 def require(who: Caller, permission: Permission) -> None:

@@ -125,7 +125,8 @@ def remediation_sentence(finding: Finding) -> str:
 
 def waived_subject(waiver: "AppliedWaiver") -> str:
     """What is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
-    return f"{waiver.finding.id} in {package_text(waiver.finding.package)}" if waiver.finding else waiver.violation
+    finding = waiver.finding
+    return f"{finding.id} in {package_text(finding.package)}" if finding else waiver.violation or ""
 
 
 def package_text(package: Package) -> str:
@@ -151,8 +152,8 @@ def vex_status(waiver: "AppliedWaiver | None") -> str:
 def finding_sentence(finding: Finding) -> str:
     """ "openssl 3.5.1-1 is affected by CVE-2025-0001: <summary>"."""
     package = finding.package
-    summary = f": {finding.summary.strip()}" if finding.summary.strip() else ""
-    return f"{package.name} {package.version} is affected by {finding.id}{summary}"
+    summary = (finding.summary or "").strip()
+    return f"{package.name} {package.version} is affected by {finding.id}{f': {summary}' if summary else ''}"
 
 
 def advisory_url(identity: str) -> str:

@@ -186,9 +186,14 @@ def _rating(finding: Finding) -> Document:
         source=drop_empty(name=rating.source),
         score=rating.score if has_score else None,
         severity=_SEVERITIES[finding.severity],
-        method=_METHODS.get(rating.vector[:8], "CVSSv2" if rating.vector else "other") if has_score else "other",
+        method=_method(rating.vector) if has_score else "other",
         vector=rating.vector,
     )
+
+
+def _method(vector: str | None) -> str:
+    """The CVSS version of a vector; "other" without one."""
+    return _METHODS.get(vector[:8], "CVSSv2") if vector else "other"
 
 
 def _properties(pairs: Iterable[tuple[str, str]]) -> list[Document]:

@@ -172,7 +172,7 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
     is_other_source = package.source_name.lower() != package.name.lower()
     origin = package.ecosystem + (f", of {package.source_name}" if is_other_source else "")
     cells = (
-        f"{identity}<br><small>{_text(finding.summary)}</small>",
+        f"{identity}<br><small>{_text(finding.summary or '')}</small>",
         f"{_name(package.name)}<br><small>{_text(origin)}</small>",
         _name(package.version),
         fixed,

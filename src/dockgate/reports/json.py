@@ -139,7 +139,7 @@ def _findings(findings: Iterable[Finding], part: PlatformPart) -> list[Document]
 def _finding(finding: Finding, part: PlatformPart) -> Document:
     package, rating = finding.package, finding.rating
     return {
-        **select_fields(finding, "id", "disputed", "summary"),
+        **select_fields(finding, "id", "disputed"),
         "malicious": finding.is_malicious,
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
@@ -153,5 +153,5 @@ def _finding(finding: Finding, part: PlatformPart) -> Document:
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,
         "epss": {"score": finding.epss, "percentile": finding.percentile} if finding.epss >= 0 else None,
-        **nullable_fields(finding, "fixed", "note", "reachable", "due", "published"),
+        **nullable_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
     }

@@ -87,7 +87,7 @@ def _cases(part: PlatformPart) -> Iterator[Case]:
         for violation in violations:
             yield "policy", violation.rule, "skipped", kind, f"{kind.capitalize()}: {violation.message}", ""
     for entry in part.waived_violations:
-        yield "policy", entry.violation, "skipped", entry.kind, wording.waiver_sentence(entry), ""
+        yield "policy", wording.waived_subject(entry), "skipped", entry.kind, wording.waiver_sentence(entry), ""
     for doubt in part.undetermined:
         steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps

@@ -133,7 +133,7 @@ def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
         yield from _fold(title, _findings(rest, part))
 
 
-def _fold(title: str, inner: Iterable[Line], how: str = "") -> Iterator[Line]:
+def _fold(title: str, inner: Iterable[Line], how: str | None = None) -> Iterator[Line]:
     yield from _fixed_lines("", f"<details{how}><summary>{title}</summary>", "")
     yield from inner
     yield from _fixed_lines("", "</details>")
@@ -152,8 +152,8 @@ def _waived_section(part: PlatformPart) -> Iterator[Line]:
         for finding, by in part.waived_findings.items()
     ]
     rows += [
-        ("", _code(finding.violation), "", "", _code(wording.waiver_sentence(finding)))
-        for finding in part.waived_violations
+        ("", _code(wording.waived_subject(entry)), "", "", _code(wording.waiver_sentence(entry)))
+        for entry in part.waived_violations
     ]
     yield from _table(head, dict.fromkeys(rows))
 

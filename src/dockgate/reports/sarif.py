@@ -80,7 +80,7 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
             ),
             *(
                 {
-                    **_violation(_ACCEPTED_RULE, waived.violation, "note", index[_ACCEPTED_RULE]),
+                    **_violation(_ACCEPTED_RULE, waived.violation or "", "note", index[_ACCEPTED_RULE]),
                     "suppressions": [_suppression(waived)],
                 }
                 for waived in part.waived_violations
@@ -103,7 +103,7 @@ def _properties(report: ImageReport, part: PlatformPart) -> Document:
 
 
 def _rule(finding: Finding) -> Document:
-    title = clean(finding.summary.strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
+    title = clean((finding.summary or "").strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
     score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SEVERITIES[finding.severity][1]
     text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.remediation_sentence(finding))}"
     return drop_empty(

@@ -189,7 +189,7 @@ class ApprovalDecisions:
         if key := approval.action:
             last = latest_runs(self.store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:
-                self.executions.retry(key.execution, "")  # the waivers name who decided
+                self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
 
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:

@@ -164,8 +164,8 @@ class ApprovalRequests:
 
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
-        approval_id = request.id(repository, digest)
-        self.provenance.fetch(repository, digest, request.policy)
+        approval_id, policy = request.id(repository, digest), request.policy or DEFAULT_POLICY
+        self.provenance.fetch(repository, digest, policy)
         callback = request.callback
         if callback is not None and not callback.secret:
             callback = replace(callback, secret=made_secret(self.secret, approval_id))
@@ -175,13 +175,13 @@ class ApprovalRequests:
                 token=secrets.token_urlsafe(24),
                 image=digest,
                 repository=repository,
-                policy=request.policy,
+                policy=policy,
                 custom_data=f"Image_Digest={digest}",
                 created_at=self.clock.now(),
                 expires_at=self.clock.later(request.timeout),
                 reference=request.reference,
                 pipeline=request.pipeline,
-                service=request.service or None,
+                service=request.service,
                 asked_by=request.asker,
             ),
             callback,

@@ -168,7 +168,7 @@ class Cases:
                 image, policy, now, self.engine_version, external_reports=reported, provenance=provenance
             )
             if every_inventory:
-                repository = context.repository if self._waivers_apply(context.repository, image, scan) else ""
+                repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
                 case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
             is_scanned = scan is not None and not scan.state.has_failed
             baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()

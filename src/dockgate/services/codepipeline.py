@@ -81,7 +81,7 @@ class CodePipelineRequests:
         approval_request = self._approval_request(action, comment, region)
         if not self.requests.is_known(approval_request, REQUESTER):
             pending = self._find_pending(self.clients(SCHEME, region), action)
-            if pending.comment.split() != comment.split():
+            if (pending.comment or "").split() != comment.split():
                 raise ConflictError(
                     f"A message about {where} contradicts the action's own CustomData: it is forged.",
                     "Check who may publish to the topic. The action's own message is still accepted.",
@@ -98,7 +98,7 @@ class CodePipelineRequests:
             stage=action.stage,
             execution=action.execution or "unknown",
             reference=f"{self._repository(action, region)}@{action.digest}",
-            policy=policy[1] if policy else "",
+            policy=policy[1] if policy else None,
             callback=Callback(f"{SCHEME}://{region}/{where}", action.token),
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )

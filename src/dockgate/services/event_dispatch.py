@@ -212,7 +212,7 @@ class EventDispatcher:
             return
         due, latest = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
         before = self._store.event_cursor.summary_due_at(target.name)
-        if before is None and due < record.changed_at <= latest:
+        if before is None and record.changed_at is not None and due < record.changed_at <= latest:
             return
         if before is None or not due <= before <= latest:
             title, text, detail = self._summary.of(target, now, self._registry)

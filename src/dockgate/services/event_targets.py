@@ -42,8 +42,8 @@ class TargetStatus:
 
     target: Target
     version: int
-    changed_at: str
-    changed_by: str
+    changed_at: str | None
+    changed_by: str | None
     waiting: int
     dead: int
     failures: int

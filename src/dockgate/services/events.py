@@ -48,7 +48,7 @@ class EventReader:
                 break
             for event in events:
                 position = event.seq
-                is_visible = who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+                is_visible = who.reaches(repository=event.repository, pipeline=event.pipeline)
                 if is_visible and (pattern is None or pattern.matches(event.body)):
                     matching.append({"seq": event.seq, **event.body})
                     if after is not None and len(matching) == limit:

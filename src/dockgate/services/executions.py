@@ -44,7 +44,7 @@ class Executions:
                 executions.append(self.store.executions.start(name, event.id, event.detail, self.clock.now()).id)
         return executions
 
-    def retry(self, execution: str, by: str) -> None:
+    def retry(self, execution: str, by: str | None) -> None:
         """Try the failed actions of the stage that failed again."""
         self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
         self.starter.continue_execution(execution)

@@ -114,7 +114,7 @@ class AcceptanceFinder:
         self._records = [
             record
             for record in store.waivers.list()
-            if record.waiver.created_at <= now and record.waiver.vulnerability in {"", *names}
+            if _is_added(record.waiver, now) and record.waiver.vulnerability in {None, "", *names}
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
         self._has_vex = has_vex
@@ -226,8 +226,8 @@ class AcceptanceFinder:
         ]
         if not repositories or not (records or documents) or entry.finding().is_malicious:
             return []
-        times = {since, affected.fixed_at}
-        times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until)}
+        times = {since, *filter(None, (affected.fixed_at,))}
+        times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until) if time}
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
         if documents:
@@ -237,7 +237,7 @@ class AcceptanceFinder:
             active = [
                 record.waiver
                 for record in records
-                if record.waiver.created_at <= at and (not record.revoked_at or record.revoked_at > at)
+                if _is_added(record.waiver, at) and (not record.revoked_at or record.revoked_at > at)
             ]
             there = [document for document in documents if _was_there(document[0], at)]
             had_fix = not affected.fixed_at or affected.fixed_at <= at
@@ -311,6 +311,11 @@ def _was_there(record: VexRecord, at: str | None) -> bool:
     if at is None:
         return not record.removed_at
     return record.added_at <= at and (not record.removed_at or record.removed_at > at)
+
+
+def _is_added(waiver: Waiver, at: str) -> bool:
+    """Whether the server had the waiver at a time."""
+    return waiver.created_at is not None and waiver.created_at <= at
 
 
 def _may_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:

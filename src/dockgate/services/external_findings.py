@@ -27,7 +27,7 @@ from dockgate.shared.references import RepositoryReference
 from dockgate.vulnerabilities.versions import Orders
 
 
-def read_file(path: Path, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
+def read_file(path: Path, image: str | None = None, at: str | None = None) -> tuple[ExternalReport, ...]:
     """Read the document at `path`: see `read`."""
     try:
         with path.open("rb") as file:
@@ -37,7 +37,7 @@ def read_file(path: Path, image: str = "", at: str = "") -> tuple[ExternalReport
     return read(data, str(path), image, at)
 
 
-def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
+def read(data: bytes, name: str, image: str | None = None, at: str | None = None) -> tuple[ExternalReport, ...]:
     """Return what the document called `name` reports of one image: of `image`, a digest, if there is one.
 
     `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be
@@ -47,10 +47,10 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Externa
         require_digest(image)
     if at and not timestamp(at):
         raise UsageError(f"{at!r} is not a time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
-    return external.read(data, name, external.load(), read_context(image, timestamp(at)))
+    return external.read(data, name, external.load(), read_context(image or None, timestamp(at) or None))
 
 
-def read_context(image: str, at: str = "") -> external.ReadContext:
+def read_context(image: str | None, at: str | None = None) -> external.ReadContext:
     """Return what a reader knows besides the document."""
     kinds = ecosystems.load()
     return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)

@@ -137,10 +137,10 @@ class FleetJudging:
         """A judge of no image, for what it says of itself."""
         return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetExceptions(), coverage, now)
 
-    def _repository(self, image: IndexedImage, limited: Collection[str]) -> str:
-        """The repository whose waivers count for the image, "" if none do."""
+    def _repository(self, image: IndexedImage, limited: Collection[str]) -> str | None:
+        """The repository whose waivers count for the image, None if none do."""
         if any(patterns.matches(image.repository, pattern) for pattern in limited):
-            return image.repository if self.cases.do_waivers_apply(image.repository, image.digest) else ""
+            return image.repository if self.cases.do_waivers_apply(image.repository, image.digest) else None
         return image.repository
 
     def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:

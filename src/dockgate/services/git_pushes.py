@@ -139,6 +139,6 @@ class GitPushes:
 def email_of(store: Store, principal: str) -> str:
     """Return the principal's e-mail address, "" for none and for an unknown principal."""
     try:
-        return store.principals.get(principal).email if principal else ""
+        return (store.principals.get(principal).email or "") if principal else ""
     except NotFoundError:
         return ""

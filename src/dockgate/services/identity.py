@@ -82,13 +82,17 @@ class People:
         return Caller(LOCAL)
 
     def add(
-        self, name: str, roles: Sequence[Role], email: str, project_roles: Sequence[ProjectRole] = ()
+        self, name: str, roles: Sequence[Role], email: str | None, project_roles: Sequence[ProjectRole] = ()
     ) -> tuple[Principal, str]:
         """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
         _require_description(name, email)
         _require_roles(name, roles, project_roles)
         principal = Principal(
-            name, tuple(dict.fromkeys(roles)), email, self._at(0), project_roles=tuple(dict.fromkeys(project_roles))
+            name,
+            tuple(dict.fromkeys(roles)),
+            email or None,
+            self._at(0),
+            project_roles=tuple(dict.fromkeys(project_roles)),
         )
         if self.store.principals.has_any():
             self.store.principals.add(principal)
@@ -100,10 +104,10 @@ class People:
             )
         return principal, self._add_first(principal)
 
-    def add_first(self, name: str, email: str) -> str:
+    def add_first(self, name: str, email: str | None) -> str:
         """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
         _require_description(name, email)
-        return self._add_first(Principal(name, (Role.ADMIN,), email, self._at(0)))
+        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._at(0)))
 
     def _add_first(self, principal: Principal) -> str:
         token, text = self._new_token(principal.name, TOKEN_DAYS)
@@ -178,7 +182,7 @@ class People:
         return format_time(self.clock() + timedelta(seconds=seconds))
 
 
-def _require_description(name: str, email: str) -> None:
+def _require_description(name: str, email: str | None) -> None:
     require_name(name)
     if email and not EMAIL.fullmatch(email):
         raise UsageError(f"{email!r} is not an e-mail address", "It is the one that their commits name.")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.gate import patterns
-from dockgate.gate.model import Status, Waiver
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet_packages import FleetPackages
@@ -53,7 +53,7 @@ class ImageSummary:
     scanner: str
     status: str
     summary: str
-    waived: str
+    waived: str | None
     policy: str | None
     counts: dict[str, int] | None
     since: str | None
@@ -165,7 +165,7 @@ class ImageSearch:
         # `services.repository_verdicts` judges it.
         is_elsewhere = any(row.repository != row.judged_in for row in rows)
         present = self.store.waivers.active(self.clock.now()) if is_elsewhere else ()
-        waivers = [record.waiver for record in present if record.waiver.repository]
+        waivers = [record.waiver.repository for record in present if record.waiver.repository]
         rows = [
             row
             if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
@@ -223,7 +223,7 @@ def _summary(
         scanner=row.scanner,
         status=status,
         summary=summary,
-        waived=newest.waived if newest is not None and newest.status == status else "",
+        waived=newest.waived if newest is not None and newest.status == status else None,
         policy=row.policy,
         counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
         since=row.since,
@@ -232,11 +232,14 @@ def _summary(
     )
 
 
-def _has_same_waivers(row: ListedImage, waivers: Sequence[Waiver]) -> bool:
-    """Whether the repository has the same waivers of its own as the one where the image is judged."""
+def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
+    """Whether the repository has the same waivers of its own as the one where the image is judged.
+
+    `waived_patterns` are the patterns of repositories of all waivers that name some.
+    """
     return row.repository == row.judged_in or all(
-        patterns.matches(row.repository, waiver.repository) == patterns.matches(row.judged_in, waiver.repository)
-        for waiver in waivers
+        patterns.matches(row.repository, pattern) == patterns.matches(row.judged_in, pattern)
+        for pattern in waived_patterns
     )
 
 

@@ -132,7 +132,7 @@ class ComparedVersions:
     first: str
     second: str
     order: str
-    reason: str = ""
+    reason: str | None = None
 
 
 def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterator[ComparedVersions]:

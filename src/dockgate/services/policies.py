@@ -80,7 +80,7 @@ class Policies:
         return definitions.policy_schema(self._rules)
 
     def put(
-        self, name: str, text: str, who: str, comment: str = "", expected_version: int | None = None
+        self, name: str, text: str, who: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
         """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
 
@@ -88,7 +88,7 @@ class Policies:
         `expected_version` is not the present version.
         """
         self.require_changeable(name)
-        policy = definitions.read_named_policy(text, name, self._rules, "")
+        policy = definitions.read_named_policy(text, name, self._rules)
         return self._put(policy, text, who, comment, expected_version)
 
     def put_document(self, document: Document, text: str, who: str) -> tuple[PolicyVersion, int]:
@@ -96,14 +96,16 @@ class Policies:
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
         history = self._store.policies.history(name)
-        return self._put(policy, text, who, "", None), history[0].version if history else 0
+        return self._put(policy, text, who, None, None), history[0].version if history else 0
 
     def check_document(self, document: Document) -> None:
         """Raise what `put_document` raises for a Policy document, and store nothing."""
         name, _ = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
 
-    def remove(self, name: str, who: str, comment: str = "", expected_version: int | None = None) -> PolicyVersion:
+    def remove(
+        self, name: str, who: str, comment: str | None = None, expected_version: int | None = None
+    ) -> PolicyVersion:
         """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
         self.require_changeable(name)
         _require_short(comment)
@@ -116,7 +118,9 @@ class Policies:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""
         return definitions.read_policy(text, name, self._rules)
 
-    def _put(self, policy: Policy, text: str, who: str, comment: str, expected_version: int | None) -> PolicyVersion:
+    def _put(
+        self, policy: Policy, text: str, who: str, comment: str | None, expected_version: int | None
+    ) -> PolicyVersion:
         _require_short(comment)
         put, now = self._store.policies.put, self._clock.now()
         return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected_version)
@@ -161,6 +165,6 @@ class Policies:
         return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.builtin_text(name), "", "dockgate")
 
 
-def _require_short(comment: str) -> None:
-    if len(comment) > COMMENT_LIMIT:
+def _require_short(comment: str | None) -> None:
+    if comment is not None and len(comment) > COMMENT_LIMIT:
         raise UsageError(f"the comment has {len(comment)} characters", f"Allowed: {COMMENT_LIMIT}.")

@@ -50,7 +50,13 @@ class PolicyDryRun:
     turn: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def run(
-        self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
+        self,
+        text: str,
+        name: str,
+        against: Literal["history", "running"],
+        policy: str | None,
+        limit: int,
+        after: str | None,
     ) -> PolicyComparison:
         """Evaluate the candidate in a YAML text on past verdicts, or on what runs.
 
@@ -61,10 +67,12 @@ class PolicyDryRun:
             candidate, policy, limit, after
         )
 
-    def evaluate_history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
+    def evaluate_history(
+        self, candidate: Policy, policy: str | None, limit: int, after: str | None
+    ) -> PolicyComparison:
         """Evaluate the newest verdict on each image by each policy, newest first.
 
-        `policy` limits it to one policy unless "". `after` is the `next` of the previous part, "" for the first.
+        `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
         """
         before = _number(after)
         comparisons: list[ImageComparison] = []
@@ -78,11 +86,13 @@ class PolicyDryRun:
                 before = seq
                 if is_over():
                     break
-        return summarize(comparisons, str(before) if len(comparisons) < len(records) else "")
+        return summarize(comparisons, str(before) if len(comparisons) < len(records) else None)
 
-    def evaluate_running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
+    def evaluate_running(
+        self, candidate: Policy, policy: str | None, limit: int, after: str | None
+    ) -> PolicyComparison:
         """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
-        services = [service for service in self.store.services.list() if service.name > after]
+        services = [service for service in self.store.services.list() if service.name > (after or "")]
         comparisons: list[ImageComparison] = []
         last = after
         with self._turn_taken() as is_over:
@@ -96,7 +106,7 @@ class PolicyDryRun:
                 image, context = running
                 required = self.selection.required_policies(image, context.execution, context.repository)
                 for name in (usable.policy.name for usable in required):
-                    if policy in ("", PolicyReference.parse(name).name):
+                    if policy in (None, PolicyReference.parse(name).name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
@@ -134,7 +144,7 @@ class PolicyDryRun:
             self.turn.release()
 
 
-def _number(after: str) -> int:
+def _number(after: str | None) -> int:
     if after and not after.isdecimal():
         raise UsageError(f"after: {after!r} is not the end of a part", "Give `next` of the previous answer.")
     return int(after) if after else 0

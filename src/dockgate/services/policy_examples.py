@@ -189,18 +189,18 @@ class _Bench:
     def _advisory(self, written: LocatedExample, index: int) -> Advisory:
         finding = written.example.findings[index]
         package = self._package(written, ("findings", index), finding)
-        events = (("introduced", "0"), ("fixed", finding.fixed))[: 2 if finding.fixed else 1]
+        fixed = (("fixed", finding.fixed),) if finding.fixed else ()
         rating = Rating("advisory", finding.severity, -1.0 if finding.score is None else finding.score)
         unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
         return Advisory(
             id=finding.id,
             ecosystem=package.ecosystem,
             name=package.source_name,
-            ranges=(Range("ECOSYSTEM", events),),
+            ranges=(Range("ECOSYSTEM", (("introduced", "0"), *fixed)),),
             aliases=tuple(finding.aliases),
             ratings=() if unrated else (rating,),
-            published=finding.published,
-            note=finding.note,
+            published=finding.published or None,
+            note=finding.note or None,
         )
 
     def _waivers(self, written: LocatedExample) -> Waivers:
@@ -219,7 +219,7 @@ class _Bench:
                 vulnerabilities=(entry.vulnerability,),
                 status=entry.status,
                 products=(entry.package,) if entry.package else (),
-                justification=entry.justification,
+                justification=entry.justification or None,
                 at=example.now,
             )
             for index, entry in enumerate(example.vex)
@@ -254,10 +254,10 @@ def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | 
             keys=tuple(fingerprint(key) or key for key in statement.keys),
             builder=statement.builder,
             build_type=BUILD_TYPE,
-            source=statement.source,
-            commit=statement.commit,
+            source=statement.source or None,
+            commit=statement.commit or None,
             bases=tuple(statement.bases),
-            finished_at=statement.finished_at,
+            finished_at=statement.finished_at or None,
         )
         for at, statement in enumerate(provenance.statements)
     )
@@ -269,8 +269,8 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
     for index, finding in enumerate(written.example.findings):
         cve = Cve(
             finding.id,
-            exploited=finding.exploited,
-            due=finding.due,
+            exploited=finding.exploited or None,
+            due=finding.due or None,
             epss=-1.0 if finding.epss is None else finding.epss,
             percentile=-1.0 if finding.percentile is None else finding.percentile,
         )
@@ -308,7 +308,9 @@ def _differences(expected: ExpectedVerdict, platform_verdict: PlatformVerdict) -
         yield from _unlike(name, getattr(expected, name), [(entry.rule, entry.message) for entry in violations])
     undetermined = [(entry.kind, entry.reason) for entry in platform_verdict.undetermined]
     yield from _unlike("undetermined", expected.undetermined, undetermined)
-    waived = [(entry.finding.id if entry.finding else entry.violation, entry.by) for entry in platform_verdict.waived]
+    waived = [
+        (entry.finding.id if entry.finding else entry.violation or "", entry.by) for entry in platform_verdict.waived
+    ]
     yield from _unlike("waived", expected.waived, waived)
 
 

@@ -127,7 +127,7 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.owners if assignment else ()
 
-    def choose(self, repository: str, requested: str, requester: Principal) -> str:
+    def choose(self, repository: str, requested: str | None, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
         return choose_policy(self._assignments(), repository, requested, requester, self.policies)
 

@@ -59,7 +59,7 @@ class ProviderSignIn:
                 f"{identity.name} has no access: no group of yours has a role on this server.",
                 "Ask an admin for membership in a group of DOCKGATE_OIDC_ROLES, then sign in again.",
             )
-        email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else ""
+        email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else None
         described = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
         principal = self.store.principals.sign_in(identity.issuer, identity.subject, described)
         if principal.disabled_at:

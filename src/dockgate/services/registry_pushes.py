@@ -102,7 +102,9 @@ class RegistryPushes:
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
 
-    def record(self, event_id: str, repository: str, digest: str, tag: str, by: str = "", at: str = "") -> None:
+    def record(
+        self, event_id: str, repository: str, digest: str, tag: str, by: str | None = None, at: str | None = None
+    ) -> None:
         """Record a push that a registry reports, perhaps more than once.
 
         `repository` begins with the registry, unless that is our own. `at` is when it happened, if the sender says so:
@@ -110,7 +112,7 @@ class RegistryPushes:
         attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
         """
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
-        if (pushed_at := parse_time(at or None)) and pushed_at <= self.clock():
+        if (pushed_at := parse_time(at)) and pushed_at <= self.clock():
             detail["pushed_at"] = format_time(pushed_at)
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := attached_to(tag):
@@ -216,9 +218,10 @@ class RegistryNotifications:
         """
         event = body(Record({"body": text}))
         for report in _read_reports(ECR, "", lambda: event):
-            if EcrRegistry.parse(report.registry) is None:
-                raise UsageError(f"not an event of Amazon ECR: {report.registry[:100]!r} is not a registry of ECR")
-            self._record(ECR, report.registry, report)
+            registry = report.registry or ""
+            if EcrRegistry.parse(registry) is None:
+                raise UsageError(f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR")
+            self._record(ECR, registry, report)
 
     def _record(self, form: str, registry: str, report: RegistryPush | RegistryDeletion) -> None:
         if isinstance(report, RegistryPush):
@@ -258,14 +261,14 @@ class RegistryNotifications:
         at = self._time_of(push, repository, digest)
         self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=at)
 
-    def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str:
+    def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str | None:
         """When the push happened, as far as that is certain.
 
         Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
         the same second, the registry is asked which image has the tag: a push that has lost it was just before the
         other. If the registry cannot say it, or names a third image, the push that is reported last counts.
         """
-        time = parse_time(push.at or None)
+        time = parse_time(push.at)
         present = self.pushes.store.tag_history.present(repository, push.tag) if push.tag and time else None
         if time is None or present is None or present.digest == digest or present.pushed_at != format_time(time):
             return push.at

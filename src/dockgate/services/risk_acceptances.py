@@ -91,7 +91,7 @@ class RiskAcceptances:
         check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
         now = self.clock.now()
         until = parse_time(waiver.until)
-        waiver = replace(waiver, until=format_time(until) if until else "", created_at=now)
+        waiver = replace(waiver, until=format_time(until) if until else None, created_at=now)
         if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
         return waiver
@@ -127,8 +127,13 @@ class RiskAcceptances:
 
     # --- for an image ---------------------------------------------------------------------------------------------
 
-    def of(self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str, now: str) -> Waivers:
-        """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement."""
+    def of(
+        self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str | None, now: str
+    ) -> Waivers:
+        """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement.
+
+        Waivers of a repository apply in `repository` only, in none if that is None.
+        """
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
         present = (record.waiver for record in self.store.waivers.active(now))
         return Waivers(
@@ -199,7 +204,7 @@ class RiskAcceptances:
         event = dockgate_events.waiver_expiring(
             waiver=waiver.id,
             owner=waiver.owner,
-            until=waiver.until,
+            until=waiver.until or "",
             reason=waiver.reason,
             repository=waiver.repository or None,
             scope={name: value for name, value in zip(names, fields, strict=True) if value},

@@ -136,7 +136,7 @@ class ScanRunner:
         platforms = self.read_image(scan.repository, scan.image)
         self._record_vex(scan, [platform.inventory.image for platform in platforms])
         now = self.clock.now()
-        self.store.images.finish_scan(scan.image, scan.number, platforms, "", now, scanner=self.version)
+        self.store.images.finish_scan(scan.image, scan.number, platforms, None, now, scanner=self.version)
 
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""

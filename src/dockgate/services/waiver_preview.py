@@ -73,7 +73,7 @@ class WaiverPreviews:
         previewed = self._judge(waiver, who, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
             return WaiverPreview(previewed, None, None)
-        covered = self._covered_images(waiver, who)
+        covered = self._covered_images(waiver, waiver.vulnerability, who)
         return WaiverPreview(previewed, len(covered), covered[:NAMED_IMAGES])
 
     def _judge(self, waiver: Waiver, who: Caller, digest: str) -> PreviewedVerdict:
@@ -88,9 +88,9 @@ class WaiverPreviews:
         after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)
         return PreviewedVerdict(digest, stored.status, after.status, after.summary)
 
-    def _covered_images(self, waiver: Waiver, who: Caller) -> Sequence[CoveredImage]:
+    def _covered_images(self, waiver: Waiver, vulnerability: str, who: Caller) -> Sequence[CoveredImage]:
         """The images that hold what the waiver accepts, where it would count, the newest first."""
-        subject, now = self.exposure_search.look_up(waiver.vulnerability).subject, self.clock.now()
+        subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
         accepted = [
             number
             for number, findings in subject.affected.items()
@@ -107,7 +107,7 @@ class WaiverPreviews:
                 for name in sorted(repositories.get(number, ()))
                 if who.reaches(repository=name)
                 and (not waiver.repository or patterns.matches(name, waiver.repository))
-                and waiver.image in ("", image.digest)
+                and (not waiver.image or waiver.image == image.digest)
             ]
             if names:
                 covered.append(CoveredImage(image.digest, names))

@@ -120,18 +120,18 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AwsFailure:
-    """A failed call with its message. `operation` and `code` are "" unless AWS refused the call."""
+    """A failed call with its message. `operation` and `code` are None unless AWS refused the call."""
 
     kind: FailureKind
     text: str
     message: str
-    operation: str = ""
-    code: str = ""
+    operation: str | None = None
+    code: str | None = None
 
     @property
     def is_denied(self) -> bool:
         """Whether credentials or a permission are missing."""
-        return self.kind is FailureKind.CREDENTIALS or self.code.startswith(_DENIED_CODES)
+        return self.kind is FailureKind.CREDENTIALS or (self.code or "").startswith(_DENIED_CODES)
 
 
 # The error to raise for a failure, None for an UnavailableError.

@@ -126,7 +126,7 @@ class ComponentSearch:
                 ]
                 if at is None:
                     continue
-                columns = [literal("") if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
+                columns = [null() if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
                 ended = select(*columns, *component).where(
                     past.vulnerability.in_(part), past.opened <= at, past.closed > at
                 )

@@ -61,7 +61,7 @@ class Executions:
                     state=RunState.IN_PROGRESS,
                     trigger=dict(trigger),
                     cause=cause,
-                    reason="",
+                    reason=None,
                     started_at=now,
                 )
             )
@@ -188,7 +188,7 @@ class Executions:
         state: RunState,
         now: str,
         *,
-        reason: str = "",
+        reason: str | None = None,
         variables: Mapping[str, str] | None = None,
         artifact: str | None = None,
     ) -> bool:
@@ -211,7 +211,7 @@ class Executions:
         with self._database.read() as connection, connection.execute(query).scalars() as keys:
             return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), None)
 
-    def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
+    def retry(self, execution_id: str, now: str, by: str | None = None) -> Sequence[ActionKey]:
         """Start the failed actions of an execution again, and record who retried. Returns the new runs' keys.
 
         ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
@@ -226,7 +226,7 @@ class Executions:
                     f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
                 )
             _start_runs(connection, keys, now)
-            _set_state(connection, execution_id, RunState.IN_PROGRESS, "", now)
+            _set_state(connection, execution_id, RunState.IN_PROGRESS, None, now)
             trigger = add_retrier(execution.trigger, by)
             connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
             append_events(connection, execution_events.retry_events(pipeline, execution, runs, keys, now))
@@ -266,7 +266,7 @@ def finish_run(
     state: RunState,
     now: str,
     *,
-    reason: str,
+    reason: str | None,
     variables: Mapping[str, str] | None = None,
     artifact: str | None = None,
 ) -> bool:
@@ -293,7 +293,7 @@ def append_ends(
     state: RunState,
     now: str,
     *,
-    reason: str,
+    reason: str | None,
     variables: Mapping[str, str] | None = None,
 ) -> None:
     """Append the events of actions that ended in this transaction, after its other rows."""
@@ -341,10 +341,10 @@ def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
 def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
     for key in keys:
         run = {"key": key, "execution": key.execution, "state": RunState.IN_PROGRESS, "started_at": now}
-        insert_if_new(connection, action_runs, {**run, "reason": "", "variables": {}})
+        insert_if_new(connection, action_runs, {**run, "reason": None, "variables": {}})
 
 
-def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str, now: str) -> None:
+def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str | None, now: str) -> None:
     change = update(executions).where(executions.c.id == execution_id)
     connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
 

@@ -14,18 +14,18 @@ class AffectedComponent(NamedTuple):
     """A component with a finding, and the time in which it had it.
 
     `closed` and `why`, a word of `ClosingReason`, are None while it still has. `fixed_at` is when an advisory first
-    named a fix, "" if unknown.
+    named a fix, None if unknown.
     """
 
     component: int
     vulnerability: int
     severity: Severity
     fixed: str
-    note: str
+    note: str | None
     opened: str
     closed: str | None
     why: str | None = None
-    fixed_at: str = ""
+    fixed_at: str | None = None
 
 
 class Successor(NamedTuple):

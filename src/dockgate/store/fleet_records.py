@@ -85,8 +85,8 @@ class Vulnerability(NamedTuple):
 
     name: str
     aliases: tuple[str, ...]
-    exploited: str = ""
-    due: str = ""
+    exploited: str | None = None
+    due: str | None = None
     epss: float = -1.0
     percentile: float = -1.0
 
@@ -104,12 +104,12 @@ class ComponentFinding(NamedTuple):
     severity: Severity
     source: str
     score: float
-    vector: str
+    vector: str | None
     fixed: str
-    note: str
+    note: str | None
     disputed: bool
-    published: str
-    fixed_at: str
+    published: str | None
+    fixed_at: str | None
     opened: str
 
     def finding(self, package: Package, vulnerability: Vulnerability) -> Finding:

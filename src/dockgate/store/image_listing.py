@@ -340,7 +340,7 @@ def _with_findings(which: ImageFilter) -> Select[Any]:
     if which.is_fixable:
         query = query.where(findings.fixed != "")
     if which.is_exploited:
-        exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited != "")
+        exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
         query = query.where(findings.vulnerability.in_(exploited))
     if which.epss is not None:
         likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= which.epss)

@@ -41,14 +41,8 @@ _PUSHERS = (
     select(pushed_images.c.pushed_by)
     .where(pushed_images.c.digest == bindparam("digest"), pushed_images.c.repository == bindparam("repository"))
     .distinct()
-    .order_by(pushed_images.c.pushed_by)
 )
-_ALL_PUSHERS = (
-    select(pushed_images.c.pushed_by)
-    .where(pushed_images.c.digest == bindparam("digest"))
-    .distinct()
-    .order_by(pushed_images.c.pushed_by)
-)
+_ALL_PUSHERS = select(pushed_images.c.pushed_by).where(pushed_images.c.digest == bindparam("digest")).distinct()
 _TAGGED = (
     select(pushed_images.c.digest, pushed_images.c.pushed_at)
     .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
@@ -74,7 +68,7 @@ class Images:
         detail = event.detail
         pushed_at = detail.get("pushed_at", event.at)
         image = PushedImage(
-            detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=detail.get("by", "")
+            detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=detail.get("by") or None
         )
 
         def write(connection: Connection) -> Scan | None:
@@ -98,15 +92,17 @@ class Images:
             lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             _push(connection, image)
 
-    def pushers(self, repository: str, digest: str) -> Sequence[str]:
-        """Who pushed the digest to this repository, under any tag; "" stands for an unknown pusher."""
+    def pushers(self, repository: str, digest: str) -> Sequence[str | None]:
+        """Who pushed the digest to this repository, under any tag; None stands for an unknown pusher."""
         with self._database.read() as connection:
-            return list(connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}))
+            names = connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}).all()
+        return sorted(names, key=lambda name: name or "")
 
-    def all_pushers(self, digest: str) -> Sequence[str]:
-        """Who pushed the digest to any repository; "" stands for an unknown pusher."""
+    def all_pushers(self, digest: str) -> Sequence[str | None]:
+        """Who pushed the digest to any repository; None stands for an unknown pusher."""
         with self._database.read() as connection:
-            return list(connection.scalars(_ALL_PUSHERS, {"digest": digest}))
+            names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
+        return sorted(names, key=lambda name: name or "")
 
     def tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""
@@ -197,7 +193,7 @@ class Images:
         image: str,
         number: int,
         platforms: Sequence[ScannedPlatform],
-        reason: str,
+        reason: str | None,
         now: str,
         *,
         is_image: bool = True,
@@ -285,7 +281,7 @@ def _push(connection: Connection, image: PushedImage) -> None:
     if image.pushed_by:
         change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
         if image.pushed_by != SERVER:
-            change = change.where(pushed_images.c.pushed_by == "")
+            change = change.where(pushed_images.c.pushed_by.is_(None))
         connection.execute(change.values(pushed_by=image.pushed_by))
 
 
@@ -315,7 +311,7 @@ def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequenc
         tag=move.tag,
         previous=move.previous,
         image=move.digest,
-        by=move.pushed_by or None,
+        by=move.pushed_by,
         time=move.moved_at,
     )
     return [pushed, moved]

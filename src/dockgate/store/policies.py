@@ -27,7 +27,13 @@ class Policies:
         self._database = database
 
     def put(
-        self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected_version: int | None = None
+        self,
+        policy: Policy,
+        text: str,
+        by: str,
+        now: str,
+        comment: str | None = None,
+        expected_version: int | None = None,
     ) -> PolicyVersion:
         """Store a policy as the next version. If text and digest equal the present version, return that.
 
@@ -78,7 +84,7 @@ class Policies:
             return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
 
     def remove(
-        self, name: str, by: str, now: str, comment: str = "", expected_version: int | None = None
+        self, name: str, by: str, now: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
         """Store the removal of a policy as its next version. If it is removed already, return that version.
 

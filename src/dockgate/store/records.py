@@ -47,7 +47,7 @@ class Scan:
     state: ScanState
     number: int
     requested_at: str
-    reason: str = ""
+    reason: str | None = None
     finished_at: str | None = None
     scanner: str | None = None
 
@@ -57,14 +57,14 @@ class PushedImage:
     """A digest that was pushed under a tag.
 
     `pushed_by` is `registry_access.SERVER` for the server's own builds, otherwise the principal (or OPERATOR) whose
-    token pushed to our registry, "" if unknown.
+    token pushed to our registry, None if unknown.
     """
 
     repository: str
     tag: str
     digest: str
     pushed_at: str
-    pushed_by: str = ""
+    pushed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class TagMove:
     previous: str
     digest: str
     moved_at: str
-    pushed_by: str = ""
+    pushed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class VerdictRecord:
     summary: str
     cause: str
     judged_at: str
-    waived: str = ""
+    waived: str | None = None
     repository: str = ""
 
     @property
@@ -146,7 +146,7 @@ class ReportRecord:
     """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.ExternalReport`).
 
     `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan where they may
-    (`ReportScope`). `made_at` is when the scanner made it.
+    (`ReportScope`). `made_at` is when the scanner made it, None if the report does not say.
     """
 
     image: str
@@ -154,7 +154,7 @@ class ReportRecord:
     platform: str
     by: str
     digest: str
-    made_at: str
+    made_at: str | None
     vouched: bool
     added_at: str
 
@@ -316,7 +316,7 @@ class Worker:
     version: str
     queues: tuple[str, ...]
     labels: Mapping[str, str]
+    started_at: str
+    seen_at: str
     state: WorkerState = WorkerState.ACTIVE
     beats: int = 0
-    started_at: str = ""
-    seen_at: str = ""

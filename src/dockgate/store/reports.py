@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import UNLIMITED
@@ -59,7 +59,7 @@ class Reports:
             row_of_it = {**asdict(record), "scope": scope}
             if not insert_if_new(connection, reports, row_of_it):
                 is_other = or_(table.digest != record.digest, table.scope != scope)
-                is_newer = table.made_at <= record.made_at
+                is_newer = func.coalesce(table.made_at, "") <= (record.made_at or "")
                 connection.execute(update(reports).where(*same, is_newer, is_other).values(**row_of_it))
             row = connection.execute(_RECORD.where(*same)).mappings().one()
             return ReportRecord(**row)

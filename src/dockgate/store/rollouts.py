@@ -86,7 +86,7 @@ class Rollouts:
         rollout: Rollout,
         state: RunState,
         revision: int | None,
-        reason: str,
+        reason: str | None,
         now: str,
         *,
         repository: str | None = None,
@@ -117,12 +117,14 @@ class Rollouts:
 
 
 def _end_event(
-    rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str, repository: str | None
+    rollout: Rollout, state: RunState, revision: int | None, reason: str | None, now: str, repository: str | None
 ) -> NewEvent | None:
     """The event of a rollout that ends."""
     key, service = f"rollout/{rollout.id}", rollout.service
     if state is RunState.FAILED:
-        return dockgate_events.deploy_failed(key=key, service=service, reason=reason, time=now, repository=repository)
+        return dockgate_events.deploy_failed(
+            key=key, service=service, reason=reason or "", time=now, repository=repository
+        )
     if state is RunState.SUCCEEDED:
         return dockgate_events.deploy_succeeded(
             key=key,
@@ -182,7 +184,7 @@ def _require_possible(present: Service, definition: TaskDefinition, goal: Rollou
 
 
 def _end(
-    connection: Connection, rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str
+    connection: Connection, rollout: Rollout, state: RunState, revision: int | None, reason: str | None, now: str
 ) -> None:
     is_this = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
     values = {"state": state, "revision": revision, "reason": reason, "finished_at": now}

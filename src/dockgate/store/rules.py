@@ -26,8 +26,8 @@ class RuleRecord:
 
     rule: Rule
     version: int
-    changed_at: str = ""
-    changed_by: str = ""
+    changed_at: str | None = None
+    changed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class TargetRecord:
 
     target: Target
     version: int
-    changed_at: str = ""
-    changed_by: str = ""
+    changed_at: str | None = None
+    changed_by: str | None = None
 
 
 class EventRules:

@@ -104,7 +104,7 @@ executions = Table(
     Column("state", EnumText(RunState), nullable=False),
     Column("trigger", Json(dict[str, str]), nullable=False),
     text("cause"),
-    text("reason"),
+    optional("reason"),
     text("started_at"),
     optional("finished_at"),
     UniqueConstraint("pipeline", "number"),
@@ -121,7 +121,7 @@ action_runs = Table(
     Column("key", Key, unique=True, nullable=False),
     text("execution", ForeignKey(executions.c.id)),
     Column("state", EnumText(RunState), nullable=False),
-    text("reason"),
+    optional("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
     optional("artifact"),
     text("started_at"),
@@ -219,7 +219,7 @@ pushed_images = Table(
     text("tag", primary_key=True),
     text("digest", primary_key=True),
     text("pushed_at"),
-    text("pushed_by"),
+    optional("pushed_by"),
     # When the image was judged after its push; null until then, and again after a new scan.
     Column("judged_at", SafeText),
 )
@@ -236,7 +236,7 @@ tag_moves = Table(
     text("previous"),
     text("digest"),
     text("moved_at"),
-    text("pushed_by"),
+    optional("pushed_by"),
 )
 Index(None, tag_moves.c.digest)
 Index(None, tag_moves.c.previous)
@@ -248,7 +248,7 @@ scans = Table(
     text("repository"),
     Column("state", EnumText(ScanState), nullable=False),
     Column("number", Integer, nullable=False),
-    text("reason"),
+    optional("reason"),
     text("requested_at"),
     optional("finished_at"),
     optional("scanner"),
@@ -285,7 +285,7 @@ reports = Table(
     text("platform", primary_key=True),
     text("by", primary_key=True),
     text("digest", ForeignKey(documents.c.digest)),
-    text("made_at"),
+    optional("made_at"),
     Column("vouched", Boolean, nullable=False),
     Column("scope", Json(ReportScope), nullable=False),
     text("added_at"),
@@ -302,7 +302,7 @@ verdicts = Table(
     text("policy"),
     Column("status", EnumText(Status), nullable=False),
     text("summary"),
-    text("waived"),
+    optional("waived"),
     text("judged_at"),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
@@ -318,7 +318,7 @@ policies = Table(
     text("text"),
     text("changed_at"),
     text("changed_by"),
-    text("comment"),
+    optional("comment"),
     UniqueConstraint("name", "version"),
 )
 
@@ -353,7 +353,7 @@ waivers = Table(
     sequence(),
     text("id", unique=True),
     Column("body", Json(Waiver), nullable=False),
-    text("until"),
+    optional("until"),
     optional("revoked_at"),
     optional("revoked_by"),
     optional("announced_at"),

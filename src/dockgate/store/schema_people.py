@@ -13,8 +13,8 @@ principals = Table(
     text("name", primary_key=True),
     text("folded", unique=True),
     Column("roles", Json(tuple[Role, ...]), nullable=False),
-    text("email"),
-    text("created_at"),
+    optional("email"),
+    optional("created_at"),
     optional("disabled_at"),
     Column("project_roles", Json(tuple[ProjectRole, ...]), nullable=False),
 )
@@ -78,7 +78,7 @@ audit = Table(
     text("call"),
     text("subject"),
     Column("status", Integer, nullable=False),
-    text("detail"),
+    optional("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
 

@@ -16,7 +16,7 @@ rollouts = Table(
     Column("desired_count", Integer, nullable=False),
     Column("definition", Json(TaskDefinition), nullable=False),
     Column("state", EnumText(RunState), nullable=False),
-    text("reason"),
+    optional("reason"),
     Column("revision", Integer),
     text("started_at"),
     text("started_by"),

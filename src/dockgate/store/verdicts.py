@@ -203,11 +203,11 @@ class Verdicts:
             recorded[image] = RecordedViolations(digest, status, *_violations(body))
         return recorded, len(images)
 
-    def newest_records(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+    def newest_records(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
 
-        With `policy`, only verdicts by that policy, alone or with rules that repositories add ("": all). With `before`,
-        only verdicts at smaller positions (0: all).
+        With `policy`, only verdicts by that policy, alone or with rules that repositories add. With `before`, only
+        verdicts at smaller positions (0: all).
         """
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))

@@ -16,12 +16,12 @@ from dockgate.store.statements import insert_if_new
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
 _ACTIVE = _RECORD.where(
-    waivers.c.revoked_at.is_(None), or_(waivers.c.until == "", waivers.c.until > bindparam("now"))
+    waivers.c.revoked_at.is_(None), or_(waivers.c.until.is_(None), waivers.c.until > bindparam("now"))
 ).order_by(waivers.c.seq)
 
 
 class Waivers:
-    """Waivers. Rows are never deleted. `until` is RFC 3339 in UTC with milliseconds."""
+    """Waivers. Rows are never deleted. `until` is RFC 3339 in UTC with milliseconds, null for no date."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -47,11 +47,11 @@ class CveScore:
 
 @dataclass(frozen=True, slots=True)
 class ExploitedCve:
-    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by, "" if unknown."""
+    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by, None if unknown."""
 
     cve: str
     since: str
-    due: str = ""
+    due: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class SilentRecord:
     """A record about no package of its part. It is stored for its aliases, and to recognise it in the next update."""
 
     id: str
-    modified: str
+    modified: str | None
     aliases: tuple[str, ...] = ()
-    withdrawn: str = ""
+    withdrawn: str | None = None
 
 
 FeedStatement = Advisory | CveScore | ExploitedCve | CvePrediction | SilentRecord | FaultyRecord

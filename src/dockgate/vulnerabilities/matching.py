@@ -168,7 +168,7 @@ class Matcher:
         rating = _best_rating(own, []) or _best_rating(affecting, cves) or _UNTRIAGED_RATING
         worst = worst_of(cves)
         disputed = any(row.disputed for row in own)
-        published = min([row.published for row in affecting if row.published], default="")
+        published = min([row.published for row in affecting if row.published], default=None)
         # Positional arguments: an image may have thousands, and keywords take 50% longer.
         return Finding(
             identity,
@@ -177,16 +177,16 @@ class Matcher:
             rating.severity,
             rating,
             fixed,
-            "" if fixed else _note(affecting),
+            None if fixed else _note(affecting),
             worst.exploited,
             worst.due,
             worst.epss,
             worst.percentile,
             disputed,
             published,
-            _fixed_at(affecting) if fixed else "",
-            next((row.summary for row in affecting if row.summary), ""),
-            _reachability(package, affecting) if package.imports else "",
+            _fixed_at(affecting) if fixed else None,
+            next((row.summary for row in affecting if row.summary), None),
+            _reachability(package, affecting) if package.imports else None,
         )
 
     def _uncovered_packages(self, packages: Sequence[Package]) -> list[Undetermined]:
@@ -246,11 +246,11 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
 
 
-def _reachability(package: Package, affecting: list[Advisory]) -> str:
-    """Whether the program contains a vulnerable package, "yes" or "no"; "" if no advisory names packages."""
+def _reachability(package: Package, affecting: list[Advisory]) -> str | None:
+    """Whether the program contains a vulnerable package, "yes" or "no"; None if no advisory names packages."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
-        return ""
+        return None
     return "no" if vulnerable.isdisjoint(package.imports.split()) else "yes"
 
 
@@ -260,14 +260,14 @@ def worst_of(cves: Sequence[Cve]) -> Cve:
         return cves[0] if cves else _NO_CVE
     return Cve(
         "",
-        exploited=min([cve.exploited for cve in cves if cve.exploited], default=""),
-        due=min([cve.due for cve in cves if cve.due], default=""),
+        exploited=min([cve.exploited for cve in cves if cve.exploited], default=None),
+        due=min([cve.due for cve in cves if cve.due], default=None),
         epss=max([cve.epss for cve in cves]),
         percentile=max([cve.percentile for cve in cves]),
     )
 
 
-def _fixed_at(affecting: list[Advisory]) -> str:
+def _fixed_at(affecting: list[Advisory]) -> str | None:
     """The publication of the first advisory that names a fix; at least one does."""
     if len(affecting) == 1:
         return affecting[0].published
@@ -276,21 +276,21 @@ def _fixed_at(affecting: list[Advisory]) -> str:
         for row in affecting
         if row.published and any(kind == "fixed" for span in row.ranges for kind, _ in span.events)
     ]
-    return min(dates, default="")
+    return min(dates, default=None)
 
 
-def _note(affecting: list[Advisory]) -> str:
+def _note(affecting: list[Advisory]) -> str | None:
     """The distribution's note on a missing fix, else whether the advisories say anything about a fix.
 
     A range that ends with `last_affected` or a `limit` implies that later versions are unaffected without naming a fix
     (OSV schema, "affected[].ranges[].events fields"), so the fix is unknown.
     """
-    if note := next((row.note for row in affecting if row.note), ""):
+    if note := next((row.note for row in affecting if row.note), None):
         return note
     events = [event for row in affecting for span in row.ranges for event in span.events]
     if any(kind in ("last_affected", "limit") and version != "*" for kind, version in events):
         return FIX_UNKNOWN
-    return "" if events else VERSIONS_ONLY
+    return None if events else VERSIONS_ONLY
 
 
 def _best_rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:

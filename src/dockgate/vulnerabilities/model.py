@@ -55,16 +55,16 @@ class Rating:
     source: str
     severity: Severity
     score: float = -1.0
-    vector: str = ""
+    vector: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """What one OSV record says about one package (`ecosystem`, `name`). Times are RFC 3339 in UTC, "" if unknown.
+    """What one OSV record says about one package (`ecosystem`, `name`). Times are RFC 3339 in UTC, None if unknown.
 
     `ratings` are sorted, the most relevant source first. `note` is the distribution's reason for having no fix:
     "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm module and stream of its versions
-    ("nodejs:18"), "" for none. `disputed`: the record says that it is disputed. `imports` are the vulnerable import
+    ("nodejs:18"), None for none. `disputed`: the record says that it is disputed. `imports` are the vulnerable import
     paths of a Go module, () if the record does not list them.
     `alias_groups` are the alias groups of its names, each sorted, if other records of the database know more aliases.
     They make a vulnerability's name independent of which other packages are looked up.
@@ -78,12 +78,12 @@ class Advisory:
     aliases: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     ratings: tuple[Rating, ...] = ()
-    summary: str = ""
-    published: str = ""
-    modified: str = ""
-    withdrawn: str = ""
-    note: str = ""
-    module: str = ""
+    summary: str | None = None
+    published: str | None = None
+    modified: str | None = None
+    withdrawn: str | None = None
+    note: str | None = None
+    module: str | None = None
     disputed: bool = False
     alias_groups: tuple[tuple[str, ...], ...] = ()
     imports: tuple[str, ...] = ()
@@ -94,14 +94,14 @@ class Cve:
     """Facts about a CVE that hold in every package.
 
     `rating` comes from the CVE record (source "cve"). `exploited` is the date at which CISA's KEV catalogue listed it
-    ("unknown" without a date), `due` KEV's date to fix it by. Both are YYYY-MM-DD, "" if KEV does not list the CVE.
+    ("unknown" without a date), `due` KEV's date to fix it by. Both are YYYY-MM-DD, None if KEV does not list the CVE.
     `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank, both 0 to 1, -1 if unknown.
     """
 
     id: str
     rating: Rating | None = None
-    exploited: str = ""
-    due: str = ""
+    exploited: str | None = None
+    due: str | None = None
     epss: float = -1.0
     percentile: float = -1.0
 
@@ -174,8 +174,8 @@ class Finding:
 
     `fixed` is the lowest version without it, "" without a fix; `rating` is the preferred rating. `note` is as in
     `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is the publication of the first
-    advisory that affects the package, `fixed_at` of the first that names a fix; RFC 3339 in UTC, "" if unknown.
-    `reachable` is "yes" if the program contains a vulnerable package, "no" if not, "" if advisory or program do not
+    advisory that affects the package, `fixed_at` of the first that names a fix; RFC 3339 in UTC, None if unknown.
+    `reachable` is "yes" if the program contains a vulnerable package, "no" if not, None if advisory or program do not
     say; a finding counts in any case.
     """
 
@@ -185,16 +185,16 @@ class Finding:
     severity: Severity
     rating: Rating
     fixed: str
-    note: str = ""
-    exploited: str = ""
-    due: str = ""
+    note: str | None = None
+    exploited: str | None = None
+    due: str | None = None
     epss: float = -1.0
     percentile: float = -1.0
     disputed: bool = False
-    published: str = ""
-    fixed_at: str = ""
-    summary: str = ""
-    reachable: str = ""
+    published: str | None = None
+    fixed_at: str | None = None
+    summary: str | None = None
+    reachable: str | None = None
 
     def of(self, package: Package) -> "Finding":
         """The same finding in another package. A hot path: `dataclasses.replace` takes three times as long."""
@@ -231,14 +231,14 @@ class Undetermined:
 
     `subject` is a purl, a path, an ecosystem or "database"; `reason` a sentence. `kind` is that of the rule `evidence`:
     "unread", "uncomparable", "uncovered" or "stale"; a policy cannot relax "". `ids` are the vulnerabilities that may
-    affect the subject. `advice` is the next step, a sentence; "" if it follows from the kind (`gate.next_steps`).
+    affect the subject. `advice` is the next step, a sentence; None if it follows from the kind (`gate.next_steps`).
     """
 
     subject: str
     reason: str
     kind: str = ""
     ids: tuple[str, ...] = ()
-    advice: str = ""
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,7 +295,7 @@ def authorized_caller(request: Request) -> Caller | None:
     return who
 
 
-def audit_sign_in(request: Request, who: Caller | None, detail: str = "") -> None:
+def audit_sign_in(request: Request, who: Caller | None, detail: str | None = None) -> None:
     """Begin the audit entry of a sign-in, which no permission check begins. `who` is None for a refused one.
 
     Refused ones count as failed authentications: raises BusyError when there are too many. Of those of all addresses,

@@ -36,11 +36,11 @@ def vulnerability_path(name: str) -> str:
     return f"/vulnerabilities/{quote(name, safe='')}"
 
 
-def package_path(purl: str, name: str = "") -> str:
+def package_path(purl: str, name: str | None = None) -> str:
     """The page of a package, in whatever version; by its name where it has no package URL."""
     text = purl.partition("?")[0].partition("#")[0]
     start, at_sign, _ = text.rpartition("@")
-    return f"/packages/{quote((start if at_sign else text) or name, safe='/:')}"
+    return f"/packages/{quote((start if at_sign else text) or name or '', safe='/:')}"
 
 
 def approval_path(approval_id: str) -> str:

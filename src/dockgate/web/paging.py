@@ -19,17 +19,17 @@ PAGE, LARGEST_PAGE = 50, 1000
 MAX_CURSOR = 2000
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
-Cursor = Annotated[str, Query(max_length=MAX_CURSOR)]
+Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR)]
 # What entries are sorted by: texts and numbers, the last of which no two entries share.
 Key = Callable[[T], tuple[str | int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which page of a list: at most `limit` entries in an order, after a cursor, "" for the first page."""
+    """Which page of a list: at most `limit` entries in an order, after a cursor, None for the first page."""
 
     sort: str
-    after: str = ""
+    after: str | None = None
     limit: int = PAGE
 
 
@@ -75,7 +75,7 @@ class Paging:
     request: Request
     response: Response
     limit: int
-    after: str
+    after: str | None
 
     def query(self, sort: str) -> PageQuery:
         """The page of a list in this order."""
@@ -89,7 +89,7 @@ class Paging:
         return page.entries
 
 
-async def _read_paging(request: Request, response: Response, limit: Limit = PAGE, after: Cursor = "") -> Paging:
+async def _read_paging(request: Request, response: Response, limit: Limit = PAGE, after: Cursor = None) -> Paging:
     return Paging(request, response, limit, after)
 
 

@@ -87,7 +87,7 @@ class Workflows:
             self._finish(key, RunState.FAILED, explain(error), ActionResult())
         else:
             if result is not None:
-                self._finish(key, RunState.SUCCEEDED, "", result)
+                self._finish(key, RunState.SUCCEEDED, None, result)
         self._starter.continue_execution(key.execution)
 
     def _perform(self, key: ActionKey) -> ActionResult | None:
@@ -107,7 +107,7 @@ class Workflows:
         run(EffectKind.ANSWER, self._waiting.settle, scan.image)
         return None
 
-    def _finish(self, key: ActionKey, state: RunState, reason: str, result: ActionResult) -> None:
+    def _finish(self, key: ActionKey, state: RunState, reason: str | None, result: ActionResult) -> None:
         def finish() -> bool:
             return self._store.executions.finish(
                 key, state, self._clock.now(), reason=reason, variables=result.variables, artifact=result.artifact

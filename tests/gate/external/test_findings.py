@@ -51,7 +51,7 @@ def test_several_matches_of_one_package_and_vulnerability_are_merged() -> None:
     for matches in ([match, second], [second, match]):
         document |= {"matches": matches, "ignoredMatches": []}
         (finding,) = read(document)[0].matches.findings
-        assert (finding.fixed, finding.note, finding.severity) == ("4.17.21", "", Severity.HIGH)
+        assert (finding.fixed, finding.note, finding.severity) == ("4.17.21", None, Severity.HIGH)
         assert "CVE-2021-99999" in finding.aliases
 
 
@@ -99,7 +99,7 @@ def test_the_passed_time_applies_only_to_a_report_without_one() -> None:
     document = copy.deepcopy(DOCUMENTS["sarif"])
     assert read(document, at="2026-11-01T00:00:00Z")[0].at == "2026-11-24T06:00:00.000Z"
     del document["runs"][0]["invocations"]
-    assert read(document)[0].at == ""
+    assert read(document)[0].at is None
     assert read(document, at="2026-11-01T01:00:00+01:00")[0].at == "2026-11-01T00:00:00.000Z"
 
 

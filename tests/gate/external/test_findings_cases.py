@@ -51,7 +51,7 @@ def line(finding: Finding) -> str:
         f"by {finding.rating.source}",
         f"score {finding.rating.score}" if finding.rating.score >= 0 else "",
         f"fixed {finding.fixed}" if finding.fixed else f"({finding.note or 'unfixed'})",
-        f"exploited {finding.exploited} due {finding.due}" if finding.exploited else "",
+        f"exploited {finding.exploited} due {finding.due or ''}" if finding.exploited else "",
         f"epss {finding.epss}" if finding.epss >= 0 else "",
         f"published {finding.published}" if finding.published else "",
     ]

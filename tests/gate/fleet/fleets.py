@@ -27,7 +27,7 @@ class FleetItem:
 
     digest: str
     inventories: tuple[Inventory, ...]
-    repository: str = ""
+    repository: str | None = None
     provenance: ProvenanceFacts | None = None
 
 

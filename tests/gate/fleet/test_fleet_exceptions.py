@@ -66,7 +66,7 @@ def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
 
 
 def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
-    waiver = replace(WAIVER, unread="", rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
+    waiver = replace(WAIVER, unread=None, rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
     assert judge(FleetExceptions((waiver,))) == [None, Status.REJECTED]
 
 

@@ -26,7 +26,7 @@ from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapsho
 KEY_ID = fingerprint(KEY)
 BASE, OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
 DIGESTS = tuple("sha256:" + digit * 64 for digit in "123456")
-REPOSITORIES = ("", "team/app", "shop/web")
+REPOSITORIES = (None, "team/app", "shop/web")
 EXPRESSIONS = (
     "image.platform == 'linux/arm64' && findings.exists(f, f.severity == 'HIGH')",
     "image.unread > 0",
@@ -113,8 +113,8 @@ def inventories(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
         tuple(sorted(chosen, key=lambda item: (item.purl, item.path))),
         tuple(dict.fromkeys(draw(unread))) if draw(st.integers(0, 3)) == 0 else (),
         draw(st.integers(0, 1)),
-        draw(st.sampled_from(("", "debian:13"))),
-        draw(st.sampled_from(("", "2026-11-01T00:00:00Z", "2018-11-01T00:00:00Z"))),
+        draw(st.sampled_from((None, "debian:13"))),
+        draw(st.sampled_from((None, "2026-11-01T00:00:00Z", "2018-11-01T00:00:00Z"))),
         draw(st.sampled_from(("", "app", "1000"))),
     )
 
@@ -137,16 +137,16 @@ def items(draw: st.DrawFn) -> list[FleetItem]:
 
 
 ends = st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z", "2027-03-01T00:00:00Z"))
-images = st.sampled_from(("", "", DIGESTS[0], DIGESTS[3]))
+images = st.sampled_from((None, None, DIGESTS[0], DIGESTS[3]))
 waivers = st.one_of(
     st.builds(
         Waiver,
         st.uuids().map(str),
         st.just("ana"),
         st.just("It is never called."),
-        vulnerability=st.sampled_from(("", "CVE-2024-0", "CVE-2024-1", "GHSA-2024-0")),
-        package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
-        repository=st.sampled_from(("", "team/*", "**")),
+        vulnerability=st.sampled_from((None, "CVE-2024-0", "CVE-2024-1", "GHSA-2024-0")),
+        package=st.sampled_from((None, "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
+        repository=st.sampled_from((None, "team/*", "**")),
         image=images,
         until=ends,
         until_fixed=st.booleans(),
@@ -157,7 +157,7 @@ waivers = st.one_of(
         st.just("ana"),
         st.just("Reviewed by hand."),
         unread=st.sampled_from(("app/x", "app/**", "pkg:npm/a", "pkg:pypi/*", "var/lib/dpkg/status")),
-        repository=st.sampled_from(("", "team/app")),
+        repository=st.sampled_from((None, "team/app")),
         image=images,
         until=ends,
     ),
@@ -169,7 +169,7 @@ waivers = st.one_of(
         rule=st.sampled_from(
             ("image_age", "end_of_life", "runs_as_root", "expression", "forbidden_packages", "evidence")
         ),
-        violation=st.sampled_from(("", "too much", "pkg:npm/a is forbidden: a 1.0.0")),
+        violation=st.sampled_from((None, "too much", "pkg:npm/a is forbidden: a 1.0.0")),
         image=images,
         until=ends,
     ),
@@ -192,7 +192,7 @@ statements = st.builds(
         )
     ),
     st.sampled_from(((), (), ("pkg:npm/a",), ("pkg:npm/c", "pkg:npm/b"))),
-    at=st.sampled_from(("", "2026-11-20T00:00:00Z", "2026-12-20T00:00:00Z")),
+    at=st.sampled_from((None, "2026-11-20T00:00:00Z", "2026-12-20T00:00:00Z")),
 )
 exceptions = st.builds(
     FleetExceptions,
@@ -209,7 +209,7 @@ exceptions = st.builds(
     ),
 )
 dates = st.sampled_from(
-    ("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z", "0001-01-01T00:00:00Z")
+    (None, "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z", "0001-01-01T00:00:00Z")
 )
 
 

@@ -107,7 +107,7 @@ def test_a_finding_with_new_facts_is_changed() -> None:
     (change,) = explained(case("a"), later).changes
     assert change.input is Input.ADVISORIES
     ((altered),) = change.effect.changed
-    assert (altered.before.exploited, altered.after.exploited) == ("", "2026-11-01")
+    assert (altered.before.exploited, altered.after.exploited) == (None, "2026-11-01")
 
 
 def test_another_base_image_is_separate_from_own_layers() -> None:
@@ -271,9 +271,9 @@ def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
         (b"nothing", "is not JSON"),
         (b"[]", "is not a case"),
         (b'{"kind": "scan"}', "is not a case"),
-        (b'{"kind": "case", "schema_version": 2}', "schema_version 2"),
-        (b'{"kind": "case", "schema_version": 1, "verdict": {}}', "is an incomplete case"),
-        (b'{"kind": "case", "schema_version": 1, "verdict": [], "case": 1}', "is an incomplete case"),
+        (b'{"kind": "case", "schema_version": 1}', "schema_version 1"),
+        (b'{"kind": "case", "schema_version": 2, "verdict": {}}', "is an incomplete case"),
+        (b'{"kind": "case", "schema_version": 2, "verdict": [], "case": 1}', "is an incomplete case"),
     ],
 )
 def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:

@@ -102,9 +102,9 @@ def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
             keys=tuple(map(fingerprint, statement["keys"])),
             builder=statement["builder"],
             build_type=BUILD_TYPE,
-            source=statement.get("source", ""),
+            source=statement.get("source"),
             bases=tuple(statement.get("bases", ())),
-            finished_at=statement.get("finished_at", ""),
+            finished_at=statement.get("finished_at"),
         )
         for number, statement in enumerate(provenance.get("statements", []))
     ]
@@ -125,8 +125,8 @@ def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
         packages=tuple(by_purl.values()),
         unread=tuple(Unread(path, f"{path} cannot be read.") for path in case.get("unread", [])),
         base_layers=int(image.get("base_layers", 0)),
-        base=image.get("base", ""),
-        created=image.get("created", ""),
+        base=image.get("base"),
+        created=image.get("created"),
         user=image.get("user", ""),
         diff_ids=tuple(image.get("diff_ids", ())),
     )

@@ -76,9 +76,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
 
 def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
-    facts = RuleInput(
-        inventory(), Matches((), ()), (), NOW, is_external=True, source="inspector", unlisted_counts=unlisted_counts
-    )
+    facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="inspector", unlisted_counts=unlisted_counts)
     results = RULE.judge(facts, RULE.settings(settings))
     texts = []
     for entry in results:
@@ -116,7 +114,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_UNKNOWN),)
-    facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, is_external=True, source="sarif")
+    facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, source="sarif")
     (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []

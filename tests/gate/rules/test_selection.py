@@ -59,7 +59,7 @@ def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], c
     baselines = {"running": {finding_key(finding): Exemption() for finding in selected[::2]}}
     full = RuleInput(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
     counted_ids = counted(full, chosen)
-    undated = tuple(replace(finding, published="", fixed_at="") for finding in selected)
+    undated = tuple(replace(finding, published=None, fixed_at=None) for finding in selected)
     assert counted_ids <= counted(replace(full, matches=Matches(undated, ())), chosen)
     assert counted_ids <= counted(replace(full, baseline_findings={}), chosen)
     assert counted_ids <= counted(replace(full, inventory=image(0)), chosen)

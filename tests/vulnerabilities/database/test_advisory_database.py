@@ -119,7 +119,7 @@ def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> Non
     built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [value]}))
     with Database.open(tmp_path / "a.db") as database:
         rows = database.snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
-    assert [(row.module, row.note) for row in rows] == [("", "wont-fix"), ("nodejs:18", "")]
+    assert [(row.module, row.note) for row in rows] == [(None, "wont-fix"), ("nodejs:18", None)]
 
 
 def refused(path: Path) -> str:

@@ -41,7 +41,7 @@ def test_the_first_update_fetches_everything(path: Path, site: Site) -> None:
     assert (result.missing, result.unchanged, result.failures) == ((), (), ())
     results = read_snapshot(path)
     assert [row.id for row in results.advisories] == ["DSA-1", "PYSEC-1"]
-    assert results.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", "", 0.5, 0.9),)
+    assert results.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", None, 0.5, 0.9),)
     assert [(row.ecosystem, row.complete, row.checked_at) for row in results.coverage] == [
         ("Debian:13", True, NOW_TEXT),
         ("PyPI", True, NOW_TEXT),

@@ -62,7 +62,7 @@ def test_a_version_without_epoch_has_none() -> None:
 def test_times_of_another_form_are_left_out() -> None:
     (advisory,) = read(updateinfo(bulletin("ALAS-1", {}, more='<issued date="yesterday"/>')))
     assert isinstance(advisory, Advisory)
-    assert advisory.published == ""
+    assert advisory.published is None
 
 
 def test_a_bulletin_without_id_or_package_names_is_a_fault() -> None:

@@ -56,7 +56,7 @@ def test_the_catalogue_has_dates() -> None:
         ExploitedCve("CVE-2", "unknown", "2024-06-01"),
     ]
     undated = b'{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": 1, "dueDate": null}]}'
-    assert list(KEV.parse(BytesIO(undated), "")) == [ExploitedCve("CVE-1", "unknown", "")]
+    assert list(KEV.parse(BytesIO(undated), "")) == [ExploitedCve("CVE-1", "unknown", None)]
 
 
 def test_an_entry_without_a_cve_is_a_fault() -> None:

@@ -97,12 +97,12 @@ MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
         ("Important: nodejs:18 security update", "nodejs:18"),
         ("Moderate: container-tools:rhel8 security, bug fix, and enhancement update", "container-tools:rhel8"),
         ("ALSA-2022:5468: nodejs:18 security update (Important)", "nodejs:18"),
-        ("Moderate: python39:3.9 and python39-devel:3.9 security update", ""),
-        ("nodejs security update (Important)", ""),
-        ("", ""),
+        ("Moderate: python39:3.9 and python39-devel:3.9 security update", None),
+        ("nodejs security update (Important)", None),
+        ("", None),
     ],
 )
-def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str, module: str) -> None:
+def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str, module: str | None) -> None:
     value = record(
         "ALSA-2022:5468",
         entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
@@ -111,7 +111,7 @@ def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str,
     )
     assert [(row.name, row.module) for row in read("AlmaLinux", value) if isinstance(row, Advisory)] == [
         ("nodejs", module),
-        ("openssl", ""),
+        ("openssl", None),
     ]
 
 
@@ -123,7 +123,10 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
         summary="Important: nodejs:18 security update",
     )
     result = [row for row in read("AlmaLinux", value) if isinstance(row, Advisory)]
-    assert [(row.module, row.ranges[0].events[-1][1]) for row in result] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
+    assert [(row.module, row.ranges[0].events[-1][1]) for row in result] == [
+        ("nodejs:18", MODULAR),
+        (None, "1:16-1.el8"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,15 +228,15 @@ def test_words_without_a_severity_rate_nothing(word: Any) -> None:
         ({"urgency": "unimportant"}, "unimportant"),
         ({"urgency": "end-of-life"}, "end-of-life"),
         ({"nodsa": "Minor issue"}, "no-dsa"),
-        ({"urgency": "low"}, ""),
+        ({"urgency": "low"}, None),
         ({"status": "ignored"}, "wont-fix"),
         ({"fix_state": "Will not fix"}, "wont-fix"),
         ({"fix_state": "Out of support scope"}, "end-of-life"),
         ({"status": "end_of_life"}, "end-of-life"),
-        ({"status": ["ignored"]}, ""),
+        ({"status": ["ignored"]}, None),
     ],
 )
-def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str) -> None:
+def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str | None) -> None:
     value = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
     assert advisory_with("Debian", value).note == note
 
@@ -262,12 +265,14 @@ def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports:
         ("<end-of-life>", (("introduced", "0"),), "end-of-life"),
         ("<ignored>", (("introduced", "0"),), "wont-fix"),
         ("<no-dsa>", (("introduced", "0"),), "no-dsa"),
-        ("<unfixed>", (("introduced", "0"),), ""),
-        ("<undetermined>", (("introduced", "0"),), ""),
-        ("<not-affected>", (("introduced", "0"), ("fixed", "0")), ""),
+        ("<unfixed>", (("introduced", "0"),), None),
+        ("<undetermined>", (("introduced", "0"),), None),
+        ("<not-affected>", (("introduced", "0"), ("fixed", "0")), None),
     ],
 )
-def test_a_word_of_debians_tracker_is_not_a_version(word: str, events: tuple[tuple[str, str], ...], note: str) -> None:
+def test_a_word_of_debians_tracker_is_not_a_version(
+    word: str, events: tuple[tuple[str, str], ...], note: str | None
+) -> None:
     result = advisory_with("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
     assert (result.ranges[0].events, result.note) == (events, note)
 

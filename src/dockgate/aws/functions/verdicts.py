@@ -106,7 +106,7 @@ class Verdicts:
                 waivers.select_waivers(self._waivers(), repository if is_named else "", (digest, *look.documents), now)
             ),
             external_reports=tuple(part for parts in reported for part in parts),
-            no_scan_reason=look.fault or "",
+            no_scan_reason=look.fault or None,
         )
         return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 

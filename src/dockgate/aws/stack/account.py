@@ -83,12 +83,12 @@ def _classify(failure: AwsFailure) -> DockgateError:
         return UsageError(failure.text, "Check AWS_PROFILE, AWS_REGION and --region.")
     if failure.kind is FailureKind.CONNECTION:
         return UnavailableError(failure.text, "Check the network and the region, and try again.")
-    code, message = failure.code, failure.message
+    code, operation, message = failure.code or "", failure.operation or "", failure.message
     if code in _UNKNOWN_CALLER_CODES:
         return DeniedError(failure.text, _LOG_IN)
     if code.startswith(_DENIED_CODES):
         match = _NAMED_PERMISSION.search(message)
-        needed = match[1] if match else ACTIONS.get(failure.operation, failure.operation)
+        needed = match[1] if match else ACTIONS.get(operation, operation)
         return DeniedError(failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all permissions.")
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
         return NotFoundError(failure.text, "Check the name and the region.")

@@ -37,13 +37,13 @@ _CONFIG = {
 
 def run(
     *arguments: str,
-    input_text: str = "",
+    input_text: str | None = None,
     variables: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
     max_output: int = MAX_OUTPUT,
     check: Callable[[], object] = lambda: None,
 ) -> str:
-    """Run git with `input_text` as its input, and `variables` in its environment.
+    """Run git with `input_text` as its input, empty without one, and `variables` in its environment.
 
     Returns its output, "" if that goes to the file `output`.
 
@@ -51,7 +51,7 @@ def run(
     `max_output` bytes. `check` is called several times a second, and ends git by raising.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
-        stdin.write(input_text.encode())
+        stdin.write((input_text or "").encode())
         stdin.seek(0)
         written = output or stdout
         process = subprocess.Popen(

@@ -108,7 +108,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         state=_state(task, revision),
         digest=image.digest if image else "",
         started_at=format_seconds(started) if isinstance(started, datetime) else "",
-        reason=reason_of(task),
+        reason=reason_of(task) or None,
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
             for container in containers

@@ -23,7 +23,7 @@ class Outcome:
     """How one run of a health check ended. `output` is as in `Probe`."""
 
     is_healthy: bool
-    output: str = ""
+    output: str | None = None
 
 
 def printable_end(output: bytes) -> str:
@@ -48,7 +48,7 @@ def get(host: str, port: int, path: str, seconds: float) -> Outcome:
             while b"\n" not in answer and (chunk := _receive(connection, len(answer), end)):
                 answer += chunk
             if _is_good(answer):
-                return Outcome(True, printable_end(answer.partition(b"\n")[0]))
+                return Outcome(True, printable_end(answer.partition(b"\n")[0]) or None)
             end = min(end, time.monotonic() + _REASON_SECONDS)
             while chunk := _receive(connection, len(answer), end):
                 answer += chunk

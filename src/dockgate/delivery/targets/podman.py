@@ -226,7 +226,7 @@ class PodmanTarget(Target):
             state=state,
             digest=container.digest,
             started_at=format_seconds(container.started_at) if container.started_at else "",
-            reason=container.reason,
+            reason=container.reason or None,
             ports=container.ports,
             probe=self._probes.get(container.service, _run_of(container)),
         )

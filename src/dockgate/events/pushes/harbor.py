@@ -31,10 +31,10 @@ class HarborPushes(Pushes):
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
         event_id = body.get("id") or body.get("occur_at", "")
-        at = str(body.get("time") or "") or _parse_seconds(body.get("occur_at"))
+        at = str(body.get("time") or "") or _parse_seconds(body.get("occur_at")) or None
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag", "")
-            registry = resource.get("resource_url", "").partition("/")[0]
+            registry = resource.get("resource_url", "").partition("/")[0] or None
             if body["type"] in DELETED:
                 yield RegistryDeletion(repository, digest, registry)
                 continue

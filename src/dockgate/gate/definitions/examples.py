@@ -56,8 +56,8 @@ class Distribution(_Strict):
     version: Annotated[str, Field(strict=True)] = ""
     name: str = ""
     like: list[str] = Field(default_factory=list)
-    support_end: str = ""
-    repository: str = ""
+    support_end: str | None = None
+    repository: str | None = None
 
 
 class Image(_Strict):
@@ -68,8 +68,8 @@ class Image(_Strict):
     """
 
     user: Annotated[str, Field(strict=True)] = ""
-    created: Time = ""
-    base: str = ""
+    created: Time | None = None
+    base: str | None = None
     base_layers: Annotated[int, Field(ge=0, le=1)] | None = None
     diff_ids: Annotated[list[Annotated[str, Field(strict=True)]], Field(min_length=2, max_length=2)] | None = None
     distribution: Distribution | None = None
@@ -88,14 +88,14 @@ class Finding(Package):
     id: Text
     severity: Severity = Severity.UNTRIAGED
     score: Annotated[float, Field(ge=0, le=10)] | None = None
-    fixed: Annotated[str, Field(strict=True)] = ""
+    fixed: Annotated[str, Field(strict=True)] | None = None
     aliases: list[Text] = Field(default_factory=list)
-    published: Time = ""
-    exploited: str = ""
-    due: str = ""
+    published: Time | None = None
+    exploited: str | None = None
+    due: str | None = None
     epss: Share | None = None
     percentile: Share | None = None
-    note: str = ""
+    note: str | None = None
 
 
 class VexEntry(_Strict):
@@ -104,8 +104,8 @@ class VexEntry(_Strict):
     author: Text
     vulnerability: Text
     status: VexStatus = VexStatus.NOT_AFFECTED
-    package: str = ""
-    justification: str = ""
+    package: str | None = None
+    justification: str | None = None
 
 
 class ProvenanceStatement(_Strict):
@@ -113,10 +113,10 @@ class ProvenanceStatement(_Strict):
 
     builder: Text
     keys: Texts
-    source: str = ""
-    commit: str = ""
+    source: str | None = None
+    commit: str | None = None
     bases: list[Text] = Field(default_factory=list)
-    finished_at: Time = ""
+    finished_at: Time | None = None
 
 
 class Provenance(_Strict):

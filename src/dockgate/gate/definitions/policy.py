@@ -23,7 +23,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
 MAX_USES = 100
 
 
-def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
+def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str | None = None) -> Policy:
     """The policy `name`, with the defaults of its rules and with the mandatory rules.
 
     The text is a mapping from rules to their settings, or a document `kind: Policy` of that name, which has it under
@@ -38,7 +38,7 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str = "
     return policy
 
 
-def read_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
+def read_policy(text: str, name: str, rules: Sequence[Rule], file: str | None = None) -> Policy:
     """Like `read_named_policy`, but a document keeps its own name; `name` is for a bare mapping."""
     from dockgate.shared.yaml import load
 

@@ -43,7 +43,8 @@ def parse_waiver(document: "Document", here: "Location", entry: Any) -> Waiver:
             raise document.error((*here, key), "this must be true or false")
         if key != "until_fixed" and not isinstance(value, str):
             raise document.error((*here, key), "this must be a text")
-    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **entry})
+    set_fields = {key: value for key, value in entry.items() if value != ""}
+    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **set_fields})
     try:
         waivers.check_waiver(waiver)
     except UsageError as error:

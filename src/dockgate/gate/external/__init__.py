@@ -44,12 +44,12 @@ def no_package(
 class ReadContext:
     """What a reader knows besides the document.
 
-    `image` is the expected digest, "" to take it from the document. `at` is the time of a document that has none (RFC
-    3339, or ""). `package` makes packages, `compare` orders versions (`Matching.compare`).
+    `image` is the expected digest, None to take it from the document. `at` is the time of a document that has none (RFC
+    3339). `package` makes packages, `compare` orders versions (`Matching.compare`).
     """
 
-    image: str = ""
-    at: str = ""
+    image: str | None = None
+    at: str | None = None
     package: PackageFactory = no_package
     compare: Callable[[str, str, str], int] = uncomparable
 

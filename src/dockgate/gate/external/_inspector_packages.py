@@ -28,7 +28,7 @@ class _System:
     kind: str
     id: str
     ecosystem: str
-    release: str = ""
+    release: str | None = None
 
 
 # How Inspector's `platform` of an image starts ("ALPINE_LINUX_3_17", "DEBIAN_11") -> the distribution.
@@ -44,11 +44,11 @@ _SYSTEMS = {
     "RHEL": _System("rpm", "rhel", "Red Hat", "enterprise"),
     "REDHAT": _System("rpm", "rhel", "Red Hat", "enterprise"),
     "ROCKY_LINUX": _System("rpm", "rocky", "Rocky Linux", "major"),
-    "SUSE_SERVER": _System("rpm", "sles", "SUSE", ""),
-    "OPENSUSE_LEAP": _System("rpm", "opensuse-leap", "openSUSE", ""),
+    "SUSE_SERVER": _System("rpm", "sles", "SUSE"),
+    "OPENSUSE_LEAP": _System("rpm", "opensuse-leap", "openSUSE"),
     "UBUNTU": _System("deb", "ubuntu", "Ubuntu", "ubuntu"),
-    "WOLFI": _System("apk", "wolfi", "Wolfi", ""),
-    "CHAINGUARD": _System("apk", "chainguard", "Chainguard", ""),
+    "WOLFI": _System("apk", "wolfi", "Wolfi"),
+    "CHAINGUARD": _System("apk", "chainguard", "Chainguard"),
 }
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

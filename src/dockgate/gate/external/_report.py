@@ -53,12 +53,13 @@ def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) 
 
 
 def make_finding(
-    names: Sequence[str], package: Package, rating: Rating, fixed: str, *, note: str = "", **fields: Any
+    names: Sequence[str], package: Package, rating: Rating, fixed: str, *, note: str | None = None, **fields: Any
 ) -> Finding:
     """A finding under the best known of its names.
 
-    `note` says why there is no fixed version; `fields` are other fields of `Finding`.
+    `note` says why there is no fixed version; `fields` are other fields of `Finding`, where "" is absent, too.
     """
+    values: dict[str, Any] = {name: None if value == "" else value for name, value in fields.items()}
     ordered = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=alias_order) or ["unknown"]
     return Finding(
         id=ordered[0],
@@ -67,8 +68,8 @@ def make_finding(
         severity=rating.severity,
         rating=rating,
         fixed=fixed,
-        note="" if fixed else note,
-        **fields,
+        note=None if fixed else note or None,
+        **values,
     )
 
 
@@ -146,7 +147,7 @@ class ReportBuilder:
         packages = {*self.packages, *(finding.package for finding in findings.values())}
         return ExternalReport(
             source=self.source,
-            at=self.at,
+            at=self.at or None,
             inventory=Inventory(
                 image=self.image,
                 platform=self.platform,
@@ -177,9 +178,9 @@ def _merge(first: Finding, second: Finding) -> Finding:
         worse,
         aliases=tuple(dict.fromkeys((*worse.aliases, *better.aliases))),
         fixed=fixed,
-        note="" if fixed else worse.note or better.note,
-        exploited=min(filter(None, (worse.exploited, better.exploited)), default=""),
-        due=min(filter(None, (worse.due, better.due)), default=""),
+        note=None if fixed else worse.note or better.note,
+        exploited=min(filter(None, (worse.exploited, better.exploited)), default=None),
+        due=min(filter(None, (worse.due, better.due)), default=None),
         epss=max(worse.epss, better.epss),
         percentile=max(worse.percentile, better.percentile),
     )

@@ -41,7 +41,7 @@ class CycloneDx(Format):
 
     name = "cyclonedx"
     title = "CycloneDX with vulnerabilities"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:
@@ -156,7 +156,7 @@ def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
     best = min(scored, key=_cvss_order, default={})
     score = number(best.get("score"), 10)
     worst = min((word for word in words if word is not Severity.UNTRIAGED), key=lambda word: word.rank, default=None)
-    return Rating("advisory", worst or severity_of_score(score), score, text(best.get("vector")))
+    return Rating("advisory", worst or severity_of_score(score), score, text(best.get("vector")) or None)
 
 
 def _cvss_order(rating: dict[str, Any]) -> tuple[int, float]:

@@ -43,7 +43,7 @@ class Grype(Format):
 
     name = "grype"
     title = "Grype JSON"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:
@@ -140,4 +140,4 @@ def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
     source = "cve" if namespace.startswith("nvd") else "advisory" if ":language:" in namespace else "distribution"
     score = number(mapping(best.get("metrics")).get("baseScore"), 10)
     source = source if namespace else "grype"
-    return Rating(source, severity(vulnerability.get("severity")), score, text(best.get("vector")))
+    return Rating(source, severity(vulnerability.get("severity")), score, text(best.get("vector")) or None)

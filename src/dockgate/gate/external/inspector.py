@@ -30,7 +30,7 @@ class Inspector(Format):
 
     name = SOURCE
     title = "Amazon Inspector findings"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:
@@ -141,7 +141,7 @@ class _Reports:
                 package(affected, image.get("platform")),
                 rating,
                 fixed,
-                note="" if unfixed else FIX_UNKNOWN,
+                note=None if unfixed else FIX_UNKNOWN,
                 published=timestamp(vulnerable.get("vendorCreatedAt")),
                 summary=text(finding.get("title")),
                 **urgency,
@@ -170,7 +170,7 @@ def _rating(finding: dict[str, Any], vulnerable: dict[str, Any]) -> Rating:
     adjusted = mapping(mapping(finding.get("inspectorScoreDetails")).get("adjustedCvss"))
     score = number(finding.get("inspectorScore"), 10)
     score = score if score >= 0 else number(adjusted.get("score"), 10)
-    vector = text(adjusted.get("scoringVector"))
+    vector = text(adjusted.get("scoringVector")) or None
     word = severity(finding.get("severity"))
     if word is Severity.UNTRIAGED and (by_vendor := severity(vulnerable.get("vendorSeverity"))) is not word:
         return Rating("distribution", by_vendor, score, vector)

@@ -24,7 +24,7 @@ class InspectorScan(Format):
 
     name = "inspector_scan"
     title = "Inspector2 Scan event"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:

@@ -43,7 +43,7 @@ class Sarif(Format):
 
     name = "sarif"
     title = "SARIF 2.1.0"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:

@@ -36,7 +36,7 @@ class Trivy(Format):
 
     name = "trivy"
     title = "Trivy JSON"
-    version = 1
+    version = 2
 
     @override
     def recognises(self, document: Any) -> bool:
@@ -144,5 +144,5 @@ def _rating(finding: dict[str, Any]) -> Rating:
     for version in ("V40", "V3", "V2"):
         score = number(scored.get(f"{version}Score"), 10)
         if score >= 0:
-            return replace(rating, score=score, vector=text(scored.get(f"{version}Vector")))
+            return replace(rating, score=score, vector=text(scored.get(f"{version}Vector")) or None)
     return rating

@@ -15,7 +15,7 @@ from dockgate.vulnerabilities.model import Finding
 class Context:
     """The active waivers and the statements that apply to some platforms.
 
-    `image` and `index` are the digests that these name, "" if they name none: then many images share the context.
+    `image` and `index` are the digests that these name, None if they name none: then many images share the context.
     `own_waivers` and `own_statements` are those that do not apply to every image. `is_exact` is false if a statement
     depends on packages that only the inventory has.
     """
@@ -24,8 +24,8 @@ class Context:
     statements: tuple[VexStatement, ...] = ()
     own_waivers: tuple[Waiver, ...] = ()
     own_statements: tuple[VexStatement, ...] = ()
-    image: str = ""
-    index: str = ""
+    image: str | None = None
+    index: str | None = None
     is_exact: bool = True
     _by_name: dict[str, list[VexStatement]] = field(default_factory=dict, init=False, repr=False)
 
@@ -51,7 +51,7 @@ class Context:
     @cached_property
     def accepts_doubts(self) -> bool:
         """Whether a waiver accepts packages that cannot be judged."""
-        return any(waiver.unread.startswith("pkg:") for waiver in self.waivers)
+        return any(waiver.unread and waiver.unread.startswith("pkg:") for waiver in self.waivers)
 
     def waivers_of(self, names: Collection[str]) -> tuple[Waiver, ...]:
         """The waivers that could accept a finding of these names."""
@@ -74,18 +74,18 @@ class Contexts:
         self._now = now
         self._attached = exceptions.attached_statements
         self._statements = exceptions.statements
-        # By image; "" for those that name none.
-        self._waivers: dict[str, list[Waiver]] = {}
+        # By image; None for those that name none.
+        self._waivers: dict[str | None, list[Waiver]] = {}
         for waiver in exceptions.waivers:
-            self._waivers.setdefault(waiver.image, []).append(waiver)
+            self._waivers.setdefault(waiver.image or None, []).append(waiver)
         self._statements_by_image: dict[str, list[VexStatement]] = {}
         for statement in exceptions.statements:
             for digest in dict.fromkeys(filter(None, map(vex_statements.image_of, statement.products))):
                 self._statements_by_image.setdefault(digest, []).append(statement)
-        general = [waiver for waiver in self._waivers.get("", ()) if not waiver.repository]
-        self.general_context = Context(waivers.select_waivers(general, "", (), now), self._statements)
-        self._names_images = bool(self._attached or self._statements_by_image or self._waivers.keys() - {""})
-        self._by_repository: dict[str, Context] = {}
+        general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]
+        self.general_context = Context(waivers.select_waivers(general, None, (), now), self._statements)
+        self._names_images = bool(self._attached or self._statements_by_image or self._waivers.keys() - {None})
+        self._by_repository: dict[str | None, Context] = {}
 
     @property
     def conditional(self) -> tuple[VexStatement, ...]:
@@ -118,9 +118,9 @@ class Contexts:
         for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
             yield from self._attached.get(digest, ())
 
-    def _of_repository(self, repository: str) -> Context:
+    def _of_repository(self, repository: str | None) -> Context:
         if repository not in self._by_repository:
-            selected = waivers.select_waivers(self._waivers.get("", ()), repository, (), self._now)
+            selected = waivers.select_waivers(self._waivers.get(None, ()), repository, (), self._now)
             own = tuple(waiver for waiver in selected if waiver.repository)
             context = Context(selected, self._statements, own) if own else self.general_context
             self._by_repository[repository] = context

@@ -62,13 +62,13 @@ class FleetPlatform(NamedTuple):
 class FleetImage(NamedTuple):
     """An image, or an index with its platforms.
 
-    `repository` is the one whose waivers count, "" if none do. `is_plain` is false if something belongs to the verdict
-    that is not in the index: reports of other scanners, baselines, no scan.
+    `repository` is the one whose waivers count, None if none do. `is_plain` is false if something belongs to the
+    verdict that is not in the index: reports of other scanners, baselines, no scan.
     """
 
     digest: str
     platforms: tuple[FleetPlatform, ...]
-    repository: str = ""
+    repository: str | None = None
     provenance: ProvenanceFacts | None = None
     is_plain: bool = True
 

@@ -152,7 +152,7 @@ class Weigher:
         accepted = Waivers(context.waivers_of(names), context.statements_of(names))
         if not accepted.waivers and not accepted.statements:
             return component.findings, inf
-        inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image)
+        inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image or "")
         result = waivers.apply_to_findings(
             Matches(component.findings, ()), accepted, self._policy, inventory, context.index, self._now
         )

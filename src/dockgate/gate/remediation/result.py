@@ -61,9 +61,9 @@ def describe_obstacles(
             package = installed[finding.package.purl]
             name = f"{package.name} {package.version}"
             reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
-            obstacles[Obstacle(reason, finding.id, package.purl)] = None
+            obstacles[Obstacle(reason, finding.id, package.purl or None)] = None
     for entry in after.undetermined:
-        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
+        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else None)] = None
     return tuple(obstacles)
 
 

@@ -15,7 +15,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 
 KIND = "case"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, s
     which is not an input of the evaluation.
     """
     case = old
-    if bool(old.inventories) != bool(new.inventories) or old.no_scan_reason != new.no_scan_reason:
+    # A case of an older version has "" for no reason.
+    if bool(old.inventories) != bool(new.inventories) or (old.no_scan_reason or None) != (new.no_scan_reason or None):
         case = replace(case, inventories=new.inventories, snapshot=new.snapshot, no_scan_reason=new.no_scan_reason)
         yield Input.SCAN, old.no_scan_reason or "scanned", new.no_scan_reason or "scanned", case
     between = advisories_between(old, new)

@@ -20,12 +20,12 @@ class BlockingReason:
 class ImageComparison:
     """One image under `policy` and under the candidate.
 
-    `image` is a digest or a reference. `subject` is the service that runs the image, or the digest of the newest
-    verdict. `added` are reasons that only the candidate gives, `removed` those that it no longer gives.
+    `image` is a digest or a reference. `subject` is the service that runs the image, the digest of the newest verdict,
+    or None. `added` are reasons that only the candidate gives, `removed` those that it no longer gives.
     """
 
     image: str
-    subject: str
+    subject: str | None
     policy: str
     before: Status
     after: Status
@@ -48,13 +48,13 @@ class PolicyComparison:
     """One page of a candidate's results.
 
     `judged` counts all images of the page, `status_changes` those whose status changed, by "Approved → Rejected".
-    `changes` are the images with any change. `next` is where the next page starts, "" at the end.
+    `changes` are the images with any change. `next` is where the next page starts, None at the end.
     """
 
     judged: int
     status_changes: dict[str, int]
     changes: tuple[ImageComparison, ...]
-    next: str = ""
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def outcome_of_document(verdict: bytes) -> Outcome:
     return Outcome(Status(document["status"]), tuple(reasons))
 
 
-def compare(before: Outcome, after: Outcome, policy: str, image: str, subject: str = "") -> ImageComparison:
+def compare(before: Outcome, after: Outcome, policy: str, image: str, subject: str | None = None) -> ImageComparison:
     """Compare the outcome under `policy` with the candidate's."""
     return ImageComparison(
         image=image,
@@ -102,7 +102,7 @@ def compare(before: Outcome, after: Outcome, policy: str, image: str, subject: s
     )
 
 
-def summarize(comparisons: Sequence[ImageComparison], next_: str = "") -> PolicyComparison:
+def summarize(comparisons: Sequence[ImageComparison], next_: str | None = None) -> PolicyComparison:
     """Count the status changes of one page, and drop the images without a change."""
     status_changes: dict[str, int] = {}
     for comparison in comparisons:

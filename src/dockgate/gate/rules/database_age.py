@@ -37,14 +37,14 @@ class DatabaseAge(Rule):
     @override
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
-        all_times = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
+        all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
         checked = {name: time for name, time in all_times.items() if name not in CATALOGUES}
-        if facts.is_external:
+        if facts.source is not None:
             checked = {facts.source: facts.at}
         elif not checked:
             yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:
-            checked |= {name: all_times.get(name, "") for name in facts.catalogues}
+            checked |= {name: all_times.get(name) for name in facts.catalogues}
         for feed, text in sorted(checked.items()):
             then = parse_time(text)
             age = to_datetime(facts.now) - then if then else None

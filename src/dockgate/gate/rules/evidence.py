@@ -97,7 +97,7 @@ def _unread_doubts(facts: RuleInput) -> Iterator[Undetermined]:
 
 def _stale_doubts(facts: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
-    if facts.is_external:
+    if facts.source is not None:
         report = f"The report by {facts.source}", "was made", "scan the image again"
         if reason := _stale_reason(*report, facts.at, facts.now, days):
             yield Undetermined(facts.source, reason, "stale")
@@ -109,7 +109,7 @@ def _stale_doubts(facts: RuleInput, days: int) -> Iterator[Undetermined]:
                 yield Undetermined(coverage.ecosystem, reason, "stale")
 
 
-def _stale_reason(subject: str, event: str, advice: str, at: str, now: str, days: int) -> str | None:
+def _stale_reason(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
     """Why data of that time is stale now, None when it is not."""
     then = parse_time(at)
     if then is None:

@@ -122,12 +122,13 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
         yield f"It was built from images that are not allowed: {', '.join(others[:_MAX_REASONS])}."
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
-        built = parse_time(statement.finished_at)
+        finished_at = statement.finished_at
+        built = parse_time(finished_at)
         age = None if built is None else to_datetime(now) - built
-        if age is None or age < -CLOCK_SKEW:
+        if finished_at is None or age is None or age < -CLOCK_SKEW:
             yield "Its provenance does not say when it was built, or names a time in the future."
         elif age > timedelta(days=days):
-            yield f"It was built on {statement.finished_at[:10]}, more than {days:g} days ago."
+            yield f"It was built on {finished_at[:10]}, more than {days:g} days ago."
 
 
 def _texts(value: object) -> list[str]:

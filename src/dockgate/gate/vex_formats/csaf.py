@@ -52,7 +52,7 @@ class Csaf(Format):
         at = head.get("tracking").get("current_release_date").time()
         tree = _Tree(root.get("product_tree"))
         return tuple(
-            VexStatement(digest, FORMAT.name, author, "", names, *assessment, at=at)
+            VexStatement(digest, FORMAT.name, author, "", names, *assessment, at=at or None)
             for vulnerability in root.get("vulnerabilities").items()
             for names in (_vulnerability_names(vulnerability),)
             for assessment in _assessments(vulnerability, tree, needs_reasons=is_vex)
@@ -62,7 +62,7 @@ class Csaf(Format):
 FORMAT = Csaf()
 
 # Status, products, packages, justification, impact.
-_Assessment = tuple[VexStatus, tuple[str, ...], tuple[str, ...], str, str]
+_Assessment = tuple[VexStatus, tuple[str, ...], tuple[str, ...], str | None, str | None]
 
 
 def _vulnerability_names(node: Node) -> tuple[str, ...]:
@@ -97,10 +97,10 @@ def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[
         groups.setdefault((status, label if is_unaffected else "", impact), []).append(product)
     for (status, label, impact), products in groups.items():
         for subjects, packages in tree.subjects(products, node):
-            yield status, subjects, packages, label, impact
+            yield status, subjects, packages, label or None, impact or None
 
 
-def _by_product(node: Node, key: str, tree: "_Tree", category: str = "") -> dict[str, str]:
+def _by_product(node: Node, key: str, tree: "_Tree", category: str | None = None) -> dict[str, str]:
     """Product id -> the text under `key` of the first entry for it, or for a group that has it."""
     texts: dict[str, str] = {}
     for entry in node.items():
@@ -120,13 +120,14 @@ def _by_product(node: Node, key: str, tree: "_Tree", category: str = "") -> dict
 class _Product:
     """A product by its `names` (purls and digests) and `fallback_names` (CPE, id).
 
-    `component` and `container` are the ids of a relationship: the product is this component inside that container.
+    `component` and `container` are the ids of a relationship: the product is this component inside that container. Both
+    are None for other products.
     """
 
     names: tuple[str, ...] = ()
     fallback_names: tuple[str, ...] = ()
-    component: str = ""
-    container: str = ""
+    component: str | None = None
+    container: str | None = None
 
 
 @dataclass(slots=True)
@@ -167,7 +168,7 @@ class _Tree:
         partial: dict[tuple[str, ...], list[str]] = {}
         for identity in products:
             product = self._find(identity, at)
-            if not product.component:
+            if product.component is None or product.container is None:
                 complete += product.names or product.fallback_names
                 continue
             component, container = self._find(product.component, at), self._find(product.container, at)

@@ -97,9 +97,9 @@ class _Bom:
                 status=status,
                 products=products,
                 packages=packages,
-                justification=justification,
-                impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").prose()))),
-                at=at or latest_time(node.get("updated").time()) or self._at,
+                justification=justification or None,
+                impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").prose()))) or None,
+                at=at or latest_time(node.get("updated").time()) or self._at or None,
             )
             for products, packages in self._subjects(node)
         ]

@@ -67,9 +67,9 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
             status=status,
             products=unique(*products),
             packages=packages,
-            justification=justification,
-            impact=impact or node.get("status_notes").prose(),
-            at=latest_time(node.get("timestamp").time(), node.get("last_updated").time()) or at,
+            justification=justification or None,
+            impact=impact or node.get("status_notes").prose() or None,
+            at=latest_time(node.get("timestamp").time(), node.get("last_updated").time()) or at or None,
         )
         for packages, products in (groups or {(): []}).items()
     ]

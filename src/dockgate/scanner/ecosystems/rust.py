@@ -97,12 +97,12 @@ def _source(purl: Purl) -> str:
     return qualifiers.get("source") or ("registry" if qualifiers.get("repository_url") else "")
 
 
-def _package(name: str, version: str, source: str, path: str = "") -> Package:
+def _package(name: str, version: str, source: str, path: str | None = None) -> Package:
     """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
     purl = write("cargo", "", name, version, {"source": source})
     source_name = name if source in ("", "git") else f"{source}:{name}"
     source_version = f"{version} from git" if source == "git" else version
-    return build_package("crates.io", name, version, purl, path, source=(source_name, source_version))
+    return build_package("crates.io", name, version, purl, path or "", source=(source_name, source_version))
 
 
 def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:

@@ -244,8 +244,8 @@ class Database:
         """The known facts about these CVEs, sorted. If several parts have one, the first part counts."""
         rows = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
         for cve, (severity, score, vector, since, due, epss, percentile) in rows.items():
-            rating = Rating("cve", _severity(severity), score, vector) if severity is not None else None
-            yield Cve(cve, rating, since, due, epss, percentile)
+            rating = Rating("cve", _severity(severity), score, vector or None) if severity is not None else None
+            yield Cve(cve, rating, since or None, due or None, epss, percentile)
 
 
 _OF_PACKAGES = (
@@ -278,8 +278,7 @@ UNION SELECT DISTINCT substr(r.body ->> 4, 1, 10) FROM record r JOIN part p ON p
 UNION SELECT DISTINCT substr(e.since, 1, 10) FROM exploited e JOIN part p ON p.id = e.part
     WHERE p.feed = :feed AND p.name = :name"""
 _OF_CVES = """
-SELECT names.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
-    coalesce(percentile, -1.0)
+SELECT names.value, severity, score, vector, since, due, coalesce(epss, -1.0), coalesce(percentile, -1.0)
 FROM json_each(?) names LEFT JOIN score s ON s.cve = names.value LEFT JOIN exploited e ON e.cve = names.value
     LEFT JOIN predicted p ON p.cve = names.value
 WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
@@ -300,13 +299,15 @@ def _advisory(
         tuple(versions),
         tuple(aliases),
         tuple(upstream),
-        tuple([Rating(source, _severity(severity), score, vector) for source, severity, score, vector in ratings]),
-        summary,
-        published,
-        modified,
-        withdrawn,
-        note,
-        module,
+        tuple(
+            [Rating(source, _severity(severity), score, vector or None) for source, severity, score, vector in ratings]
+        ),
+        summary or None,
+        published or None,
+        modified or None,
+        withdrawn or None,
+        note or None,
+        module or None,
         disputed,
         tuple(map(tuple, alias_groups)),
         tuple(imports),

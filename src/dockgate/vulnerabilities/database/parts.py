@@ -52,7 +52,7 @@ NO_LIMITS = Limits()
 class Failure:
     """A part that could not be updated. `has_old_data`: the database still has its previous content.
 
-    `host` and `cause` are those of a failed download, "" for other failures. They group failures of one kind.
+    `host` and `cause` are those of a failed download, None for other failures. They group failures of one kind.
     `is_unreachable`: the host took no connection.
     """
 
@@ -61,8 +61,8 @@ class Failure:
     reason: str
     advice: str
     has_old_data: bool
-    host: str = ""
-    cause: str = ""
+    host: str | None = None
+    cause: str | None = None
     is_unreachable: bool = False
 
     @property

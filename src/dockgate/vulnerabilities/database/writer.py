@@ -191,17 +191,17 @@ class Writer:
                     added.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
-                    score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector)
+                    score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector or "")
                     self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", score)
                 elif isinstance(statement, ExploitedCve):
-                    exploited = (statement.cve, added.number, statement.since, statement.due)
+                    exploited = (statement.cve, added.number, statement.since, statement.due or "")
                     self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited)
                 elif isinstance(statement, CvePrediction):
                     predicted = (statement.cve, added.number, statement.epss, statement.percentile)
                     self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", predicted)
                 else:
                     names = [statement.id, statement.aliases, ()]
-                    body = [*names, "", "", statement.modified, statement.withdrawn, False]
+                    body = [*names, "", "", statement.modified or "", statement.withdrawn or "", False]
                     self._record(added.number, _dump(body))
         except UnreadableError:
             self._undo(added)
@@ -305,17 +305,17 @@ class Writer:
 
     def _advisory(self, part: int, row: Advisory, last: str) -> str:
         """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
-        record = [row.id, row.aliases, row.upstream, row.summary, row.published, row.modified, row.withdrawn]
-        body = _dump([*record, row.disputed])
+        texts = [text or "" for text in (row.summary, row.published, row.modified, row.withdrawn)]
+        body = _dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
         if body != last:
             self._record(part, body)
         ranges = [[span.type, span.events] for span in row.ranges]
-        ratings = [[rating.source, rating.severity.value, rating.score, rating.vector] for rating in row.ratings]
+        ratings = [[rating.source, rating.severity.value, rating.score, rating.vector or ""] for rating in row.ratings]
         self._sql.execute(
             "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
             (
-                *(self._ecosystem(row.ecosystem), row.name, self._records, row.module),
-                _dump([ranges, row.versions, ratings, row.note, row.imports]),
+                *(self._ecosystem(row.ecosystem), row.name, self._records, row.module or ""),
+                _dump([ranges, row.versions, ratings, row.note or "", row.imports]),
             ),
         )
         return body

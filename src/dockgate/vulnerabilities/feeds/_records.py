@@ -83,7 +83,7 @@ class _AffectedEntry(_AffectedPackage):
 
 class _Record(msgspec.Struct):
     id: str
-    modified: str = ""
+    modified: str | None = None
     published: str | None = None
     withdrawn: str | None = None
     aliases: list[str] | None = None
@@ -103,7 +103,7 @@ class _Entry:
     ranges: list[Range] = field(default_factory=list)
     versions: dict[str, None] = field(default_factory=dict)
     ratings: list[Rating] = field(default_factory=list)
-    note: str = ""
+    note: str | None = None
     imports: dict[str, None] = field(default_factory=dict)
     is_all_imports: bool = True
 
@@ -145,7 +145,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             entry = entries.setdefault((ecosystem, name, module), _Entry())
             _join(entry, record, affected, ranges, part in _names.DISTRIBUTIONS)
     if not entries and readable:
-        yield SilentRecord(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or "")
+        yield SilentRecord(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or None)
     for (ecosystem, name, module), entry in entries.items():
         yield Advisory(
             id=record.id,
@@ -156,12 +156,12 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             aliases=tuple(record.aliases or ()),
             upstream=_upstream(record, part),
             ratings=tuple(_best(entry.ratings)),
-            summary=record.summary or "",
-            published=record.published or "",
-            modified=record.modified,
-            withdrawn=record.withdrawn or "",
+            summary=record.summary or None,
+            published=record.published or None,
+            modified=record.modified or None,
+            withdrawn=record.withdrawn or None,
             note=entry.note,
-            module=module,
+            module=module or None,
             imports=tuple(entry.imports) if entry.is_all_imports else (),
             disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
         )
@@ -261,7 +261,7 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
             yield min(of_source, key=lambda rating: (rating.severity.rank, -rating.score))
 
 
-def _note(affected_entry: _AffectedEntry) -> str:
+def _note(affected_entry: _AffectedEntry) -> str | None:
     """The distribution's reason for having no fix."""
     for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific):
         for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():
@@ -271,4 +271,4 @@ def _note(affected_entry: _AffectedEntry) -> str:
         if specific and specific.nodsa:
             return "no-dsa"
     fixed_versions = (event.get("fixed", "") for span in affected_entry.ranges or () for event in span.events)
-    return next((note for word in fixed_versions if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")
+    return next((note for word in fixed_versions if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), None)

@@ -35,7 +35,7 @@ def by_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
 
 
 def _newest_and_worst(rating: Rating) -> tuple[int, float]:
-    version = next(place for place, prefix in enumerate(_PREFIXES) if rating.vector.startswith(prefix))
+    version = next(place for place, prefix in enumerate(_PREFIXES) if (rating.vector or "").startswith(prefix))
     return version, -rating.score
 
 

@@ -115,9 +115,9 @@ class _Update:
                 ),
                 upstream=tuple(cves),
                 ratings=(rating,) if rating else (),
-                summary=self.texts.get("title", ""),
-                published=_time(self.texts.get("issued", "")),
-                modified=_time(self.texts.get("updated", "")),
+                summary=self.texts.get("title") or None,
+                published=_time(self.texts.get("issued", "")) or None,
+                modified=_time(self.texts.get("updated", "")) or None,
             )
 
 

@@ -44,7 +44,9 @@ class Kev(FetchedFeed):
             since, due = entry.get("dateAdded"), entry.get("dueDate")
             # A CVE in the catalogue is exploited, even without dates.
             yield ExploitedCve(
-                cve, since if isinstance(since, str) and since else "unknown", due if isinstance(due, str) else ""
+                cve,
+                since if isinstance(since, str) and since else "unknown",
+                due if isinstance(due, str) and due else None,
             )
 
 

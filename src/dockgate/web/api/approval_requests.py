@@ -32,7 +32,7 @@ class CallbackTarget:
     """`secret` is a Standard Webhooks secret ("whsec_" and base64); without it the server creates one."""
 
     url: str
-    secret: str = ""
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,19 @@ class ApprovalRequestBody:
     """A request for an approval.
 
     `image` is a reference; or `digest` and `repository` name the image. `execution` identifies the run. Include the
-    number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's; others
-    need a policy assignment that allows them. `service` is one of this server's, or "". `timeout` is in seconds.
+    number of the attempt, because the same execution gets the same approval. Without `policy` the repository's counts;
+    others need a policy assignment that allows them. `service` is one of this server's. An empty text is as none.
+    `timeout` is in seconds.
     """
 
     pipeline: Name
     stage: Name
     execution: Name
-    image: str = ""
-    digest: str = ""
-    repository: str = ""
-    policy: str = ""
-    service: str = ""
+    image: str | None = None
+    digest: str | None = None
+    repository: str | None = None
+    policy: str | None = None
+    service: str | None = None
     callback: CallbackTarget | None = None
     timeout: Annotated[int, Field(strict=True, ge=1, le=TIMEOUT_LIMIT)] = 7 * 86400
 
@@ -72,7 +73,7 @@ async def request_approval(
     server: ServerDependency,
     threads: ThreadsDependency,
     who: Runner,
-    idempotency_key: str = Header(""),
+    idempotency_key: str | None = Header(None),
 ) -> CreatedApproval:
     """Request an approval.
 
@@ -82,7 +83,7 @@ async def request_approval(
 
 
 def _request_approval(
-    body: ApprovalRequestBody, server: WebServices, who: Caller, idempotency_key: str
+    body: ApprovalRequestBody, server: WebServices, who: Caller, idempotency_key: str | None
 ) -> CreatedApproval:
     address = server.registry
     reference = _reference(body, address)
@@ -95,17 +96,17 @@ def _request_approval(
         server.webhooks.check(body.callback.url)
         if body.callback.secret:
             key(body.callback.secret)
-        callback = Callback(body.callback.url, body.callback.secret)
+        callback = Callback(body.callback.url, body.callback.secret or "")
     approval_request = ApprovalRequest(
         pipeline=body.pipeline,
         stage=body.stage,
         execution=body.execution,
         reference=reference,
-        policy=body.policy,
-        service=body.service,
+        policy=body.policy or None,
+        service=body.service or None,
         callback=callback,
         timeout=body.timeout,
-        key=idempotency_key,
+        key=idempotency_key or None,
     )
     approval = server.approval_requests.request_external(approval_request, who.principal)
     callback_record = server.store.approvals.callback(approval.id)
@@ -139,7 +140,7 @@ def _qualified_repository(reference: str) -> str:
     return str(repository) if repository.registry else f"docker.io/{place if '/' in place else f'library/{place}'}"
 
 
-def _require_service(name: str, server: ServerDependency, who: Caller) -> None:
+def _require_service(name: str | None, server: ServerDependency, who: Caller) -> None:
     """Raise NotFoundError for a service that is unknown, or that the caller may not see. Lists those that it may."""
     if not name:
         return

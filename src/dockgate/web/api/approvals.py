@@ -45,7 +45,7 @@ class Rejection:
 
     token: str
     reason: str
-    who: str = ""
+    who: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def failed_deploys(who: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
-        if name in last or not who.reaches(repository=event.repository or "", pipeline=event.pipeline or ""):
+        if name in last or not who.reaches(repository=event.repository, pipeline=event.pipeline):
             continue
         has_failed = event.detail_type == "deploy.failed"
         reason, execution = str(detail.get("reason", "")), detail.get("execution")

@@ -29,7 +29,7 @@ class ActionView:
     name: str
     type: ActionType
     state: RunState
-    reason: str
+    reason: str | None
     attempt: int
     started_at: str
     finished_at: str | None
@@ -137,7 +137,7 @@ def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -
 @router.post("/executions/{execution_id}/retry")
 def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution:
     """Retry the failed actions of the failed stage."""
-    server.executions.retry(execution_id, who.name if who.token else "")
+    server.executions.retry(execution_id, who.name if who.token else None)
     return server.store.executions.get(execution_id)
 
 

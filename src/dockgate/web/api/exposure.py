@@ -108,7 +108,7 @@ def vulnerabilities(
     only: Literal["", "exploited", "fixable"] = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
@@ -129,7 +129,7 @@ def vulnerabilities(
 
 
 def vulnerability_page(
-    server: WebServices, filters: VulnerabilityFilter, after: str, limit: int
+    server: WebServices, filters: VulnerabilityFilter, after: str | None, limit: int
 ) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     return stored_page(

@@ -267,7 +267,7 @@ async def findings(
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "findings.json",
-    found_at: str = "",
+    found_at: str | None = None,
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
     await threads.run_prompt(ImageVisibility(server.store, who).require_all, digest)
@@ -276,7 +276,9 @@ async def findings(
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 
-def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
+def _report(
+    server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str | None
+) -> list[ReportRecord]:
     """Record a report, for the repositories of the caller.
 
     With the permission accept, in all repositories of the image, it can replace a missing scan.

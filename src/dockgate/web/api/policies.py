@@ -45,7 +45,7 @@ class PolicySummary:
     digest: str
     changed_at: str
     changed_by: str
-    comment: str
+    comment: str | None
     removed: bool
 
 
@@ -91,9 +91,9 @@ class Candidate:
     text: str
     against: Literal["history", "running"]
     name: str = "candidate"
-    policy: str = ""
+    policy: str | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: str = ""
+    after: str | None = None
 
 
 @router.post("/policies/try")
@@ -104,7 +104,7 @@ async def try_candidate(
 
     A response covers at most `limit` images and takes about two seconds; pass its `next` as `after` for the next part.
     """
-    arguments = body.text, body.name, body.against, body.policy, body.limit, body.after
+    arguments = body.text, body.name, body.against, body.policy or None, body.limit, body.after or None
     return await threads.run_trial(who.name, server.policy_dry_run.run, *arguments)
 
 
@@ -140,7 +140,7 @@ async def put(
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     response: Response,
-    comment: str = "",
+    comment: str | None = None,
     if_match: str = Header(""),
     if_none_match: str = Header(""),
 ) -> PolicyView:
@@ -155,21 +155,21 @@ async def put(
 
 
 def put_policy(
-    server: WebServices, name: str, text: str, who: Caller, comment: str, expected_version: int | None
+    server: WebServices, name: str, text: str, who: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `put`."""
-    version = server.policies.put(name, text, who.name, comment, expected_version)
-    note_change(f"version {version.version}{': ' if version.comment else ''}{version.comment}")
+    version = server.policies.put(name, text, who.name, comment or None, expected_version)
+    note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
     return version
 
 
 @router.delete("/policies/{name}")
 def remove(
-    name: str, who: api.Accepter, server: api.ServerDependency, comment: str = "", if_match: str = Header("")
+    name: str, who: api.Accepter, server: api.ServerDependency, comment: str | None = None, if_match: str = Header("")
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    removed = server.policies.remove(name, who.name, comment, _version(if_match))
-    note_change(f"removed{': ' if comment else ''}{comment}")
+    removed = server.policies.remove(name, who.name, comment or None, _version(if_match))
+    note_change(f"removed{f': {comment}' if comment else ''}")
     return _summary(removed)
 
 

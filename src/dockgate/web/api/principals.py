@@ -26,7 +26,7 @@ class NewPrincipal:
 
     name: str
     roles: list[Role]
-    email: str = ""
+    email: str | None = None
     project_roles: list[ProjectRole] = field(default_factory=list)
 
 
@@ -120,7 +120,7 @@ def principal_page(server: WebServices, query: PageQuery) -> Page[Principal]:
     """A page of the principals."""
     keys = {
         "name": lambda principal: (principal.name.lower(), principal.name),
-        "added": lambda principal: (principal.created_at, principal.name),
+        "added": lambda principal: (principal.created_at or "", principal.name),
     }
     return page_of(server.store.principals.list(), keys, query)
 
@@ -159,14 +159,14 @@ def tokens(
     who: api.Administrator,
     server: api.ServerDependency,
     paging: PagingDependency,
-    principal: str = "",
+    principal: str | None = None,
     sort: TokenSort = "-created",
 ) -> list[TokenView]:
     """List tokens by their time, a page at a time, optionally those of one principal."""
     return paging.entries(token_page(server, paging.query(sort), principal))
 
 
-def token_page(server: WebServices, query: PageQuery, principal: str = "") -> Page[TokenView]:
+def token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
     """A page of the tokens, optionally of those of one principal."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
@@ -202,13 +202,17 @@ def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDepend
 
 @router.get("/audit")
 def audit(
-    who: api.Accepter, server: api.ServerDependency, paging: PagingDependency, by: str = "", sort: AuditSort = "-at"
+    who: api.Accepter,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    by: str | None = None,
+    sort: AuditSort = "-at",
 ) -> list[AuditEntry]:
     """List changing calls by their time, a page at a time, optionally those of one principal."""
     return paging.entries(audit_page(server, paging.query(sort), by))
 
 
-def audit_page(server: WebServices, query: PageQuery, by: str = "") -> Page[AuditEntry]:
+def audit_page(server: WebServices, query: PageQuery, by: str | None = None) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:

@@ -37,7 +37,7 @@ def commits(
     server: ServerDependency,
     at: str = "main",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
-    after: str = "",
+    after: str | None = None,
 ) -> list[Commit]:
     """List commits of a branch or commit, newest first; `after` is the id of the last one of the page before."""
     if after:

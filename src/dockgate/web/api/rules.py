@@ -31,8 +31,8 @@ class RuleView:
     pattern: Mapping[str, Any]
     targets: tuple[RuleTarget, ...]
     version: int
-    changed_at: str
-    changed_by: str
+    changed_at: str | None
+    changed_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class TargetView:
     quiet_hours: QuietHours | None
     summary: DailySummary | None
     version: int
-    changed_at: str
-    changed_by: str
+    changed_at: str | None
+    changed_by: str | None
     waiting: int
     dead: int
     failures: int
@@ -104,7 +104,7 @@ def rules(
 
 def rule_page(server: WebServices, query: PageQuery) -> Page[RuleView]:
     """A page of the rules."""
-    keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at, rule.name)}
+    keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
     return page_of([_rule_view(record) for record in server.event_rules.records()], keys, query)
 
 

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Request
 from pydantic import Field
@@ -35,18 +35,18 @@ class WaiverState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewWaiver:
-    """The fields of a waiver. `until` is a date or a time; it or `until_fixed` is required."""
+    """The fields of a waiver; "" is as none. `until` is a date or a time; it or `until_fixed` is required."""
 
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
-    vulnerability: str = ""
-    package: str = ""
-    repository: str = ""
-    image: str = ""
-    rule: str = ""
-    violation: str = ""
-    unread: str = ""
-    until: str = ""
+    vulnerability: str | None = None
+    package: str | None = None
+    repository: str | None = None
+    image: str | None = None
+    rule: str | None = None
+    violation: str | None = None
+    unread: str | None = None
+    until: str | None = None
     until_fixed: bool = False
 
 
@@ -97,7 +97,7 @@ def waivers(
     server: api.ServerDependency,
     paging: PagingDependency,
     state: WaiverState | None = None,
-    owner: str = "",
+    owner: str | None = None,
     sort: WaiverSort = "-created",
 ) -> list[WaiverView]:
     """List waivers, a page at a time, optionally in one state or of one owner.
@@ -109,13 +109,13 @@ def waivers(
 
 
 def waiver_page(
-    who: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str = ""
+    who: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str | None = None
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see."""
     views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(who, record)]
-    chosen = (view for view in views if state in (None, view.state) and owner in ("", view.waiver.owner))
+    chosen = (view for view in views if state in (None, view.state) and owner in (None, "", view.waiver.owner))
     keys = {
-        "created": lambda view: (view.waiver.created_at, view.waiver.id),
+        "created": lambda view: (view.waiver.created_at or "", view.waiver.id),
         "end": lambda view: (view.waiver.until or "~", view.waiver.id),
     }
     return page_of(chosen, keys, query)
@@ -143,8 +143,7 @@ def add(
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
-    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
+    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **_fields(body)))
     note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
 
@@ -152,8 +151,14 @@ def add(
 @router.post("/waivers/preview")
 def preview(body: PreviewedWaiver, who: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
     """Get what a waiver would change, without adding it: a verdict (`verdict`), and the images where it would count."""
-    fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
-    return server.waiver_previews.preview(Waiver(id="preview", created_by=who.name, **fields), who, body.verdict)
+    waiver = Waiver(id="preview", created_by=who.name, **_fields(body))
+    return server.waiver_previews.preview(waiver, who, body.verdict)
+
+
+def _fields(body: NewWaiver) -> dict[str, Any]:
+    """The fields of a waiver in a request; what a form sends empty is absent."""
+    values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
+    return {name: value for name, value in values.items() if value != ""}
 
 
 def _describe(waiver: Waiver) -> str:

@@ -10,16 +10,16 @@ class EmptyState:
     """A list without entries. `sentence` says what would be there.
 
     `step` is the next one for callers with the `permission`, with a `command` for a terminal; `others` is what those
-    without it read instead. `unmatched` is what a filter that leaves nothing shows, "" for a list without filters.
+    without it read instead. `unmatched` is what a filter that leaves nothing shows, None for a list without filters.
     """
 
     title: str
     sentence: str
-    step: str = ""
-    command: str = ""
+    step: str | None = None
+    command: str | None = None
     permission: Permission = Permission.READ
-    others: str = ""
-    unmatched: str = ""
+    others: str | None = None
+    unmatched: str | None = None
 
     def is_open_to(self, who: Caller) -> bool:
         """Whether the caller may take the next step."""

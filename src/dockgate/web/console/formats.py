@@ -99,13 +99,23 @@ def shell_word(text: str) -> str:
     return shlex.quote(visible(text))
 
 
-def foreign(text: str) -> Markup:
-    """Text from an image, a commit or another person: isolated, with invisible characters made visible."""
+def foreign(text: str | None) -> Markup:
+    """Text from an image, a commit or another person: isolated, with invisible characters made visible.
+
+    Nothing for None.
+    """
+    if text is None:
+        return Markup()
     return _FOREIGN + escape(visible(text)) + _END_OF_FOREIGN
 
 
-def breakable(text: str) -> Markup:
-    """Foreign text whose long names may break after a slash and between CamelCase words, instead of anywhere."""
+def breakable(text: str | None) -> Markup:
+    """Foreign text whose long names may break after a slash and between CamelCase words, instead of anywhere.
+
+    Nothing for None.
+    """
+    if text is None:
+        return Markup()
     parts = Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
     return _FOREIGN + parts + _END_OF_FOREIGN
 
@@ -166,6 +176,6 @@ def named_field(message: object, fields: Sequence[str]) -> str:
     return "field-" + next((name for name in fields if name.replace("_", " ").replace("-", " ") in words), fields[0])
 
 
-def line_breaks(text: str) -> Markup:
+def line_breaks(text: str | None) -> Markup:
     """Foreign text with its line breaks."""
-    return Markup("<br>").join(escape(visible(line)) for line in text.splitlines())
+    return Markup("<br>").join(escape(visible(line)) for line in (text or "").splitlines())

@@ -24,10 +24,10 @@ class ListLinks:
     filters: Sequence[Pair] = ()
     many: Collection[str] = ()
     descending: Collection[str] = ()
-    after: str = ""
+    after: str | None = None
     following: str | None = None
     names: tuple[str, str] = ("sort", "after")
-    fragment: str = ""
+    fragment: str | None = None
 
     def direction(self, column: str) -> str | None:
         """The value of aria-sort for the head of a column, None if the list is not sorted by it."""
@@ -56,7 +56,7 @@ class ListLinks:
         """Whether the list is filtered by this."""
         return (name, value) in self.filters
 
-    def page(self, after: str = "") -> str:
+    def page(self, after: str | None = None) -> str:
         """The page after a cursor, or the first one."""
         return self._link(self.filters, self.sort, after)
 
@@ -68,11 +68,11 @@ class ListLinks:
     @property
     def query(self) -> str:
         """The parameters of this page, with their question mark: the call of the API has the same ones."""
-        return self.page(self.after).removeprefix(self.path).removesuffix(self.fragment)
+        return self.page(self.after).removeprefix(self.path).removesuffix(self.fragment or "")
 
     def _order(self, sort: str) -> list[Pair]:
         return [] if sort == self.sorts[0] else [(self.names[0], sort)]
 
-    def _link(self, filters: Sequence[Pair], sort: str, after: str = "") -> str:
+    def _link(self, filters: Sequence[Pair], sort: str, after: str | None = None) -> str:
         pairs = [*filters, *self._order(sort), *([(self.names[1], after)] if after else [])]
-        return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment}"
+        return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment or ''}"

@@ -41,7 +41,7 @@ class _Stream:
 
     def shows(self, event: StoredEvent) -> bool:
         is_subject = not self.subjects or event.subject.startswith(self.subjects)
-        return is_subject and self.who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+        return is_subject and self.who.reaches(repository=event.repository, pipeline=event.pipeline)
 
 
 class LiveChanges:

@@ -30,9 +30,10 @@ def unshare(flags: int, what: str) -> None:
     check(libc.unshare(flags), f"cannot make a new {what} namespace")
 
 
-def mount(source: str, target: str | Path, kind: str, flags: int = 0, options: str = "") -> None:
+def mount(source: str, target: str | Path, kind: str, flags: int = 0, options: str | None = None) -> None:
     """mount(2). Raises BoxError."""
-    arguments = [source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()]
+    data = None if options is None else options.encode()
+    arguments = [source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data]
     check(libc.mount(*arguments), f"cannot mount {kind or source} on {target}")
 
 

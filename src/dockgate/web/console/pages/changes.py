@@ -38,7 +38,7 @@ def find_changes(server: WebServices, who: Caller, since: str) -> tuple[Sequence
     events = [
         event
         for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)
-        if who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+        if who.reaches(repository=event.repository, pipeline=event.pipeline)
     ]
     changes: dict[tuple[str, ...], Change] = {}
     for event in events:

@@ -132,7 +132,7 @@ def _visible(events: Iterable[StoredEvent], who: Caller, compiled: Pattern | Non
     return [
         event
         for event in events
-        if who.reaches(repository=event.repository or "", pipeline=event.pipeline or "")
+        if who.reaches(repository=event.repository, pipeline=event.pipeline)
         and (compiled is None or compiled.matches(event.body))
     ]
 
@@ -158,7 +158,7 @@ def _newest(
 
 @router.get("/events/rules")
 def rules(
-    request: Request, who: api.Reader, server: api.ServerDependency, sort: calls.RuleSort = "name", after: Cursor = ""
+    request: Request, who: api.Reader, server: api.ServerDependency, sort: calls.RuleSort = "name", after: Cursor = None
 ) -> Response:
     """List event rules."""
     page = calls.rule_page(server, PageQuery(sort, after))
@@ -219,7 +219,7 @@ def targets(
     who: api.Reader,
     server: api.ServerDependency,
     sort: calls.TargetSort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List targets."""
     page = calls.target_page(server, PageQuery(sort, after))
@@ -234,7 +234,7 @@ def target(
     who: api.Reader,
     server: api.ServerDependency,
     sort: calls.DeadLetterSort = "-position",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """Show a target with the messages that could not be sent."""
     path, names = f"/events/targets/{name}", names_of(calls.DeadLetterSort)

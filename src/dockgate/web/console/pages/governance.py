@@ -76,7 +76,7 @@ def policies(
     who: api.Reader,
     server: api.ServerDependency,
     sort: policy_calls.PolicySort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List policies, and which image repositories they judge."""
     page = policy_calls.policy_page(who, server, PageQuery(sort, after))
@@ -180,7 +180,7 @@ def save_policy(name: str, request: Request, who: api.Accepter, server: api.Serv
             result = check_text(server, text, "policy", name)
             return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
         if action in ("history", "running"):
-            arguments = text + "\n", name, action, "", PART_LIMIT, after
+            arguments = text + "\n", name, action, None, PART_LIMIT, after or None
             trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _policy_page(request, who, server, name, text=text, comment=comment, result=result, trial=trial)
@@ -200,7 +200,7 @@ def waivers(
     state: calls.WaiverState | None = None,
     owner: str = "",
     sort: calls.WaiverSort = "-created",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List waivers."""
     page = calls.waiver_page(who, server, PageQuery(sort, after), state, owner)

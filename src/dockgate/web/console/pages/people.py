@@ -50,7 +50,7 @@ def people(
     who: api.Administrator,
     server: api.ServerDependency,
     sort: calls.PrincipalSort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List principals."""
     return _people(request, who, server, query=PageQuery(sort, after))
@@ -113,7 +113,7 @@ def person(
     who: api.Administrator,
     server: api.ServerDependency,
     sort: calls.TokenSort = "-created",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """Show a principal with roles and tokens."""
     return _person(request, who, server, name, query=PageQuery(sort, after))
@@ -206,7 +206,7 @@ def audit(
     server: api.ServerDependency,
     by: str = "",
     sort: calls.AuditSort = "-at",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List changing calls."""
     page = calls.audit_page(server, PageQuery(sort, after), by)

@@ -30,7 +30,7 @@ def pipelines(
     who: api.Reader,
     server: api.ServerDependency,
     sort: calls.PipelineSort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
     page = calls.pipeline_page(who, server, PageQuery(sort, after))
@@ -54,7 +54,7 @@ def pipeline(
     server: api.ServerDependency,
     state: RunState | None = None,
     sort: calls.ExecutionSort = "-number",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)

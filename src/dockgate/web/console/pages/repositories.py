@@ -43,7 +43,7 @@ def repositories(
     who: api.Reader,
     server: api.ServerDependency,
     sort: calls.RepositorySort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List git repositories with their branches."""
     page = calls.repository_page(who, server, PageQuery(sort, after))

@@ -49,7 +49,7 @@ def services(
     who: api.Reader,
     server: api.ServerDependency,
     sort: calls.ServiceSort = "name",
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List services with their image and tasks."""
     page = calls.service_page(who, server, PageQuery(sort, after))

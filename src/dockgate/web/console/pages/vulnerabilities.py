@@ -101,7 +101,7 @@ def vulnerabilities(
     severity: Severity | None = None,
     only: str = "",
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
-    after: Cursor = "",
+    after: Cursor = None,
 ) -> Response:
     """List the vulnerabilities of packages in images, the most urgent first; `only` exploited or fixable ones."""
     chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
