@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 import pytest
+from tests.fakes.target import MemoryTarget
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
@@ -17,6 +19,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.delivery.model import ActionKey
 from dockgate.events.envelope import NewEvent
 from dockgate.scanner.model import Distribution, Inventory, LayerOrigin, Unread
+from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 
 # Ends an attribute of either quotes, an element, a comment and a script, and begins each; turns the direction of text.
@@ -33,6 +36,8 @@ class Hostile(ServerSystem):
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         (inventory,) = super()._read(repository, digest)
+        if repository.startswith("calm/"):  # which may be deployed
+            return [inventory]
         hostile = replace(
             package(NAME), version=f"1{ATTACK}", path=f"/{ATTACK}", purl=f"pkg:deb/debian/{quote(NAME, safe='')}@1"
         )
@@ -86,6 +91,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
             for name in (NAME, "plain")
         ]
         image = server.image("web", PlannedFindings({"CRITICAL": 1}))
+        # A registry whose names have no limits, and a task whose program writes what it likes.
+        place = PushedImage(f"evil/{ATTACK}", ATTACK, image, "2026-11-28T12:00:00.000Z", ATTACK)
+        server.store.images.add_push(place)
+        server.deployed(server.image("calm", PlannedFindings({})))
+        target = cast(MemoryTarget, server.adapters.targets["podman"])
+        (task,) = (task.id for task in target.tasks("calm"))
+        target.logs[task] = f"{ATTACK}\x1b[31m{ATTACK}\x1b[0m\n"
         server.push("web", files={"Dockerfile": ATTACK, "a<b>.txt": ATTACK}, message=ATTACK, author=f"{ATTACK} <a@b.c>")
         execution = server.approval(image)
         server.scanned(image)
@@ -111,6 +123,7 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
         *("/", "/pipelines", "/pipelines/web", f"/executions/{execution}", f"/executions/{execution}/Build/Build/1"),
         *("/images", f"/images/{image}", f"/verdicts/{verdict}", f"/verdicts/{verdict}/report?form=html"),
         *("/vulnerabilities", f"/vulnerabilities/{VULNERABILITY}", f"/packages/{quote(NAME, safe='')}", "/waivers"),
+        *("/running/calm", f"/running/calm/tasks/{server.get('/services/calm')['tasks'][0]['id']}"),
         *("/repositories/web", f"/repositories/web/commits/{commit}", "/repositories/web/files/Dockerfile?at=main"),
         *("/repositories/web/edit/Dockerfile?at=main", "/events", "/audit", "/settings", "/running/web"),
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/search?q=", "/images?repository=", "/waivers?owner=")),
@@ -120,7 +133,7 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/packages/", "/vulnerabilities/", "/new/pipeline?name=")),
         f"/exposure/report?q={VULNERABILITY}",
     ]
-    seen, shown = set(waiting), 0
+    seen, shown, tags = set(waiting), 0, 0
     with Browser(server, token) as browser:
         while waiting:
             path = waiting.pop(0)
@@ -136,11 +149,13 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
             assert "<script evil" not in answer.text, path
             assert "<img" not in answer.text, path
             shown += "&lt;img src=x evil=1" in answer.text
+            tags += "evil/x&#34;&gt;" in answer.text
             further = (each for each in elements.links - seen if "evil" in each or "-sort=" in each)
             for link in sorted(each for each in further if len(seen) < 120):
                 seen.add(link)
                 waiting.append(link)
     assert shown > 25
+    assert tags > 3  # its list, its page, that of its tag, those of what it holds
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dockgate.web.api import Reader, ServerDependency, api_router, checks_token_
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.api.images import visible_digests
 from dockgate.web.api.pipelines import visible_pipelines
-from dockgate.web.page_paths import package_path, vulnerability_path
+from dockgate.web.page_paths import package_path, repository_path, vulnerability_path
 
 # Matches of an answer, and vulnerabilities and packages, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
@@ -75,5 +75,5 @@ def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
     pushed = (name for name in store.images.pushed_repositories() if who.reaches(repository=name))
     repositories = (name for name in pushed if lower in name.lower())
-    matches += [(name, "image repository", f"/images?repository={name}") for name in repositories]
+    matches += [(name, "image repository", repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]
