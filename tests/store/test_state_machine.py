@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert not keys
             else:
                 self.begin(keys)
-                self.become(RunState.IN_PROGRESS, "")
+                self.become(RunState.IN_PROGRESS, None)
 
     @rule(times=TIMES)
     def stop(self, times: int) -> None:
