@@ -25,8 +25,9 @@ from tests.scanner.layers import (
 )
 
 from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine, read_image
-from dockgate.scanner.layer_index import LayerFacts
+from dockgate.scanner.layer_index import LayerFacts, PackageFile
 from dockgate.scanner.layer_reader import TIME_LIMIT, facts_version, read_layer
+from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Entry
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError, UnavailableError
@@ -76,6 +77,14 @@ def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> Non
 def test_the_order_of_entries_does_not_show() -> None:
     content = [file("etc/os-release", DEBIAN), status(stanza("b", "1"), stanza("a", "1")), file(A, package("a"))]
     assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))
+
+
+def test_a_package_keeps_the_import_paths_that_its_program_states() -> None:
+    name, version = "example.com/dep", "1.0.0"
+    purl, imports = f"pkg:golang/{name}@{version}", f"{name}/used"
+    stated = Package(name, version, purl, "Go", name, version, "app/x", imports=imports)
+    facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated,)),))
+    assert [package.imports for package in combine(image([]), [facts], ECOSYSTEMS).packages] == [imports]
 
 
 def test_a_later_layer_replaces_a_file() -> None:

@@ -169,6 +169,7 @@ def _place_package(package: Package, layer: str, owner: str) -> Package:
         owner,
         package.module,
         package.vendor,
+        package.imports,
     )
 
 
