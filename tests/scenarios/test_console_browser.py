@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, StorageState, expect
 from tests.scenarios.accessibility import faults_of
 from tests.scenarios.console_site import Site
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.provider_site import Place
 from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
@@ -194,6 +195,25 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, si
     expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
     expect(reason).to_be_focused()
     expect(reason).to_have_value("half a sentence")
+
+
+def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, site: Site) -> None:
+    execution = site.server.approval(site.server.image("stopped", PlannedFindings({})))
+    page = open_page(f"/executions/{execution}")
+    answer = page.locator("#live .answer").first
+    page.get_by_text("Stop it").click()
+    page.get_by_label("Reason").last.fill("wrong commit")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(answer).to_contain_text("wrong commit")
+    page.get_by_role("button", name="Retry what failed").click()
+    expect(answer).to_contain_text("Waiting", timeout=15_000)
+    page.get_by_text("Reject it now", exact=True).click()
+    page.get_by_label("Reason").first.fill("not this one")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(answer).to_contain_text("not this one", timeout=15_000)
+    calls = {(entry["call"], entry["who"], entry["detail"]) for entry in site.server.get("/audit?limit=20")}
+    assert ("POST /executions/{execution_id}/stop", "ada", "stopped: wrong commit") in calls
+    assert ("POST /approvals/{approval_id}/reject", "ada", "rejected: not this one") in calls
 
 
 def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage, site: Site) -> None:
