@@ -66,14 +66,18 @@ class UnavailableError(DockgateError):
 class DownloadError(UnavailableError):
     """A file could not be downloaded from `host`. `cause` is alike for all files that fail together.
 
-    `is_unreachable`: there was no connection, so no other file can be downloaded from there.
+    `is_unreachable`: there was no connection, so no other file can be downloaded from there. `is_stalled`: the host
+    took the request and sent no more.
     """
 
-    def __init__(self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool) -> None:
+    def __init__(
+        self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool, is_stalled: bool = False
+    ) -> None:
         super().__init__(message, advice)
         self.host = host
         self.cause = cause
         self.is_unreachable = is_unreachable
+        self.is_stalled = is_stalled
 
 
 class TooSlowError(DockgateError):

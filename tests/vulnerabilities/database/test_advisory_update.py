@@ -199,6 +199,7 @@ class Unreachable(Osv):
     """A feed whose host takes no connection; `asked` counts the downloads that were tried."""
 
     requests = 0
+    is_stalled = False
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ecosystems
@@ -213,12 +214,15 @@ class Unreachable(Osv):
         content: RecordLookup | None = None,
     ) -> FeedFetch:
         Unreachable.requests += 1
-        raise DownloadError("no connection", "", urlsplit(str(origin)).netloc, "refused", is_unreachable=True)
+        is_stalled = Unreachable.is_stalled
+        host = urlsplit(str(origin)).netloc
+        raise DownloadError("no", "", host, "refused", is_unreachable=not is_stalled, is_stalled=is_stalled)
 
 
-def test_an_unreachable_host_is_not_tried_for_every_part(path: Path, site: Site) -> None:
+@pytest.mark.parametrize("is_stalled", [False, True], ids=["no connection", "no more bytes"])
+def test_an_unreachable_or_stalled_host_is_not_tried_for_every_part(path: Path, site: Site, is_stalled: bool) -> None:
     digest = run_update(path, site).digest
-    Unreachable.requests = 0
+    Unreachable.requests, Unreachable.is_stalled = 0, is_stalled
     many = tuple(f"E{number}" for number in range(20))
     feeds = (Unreachable(),)
     result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.vulnerabilities.feeds.feed_site import serving
 
-from dockgate.shared.errors import UnavailableError
+from dockgate.shared.errors import DownloadError, UnavailableError
 from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds.kev import FEED
 
@@ -48,6 +48,14 @@ def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError, match="too slow"):
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
         assert site.seen == ["/kev.json 200"]
+
+
+def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) -> None:
+    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None, timeout=0.2) as web:
+        site.slow["/kev.json"] = 1.0
+        with pytest.raises(DownloadError) as failed:
+            web.fetch(f"{site.url}/kev.json", "", tmp_path)
+        assert (failed.value.is_stalled, failed.value.is_unreachable) == (True, False)
 
 
 def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from dockgate.vulnerabilities.database.writer import Writer, content_hash, datab
 from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, public_url
 from dockgate.vulnerabilities.model import without_release
 
-# Failed connections to a host after which an update stops asking it.
+# Failed connections to a host, or files that it stopped sending, after which an update stops asking it: each takes
+# minutes, and an export has dozens of files.
 CONNECTION_FAILURE_LIMIT = 2
 # How old a part may become while its feed has new unreadable records.
 _FAULT_PATIENCE = timedelta(days=1)
@@ -93,13 +94,13 @@ def _failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) 
 
 
 class _UnreachableHosts:
-    """The hosts that an update no longer connects to, after CONNECTION_FAILURE_LIMIT failed connections."""
+    """The hosts that an update no longer asks, after CONNECTION_FAILURE_LIMIT failed connections or stalled files."""
 
     def __init__(self) -> None:
         self._errors: dict[str, list[DownloadError]] = {}
 
     def record(self, error: DockgateError) -> None:
-        if isinstance(error, DownloadError) and error.is_unreachable:
+        if isinstance(error, DownloadError) and (error.is_unreachable or error.is_stalled):
             self._errors.setdefault(error.host, []).append(error)
 
     def check(self, url: str) -> None:

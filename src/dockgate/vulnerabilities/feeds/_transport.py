@@ -88,6 +88,7 @@ class Web:
         ca_bundle: Path | None,
         *,
         grace: float = GRACE,
+        timeout: float = _TIMEOUT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         import ssl
@@ -103,7 +104,7 @@ class Web:
             reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
             raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
         hooks = {"response": [_refuse_downgrade]}
-        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust, event_hooks=hooks)
+        self._client = httpx.Client(follow_redirects=True, timeout=timeout, verify=trust, event_hooks=hooks)
 
     def __enter__(self) -> Self:
         return self
@@ -119,13 +120,13 @@ class Web:
         """
         import httpx
 
-        reason, is_unreachable = "", False
+        reason, is_unreachable, is_stalled = "", False, False
         for pause in (*RETRIES.pauses(), None):
             try:
                 return self._request(url, fingerprint, into, limit)
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
-                is_unreachable = False
+                is_unreachable = is_stalled = False
                 reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
                 if 400 <= status < 500 and status not in (408, 429):
                     break
@@ -138,6 +139,7 @@ class Web:
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
                 reason = str(error) or type(error).__name__
                 is_unreachable = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
+                is_stalled = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout))
             if pause is not None:
                 time.sleep(pause)
         raise DownloadError(
@@ -146,6 +148,7 @@ class Web:
             urlsplit(public_url(url)).netloc,
             reason,
             is_unreachable=is_unreachable,
+            is_stalled=is_stalled,
         )
 
     def download(self, url: str, into: Path, limit: int = LIMIT) -> Path:
