@@ -7,20 +7,15 @@ from functools import partial
 
 from dockgate import __version__
 from dockgate.bootstrap.dependencies import Adapters, Options
-from dockgate.delivery.definitions.approval_request import read_requested_policy
+from dockgate.bootstrap.judging import JudgingWiring
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.targets.pipeline import PipelineAdapter
-from dockgate.gate import rules
 from dockgate.gate.model import Policy
-from dockgate.scanner import ecosystems
-from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.actions import Actions
-from dockgate.services.advisories import compare
 from dockgate.services.approval_decisions import ApprovalDecisions, WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
-from dockgate.services.cases import Baselines, Cases
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
@@ -32,7 +27,6 @@ from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.events import EventReader
 from dockgate.services.executions import Executions
-from dockgate.services.exposure import ExposureSearch
 from dockgate.services.feed_status import read_suspect_feeds
 from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.finding_trends import TrendReader
@@ -40,8 +34,6 @@ from dockgate.services.first_admin import FirstAdmin
 from dockgate.services.fix_search import FixSearch, NewestImages
 from dockgate.services.fixes import Fixes
 from dockgate.services.fleet import FleetIndex
-from dockgate.services.fleet_judging import FleetJudging
-from dockgate.services.fleet_packages import FleetPackages
 from dockgate.services.followed_images import ApprovedImages
 from dockgate.services.garbage_collection import GarbageCollection
 from dockgate.services.git_pushes import GitPushes
@@ -49,40 +41,26 @@ from dockgate.services.identity import People
 from dockgate.services.image_facts import ImageFacts
 from dockgate.services.image_presence import ImagePresence
 from dockgate.services.image_rescans import ImageRescans
-from dockgate.services.image_search import ImageSearch
-from dockgate.services.judging_inputs import JudgingInputs
 from dockgate.services.local_storage import LocalCollections
 from dockgate.services.lockfiles import LockBuilds
 from dockgate.services.notification_summary import NotificationSummary
-from dockgate.services.packages import Purls
-from dockgate.services.policies import Policies
-from dockgate.services.policy_dry_run import PolicyDryRun
-from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.provenance import Provenance
 from dockgate.services.provider_sign_in import ProviderSignIn
 from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.refused_pulls import RefusedPulls
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
 from dockgate.services.repository_verdicts import RepositoryVerdicts
-from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.row_retention import RowRetention
-from dockgate.services.scans import FindingReports, ScanRunner, ScanScheduler
+from dockgate.services.scans import FindingReports, ScanRunner
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdict_links import VerdictLinks
 from dockgate.services.verdict_renewal import VerdictRenewal
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.waiver_preview import WaiverPreviews
 from dockgate.services.watched_images import WatchedImages
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
 from dockgate.store.signals import Topic
-from dockgate.workflows.queues import Queue
-from dockgate.workflows.workflows import explain
-
-# In rounds of the reconciler.
-PENDING_SCANS_EVERY = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,130 +112,8 @@ def make_use_cases(
     return wiring.use_cases(wiring.web_services())
 
 
-class _Wiring:
-    """Makes the use cases group by group, each from the adapters and the groups before it."""
-
-    def __init__(
-        self, adapters: Adapters, options: Options, clock: ServerClock, effects: Effects, starter: Starter
-    ) -> None:
-        self.adapters = adapters
-        self.options = options
-        self.clock = clock
-        self.effects = effects
-        self.starter = starter
-        self.store = adapters.store
-        self.registry = adapters.registry.address
-        self.rules = rules.load()
-        self.ecosystems = ecosystems.load()
-        self.scanner_version = scanner_version(self.ecosystems)
-
-    def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
-        """Make what judges an image by a policy."""
-        store, adapters, clock = self.store, self.adapters, self.clock
-        self.policies = Policies(store, self.rules, clock, self.effects)
-        self.read_policy = read_policy or self.policies
-        self.provenance = Provenance(
-            store,
-            adapters.attached_documents,
-            adapters.attestor,
-            self.read_policy,
-            clock,
-            self.options.public_url,
-            self.registry,
-            __version__,
-        )
-        self.exceptions = RiskAcceptances(
-            store,
-            adapters.attached_documents,
-            self.ecosystems,
-            clock,
-            self.effects,
-            notice_days=self.options.settings.waiver_notice_days,
-        )
-        self.selection = PolicySelection(
-            store,
-            self.read_policy,
-            partial(read_requested_policy, rules=self.rules),
-            self.policies.versions if self.read_policy is self.policies else None,
-        )
-        baselines = Baselines(store, self.ecosystems, self.registry)
-        self.cases = Cases(
-            store,
-            adapters.advisories,
-            baselines,
-            self.exceptions,
-            self.provenance,
-            adapters.findings,
-            clock,
-            __version__,
-        )
-        self.watched_images = WatchedImages(store, self.selection, clock, self.registry)
-        self.verdicts = Verdicts(
-            store,
-            self.cases,
-            self.selection,
-            self.provenance,
-            self.watched_images,
-            adapters.advisories,
-            self.ecosystems,
-            self.rules,
-        )
-        self.judging_inputs = JudgingInputs(store, self.verdicts, self.selection, clock)
-        self.push_verdicts = PushVerdicts(
-            store, self.verdicts, self.selection, self.watched_images, clock, self.effects
-        )
-
-    def make_image_index(self) -> None:
-        """Make what knows the packages of all images: searches, and the renewal of verdicts."""
-        store, advisories = self.store, self.adapters.advisories
-        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__)
-        fleet_judging = FleetJudging(
-            store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
-        )
-        self.verdict_renewal = VerdictRenewal(
-            store,
-            self.fleet_index,
-            fleet_judging,
-            self.selection,
-            self.watched_images,
-            advisories,
-            compare,
-            self.clock,
-            self.effects,
-        )
-        fleet_packages = FleetPackages(store, Purls(self.ecosystems))
-        self.exposure_search = ExposureSearch(
-            store, advisories, self.exceptions, fleet_packages, self.selection, self.clock, self.registry
-        )
-        self.image_search = ImageSearch(store, fleet_packages, self.watched_images, self.clock, self.registry)
-
-    def make_scans(self) -> None:
-        """Make what reads images, and what learns of pushes to registries."""
-        store, adapters, signals = self.store, self.adapters, self.store.signals
-        self.waiting_approvals = WaitingApprovals(
-            store.approvals, self.verdicts.for_approval, self.clock, self.effects, self.starter
-        )
-        self.scan_runner = ScanRunner(
-            store, adapters.read_image, adapters.findings, self.exceptions, self.clock, self.scanner_version
-        )
-        self.scans = ScanScheduler(
-            store.images,
-            self.scan_runner,
-            self.waiting_approvals,
-            self.push_verdicts.judge,
-            self.clock,
-            self.effects,
-            self.starter,
-            explain,
-            self.options.parallel_scans,
-            self.options.pause_seconds * PENDING_SCANS_EVERY,
-            store.locks,
-            None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
-            self.fleet_index.add,
-        )
-        self.registry_pushes = RegistryPushes(
-            store, adapters.registry, self.scans, self.exceptions, self.clock, self.effects
-        )
+class _Wiring(JudgingWiring):
+    """Makes the other use cases, group by group, each from the adapters and the groups before it."""
 
     def make_approvals(self) -> None:
         """Make what requests approvals, publishes them and takes people's decisions."""
@@ -430,12 +286,12 @@ class _Wiring:
             approval_decisions=self.approval_decisions,
             approval_pubsub=self.pubsub,
             exceptions=self.exceptions,
-            waiver_previews=self._waiver_previews(),
+            waiver_previews=self.waiver_previews(),
             exposure_search=self.exposure_search,
             trends=TrendReader(store, clock),
             image_search=self.image_search,
             policies=self.policies,
-            policy_dry_run=self._policy_dry_run(),
+            policy_dry_run=self.policy_dry_run(),
             documents=self._documents(),
             event_rules=self.event_rules,
             event_targets=self.event_targets,
@@ -463,16 +319,6 @@ class _Wiring:
             self.watched_images,
             RefusedPulls(self.store.event_log.record, self.clock),
             self.adapters.registry,
-        )
-
-    def _waiver_previews(self) -> WaiverPreviews:
-        return WaiverPreviews(
-            self.store, self.cases, self.exceptions, self.exposure_search, self.ecosystems, self.rules, self.clock
-        )
-
-    def _policy_dry_run(self) -> PolicyDryRun:
-        return PolicyDryRun(
-            self.store, self.policies, self.selection, self.cases, self.ecosystems, self.rules, self.registry
         )
 
     def _documents(self) -> Documents:
@@ -503,7 +349,7 @@ class _Wiring:
                 clock,
                 self.effects,
             ),
-            approved_images=self._approved_images(),
+            approved_images=self.approved_images(),
             actions=self.actions,
             deployments=self.deployments,
             fleet_index=self.fleet_index,
@@ -527,19 +373,6 @@ class _Wiring:
             verdicts=self.verdicts,
             waiting_approvals=self.waiting_approvals,
             watched_images=self.watched_images,
-        )
-
-    def _approved_images(self) -> ApprovedImages:
-        return ApprovedImages(
-            self.store,
-            self.verdicts,
-            self.selection,
-            self.exceptions,
-            self.judging_inputs,
-            self.watched_images,
-            self.clock,
-            self.effects,
-            self.options.settings.attestation_days if self.adapters.attestor else None,
         )
 
     def _image_rescans(self) -> ImageRescans:

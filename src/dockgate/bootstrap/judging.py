@@ -1,0 +1,195 @@
+"""Makes the use cases that read and judge images: the first part of `use_cases`."""
+
+from collections.abc import Callable
+from functools import partial
+
+from dockgate import __version__
+from dockgate.bootstrap.dependencies import Adapters, Options
+from dockgate.delivery.definitions.approval_request import read_requested_policy
+from dockgate.gate import rules
+from dockgate.gate.model import Policy
+from dockgate.scanner import ecosystems
+from dockgate.scanner.layer_reader import scanner_version
+from dockgate.services.advisories import compare
+from dockgate.services.approval_decisions import WaitingApprovals
+from dockgate.services.cases import Baselines, Cases
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Starter
+from dockgate.services.exposure import ExposureSearch
+from dockgate.services.fleet import FleetIndex
+from dockgate.services.fleet_judging import FleetJudging
+from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.followed_images import ApprovedImages
+from dockgate.services.image_search import ImageSearch
+from dockgate.services.judging_inputs import JudgingInputs
+from dockgate.services.packages import Purls
+from dockgate.services.policies import Policies
+from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.provenance import Provenance
+from dockgate.services.push_verdicts import PushVerdicts
+from dockgate.services.registry_pushes import RegistryPushes
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.scans import ScanRunner, ScanScheduler
+from dockgate.services.verdict_renewal import VerdictRenewal
+from dockgate.services.verdicts import Verdicts
+from dockgate.services.waiver_preview import WaiverPreviews
+from dockgate.services.watched_images import WatchedImages
+from dockgate.store.signals import Topic
+from dockgate.workflows.queues import Queue
+from dockgate.workflows.workflows import explain
+
+# In rounds of the reconciler.
+PENDING_SCANS_EVERY = 15
+
+
+class JudgingWiring:
+    """Makes what reads and judges images, group by group, each from the adapters and the groups before it."""
+
+    def __init__(
+        self, adapters: Adapters, options: Options, clock: ServerClock, effects: Effects, starter: Starter
+    ) -> None:
+        self.adapters = adapters
+        self.options = options
+        self.clock = clock
+        self.effects = effects
+        self.starter = starter
+        self.store = adapters.store
+        self.registry = adapters.registry.address
+        self.rules = rules.load()
+        self.ecosystems = ecosystems.load()
+        self.scanner_version = scanner_version(self.ecosystems)
+
+    def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
+        """Make what judges an image by a policy."""
+        store, adapters, clock = self.store, self.adapters, self.clock
+        self.policies = Policies(store, self.rules, clock, self.effects)
+        self.read_policy = read_policy or self.policies
+        self.provenance = Provenance(
+            store,
+            adapters.attached_documents,
+            adapters.attestor,
+            self.read_policy,
+            clock,
+            self.options.public_url,
+            self.registry,
+            __version__,
+        )
+        self.exceptions = RiskAcceptances(
+            store,
+            adapters.attached_documents,
+            self.ecosystems,
+            clock,
+            self.effects,
+            notice_days=self.options.settings.waiver_notice_days,
+        )
+        self.selection = PolicySelection(
+            store,
+            self.read_policy,
+            partial(read_requested_policy, rules=self.rules),
+            self.policies.versions if self.read_policy is self.policies else None,
+        )
+        baselines = Baselines(store, self.ecosystems, self.registry)
+        self.cases = Cases(
+            store,
+            adapters.advisories,
+            baselines,
+            self.exceptions,
+            self.provenance,
+            adapters.findings,
+            clock,
+            __version__,
+        )
+        self.watched_images = WatchedImages(store, self.selection, clock, self.registry)
+        self.verdicts = Verdicts(
+            store,
+            self.cases,
+            self.selection,
+            self.provenance,
+            self.watched_images,
+            adapters.advisories,
+            self.ecosystems,
+            self.rules,
+        )
+        self.judging_inputs = JudgingInputs(store, self.verdicts, self.selection, clock)
+        self.push_verdicts = PushVerdicts(
+            store, self.verdicts, self.selection, self.watched_images, clock, self.effects
+        )
+
+    def make_image_index(self) -> None:
+        """Make what knows the packages of all images: searches, and the renewal of verdicts."""
+        store, advisories = self.store, self.adapters.advisories
+        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__)
+        fleet_judging = FleetJudging(
+            store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
+        )
+        self.verdict_renewal = VerdictRenewal(
+            store,
+            self.fleet_index,
+            fleet_judging,
+            self.selection,
+            self.watched_images,
+            advisories,
+            compare,
+            self.clock,
+            self.effects,
+        )
+        fleet_packages = FleetPackages(store, Purls(self.ecosystems))
+        self.exposure_search = ExposureSearch(
+            store, advisories, self.exceptions, fleet_packages, self.selection, self.clock, self.registry
+        )
+        self.image_search = ImageSearch(store, fleet_packages, self.watched_images, self.clock, self.registry)
+
+    def make_scans(self) -> None:
+        """Make what reads images, and what learns of pushes to registries."""
+        store, adapters, signals = self.store, self.adapters, self.store.signals
+        self.waiting_approvals = WaitingApprovals(
+            store.approvals, self.verdicts.for_approval, self.clock, self.effects, self.starter
+        )
+        self.scan_runner = ScanRunner(
+            store, adapters.read_image, adapters.findings, self.exceptions, self.clock, self.scanner_version
+        )
+        self.scans = ScanScheduler(
+            store.images,
+            self.scan_runner,
+            self.waiting_approvals,
+            self.push_verdicts.judge,
+            self.clock,
+            self.effects,
+            self.starter,
+            explain,
+            self.options.parallel_scans,
+            self.options.pause_seconds * PENDING_SCANS_EVERY,
+            store.locks,
+            None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
+            self.fleet_index.add,
+        )
+        self.registry_pushes = RegistryPushes(
+            store, adapters.registry, self.scans, self.exceptions, self.clock, self.effects
+        )
+
+    def waiver_previews(self) -> WaiverPreviews:
+        """Return what previews a waiver."""
+        return WaiverPreviews(
+            self.store, self.cases, self.exceptions, self.exposure_search, self.ecosystems, self.rules, self.clock
+        )
+
+    def policy_dry_run(self) -> PolicyDryRun:
+        """Return what tries a policy."""
+        return PolicyDryRun(
+            self.store, self.policies, self.selection, self.cases, self.ecosystems, self.rules, self.registry
+        )
+
+    def approved_images(self) -> ApprovedImages:
+        """Return what follows approved images."""
+        return ApprovedImages(
+            self.store,
+            self.verdicts,
+            self.selection,
+            self.exceptions,
+            self.judging_inputs,
+            self.watched_images,
+            self.clock,
+            self.effects,
+            self.options.settings.attestation_days if self.adapters.attestor else None,
+        )
