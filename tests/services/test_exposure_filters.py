@@ -249,3 +249,18 @@ def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_i
     blocking = BlockingVerdicts(names, recorded, [*recorded, "without"])
     assert [blocking.blocks(image) for image in blocking.images] == [None, None, True, False, None]
     assert blocking.unknown_count == 3
+
+
+def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Fleet) -> None:
+    fleet.use_stored_policies()
+    for number in range(4):
+        fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
+        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "", day(20))
+        statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+        fleet.store.vex.add(record, b"{}", [statement])
+    statements: list[str] = []
+    event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    for as_of in (None, 20):
+        statements.clear()
+        fleet.where("CVE-2026-1", as_of)
+        assert sum("FROM policy_assignment" in statement for statement in statements) <= 2

@@ -171,8 +171,10 @@ class AcceptanceFinder:
             self._timeline = self._lookup.timeline()
         return self._timeline
 
-    def prepare(self, images: Collection[str]) -> None:
-        """Read the VEX documents of these images (digests), before they are asked about."""
+    def prepare(self, images: Collection[str], repositories: Collection[str] = ()) -> None:
+        """Read the VEX documents of images (digests), and policies of repositories, before they are asked about."""
+        if self._has_vex:
+            self.policies(repositories)
         documents: dict[str, list[VexDocument]] = {}
         for record, statements in self._store.vex.history(sorted(images), self._as_of) if self._had_vex else ():
             documents.setdefault(record.image, []).append((record, statements))

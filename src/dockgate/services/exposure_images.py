@@ -72,7 +72,9 @@ class ImageContents:
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.successors(ended, names)
         if self._acceptances:
-            self._acceptances.prepare([self.images[number].digest for number in missing])
+            images = [self.images[number] for number in missing]
+            repositories = {repository for image in images for repository in self._repositories(image)}
+            self._acceptances.prepare([image.digest for image in images], repositories)
 
     def packages(self, number: int) -> list[ExposedPackage]:
         """The packages of an image that was read."""
