@@ -1,6 +1,7 @@
 """How layers become an inventory."""
 
 import time
+from dataclasses import fields, replace
 from itertools import count
 from typing import Any
 
@@ -79,12 +80,12 @@ def test_the_order_of_entries_does_not_show() -> None:
     assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))
 
 
-def test_a_package_keeps_the_import_paths_that_its_program_states() -> None:
-    name, version = "example.com/dep", "1.0.0"
-    purl, imports = f"pkg:golang/{name}@{version}", f"{name}/used"
-    stated = Package(name, version, purl, "Go", name, version, "app/x", imports=imports)
+def test_a_package_keeps_everything_that_its_reader_stated() -> None:
+    values = {field.name: f"the {field.name}" for field in fields(Package)}
+    stated = Package(**{**values, "ecosystem": "Go", "path": "app/x"})
     facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated,)),))
-    assert [package.imports for package in combine(image([]), [facts], ECOSYSTEMS).packages] == [imports]
+    (package,) = combine(image([]), [facts], ECOSYSTEMS).packages
+    assert package == replace(stated, layer=facts.layer, owner=package.owner)
 
 
 def test_a_later_layer_replaces_a_file() -> None:
