@@ -21,7 +21,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def _newest(site: Site, call: str) -> str:
     entries = site.server.get("/audit")
-    return next(str(entry["detail"]) for entry in entries if entry["call"] == call)
+    return next(str(entry["detail"] or "") for entry in entries if entry["call"] == call)
 
 
 def test_calls_of_the_api_say_what_they_changed(site: Site) -> None:
