@@ -123,7 +123,7 @@ def _registry_options(function: F) -> F:
 @command.command("export")
 @click.argument("target", metavar="FILE|oci:REFERENCE")
 @_registry_options
-def export(target: str, database: Path | None, output_format: str, **registry: Any) -> None:
+def export(target: str, database: Path | None, output_format: str, insecure: bool, **registry: Any) -> None:
     """Export the database to a file or a registry.
 
     A registry stores it as an OCI artifact. The export keeps the times at which the feeds were checked. It is signed
@@ -131,7 +131,7 @@ def export(target: str, database: Path | None, output_format: str, **registry: A
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.export(from_environment(), path, target, report, **registry)
+        done = advisories.export(from_environment(), path, target, report, is_insecure=insecure, **registry)
     _print_transfer("exported to", done, output_format)
 
 
@@ -145,7 +145,7 @@ def export(target: str, database: Path | None, output_format: str, **registry: A
 @click.option("--digest", default="", metavar="sha256:...", help="Require this digest: the export prints it.")
 @click.option("--allow-older", is_flag=True, help="Import even if the present database is newer.")
 @_registry_options
-def bring(source: str, database: Path | None, output_format: str, **trust: Any) -> None:
+def bring(source: str, database: Path | None, output_format: str, insecure: bool, **trust: Any) -> None:
     """Import an exported database from a file or a registry.
 
     State what to trust: --key, --digest, or a REFERENCE with the digest of its manifest. The import replaces the
@@ -153,7 +153,7 @@ def bring(source: str, database: Path | None, output_format: str, **trust: Any) 
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.import_database(from_environment(), path, source, report, **trust)
+        done = advisories.import_database(from_environment(), path, source, report, is_insecure=insecure, **trust)
     _print_transfer("imported from", done, output_format)
 
 
