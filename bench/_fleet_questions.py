@@ -11,14 +11,14 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure import ExposureSearch
-from dockgate.services.exposure_acceptances import PolicyLookup
-from dockgate.services.exposure_answer import ExposureRequest
-from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.image_search import ImageQuery, ImageSearch
+from dockgate.services.exposure.acceptances import PolicyLookup
+from dockgate.services.exposure.answer import ExposureRequest
+from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.search import ImageQuery, ImageSearch
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
-from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.watched_images import WatchedImages
 from dockgate.store import Store
 from dockgate.store.image_listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockgate.scanner.model import Distribution, Inventory, Package
-from dockgate.services.fleet import split_inventory
+from dockgate.services.fleet.index import split_inventory
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
 from dockgate.store.fleet import NewImage

@@ -37,16 +37,16 @@ from dockgate.cli.main import reduce_garbage_collection
 from dockgate.gate import rules
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
-from dockgate.services.advisories import CurrentDatabase, compare
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.fleet import FleetIndex
-from dockgate.services.fleet_judging import FleetJudging
-from dockgate.services.policies import Policies
-from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.verdict_renewal import VerdictRenewal
-from dockgate.services.watched_images import WatchedImages
+from dockgate.services.feeds.advisories import CurrentDatabase, compare
+from dockgate.services.fleet.index import FleetIndex
+from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.policies.policies import Policies
+from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 from dockgate.store.records import PushedImage

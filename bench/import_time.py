@@ -16,7 +16,7 @@ NOTHING = "pass"
 SCAN = """
 import dockgate.cli.main
 dockgate.cli.main.reduce_garbage_collection()  # as the command does first of all
-import dockgate.cli.scan, dockgate.services.image_inventory, dockgate.scanner.cache.parallel
+import dockgate.cli.scan, dockgate.services.images.image_inventory, dockgate.scanner.cache.parallel
 from dockgate.scanner import ecosystems
 ecosystems.load()
 """

@@ -28,8 +28,8 @@ from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, grant,
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
-from dockgate.services.build_images import RegistryBuildImages
-from dockgate.services.registry_tokens import RegistryAccess, authfile
+from dockgate.services.pipelines.build_images import RegistryBuildImages
+from dockgate.services.registry.registry_tokens import RegistryAccess, authfile
 from dockgate.shared.references import repository_in
 
 T = TypeVar("T")

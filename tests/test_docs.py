@@ -16,7 +16,7 @@ from dockgate.events.targets.apprise import SCHEMES
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy
 from dockgate.gate.definitions.examples import Example, ExpectedVerdict, Finding, Image, VexEntry
-from dockgate.services import policy_examples
+from dockgate.services.policies import policy_examples
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))

@@ -155,7 +155,7 @@ def test_no_modules_import_each_other_not_even_in_functions() -> None:
 
 def test_a_scan_loads_only_what_it_needs() -> None:
     program = (
-        "import sys, dockgate.cli.main, dockgate.cli.scan, dockgate.services.image_inventory\n"
+        "import sys, dockgate.cli.main, dockgate.cli.scan, dockgate.services.images.image_inventory\n"
         "import dockgate.scanner.ecosystems\n"
         "dockgate.scanner.ecosystems.load()\n"
         f"print(sorted(set({FORBIDDEN_IN_A_SCAN!r}) & set(sys.modules)))"

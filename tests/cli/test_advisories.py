@@ -7,7 +7,7 @@ import pytest
 from tests.cli import layouts
 
 from dockgate.scanner.model import Inventory, Package
-from dockgate.services import advisories
+from dockgate.services.feeds import advisories
 from dockgate.shared.errors import DatabaseError
 
 

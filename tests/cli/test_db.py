@@ -12,7 +12,7 @@ from tests.registryd import registry
 
 from dockgate.attestations.dsse import Signer, new_key, sign
 from dockgate.attestations.keys import Keys
-from dockgate.services.advisories import PAYLOAD_TYPE
+from dockgate.services.feeds.advisories import PAYLOAD_TYPE
 
 
 def test_build_lists_each_feed_and_missing_parts(dockgate: Dockgate, tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callab
     """A figure for the record, not a bar: bench/ measures."""
     program = (
         "import time; start = time.perf_counter()\n"
-        "import dockgate.cli.main, dockgate.cli.scan, dockgate.services.image_inventory\n"
+        "import dockgate.cli.main, dockgate.cli.scan, dockgate.services.images.image_inventory\n"
         "print(time.perf_counter() - start)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

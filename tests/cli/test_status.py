@@ -9,7 +9,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate.delivery.model import ApprovalState
-from dockgate.services.feed_status import FeedStatus
+from dockgate.services.feeds.status import FeedStatus
 from dockgate.shared.canonical import plain
 
 

@@ -23,9 +23,9 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, SERVER, Access
 from dockgate.scanner.model import Inventory
 from dockgate.server import connections, registry_service
-from dockgate.services.refused_pulls import RefusedPulls
-from dockgate.services.registry_pulls import RegistryPulls
-from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.registry.refused_pulls import RefusedPulls
+from dockgate.services.registry.registry_pulls import RegistryPulls
+from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.shared.digest import digest_of
 from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
 

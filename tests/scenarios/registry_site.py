@@ -20,7 +20,7 @@ from dockgate.delivery.registry_access import SERVER, SERVICE, Access
 from dockgate.identity.model import Role
 from dockgate.server import registry_service
 from dockgate.server.supervisor import ChildProcess
-from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.registry.registry_tokens import RegistryAccess
 
 PIPELINE = """\
 kind: Pipeline

@@ -48,10 +48,10 @@ from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
-from dockgate.services.advisories import CurrentDatabase
-from dockgate.services.provider_sign_in import RETURN_PATH
-from dockgate.services.registry_pushes import WebhookSecrets
-from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.feeds.advisories import CurrentDatabase
+from dockgate.services.people.provider_sign_in import RETURN_PATH
+from dockgate.services.registry.pushes import WebhookSecrets
+from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time

@@ -15,7 +15,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, cloud, push
 
-from dockgate.services.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswers, CodePipelineRequests
+from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswers, CodePipelineRequests
 from dockgate.store.records import OutboxKind
 
 UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64

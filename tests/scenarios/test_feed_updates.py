@@ -21,7 +21,7 @@ from tests.vulnerabilities.feeds.feed_site import Site, serving
 
 from dockgate.config import FeedUpdateSettings, Settings
 from dockgate.services.clock import ServerClock
-from dockgate.services.feed_updates import FeedUpdates
+from dockgate.services.feeds.updates import FeedUpdates
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup

@@ -15,7 +15,7 @@ from tests.store.factories import approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
-from dockgate.services import external_findings
+from dockgate.services.images import external_findings
 from dockgate.shared.timestamps import format_time as text
 from dockgate.store.records import ReportScope
 

@@ -23,8 +23,8 @@ from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.server import registry_service
 from dockgate.server.registry_storage import DistributionStorage
-from dockgate.services.garbage_collection import GarbageCollection
-from dockgate.services.push_permits import PushPermits
+from dockgate.services.registry.push_permits import PushPermits
+from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
 

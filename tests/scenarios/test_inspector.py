@@ -18,7 +18,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.services.external_findings import InspectorFindings
+from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.store import Store
 from dockgate.store.approvals import Approvals
 

@@ -14,7 +14,7 @@ from tests.scenarios.pull_site import Site, new_image, pull_site, refused
 
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, Access
-from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
+from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import digest_of
 from dockgate.web.registry_proxy import MAX_VERDICTS, MAX_VERDICTS_EACH, RegistryNames, RegistryProxy
 

@@ -16,7 +16,7 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.pull_site import ASSIGNMENT, BAD, Site, new_image, pull_site, refused
 
 from dockgate.delivery.registry_access import PULL, PUSH
-from dockgate.services import registry_pulls
+from dockgate.services.registry import registry_pulls
 from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import StoreError
 from dockgate.vulnerabilities.model import Severity

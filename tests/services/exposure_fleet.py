@@ -21,19 +21,19 @@ from dockgate.gate.rules import load as load_rules
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.exposure import ExposureSearch
-from dockgate.services.exposure_answer import (
+from dockgate.services.exposure.answer import (
     Exposure,
     ExposureRequest,
 )
-from dockgate.services.exposure_waived import UNGROUPED_LIMIT
-from dockgate.services.fleet import FleetIndex
-from dockgate.services.fleet_packages import FleetPackages
+from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.exposure.waived import UNGROUPED_LIMIT
+from dockgate.services.fleet.index import FleetIndex
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
-from dockgate.services.policies import Policies
-from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.policy_timeline import PolicyTimeline
-from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.policies.policies import Policies
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 

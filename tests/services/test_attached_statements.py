@@ -27,7 +27,7 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.attached_statements import attached_vex, envelopes, look_up, verify, vex_signer
+from dockgate.services.judging.attached_statements import attached_vex, envelopes, look_up, verify, vex_signer
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches

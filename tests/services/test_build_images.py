@@ -8,7 +8,7 @@ from tests.scanner.images.client import stored
 from tests.scanner.images.test_image_time_limit import silent_registry
 from tests.scanner.images.webserver import serve
 
-from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.shared.errors import BuildError
 
 # Two layers of little size, each with a megabyte inside.

@@ -12,7 +12,7 @@ from tests.aws.fakes.server import Refused
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery
 from dockgate.gate.summaries import SUMMARY_LIMIT
-from dockgate.services.codepipeline import CodePipelineAnswers
+from dockgate.services.approvals.codepipeline import CodePipelineAnswers
 from dockgate.shared.errors import UnavailableError
 
 URL = "https://gate.example.org"

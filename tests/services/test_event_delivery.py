@@ -11,9 +11,9 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.events.rule import Target, TargetType
 from dockgate.services.clock import ServerClock
-from dockgate.services.event_delivery import EventDeliveryHandler
-from dockgate.services.event_targets import EventTargets, TargetStatus
-from dockgate.services.outbox import UndeliverableError
+from dockgate.services.notifications.event_delivery import EventDeliveryHandler
+from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
+from dockgate.services.notifications.outbox import UndeliverableError
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.store import Store
 from dockgate.store.records import OutboxEntry, OutboxKind

@@ -19,10 +19,10 @@ from dockgate.events.envelope import SOURCE, NewEvent
 from dockgate.events.message import Message
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.clock import ServerClock
-from dockgate.services.event_dispatch import EventDispatcher
-from dockgate.services.event_rules import EventRules
-from dockgate.services.event_targets import EventTargets
-from dockgate.services.notification_summary import NotificationSummary
+from dockgate.services.notifications.event_dispatch import EventDispatcher
+from dockgate.services.notifications.event_rules import EventRules
+from dockgate.services.notifications.event_targets import EventTargets
+from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.records import OutboxEntry, OutboxKind

@@ -9,7 +9,7 @@ import pytest
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.identity.model import LOCAL, Caller, Token
-from dockgate.services.events import EventReader
+from dockgate.services.notifications.events import EventReader
 from dockgate.store import Store, open_store
 
 NOW = "2026-11-28T10:00:00.000Z"

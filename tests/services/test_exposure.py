@@ -19,7 +19,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
-from dockgate.services.exposure_answer import (
+from dockgate.services.exposure.answer import (
     Exposure,
     ExposureSort,
     ExposureState,

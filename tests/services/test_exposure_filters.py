@@ -21,12 +21,12 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller, Principal, Role, Token
-from dockgate.services.exposure_answer import (
+from dockgate.services.exposure.answer import (
     Exposure,
     ExposureFilter,
 )
-from dockgate.services.exposure_blocked import BlockingVerdicts
-from dockgate.services.exposure_waived import UNGROUPED_LIMIT
+from dockgate.services.exposure.blocked import BlockingVerdicts
+from dockgate.services.exposure.waived import UNGROUPED_LIMIT
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict
 from dockgate.store.records import PushedImage, RecordedViolations, VexRecord

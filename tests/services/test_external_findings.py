@@ -10,7 +10,7 @@ from tests.aws.inspector import HOST, PLACE, Aws, aws
 from tests.aws.page import permissions
 
 from dockgate.gate.model import ExternalReport
-from dockgate.services.external_findings import InspectorFindings, ask_inspector
+from dockgate.services.images.external_findings import InspectorFindings, ask_inspector
 from dockgate.shared.errors import UnavailableError, UsageError
 
 IMAGE = digest_of(1)

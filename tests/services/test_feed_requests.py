@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.services.feed_requests import request_update
+from dockgate.services.feeds.requests import request_update
 from dockgate.shared.errors import ConflictError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states, read_states

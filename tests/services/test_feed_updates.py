@@ -11,10 +11,10 @@ from tests.vulnerabilities.feeds.feed_site import Site, serving
 
 from dockgate.config import FeedUpdateSettings, Settings, from_environment
 from dockgate.events.envelope import NewEvent
-from dockgate.services import advisories
 from dockgate.services.clock import ServerClock
-from dockgate.services.feed_status import FeedStatus, read_feed_statuses
-from dockgate.services.feed_updates import FeedUpdates
+from dockgate.services.feeds import advisories
+from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
+from dockgate.services.feeds.updates import FeedUpdates
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.vulnerabilities.database.database import Database

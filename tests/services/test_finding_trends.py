@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.scanner.model import Package
 from dockgate.services.clock import ServerClock
-from dockgate.services.finding_trends import (
+from dockgate.services.fleet.finding_trends import (
     FRESH_FACTOR,
     FRESH_SECONDS,
     Fixes,
@@ -22,7 +22,7 @@ from dockgate.services.finding_trends import (
     count_open,
     last_days,
 )
-from dockgate.services.image_findings import find_by_layer, find_of_tag
+from dockgate.services.images.findings import find_by_layer, find_of_tag
 from dockgate.shared.digest import digest_of
 from dockgate.store.trends import ALWAYS
 from dockgate.vulnerabilities.model import Severity

@@ -12,12 +12,12 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
-from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.fix_search import DeliveredImage, ProvenFix
-from dockgate.services.fixes import Fixes
-from dockgate.services.git_pushes import GitPushes
+from dockgate.services.judging.cases import DeploymentContext
+from dockgate.services.pipelines.fix_search import DeliveredImage, ProvenFix
+from dockgate.services.pipelines.fixes import Fixes
+from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.shared.errors import UnavailableError
 from dockgate.store import Store
 

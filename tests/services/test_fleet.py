@@ -14,7 +14,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.clock import ServerClock
-from dockgate.services.fleet import FleetIndex, split_inventory
+from dockgate.services.fleet.index import FleetIndex, split_inventory
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store

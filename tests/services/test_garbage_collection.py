@@ -16,8 +16,8 @@ from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
-from dockgate.services.garbage_collection import BATCH, GarbageCollection
-from dockgate.services.push_permits import PushPermits
+from dockgate.services.registry.push_permits import PushPermits
+from dockgate.services.retention.garbage_collection import BATCH, GarbageCollection
 from dockgate.shared.errors import BusyError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store.schema_fleet import fleet_tags

@@ -9,7 +9,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.config import Settings
 from dockgate.identity.model import Permission
-from dockgate.services import identity
+from dockgate.services.people import identity
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.store import open_store
 

@@ -7,8 +7,8 @@ from tests.registryd import registry
 from tests.scanner.images.make import Layer, image
 
 from dockgate.attestations.keys import Keys
-from dockgate.services.attestations import RegistryAttestor
-from dockgate.services.image_reader import ImageAccess
+from dockgate.services.images.reader import ImageAccess
+from dockgate.services.judging.attestations import RegistryAttestor
 from dockgate.shared.errors import DeniedError, NotFoundError
 
 DIGEST = "sha256:" + "a" * 64

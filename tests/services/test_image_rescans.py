@@ -14,7 +14,14 @@ from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.image_rescans import BURST, FIRST_PAUSE, IDLE_SECONDS, LONGEST_PAUSE, RETRY_SECONDS, ImageRescans
+from dockgate.services.images.rescans import (
+    BURST,
+    FIRST_PAUSE,
+    IDLE_SECONDS,
+    LONGEST_PAUSE,
+    RETRY_SECONDS,
+    ImageRescans,
+)
 from dockgate.shared.errors import DockgateError, NotFoundError, TooSlowError, UnavailableError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store

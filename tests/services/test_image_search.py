@@ -19,11 +19,11 @@ from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package
-from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.image_search import ImageQuery, ImageSearch, ImageSummary
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.search import ImageQuery, ImageSearch, ImageSummary
+from dockgate.services.images.watched import WatchedImages
 from dockgate.services.packages import Purls
-from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.watched_images import WatchedImages
+from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet_records import FleetVerdict

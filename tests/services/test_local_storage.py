@@ -8,7 +8,7 @@ from tests.store.factories import IMAGE, NOW, approval, opened
 
 from dockgate.delivery.retention import Retention
 from dockgate.services.clock import ServerClock
-from dockgate.services.local_storage import LocalCollections
+from dockgate.services.retention.local_storage import LocalCollections
 
 
 class Storage:

@@ -15,7 +15,7 @@ from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
-from dockgate.services.notification_summary import NotificationSummary
+from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
 

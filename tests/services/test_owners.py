@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.services.owners import Owners
+from dockgate.services.notifications.owners import Owners
 from dockgate.store import Store
 
 TARGETS = [

@@ -10,7 +10,7 @@ from tests.gate.rules.policy_cases import cases
 from tests.gate.samples import CHECKED, NOW
 
 from dockgate.gate.definitions import policy
-from dockgate.services.policy_examples import test as run
+from dockgate.services.policies.policy_examples import test as run
 from dockgate.shared.errors import DefinitionError
 
 DEFINITIONS = Path(policy.__file__).parent

@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
-from dockgate.services.refused_pulls import RefusedPull, RefusedPulls
+from dockgate.services.registry.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.shared.errors import StoreError
 from dockgate.store import Store
 

@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
+from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Scan

@@ -12,8 +12,8 @@ from tests.store.factories import FACTORIES
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.services.cases import DeploymentContext
-from dockgate.services.image_search import ImageQuery, ImageSearch
+from dockgate.services.images.search import ImageQuery, ImageSearch
+from dockgate.services.judging.cases import DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time

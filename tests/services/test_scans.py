@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from dockgate.services.approval_decisions import WaitingApprovals
+from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, observe_nothing
-from dockgate.services.scans import ScanQueue, ScanRunner, ScanScheduler
+from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
 from dockgate.store import open_store
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks

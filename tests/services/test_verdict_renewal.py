@@ -16,9 +16,9 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.services.cases import Cases, DeploymentContext
 from dockgate.services.effects import Effects
-from dockgate.services.verdict_renewal import VerdictRenewal
+from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.judging.cases import Cases, DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.references import ImageReference

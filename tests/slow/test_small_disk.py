@@ -20,9 +20,9 @@ from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.retention import Retention
 from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
-from dockgate.services.actions import ActionResult
 from dockgate.services.effects import EffectKind
-from dockgate.services.purge import Purge
+from dockgate.services.pipelines.actions import ActionResult
+from dockgate.services.retention.purge import Purge
 from dockgate.store.records import OutboxKind
 
 EXECUTIONS = int(os.environ.get("EXECUTIONS", "10000"))

@@ -10,17 +10,17 @@ from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Observer, Starter, observe_nothing
-from dockgate.services.event_delivery import EventDeliveryHandler
-from dockgate.services.event_targets import EventTargets
-from dockgate.services.outbox import OutboxHandler, OutboxWorker
-from dockgate.services.outbox_handlers import (
+from dockgate.services.notifications.event_delivery import EventDeliveryHandler
+from dockgate.services.notifications.event_targets import EventTargets
+from dockgate.services.notifications.outbox import OutboxHandler, OutboxWorker
+from dockgate.services.notifications.outbox_handlers import (
     AttestationHandler,
     ProvenanceHandler,
     VerdictChangeHandler,
     WebhookHandler,
 )
-from dockgate.services.purge import Purge
 from dockgate.services.recovery import Recovery
+from dockgate.services.retention.purge import Purge
 from dockgate.services.web_services import WebServices
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker

@@ -27,9 +27,9 @@ from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target as EventTarget
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
-from dockgate.services.registry_pushes import WebhookSecrets
-from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.scans import PARALLEL_SCANS
+from dockgate.services.images.scans import PARALLEL_SCANS
+from dockgate.services.registry.pushes import WebhookSecrets
+from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
 from dockgate.store import Store
 from dockgate.workflows.queues import Queue

@@ -10,31 +10,31 @@ from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
-from dockgate.services.advisories import compare
-from dockgate.services.approval_decisions import WaitingApprovals
-from dockgate.services.cases import Baselines, Cases
+from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
-from dockgate.services.exposure import ExposureSearch
-from dockgate.services.fleet import FleetIndex
-from dockgate.services.fleet_judging import FleetJudging
-from dockgate.services.fleet_packages import FleetPackages
-from dockgate.services.followed_images import ApprovedImages
-from dockgate.services.image_search import ImageSearch
-from dockgate.services.judging_inputs import JudgingInputs
+from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.feeds.advisories import compare
+from dockgate.services.fleet.index import FleetIndex
+from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.images.scans import ScanRunner, ScanScheduler
+from dockgate.services.images.search import ImageSearch
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.cases import Baselines, Cases
+from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.judging.provenance import Provenance
+from dockgate.services.judging.push_verdicts import PushVerdicts
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.judging.waiver_preview import WaiverPreviews
 from dockgate.services.packages import Purls
-from dockgate.services.policies import Policies
-from dockgate.services.policy_dry_run import PolicyDryRun
-from dockgate.services.policy_selection import PolicySelection
-from dockgate.services.provenance import Provenance
-from dockgate.services.push_verdicts import PushVerdicts
-from dockgate.services.registry_pushes import RegistryPushes
-from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.scans import ScanRunner, ScanScheduler
-from dockgate.services.verdict_renewal import VerdictRenewal
-from dockgate.services.verdicts import Verdicts
-from dockgate.services.waiver_preview import WaiverPreviews
-from dockgate.services.watched_images import WatchedImages
+from dockgate.services.policies.dry_run import PolicyDryRun
+from dockgate.services.policies.policies import Policies
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.store.signals import Topic
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.workflows import explain

@@ -12,52 +12,52 @@ from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate.model import Policy
-from dockgate.services.actions import Actions
-from dockgate.services.approval_decisions import ApprovalDecisions, WaitingApprovals
-from dockgate.services.approval_pubsub import ApprovalPubSub
-from dockgate.services.approval_requests import ApprovalRequests
+from dockgate.services.approvals.contributors import ContributorFinder
+from dockgate.services.approvals.decisions import ApprovalDecisions, WaitingApprovals
+from dockgate.services.approvals.followed_images import ApprovedImages
+from dockgate.services.approvals.pubsub import ApprovalPubSub
+from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.services.contributors import ContributorFinder
-from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
-from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Starter
-from dockgate.services.event_delivery import RuleExecutions
-from dockgate.services.event_dispatch import EventDispatcher
-from dockgate.services.event_rules import EventRules
-from dockgate.services.event_targets import EventTargets
-from dockgate.services.events import EventReader
-from dockgate.services.executions import Executions
-from dockgate.services.feed_status import read_suspect_feeds
-from dockgate.services.feed_updates import FeedUpdates
-from dockgate.services.finding_trends import TrendReader
-from dockgate.services.first_admin import FirstAdmin
-from dockgate.services.fix_search import FixSearch, NewestImages
-from dockgate.services.fixes import Fixes
-from dockgate.services.fleet import FleetIndex
-from dockgate.services.followed_images import ApprovedImages
-from dockgate.services.garbage_collection import GarbageCollection
-from dockgate.services.git_pushes import GitPushes
-from dockgate.services.identity import People
-from dockgate.services.image_facts import ImageFacts
-from dockgate.services.image_presence import ImagePresence
-from dockgate.services.image_rescans import ImageRescans
-from dockgate.services.local_storage import LocalCollections
-from dockgate.services.lockfiles import LockBuilds
-from dockgate.services.notification_summary import NotificationSummary
-from dockgate.services.provider_sign_in import ProviderSignIn
-from dockgate.services.push_verdicts import PushVerdicts
-from dockgate.services.refused_pulls import RefusedPulls
-from dockgate.services.registry_pulls import RegistryPulls
-from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes
-from dockgate.services.repository_verdicts import RepositoryVerdicts
-from dockgate.services.row_retention import RowRetention
-from dockgate.services.scans import FindingReports, ScanRunner
-from dockgate.services.service_risk import ServiceRisk
-from dockgate.services.sessions import Sessions
-from dockgate.services.verdict_links import VerdictLinks
-from dockgate.services.verdict_renewal import VerdictRenewal
-from dockgate.services.verdicts import Verdicts
-from dockgate.services.watched_images import WatchedImages
+from dockgate.services.feeds.status import read_suspect_feeds
+from dockgate.services.feeds.updates import FeedUpdates
+from dockgate.services.fleet.finding_trends import TrendReader
+from dockgate.services.fleet.index import FleetIndex
+from dockgate.services.fleet.repository_verdicts import RepositoryVerdicts
+from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.images.facts import ImageFacts
+from dockgate.services.images.presence import ImagePresence
+from dockgate.services.images.rescans import ImageRescans
+from dockgate.services.images.scans import FindingReports, ScanRunner
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.push_verdicts import PushVerdicts
+from dockgate.services.judging.service_risk import ServiceRisk
+from dockgate.services.judging.verdict_links import VerdictLinks
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.notifications.event_delivery import RuleExecutions
+from dockgate.services.notifications.event_dispatch import EventDispatcher
+from dockgate.services.notifications.event_rules import EventRules
+from dockgate.services.notifications.event_targets import EventTargets
+from dockgate.services.notifications.events import EventReader
+from dockgate.services.notifications.summary import NotificationSummary
+from dockgate.services.people.first_admin import FirstAdmin
+from dockgate.services.people.identity import People
+from dockgate.services.people.provider_sign_in import ProviderSignIn
+from dockgate.services.people.sessions import Sessions
+from dockgate.services.pipelines.actions import Actions
+from dockgate.services.pipelines.deployments import Deployments, Rollouts, ServiceRepair
+from dockgate.services.pipelines.documents import Documents
+from dockgate.services.pipelines.executions import Executions
+from dockgate.services.pipelines.fix_search import FixSearch, NewestImages
+from dockgate.services.pipelines.fixes import Fixes
+from dockgate.services.pipelines.git_pushes import GitPushes
+from dockgate.services.pipelines.lockfiles import LockBuilds
+from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes
+from dockgate.services.registry.refused_pulls import RefusedPulls
+from dockgate.services.registry.registry_pulls import RegistryPulls
+from dockgate.services.retention.garbage_collection import GarbageCollection
+from dockgate.services.retention.local_storage import LocalCollections
+from dockgate.services.retention.row_retention import RowRetention
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
 from dockgate.store.signals import Topic

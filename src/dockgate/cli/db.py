@@ -22,13 +22,13 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import FILE, ca_bundle_option, database_option, database_path, insecure_option, show_progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.services import advisories
+from dockgate.services.feeds import advisories
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
 from dockgate.shared.escaping import clean
 
 if TYPE_CHECKING:
-    from dockgate.services.advisories import Status, Transfer
+    from dockgate.services.feeds.advisories import Status, Transfer
     from dockgate.vulnerabilities.database.parts import Failure, Part, Result
 
 F = TypeVar("F", bound=Callable[..., Any])

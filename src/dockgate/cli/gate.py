@@ -217,7 +217,7 @@ def _provenance(
                 "Add the rule provenance to the policy.",
             )
         return None
-    from dockgate.services import attached_statements
+    from dockgate.services.judging import attached_statements
 
     bundle = argument.ca_bundle or settings.ca_bundle
     return attached_statements.look_up(
@@ -232,7 +232,8 @@ def _gate_by_inspector(
     external_reports: tuple[ExternalReport, ...],
     exceptions: Waivers,
 ) -> GateReport:
-    from dockgate.services import external_findings, local_gate
+    from dockgate.services import local_gate
+    from dockgate.services.images import external_findings
 
     if not argument.reference or argument.platform != "all":
         raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
@@ -252,6 +253,6 @@ def _gate_by_inspector(
 def _read_reports(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
         raise UsageError("--digest and --found-at need --findings.", "Add --findings FILE.")
-    from dockgate.services import external_findings
+    from dockgate.services.images import external_findings
 
     return tuple(report for file in files for report in external_findings.read_file(file, digest, found_at))

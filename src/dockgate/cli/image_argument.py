@@ -11,7 +11,7 @@ from dockgate.cli.options import ca_bundle_option, insecure_option, show_progres
 from dockgate.config import Settings
 
 if TYPE_CHECKING:
-    from dockgate.services.image_inventory import ScannedImage
+    from dockgate.services.images.image_inventory import ScannedImage
 
 FORMS = """
 
@@ -38,7 +38,7 @@ class ImageArgument(NamedTuple):
 
     def scan(self, settings: Settings, *, needs_diff_ids: bool = False, is_quiet: bool = False) -> "ScannedImage":
         """Scan the image, with progress on a terminal. Raises the errors of `image_inventory.scan`."""
-        from dockgate.services import image_inventory
+        from dockgate.services.images import image_inventory
 
         with show_progress(is_quiet=is_quiet) as show:
             return image_inventory.scan(

@@ -185,7 +185,7 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
     FILE is a policy with `examples`, or a file that names a policy and has examples. Exits 0 when all examples pass, 1
     when one fails, 2 when a file is invalid.
     """
-    from dockgate.services import policy_examples
+    from dockgate.services.policies import policy_examples
     from dockgate.shared.canonical import plain
 
     tested = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
@@ -207,7 +207,7 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
     metadata.
     """
-    from dockgate.services.image_inventory import base_layers
+    from dockgate.services.images.image_inventory import base_layers
 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}

@@ -140,7 +140,7 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     This needs no server, but access to the server's folder (DOCKGATE_DATA). Other users log in with their token:
     `podman login 127.0.0.1:7421`.
     """
-    from dockgate.services import registry_tokens
+    from dockgate.services.registry import registry_tokens
 
     settings = from_environment()
     address = f"127.0.0.1:{settings.registry_port}"

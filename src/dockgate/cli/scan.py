@@ -31,7 +31,7 @@ def command(
 
     A scan applies no policy. Exits 0 when the whole image was read, 3 when part of it could not be read.
     """
-    from dockgate.services import image_inventory
+    from dockgate.services.images import image_inventory
     from dockgate.vulnerabilities.database.database import Database
 
     settings = from_environment()

@@ -56,7 +56,7 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
     user.
     """
     if local:
-        from dockgate.services import identity
+        from dockgate.services.people import identity
 
         scopes = [Permission(scope) for scope in limits.pop("scopes")]
         made, text = identity.issue_local_token(from_environment(), principal, days, scopes, **limits)

@@ -55,7 +55,7 @@ def _start_in_background(settings: Settings) -> None:
 def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
     from dockgate.server.bind_config import listen_address
-    from dockgate.services.first_admin import LINK_MINUTES, link_of
+    from dockgate.services.people.first_admin import LINK_MINUTES, link_of
 
     link = link_of(settings, listen_address(settings).url)
     if link:

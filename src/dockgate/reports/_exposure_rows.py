@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield the rows of an answer of the server (`services.exposure.Exposure` as JSON).
+    """Yield the rows of an answer of the server (`services.exposure.search.Exposure` as JSON).
 
     What makes the answer unknown for every image is a row without one.
     """

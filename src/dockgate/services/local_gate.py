@@ -19,7 +19,7 @@ from dockgate.gate.waivers import select_waivers
 from dockgate.reports import GateReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory
-from dockgate.services.image_inventory import ScannedImage
+from dockgate.services.images.image_inventory import ScannedImage
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.ports import AdvisoryReader

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Approval
-from dockgate.services.approval_decisions import WaitingApprovals
+from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.effects import Starter
 from dockgate.services.error_isolation import for_each
+from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.reconciler_rounds import OverdueItems
-from dockgate.services.scans import ScanScheduler
 from dockgate.store import Store
 
 

@@ -1,7 +1,7 @@
 """The outbox: what is still to be sent, written in the transaction that causes it.
 
-Webhook deliveries, notifications, attestations and provenance statements are rows of one table. `services/outbox.py`
-sends them.
+Webhook deliveries, notifications, attestations and provenance statements are rows of one table.
+`services/notifications/outbox.py` sends them.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -217,9 +217,9 @@ fleet_tags = Table(
 Index(None, fleet_tags.c.digest)
 Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
 
-# The current verdict of an image by a policy, written by `services.verdict_renewal` and only where it changed. No index
-# on a column that changes: on Postgres, an update that changes no indexed one needs no new index entries if its page
-# has room.
+# The current verdict of an image by a policy, written by `services.fleet.verdict_renewal` and only where it changed. No
+# index on a column that changes: on Postgres, an update that changes no indexed one needs no new index entries if its
+# page has room.
 # `since` is when the status began, `next_at` when time alone can change it, `cannot_judge_since` since when the status
 # is the last one that could be judged, because feeds are stale or missing.
 fleet_verdicts = Table(

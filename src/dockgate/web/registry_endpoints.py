@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.push_permits import PushPermits
-from dockgate.services.registry_pushes import OUR_OWN
+from dockgate.services.registry.push_permits import PushPermits
+from dockgate.services.registry.pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
 from dockgate.shared.interfaces import override

@@ -27,7 +27,7 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.server.connections import max_connections
-from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
+from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import digest_of, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.request_limits import refuse_ambiguous

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from dockgate.services.approval_pubsub import ApprovalPubSub
+from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.git_pushes import GitPushes
-from dockgate.services.outbox import OutboxWorker
-from dockgate.services.scans import ScanScheduler
+from dockgate.services.images.scans import ScanScheduler
+from dockgate.services.notifications.outbox import OutboxWorker
+from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.store import Store
 from dockgate.store.signals import Signals
 from dockgate.workflows.engine import DRAIN_SECONDS, Engine

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dockgate.delivery.model import ActionKey, ActionType
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import Rollout
-from dockgate.services.actions import definition_of
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter, UnservedQueue
+from dockgate.services.pipelines.actions import definition_of
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState

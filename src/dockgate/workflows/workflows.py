@@ -13,14 +13,14 @@ from dbos import error as dbos_error
 from dockgate.delivery.labels import NO_LABELS, Labels
 from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.service_model import RolloutKey
-from dockgate.services.actions import ActionResult, Actions, definition_of
-from dockgate.services.approval_decisions import WaitingApprovals
-from dockgate.services.approval_requests import ApprovalRequests
+from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.services.deployments import Deployments, Rollouts
 from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.executions import Executions
-from dockgate.services.scans import ScanScheduler
+from dockgate.services.images.scans import ScanScheduler
+from dockgate.services.pipelines.actions import ActionResult, Actions, definition_of
+from dockgate.services.pipelines.deployments import Deployments, Rollouts
+from dockgate.services.pipelines.executions import Executions
 from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.store import Store
 from dockgate.workflows.engine import Engine

@@ -24,7 +24,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
-from dockgate.services import codepipeline
+from dockgate.services.approvals import codepipeline
 from dockgate.shared.aws import RegionalClients
 from dockgate.shared.errors import DockgateError
 from dockgate.store.s3 import S3Blobs

@@ -190,7 +190,7 @@ print("ok")
 
 def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: Path) -> None:
     content = members(packed)
-    for name in ("scanner/layer_reader.py", "delivery/ports.py", "services/image_inventory.py"):
+    for name in ("scanner/layer_reader.py", "delivery/ports.py", "services/images/image_inventory.py"):
         assert (ROOT / "src/dockgate" / name).exists()
         assert f"dockgate/{name}" not in content
     file = tmp_path / "functions.zip"

@@ -14,7 +14,7 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import registry_source
-from dockgate.services.build_images import require_no_hidden_source
+from dockgate.services.pipelines.build_images import require_no_hidden_source
 from dockgate.shared.errors import BuildError, ImageError
 
 pytestmark = pytest.mark.real

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dockgate.gate import external as formats
 from dockgate.gate.external._fields import digest, number, severity, timestamp
-from dockgate.services import external_findings
+from dockgate.services.images import external_findings
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.vulnerabilities.model import Severity

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dockgate.gate.model import ExternalReport
-from dockgate.services import external_findings
+from dockgate.services.images import external_findings
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Finding
 

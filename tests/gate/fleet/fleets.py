@@ -94,7 +94,7 @@ def _place(inventory: Inventory, layer: str) -> Place:
 def case_of(
     item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, exceptions: FleetExceptions, now: str
 ) -> VerdictCase:
-    """The case that the server builds of an image (`services.cases`)."""
+    """The case that the server builds of an image (`services.judging.cases`)."""
     images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
     attached = [entry for digest in images for entry in exceptions.attached_statements.get(digest, ())]
     packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]

@@ -12,7 +12,7 @@ from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import ImageMetadata
-from dockgate.services.image_inventory import read
+from dockgate.services.images.image_inventory import read
 from dockgate.shared.errors import ImageError
 
 BASE = [file("etc/os-release", DEBIAN), status(stanza("a", "1")), dpkg_list("a", "usr/bin/a"), file("usr/bin/a")]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from dockgate.services.feed_status import FeedStatus
+from dockgate.services.feeds.status import FeedStatus
 from dockgate.web.console.pages.feed_trouble import FeedTrouble, feed_trouble
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

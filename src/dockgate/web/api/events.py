@@ -8,7 +8,7 @@ from fastapi import Query, Request
 
 from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
-from dockgate.services.events import EventPage
+from dockgate.services.notifications.events import EventPage
 from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, api_router, checks_token_limits
 from dockgate.web.long_polls import wait_for
 

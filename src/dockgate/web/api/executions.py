@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.identity.model import Caller
-from dockgate.services.actions import definition_of
+from dockgate.services.pipelines.actions import definition_of
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_maker

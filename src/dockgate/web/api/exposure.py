@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
-from dockgate.services.exposure_answer import (
+from dockgate.services.exposure.answer import (
     LARGEST_PAGE,
     LONGEST_QUESTION,
     PAGE,
@@ -16,10 +16,10 @@ from dockgate.services.exposure_answer import (
     ExposureRequest,
     ExposureSort,
 )
-from dockgate.services.finding_trends import DAYS, FindingTrends
-from dockgate.services.image_findings import TagFindings, find_of_tag
-from dockgate.services.package_exposure import PackageContents, find_package
-from dockgate.services.vulnerability_facts import VulnerabilityFacts, read_facts
+from dockgate.services.exposure.package import PackageContents, find_package
+from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
+from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
+from dockgate.services.images.findings import TagFindings, find_of_tag
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dockgate.services.feed_requests import request_update
+from dockgate.services.feeds.requests import request_update
 from dockgate.shared.errors import ConflictError
 from dockgate.web.api import Accepter, ServerDependency, api_router
 from dockgate.web.audit_details import note_change

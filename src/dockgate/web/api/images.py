@@ -13,13 +13,13 @@ from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
-from dockgate.services import external_findings as reading
-from dockgate.services.image_findings import ImageLayer, find_by_layer, list_layers
-from dockgate.services.image_search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
-from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.images import external_findings as reading
+from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
+from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
+from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.images.watched import WatchedRepository, is_watched_in
+from dockgate.services.judging.verdict_links import DEFAULT_DAYS
 from dockgate.services.local_gate import Replay, compare, replay
-from dockgate.services.verdict_links import DEFAULT_DAYS
-from dockgate.services.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError

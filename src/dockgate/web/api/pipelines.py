@@ -10,7 +10,7 @@ from fastapi import Header, Request
 from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.identity.model import Caller
-from dockgate.services.documents import AppliedDocument
+from dockgate.services.pipelines.documents import AppliedDocument
 from dockgate.services.web_services import ServerStatus, WebServices
 from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError

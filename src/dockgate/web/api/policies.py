@@ -22,7 +22,7 @@ from dockgate.gate.policy_choice import (
 )
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
-from dockgate.services.owners import Owners
+from dockgate.services.notifications.owners import Owners
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord

@@ -6,8 +6,8 @@ from fastapi import Path
 
 from dockgate.delivery.model import REPOSITORY
 from dockgate.identity.model import Caller
-from dockgate.services.registry_pulls import PullAnswer, RepositoryPulls
-from dockgate.services.registry_pushes import Hook
+from dockgate.services.registry.pushes import Hook
+from dockgate.services.registry.registry_pulls import PullAnswer, RepositoryPulls
 from dockgate.services.web_services import WebServices
 from dockgate.web.api import (
     Administrator,

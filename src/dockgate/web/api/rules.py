@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
-from dockgate.services.event_rules import TriedRule
-from dockgate.services.event_targets import DeadLetter, TargetStatus
+from dockgate.services.notifications.event_rules import TriedRule
+from dockgate.services.notifications.event_targets import DeadLetter, TargetStatus
 from dockgate.services.web_services import WebServices
 from dockgate.store.rules import RuleRecord
 from dockgate.web import api

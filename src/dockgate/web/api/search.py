@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 
 from dockgate.identity.model import Caller
-from dockgate.services.exposure import is_vulnerability_name
+from dockgate.services.exposure.search import is_vulnerability_name
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Reader, ServerDependency, api_router, checks_token_limits

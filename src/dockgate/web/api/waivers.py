@@ -12,7 +12,7 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
-from dockgate.services.waiver_preview import WaiverPreview
+from dockgate.services.judging.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord

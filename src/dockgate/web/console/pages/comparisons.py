@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dockgate.gate.model import Verdict
 from dockgate.gate.replay.explain import Effect, PlatformFinding
 from dockgate.identity.model import Caller
-from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import VerdictRecord

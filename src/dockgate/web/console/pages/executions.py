@@ -13,8 +13,8 @@ from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.identity.model import Caller
-from dockgate.services.actions import IMAGE_DEFINITIONS, definition_of, read_image_definitions
-from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, definition_of, read_image_definitions
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dockgate.delivery.model import RunState
-from dockgate.services.feed_status import FeedStatus
+from dockgate.services.feeds.status import FeedStatus
 from dockgate.vulnerabilities.feed_age import is_stale
 from dockgate.web.console.formats import ago
 

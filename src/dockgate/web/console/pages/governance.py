@@ -15,8 +15,8 @@ from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.policy_dry_run import PART_LIMIT
-from dockgate.services.waiver_preview import WaiverPreview
+from dockgate.services.judging.waiver_preview import WaiverPreview
+from dockgate.services.policies.dry_run import PART_LIMIT
 from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, NotFoundError, UsageError

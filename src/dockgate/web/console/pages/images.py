@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
-from dockgate.services.image_findings import ImageLayer
-from dockgate.services.image_search import NOT_JUDGED, ImageQuery
+from dockgate.services.images.findings import ImageLayer
+from dockgate.services.images.search import NOT_JUDGED, ImageQuery
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.image_listing import ImageSort, Origin

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
-from dockgate.services.fixes import summarize
+from dockgate.services.pipelines.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.console.list_links import ListLinks

@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
-from dockgate.services.git_pushes import email_of
+from dockgate.services.pipelines.git_pushes import email_of
 from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Task, TaskDefinition
-from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.images.visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls

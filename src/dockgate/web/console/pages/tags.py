@@ -3,8 +3,8 @@
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.services.finding_trends import DAYS
-from dockgate.services.image_findings import find_of_tag
+from dockgate.services.fleet.finding_trends import DAYS
+from dockgate.services.images.findings import find_of_tag
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api

@@ -15,7 +15,7 @@ from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import undetermined_sentences
-from dockgate.services.image_visibility import ImageVisibility
+from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import VerdictRecord

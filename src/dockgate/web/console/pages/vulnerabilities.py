@@ -13,8 +13,8 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
-from dockgate.services.exposure_acceptances import Acceptance
-from dockgate.services.exposure_answer import (
+from dockgate.services.exposure.acceptances import Acceptance
+from dockgate.services.exposure.answer import (
     LARGEST_PAGE,
     LONGEST_QUESTION,
     Exposure,
@@ -23,8 +23,8 @@ from dockgate.services.exposure_answer import (
     ExposureSort,
     RunningService,
 )
-from dockgate.services.package_exposure import PackageVersion, PackageVulnerability, find_package
-from dockgate.services.vulnerability_facts import AffectedPackage, read_facts
+from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
+from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DockgateError
 from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort

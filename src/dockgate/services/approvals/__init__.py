@@ -1,0 +1,1 @@
+"""Approvals: requested (`requests.py`), decided (`decisions.py`), awaited (`pubsub.py`), followed afterwards."""

@@ -1,0 +1,176 @@
+"""Approvals of AWS CodePipeline, which arrive by a queue and are answered by PutApprovalResult.
+
+Each message becomes an external approval. Its answer is delivered and retried like a callback.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from dockgate.aws.approval_answers import Answers, summary
+from dockgate.aws.messages import Record, Request, body, request
+from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
+from dockgate.delivery import ports
+from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
+from dockgate.delivery.model import ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, Delivery
+from dockgate.gate.model import Status
+from dockgate.identity.model import Principal
+from dockgate.services.approvals.requests import ApprovalRequests
+from dockgate.services.clock import ServerClock
+from dockgate.services.judging.verdict_links import VerdictLinks
+from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.interfaces import override
+from dockgate.shared.references import RepositoryReference
+from dockgate.shared.timestamps import to_datetime
+
+# AWS's name of the service, and the scheme of callbacks: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's
+# token as the secret.
+SCHEME = "codepipeline"
+REQUESTER = "codepipeline"
+# Seconds; how long an action waits by CodePipeline's default, for a message without an end.
+TIMEOUT = 7 * 86400
+# We answer so long before CodePipeline gives up, or a third of the remaining time before.
+EARLY_SECONDS = 60
+
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+_POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CodePipelineRequests:
+    """Receives the messages of approval actions in an `account`, whose images they ask about."""
+
+    requests: ApprovalRequests
+    clock: ServerClock
+    account: str
+    clients: RegionalClients
+
+    def receive(self, text: str) -> None:
+        """Ask for the approval that a message names. The same message again is the same approval.
+
+        Everybody who may publish to the topic can forge a message. What it says of the image is compared with the
+        action's own configuration, which CodePipeline returns.
+
+        UsageError for an invalid or incomplete message; ConflictError for a message that contradicts the action;
+        NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
+        """
+        message = body(Record({"body": text}))
+        action = request(message)
+        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        if not action.digest:
+            raise UsageError(
+                f"The approval action {where} names no digest.",
+                "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
+            )
+        region = str(message.get("region"))
+        if not _REGION.fullmatch(region):
+            raise UsageError(f"The message of {where} names no region.", "It is not a message of CodePipeline.")
+        if self._timeout(action) <= 0:
+            _log.info("%s asked for an approval, and its time is over", where)
+            return
+        comment = str(message["approval"].get("customData"))
+        approval_request = self._approval_request(action, comment, region)
+        if not self.requests.is_known(approval_request, REQUESTER):
+            pending = self._find_pending(self.clients(SCHEME, region), action)
+            if (pending.comment or "").split() != comment.split():
+                raise ConflictError(
+                    f"A message about {where} contradicts the action's own CustomData: it is forged.",
+                    "Check who may publish to the topic. The action's own message is still accepted.",
+                )
+            approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
+        approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
+        _log.info("%s waits for the approval %s", where, approval.id)
+
+    def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
+        policy = _POLICY.search(comment)
+        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        return ApprovalRequest(
+            pipeline=action.pipeline,
+            stage=action.stage,
+            execution=action.execution or "unknown",
+            reference=f"{self._repository(action, region)}@{action.digest}",
+            policy=policy[1] if policy else None,
+            callback=Callback(f"{SCHEME}://{region}/{where}", action.token),
+            key=hashlib.sha256(action.token.encode()).hexdigest(),
+        )
+
+    def _find_pending(self, client: Any, action: Request) -> PendingApproval:
+        """The approval as CodePipeline lists it. NotFoundError while it does not."""
+        with _translated_errors(action, "looking up"):
+            region = str(client.meta.region_name)
+            actions = (Action(action.pipeline, action.stage, action.action),)
+            pipelines = Pipelines(client, actions, self.account, region, lambda: self.clock().timestamp())
+            pending = pipelines.find(action)
+        if pending is None or not pending.is_readable:
+            raise NotFoundError(
+                f"CodePipeline lists no approval of {action.pipeline}/{action.stage}/{action.action} with that token.",
+                "The queue delivers the message again. An approval that was answered elsewhere is no longer listed.",
+            )
+        return pending
+
+    def _timeout(self, action: Request) -> int:
+        """Seconds until we answer; 0 or less when CodePipeline has given up."""
+        if not action.expires:
+            return TIMEOUT
+        seconds = (to_datetime(action.expires) - self.clock()).total_seconds()
+        if seconds <= 0:
+            return 0
+        return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
+
+    def _repository(self, action: Request, region: str) -> str:
+        """The repository with its registry, as the message names it.
+
+        UsageError without it. Pushes on record cannot replace it: who copies an image to another repository must not
+        choose whose policy and waivers count.
+        """
+        if not action.repository:
+            raise UsageError(
+                f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
+                "Add Image_Repository=NAME to its CustomData.",
+            )
+        registry = EcrRegistry(self.account, region)
+        return RepositoryReference.parse(action.repository).with_registry(registry.host)
+
+
+class CodePipelineAnswers(ports.Answers):
+    """Answers CodePipeline. Answers link to the verdict at `url`, the server's own.
+
+    With `links` the verdict opens without signing in, for a while.
+    """
+
+    def __init__(self, url: str, client: Client | None = None, links: VerdictLinks | None = None) -> None:
+        self._url = url
+        self._links = links
+        self._clients = RegionalClients(client)
+
+    @override
+    def give(self, delivery: Delivery) -> None:
+        callback = urlsplit(delivery.url)
+        pipeline, stage, action = callback.path.strip("/").split("/")
+        data = json.loads(delivery.body)["data"]
+        action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
+        status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
+        link = self._link(data["verdict"], data["approval"])
+        with _translated_errors(action_request, "answering"):
+            answers = Answers(self._clients(SCHEME, callback.netloc))
+            outcome = answers.answer(action_request, status, summary(data["summary"], link))
+        result = "settled already, or no longer listed" if outcome == "Settled" else outcome
+        _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
+
+    def _link(self, verdict: str | None, approval: str) -> str:
+        if verdict and self._links:
+            return self._links.link(verdict)[0]
+        return f"{self._url}/api/v1/" + (f"verdicts/{verdict}" if verdict else f"approvals/{approval}")
+
+
+def _translated_errors(action: Request, doing: str) -> AbstractContextManager[None]:
+    return aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)

@@ -1,0 +1,125 @@
+"""Who contributed to the commits that an execution builds: determined for its approval, and again for every vote.
+
+Where that cannot be determined, `Contributors.unknown` has the reason, and no vote counts.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
+from dockgate.delivery.pipeline import latest_runs, starters
+from dockgate.delivery.source_ports import CommitPeople, Source
+from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, email_of
+from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.store import Store
+
+# Commits between two approvals whose contributors are determined.
+COMMIT_LIMIT = 10_000
+
+
+class ContributorFinder:
+    """Finds the contributors of executions."""
+
+    def __init__(self, store: Store, source: Source) -> None:
+        self._store = store
+        self._source = source
+
+    def of(self, approval: ActionKey) -> Contributors:
+        """Return the contributors to what the approval's execution builds.
+
+        They started it, moved its branches since the commit that this action approved last, or pushed, authored or
+        committed one of the commits since.
+        """
+        names: list[str] = []
+        emails: list[str] = []
+        unknown = None
+        try:
+            execution = self._store.executions.get(approval.execution)
+            names += starters(execution.trigger)
+            pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
+            runs = latest_runs(self._store.executions.runs(execution.id))
+            before = self._last_approved(execution.pipeline, approval)
+            for action in pipeline.stages[0].actions:
+                built = _commit(runs.get((pipeline.stages[0].name, action.name)))
+                if not built:
+                    raise NotFoundError(f"the source action {action.name} has no commit")
+                repository = str(action.configuration["repository"])
+                base = next((commit for place, commit in before if place == repository), "")
+                for name, email in self._contributors_since(repository, action, base, built):
+                    names.append(name)
+                    emails.append(email)
+        except DockgateError as error:
+            unknown = error.full_message
+        emails += [email_of(self._store, name) for name in names]
+        return Contributors.of(names, emails, unknown)
+
+    def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
+        """Repository and commit of each source of the execution that this action approved last."""
+        last = self._store.executions.last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
+        if last is None:
+            return []
+        execution = self._store.executions.get(last)
+        definition = self._store.pipelines.get(pipeline, execution.pipeline_version)
+        if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
+            return []
+        runs = latest_runs(self._store.executions.runs(last))
+        sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
+        return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
+
+    def _contributors_since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
+        """Names of principals and e-mail addresses ("" for none). Raises NotFoundError for what cannot be found out."""
+        commits = self._commits(repository, base, built)
+        if len(commits) > COMMIT_LIMIT:
+            raise NotFoundError(
+                f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
+                "Set exclude_committer: false for the first approval of a long history.",
+            )
+        yield from (("", email) for commit in commits for email in commit.emails)
+        yield from self._pushers(repository, [commit.id for commit in commits])
+        yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
+
+    def _commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
+        try:
+            return self._source.commits_between(repository, base, commit, COMMIT_LIMIT + 1)
+        except NotFoundError:
+            if not base:
+                raise
+            # The approved commit was removed by a forced push: all contributors to the history count.
+            return self._source.commits_between(repository, "", commit, COMMIT_LIMIT + 1)
+
+    def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
+        pushers_by_commit = self._store.pushes.pushers(repository, commits)
+        yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
+        missing = {commit for commit in commits if commit not in pushers_by_commit}
+        for record in self._store.pushes.unfinished_pushes(repository) if missing else ():
+            pushed_commits = self._commits_of(record) & set(commits)
+            if pushed_commits:
+                yield record.principal, record.email
+                missing -= pushed_commits
+        if missing:
+            raise NotFoundError(
+                f"nothing says who pushed the commit {min(missing)[:12]} of {repository}",
+                "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
+            )
+
+    def _commits_of(self, record: PushRecord) -> set[str]:
+        """The commits of a push that was requested but not recorded as accepted: the server ended in between."""
+        if record.new == NO_OBJECT:
+            return set()
+        base = "" if record.old == NO_OBJECT else record.old
+        try:
+            commits = self._source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
+        except NotFoundError:
+            return set()
+        return {commit.id for commit in commits}
+
+    def _movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
+        """Who moved the branch from `base` to `commit`."""
+        moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == commit]
+        last = max((place for place, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
+        first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
+        yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
+
+
+def _commit(run: ActionRun | None) -> str:
+    return run.variables.get("CommitId", "") if run is not None and run.state is RunState.SUCCEEDED else ""

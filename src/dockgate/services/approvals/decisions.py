@@ -1,0 +1,215 @@
+"""Decisions on approvals: by a verdict as soon as there is one, and by people: votes, rejections, overrides.
+
+An approval and a scan may come in any order, and each may come twice: both sides first write their half, then call
+`WaitingApprovals.settle`. The later of the two writes sees both halves, and the table settles an approval only while it
+waits: so each waiter gets one answer.
+"""
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dockgate.delivery.approvals import decide, vote_objection
+from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, Vote
+from dockgate.delivery.override import waivers_of
+from dockgate.delivery.pipeline import latest_runs
+from dockgate.gate.model import Verdict
+from dockgate.gate.summaries import shorten
+from dockgate.identity.model import LOCAL, Principal
+from dockgate.services.approvals.contributors import ContributorFinder
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.error_isolation import for_each
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.pipelines.executions import Executions
+from dockgate.shared.errors import ConflictError, DeniedError, UsageError
+from dockgate.shared.references import RepositoryReference
+from dockgate.store import Store
+from dockgate.store.approvals import Approvals
+from dockgate.store.records import WaiverRecord
+
+# (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was
+# scanned. The same cause gives the same verdict.
+Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingApprovals:
+    """Answers waiting approvals, and starts what follows."""
+
+    approvals: Approvals
+    evaluate: Evaluate
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+
+    def answer(self, image: str) -> None:
+        """Settle the approvals of this image, and continue the executions."""
+        for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
+            self.starter.continue_execution(execution)
+
+    def settle(self, image: str) -> list[str]:
+        """Settle every approval that waits on this image and can be decided now.
+
+        Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
+        together.
+        """
+        for_each(self.approvals.waiting_groups(image), self._settle_group, lambda group: group[0].id)
+        return list(self.approvals.open_executions(image))
+
+    def expire(self) -> None:
+        """Settle the approvals whose time is over."""
+        now = self.clock.now()
+
+        def expire(approval: Approval) -> None:
+            answer = decide(approval, None, now)
+            self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
+            self.continue_execution(approval.id)
+
+        for_each(self.approvals.expired_approvals(now), expire, lambda approval: approval.id)
+
+    def continue_execution(self, approval_id: str) -> None:
+        """Continue the execution that waited on the approval.
+
+        Pipelines elsewhere read the answer, or get it by callback.
+        """
+        if action := ApprovalId(approval_id).action:
+            self.starter.continue_execution(action.execution)
+
+    def _settle_group(self, group: tuple[Approval, Sequence[str]]) -> None:
+        approval, ids = group
+        if approval.approvers is not None:
+            self._settle_with_people(approval, approval.approvers)
+        else:
+            self._decide(approval, ids, approval.id)
+
+    def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
+        """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""
+        if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
+            return
+        votes = self.approvals.votes(approval.id)
+        supporters = [
+            vote.who
+            for vote, who in votes
+            if vote.yes and vote_objection(approvers, who, approval.committers, approval.repository) is None
+        ]
+        if len(supporters) >= approvers.count:
+            self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
+
+    def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
+        """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
+        verdict = self.evaluate(approval, cause)
+        if verdict is None:
+            return False
+        now = self.clock.now()
+        answer = decide(approval, verdict, now, tuple(supporters))
+        if answer.state is ApprovalState.WAITING:
+            self.approvals.record_verdict(approval.id, answer, now)
+            return True
+        self.approvals.settle_all(ids, answer, now)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecisions:
+    """Records decisions, and continues the executions that waited for them."""
+
+    store: Store
+    verdicts: Verdicts
+    waiting_approvals: WaitingApprovals
+    exceptions: RiskAcceptances
+    executions: Executions
+    contributors: ContributorFinder
+    clock: ServerClock
+    effects: Effects
+
+    def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
+        """Reject an approval. People cannot approve in place of a verdict."""
+        approval = self.store.approvals.get(approval_id)
+        if not _is_same_token(approval.token, token):
+            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
+        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
+        if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
+            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
+        self.waiting_approvals.continue_execution(approval_id)
+        return self.store.approvals.get(approval_id)
+
+    def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
+        """Record a person's vote on an approval that needs people; their first vote counts.
+
+        The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
+        a principal whose vote does not count.
+        """
+        approval = self.store.approvals.get(approval_id)
+        if approval.approvers is None:
+            raise UsageError(
+                f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
+            )
+        objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
+        if approval.approvers.exclude_committer and objection is None and approval.action:
+            objection = self.contributors.of(approval.action).objection(principal)
+        if objection:
+            raise DeniedError(objection, "Another approver has to vote.")
+        vote = Vote(approval_id, principal.name, yes, reason, self.clock.now())
+        first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
+        if first.yes != yes:
+            word = "yes" if first.yes else "no"
+            raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
+        self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
+        self.waiting_approvals.continue_execution(approval_id)
+        return self.store.approvals.get(approval_id)
+
+    def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
+        """Waive what a verdict rejected until a date, and retry the execution.
+
+        Nothing is recorded where the new verdict would not approve. The old answer stays as it was.
+
+        DeniedError for a principal who contributed to the image, started the execution, asked for the approval, or
+        pushed an image from outside: who may not approve may not override.
+        """
+        approval = self.store.approvals.get(approval_id)
+        objection = None if principal is LOCAL else self._override_objection(approval, principal)
+        if objection:
+            raise DeniedError(objection, "Another person has to override it.")
+        if not approval.verdict:
+            raise ConflictError(
+                f"{approval_id} was not rejected by a verdict", "`dockgate approval show` shows its state."
+            )
+        verdict = self.store.verdicts.get(approval.verdict)
+        waivers = waivers_of(approval, verdict, principal.name, reason, until)
+        if remaining := self.verdicts.rejection_with_waivers(approval, waivers):
+            raise ConflictError(
+                f"waiving everything that was rejected until {until} would not be enough: {remaining}",
+                "Request a new approval first: the advisories have changed since, or the date has passed. If an "
+                "expression rejects findings without naming them, waive these findings.",
+            )
+        records = [self.exceptions.add_waiver(waiver) for waiver in waivers]
+        if key := approval.action:
+            last = latest_runs(self.store.executions.runs(key.execution))[key.stage, key.action]
+            if last.key == key:
+                self.executions.retry(key.execution, None)  # the waivers name who decided
+        return records
+
+    def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
+        """Why this principal may not override the approval's rejection, None if they may."""
+        if approval.action is None:
+            if approval.asked_by == principal.name:
+                return f"{principal.name} asked for the approval"
+            if principal.name in self.store.images.all_pushers(approval.image):  # also before it was copied there
+                return f"{principal.name} pushed the image"
+            is_own = RepositoryReference.parse(approval.repository).is_own
+            if is_own and not any(self.store.images.pushers(approval.repository, approval.image)):
+                return "nothing says who pushed the image"  # such as one under a tag of attached documents
+            return None
+        if approval.approvers is not None and not approval.approvers.exclude_committer:
+            return None
+        if is_contributor(principal, approval.committers):
+            return f"{principal.name} {IS_CONTRIBUTOR}"
+        return self.contributors.of(approval.action).objection(principal)
+
+
+def _is_same_token(token: str, sent: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(token.encode(errors="replace"), sent.encode(errors="replace"))

@@ -1,0 +1,109 @@
+"""Follow what was approved: tell outside pipelines when a verdict changes, and renew attestations while it stays."""
+
+from dataclasses import dataclass, field
+from functools import cache, partial
+
+from dockgate.gate.model import Status
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.reconciler_rounds import Rounds
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+from dockgate.store.records import FollowedImage
+
+# Image, repository and policy.
+_Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class ApprovedImages:
+    """Evaluates approved images again while they are watched.
+
+    `attestation_days` is how long an attestation is valid: it is renewed after half of that, None if nothing is
+    attested.
+    """
+
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    exceptions: RiskAcceptances
+    inputs: JudgingInputs
+    watched_images: WatchedImages
+    clock: ServerClock
+    effects: Effects
+    attestation_days: float | None
+    _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
+
+    def review(self) -> None:
+        """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
+        database, now = self.verdicts.advisory_digest(), self.clock.now()
+        revision = self._revision(now)
+        if self._rounds.is_finished(revision):
+            return
+        by_key = {_key(followed): followed for followed in self.store.followed_images.list()}
+        inputs_of = cache(partial(self._inputs_digest, database, now=now))
+        provenance = self.store.provenance.revisions({(image, repository) for image, repository, _ in by_key})
+
+        def state(key: _Key) -> str:
+            followed = by_key[key]
+            if self._is_renewal_due(followed, now):
+                return ""
+            image, repository, policy = key
+            return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
+
+        def evaluate(key: _Key) -> bool:
+            self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
+            return self.verdicts.advisory_digest() == database
+
+        self._rounds.run(by_key, state, evaluate, "judging", revision)
+
+    def _revision(self, now: str) -> str:
+        """A text that changes whenever an image is to be looked at again."""
+        half = self.clock.ago((self.attestation_days or 0) / 2)
+        followed, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
+        return f"{self.inputs.revision()} {followed} {provenance}"
+
+    def _evaluate(self, followed_image: FollowedImage) -> None:
+        state = self.watched_images.state(followed_image.repository, followed_image.image)
+        if not state.is_watched:
+            summary = f"The image is not watched any more{f' since {state.until}' if state.until else ''}."
+            self.store.followed_images.end(followed_image, summary, self.clock.now())
+            return
+        result = self.verdicts.for_approved(followed_image.image, followed_image.repository, followed_image.policy)
+        if result is None:
+            return  # it is being scanned
+        verdict, digest = result
+        now = self.clock.now()
+        if verdict.status != followed_image.status:
+            self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
+        elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
+            renew_at = self.clock.later(self.attestation_days * 86400 / 2)
+            self.store.followed_images.renew(followed_image, digest, now, renew_at)
+
+    def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
+        """Whether half of the attestation's time is over. The first one is made when the image is approved."""
+        if self.attestation_days is None or followed_image.status is not Status.APPROVED:
+            return False
+        if followed_image.renew_at is not None:
+            return followed_image.renew_at <= now
+        since = parse_time(followed_image.changed_at)
+        half = self.attestation_days / 2
+        return since is None or (followed_image.changes > 0) or format_time(since) <= self.clock.ago(half)
+
+    def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
+        """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
+        usable = self.selection.read(policy)
+        exceptions, watch = self.exceptions.state(repository, now), self.selection.watch_of(repository)
+        policy_digest = usable.unusable_reason or usable.policy.digest
+        return digest_of(canonical.encode([database, policy_digest, exceptions, watch, now[:13]]))
+
+
+def _key(followed_image: FollowedImage) -> _Key:
+    return followed_image.image, followed_image.repository, followed_image.policy

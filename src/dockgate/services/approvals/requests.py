@@ -1,0 +1,201 @@
+"""Requests for an approval: by an approval action of our own pipelines, or by a pipeline elsewhere."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.approval_request import ApprovalRequest
+from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
+from dockgate.delivery.ports import FindingsSource, ImageResolver
+from dockgate.delivery.webhook_delivery import made_secret
+from dockgate.gate.model import Policy
+from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.identity.model import Principal
+from dockgate.services.approvals.contributors import ContributorFinder
+from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.images.scans import ScanScheduler
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.provenance import Provenance
+from dockgate.services.pipelines.actions import definition_of
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared import canonical
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.store import Store
+from dockgate.store.records import Scan, ScanState
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequests:
+    """Creates approvals.
+
+    `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
+    `findings` is another scanner.
+    """
+
+    store: Store
+    selection: PolicySelection
+    policies: Callable[[str], Policy]
+    contributors: ContributorFinder
+    provenance: Provenance
+    resolve_image: ImageResolver
+    scans: ScanScheduler
+    watched_images: WatchedImages
+    waiting_approvals: WaitingApprovals
+    clock: ServerClock
+    effects: Effects
+    registry: str
+    secret: str = field(repr=False)
+    findings: FindingsSource | None = None
+
+    # --- by our own pipelines -------------------------------------------------------------------------------------
+
+    def request_for_action(self, key: ActionKey) -> Scan:
+        """Create the approval of an action, after the request for a scan.
+
+        Return the scan. One effect: a repetition changes nothing.
+
+        The row is written last, because it may be answered from that moment on. Approvals beside a failed scan are
+        answered by the reconciler.
+        """
+        pipeline, action = definition_of(self.store, key)
+        variables = pipeline_logic.collect_variables(pipeline, self.store.executions.runs(key.execution))
+        image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
+        if not image.startswith("sha256:"):
+            raise UsageError(
+                f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
+            )
+        repository = own_repository(self._repository(image, variables), self.registry)
+        policy = self.selection.choose_for_action(repository, pipeline, key)
+        scan = self.store.images.request_scan(image, repository, self.clock.now())
+        if scan.finished_at and not self.watched_images.is_watched(image):
+            scan = self.store.images.request_new_scan(image, repository, scan.number, self.clock.now())
+        approvers = action.configuration.get("approvers")
+        approval = Approval(
+            id=str(key),
+            token=secrets.token_urlsafe(24),
+            image=image,
+            repository=repository,
+            policy=policy,
+            custom_data=f"Image_Digest={image}",
+            created_at=self.clock.now(),
+            expires_at=self.clock.later(float(str(action.configuration["timeout"]))),
+            service=_service(pipeline),
+            approvers=None if approvers is None else canonical.build(Approvers, approvers),
+            committers=self.contributors.of(key).names_and_emails,
+        )
+        self.provenance.fetch(repository, image, policy)
+        self.store.approvals.add(approval)
+        self.store.executions.wait(key)
+        return scan
+
+    def _repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
+        """The repository in the variables that name the digest, or else the one that it was pushed to.
+
+        UsageError for none or several: who copies the image must not choose whose policy and waivers count.
+        """
+        for values in variables.values():
+            if values.get("IMAGE_DIGEST") == image:
+                return values["IMAGE_REPOSITORY"]
+        repositories = sorted({pushed.repository for pushed in self.store.images.pushed_images(digest=image)})
+        if not repositories:
+            raise UsageError(
+                f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
+            )
+        if len(repositories) > 1:
+            raise UsageError(
+                f"{image} was pushed to {len(repositories)} repositories: {', '.join(repositories[:3])}",
+                "Set `image` to the variable of the build, such as #{BuildVariables.IMAGE_DIGEST}.",
+            )
+        return repositories[0]
+
+    # --- by pipelines elsewhere -----------------------------------------------------------------------------------
+
+    def request_external(self, request: ApprovalRequest, requester: Principal) -> Approval:
+        """Return the approval for a request from outside: the same for each repetition by the same requester.
+
+        It is settled at once where the image was scanned before.
+
+        The scan is requested first: the reconciler answers approvals beside a failed scan, perhaps by an older report
+        of another scanner. The image has to be in the repository (`require_image`). The policy is the repository's own,
+        or another that the requester may name for it.
+        """
+        request = replace(request, asker=requester.name)
+        approval = self._find(request.id("", "")) if request.key else None
+        if approval is not None:
+            request.require_same(approval)
+        else:
+            self.policies(request.policy or DEFAULT_POLICY)
+            repository, digest = self.resolve_image(request.reference)
+            request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
+            approval = self._find(request.id(repository, digest))
+            if approval is None:
+                self.require_image(repository, digest)
+                scan = self.scans.request(repository, digest)
+                if scan.finished_at and not self.watched_images.is_watched(digest):
+                    self.scans.request_again(repository, digest, scan.number)
+                approval = self.effects.run(EffectKind.ASK, self._add, request, repository, digest)
+        if approval.state is ApprovalState.WAITING:
+            self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
+        return self.store.approvals.get(approval.id)
+
+    def require_image(self, repository: str, digest: str) -> None:
+        """Raise NotFoundError unless the image is in the repository: a push of it is recorded, or the registry has it.
+
+        Otherwise a caller who names an image and a repository would have the image scanned there, see what is known of
+        it, and choose whose waivers and whose baseline count. Of an image that was not named before, another scanner
+        that covers the repository says whether it is there: its registry may be closed to this server.
+        """
+        scan = self.store.images.scan(digest)
+        is_known = scan is not None or self.store.images.pushed_images(digest=digest, limit=1)
+        if not is_known and self.findings is not None and self.findings.knows(repository):
+            return
+        is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
+        if not is_scanned and not self.store.images.pushers(repository, digest):
+            place = RepositoryReference.parse(repository).with_registry(self.registry)
+            self.resolve_image(f"{place}@{digest}", must_exist=True)
+
+    def is_known(self, request: ApprovalRequest, requester: str) -> bool:
+        """Return whether this requester used the request's idempotency key before."""
+        return self._find(replace(request, asker=requester).id("", "")) is not None
+
+    def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
+        """The approval, and the delivery of its answer. It finishes no action."""
+        approval_id, policy = request.id(repository, digest), request.policy or DEFAULT_POLICY
+        self.provenance.fetch(repository, digest, policy)
+        callback = request.callback
+        if callback is not None and not callback.secret:
+            callback = replace(callback, secret=made_secret(self.secret, approval_id))
+        return self.store.approvals.add(
+            Approval(
+                id=approval_id,
+                token=secrets.token_urlsafe(24),
+                image=digest,
+                repository=repository,
+                policy=policy,
+                custom_data=f"Image_Digest={digest}",
+                created_at=self.clock.now(),
+                expires_at=self.clock.later(request.timeout),
+                reference=request.reference,
+                pipeline=request.pipeline,
+                service=request.service,
+                asked_by=request.asker,
+            ),
+            callback,
+        )
+
+    def _find(self, approval_id: str) -> Approval | None:
+        try:
+            return self.store.approvals.get(approval_id)
+        except NotFoundError:
+            return None
+
+
+def _service(pipeline: Pipeline) -> str | None:
+    """The service of the pipeline's first deploy action."""
+    actions = (action for stage in pipeline.stages for action in stage.actions)
+    deploys = (action for action in actions if action.type is ActionType.DEPLOY)
+    return next((str(action.configuration["service"]) for action in deploys), None)

@@ -1,0 +1,330 @@
+"""Who waived a vulnerability in an image, or stated that it is not affected."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from dockgate.gate import patterns, waivers
+from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
+from dockgate.gate.policy import make_policy
+from dockgate.identity.model import Caller
+from dockgate.scanner.model import Inventory, Package
+from dockgate.services.exposure.finding_life import Excuse
+from dockgate.services.judging.risk_acceptances import RiskAcceptances, VexDocument
+from dockgate.services.policies.timeline import PolicyTimeline
+from dockgate.store import Store
+from dockgate.store.exposure_records import AffectedComponent
+from dockgate.store.fleet_records import ClosingReason, FleetImage, Vulnerability
+from dockgate.store.records import VexRecord
+from dockgate.vulnerabilities.model import Finding, Matches, Rating
+
+# The latest changes of what excuses a finding that are looked at.
+CHANGES_LIMIT = 50
+_NO_POLICY = make_policy("", {})
+
+
+class PolicyLookup(Protocol):
+    """The policies that judge the images of repositories."""
+
+    def policies_of(self, repositories: Collection[str], /) -> Mapping[str, Policy]:
+        """Those of now, by repository."""
+
+    def timeline(self) -> PolicyTimeline:
+        """Those of any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A waiver or VEX statement because of which a finding does not count. `until` is null without a date.
+
+    It holds in images of `repository`.
+    """
+
+    kind: str
+    by: str
+    owner: str
+    reason: str
+    until: str | None
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamingWaiver:
+    """A waiver that names a vulnerability, with its scope, null for everywhere. `is_active`: it counts as of now."""
+
+    id: str
+    owner: str
+    reason: str
+    until: str | None
+    repository: str | None
+    image: str | None
+    package: str | None
+    is_active: bool
+
+
+class ExposedFinding(NamedTuple):
+    """A vulnerability of a package."""
+
+    package: Package
+    affected: AffectedComponent
+    vulnerability: Vulnerability
+
+    def finding(self) -> Finding:
+        """As the gate has it."""
+        rating = Rating("", self.affected.severity)
+        return Finding(
+            self.vulnerability.name,
+            self.vulnerability.aliases,
+            self.package,
+            self.affected.severity,
+            rating,
+            self.affected.fixed,
+            self.affected.note,
+        )
+
+
+class AcceptanceFinder:
+    """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
+
+    A waiver of one platform of an index is not found. In a repository that a pipeline builds, the gate counts waivers
+    only for images that the server or its operator pushed (`services/judging/cases.py`), which is not checked here: a
+    waiver may be named that the gate does not count.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        exceptions: RiskAcceptances,
+        lookup: PolicyLookup,
+        now: str,
+        names: Collection[str],
+        *,
+        has_vex: bool,
+        had_vex: bool,
+        as_of: str | None = None,
+    ) -> None:
+        """`names` are those of the vulnerability. `has_vex`: any VEX document counts; `had_vex`: or one did.
+
+        With `as_of`, VEX documents count that were there at that time, which is `now`, too.
+        """
+        self._exceptions = exceptions
+        self._lookup = lookup
+        self._now = now
+        self._as_of = as_of
+        self._records = [
+            record
+            for record in store.waivers.list()
+            if _is_added(record.waiver, now) and record.waiver.vulnerability in {None, "", *names}
+        ]
+        self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
+        self._has_vex = has_vex
+        self._had_vex = had_vex or has_vex
+        self._names = frozenset(names)
+        self._timeline: PolicyTimeline | None = None
+        # Those that count in the answer.
+        self._policies: dict[str, Policy] = {}
+        self._store = store
+        # VEX documents by the image that they are attached to, "" for those that name their products.
+        self._documents: dict[str, list[VexDocument]] = {}
+        # The same with those that were removed.
+        self._every_document: dict[str, list[VexDocument]] = {}
+        # What was found in images that no waiver or document names, by all that it depends on.
+        self._by_inputs: dict[tuple[object, ...], list[Acceptance]] = {}
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a waiver or a VEX document that may apply to some image."""
+        return self._has_vex or bool(self._waivers)
+
+    def accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
+        """The waivers that accept the finding, in some image."""
+        finding = entry.finding()
+        if finding.is_malicious:
+            return []
+        return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
+
+    def images_with_documents(self) -> set[str]:
+        """The images (digests) to which a VEX document is attached."""
+        return self._store.vex.images(self._as_of) if self._has_vex else set()
+
+    def general_statements(self) -> list[VexStatement]:
+        """The statements about the vulnerability in documents that are attached to no image."""
+        if not self._has_vex:
+            return []
+        self.prepare(())
+        documents = (statements for _, statements in self._documents.get("", ()))
+        listed = (statement for statements in documents for statement in statements)
+        return [statement for statement in listed if not self._names.isdisjoint(statement.vulnerabilities)]
+
+    def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
+        """The policies of the repositories, as of the time of the answer. They are read once."""
+        missing = set(repositories) - self._policies.keys()
+        if missing and self._as_of is not None:
+            timeline = self._read_timeline()
+            self._policies |= {repository: timeline.policy(repository, self._as_of) for repository in missing}
+        elif missing:
+            self._policies |= self._lookup.policies_of(missing)
+        return self._policies
+
+    def _read_timeline(self) -> PolicyTimeline:
+        if self._timeline is None:
+            self._timeline = self._lookup.timeline()
+        return self._timeline
+
+    def prepare(self, images: Collection[str], repositories: Collection[str] = ()) -> None:
+        """Read the VEX documents of images (digests), and policies of repositories, before they are asked about."""
+        if self._has_vex:
+            self.policies(repositories)
+        documents: dict[str, list[VexDocument]] = {}
+        for record, statements in self._store.vex.history(sorted(images), self._as_of) if self._had_vex else ():
+            documents.setdefault(record.image, []).append((record, statements))
+        self._every_document |= documents
+        self._documents |= {
+            image: [entry for entry in listed if _was_there(entry[0], self._as_of)]
+            for image, listed in documents.items()
+        }
+
+    def naming_waivers(self, who: Caller | None) -> list[NamingWaiver]:
+        """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
+        return [
+            NamingWaiver(
+                id=waiver.id,
+                owner=waiver.owner,
+                reason=waiver.reason,
+                until=waiver.until or None,
+                repository=waiver.repository or None,
+                image=waiver.image or None,
+                package=waiver.package or None,
+                is_active=not record.revoked_at and waivers.is_active(waiver, self._now),
+            )
+            for record in self._records
+            for waiver in (record.waiver,)
+            if waiver.vulnerability and (who is None or not who.is_limited or who.reaches(repository=waiver.repository))
+        ]
+
+    def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
+        """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
+        if self._has_vex or any(waiver.image for waiver in self._waivers):
+            return self._find(image, repositories, entry)
+        key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
+        if key not in self._by_inputs:
+            self._by_inputs[key] = self._find(image, repositories, entry)
+        return self._by_inputs[key]
+
+    def excuses(
+        self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding, since: str
+    ) -> list[Excuse]:
+        """From when on the finding was excused in all of the repositories, and from when not, the oldest first.
+
+        The policies of each time decide whose statements counted. `since` is when the image had it first. A document
+        that was removed and added again counts since then.
+        """
+        affected = entry.affected
+        records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
+        documents = [
+            document
+            for document in (*self._every_document.get("", ()), *self._every_document.get(image.digest, ()))
+            if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
+        ]
+        if not repositories or not (records or documents) or entry.finding().is_malicious:
+            return []
+        times = {since, *filter(None, (affected.fixed_at,))}
+        times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until) if time}
+        times |= {record.revoked_at for record in records if record.revoked_at}
+        times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
+        if documents:
+            times.update(time for name in repositories for time in self._read_timeline().author_changes(name))
+        excuses: list[Excuse] = []
+        for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
+            active = [
+                record.waiver
+                for record in records
+                if _is_added(record.waiver, at) and (not record.revoked_at or record.revoked_at > at)
+            ]
+            there = [document for document in documents if _was_there(document[0], at)]
+            had_fix = not affected.fixed_at or affected.fixed_at <= at
+            at_that_time = entry if had_fix else entry._replace(affected=affected._replace(fixed=""))
+            accepted = self._apply(image, repositories, at_that_time, active, there, at) if active or there else []
+            is_excused = {acceptance.repository for acceptance in accepted} >= set(repositories)
+            by = accepted[0] if is_excused else None
+            why = None if by is None else ClosingReason.WAIVED if by.kind == "waiver" else ClosingReason.VEX
+            excuses.append(Excuse(at, why, by.by if by else None))
+        return excuses
+
+    def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
+        if not self._has_vex and not any(
+            (not waiver.image or waiver.image == image.digest)
+            and (not waiver.package or patterns.names_package(waiver.package, entry.package))
+            for waiver in self._waivers
+        ):
+            return []
+        listed = [*self._documents.get("", ()), *self._documents.get(image.digest, ())] if self._has_vex else []
+        return self._apply(image, repositories, entry, self._waivers, listed, self._now)
+
+    def _apply(
+        self,
+        image: FleetImage,
+        repositories: Sequence[str],
+        entry: ExposedFinding,
+        active: Sequence[Waiver],
+        documents: Sequence[VexDocument],
+        now: str,
+    ) -> list[Acceptance]:
+        """What excuses the finding in each repository, of these waivers and documents at a time."""
+        finding = entry.finding()
+        inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
+        acceptances = []
+        for repository in repositories:
+            policy = self._policy(repository, documents, now)
+            accepted = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
+            applied = waivers.apply_to_findings(Matches((finding,), ()), accepted, policy, inventory, image.digest, now)
+            acceptances += [
+                Acceptance(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
+                for entry in applied.applied_waivers
+            ]
+        return acceptances
+
+    def _waivers_of(
+        self,
+        image: str,
+        inventory: Inventory,
+        policy: Policy,
+        repository: str,
+        active: Sequence[Waiver],
+        documents: Sequence[VexDocument],
+        now: str,
+    ) -> Waivers:
+        selected = waivers.select_waivers(active, repository, [image], now)
+        if not documents:
+            return Waivers(selected)
+        return Waivers(selected, self._exceptions.select_statements(documents, [image], [inventory], policy))
+
+    def _policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
+        """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
+        if not documents:
+            return _NO_POLICY
+        if at != self._now:
+            return self._read_timeline().policy(repository, at)
+        return self.policies([repository])[repository]
+
+
+def _was_there(record: VexRecord, at: str | None) -> bool:
+    """Whether a document was there at a time, None for now."""
+    if at is None:
+        return not record.removed_at
+    return record.added_at <= at and (not record.removed_at or record.removed_at > at)
+
+
+def _is_added(waiver: Waiver, at: str) -> bool:
+    """Whether the server had the waiver at a time."""
+    return waiver.created_at is not None and waiver.created_at <= at
+
+
+def _may_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
+    """Whether a waiver could accept the finding at some time."""
+    return (
+        not waiver.rule
+        and not waiver.unread
+        and (not waiver.image or waiver.image == image)
+        and (not waiver.package or patterns.names_package(waiver.package, entry.package))
+    )

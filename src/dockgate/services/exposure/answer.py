@@ -1,0 +1,215 @@
+"""A question about where a vulnerability or a package is, and its answer."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dockgate.delivery.model import ExecutionId
+from dockgate.gate.model import Status
+from dockgate.identity.model import Caller
+from dockgate.services.exposure.acceptances import Acceptance, NamingWaiver
+from dockgate.services.exposure.finding_life import LifeStep
+from dockgate.services.exposure.unknown import UnknownPage
+from dockgate.store.exposure_records import RunningImage
+
+# Images of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+# Characters of a question.
+LONGEST_QUESTION = 1000
+
+
+class ExposureState(StrEnum):
+    """The answer: some image holds it, none does, or no vulnerability of this name is known.
+
+    NOT_RECORDED: the question is about a time before anything was recorded.
+    """
+
+    PRESENT = "Present"
+    ABSENT = "Absent"
+    NOT_RECORDED = "NotRecorded"
+    UNKNOWN_NAME = "UnknownName"
+
+
+class ExposureFilter(StrEnum):
+    """Which of the images that hold it are listed: that run, that it blocks, that are rejected now, or waive it."""
+
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    REJECTED = "rejected"
+    WAIVED = "waived"
+
+
+class ExposureSort(StrEnum):
+    """The order of the images: by when the server first knew them, the last ones first or the first ones."""
+
+    NEWEST = "-seen"
+    OLDEST = "seen"
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedPackage:
+    """A package of an image that the question is about.
+
+    `origin` is "base" or "own", `owner` says that a distribution's package owns it and answers for it. Fields of a
+    vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
+    the later of its push and of the finding. `until` is null while it has, and so is `ended_by`: why it has no longer.
+    `life` are the times at which a finding opened and closed, until the time asked about: it is closed as well while a
+    waiver or a VEX statement excuses it in all of the image's repositories, and opens again when that is over.
+    """
+
+    name: str
+    version: str
+    purl: str
+    ecosystem: str
+    platform: str
+    layer: str
+    origin: str
+    is_owned: bool
+    paths: int
+    vulnerability: str | None
+    severity: str | None
+    fixed: str | None
+    since: str
+    until: str | None
+    ended_by: str | None
+    waived: list[Acceptance] = field(default_factory=list)
+    life: list[LifeStep] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """Where an image is or was. `tag` is null for one that is there by its digest alone."""
+
+    repository: str
+    tag: str | None
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it.
+
+    `pipeline` is null for a person, and for a pipeline that the caller may not see.
+    """
+
+    service: str
+    target: str
+    task_definition: str
+    tasks: int
+    pipeline: str | None
+    digest: str
+    is_at_risk: bool = False
+    at_risk_until: str | None = None
+
+    @classmethod
+    def shown_to(cls, who: Caller | None, entry: RunningImage) -> "RunningService":
+        """The service that runs an image, as the caller may see it."""
+        pipeline = ExecutionId(entry.execution).pipeline or None
+        if pipeline and who is not None and not who.reaches(pipeline=pipeline):
+            pipeline = None
+        return cls(
+            service=entry.service,
+            target=entry.target,
+            task_definition=f"{entry.service}:{entry.revision}",
+            tasks=entry.desired_count,
+            pipeline=pipeline,
+            digest=entry.digest,
+            is_at_risk=entry.is_at_risk,
+            at_risk_until=entry.at_risk_until,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedPipeline:
+    """A pipeline that asked to approve images that hold it, and how many these are."""
+
+    pipeline: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedImage:
+    """An image that holds it. `seen_at` is when the server first knew the image.
+
+    `status` is its current verdict; null before there is one, and for a question about a package or the past. Of the
+    newest rejected images, `verdict` is the newest recorded verdict; `blocks` says whether the vulnerability violates a
+    rule in it, null if that verdict does not know it or does not reject; `blocked_by` is the rule's message.
+    """
+
+    digest: str
+    seen_at: str
+    status: Status | None
+    places: list[ImagePlace]
+    services: list[RunningService]
+    pipelines: list[str]
+    packages: list[ExposedPackage]
+    verdict: str | None = None
+    blocks: bool | None = None
+    blocked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnaffectedImages:
+    """How many images hold one of the `packages` that advisories name, in versions that are not affected."""
+
+    total: int
+    packages: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The answer to where something is.
+
+    `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
+    `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
+    `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule,
+    `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not reject, and
+    `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at: all, unless
+    waivers and documents name very many. `images` has a page of them, ordered by `sort`; `next` is the cursor of the
+    following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
+    one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or not: they were not read,
+    not completely, or their packages cannot be judged. `unaffected` is null for a question about a package or the past.
+    """
+
+    question: str
+    kind: str
+    state: ExposureState
+    names: list[str]
+    exploited: str | None
+    epss: float | None
+    as_of: str | None
+    answered_at: str
+    total: int
+    rejected: int
+    blocked: int
+    blocked_of: int
+    blocked_unknown: int
+    waived: int
+    waived_of: int
+    services: list[RunningService]
+    pipelines: list[ExposedPipeline]
+    waivers: list[NamingWaiver]
+    images: list[ExposedImage]
+    next: str | None
+    unknown: UnknownPage
+    unaffected: UnaffectedImages | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureRequest:
+    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer.
+
+    `only` chooses the images that are listed; `total` counts all that hold it. Images that are not affected are counted
+    up to `most_unaffected`, None for all.
+    """
+
+    question: str
+    who: Caller | None = None
+    as_of: str | None = None
+    include_moved: bool = False
+    only: ExposureFilter | None = None
+    limit: int = PAGE
+    after: int | None = None
+    unknown_after: int = 0
+    most_unaffected: int | None = None
+    sort: ExposureSort = ExposureSort.NEWEST

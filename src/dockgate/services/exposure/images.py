@@ -1,0 +1,259 @@
+"""What the images of an answer hold of what a question is about: where, since when, and what excuses it there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dockgate.gate.model import Status
+from dockgate.services.exposure.acceptances import Acceptance, AcceptanceFinder, ExposedFinding
+from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
+from dockgate.services.exposure.blocked import BlockingVerdicts
+from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, life_of
+from dockgate.store import Store
+from dockgate.store.exposure_records import AffectedComponent, Holding, Places, Successor
+from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
+from dockgate.vulnerabilities.model import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a question is about: components, with their findings if it is about a vulnerability."""
+
+    is_vulnerability: bool
+    components: Mapping[int, Component]
+    vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
+    affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
+
+    def finding(self, affected: AffectedComponent) -> ExposedFinding:
+        """A vulnerability of one of the components."""
+        package = self.components[affected.component].package()
+        return ExposedFinding(package, affected, self.vulnerabilities[affected.vulnerability])
+
+    def findings(self) -> list[ExposedFinding]:
+        """The vulnerabilities of all components."""
+        return [self.finding(affected) for entries in self.affected.values() for affected in entries]
+
+
+class ImageContents:
+    """What images hold of a subject, where they are, and what excuses it there: each is read once."""
+
+    def __init__(
+        self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None, now: str
+    ) -> None:
+        self._store = store
+        self._subject = subject
+        self._places = places
+        self._acceptances = acceptances
+        self._now = now
+        self._holdings: dict[int, list[Holding]] = {}
+        self._past: dict[int, list[PastFinding]] = {}
+        self._successors: dict[TagPeriod, Successor] = {}
+        self._packages: dict[int, list[ExposedPackage]] = {}
+        # By id, and by digest.
+        self.images: dict[int, FleetImage] = {}
+        self.where: dict[str, Sequence[TagPeriod]] = {}
+
+    def read(self, numbers: Sequence[int]) -> None:
+        """Read what is not read yet of these images."""
+        missing = [number for number in numbers if number not in self.images]
+        if not missing:
+            return
+        for image, periods in self._store.exposures.image_periods(missing, self._places):
+            self.images[image.id] = image
+            self.where[image.digest] = periods
+        owned = not self._subject.is_vulnerability
+        for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
+            self._holdings.setdefault(holding.image, []).append(holding)
+        present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
+        for past in self._store.component_search.past_findings(self._subject.vulnerabilities, present):
+            self._past.setdefault(past.component, []).append(past)
+        stays = [stay for number in missing for stay in _stays(self.where[self.images[number].digest])]
+        ended = [period for stay in stays for period in stay.ended]
+        components = [self._subject.components[number] for number in present]
+        names = {(component.ecosystem, component.name) for component in components}
+        self._successors |= self._store.exposures.successors(ended, names)
+        if self._acceptances:
+            images = [self.images[number] for number in missing]
+            repositories = {repository for image in images for repository in self._repositories(image)}
+            self._acceptances.prepare([image.digest for image in images], repositories)
+
+    def packages(self, number: int) -> list[ExposedPackage]:
+        """The packages of an image that was read."""
+        if number not in self._packages:
+            self._packages[number] = self._read_packages(self.images[number])
+        return self._packages[number]
+
+    def is_waived(self, number: int) -> bool:
+        """Whether something excuses a finding of an image that was read."""
+        image = self.images[number]
+        repositories, subject = self._repositories(image), self._subject
+        return self._acceptances is not None and any(
+            self._acceptances.find(image, repositories, subject.finding(affected))
+            for holding in self._holdings.get(number, ())
+            for affected in subject.affected.get(holding.component, ())
+        )
+
+    def _repositories(self, image: FleetImage) -> Sequence[str]:
+        """Where an image is; its own repository, whose waivers count, if it is in no place any more."""
+        elsewhere = [image.repository] if self._places.has(image.repository) else []
+        return sorted({period.repository for period in self.where[image.digest]}) or elsewhere
+
+    def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
+        """The packages of the image that the question is about, each with each vulnerability; the worst first."""
+        periods, subject = self.where[image.digest], self._subject
+        stays = _stays(periods)
+        since = min((period.since for period in periods), default=image.seen_at)
+        repositories = self._repositories(image)
+        entries: list[tuple[Holding, AffectedComponent | None]] = [
+            (holding, affected)
+            for holding in self._holdings.get(image.id, ())
+            for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
+        ]
+        packages = []
+        for holding, affected in entries:
+            component = subject.components[holding.component]
+            vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
+            waived: list[Acceptance] = []
+            life: list[LifeStep] = []
+            in_places = [self._presence(image, stay, holding.component) for stay in stays]
+            moved = in_places[-1] if in_places and in_places[-1].until else None
+            end, ended_by = _end(moved, affected)
+            exposed_since = max(since, affected.opened) if affected else since
+            if affected and vulnerability:
+                presences = self._presences(in_places or [Presence(since)], affected)
+                last = max(presences, key=lambda entry: entry.since)
+                if end is not None and end <= exposed_since and last.until is not None:
+                    # The advisory came back when the image was in its places no longer.
+                    exposed_since, end, ended_by = last.since, last.until, last.why
+                excuses: list[Excuse] = []
+                if self._acceptances:
+                    finding, first = subject.finding(affected), min(entry.since for entry in presences)
+                    waived = self._acceptances.find(image, repositories, finding)
+                    excuses = self._acceptances.excuses(image, repositories, finding, first)
+                life = life_of(presences, excuses, self._now)
+            packages.append(
+                ExposedPackage(
+                    name=component.name,
+                    version=component.version,
+                    purl=component.purl,
+                    ecosystem=component.ecosystem,
+                    platform=holding.platform,
+                    layer=holding.layer,
+                    origin="base" if holding.is_base else "own",
+                    is_owned=holding.is_owned,
+                    paths=holding.paths,
+                    vulnerability=vulnerability.name if vulnerability else None,
+                    severity=affected.severity.value if affected else None,
+                    fixed=affected.fixed or None if affected else None,
+                    since=exposed_since,
+                    until=end,
+                    ended_by=ended_by,
+                    waived=waived,
+                    life=life,
+                )
+            )
+        return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
+
+    def _presences(self, in_places: Sequence[Presence], affected: AffectedComponent) -> list[Presence]:
+        """When an image had a finding while it was in its places, the present or last time included."""
+        findings = [Presence(affected.opened, affected.closed, affected.why)]
+        findings += [
+            Presence(past.opened, past.closed, past.why)
+            for past in self._past.get(affected.component, ())
+            if past.vulnerability == affected.vulnerability and past.opened != affected.opened
+        ]
+        presences = []
+        for entry in findings:
+            for stay in in_places:
+                is_over = entry.until is not None and entry.until <= stay.since
+                if is_over or (stay.until and entry.since >= stay.until):
+                    continue
+                is_earlier = entry.until is not None and (not stay.until or entry.until <= stay.until)
+                first_end = entry if is_earlier else stay
+                presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.why))
+        if presences:
+            return presences
+        last = in_places[-1]
+        if last.until is not None and last.until <= affected.opened:  # it became known when the image had moved on
+            return [Presence(last.until, last.until, last.why)]
+        return [Presence(max(in_places[0].since, affected.opened))]
+
+    def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
+        """When an image was in its places, and why no longer, seen from one of its components."""
+        if stay.until is None:
+            return Presence(stay.since)
+        if image.gone_at is not None and image.gone_at <= stay.until:
+            return Presence(stay.since, stay.until, ClosingReason.GONE)
+        whys = {self._why_moved(period, component) for period in stay.ended}
+        return Presence(stay.since, stay.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
+
+    def _why_moved(self, period: TagPeriod, component: int) -> ClosingReason:
+        successor = self._successors.get(period)
+        if successor is None or successor.versions is None:
+            return ClosingReason.MOVED
+        entry = self._subject.components[component]
+        versions = successor.versions.get((entry.ecosystem, entry.name), ())
+        if not versions:
+            return ClosingReason.REMOVED
+        # The other version may have the vulnerability, too; every version is one that a question may be about.
+        is_still_there = any(number in self._subject.components for number in versions)
+        return ClosingReason.MOVED if is_still_there else ClosingReason.UPGRADED
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """A time in which an image was in any of its places, and the periods with which it ended."""
+
+    since: str
+    until: str | None
+    ended: list[TagPeriod]
+
+
+def _stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
+    """The times in which an image was in its places, the oldest first."""
+    stays: list[_Stay] = []
+    for period in sorted(periods, key=lambda entry: entry.since):
+        last = stays.pop() if stays and (stays[-1].until is None or period.since <= stays[-1].until) else None
+        if last is None:
+            stays.append(_Stay(period.since, period.until, [period] if period.until else []))
+        elif last.until is None or period.until is None:
+            stays.append(_Stay(last.since, None, []))
+        else:
+            until = max(last.until, period.until)
+            stays.append(_Stay(last.since, until, [each for each in (*last.ended, period) if each.until == until]))
+    return stays
+
+
+def view_image(
+    contents: ImageContents,
+    number: int,
+    status: Status | None,
+    services: Sequence[RunningService],
+    pipelines: Sequence[str],
+    blocking: BlockingVerdicts,
+) -> ExposedImage:
+    """An image of the answer, with those of the services that run it."""
+    image = contents.images[number]
+    recorded = blocking.violations.get(image.digest)
+    return ExposedImage(
+        digest=image.digest,
+        seen_at=image.seen_at,
+        status=status,
+        places=[
+            ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
+            for entry in contents.where[image.digest]
+        ],
+        services=[service for service in services if service.digest == image.digest],
+        pipelines=list(pipelines),
+        packages=contents.packages(number),
+        verdict=recorded.verdict if recorded else None,
+        blocks=blocking.blocks(image.digest),
+        blocked_by=blocking.message(image.digest),
+    )
+
+
+def _end(moved: Presence | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
+    """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
+    until = moved.until if moved else None
+    if affected is not None and affected.closed is not None and (until is None or affected.closed <= until):
+        return affected.closed, affected.why
+    return until, moved.why if moved else None

@@ -1,0 +1,91 @@
+"""Which versions of a package images hold, and the vulnerabilities of those."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockgate.identity.model import Caller
+from dockgate.services.exposure.search import ExposureSearch, LookUp
+from dockgate.store.fleet_records import Component, ComponentFinding
+from dockgate.vulnerabilities.model import Severity
+
+# Vulnerabilities of an answer, the worst first.
+MAX_VULNERABILITIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PackageVersion:
+    """A version that images hold. `images` counts those under a tag or running, `counts` its findings by severity."""
+
+    name: str
+    version: str
+    ecosystem: str
+    purl: str
+    images: int
+    counts: list[tuple[int, Severity]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageVulnerability:
+    """A vulnerability of some versions. `fixed` are the versions without it; `exploited` and `epss` null if unknown."""
+
+    name: str
+    severity: Severity
+    versions: list[str]
+    fixed: list[str]
+    exploited: str | None
+    epss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageContents:
+    """`vulnerability_count` counts the vulnerabilities, of which `vulnerabilities` has the worst."""
+
+    versions: list[PackageVersion]
+    vulnerabilities: list[PackageVulnerability]
+    vulnerability_count: int
+
+
+def find_package(
+    search: ExposureSearch, question: str, who: Caller | None, look_up: LookUp | None = None
+) -> PackageContents:
+    """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL.
+
+    `look_up` is what looking it up for this caller gave, if it is known.
+    """
+    store = search.store
+    with store.database.read():
+        look_up = look_up or search.look_up(question)
+        components = {} if look_up.subject.is_vulnerability else look_up.subject.components
+        images = store.exposures.images_by_component(components, search.find_holders(look_up, who))
+        present = {number: component for number, component in components.items() if images.get(number)}
+        findings = list(store.fleet_findings.findings(present)) if present else []
+        entries = store.fleet_findings.vulnerabilities({finding.vulnerability for finding in findings})
+    by_component: dict[int, list[Severity]] = {}
+    by_vulnerability: dict[int, list[ComponentFinding]] = {}
+    for finding in findings:
+        by_component.setdefault(finding.component, []).append(finding.severity)
+        by_vulnerability.setdefault(finding.vulnerability, []).append(finding)
+    vulnerabilities = sorted(
+        (
+            PackageVulnerability(
+                name=entries[number].name,
+                severity=min((finding.severity for finding in group), key=lambda severity: severity.rank),
+                versions=list(dict.fromkeys(present[finding.component].version for finding in group)),
+                fixed=list(dict.fromkeys(finding.fixed for finding in group if finding.fixed)),
+                exploited=entries[number].exploited or None,
+                epss=entries[number].epss if entries[number].epss >= 0 else None,
+            )
+            for number, group in by_vulnerability.items()
+        ),
+        key=lambda entry: (not entry.exploited, entry.severity.rank, -(entry.epss or 0), entry.name),
+    )
+    versions = [
+        _version(component, images[number], by_component.get(number, [])) for number, component in present.items()
+    ]
+    versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
+    return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))
+
+
+def _version(component: Component, images: int, severities: Sequence[Severity]) -> PackageVersion:
+    counts = [(severities.count(severity), severity) for severity in Severity if severity in severities]
+    return PackageVersion(component.name, component.version, component.ecosystem, component.purl, images, counts)

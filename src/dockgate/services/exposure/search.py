@@ -1,0 +1,340 @@
+"""Where a vulnerability or a package is: every image that holds it, since when, where it runs, and who waived it."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.delivery.ports import Advisories
+from dockgate.gate.model import Status
+from dockgate.identity.model import Caller
+from dockgate.services.clock import ServerClock
+from dockgate.services.exposure.acceptances import AcceptanceFinder, PolicyLookup
+from dockgate.services.exposure.answer import (
+    LONGEST_QUESTION,
+    ExposedPipeline,
+    Exposure,
+    ExposureFilter,
+    ExposureRequest,
+    ExposureSort,
+    ExposureState,
+    RunningService,
+    UnaffectedImages,
+)
+from dockgate.services.exposure.blocked import BlockingVerdicts, find_blocking_verdicts
+from dockgate.services.exposure.images import ImageContents, Subject, view_image
+from dockgate.services.exposure.unknown import (
+    AdvisoryKnowledge,
+    UnknownImages,
+    ask_advisories,
+    reason_of_history,
+)
+from dockgate.services.exposure.waived import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+from dockgate.store.exposure_records import AffectedComponent, HoldingImage, ImageFacts, Places, RunningImage
+from dockgate.store.fleet_records import Component
+from dockgate.vulnerabilities.aliases import alias_order
+
+# Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
+_VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
+
+
+def is_vulnerability_name(text: str) -> bool:
+    """Whether a text is written like the name of a vulnerability."""
+    return _VULNERABILITY.fullmatch(text) is not None
+
+
+@dataclass(slots=True)
+class LookUp:
+    """What a question is about, and every service that runs an image, none for a question about the past.
+
+    `holders` are the images that hold it, of those that the caller may see, by id, once they were found.
+    """
+
+    subject: Subject
+    running_images: Sequence[RunningImage]
+    holders: dict[int, HoldingImage] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureSearch:
+    """Answers where something is. `selection` has the policies that judge repositories' images, now or at a time.
+
+    `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
+    """
+
+    store: Store
+    advisories: Advisories
+    exceptions: RiskAcceptances
+    packages: FleetPackages
+    selection: PolicyLookup
+    clock: ServerClock
+    registry: str
+    ungrouped_limit: int = UNGROUPED_LIMIT
+
+    def look_up(self, question: str, at: str | None = None) -> LookUp:
+        """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
+        return LookUp(self._subject(question.strip(), at), () if at else self.store.services.running_images())
+
+    def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
+        """Answer a question, of which the beginning may be known.
+
+        UsageError for an empty or too long one, or for a wrong package URL.
+        """
+        question = request.question.strip()
+        if not question or len(question) > LONGEST_QUESTION:
+            raise UsageError(
+                f"a question has 1 to {LONGEST_QUESTION} characters",
+                "Name a vulnerability, a package or a package URL.",
+            )
+        with self.store.database.read():  # one connection, and one state of the index, for all of it
+            return self._find(question, request, look_up or self.look_up(question, request.as_of))
+
+    def find_holders(self, look_up: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
+        """The images that are there now, and of which the caller may see that they hold it, by id."""
+        if look_up.holders is None:
+            visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, who)}
+            places = Places(None, self._repositories(who), visible)
+            owned = not look_up.subject.is_vulnerability
+            look_up.holders = self.store.exposures.images(look_up.subject.components, places, owned=owned)
+        return look_up.holders
+
+    def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
+        subject = look_up.subject
+        holders = self._find_visible_holders(request, look_up)
+        names = _names(subject)
+        unknown = UnknownImages(self.store, holders.places, holders.ids)
+        if subject.is_vulnerability:
+            knowledge, acceptances = self._ask_advisories([question, *names], unknown, request)
+        else:
+            knowledge, acceptances = AdvisoryKnowledge(True), None
+            unknown.add({}, {})
+        not_recorded = self._reason_not_recorded(request.as_of, subject)
+        unknown_slice = unknown.slice(request.unknown_after, request.limit)
+        contents = ImageContents(self.store, subject, holders.places, acceptances, request.as_of or self.clock.now())
+        blocking = self._find_blocking(request, holders, names)
+        facts = self._read_facts(subject, holders, acceptances)
+        lists = _ImageLists(holders, blocking)
+        if acceptances and acceptances.has_any:
+            groups = [[number] for number in holders.ids]
+            if len(groups) > self.ungrouped_limit:
+                groups = group_images(acceptances, subject.findings(), holders.images, facts)
+            lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
+        page, has_more = _page(lists.by_filter[request.only], request)
+        contents.read([*page, *unknown_slice.indexed_ids])
+        entries = subject.vulnerabilities.values()
+        is_known = bool(entries) or knowledge.is_known
+        pipelines = _visible_pipelines(facts, request.who)
+        return Exposure(
+            question=question,
+            kind="vulnerability" if subject.is_vulnerability else "package",
+            state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
+            names=names,
+            exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
+            epss=max((entry.epss for entry in entries if entry.epss >= 0), default=None),
+            as_of=request.as_of,
+            answered_at=self.clock.now(),
+            total=len(holders.ids),
+            rejected=len(holders.rejected),
+            blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
+            blocked_of=len(blocking.images) - blocking.unknown_count,
+            blocked_unknown=blocking.unknown_count,
+            waived=len(lists.by_filter[ExposureFilter.WAIVED]),
+            waived_of=lists.waived_of,
+            services=holders.services,
+            pipelines=_count_pipelines(pipelines),
+            waivers=acceptances.naming_waivers(request.who) if acceptances else [],
+            images=[
+                view_image(
+                    contents,
+                    number,
+                    holders.images[number].status,
+                    holders.services,
+                    pipelines.get(number, ()),
+                    blocking,
+                )
+                for number in page
+            ],
+            next=str(page[-1]) if has_more else None,
+            unknown=unknown.page(unknown_slice, not_recorded or knowledge.reason, contents.images, contents.where),
+            unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
+            if subject.is_vulnerability and request.as_of is None
+            else None,
+        )
+
+    def _find_visible_holders(self, request: ExposureRequest, look_up: LookUp) -> "_Holders":
+        """The images that hold the subject at the time of the question, and of which the caller may see it."""
+        subject, is_now = look_up.subject, request.as_of is None
+        running = [entry for entry in look_up.running_images if self._may_see(entry, request.who)]
+        digests = {entry.digest for entry in running}
+        places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
+        images = self.store.exposures.images(
+            subject.components,
+            places,
+            owned=not subject.is_vulnerability,
+            has_status=subject.is_vulnerability and is_now,
+        )
+        if is_now and not request.include_moved:
+            look_up.holders = images
+        holding = digests.intersection(image.digest for image in images.values())
+        services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holding]
+        return _Holders(images, places._replace(running_images=holding), services)
+
+    def _reason_not_recorded(self, as_of: str | None, subject: Subject) -> str | None:
+        """Why nothing is recorded of the time of the question; None if it is, and for a question about now."""
+        if as_of is None:
+            return None
+        begin = self.store.exposures.history_begin()
+        return reason_of_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
+
+    def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
+        """What the newest verdicts on the rejected images say; of more images if the question is about them."""
+        candidates = [holders.images[number].digest for number in holders.rejected]
+        reads_more = request.only is ExposureFilter.BLOCKED
+        return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
+
+    def _read_facts(self, subject: Subject, holders: "_Holders", acceptances: AcceptanceFinder | None) -> ImageFacts:
+        """Where the images are. With their components only if that decides which images are alike."""
+        needs_components = acceptances is not None and acceptances.has_any and len(holders.ids) > self.ungrouped_limit
+        components = subject.components if needs_components else ()
+        return self.store.exposures.facts(holders.ids, components, holders.places)
+
+    def _ask_advisories(
+        self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
+    ) -> tuple[AdvisoryKnowledge, AcceptanceFinder]:
+        """What the advisories know of a vulnerability, and what accepts it; adds the images that may have it."""
+        as_of = request.as_of
+        state = self.store.component_search.index_state()
+        knowledge = ask_advisories(self.store, self.advisories, names, state)
+        uncertain = {
+            "the advisory database does not cover packages of it": knowledge.uncovered_components,
+            "versions of it cannot be compared": state.doubtful_components(names),
+            "packages of it are not matched yet": state.unmatched_components,
+        }
+        packages = _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
+        unknown.add(uncertain, packages, request.most_unaffected)
+        acceptances = AcceptanceFinder(
+            self.store,
+            self.exceptions,
+            self.selection,
+            as_of or self.clock.now(),
+            names,
+            has_vex=state.has_vex or as_of is not None,
+            had_vex=state.had_vex,
+            as_of=as_of,
+        )
+        return knowledge, acceptances
+
+    def _subject(self, question: str, at: str | None) -> Subject:
+        if question.lower().startswith("pkg:"):
+            return Subject(False, self.packages.find(question))
+        is_named = is_vulnerability_name(question)
+        vulnerabilities = self.store.component_search.vulnerabilities(question, any_case=is_named)
+        if vulnerabilities or is_named:
+            affected: dict[int, list[AffectedComponent]] = {}
+            components: dict[int, Component] = {}
+            for entry, component in self.store.component_search.affected_components(vulnerabilities, at):
+                affected.setdefault(entry.component, []).append(entry)
+                components[entry.component] = component
+            return Subject(True, components, vulnerabilities, affected)
+        return Subject(False, self.packages.find(question))
+
+    def _repositories(self, who: Caller | None) -> Collection[str] | None:
+        if who is None or not who.is_limited:
+            return None
+        return [name for name in self.store.exposures.repositories() if who.reaches(repository=name)]
+
+    def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
+        return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+
+
+class _Holders:
+    """The images that hold what is asked for, by id, and the services that run them, as far as the caller sees them.
+
+    `ids` are in the order of the answer; `rejected` are those of rejected images, `places` where images count.
+    """
+
+    def __init__(self, images: Mapping[int, HoldingImage], places: Places, services: list[RunningService]) -> None:
+        self.images = images
+        self.places = places
+        self.services = services
+        self.ids = list(images)
+        self.rejected = [number for number, image in images.items() if image.status is Status.REJECTED]
+
+
+class _ImageLists:
+    """The ids of images by the filter that selects them. `waived_of` images were looked at for waivers."""
+
+    def __init__(self, holders: _Holders, blocking: BlockingVerdicts) -> None:
+        images, running = holders.images, holders.places.running_images
+        self.waived_of = len(images)
+        self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
+            None: holders.ids,
+            ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
+            ExposureFilter.BLOCKED: [number for number in holders.rejected if blocking.blocks(images[number].digest)],
+            ExposureFilter.REJECTED: holders.rejected,
+            ExposureFilter.WAIVED: (),
+        }
+
+    def add_waived(
+        self,
+        groups: Sequence[Sequence[int]],
+        request: ExposureRequest,
+        contents: ImageContents,
+        unknown_ids: Sequence[int],
+    ) -> None:
+        """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
+        parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
+        likely = [number for part in parts for number in _page(part, request)[0]][:GROUP_LIMIT]
+        waived, looked_at = find_waived(
+            groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
+        )
+        self.by_filter[ExposureFilter.WAIVED] = waived
+        self.waived_of += looked_at - sum(map(len, groups))
+
+
+def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
+    """The page of a list, whose newest come first, that is asked for, and whether another follows."""
+    after = request.after
+    if request.sort is ExposureSort.OLDEST:
+        following = [number for number in reversed(numbers) if after is None or number > after]
+    else:
+        following = [number for number in numbers if after is None or number < after]
+    return following[: request.limit], len(following) > request.limit
+
+
+def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
+    if has_images:
+        return ExposureState.PRESENT
+    if not is_known:
+        return ExposureState.UNKNOWN_NAME
+    return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
+
+
+def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
+    """The names of source packages by the ecosystems of components: these have a release, and those have none."""
+    names: dict[str, set[str]] = {}
+    for base, name in packages:
+        names.setdefault(base, set()).add(name)
+    return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
+
+
+def _visible_pipelines(facts: ImageFacts, who: Caller | None) -> dict[int, list[str]]:
+    """The pipelines that asked for a verdict on each image, of those that the caller may see."""
+    return {
+        number: sorted(name for name in names if who is None or who.reaches(pipeline=name))
+        for number, names in facts.pipelines.items()
+    }
+
+
+def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
+    counts = Counter(name for names in by_image.values() for name in names)
+    return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
+
+
+def _names(subject: Subject) -> list[str]:
+    names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
+    return sorted(names, key=alias_order)

@@ -1,0 +1,98 @@
+"""Which images have a vulnerability that is excused there. Of many images, those that are alike are looked at once.
+
+Images are alike if the same waivers accept what they hold, and if they are in repositories to which the same waivers
+and the same authors of VEX statements apply. An image that a waiver or a document names is like no other.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+
+from dockgate.gate import patterns, vex_statements
+from dockgate.gate.model import Waiver
+from dockgate.gate.policy import vex_authors
+from dockgate.services.exposure.acceptances import AcceptanceFinder, ExposedFinding
+from dockgate.store.exposure_records import HoldingImage, ImageFacts
+
+# Up to so many images are looked at one by one, as a page has them anyway.
+UNGROUPED_LIMIT = 50
+# Groups of like images that are looked at: those with the newest ones.
+GROUP_LIMIT = 500
+
+
+def find_waived(
+    groups: Sequence[Sequence[int]],
+    likely: Sequence[int],
+    read: Callable[[Sequence[int]], None],
+    is_waived: Callable[[int], bool],
+) -> tuple[list[int], int]:
+    """The images of these groups in which it is excused, the newest first, and how many images the answer is about.
+
+    `read` is called once: with the image of each group that `is_waived` is then asked about, and with the `likely` ones
+    that are listed.
+    """
+    looked_at = groups[:GROUP_LIMIT]
+    read([*(group[0] for group in looked_at), *likely])
+    waived = [number for group in looked_at if is_waived(group[0]) for number in group]
+    return sorted(waived, reverse=True), sum(map(len, looked_at))
+
+
+def group_images(
+    acceptances: AcceptanceFinder,
+    findings: Sequence[ExposedFinding],
+    images: Mapping[int, HoldingImage],
+    facts: ImageFacts,
+) -> list[list[int]]:
+    """The images in groups of like ones, the newest first; those in which nothing can excuse it are left out."""
+    scope = _Scope(acceptances, findings)
+    groups: dict[Hashable, list[int]] = {}
+    kinds = scope.kinds({name for names in facts.repositories.values() for name in names}) if scope.is_general else {}
+    for number, image in images.items():
+        names = facts.repositories.get(number)
+        if image.digest in scope.images or (scope.is_general and not names):  # or it runs, and is in no place
+            groups[number] = [number]
+        elif names and scope.is_general:
+            holds = frozenset(scope.components[component] for component in facts.components.get(number, ()))
+            groups.setdefault((holds, frozenset(kinds[name] for name in names)), []).append(number)
+    return sorted((sorted(group, reverse=True) for group in groups.values()), reverse=True)
+
+
+class _Scope:
+    """What can excuse the findings. `images` are those that it names; `is_general`: some of it names no image.
+
+    `components` says of each component what can excuse it in any image.
+    """
+
+    def __init__(self, acceptances: AcceptanceFinder, findings: Sequence[ExposedFinding]) -> None:
+        self._acceptances = acceptances
+        statements = acceptances.general_statements()
+        self._has_statements = bool(statements)
+        products = (vex_statements.image_of(product) for entry in statements for product in entry.products)
+        self.images = {digest for digest in products if digest} | acceptances.images_with_documents()
+        accepting = {entry.affected.component: set[str]() for entry in findings}
+        general: dict[str, Waiver] = {}
+        for entry in findings:
+            for waiver in acceptances.accepting_waivers(entry):
+                if waiver.image:
+                    self.images.add(waiver.image)
+                else:
+                    general[waiver.id] = waiver
+                    accepting[entry.affected.component].add(waiver.id)
+        self._general = list(general.values())
+        self.is_general = bool(general) or self._has_statements
+        self.components: Mapping[int, Hashable] = {
+            component: component if self._has_statements else frozenset(ids) for component, ids in accepting.items()
+        }
+
+    def kinds(self, repositories: Collection[str]) -> Mapping[str, Hashable]:
+        """What applies in each repository: which waivers, and which authors of statements its policy trusts."""
+        policies = self._acceptances.policies(repositories) if self._has_statements else {}
+        return {
+            name: (
+                tuple(waiver.id for waiver in self._general if _applies(waiver, name)),
+                vex_authors(policies[name]) if policies else (),
+            )
+            for name in repositories
+        }
+
+
+def _applies(waiver: Waiver, repository: str) -> bool:
+    return not waiver.repository or patterns.matches(repository, waiver.repository)

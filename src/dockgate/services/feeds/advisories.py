@@ -1,0 +1,333 @@
+"""The advisory database with its feeds: built, updated, described, exported, imported if trusted, and opened."""
+
+import hmac
+import weakref
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dockgate.config import Settings
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner.model import Inventory
+from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, without_release
+from dockgate.vulnerabilities.ports import AdvisoryReader
+
+if TYPE_CHECKING:
+    from dockgate.attestations.dsse import Signer
+    from dockgate.services.feeds.status import FeedStatus, SuspectPart
+    from dockgate.vulnerabilities.database.parts import Part, Result
+    from dockgate.vulnerabilities.database.transfer import Header, Trust
+
+Report = Callable[[str], None]
+
+# Before a reference to an artifact in a registry.
+REGISTRY = "oci:"
+# ArtifactType of an exported database, and media type of its blob.
+ARTIFACT = "application/vnd.dockgate.advisories.v1"
+# Of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type.
+PAYLOAD_TYPE = "application/vnd.dockgate.advisories.export.v1+json"
+_ADVICE = "Run on the exporting machine: `dockgate db key` prints the key, `dockgate db export` the digest."
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the database at `path` is made of, which ecosystems it covers, and the state of each feed."""
+
+    path: Path
+    digest: str
+    parts: "tuple[Part, ...]"
+    coverage: tuple[Coverage, ...]
+    feeds: "tuple[FeedStatus, ...]" = ()
+    suspect: "tuple[SuspectPart, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An export or import of the advisory database.
+
+    `place` is the file or reference; then follow the database's digest, the manifest's (None for a file), the digest of
+    the database's bytes, which an import can require, and the id of the key that signed an export.
+    """
+
+    place: str
+    digest: str
+    manifest: str | None = None
+    content: str | None = None
+    key: str | None = None
+
+
+def build(path: Path, folder: Path, report: Report) -> "Result":
+    """Build the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
+    from dockgate.services.feeds.attempts import record_origin
+    from dockgate.vulnerabilities import feeds
+    from dockgate.vulnerabilities.database.build import build as build_from
+
+    result = build_from(path, feeds.load(), folder, datetime.now(UTC), report)
+    record_origin(path, "build")
+    return result
+
+
+def update(
+    settings: Settings,
+    path: Path,
+    report: Report,
+    *,
+    allow_smaller: bool = False,
+    feeds: Collection[str] | None = None,
+    now: datetime | None = None,
+) -> "Result":
+    """Bring the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
+
+    `feeds` are the names of those to fetch, None for all; `allow_smaller` installs feeds that lost many of their
+    records. What became of each feed is stored beside the database.
+
+    Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
+    """
+    from dockgate.scanner import ecosystems
+    from dockgate.services.feeds.attempts import FeedAttempt
+    from dockgate.shared.tls import client_context
+    from dockgate.vulnerabilities import feeds as all_feeds
+    from dockgate.vulnerabilities.database.update import update as update_from
+
+    urls, time = dict(settings.feeds), now or datetime.now(UTC)
+    selected = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
+    names = [feed.name for feed in selected if urls.get(feed.name) or feed.url]
+    attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
+    osv_names = sorted({without_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
+    with attempt:
+        client_context(settings.ca_bundle)
+        result = update_from(
+            *(path, selected, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
+        )
+        attempt.result = result
+    return result
+
+
+def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
+    """Describe the database at `path`; `urls` are those set for feeds. Raises DatabaseError when there is none."""
+    from dockgate.services.feeds.status import read_feed_statuses, record_ages
+
+    with Database.open(path) as database:
+        feeds = read_feed_statuses(path, urls)
+        suspect = record_ages(database, datetime.now(UTC)).suspect
+        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds, suspect)
+
+
+def export(
+    settings: Settings,
+    path: Path,
+    target: str,
+    report: Report,
+    *,
+    ca_bundle: Path | None = None,
+    is_insecure: bool = False,
+) -> Transfer:
+    """Write the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
+
+    Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
+    `scanner.images.artifact.push` do.
+    """
+    from dockgate.attestations import dsse
+    from dockgate.vulnerabilities.database.transfer import pack
+
+    status(path)  # no key is made where there is nothing to sign
+    signer = _signer(settings)
+    reference = target.removeprefix(REGISTRY)
+
+    def pack_into(file: Path) -> "Header":
+        return pack(path, file, lambda stated: dsse.sign(stated, signer, PAYLOAD_TYPE))
+
+    if reference == target:
+        report(f"writing {target}")
+        header = pack_into(Path(target))
+        return Transfer(target, header.digest, content=from_hex(header.content), key=signer.public.id)
+    from dockgate.scanner.images.artifact import push
+
+    bundle = ca_bundle or settings.ca_bundle
+    with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
+        report("packing the database")
+        file = Path(folder) / "advisories"
+        header = pack_into(file)
+        report(f"pushing {reference}")
+        annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
+        manifest = push(reference, ARTIFACT, file, annotations, ca_bundle=bundle, is_insecure=is_insecure)
+    return Transfer(reference, header.digest, manifest, from_hex(header.content), signer.public.id)
+
+
+def import_database(
+    settings: Settings,
+    path: Path,
+    source: str,
+    report: Report,
+    *,
+    key: Path | None = None,
+    digest: str | None = None,
+    allow_older: bool = False,
+    ca_bundle: Path | None = None,
+    is_insecure: bool = False,
+) -> Transfer:
+    """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
+
+    Raises UsageError if nothing says whom to trust, NotFoundError for a name that is not a file, and what
+    `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull` do.
+    """
+    from dockgate.services.feeds.attempts import record_origin
+    from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
+
+    reference = source.removeprefix(REGISTRY)
+    if reference == source and Path(source).is_file():
+        trust = _make_trust(key, digest, is_pinned=False)
+        report(f"reading {source}")
+        header = unpack(Path(source), path, trust, allow_older=allow_older)
+        record_origin(path, "import")
+        return Transfer(source, header.digest, content=from_hex(header.content))
+    if reference == source and "/" not in source:
+        raise NotFoundError(
+            f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
+        )
+    from dockgate.scanner.images.artifact import pull
+
+    trust = _make_trust(key, digest, is_pinned="@sha256:" in reference)
+    bundle = ca_bundle or settings.ca_bundle
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent) as folder:
+        report(f"fetching {reference}")
+        file = Path(folder) / "advisories"
+        manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
+        header = unpack(file, path, trust, allow_older=allow_older)
+        record_origin(path, "import")
+        return Transfer(reference, header.digest, manifest, from_hex(header.content))
+
+
+def public_key(settings: Settings) -> str:
+    """Return the public half of the key that signs exports, in PEM."""
+    return _signer(settings).public.pem
+
+
+def _signer(settings: Settings) -> "Signer":
+    """The key in the data folder, which signs attestations too, made when there is none."""
+    from dockgate.attestations.keys import Keys
+    from dockgate.services.judging.attestations import KEYS
+
+    return Keys(settings.shared_data / KEYS).signer()
+
+
+def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Trust":
+    """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
+
+    With both, both must match. `is_pinned`: the reference names a manifest's digest, which is enough.
+    """
+    from dockgate.attestations import dsse
+
+    if key is None and not digest and not is_pinned:
+        raise UsageError(
+            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
+            "the registry could hide vulnerabilities.",
+            f"Give --key FILE or --digest sha256:…. {_ADVICE}",
+        )
+    if digest and not is_digest(digest):
+        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
+    try:
+        public = dsse.PublicKey(key.read_bytes()) if key else None
+    except OSError as error:
+        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
+
+    def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
+        content = from_hex(header.content)
+        if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
+            raise DeniedError(
+                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
+            )
+        if public is None:
+            return
+        if not envelope:
+            raise DeniedError(
+                "The export is not signed.",
+                "Export it with this version of Dockgate, or give the digest that is expected: --digest sha256:….",
+            )
+        try:
+            signed = dsse.verify(envelope, [public])
+        except DockgateError as error:
+            raise DeniedError(f"The export's signature does not hold: {error}", _ADVICE) from None
+        if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
+            raise DeniedError("The export's signature is of something else.", _ADVICE)
+
+    return trust
+
+
+class CurrentDatabase:
+    """The database as it stands now, opened again when another has taken its place (`delivery.ports.Advisories`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._identity: tuple[int, int] | None = None
+        self._reader: _SharedDatabase | None = None
+
+    def __call__(self) -> AdvisoryReader:
+        """The reader of the current file, shared by all threads. Raises DatabaseError if there is none."""
+        with self._lock:
+            try:
+                stat = self._path.stat()
+                identity = stat.st_ino, stat.st_mtime_ns
+            except OSError:
+                identity = None
+            if self._reader is None or identity != self._identity:
+                self._reader, self._identity = _SharedDatabase(Database.open(self._path)), identity
+            return self._reader
+
+
+def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
+    """What differs between two databases that `Current` has opened, for these CVEs. None for other readers."""
+    if not isinstance(previous, _SharedDatabase) or not isinstance(present, _SharedDatabase):
+        return None
+    return previous.changes_to(present, cves)
+
+
+class _SharedDatabase:
+    """An open database for many threads, closed when its last user is gone."""
+
+    def __init__(self, database: Database) -> None:
+        self.digest = database.digest
+        self._database = database
+        self._lock = Lock()
+        weakref.finalize(self, database.close)
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        with self._lock:
+            return self._database.snapshot(inventories)
+
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+        with self._lock:
+            return self._database.catalogues(reported)
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        with self._lock:
+            return self._database.cves(names)
+
+    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+        with self._lock:
+            return self._database.packages_of(names)
+
+    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+        with self._lock:
+            return self._database.advisories_of(names)
+
+    def coverage(self) -> Sequence[Coverage]:
+        with self._lock:
+            return self._database.coverage()
+
+    def changes_to(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
+        """What differs in another database, for these CVEs."""
+        if present is self:
+            return AdvisoryChanges()
+        with self._lock, present._lock:
+            return changed_keys(self._database, present._database, cves)

@@ -1,0 +1,243 @@
+"""The server's own updates of the advisory database: which feed is due, what failed, what is announced."""
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Protocol
+
+from dockgate.config import Settings
+from dockgate.events import dockgate_events
+from dockgate.events.envelope import NewEvent
+from dockgate.services.clock import ServerClock
+from dockgate.services.feeds import advisories
+from dockgate.services.feeds.status import read_parts, read_record_ages
+from dockgate.shared.errors import ConflictError, DockgateError, UsageError
+from dockgate.vulnerabilities import feeds
+from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states, read_states
+from dockgate.vulnerabilities.database.parts import Part, Result
+from dockgate.vulnerabilities.feed import Feed
+from dockgate.vulnerabilities.feed_age import is_stale
+from dockgate.vulnerabilities.feed_schedule import FeedState, announce, is_due, schedule
+
+_log = logging.getLogger(__name__)
+# Announcements of stale feeds that this process remembers to have made.
+_REMEMBERED = 1000
+
+
+class Update(Protocol):
+    """`advisories.update`."""
+
+    def __call__(
+        self, settings: Settings, path: Path, report: Callable[[str], None], *, feeds: Sequence[str], now: datetime
+    ) -> Result:
+        """Update the feeds, or those of `feeds` if it is not empty, and report each step as a line."""
+        ...
+
+
+class FeedUpdates:
+    """Fetches the feeds that are due. One process of a database does, under a named lock.
+
+    `record` stores events, `on_install` is called when another database is in place, by a command too, and once at the
+    start: it may be called twice for one database. `jitter` returns a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        record: Callable[[Sequence[NewEvent]], None],
+        clock: ServerClock,
+        on_install: Callable[[], object] = lambda: None,
+        update: Update = advisories.update,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Raises UsageError if the settings name an unknown feed."""
+        self._settings = settings
+        self._path = settings.advisories
+        self._record = record
+        self._clock = clock
+        self._on_install = on_install
+        self._update = update
+        self._jitter = jitter
+        self._feeds = feeds.load()
+        self._urls = dict(settings.feeds)
+        self._periods = dict(settings.updates.periods)
+        self._installed: tuple[int, int] | None = None
+        self._merge_announced: set[str] = set()
+        self._attempts: dict[str, datetime] = {}
+        self._suspects_read: date | None = None
+        names = [feed.name for feed in self._feeds]
+        for name in self._periods:
+            if name not in names:
+                raise UsageError(f"DOCKGATE_UPDATES names an unknown feed: {name}.", f"Feeds: {', '.join(names)}.")
+
+    def run(self) -> None:
+        """Fetch the feeds that are due, announce those that began to fail or recovered, and notice a new database."""
+        now = self._clock()
+        states = self.plan(now)
+        due = [feed for feed in self._feeds if is_due(states.of(feed.name), now) and self._may_fetch(feed, now)]
+        if due:
+            self._attempts |= {feed.name: now for feed in due}
+            self._fetch([feed.name for feed in due], now)
+            self.plan(now)
+        self._announce_failures()
+        self._notice_database()
+
+    def plan(self, now: datetime) -> FeedStates:
+        """Give each feed its next attempt, or the reason why there is none; return the states."""
+        before = read_states(self._path)
+        after = self._plan_states(before, now)
+        if after == before:
+            return before
+        return change_states(self._path, lambda states: self._plan_states(states, now))
+
+    def announce_stale(self) -> None:
+        """Announce the feeds whose last successful check is too old, each once until the next successful check."""
+        now, stale = self._clock(), dict[str, list[Part]]()
+        for part in read_parts(self._path):
+            if is_stale(part.checked_at, now):
+                stale.setdefault(part.feed, []).append(part)
+        states = read_states(self._path)
+        for feed, parts in stale.items():
+            if is_due(states.of(feed), now):
+                continue  # a clock that jumps makes all feeds old until their next attempt
+            since = min(part.checked_at for part in parts)
+            event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
+            if event.id not in self._merge_announced:
+                self._record([event])
+                self._merge_announced = {event.id, *list(self._merge_announced)[: _REMEMBERED - 1]}
+                _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
+
+    def announce_suspect(self) -> None:
+        """Announce the parts of feeds that are checked and bring nothing, each once.
+
+        All records are read for it, and the newest of each feed is noted: once a day, and after the server has started.
+        """
+        now = self._clock()
+        if self._suspects_read == now.date() or not read_parts(self._path):
+            return
+        ages = read_record_ages(self._path, now)
+        suspects = ages.suspect
+        for suspect in suspects:
+            _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
+        time = self._clock.now()
+        events = [
+            dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects
+        ]
+        if events:
+            self._record(events)
+        reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
+        change_states(self._path, lambda states: _with_ages(states, reasons, ages.newest))
+        self._suspects_read = now.date()
+
+    def _may_fetch(self, feed: Feed, now: datetime) -> bool:
+        """Not twice in a minute, even if the states cannot be written."""
+        last, pause = self._attempts.get(feed.name), min(self._period(feed), 60.0)
+        return last is None or abs((now - last).total_seconds()) >= pause
+
+    def _period(self, feed: Feed) -> float:
+        return self._periods.get(feed.name) or feed.period
+
+    def _fetch(self, due: Sequence[str], now: datetime) -> None:
+        try:
+            result = self._update(self._settings, self._path, _log.debug, feeds=due, now=now)
+        except ConflictError:
+            return  # a command writes the database: it fetches, too
+        except DockgateError as error:
+            _log.warning("the advisories were not updated: %s", error)
+        except Exception as error:
+            _log.warning("the advisories were not updated", exc_info=error)
+        else:
+            changed = [part.title for part in result.parts if part.feed in due and part.title not in result.unchanged]
+            failed = {failure.title for failure in result.failures}
+            installed = [title for title in changed if title not in failed]
+            if result.digest and installed:
+                _log.info("advisories updated: %s", ", ".join(installed))
+
+    def _plan_states(self, states: FeedStates, now: datetime) -> FeedStates:
+        parts = read_parts(self._path)
+        origin = states.origin or _origin(parts)
+        planned = {}
+        for feed in self._feeds:
+            off = self._why_off(feed, origin)
+            state = replace(states.of(feed.name), off=off)
+            if off is not None:
+                planned[feed.name] = replace(state, next_at=None)
+                continue
+            oldest = min((part.checked_at for part in parts if part.feed == feed.name), default=None)
+            planned[feed.name] = schedule(state, now, self._period(feed), oldest, self._jitter())
+        return states.with_feeds(planned)
+
+    def _why_off(self, feed: Feed, origin: str | None) -> str | None:
+        if not (self._urls.get(feed.name) or feed.url):
+            return f"it has no URL: set DOCKGATE_FEED_{feed.name.upper()}"
+        if self._settings.updates.mode == "off" or self._periods.get(feed.name) == 0:
+            return "DOCKGATE_UPDATES turns it off"
+        if feed.name in self._periods or feed.name in self._urls or self._settings.updates.mode == "on":
+            return None
+        if origin in ("build", "import"):
+            how = "built from a folder" if origin == "build" else "imported"
+            return f"the database was {how}: set DOCKGATE_UPDATES=on to fetch it"
+        return None
+
+    def _announce_failures(self) -> None:
+        """The events are recorded before the states: a crash between repeats them under the same ids."""
+        now, events, changed = self._clock(), list[NewEvent](), dict[str, FeedState]()
+        for name, state in read_states(self._path).feeds.items():
+            after, announcement = announce(state, now)
+            if announcement is None:
+                continue
+            changed[name] = after
+            since, time = announcement.since, self._clock.now()
+            if announcement.failures:
+                failures = [(failure.part, failure.reason) for failure in announcement.failures]
+                advice = announcement.failures[0].advice
+                events.append(dockgate_events.feed_failed(name, since, failures, advice, announcement.key, time))
+                _log.warning("the feed %s fails: %s", name, failures[0][1])
+            else:
+                events.append(dockgate_events.feed_recovered(name, since, time))
+                _log.info("the feed %s works again", name)
+        if events:
+            self._record(events)
+            change_states(self._path, lambda states: _merge_announced(states, changed))
+
+    def _notice_database(self) -> None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return
+        identity = stat.st_ino, stat.st_mtime_ns
+        if identity != self._installed:
+            self._on_install()
+            self._installed = identity
+
+
+def _origin(parts: Sequence[Part]) -> str | None:
+    """How a database was made that has no states; None for an update, or if there is no database."""
+    is_local = bool(parts) and not any("://" in part.source for part in parts)
+    return "build" if is_local else None
+
+
+def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest: Mapping[str, str]) -> FeedStates:
+    """The states with why feeds are suspect and the day of their newest record, by feed: no others have them."""
+    names = {*states.feeds, *reasons, *newest}
+    return states.with_feeds(
+        {name: replace(states.of(name), suspect=reasons.get(name), newest=newest.get(name)) for name in names}
+    )
+
+
+def _merge_announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:
+    """The states with what was announced; an attempt may have been made meanwhile."""
+    return states.with_feeds(
+        {
+            name: replace(
+                states.of(name),
+                announced_since=state.announced_since,
+                announced_parts=state.announced_parts,
+                recovered_at=state.recovered_at,
+            )
+            for name, state in changed.items()
+        }
+    )

@@ -1,0 +1,201 @@
+"""The fleet index: what every scanned image holds, and what is known of it.
+
+An image is indexed after its scan, and its new components are matched with the advisory database. When that has
+changed, components are matched again, never images: `rematch` those that a change can concern, `rematch_all` where the
+change is not known. One process at a time matches; a component that comes meanwhile waits unmatched.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dockgate.delivery.ports import Advisories
+from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import for_each
+from dockgate.services.fleet.matching import match_components
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.store import Store
+from dockgate.store.fleet import NewBundle, NewImage, NewPlatform
+from dockgate.store.fleet_findings import MATCHING, Change, Source
+from dockgate.store.fleet_records import Component, ComponentFinding, Vulnerability
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.matching import preferred_rating, worst_of
+from dockgate.vulnerabilities.model import Rating
+from dockgate.vulnerabilities.ports import AdvisoryReader
+
+# Images that are indexed in one round of the reconciler, components that are matched at once, and more than there are.
+IMAGES, COMPONENTS, EVERY = 50, 20_000, 1 << 31
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RematchResult:
+    """What a change of advisories changed: findings, and the components whose findings or KEV and EPSS values did."""
+
+    changes: Sequence[Change] = ()
+    components: frozenset[int] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetIndex:
+    """Indexes images, and keeps the findings of their components."""
+
+    store: Store
+    advisories: Advisories
+    ecosystems: Sequence[Ecosystem]
+    clock: ServerClock
+    engine_version: str
+
+    def add(self, image: str) -> None:
+        """Index an image as its finished scan says, once; without one, do nothing. Its new components are matched."""
+        scan = self.store.images.scan(image)
+        inventories = self.store.images.inventories(image)
+        if scan is None or scan.finished_at is None or not inventories:
+            return
+        digests = self.store.images.inventory_digests(image)
+        self.store.tag_history.add_place(image, scan.repository, scan.requested_at)
+        new = self.store.fleet.add(
+            NewImage(
+                digest=image,
+                repository=scan.repository,
+                inventories=digest_of(canonical.encode(list(digests))),
+                scanner=scan.scanner or "",
+                seen_at=scan.requested_at,
+                scanned_at=scan.finished_at,
+                platforms=tuple(split_inventory(inventory) for inventory in inventories),
+            )
+        )
+        if new:
+            self.match_new()
+
+    def add_missing(self) -> None:
+        """Index what was scanned and is not in the index, a few images at a time."""
+        while self.store.tag_history.add_missing():
+            pass
+        for_each(self.store.images.unindexed_images(IMAGES), self.add)
+
+    def match_new(self) -> None:
+        """Match the components that were never matched, if the findings are of today's advisory database.
+
+        Otherwise they wait for `rematch` or `rematch_all`; without an advisory database, for one.
+        """
+        findings = self.store.fleet_findings
+        with self.store.locks.hold(MATCHING):
+            while components := findings.unmatched_components(COMPONENTS):
+                try:
+                    reader = self.advisories()
+                    source = Source(reader.digest, self.engine_version)
+                    findings.begin(source, self.clock.now())
+                    if findings.source() != source:
+                        return
+                    results = list(match_components(components, reader, self.ecosystems))
+                except DatabaseError as error:
+                    _log.info("new packages are not matched: %s", error)
+                    return
+                if not findings.record_new(results, source, self.clock.now()):
+                    return
+
+    def is_current(self, reader: AdvisoryReader) -> bool:
+        """Whether the findings are of this advisory database, and of this version of Dockgate."""
+        return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
+
+    def rematch(self, reader: AdvisoryReader, previous: str, changes: AdvisoryChanges) -> RematchResult | None:
+        """Match what changed since the advisory database with the digest `previous`. `reader` is open on the new one.
+
+        None, and nothing is done, if the findings are not of `previous`: `rematch_all` then.
+        """
+        findings = self.store.fleet_findings
+        with self.store.locks.hold(MATCHING):
+            source, before = Source(reader.digest, self.engine_version), Source(previous, self.engine_version)
+            if findings.source() != before:
+                return None
+            values, rated = self._catalogue_values(reader, changes.cves)
+            components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated}
+            components.update(number for number, _ in findings.unmatched_components(EVERY))
+            return self._match_again(reader, before, source, self.store.fleet.components(components), values)
+
+    def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
+        """Match every component, whatever the findings are of."""
+        with self.store.locks.hold(MATCHING):
+            source, before = Source(reader.digest, self.engine_version), self.store.fleet_findings.source()
+            values, _ = self._catalogue_values(reader, None)
+            return self._match_again(reader, before, source, self.store.fleet.components(), values) or RematchResult()
+
+    def _match_again(
+        self,
+        reader: AdvisoryReader,
+        before: Source | None,
+        source: Source,
+        components: Iterable[tuple[int, Component]],
+        values: Mapping[int, Vulnerability],
+    ) -> RematchResult | None:
+        """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
+        findings = self.store.fleet_findings
+        results = list(match_components(components, reader, self.ecosystems))
+        refreshed = findings.record_all(results, values, source, before, self.clock.now())
+        if refreshed is None:
+            return None
+        changes, components_with = refreshed
+        return RematchResult(changes, frozenset((*(change.component for change in changes), *components_with)))
+
+    def _catalogue_values(
+        self, reader: AdvisoryReader, cves: Collection[str] | None
+    ) -> tuple[dict[int, Vulnerability], set[int]]:
+        """The fleet's vulnerabilities that these CVEs (None: all) name, with what KEV and EPSS say today.
+
+        Beside them the components whose severity comes from one of the CVEs, and is another one today.
+        """
+        findings = self.store.fleet_findings
+        vulnerabilities = findings.vulnerabilities() if cves is None else findings.vulnerabilities_named(cves)
+        if not vulnerabilities:
+            return {}, set()
+        names = {name for entry in vulnerabilities.values() for name in (entry.name, *entry.aliases)}
+        by_name = reader.cves(name for name in names if name.startswith("CVE-"))
+        values, ratings = {}, {}
+        for number, entry in vulnerabilities.items():
+            facts = [by_name[name] for name in (entry.name, *entry.aliases) if name in by_name]
+            worst = worst_of(facts)
+            values[number] = entry._replace(
+                exploited=worst.exploited, due=worst.due, epss=worst.epss, percentile=worst.percentile
+            )
+            ratings[number] = [cve.rating for cve in facts if cve.rating]
+        rated = {
+            finding.component
+            for finding in findings.rated_by_cve()
+            if (ratings_of := ratings.get(finding.vulnerability)) is not None and not _has_rating(finding, ratings_of)
+        }
+        return values, rated
+
+
+def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
+    """Whether the finding has the rating that matching would take from those of its CVEs."""
+    present = Rating(finding.source, finding.severity, finding.score, finding.vector)
+    return present == preferred_rating(ratings) if ratings else not finding.source
+
+
+def split_inventory(inventory: Inventory) -> NewPlatform:
+    """Split the packages of a platform into bundles: one for each layer, in the order of layers."""
+    layers: dict[str, tuple[dict[Component, set[str]], dict[Component, set[str]]]] = {
+        layer: ({}, {}) for layer in (*inventory.layers, "")
+    }
+    in_base: dict[str, Package] = {}
+    for package in inventory.packages:
+        kinds = layers.setdefault(package.layer, ({}, {}))
+        kinds[bool(package.owner)].setdefault(Component.of(package), set()).add(package.path)
+        in_base.setdefault(package.layer, package)
+    bundles = tuple(
+        NewBundle(
+            layer,
+            inventory.in_base(in_base[layer]),
+            {component: len(paths) for component, paths in counted.items()},
+            {component: len(paths) for component, paths in owned.items()},
+        )
+        for layer, (counted, owned) in layers.items()
+        if counted or owned
+    )
+    return NewPlatform(replace(inventory, packages=()), len(inventory.packages), bundles)

@@ -1,0 +1,226 @@
+"""Judge images of the fleet by a policy, from the index: nothing is pulled, and no inventory is read without need."""
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import ceil, inf
+from typing import NamedTuple
+
+from dockgate.gate import evaluate, patterns
+from dockgate.gate.fleet.judge import FleetJudge
+from dockgate.gate.fleet.model import FleetExceptions, FleetImage, FleetPlatform, PlatformResult
+from dockgate.gate.model import Policy, Status, worst
+from dockgate.gate.policy import PROVENANCE_RULE, required_baselines
+from dockgate.gate.rule import Rule
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.fleet.contents import FleetContents
+from dockgate.services.judging.cases import Cases, DeploymentContext
+from dockgate.services.judging.provenance import Provenance
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.policies.selection import UsablePolicy
+from dockgate.shared.errors import StoreError
+from dockgate.shared.timestamps import format_time, shift_time, to_datetime
+from dockgate.store import Store
+from dockgate.store.fleet_records import FleetImage as IndexedImage
+from dockgate.vulnerabilities.model import Coverage, Severity
+
+# Where time may change a verdict at a moment that is not known, it is judged again after so long.
+UNKNOWN_MOMENT = timedelta(hours=1)
+
+_NO_COUNTS = (0,) * len(Severity)
+
+_log = logging.getLogger(__name__)
+
+
+class JudgedImage(NamedTuple):
+    """What a policy says of an image.
+
+    `counts` are the most findings of any platform, in the order of `Severity`. `status_if_fresh` is the status if all
+    feeds had been checked just now. `next_at` is when time alone can change it, None for never.
+    """
+
+    image: int
+    status: Status
+    counts: tuple[int, ...]
+    status_if_fresh: Status
+    next_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetJudging:
+    """Judges images as `Cases` and `evaluate.judge` do, many at once."""
+
+    store: Store
+    cases: Cases
+    exceptions: RiskAcceptances
+    provenance: Provenance
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    clock: ServerClock
+
+    def feed_state(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
+        """What the policy says of the feeds, whatever the image (`FleetJudge.objectionable_feeds`)."""
+        return (
+            ()
+            if usable.unusable_reason
+            else self._traits(usable.policy, coverage, self.clock.now()).objectionable_feeds
+        )
+
+    def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
+        """Yield what the policy says of the images of `contents`.
+
+        An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
+        """
+        if usable.unusable_reason:
+            for image in contents.images:
+                yield JudgedImage(image.id, Status.UNDETERMINED, _NO_COUNTS, Status.UNDETERMINED, None)
+            return
+        policy, now = usable.policy, self.clock.now()
+        exceptions = self.exceptions.of_fleet(policy, now)
+        coverage = contents.facts.coverage
+        judge = self._judge_of(policy, contents, exceptions, coverage, now)
+        fresh = judge
+        if judge.needs_ecosystems:
+            fresh = self._judge_of(policy, contents, exceptions, _checked_at(coverage, now), now)
+        reported = self.store.fleet_judging.reported_images()
+        is_plain = not required_baselines(policy)
+        has_provenance = PROVENANCE_RULE in policy.rules
+        limited = {waiver.repository for waiver in exceptions.waivers if waiver.repository}
+        here = to_datetime(now).timestamp()
+        for image in contents.images:
+            try:
+                provenance = (
+                    self.provenance.collect_facts(image.digest, image.repository, policy) if has_provenance else None
+                )
+                item = FleetImage(
+                    image.digest,
+                    _platforms(image, contents, judge),
+                    self._repository(image, limited),
+                    provenance,
+                    is_plain=is_plain and image.digest not in reported,
+                )
+                results = judge.judge(item)
+                results_if_fresh = results if fresh is judge else fresh.judge(item)
+                if results is not None and results_if_fresh is not None:
+                    judged: JudgedImage | None = _combine(image, results, results_if_fresh, now, here)
+                else:
+                    judged = self._judge_alone(image, policy, now)
+            except StoreError:
+                raise
+            except Exception as error:
+                # One image must not stop the verdicts on all others, and is not safe because judging it failed.
+                _log.error("judging %s by the policy %s failed", image.digest, policy.name, exc_info=error)
+                unknown, again = Status.UNDETERMINED, _later(now, UNKNOWN_MOMENT)
+                judged = JudgedImage(image.id, unknown, _NO_COUNTS, unknown, again)
+            if judged is not None:
+                yield judged
+
+    def _judge_of(
+        self,
+        policy: Policy,
+        contents: FleetContents,
+        exceptions: FleetExceptions,
+        coverage: Sequence[Coverage],
+        now: str,
+    ) -> FleetJudge:
+        traits = self._traits(policy, coverage, now)
+        components, bundles = (
+            (contents.facts.every_component, contents.every_holding)
+            if traits.weighs_packages
+            else (contents.components, contents.bundles)
+        )
+        return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, exceptions, coverage, now)
+
+    def _traits(self, policy: Policy, coverage: Sequence[Coverage], now: str) -> FleetJudge:
+        """A judge of no image, for what it says of itself."""
+        return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetExceptions(), coverage, now)
+
+    def _repository(self, image: IndexedImage, limited: Collection[str]) -> str | None:
+        """The repository whose waivers count for the image, None if none do."""
+        if any(patterns.matches(image.repository, pattern) for pattern in limited):
+            return image.repository if self.cases.do_waivers_apply(image.repository, image.digest) else None
+        return image.repository
+
+    def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:
+        """What the gate itself says of an image, from its inventories. None while it is scanned again."""
+        case = self.cases.build(image.digest, policy, DeploymentContext())
+        if case is None:
+            return None
+        case = replace(case, now=now)
+        snapshot = replace(case.snapshot, coverage=_checked_at(case.snapshot.coverage, now))
+        verdicts, fresh = (
+            evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
+            for each in (case, replace(case, snapshot=snapshot))
+        )
+        counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
+        statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh))
+        return JudgedImage(
+            image.id, next(statuses), _largest_counts(counts), next(statuses), _later(now, UNKNOWN_MOMENT)
+        )
+
+
+def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
+    platforms = []
+    needs_inventory = judge.needs_inventory(0)
+    for platform in contents.platforms.get(image.id, ()):
+        place = image.id, platform.position
+        inventory = None
+        if needs_inventory:
+            inventory = contents.inventories[place]
+        elif platform.unread_count:
+            inventory = contents.unread_inventories[place]
+        platforms.append(
+            FleetPlatform(
+                platform.manifest,
+                contents.platform_bundles.get(place, ()),
+                contents.ecosystems_of(*place) if judge.needs_ecosystems else (),
+                platform.package_count,
+                platform.unread_count,
+                platform.base_layers > 0,
+                inventory,
+            )
+        )
+    return tuple(platforms)
+
+
+def _combine(
+    image: IndexedImage, results: Sequence[PlatformResult], fresh: Sequence[PlatformResult], now: str, here: float
+) -> JudgedImage:
+    """The verdict on an image from those on its platforms: the worst status and the most findings.
+
+    `here` is `now` in seconds since 1970.
+    """
+    if len(results) == 1 and results[0].changes_at == inf:
+        return JudgedImage(image.id, results[0].status, results[0].counts, fresh[0].status, None)
+    changes_at = min(result.changes_at for result in results)
+    next_at = None if changes_at == inf else _format(changes_at)
+    if changes_at <= here:
+        next_at = _later(now, UNKNOWN_MOMENT)
+    return JudgedImage(
+        image.id,
+        worst([result.status for result in results]),
+        _largest_counts([result.counts for result in results]),
+        worst([result.status for result in fresh]),
+        next_at,
+    )
+
+
+def _largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(map(max, *counts)) if len(counts) > 1 else tuple(counts[0]) if counts else _NO_COUNTS
+
+
+def _checked_at(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
+    """The coverage as if every feed had been checked now."""
+    return tuple(replace(entry, checked_at=now) for entry in coverage)
+
+
+def _later(now: str, delta: timedelta) -> str:
+    return format_time(shift_time(to_datetime(now), delta))
+
+
+def _format(seconds: float) -> str:
+    """A time in RFC 3339, not before the moment itself."""
+    milliseconds = ceil(seconds * 1000)
+    return format_time(datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000))

@@ -1,0 +1,92 @@
+"""Verdicts on images that are in several repositories, by the policy and the waivers of each.
+
+The fleet judges an image once, in the repository where it was read. In every other one it is judged as on a push, again
+whenever something changes: such a verdict informs, and approves nothing. What was approved there is followed anyway
+(`services.approvals.followed_images`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from dockgate.events.dockgate_events import verdict_changed
+from dockgate.gate.model import PlatformVerdict
+from dockgate.gate.policy import PROVENANCE_RULE
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.images.unused import find_unused_images
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.reconciler_rounds import Rounds
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.store import Store
+from dockgate.vulnerabilities.model import Severity
+
+# A repository and an image in it, by its digest.
+Place = tuple[str, str]
+
+
+@dataclass(slots=True)
+class RepositoryVerdicts:
+    """Judges watched images again in the repositories where the fleet does not judge them."""
+
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    exceptions: RiskAcceptances
+    watched_images: WatchedImages
+    clock: ServerClock
+    effects: Effects
+    _rounds: Rounds[Place] = field(default_factory=Rounds, init=False)
+
+    def review(self) -> None:
+        """Judge the images again whose inputs changed; every hour too, because rules may count time."""
+        database, now = self.verdicts.advisory_digest(), self.clock.now()
+        others = self.store.tag_history.other_repositories()
+        clear = self.selection.clear_assignments_of({repository for repository, _, _ in others})
+        scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
+
+        @cache
+        def inputs(repository: str) -> tuple[str, str, bool]:
+            """What decides of any image in a repository, and whether provenance does, too."""
+            usable = self.selection.read(self.selection.policy_of(repository))
+            policy = usable.unusable_reason or usable.policy.digest
+            return policy, self.exceptions.state(repository, now), PROVENANCE_RULE in usable.policy.rules
+
+        def state(place: Place) -> str:
+            policy, exceptions, has_provenance = inputs(place[0])
+            image_place = place[1], place[0]
+            provenance = self.store.provenance.revisions({image_place})[image_place] if has_provenance else ""
+            return digest_of(canonical.encode([database, policy, exceptions, scans[place], provenance, now[:13]]))
+
+        def judge(place: Place) -> bool:
+            self.effects.run(EffectKind.REJUDGE, self._judge, *place)
+            return self.verdicts.advisory_digest() == database
+
+        self._rounds.run(scans, state, judge, "judging")
+
+    def _judge(self, repository: str, image: str) -> None:
+        if not self.watched_images.state(repository, image).is_watched:
+            return
+        renewal = self.verdicts.renew_push(image, repository)
+        if renewal is None:
+            return
+        verdict, previous = renewal.verdict, renewal.previous
+        if previous.status != verdict.status and not find_unused_images(self.store, {(repository, image)}):
+            # Before the verdict: a crash in between repeats it under the same id.
+            names = (image, repository, verdict.policy, previous.status, verdict.status)
+            counts = _most_findings(verdict.platform_verdicts)
+            event = verdict_changed(*names, counts, verdict.inputs.now, after=f"{repository}/{previous.digest}")
+            self.store.event_log.record([event])
+        self.verdicts.store_renewal(renewal)
+
+
+def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:
+    """The most findings of any platform, by severity."""
+    return {
+        severity.value: max((verdict.counts.get(severity, 0) for verdict in verdicts), default=0)
+        for severity in Severity
+    }

@@ -1,0 +1,336 @@
+"""The verdicts of the whole fleet, kept current: what changes renews what it touches, and nothing else.
+
+A renewal finds out what has changed (advisories, policies and their assignments, waivers, VEX documents, images, the
+age of feeds, the time), judges the images that it can concern, and writes the verdicts that differ, each with its event
+in one transaction. It may end at any point: from what a policy has judged every image is stored last, so the next
+renewal does what is left. No documents are stored; a verdict that decides something is made by
+`services.judging.verdicts`.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dockgate.delivery.ports import Advisories
+from dockgate.events.dockgate_events import verdict_changed
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import Status
+from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.error_isolation import for_each
+from dockgate.services.fleet.contents import FleetContents, FleetFacts
+from dockgate.services.fleet.index import EVERY, FleetIndex
+from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.images.unused import find_unused_images
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.store import Store
+from dockgate.store.fleet_records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.fleet_verdicts import is_changed
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Coverage, Severity
+from dockgate.vulnerabilities.ports import AdvisoryReader
+
+# The lock of the process that renews.
+RENEWAL = "fleet verdicts"
+# If more of the images than this are touched, judging all of them is faster.
+LARGE_PART = 0.25
+# Images that are judged together, and verdicts that are written in one transaction.
+JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
+
+_log = logging.getLogger(__name__)
+
+# What differs between two open advisory databases for these CVEs; None if they cannot be compared.
+CompareAdvisories = Callable[[AdvisoryReader, AdvisoryReader, Collection[str]], AdvisoryChanges | None]
+
+
+class Match(NamedTuple):
+    """What the findings are and were of, and the components that differ: None if that is not known."""
+
+    source: str
+    previous: str
+    changed_components: frozenset[int] | None
+
+
+@dataclass(slots=True)
+class VerdictRenewal:
+    """Renews the fleet's verdicts. One process at a time does; another one returns at once."""
+
+    store: Store
+    index: FleetIndex
+    fleet_judging: FleetJudging
+    selection: PolicySelection
+    watched_images: WatchedImages
+    advisories: Advisories
+    compare: CompareAdvisories
+    clock: ServerClock
+    effects: Effects
+    # The advisories of the last renewal in this process: still open, though another file has taken their place.
+    _reader: AdvisoryReader | None = field(default=None, init=False)
+    _finished_revision: str = field(default="", init=False)
+
+    def renew(self) -> None:
+        """Renew every verdict for which something has changed since it was judged."""
+        with self.store.locks.try_hold(RENEWAL) as is_mine:
+            if is_mine:
+                self._renew()
+
+    def _renew(self) -> None:
+        self.index.add_missing()
+        try:
+            reader = self.advisories()
+            match = self.effects.run(EffectKind.REMATCH, self._match, reader)
+            coverage = (*reader.coverage(), *reader.catalogues(()).coverage)
+        except DatabaseError as error:
+            _log.warning("The fleet is not judged: %s", error)
+            self.store.fleet_judging.mark_blind(self.clock.now())
+            self._record_unjudged()
+            self._finished_revision = ""
+            return
+        now = self.clock.now()
+        revision = self._revision(match.source, coverage, now)
+        due: dict[str, set[int]] = {}
+        for policy, image in self.store.fleet_verdicts.due_images(now):
+            due.setdefault(policy, set()).add(image)
+        if revision == self._finished_revision and not due:
+            return
+        groups = self._images_by_policy()
+        facts = FleetFacts(self.store, coverage)
+        waiting = self._unmatched_images()
+
+        renewals = []
+        for policy in sorted(self.store.fleet_judging.policies() | groups.keys()):
+            images = [image for image in groups.get(policy, ()) if image.id not in waiting]
+            present = self.store.fleet_verdicts.images(policy)
+            renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
+        former = {image: status for renewal in renewals for image, status in renewal.former_statuses().items()}
+        for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
+        # Only now: a process that dies before has the statuses again that the events compare with.
+        for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
+        self._finished_revision = "" if waiting else revision
+
+    def _record_unjudged(self) -> None:
+        """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
+        now = self.clock.now()
+        for policy, images in self._images_by_policy().items():
+            present = self.store.fleet_verdicts.images(policy)
+            nothing = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
+            verdicts = [FleetVerdict(policy, image.id, *nothing) for image in images if image.id not in present]
+            if verdicts:
+                self.effects.run(EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, lambda _: [])
+
+    def _match(self, reader: AdvisoryReader) -> Match:
+        """Match what is new, and what the advisories have changed."""
+        previous, self._reader = self._reader, reader
+        before = _source(self.store)
+        touched: frozenset[int] | None = frozenset()
+        if not self.index.is_current(reader):
+            rematched = None
+            changes = self.compare(previous, reader, self.store.fleet_findings.cves()) if previous is not None else None
+            if previous is not None and changes is not None:
+                rematched = self.index.rematch(reader, previous.digest, changes)
+            if rematched is None:
+                self.index.rematch_all(reader)
+            touched = None if rematched is None else rematched.components
+        self.index.match_new()
+        return Match(_source(self.store), before, touched)
+
+    def _revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
+        """A text that changes whenever a verdict may have changed, but for moments that were foreseen."""
+        feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
+        waivers = [record.waiver.id for record in self.store.waivers.active(now)]
+        state = self.store.fleet_judging.fleet_revision(), self.store.vex.revision(), self.selection.revision()
+        # Feeds become stale, and the watch of images ends, at any hour.
+        return digest_of(canonical.encode([source, feeds, waivers, *state, now[:13]]))
+
+    def _images_by_policy(self) -> dict[str, list[FleetImage]]:
+        """The watched images by the policy of their repository."""
+        images = list(self.store.fleet.images())
+        assignments = self.selection.clear_assignments_of({image.repository for image in images})
+        images = [image for image in images if image.repository in assignments]
+        policies = {
+            repository: assignment.policy if assignment else DEFAULT_POLICY
+            for repository, assignment in assignments.items()
+        }
+        # Where images are watched for ever, there is no need to ask.
+        limited = {name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER}
+        states = self.watched_images.states(
+            {(image.repository, image.digest) for image in images if image.repository in limited}
+        )
+        groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
+        for image in images:
+            if image.repository not in limited or states[image.repository, image.digest].is_watched:
+                groups[policies[image.repository]].append(image)
+        return {policy: watched for policy, watched in groups.items() if watched}
+
+    def _unmatched_images(self) -> set[int]:
+        """The images with components whose findings are not known yet: they are judged once these are."""
+        unmatched = [number for number, _ in self.store.fleet_findings.unmatched_components(EVERY)]
+        bundles = {bundle for _, bundle, _ in self.store.fleet.holders(unmatched)} if unmatched else set()
+        return self.store.fleet.images_with(bundles) if bundles else set()
+
+
+def _source(store: Store) -> str:
+    return digest_of(canonical.encode(store.fleet_findings.source()))
+
+
+@dataclass(slots=True)
+class _Renewal:
+    """The renewal of one policy's verdicts on `images`.
+
+    `waiting_images` keep their verdicts, and `due_images` are those whose verdict time may have changed. `present` are
+    the images that have a verdict by the policy: some of them may not be judged by it any more.
+    """
+
+    service: VerdictRenewal
+    policy: str
+    images: Sequence[FleetImage]
+    waiting_images: Collection[int]
+    facts: FleetFacts
+    match: Match
+    due_images: Collection[int]
+    present: Collection[int]
+
+    def former_statuses(self) -> dict[int, Status]:
+        """The status by this policy of each image that is not judged by it any more."""
+        images = self._former_images()
+        if not images:
+            return {}
+        verdicts = self.service.store.fleet_verdicts.of_policy(self.policy, images)
+        return {image: verdict.status for image, verdict in verdicts.items()}
+
+    def remove_former(self) -> None:
+        """Remove the verdicts on images that are not judged by this policy any more."""
+        if images := self._former_images():
+            store = self.service.store
+            with store.database.write() as connection:
+                store.fleet_verdicts.remove(connection, self.policy, images)
+
+    def _former_images(self) -> set[int]:
+        return set(self.present) - {image.id for image in self.images} - set(self.waiting_images)
+
+    def run(self, former: Mapping[int, Status]) -> None:
+        """Judge the images for which something may have changed, and write the verdicts that differ.
+
+        `former` are the statuses of images by policies that they are not judged by any more.
+        """
+        service, store = self.service, self.service.store
+        usable = service.selection.read(self.policy)
+        inputs = self._inputs(usable)
+        before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
+        selected = self._select(self.present, source) if before == inputs else None
+        is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
+        images = [image for image in self.images if is_dense or image.id in (selected or ())]
+        stored = self._stored_verdicts(images, is_dense=is_dense)
+        now, written = service.clock.now(), f"{inputs} {self.match.source}"
+        by_id = {image.id: image for image in images}
+        verdicts: list[FleetVerdict] = []
+        for at in range(0, len(images), JUDGED_TOGETHER):
+            contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
+            for judged in service.fleet_judging.judge(usable, contents):
+                previous = stored.get(judged.image)
+                verdict = self._verdict(judged, previous, now)
+                if is_changed(verdict, previous):
+                    verdicts.append(verdict)
+                if len(verdicts) >= WRITTEN_TOGETHER:
+                    self._write(verdicts, by_id, stored, former, None)
+                    verdicts = []
+        if verdicts or (before, source) != (inputs, self.match.source):
+            self._write(verdicts, by_id, stored, former, written)
+
+    def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+        """The present verdicts on the images that are judged."""
+        verdicts = self.service.store.fleet_verdicts
+        if not images:
+            return {}
+        return verdicts.of_policy(self.policy, None if is_dense else [image.id for image in images])
+
+    def _select(self, present: Collection[int], source: str) -> set[int] | None:
+        """The images to judge if nothing but the advisories, the images and the time has changed; None for all."""
+        selected = {*self.due_images, *(image.id for image in self.images if image.id not in present)}
+        if source == self.match.source:
+            return selected
+        if source != self.match.previous or self.match.changed_components is None:
+            return None
+        fleet = self.service.store.fleet
+        bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
+        return selected | fleet.images_with(bundles)
+
+    def _inputs(self, usable: UsablePolicy) -> str:
+        """A digest of what decides beside the advisories and the images."""
+        service, store = self.service, self.service.store
+        waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
+        feeds = service.fleet_judging.feed_state(usable, self.facts.coverage)
+        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
+        return digest_of(canonical.encode(parts))
+
+    def _verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+        """The verdict to store: the last status that could be judged stays while feeds are stale."""
+        status, since = judged_image.status, None
+        if judged_image.status is not judged_image.status_if_fresh:
+            since = (present.cannot_judge_since if present else None) or now
+            if judged_image.status_if_fresh is Status.REJECTED:
+                status = Status.REJECTED
+            else:
+                status = present.status if present else Status.UNDETERMINED
+        return FleetVerdict(
+            self.policy, judged_image.image, status, judged_image.counts, None, now, judged_image.next_at, since
+        )
+
+    def _write(
+        self,
+        verdicts: Sequence[FleetVerdict],
+        images: dict[int, FleetImage],
+        stored: Mapping[int, FleetVerdict],
+        former: Mapping[int, Status],
+        judged_from: str | None,
+    ) -> None:
+        """Write verdicts, of which `stored` are the present ones, with an event for each other status.
+
+        An image that nothing uses (`find_unused_images`) has no events. The status before a policy's first
+        verdict on an image is that by its policy before, else that of the newest recorded verdict of the policy, for
+        instance on the push.
+        """
+        first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored]
+        recorded = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
+
+        def before(verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
+            if previous is not None:
+                return previous.status
+            image = images[verdict.image]
+            return former.get(image.id) or recorded.get((image.repository, image.digest))
+
+        def place(verdict: FleetVerdict) -> tuple[str, str]:
+            return images[verdict.image].repository, images[verdict.image].digest
+
+        changing = [
+            place(verdict)
+            for verdict in verdicts
+            if before(verdict, stored.get(verdict.image)) not in (None, verdict.status)
+        ]
+        unused = find_unused_images(self.service.store, changing)
+
+        def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
+            return [
+                verdict_changed(
+                    images[change.verdict.image].digest,
+                    images[change.verdict.image].repository,
+                    self.policy,
+                    previous,
+                    change.verdict.status,
+                    dict(zip(Severity, change.verdict.counts, strict=True)),
+                    change.verdict.since,
+                )
+                for change in changes
+                if (previous := before(change.verdict, change.previous)) is not None
+                and previous is not change.verdict.status
+                and place(change.verdict) not in unused
+            ]
+
+        record = self.service.store.fleet_verdicts.record
+        self.service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, events, judged_from)

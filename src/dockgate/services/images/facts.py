@@ -1,0 +1,208 @@
+"""What is known of the images in our registry: their uses, what needs them, and what their manifests hold."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dockgate.attestations.statements import attached_to
+from dockgate.delivery.ports import RegistryContent, Target
+from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
+from dockgate.gate.watch import WatchState, watch_state
+from dockgate.services.clock import ServerClock
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared.digest import is_digest
+from dockgate.shared.references import own_repository
+from dockgate.store import Store
+from dockgate.store.image_retention import UsedImage
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestContent:
+    """What a manifest names: the images of an index, and blobs with their sizes. `size` is its own, in bytes."""
+
+    size: int
+    children: tuple[str, ...] = ()
+    blobs: Mapping[str, int] = field(default_factory=dict)
+    is_readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The images of our registry at one moment, what needs them, and the plan that follows.
+
+    `contents` has the manifests that were read, by digest; `tags` the digests of tags, by repository. Images are found
+    by repository and digest; `indexes` are those that an image is in.
+    """
+
+    images: Mapping[tuple[str, str], StoredImage]
+    holds: Mapping[str, Sequence[Hold]]
+    plan: ImagePlan
+    contents: Mapping[str, ManifestContent]
+    tags: Mapping[str, Mapping[str, str]]
+    indexes: Mapping[tuple[str, str], Sequence[str]]
+    kept_images: Mapping[tuple[str, str], KeptImage]
+
+    def related_images(self, image: StoredImage) -> list[StoredImage]:
+        """The image, what is in it, and the indexes that it is in."""
+        digests = (image.digest, *image.children, *self.indexes.get((image.repository, image.digest), ()))
+        places = [(image.repository, digest) for digest in dict.fromkeys(digests)]
+        return [self.images[place] for place in places if place in self.images]
+
+
+@dataclass(slots=True)
+class ImageFacts:
+    """Gathers facts about images. `address` is that of our registry."""
+
+    store: Store
+    registry: RegistryContent
+    targets: Mapping[str, Target]
+    selection: PolicySelection
+    clock: ServerClock
+    retention: Retention
+    # By digest. A manifest never changes.
+    _contents: dict[str, ManifestContent] = field(default_factory=dict, init=False)
+
+    def gather(self) -> Facts:
+        """Read all facts, and plan.
+
+        Manifests and tags are read in repositories where anything may be removed. UnavailableError, and nothing may be
+        removed, if the registry or a target does not answer.
+        """
+        now = self.clock()
+        holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._holds(None).items()})
+        for digest, task in self._running_tasks():
+            holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
+        images = self._stored_images(self.store.image_retention.pushed_images(self.clock.now()))
+        candidates = plan_images(list(images.values()), holds, self.retention, now).removable_images
+        contents: dict[str, ManifestContent] = {}
+        tags: dict[str, Mapping[str, str]] = {}
+        for repository in sorted({image.repository for image in candidates}):
+            tags[repository] = self._tags(repository)
+            attached: defaultdict[str, list[str]] = defaultdict(list)
+            for tag, digest in sorted(tags[repository].items()):
+                subject = attached_to(tag)
+                if subject and (repository, subject) in images:
+                    attached[subject].append(digest)
+                elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
+                    images[repository, digest] = self._unrecorded_image(repository, digest, tags[repository])
+            self._add_contents(repository, images, contents, holds, attached)
+        plan = plan_images(list(images.values()), holds, self.retention, now)
+        indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for (repository, digest), image in images.items():
+            for child in image.children:
+                indexes[repository, child].append(digest)
+        by_place = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
+        return Facts(images, holds, plan, contents, tags, indexes, by_place)
+
+    def is_removable(self, image: StoredImage, facts: Facts, removed: Collection[str]) -> bool:
+        """Whether nothing needs the image now. `removed` are the digests that were removed from its repository since.
+
+        What was kept when the facts were gathered is kept.
+        """
+        related = [entry for entry in facts.related_images(image) if entry.digest not in removed or entry == image]
+        digests = {entry.digest for entry in related}
+        present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
+        fresh = [
+            replace(present.get((entry.repository, entry.digest), entry), children=entry.children) for entry in related
+        ]
+        holds = {digest: list(reasons) for digest, reasons in self._holds(digests).items()}
+        for digest in digests:
+            before = facts.kept_images.get((image.repository, digest))
+            tasks = [hold for hold in facts.holds.get(digest, ()) if hold.reason is Reason.RUNS]
+            holds.setdefault(digest, []).extend([*(before.holds if before else ()), *tasks])
+        plan = plan_images(fresh, holds, replace(self.retention, keep_images=0), self.clock())
+        return any(entry.digest == image.digest for entry in plan.removable_images)
+
+    def name_in_registry(self, repository: str) -> str:
+        """The name by which our registry knows a repository."""
+        return repository.removeprefix(f"{self.registry.address}/")
+
+    def _holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
+        return self.store.image_retention.holds(self.retention.keep_revisions, digests)
+
+    def _running_tasks(self) -> list[tuple[str, str]]:
+        """The digests of all tasks, with their ids."""
+        return [
+            (task.digest, task.id)
+            for service in self.store.services.list()
+            for task in self.targets[service.target].tasks(service.name)
+        ]
+
+    def _stored_images(self, pushed: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
+        """The images of our own registry."""
+        now, watches = self.clock.now(), {}
+        images = {}
+        for image in pushed:
+            repository = image.use.repository
+            if own_repository(self.name_in_registry(repository), self.registry.address) != repository:
+                continue  # of another registry
+            if repository not in watches:
+                watches[repository] = self.selection.watch_of(repository)
+            watch = watch_state(watches[repository], image.use, now, is_running=False)
+            images[repository, image.digest] = StoredImage(
+                repository, image.digest, image.use.pushed_at or "", image.used_at, watch, image.tags
+            )
+        return images
+
+    def _tags(self, repository: str) -> dict[str, str]:
+        """The digests of a repository's tags in the registry."""
+        name = self.name_in_registry(repository)
+        resolved = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
+        return {tag: digest for tag, digest in resolved.items() if digest is not None}
+
+    def _unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
+        """An image whose push is not recorded: it counts as pushed now."""
+        of_digest = tuple(sorted(tag for tag, named in tags.items() if named == digest))
+        return StoredImage(repository, digest, self.clock.now(), "", WatchState(False), of_digest)
+
+    def _add_contents(
+        self,
+        repository: str,
+        images: dict[tuple[str, str], StoredImage],
+        contents: dict[str, ManifestContent],
+        holds: dict[str, list[Hold]],
+        attached: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Read the manifests of a repository's images.
+
+        What is attached to an image counts as part of it. What is in an image and not known becomes an image, too.
+        """
+        waiting = [image for (place, _), image in images.items() if place == repository]
+        while waiting:
+            image = waiting.pop()
+            # Without a manifest it was removed, and a crash came before its rows were deleted.
+            content = self._content(repository, image.digest) or ManifestContent(0)
+            contents[image.digest] = content
+            if not content.is_readable:
+                holds.setdefault(image.digest, []).append(Hold(Reason.UNREADABLE, "its manifest cannot be read"))
+            children = (*content.children, *attached.get(image.digest, ()))
+            images[repository, image.digest] = replace(image, children=children)
+            for child in children:
+                if (repository, child) not in images:
+                    images[repository, child] = StoredImage(repository, child, image.pushed_at, "", WatchState(False))
+                    waiting.append(images[repository, child])
+
+    def _content(self, repository: str, digest: str) -> ManifestContent | None:
+        """What a manifest holds, None if there is none. One that was read before may be gone since."""
+        if digest not in self._contents:
+            manifest = self.registry.manifest(self.name_in_registry(repository), digest)
+            if manifest is None:
+                return None
+            self._contents[digest] = read_manifest(manifest.data)
+        return self._contents[digest]
+
+
+def read_manifest(data: bytes) -> ManifestContent:
+    """Read a manifest leniently: it is never run, only looked at for what it names."""
+    try:
+        document = json.loads(data)
+        children = tuple(str(entry["digest"]) for entry in document.get("manifests") or ())
+        blobs = {
+            str(entry["digest"]): int(entry["size"])
+            for entry in (*filter(None, [document.get("config")]), *(document.get("layers") or ()))
+        }
+        is_readable = all(map(is_digest, children)) and document.get("schemaVersion") == 2
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return ManifestContent(len(data), is_readable=False)
+    return ManifestContent(len(data), children, blobs, is_readable)

@@ -1,0 +1,215 @@
+"""The findings of images by layer, and those of a tag over time, from the fleet index."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dockgate.scanner.model import ScannedPlatform
+from dockgate.services.fleet.finding_trends import last_days
+from dockgate.store import Store
+from dockgate.store.fleet_records import ClosingReason, TagPeriod
+from dockgate.store.trends import ALWAYS, FindingLife
+from dockgate.vulnerabilities.model import Severity
+
+# Digests of a tag whose findings are shown.
+MAX_DIGESTS = 30
+
+Counts = list[tuple[int, Severity]]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFindings:
+    """What a layer of a platform brought: packages, and the findings of these by severity."""
+
+    packages: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """A layer of an image, the lowest at `position` 1, and what it brought.
+
+    `size` is in bytes, compressed; null, as `made_by`, if the image does not say it. `is_base` is null if the base is
+    not known, `findings` (counts by severity) while the image is not in the fleet index.
+    """
+
+    position: int
+    digest: str
+    is_base: bool | None
+    size: int | None
+    made_by: str | None
+    packages: int
+    findings: dict[Severity, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DigestFindings:
+    """An image that was under a tag, with its findings by severity now, or when the tag moved on.
+
+    `counts` is null if the image is not in the index: it was not scanned with success. `until` is null while the tag
+    names it. `ended` counts by `ClosingReason` what became of its findings when the tag moved on.
+    MOVED is of those that the next image has, too, or of which that is not known.
+    """
+
+    digest: str
+    since: str
+    until: str | None
+    counts: Counts | None
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TagFindings:
+    """The findings of a tag over days (YYYY-MM-DD, oldest first): of what it named at the end of each, by severity.
+
+    A day is null when the tag named nothing, or an image whose findings are not known. `digests` are the newest first.
+    """
+
+    days: list[str]
+    severities: dict[Severity, list[int | None]]
+    digests: list[DigestFindings]
+
+
+def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
+    """Return what each layer of an image brought, by the platform's position and the layer's digest."""
+    with store.database.read():
+        placed = list(store.fleet.contents_of_image(digest))
+        components = {number for _, content in placed for number in content.counted_components}
+        lives = store.trends.lives(components, has_past=False) if components else []
+    present: dict[int, list[Severity]] = {}
+    for life in lives:
+        present.setdefault(life.component, []).append(life.severity)
+    layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
+    for entry, content in placed:
+        packages, severities = layers.get((entry.platform, entry.layer), (0, []))
+        severities = severities + [
+            severity for number in content.counted_components for severity in present.get(number, ())
+        ]
+        packages += sum(content.counted_components.values()) + sum(content.owned_components.values())
+        layers[entry.platform, entry.layer] = packages, severities
+    return {key: LayerFindings(packages, _counts(severities)) for key, (packages, severities) in layers.items()}
+
+
+def list_layers(
+    platform: ScannedPlatform, number: int, findings: Mapping[tuple[int, str], LayerFindings]
+) -> list[ImageLayer]:
+    """List the layers of an image's platform of this position, with the findings of `find_by_layer`."""
+    inventory, origins = platform.inventory, platform.origins
+    packages = Counter(package.layer for package in inventory.packages)
+    layers = []
+    for at, digest in enumerate(inventory.layers):
+        origin = origins[at] if len(origins) == len(inventory.layers) else None
+        of_layer = findings.get((number, digest))
+        layers.append(
+            ImageLayer(
+                position=at + 1,
+                digest=digest,
+                is_base=at < inventory.base_layers if inventory.base_layers else None,
+                size=origin.size if origin else None,
+                made_by=(origin.command or None) if origin else None,
+                packages=packages[digest],
+                findings={kind: count for count, kind in of_layer.counts} if of_layer else {} if findings else None,
+            )
+        )
+    return layers
+
+
+def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:
+    """Return the findings of a tag in the last days."""
+    days = last_days(now, day_count)
+    with store.database.read():
+        periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
+        components = _components(store, {period.digest for period in periods})
+        every = {number for numbers in components.values() for number in numbers}
+        lives = store.trends.lives(every)
+        names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(every)}
+    by_component: dict[int, list[FindingLife]] = {}
+    for life in lives:
+        by_component.setdefault(life.component, []).append(life)
+
+    def counts(digest: str, moment: str) -> Counts | None:
+        if digest not in components:
+            return None
+        return _counts(
+            life.severity
+            for number in components[digest]
+            for life in by_component.get(number, ())
+            if life.opened <= moment < life.closed
+        )
+
+    present = f"{now:%Y-%m-%dT%H:%M:%S}.999Z"
+    series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
+    for day in days:
+        moment = min(f"{day}T23:59:59.999Z", present)
+        named = next((period for period in periods if _lasts(period, moment)), None)
+        of_day = counts(named.digest, moment) if named else None
+        numbers = None if of_day is None else {severity: count for count, severity in of_day}
+        for severity, values in series.items():
+            values.append(None if numbers is None else numbers.get(severity, 0))
+    digests = [
+        DigestFindings(
+            period.digest,
+            period.since,
+            period.until,
+            counts(period.digest, min(period.until or ALWAYS, present)),
+            _ended(period, periods, components, names, by_component),
+        )
+        for period in periods
+    ]
+    return TagFindings(days, series, digests)
+
+
+def _ended(
+    period: TagPeriod,
+    periods: Sequence[TagPeriod],
+    components: Mapping[str, set[int]],
+    names: Mapping[int, tuple[str, str]],
+    lives: Mapping[int, Sequence[FindingLife]],
+) -> dict[str, int]:
+    """What became of the findings of an image when the tag moved on."""
+    until = period.until
+    if until is None or period.digest not in components:
+        return {}
+
+    def findings(digest: str) -> list[FindingLife]:
+        return [
+            life
+            for number in components[digest]
+            for life in lives.get(number, ())
+            if life.opened <= until < life.closed
+        ]
+
+    following = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)
+    if following is None or following not in components:
+        return dict(Counter(ClosingReason.MOVED.value for _ in findings(period.digest)))
+    still = {(names[life.component], life.vulnerability) for life in findings(following)}
+    packages = {names[number] for number in components[following] if number in names}
+
+    def why(life: FindingLife) -> ClosingReason:
+        name = names[life.component]
+        if (name, life.vulnerability) in still:
+            return ClosingReason.MOVED
+        return ClosingReason.UPGRADED if name in packages else ClosingReason.REMOVED
+
+    return dict(Counter(why(life).value for life in findings(period.digest)))
+
+
+def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
+    """The components of each image that is in the index."""
+    images = store.trends.image_ids(digests)
+    placed = list(store.fleet.bundles_of_images(images.values())) if images else []
+    contents = dict(store.fleet.bundles({entry.bundle for entry in placed})) if placed else {}
+    by_image: dict[int, set[int]] = {number: set() for number in images.values()}
+    for entry in placed:
+        by_image[entry.image].update(contents[entry.bundle].counted_components)
+    return {digest: by_image[number] for digest, number in images.items()}
+
+
+def _lasts(period: TagPeriod, moment: str) -> bool:
+    return period.since <= moment and (period.until is None or period.until > moment)
+
+
+def _counts(severities: Iterable[Severity]) -> Counts:
+    entries = list(severities)
+    return [(entries.count(severity), severity) for severity in Severity if severity in entries]

@@ -1,0 +1,89 @@
+"""The images that a server reads, in its own registry and in others."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.gate.patterns import matches
+from dockgate.scanner.images import attached_documents, open_images
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
+from dockgate.scanner.images.registry import RegistrySource, registry_source
+from dockgate.scanner.model import ScannedPlatform
+from dockgate.services.images import image_inventory
+from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.references import RepositoryReference, canonical_registry
+
+# For all that is asked of a registry to read an image, in one try.
+SCAN_SECONDS = 3600.0
+# For which digest a tag has, and for what lies beside an image.
+QUESTION_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAccess:
+    """`own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
+
+    `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
+    `issuers` make the tokens for our own registry.
+
+    All calls raise DeniedError for a registry that may not be asked, and what registries do.
+    """
+
+    own_registry: str
+    registries: Sequence[str]
+    cache: Path
+    ca_bundle: Path | None
+    issuers: Issuers | None = None
+    public_registry: str | None = None
+
+    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+        """Repository and digest (`delivery.ports.ImageResolver`)."""
+        named = parse_remote(reference)
+        if self.public_registry and canonical_registry(named.registry) == canonical_registry(self.public_registry):
+            named = named._replace(registry=self.own_registry)
+        self.require(named.registry)
+        digest = named.digest
+        if digest and not digest.startswith("sha256:"):
+            raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
+        if must_exist or not digest:
+            with closing(self._origin(named)) as origin:
+                digest, _ = origin.root()
+        registry = canonical_registry(named.registry)
+        ours = registry == canonical_registry(self.own_registry) and RepositoryReference.parse(named.repository).is_own
+        return named.repository if ours else f"{registry}/{named.repository}", digest
+
+    def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
+        """What every platform of the image holds (`delivery.ports.ImageReader`)."""
+        named = self._name_image(repository, digest)
+        with open_images(
+            named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
+        ) as opened:
+            inventories = image_inventory.read(opened.images, self.cache, needs_diff_ids=True)
+            return [
+                ScannedPlatform(inventory, image.metadata.layers)
+                for image, inventory in zip(opened.images, inventories, strict=True)
+            ]
+
+    def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
+        """What lies beside an image (`services.judging.attached_statements.Fetch`)."""
+        named = self._name_image(repository, digest)
+        return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
+
+    def _origin(self, reference: RegistryReference) -> RegistrySource:
+        return registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
+
+    def _name_image(self, repository: str, digest: str) -> str:
+        place = RepositoryReference.parse(repository)
+        self.require(place.registry or self.own_registry)
+        return f"{place.with_registry(self.own_registry)}@{digest}"
+
+    def require(self, registry: str) -> None:
+        """DeniedError for a registry that this server has nothing to do with."""
+        names = registry.lower(), host_of(registry.lower())
+        allowed = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
+        if registry != self.own_registry and self.registries and not any(allowed):
+            raise DeniedError(
+                f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
+            )

@@ -1,0 +1,319 @@
+"""Scans: a thread of a small pool reads each requested image, then the approvals of the image are answered.
+
+A requested scan is a row: a crash loses nothing, because the reconciler starts the requested scans again. So a scan
+needs no workflow, and an event costs only its own few transactions.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dockgate.delivery.ports import FindingsSource, ImageReader
+from dockgate.gate.model import ExternalReport
+from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import (
+    DockgateError,
+    NotAnImageError,
+    PendingError,
+    UnavailableError,
+    describe,
+    unforeseen,
+)
+from dockgate.shared.references import RepositoryReference
+from dockgate.shared.retry import RetrySchedule
+from dockgate.store import Store
+from dockgate.store.images import Images
+from dockgate.store.locks import Locks
+from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
+
+# Images that are read at the same time; see `ScanQueue`.
+PARALLEL_SCANS = 16
+# Images that are evaluated at the same time. Several share a commit; more would only slow down requests.
+PARALLEL_EVALUATIONS = 4
+# For registries and scanners that do not answer.
+READING = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
+# How long after the scan was requested another scanner may take.
+PATIENCE_DAYS = 1 / 24
+
+_log = logging.getLogger(__name__)
+
+
+class ScanQueue:
+    """Runs `read` for each scan in one of `readers` threads, which are started when they are first needed.
+
+    At most half of the readers are busy with one registry elsewhere, by its host, and three quarters with all of
+    these: our own registry always has readers. The next one is of the registry that has the fewest.
+    """
+
+    def __init__(self, readers: int, read: Callable[[Scan], None]) -> None:
+        self._pool = ThreadPoolExecutor(readers, "scan")
+        self._read = read
+        self._most_each = max(1, readers // 2)
+        self._most_elsewhere = max(1, readers * 3 // 4)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._waiting: dict[str, deque[Scan]] = {}
+        self._reading: Counter[str] = Counter()
+
+    def add(self, scan: Scan) -> None:
+        """Read it when it is its turn."""
+        registry = RepositoryReference.parse(scan.repository).registry or ""  # "" for our own
+        host = re.sub(r":\d+$", "", registry).lower()
+        with self._lock:
+            if self._is_closed:
+                return
+            if not host:
+                self._pool.submit(self._read, scan)
+                return
+            self._waiting.setdefault(host, deque()).append(scan)
+            self._start_next()
+
+    def close(self) -> None:
+        """Start no more. What is being read is not waited for."""
+        with self._lock:
+            self._is_closed = True
+            self._waiting.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start_next(self) -> None:
+        while self._reading.total() < self._most_elsewhere and self._waiting:
+            host = min(self._waiting, key=self._reading.__getitem__)
+            if self._reading[host] >= self._most_each:
+                return
+            scans = self._waiting[host]
+            scan = scans.popleft()
+            if not scans:
+                del self._waiting[host]
+            self._reading[host] += 1
+            self._pool.submit(self._read_elsewhere, host, scan)
+
+    def _read_elsewhere(self, host: str, scan: Scan) -> None:
+        try:
+            self._read(scan)
+        finally:
+            with self._lock:
+                self._reading[host] -= 1
+                if not self._reading[host]:
+                    del self._reading[host]
+                self._start_next()
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRunner:
+    """Runs scans. `findings` is the other scanner that some repositories rely on, None for none.
+
+    `version` is our scanner's.
+    """
+
+    store: Store
+    read_image: ImageReader
+    findings: FindingsSource | None
+    exceptions: RiskAcceptances
+    clock: ServerClock
+    version: str
+
+    def run(self, scan: Scan) -> None:
+        """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
+
+        PendingError while the other scanner has not finished.
+        """
+        source = self.findings
+        if source is not None and source.knows(scan.repository):
+            answer = source.ask(scan.repository, scan.image)
+            if answer.pending_reason and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
+                raise PendingError(answer.pending_reason)
+            self._record_vex(scan, [report.inventory.image for report in answer.reports])
+            self._finish(scan, source, answer.reports, f"{source.title} is asked in place of a scan.")
+            return
+        platforms = self.read_image(scan.repository, scan.image)
+        self._record_vex(scan, [platform.inventory.image for platform in platforms])
+        now = self.clock.now()
+        self.store.images.finish_scan(scan.image, scan.number, platforms, None, now, scanner=self.version)
+
+    def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
+        """Store the failure. Earlier reports of another scanner become void, too."""
+        source = self.findings
+        if source is not None and source.knows(scan.repository):
+            self._finish(scan, source, [source.report_unknown(scan.image, reason)], reason)
+        else:
+            now = self.clock.now()
+            self.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
+
+    def _finish(self, scan: Scan, source: FindingsSource, reported: Sequence[ExternalReport], reason: str) -> None:
+        """Without inventories of our own, the next request for a scan asks the other scanner again."""
+        now = self.clock.now()
+        self.store.reports.replace(scan.image, reported, source.name, now)
+        self.store.images.finish_scan(scan.image, scan.number, (), reason, now)
+
+    def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
+        for image in dict.fromkeys((scan.image, *platforms)):
+            self.exceptions.record_attached_vex(scan.repository, image)
+
+
+@dataclass(eq=False)
+class ScanScheduler:
+    """Requests and runs scans.
+
+    `judge_push` judges an image that was pushed, after its scan. `explain` turns an error into text for people.
+    Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
+    long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
+    from running one scan. Where only other processes run scans, `announce` tells them. `index` takes an image into the
+    fleet index. Approvals come first: while those of other images are to be answered, judging a push and indexing are
+    left to the reconciler, which does one after the other, and again what has failed.
+    """
+
+    images: Images
+    runner: ScanRunner
+    waiting_approvals: WaitingApprovals
+    judge_push: Callable[[str], None]
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    explain: Callable[[Exception], str]
+    parallel: int
+    pending_seconds: float
+    locks: Locks
+    announce: Callable[[], None] | None
+    index: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[tuple[str, int]] = set()
+        # Scans that another scanner has not finished, by image and number: since when, and until when it is not asked.
+        self._pending: dict[tuple[str, int], tuple[float, float]] = {}
+        self._closing = threading.Event()
+        self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
+        # Images that were read and whose approvals are not answered yet.
+        self._unanswered = 0
+        self._queue = ScanQueue(self.parallel, self._scan)
+
+    def request(self, repository: str, digest: str) -> Scan:
+        """Request a scan, and start it. One that is requested or done is not requested again."""
+        request_scan = self.images.request_scan
+        scan = self.effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, self.clock.now())
+        self.start(scan)
+        return scan
+
+    def request_again(self, repository: str, digest: str, after: int) -> Scan:
+        """Request a scan of an image that was scanned, and start it (`Images.request_new_scan`)."""
+        request_scan = self.images.request_new_scan
+        scan = self.effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, after, self.clock.now())
+        self.start(scan)
+        return scan
+
+    def start(self, scan: Scan) -> None:
+        """Start a requested scan, unless it runs or has ended, or its other scanner was asked a moment ago."""
+        if self.announce is not None:
+            if scan.state is ScanState.REQUESTED:
+                self.announce()
+            return
+        name = scan.image, scan.number
+        with self._lock:
+            if name in self._pending and self._pending[name][1] > time.monotonic():
+                return
+            if scan.state is ScanState.REQUESTED and name not in self._running and not self._closing.is_set():
+                self._running.add(name)
+                self._queue.add(scan)
+
+    def close(self) -> None:
+        """Stop without waiting for running scans: they run again after the next start."""
+        with self._lock:
+            self._closing.set()
+        self._queue.close()
+
+    def _scan(self, scan: Scan) -> None:
+        try:
+            with self.locks.try_hold(f"scan {scan.image}") as is_mine:
+                if is_mine:
+                    self._run(scan)
+        except Exception as error:
+            text = "the scan of %s broke off, and will run again: %s"
+            _log.warning(text, scan.image, describe(error), exc_info=unforeseen(error))
+        finally:
+            with self._lock:
+                self._running.discard((scan.image, scan.number))
+
+    def _run(self, scan: Scan) -> None:
+        name = scan.image, scan.number
+        present = self.images.scan(scan.image)
+        if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
+            return  # it has ended meanwhile
+        try:
+            self._run_with_retries(scan)
+        except PendingError as error:
+            _log.info("waiting for the scan of %s: %s", scan.image, error)
+            self._postpone(name)
+            return
+        except Exception as error:
+            is_image = not isinstance(error, NotAnImageError)
+            self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
+        self._pending.pop(name, None)
+        for execution in self._answer(scan.image):
+            self.starter.continue_execution(execution)
+        if not self._unanswered:
+            self._follow_up(scan.image)
+
+    def _answer(self, image: str) -> Sequence[str]:
+        """Answer the approvals of an image. Return the executions that may continue."""
+        with self._lock:
+            self._unanswered += 1
+        try:
+            with self._evaluations:
+                return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
+        finally:
+            with self._lock:
+                self._unanswered -= 1
+
+    def _follow_up(self, image: str) -> None:
+        """Judge the pushes of an image, and index it."""
+        with self._evaluations:
+            self.judge_push(image)
+        try:
+            self.effects.run(EffectKind.INDEX_IMAGE, self.index, image)
+        except DockgateError as error:
+            _log.warning("%s is not in the fleet index yet, and will be later: %s", image, error)
+
+    def _postpone(self, name: tuple[str, int]) -> None:
+        """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""
+        now, least = time.monotonic(), self.pending_seconds
+        with self._lock:
+            since, _ = self._pending.get(name, (now, now))
+            self._pending[name] = since, now + min(max(least, (now - since) / 5), least * 10)
+
+    def _run_with_retries(self, scan: Scan) -> None:
+        for pause in READING.pauses():
+            try:
+                self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
+                return
+            except UnavailableError:
+                self._closing.wait(pause)
+        self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingReports:
+    """Records what other scanners report of images."""
+
+    store: Store
+    waiting_approvals: WaitingApprovals
+    clock: ServerClock
+    effects: Effects
+
+    def add(self, reported: Sequence[ExternalReport], who: str, scope: ReportScope) -> Sequence[ReportRecord]:
+        """Record what another scanner reports, and answer the approvals of its images.
+
+        The `scope` says where they count, and where they may replace a scan.
+        """
+        put, now = self.store.reports.put, self.clock.now()
+        records = [self.effects.run(EffectKind.REPORT, put, report, who, scope, now) for report in reported]
+        for image in dict.fromkeys(record.image for record in records):
+            self.waiting_approvals.answer(image)
+        return records

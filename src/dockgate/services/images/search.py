@@ -1,0 +1,256 @@
+"""Lists of images for people and programs: what `dockgate image list`, the API and the console show."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dockgate.gate import patterns
+from dockgate.gate.model import Status
+from dockgate.identity.model import Caller
+from dockgate.services.clock import ServerClock
+from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.watched import WatchedImages, WatchedRepository
+from dockgate.shared.cursors import read_cursor, write_cursor
+from dockgate.store import Store
+from dockgate.store.exposure_records import RunningImage
+from dockgate.store.image_listing import ImageFilter, ImageSort, ListedImage, Origin
+from dockgate.store.records import VerdictRecord
+from dockgate.vulnerabilities.model import Severity
+
+# Images of a page.
+PAGE, LARGEST_PAGE = 50, 1000
+# Minutes after its scan in which an image may have no current verdict yet.
+JUDGING_MINUTES = 2
+# How filters name images without a verdict.
+NOT_JUDGED = "NotJudged"
+# Numbers are compared with columns of 32 bits.
+_LARGEST_NUMBER = (1 << 31) - 1
+# Columns of each order.
+_POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
+    ImageSort.PUSHED: (str, int),
+    ImageSort.SEVERITY: (int, int, int, int, int),
+    ImageSort.NAME: (str, str, int),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """A place of an image: its tag ("" for none), and its verdict.
+
+    `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
+    its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (findings by severity) are those
+    of the current verdict, which is renewed when anything changes; where there is none, the status is that of the
+    newest verdict, and `counts` is null. "": it was not judged. `cannot_judge_since`: since when it is the last status
+    that could be judged, because feeds are stale or missing. `services` run the image.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    until: str | None
+    gone_at: str | None
+    scan: str
+    scanner: str
+    status: str
+    summary: str
+    waived: str | None
+    policy: str | None
+    counts: dict[str, int] | None
+    since: str | None
+    cannot_judge_since: str | None
+    services: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePage:
+    """A page of images. `next` is the cursor of the following one, null for the last.
+
+    A page by `status` may be short: images are left out that have another verdict in their repository than elsewhere.
+    """
+
+    images: list[ImageSummary]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """Which images to list. Filters of findings apply to one finding (`store.image_listing`).
+
+    `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
+    probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
+    have NOT_JUDGED. With `include_moved`, tags that have moved on and images that are gone are listed, too. `after` is
+    the cursor of a page. `who` asks: a limited token sees its own repositories only.
+    """
+
+    who: Caller | None = None
+    repository: str | None = None
+    severities: Collection[Severity] = ()
+    is_fixable: bool = False
+    is_exploited: bool = False
+    epss: float | None = None
+    package: str | None = None
+    origin: Origin | None = None
+    layer: str | None = None
+    statuses: Collection[str] = ()
+    is_running: bool = False
+    include_moved: bool = False
+    sort: ImageSort = ImageSort.PUSHED
+    limit: int = PAGE
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSearch:
+    """Lists images. `registry` is the address of our own registry."""
+
+    store: Store
+    packages: FleetPackages
+    watched_images: WatchedImages
+    clock: ServerClock
+    registry: str
+
+    def page(self, query: ImageQuery) -> ImagePage:
+        """A page of images. UsageError for a wrong cursor or package URL."""
+        after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
+        with self.store.database.read():  # one connection, and one state of the tables, for all of it
+            running = self._running_images(query.who)
+            which = ImageFilter(
+                repositories=self._repositories(query.repository, query.who),
+                severities=query.severities,
+                is_fixable=query.is_fixable,
+                is_exploited=query.is_exploited,
+                epss=query.epss,
+                components=self.packages.find(query.package).keys() if query.package else None,
+                origin=query.origin,
+                layer=query.layer,
+                statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
+                digests={entry.digest for entry in running} if query.is_running else None,
+                include_moved=query.include_moved,
+            )
+            images, position = self._read(which, query.sort, after, query.limit, running, {})
+            if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
+                more, position = self._read(which, query.sort, position, missing, running, {})
+                images += more
+        return ImagePage(images, write_cursor(query.sort, position) if position else None)
+
+    def places(
+        self, image: str, watches: Sequence[WatchedRepository], who: Caller | None = None
+    ) -> Sequence[ImageSummary]:
+        """The places of one image (a digest), those where it is now first, each with the services that `who` sees.
+
+        `watches` are of its repositories.
+        """
+        by_place = {(entry.repository, image): entry for entry in watches}
+        with self.store.database.read():
+            which, running = ImageFilter(digests=[image], include_moved=True), self._running_images(who)
+            places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
+        return sorted(places, key=lambda place: place.until is not None)
+
+    def _read(
+        self,
+        which: ImageFilter,
+        sort: ImageSort,
+        after: Sequence[str | int] | None,
+        limit: int,
+        running: Sequence[RunningImage],
+        watches: Mapping[tuple[str, str], WatchedRepository],
+    ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
+        judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
+        rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
+        newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+        places = {(row.repository, row.digest) for row in rows}
+        if missing := places - watches.keys():
+            watches = {**watches, **self.watched_images.watches(missing)}
+        # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
+        # `services.fleet.repository_verdicts` judges it.
+        is_elsewhere = any(row.repository != row.judged_in for row in rows)
+        present = self.store.waivers.active(self.clock.now()) if is_elsewhere else ()
+        waivers = [record.waiver.repository for record in present if record.waiver.repository]
+        rows = [
+            row
+            if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
+            else _with_newest(row, newest)
+            for row in rows
+        ]
+        rows = [row for row in rows if not which.statuses or row.status in which.statuses]
+        summaries = [
+            _summary(row, newest.get((row.repository, row.digest)), watches[row.repository, row.digest], running)
+            for row in rows
+        ]
+        return summaries, position
+
+    def _running_images(self, who: Caller | None) -> Sequence[RunningImage]:
+        """What services run, of the repositories that the caller sees."""
+        return [
+            entry
+            for entry in self.store.services.running_images()
+            if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+        ]
+
+    def repositories(self, who: Caller | None = None) -> Sequence[str]:
+        """The repositories that have or had images, as far as the caller sees them, sorted."""
+        names = self.store.exposures.repositories()
+        return names if who is None or not who.is_limited else [name for name in names if who.reaches(repository=name)]
+
+    def _repositories(self, pattern: str | None, who: Caller | None) -> Collection[str] | None:
+        is_limited = who is not None and who.is_limited
+        if not pattern and not is_limited:
+            return None
+        names = self.repositories(who)
+        chosen = [name for name in names if not pattern or patterns.matches(name, pattern)]
+        # All that there are need no filter, which would look for each image's repository among them.
+        return None if len(chosen) == len(names) and not is_limited else chosen
+
+
+def _summary(
+    row: ListedImage, newest: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
+) -> ImageSummary:
+    status, summary = row.status.value if row.status else "", ""
+    if newest is not None and newest.status == status:
+        summary = newest.summary
+    elif row.counts is not None:
+        summary = _findings(row.counts)
+    if row.gone_at is None and not watch.is_watched:
+        status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
+    return ImageSummary(
+        repository=row.repository,
+        tag=row.tag,
+        digest=row.digest,
+        pushed_at=row.pushed_at,
+        until=row.until,
+        gone_at=row.gone_at,
+        scan=row.scan or "",
+        scanner=row.scanner,
+        status=status,
+        summary=summary,
+        waived=newest.waived if newest is not None and newest.status == status else None,
+        policy=row.policy,
+        counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
+        since=row.since,
+        cannot_judge_since=row.cannot_judge_since,
+        services=[entry.service for entry in running if entry.digest == row.digest],
+    )
+
+
+def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
+    """Whether the repository has the same waivers of its own as the one where the image is judged.
+
+    `waived_patterns` are the patterns of repositories of all waivers that name some.
+    """
+    return row.repository == row.judged_in or all(
+        patterns.matches(row.repository, pattern) == patterns.matches(row.judged_in, pattern)
+        for pattern in waived_patterns
+    )
+
+
+def _with_newest(row: ListedImage, newest: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
+    """The row with the newest verdict of its repository in place of another policy's."""
+    record = newest.get((row.repository, row.digest))
+    status = Status(record.status) if record else None
+    return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None)
+
+
+def _findings(counts: Sequence[int]) -> str:
+    """The numbers of findings in words."""
+    named = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
+    return f"{', '.join(named)} finding{'s' if sum(counts) > 1 else ''}" if named else "no findings"

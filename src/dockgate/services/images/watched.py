@@ -1,0 +1,159 @@
+"""Which images are watched, and the uses of images that it depends on."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dockgate.delivery.service_model import Service
+from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
+from dockgate.gate.watch import ImageUse, WatchState, watch_state
+from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import for_each
+from dockgate.services.judging.cases import running_image
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared.errors import DockgateError
+from dockgate.store import Store
+
+# How often the last pull or run of an image is written, in seconds.
+RECORD_SECONDS = 3600.0
+# How many recorded uses are remembered.
+_CACHE_SIZE = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRepository:
+    """Whether an image is watched in a repository, by which policy, and who hears of it."""
+
+    repository: str
+    policy: str
+    watch: Watch
+    is_watched: bool
+    until: str | None
+    owners: tuple[str, ...]
+
+
+def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
+    """Whether an image is watched that is in these repositories. One without a repository is."""
+    return not repositories or any(entry.is_watched for entry in repositories)
+
+
+@dataclass(slots=True)
+class WatchedImages:
+    """Answers which images are watched, and records their uses. Any thread may call.
+
+    `registry` is the address of our own registry.
+    """
+
+    store: Store
+    selection: PolicySelection
+    clock: ServerClock
+    registry: str
+    _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def repositories(self, image: str) -> Sequence[WatchedRepository]:
+        """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`."""
+        now = self.clock.now()
+        uses = self.store.image_uses.of_image(image, now)
+        assignments = self.selection.assignments_of([use.repository for use in uses])
+        is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
+        is_running = is_limited and image in self._running_images()
+        return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
+
+    def watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
+        """Return the watch of each image in its repository, by repository and digest. ConflictError as `state`."""
+        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        return {
+            place: _watched_repository(place[0], assignments[place[0]], state)
+            for place, state in self.states(places).items()
+        }
+
+    def is_watched(self, image: str) -> bool:
+        """Return whether the image is watched in any of its repositories. An image without a repository is."""
+        return is_watched_in(self.repositories(image))
+
+    def state(self, repository: str, image: str) -> WatchState:
+        """Return whether an image is watched in a repository.
+
+        ConflictError if two policy assignments match the repository equally well.
+        """
+        return self.states([(repository, image)])[repository, image]
+
+    def states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
+        """Return whether each image is watched in its repository, by repository and digest. ConflictError as `state`.
+
+        The number of statements does not depend on the number of places.
+        """
+        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
+        limited = [
+            (repository, image)
+            for repository, image in places
+            if repository in watches and watches[repository].start is not WatchStart.FOREVER
+        ]
+        states = dict.fromkeys(places, WatchState(True))
+        if limited:
+            now, running = self.clock.now(), self._running_images()
+            uses = self.store.image_uses.of_images({image for _, image in limited}, now)
+            for repository, image in limited:
+                use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
+                states[repository, image] = watch_state(watches[repository], use, now, is_running=image in running)
+        return states
+
+    def record_pull(self, repository: str, image: str) -> None:
+        """Record that another machine pulled the image, at most once an hour. A failure is logged."""
+        if self._is_due("pull", repository, image):
+            try:
+                self.store.image_uses.record_pull(repository, image, self.clock.now())
+            except DockgateError as error:
+                _log.warning("The pull of %s@%s was not recorded: %s", repository, image, error)
+
+    def is_pull_recorded(self, repository: str, image: str) -> bool:
+        """Return whether a pull of this image was recorded within the last hour, without touching the database."""
+        with self._lock:
+            return (
+                self._recorded_at.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS
+            )
+
+    def record_runs(self) -> None:
+        """Record what every service runs, at most once an hour."""
+        for_each(self.store.services.list(), self._record_run, lambda service: service.name)
+
+    def _record_run(self, service: Service) -> None:
+        running = running_image(self.store, service, self.registry)
+        if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
+            self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
+
+    def _running_images(self) -> set[str]:
+        """The images that services run."""
+        return {entry.digest for entry in self.store.services.running_images()}
+
+    def _is_due(self, kind: str, repository: str, image: str) -> bool:
+        key, now = (kind, repository, image), time.monotonic()
+        with self._lock:
+            if self._recorded_at.get(key, now - RECORD_SECONDS - 1) > now - RECORD_SECONDS:
+                return False
+            self._recorded_at[key] = now
+            self._recorded_at.move_to_end(key)
+            while len(self._recorded_at) > _CACHE_SIZE:
+                self._recorded_at.popitem(last=False)
+            return True
+
+
+def _watched_by_use(
+    use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool
+) -> WatchedRepository:
+    watch = assignment.watch if assignment else Watch()
+    return _watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
+
+
+def _watched_repository(repository: str, assignment: PolicyAssignment | None, state: WatchState) -> WatchedRepository:
+    if assignment is None:
+        return WatchedRepository(repository, DEFAULT_POLICY, Watch(), state.is_watched, state.until, ())
+    policy, watch, owners = assignment.policy, assignment.watch, assignment.owners
+    return WatchedRepository(repository, policy, watch, state.is_watched, state.until, owners)

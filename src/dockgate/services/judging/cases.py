@@ -1,0 +1,215 @@
+"""Cases: everything that a verdict on a scanned image is made from, as of now, baselines included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from dockgate.delivery.ports import Advisories, FindingsSource
+from dockgate.delivery.registry_access import OPERATOR, SERVER
+from dockgate.delivery.service_model import Service
+from dockgate.gate import baselines
+from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
+from dockgate.gate.policy import PolicyReference, required_baselines
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.judging.provenance import Provenance
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.shared.errors import DatabaseError, NotFoundError
+from dockgate.store import Store
+from dockgate.store.records import Scan, ScanState, VerdictRecord
+from dockgate.vulnerabilities.model import AdvisorySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentContext:
+    """The context in which an image is evaluated.
+
+    Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for
+    that. The approvals of the execution name what repositories require on top of the server's policies. With
+    `keep_baselines` an approved image is compared with the baselines of its approval.
+    """
+
+    repository: str = ""
+    service: str | None = None
+    execution: str | None = None
+    keep_baselines: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineImages:
+    """What an image is compared with, by the names of the baselines: see `gate.model.VerdictCase` for each."""
+
+    inventories: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
+    exemptions: dict[str, BaselineExemptions] = field(default_factory=dict)
+
+    def select(self, names: Sequence[str]) -> "BaselineImages":
+        """Return the baselines with these names."""
+        return BaselineImages(
+            {name: self.inventories[name] for name in names if name in self.inventories},
+            {name: self.exemptions[name] for name in names if name in self.exemptions},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """Finds the baselines of images. `registry` is the address of our own registry."""
+
+    store: Store
+    ecosystems: Sequence[Ecosystem]
+    registry: str
+
+    def find(self, image: str, policy: Policy, context: DeploymentContext) -> BaselineImages:
+        """Return what the policy's rules compare the image with.
+
+        An image is never its own baseline, or none of its findings would be new: one that runs already is compared with
+        the baselines of its approval.
+        """
+        names = required_baselines(policy)
+        if not names:
+            return BaselineImages()
+        own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
+        record = approving_record(self.store.verdicts.of_image(image), own_policy)
+        approved_against = BaselineImages()
+        if record:
+            case = self.store.verdicts.case(record.digest)
+            approved_against = BaselineImages(case.baselines, case.baseline_exemptions)
+        if context.keep_baselines and record:
+            return approved_against.select(names)
+        digests = {
+            "running": self._running_image(context.service, context.repository),
+            "approved": self.store.verdicts.last_approved_image(context.repository, own_policy, image),
+        }
+        inventories, exemptions = {}, {}
+        for name in names:
+            if digests[name] == image:
+                inventories[name] = approved_against.inventories.get(name, ())
+                exemptions[name] = approved_against.exemptions.get(name, BaselineExemptions())
+            elif digests[name]:
+                inventories[name] = tuple(self.store.images.inventories(digests[name]))
+                exemptions[name] = self._exemptions(digests[name], own_policy)
+        return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
+
+    def _exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
+        """The findings that were waived when the image was approved.
+
+        The approval by this policy counts, or the newest one if only other policies approved it.
+        """
+        records = self.store.verdicts.of_image(image)
+        approving = (record for record in records if record.decides and record.status == Status.APPROVED)
+        record = approving_record(records, own_policy) or next(approving, None)
+        if record is None:
+            return BaselineExemptions()
+        verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
+        return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
+
+    def _running_image(self, service: str | None, repository: str) -> str:
+        """The digest that the service runs, "" if none or of another repository.
+
+        The request names the service, and must not choose what is exempted.
+        """
+        if service is None:
+            return ""
+        try:
+            revision = self.store.services.get(service).revision
+            image = self.store.services.definition(service, revision).image
+            return image.digest if image and image.repository_in(self.registry) == repository else ""
+        except NotFoundError:
+            return ""
+
+
+def running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
+    """Return the digest that a service runs with the context of its evaluation, None if it runs nothing."""
+    image = store.services.definition(service.name, service.revision).image
+    if image is None:
+        return None
+    execution = store.services.deployed_by(service.name)
+    return image.digest, DeploymentContext(image.repository_in(registry), service.name, execution, keep_baselines=True)
+
+
+def approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
+    """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
+    own = (record for record in records if record.decides and PolicyReference.parse(record.policy).name == policy)
+    return next((record for record in own if record.status == Status.APPROVED), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Builds cases. `findings` is the other scanner that some repositories rely on, None for none."""
+
+    store: Store
+    advisories: Advisories
+    baselines: Baselines
+    exceptions: RiskAcceptances
+    provenance: Provenance
+    findings: FindingsSource | None
+    clock: ServerClock
+    engine_version: str
+
+    def build(self, image: str, policy: Policy, context: DeploymentContext) -> VerdictCase | None:
+        """Return the case of an image under a policy, None while its scan is requested, or nothing was scanned.
+
+        A failed scan and a missing advisory database make an Undetermined verdict, so that every approval gets an
+        answer. Reports of other scanners are evaluated beside a scan, in the repositories of their authors; they
+        replace it only if a principal who may accept risks in this repository has vouched for one.
+        """
+        with self.store.database.read():  # one connection for all of it
+            scan = self.store.images.scan(image)
+            context = replace(context, repository=context.repository or (scan.repository if scan else ""))
+            is_vouched = self.store.reports.is_vouched(image, context.repository)
+            if scan is None and not is_vouched:
+                return None
+            if scan is not None and scan.state is ScanState.REQUESTED:
+                return None
+            inventories = tuple(self.store.images.inventories(image))
+            reported = tuple(self.store.reports.external_reports(image, context.repository))
+            every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
+            provenance = self.provenance.collect_facts(image, context.repository, policy)
+            case = VerdictCase(
+                image, policy, now, self.engine_version, external_reports=reported, provenance=provenance
+            )
+            if every_inventory:
+                repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
+                case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
+            is_scanned = scan is not None and not scan.state.has_failed
+            baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
+        if scan is None or scan.state.has_failed:
+            case = replace(case, snapshot=self._consult_catalogues(reported))
+            return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)
+        try:
+            compared = [inventory for listed in baselines.inventories.values() for inventory in listed]
+            return replace(
+                case,
+                inventories=inventories,
+                snapshot=self.advisories().snapshot([*inventories, *compared]),
+                baselines=baselines.inventories,
+                baseline_exemptions=baselines.exemptions,
+            )
+        except DatabaseError as error:
+            return replace(case, no_scan_reason=error.full_message)
+
+    def do_waivers_apply(self, repository: str, image: str) -> bool:
+        """Return whether the waivers of a repository may count for an image."""
+        with self.store.database.read():
+            return self._waivers_apply(repository, image, self.store.images.scan(image))
+
+    def _waivers_apply(self, repository: str, image: str, scan: Scan | None) -> bool:
+        """Whether the repository's waivers may count for the image.
+
+        Callers name the repository, and must not choose whose waivers count: the image was scanned there, or its
+        registry reported a push. In a repository that a pipeline builds, only images that the server or its operator
+        pushed count: its waivers were accepted for images that were built from recorded commits.
+        """
+        if self.store.pipelines.is_built(repository):
+            return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.pushers(repository, image))
+        if scan is not None and (
+            scan.state is ScanState.DONE or (self.findings is not None and self.findings.knows(scan.repository))
+        ):
+            return True
+        return bool(self.store.images.pushers(repository, image))
+
+    def _consult_catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+        """What KEV and EPSS list of these findings; nothing where there is no advisory database."""
+        try:
+            return self.advisories().catalogues(reported)
+        except DatabaseError:
+            return EMPTY_SNAPSHOT

@@ -1,0 +1,31 @@
+"""What verdicts on running and followed images are made from, as a text that is cheap to compare."""
+
+from dataclasses import dataclass
+
+from dockgate.services.clock import ServerClock
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingInputs:
+    """Says whether anything changed since images were looked at, so that most rounds need not look at each."""
+
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    clock: ServerClock
+
+    def revision(self) -> str:
+        """Return a text that changes with what decides of all images: advisories, policies, waivers, VEX documents.
+
+        It changes every ten minutes too, for what nothing here says, such as an execution that was removed.
+        """
+        now = self.clock.now()
+        waivers = [record.waiver.id for record in self.store.waivers.active(now)]
+        policies = self.store.policies.revision(), self.selection.revision()
+        vex = self.store.vex.revision()
+        return digest_of(canonical.encode([self.verdicts.advisory_digest(), *policies, waivers, vex, now[:15]]))

@@ -1,0 +1,213 @@
+"""Exceptions: waivers and VEX documents, recorded, selected for an image, and announced before they expire."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dockgate.delivery.ports import AttachedDocuments
+from dockgate.events import dockgate_events
+from dockgate.gate import patterns, vex_formats, vex_statements, waivers
+from dockgate.gate.fleet.model import FleetExceptions
+from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
+from dockgate.gate.policy import vex_authors
+from dockgate.gate.unread_waivers import check_protected
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.error_isolation import for_each
+from dockgate.services.judging.attached_statements import attached_vex, vex_signer
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+from dockgate.store.records import VexRecord, WaiverRecord
+
+# A VEX document with its statements.
+VexDocument = tuple[VexRecord, Sequence[VexStatement]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskAcceptances:
+    """Records exceptions, and selects those that apply. `attached_documents` finds VEX documents beside images.
+
+    A waiver is announced `notice_days` before its end.
+    """
+
+    store: Store
+    attached_documents: AttachedDocuments
+    ecosystems: Sequence[Ecosystem]
+    clock: ServerClock
+    effects: Effects
+    notice_days: float
+
+    # --- recording ------------------------------------------------------------------------------------------------
+
+    def add_waiver(self, waiver: Waiver) -> WaiverRecord:
+        """Record a waiver, once for each id. UsageError for an invalid or expired one."""
+        return self.effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
+
+    def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
+        """Revoke a waiver. An earlier revocation keeps its author and time. Raises NotFoundError."""
+        return self.effects.run(EffectKind.ACCEPT, self.store.waivers.revoke, waiver_id, who, self.clock.now())
+
+    def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+        """Record a VEX document that `who` vouches for. UsageError naming the invalid statement."""
+        return self.effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
+
+    def remove_vex(self, document: str, who: str) -> VexRecord:
+        """Remove an uploaded document. An earlier removal keeps its author and time. Raises NotFoundError."""
+        return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, who, self.clock.now())
+
+    def refresh_attached_vex(self, repository: str, image: str) -> None:
+        """Record the VEX documents that are attached to an image by now."""
+        self.effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
+
+    def record_attached_vex(self, repository: str, image: str) -> None:
+        """Record the VEX documents that are attached to an image.
+
+        A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read
+        are logged, and raise nothing.
+        """
+        try:
+            documents = self.attached_documents(repository, image)
+        except DockgateError as error:
+            _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
+            return
+        for vex in attached_vex(documents, image):
+            try:
+                statements = vex_formats.read(vex.document, f"what is attached to {image}")
+            except UsageError as error:
+                _log.warning("%s", error)
+            else:
+                if statements:
+                    self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
+
+    def check(self, waiver: Waiver) -> Waiver:
+        """Return a waiver as it would be recorded now. UsageError for an invalid or expired one."""
+        waivers.check_waiver(waiver)
+        check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
+        now = self.clock.now()
+        until = parse_time(waiver.until)
+        waiver = replace(waiver, until=format_time(until) if until else None, created_at=now)
+        if not waivers.is_active(waiver, now):
+            raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
+        return waiver
+
+    def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
+        return self.store.waivers.add(self.check(waiver))
+
+    def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+        statements = vex_formats.read(data, name)
+        if not statements:
+            raise UsageError(f"{name} states nothing", "Give a document with statements.")
+        bare = next((statement for statement in statements if not statement.products), None)
+        if bare is not None:
+            raise UsageError(
+                f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
+                "Name the image by its digest, or packages; only what is attached to an image may leave that out.",
+            )
+        return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{who}", ())
+
+    def _put_vex(
+        self, data: bytes, statements: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
+    ) -> VexRecord:
+        record = VexRecord(
+            document=digest_of(data),
+            image=image,
+            format=statements[0].format,
+            author=statements[0].author,
+            signer=signer,
+            added_at=self.clock.now(),
+            envelopes=envelopes,
+        )
+        return self.store.vex.add(record, data, statements)
+
+    # --- for an image ---------------------------------------------------------------------------------------------
+
+    def of(
+        self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str | None, now: str
+    ) -> Waivers:
+        """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement.
+
+        Waivers of a repository apply in `repository` only, in none if that is None.
+        """
+        images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
+        present = (record.waiver for record in self.store.waivers.active(now))
+        return Waivers(
+            waivers.select_waivers(present, repository, images, now),
+            self.select_statements(self.store.vex.active(images), images, inventories, policy),
+        )
+
+    def select_statements(
+        self, listed: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
+    ) -> tuple[VexStatement, ...]:
+        """Return the statements of documents (`Vex.active`) that may apply to an image, with who vouches for each."""
+        statements = [
+            replace(statement, signer=signer, products=statement.products or (record.image,))
+            for record, of_document in listed
+            for signer in (record.signer or self._signer(record, policy),)
+            for statement in of_document
+        ]
+        return vex_statements.select_statements(statements, images, inventories)
+
+    def of_fleet(self, policy: Policy, now: str) -> FleetExceptions:
+        """Return all waivers and VEX statements, from which `of` selects those of an image."""
+        general: list[VexStatement] = []
+        attached: dict[str, list[VexStatement]] = {}
+        for record, listed in self.store.vex.every_active():
+            signer = record.signer or self._signer(record, policy)
+            statements = attached.setdefault(record.image, []) if record.image else general
+            statements += (
+                replace(statement, signer=signer, products=statement.products or (record.image,))
+                for statement in listed
+            )
+        return FleetExceptions(
+            tuple(record.waiver for record in self.store.waivers.active(now)),
+            tuple(general),
+            {image: tuple(statements) for image, statements in attached.items()},
+        )
+
+    def _signer(self, record: VexRecord, policy: Policy) -> str:
+        """The key that the policy lists for the document's author and that signed the document, "" for none."""
+        keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
+        for envelope in record.envelopes if keys else ():
+            if fingerprint := vex_signer(envelope, record.document, record.image, keys):
+                return f"{vex_statements.KEY}{fingerprint}"
+        return ""
+
+    def state(self, repository: str, now: str) -> str:
+        """Return a text that changes whenever `of` could change for an image of this repository."""
+        present = (record.waiver for record in self.store.waivers.active(now))
+        ids = [
+            waiver.id for waiver in present if not waiver.repository or patterns.matches(repository, waiver.repository)
+        ]
+        return f"{self.store.vex.revision()} {' '.join(ids)}"
+
+    # --- announcements --------------------------------------------------------------------------------------------
+
+    def announce_expiring(self) -> None:
+        """Announce each waiver that expires soon, once."""
+        now = self.clock.now()
+        records = {record.waiver.id: record for record in self.store.waivers.active(now) if not record.announced_at}
+        expiring = waivers.expiring_waivers((record.waiver for record in records.values()), now, self.notice_days)
+        for_each(
+            expiring, lambda waiver: self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver), lambda each: each.id
+        )
+
+    def _announce(self, waiver: Waiver) -> None:
+        fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
+        now = self.clock.now()
+        names = ("vulnerability", "package", "rule", "unread", "repository", "image")
+        event = dockgate_events.waiver_expiring(
+            waiver=waiver.id,
+            owner=waiver.owner,
+            until=waiver.until or "",
+            reason=waiver.reason,
+            repository=waiver.repository or None,
+            scope={name: value for name, value in zip(names, fields, strict=True) if value},
+            time=now,
+        )
+        self.store.waivers.mark_announced(waiver.id, now, [event])

@@ -1,0 +1,171 @@
+"""Running images that their policies reject: their services are at risk, with a deadline. Nothing is taken down."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from dockgate.delivery.service_model import Service
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
+from dockgate.events.dockgate_events import service_risk_changed
+from dockgate.events.envelope import NewEvent
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.error_isolation import for_each
+from dockgate.services.judging.cases import DeploymentContext, running_image
+from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import ConflictError, DockgateError, StoreError
+from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ServiceRisk:
+    """Evaluates running images again when something that their verdicts are made from has changed.
+
+    A new advisory takes nothing down, nor does a stricter policy or an expired waiver: the service is marked at risk,
+    and its next deploy is blocked. An image that cannot be judged, for instance because advisories are stale, does not
+    put its service at risk. `risk_days` is how long a service may stay at risk unless its policy says otherwise,
+    `registry` the address of our own registry.
+    """
+
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    exceptions: RiskAcceptances
+    inputs: JudgingInputs
+    clock: ServerClock
+    effects: Effects
+    registry: str
+    risk_days: float
+    terms: RiskTerms
+    # By service: a digest of what its verdict was made from, and the revision when this was looked at.
+    _evaluated_inputs: dict[str, str] = field(default_factory=dict, init=False)
+    _revisions: dict[str, str] = field(default_factory=dict, init=False)
+
+    def review(self) -> None:
+        """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
+        revisions = self._input_revisions()
+        changed = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
+        if changed:
+            present = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed)
+            unchanged = {name: value for name, value in self._evaluated_inputs.items() if name not in changed}
+            self._evaluated_inputs = {**unchanged, **present}
+        self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
+        for_each([risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due)
+
+    def _input_revisions(self) -> dict[str, str]:
+        """By service, a text that changes whenever the inputs of the verdict on what it runs may have changed.
+
+        It is cheaper than these inputs: made for all services at once, and without reading what a verdict is made from.
+        """
+        common, running = self.inputs.revision(), self.store.services.running_images()
+        numbers = self.store.verdicts.newest_numbers({service.digest for service in running})
+        places = {service: (service.digest, service.reference.repository_in(self.registry)) for service in running}
+        provenance = self.store.provenance.revisions(set(places.values()))
+        return {
+            service.service: " ".join(
+                map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, place]))
+            )
+            for service, (image, place) in places.items()
+        }
+
+    def evaluate_changed(self, evaluated_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
+        """Evaluate what these services run, if its inputs differ from `evaluated_inputs`, a digest for each service.
+
+        Return the present digests. A service that has to be evaluated once more has none. One whose evaluation fails
+        cannot be judged, and keeps no other from being evaluated.
+        """
+        present: dict[str, str] = {}
+        for service in self.store.services.list():
+            if service.name not in services:
+                continue
+            try:
+                digest = self._evaluate(service, evaluated_inputs.get(service.name))
+            except StoreError:
+                raise
+            except Exception as error:
+                _log.error("the image of the service %s was not judged again", service.name, exc_info=error)
+                self._record_failure(service, error)
+            else:
+                if digest is not None:
+                    present[service.name] = digest
+        return present
+
+    def _evaluate(self, service: Service, evaluated: str | None) -> str | None:
+        """Evaluate what the service runs if its inputs differ from `evaluated`.
+
+        Return their digest, None if something else was judged: it is due once more.
+        """
+        database = self.verdicts.advisory_digest()
+        running = running_image(self.store, service, self.registry)
+        if running is None:
+            return None
+        image, context = running
+        present = self._inputs_digest(database, image, context)
+        if evaluated != present:
+            verdict = self.verdicts.review_deployed(image, context, self.risk_days)
+            is_recorded = self._record(service, context.repository, verdict)
+            if not is_recorded or self.verdicts.advisory_digest() != database:
+                return None
+        return present
+
+    def _record_failure(self, service: Service, error: Exception) -> None:
+        """Record that what the service runs cannot be judged: it must not look safe."""
+        reason = error.full_message if isinstance(error, DockgateError) else f"internal error: {type(error).__name__}"
+        image = self.store.services.definition(service.name, service.revision).image
+        if image is not None:
+            verdict = RunningVerdict(image.digest, cannot_judge=f"judging it failed: {reason}")
+            self._record(service, image.repository_in(self.registry), verdict)
+
+    def _is_due(self, risk: TimeAtRisk) -> bool:
+        """Whether time alone has changed something."""
+        return advance(risk.service, risk, None, self.clock(), self.terms) != (risk, ())
+
+    def _announce_due(self, name: str) -> None:
+        """Announce what time alone has changed."""
+        service = self.store.services.get(name)
+        running = running_image(self.store, service, self.registry)
+        repository = running[1].repository if running else ""
+        self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
+
+    def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
+        """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
+        usable = self.selection.required_policies(image, context.execution, context.repository)
+        policies = [read.unusable_reason or read.policy.digest for read in usable]
+        now, place = self.clock.now(), (image, context.repository)
+        provenance = self.store.provenance.revisions({place})[place]
+        exceptions = self.exceptions.state(context.repository, now)
+        return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
+
+    def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
+        announce = partial(self._announce, repository)
+        revision = service.revision if verdict is not None else None
+        return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
+
+    def _announce(self, repository: str, change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
+        owners = self._owners(repository)
+        event = service_risk_changed(
+            change.value,
+            risk.service,
+            risk.image,
+            repository,
+            owners,
+            risk.began_at,
+            risk.deadline,
+            risk.summary,
+            self.clock.now(),
+        )
+        return [event]
+
+    def _owners(self, repository: str) -> tuple[str, ...]:
+        try:
+            return self.selection.owners_of(repository)
+        except ConflictError:
+            return ()  # two assignments match equally well: `policy_of` reports it

@@ -1,0 +1,228 @@
+"""Verdicts on images that were scanned: evaluated as of now, and stored with what they were made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dockgate.delivery.model import Approval
+from dockgate.delivery.ports import Advisories
+from dockgate.delivery.service_risk import RunningVerdict
+from dockgate.gate import evaluate
+from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
+from dockgate.gate.policy import PolicyReference
+from dockgate.gate.risk_deadline import risk_deadline
+from dockgate.gate.rule import Rule
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.cases import Cases, DeploymentContext
+from dockgate.services.judging.provenance import Provenance
+from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.shared.errors import DatabaseError, DeployError
+from dockgate.store import Store
+from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A verdict that is not stored yet, and the newest one of its policy before it in the repository."""
+
+    verdict: Verdict
+    case: VerdictCase
+    repository: str
+    previous: VerdictRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Makes verdicts."""
+
+    store: Store
+    cases: Cases
+    selection: PolicySelection
+    provenance: Provenance
+    watched_images: WatchedImages
+    advisories: Advisories
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+
+    def for_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
+        """Return the verdict that an approval waits for, with its digest; None until the image was scanned.
+
+        It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
+        is Undetermined.
+        """
+        case = self._case_of(approval)
+        if case is None:
+            return None
+        return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
+
+    def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
+        """Return why the image would not be approved now with these waivers added, None when it would."""
+        case = self._case_of(approval)
+        if case is None:
+            return "it is being scanned"
+        extended = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
+        verdict = self._evaluate(replace(case, waivers=extended))
+        return None if verdict.status is Status.APPROVED else verdict.summary
+
+    def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
+        """Evaluate the image as of now by every required policy.
+
+        DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
+        expired.
+        """
+        if not any(record.decides for record in self.store.verdicts.of_image(image)):
+            raise DeployError(
+                f"no verdict on {image}: only approved digests run",
+                "Put an approval action before the deploy, or approve the digest in a pipeline first.",
+            )
+        watch = self.watched_images.state(context.repository, image)
+        if not watch.is_watched:
+            raise DeployError(
+                f"{image} is Undetermined: it is not watched any more{f' since {watch.until}' if watch.until else ''}",
+                "Request an approval of it: it is scanned and judged again.",
+            )
+        policies = self.selection.required_policies(image, context.execution, context.repository)
+        if not policies:
+            raise DeployError(
+                f"every policy that judged {image} was removed since: only approved digests run",
+                "Start the pipeline again, so that the image is judged by the policy that it names now.",
+            )
+        for usable in policies:
+            name = usable.policy.name
+            self.provenance.fetch_once(context.repository, image, name)
+            case = self._case(image, usable, replace(context, keep_baselines=True))
+            verdict = self._evaluate(case) if case else None
+            if case and verdict and verdict.status is Status.APPROVED:
+                # It decides as of now, whatever is stored under the cause: this is its record.
+                name = f"{cause}/{self.advisory_digest()}/{name}"
+                self.store.verdicts.add(verdict, case, name, context.repository)
+                continue
+            if case and verdict:
+                self._record(verdict, case, context.repository)
+            raise DeployError(
+                f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} as of now: "
+                f"{verdict.summary if verdict else 'it is being scanned'}",
+                "Build it again with the upgrades that the verdict names.",
+            )
+
+    def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> RunningVerdict:
+        """Return whether the image would be rejected now, or cannot be judged. Changed verdicts are stored.
+
+        A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`.
+        """
+        policies = self.selection.required_policies(image, context.execution, context.repository)
+        doubts = [] if policies else ["every policy that judged it was removed since"]
+        rejections, deadlines = [], []
+        for usable in policies:
+            self.provenance.fetch_once(context.repository, image, usable.policy.name)
+            case = self._case(image, usable, context)
+            if case is None:
+                doubts.append("it is being scanned")
+                continue
+            verdict = self._evaluate(case)
+            self._record(verdict, case, context.repository)
+            reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
+            if verdict.status is Status.REJECTED:
+                rejections.append(reason)
+                deadlines.append(risk_deadline(verdict, usable.policy, risk_days))
+            elif verdict.status is Status.UNDETERMINED:
+                doubts.append(reason)
+        return RunningVerdict(
+            image,
+            rejection="; ".join(rejections) or None,
+            deadline=min(deadlines, default=None),
+            cannot_judge="; ".join(doubts) or None,
+        )
+
+    def deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
+        """Return the cases of a deployed image, one for each required policy; [] while it cannot be judged by all."""
+        policies = self.selection.required_policies(image, context.execution, context.repository)
+        cases = [self._case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
+        return [case for case in cases if case is not None] if None not in cases else []
+
+    def for_push(self, image: str, repository: str, scan: int) -> None:
+        """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
+        usable = self.selection.read(self.selection.policy_of(repository))
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository))
+        if case is not None:
+            cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
+            self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
+
+    def renew_push(self, image: str, repository: str) -> Renewal | None:
+        """Judge a pushed image again as of now, as `for_push` does. `store_renewal` stores the verdict.
+
+        None if it decides the same as the newest one in this repository, while the image is being scanned, before
+        `for_push`, and if the policy's verdict here was requested: then `for_approved` judges it again.
+        """
+        usable = self.selection.read(self.selection.policy_of(repository))
+        name, records = usable.policy.name, self.store.verdicts.of_image(image)
+        here = [record for record in records if (record.policy, record.repository) == (name, repository)]
+        if not here or any(record.decides for record in here):
+            return None
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository))
+        if case is None:
+            return None
+        verdict = self._evaluate(case)
+        if _decision(self.store.verdicts.get(here[0].digest)) == _decision(verdict):
+            return None
+        return Renewal(verdict, case, repository, here[0])
+
+    def store_renewal(self, renewal: Renewal) -> None:
+        """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
+        verdict, repository = renewal.verdict, renewal.repository
+        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{AFTER}{renewal.previous.digest}"
+        self.store.verdicts.add(verdict, renewal.case, cause, repository)
+
+    def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
+        """Return the verdict on an approved image as of now, with the digest of the stored verdict that decides alike.
+
+        None while it is being scanned. It is stored if it decides something else than the newest one of its policy.
+        """
+        usable = self.selection.read(policy)
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository, keep_baselines=True))
+        if case is None:
+            return None
+        verdict = self._evaluate(case)
+        return verdict, self._record(verdict, case, repository)
+
+    def advisory_digest(self) -> str:
+        """Return the digest of the present advisory database, "" where there is none."""
+        try:
+            return self.advisories().digest
+        except DatabaseError:
+            return ""
+
+    def _case_of(self, approval: Approval) -> VerdictCase | None:
+        context = DeploymentContext(approval.repository, approval.service or None)
+        return self._case(approval.image, self.selection.read(approval.policy), context)
+
+    def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
+        case = self.cases.build(image, usable.policy, context)
+        return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
+
+    def _evaluate(self, case: VerdictCase) -> Verdict:
+        return evaluate.judge(case, self.ecosystems, self.rules)
+
+    def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:
+        """Store the verdict after the newest of its policy in the repository, unless both say the same.
+
+        Return the digest of the newest.
+
+        Running images are evaluated every hour, and most verdicts do not change.
+        """
+        records = self.store.verdicts.of_image(verdict.image)
+        # In another repository other waivers count.
+        same = (record for record in records if (record.policy, record.repository) == (verdict.policy, repository))
+        newest = next((record.digest for record in same), "")
+        if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
+            cause = f"{RENEWED_CAUSE}{repository}/{newest or f'{verdict.image}/{verdict.policy}'}"
+            return self.store.verdicts.add(verdict, case, cause, repository)[1]
+        return newest
+
+
+def _decision(verdict: Verdict) -> tuple[object, ...]:
+    """What a verdict decides, and by which policy and engine, without its time and its inputs."""
+    return verdict.status, verdict.platform_verdicts, verdict.inputs.policy, verdict.inputs.engine

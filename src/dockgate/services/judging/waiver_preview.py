@@ -1,0 +1,114 @@
+"""What a waiver would change, before it is added: a verdict, and the images in which it would count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dockgate.gate import evaluate, patterns, waivers
+from dockgate.gate.model import Status, Waiver
+from dockgate.gate.rule import Rule
+from dockgate.identity.model import Caller
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.judging.cases import Cases
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.store import Store
+from dockgate.store.exposure_records import Places
+
+# Images that a preview names, the newest first.
+NAMED_IMAGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredImage:
+    """An image in which the waiver would count, with the repositories in which it would."""
+
+    digest: str
+    repositories: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedVerdict:
+    """A stored verdict, and what it would be with the waiver, made from the same inputs."""
+
+    digest: str
+    before: Status
+    after: Status
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverPreview:
+    """What a waiver would change. `verdict` is null if none was named.
+
+    `total` counts the images that hold what it accepts, where it would count, and `images` are the newest of them. Both
+    are null for a waiver that names no vulnerability: the index of images does not answer for it.
+    """
+
+    verdict: PreviewedVerdict | None
+    total: int | None
+    images: Sequence[CoveredImage] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverPreviews:
+    """Makes previews. Nothing is stored."""
+
+    store: Store
+    cases: Cases
+    exceptions: RiskAcceptances
+    exposure_search: ExposureSearch
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    clock: ServerClock
+
+    def preview(self, waiver: Waiver, who: Caller, verdict: str | None = None) -> WaiverPreview:
+        """Return what the waiver would change, also in the stored verdict of this digest.
+
+        UsageError for a waiver that could not be added, NotFoundError and DeniedError for a verdict that is not there
+        or not visible to the caller.
+        """
+        waiver = self.exceptions.check(waiver)
+        previewed = self._judge(waiver, who, verdict) if verdict else None
+        if not waiver.vulnerability or waiver.rule or waiver.unread:
+            return WaiverPreview(previewed, None, None)
+        covered = self._covered_images(waiver, waiver.vulnerability, who)
+        return WaiverPreview(previewed, len(covered), covered[:NAMED_IMAGES])
+
+    def _judge(self, waiver: Waiver, who: Caller, digest: str) -> PreviewedVerdict:
+        stored = self.store.verdicts.get(digest)
+        repository = ImageVisibility(self.store, who).repository_of_verdict(stored.image, digest)
+        case = self.store.verdicts.case(digest)
+        images = [stored.image, *(inventory.image for inventory in case.inventories)]
+        added = waivers.select_waivers([waiver], repository, images, self.clock.now())
+        if added and not self.cases.do_waivers_apply(repository, stored.image):
+            added = ()
+        extended = replace(case.waivers, waivers=(*case.waivers.waivers, *added))
+        after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)
+        return PreviewedVerdict(digest, stored.status, after.status, after.summary)
+
+    def _covered_images(self, waiver: Waiver, vulnerability: str, who: Caller) -> Sequence[CoveredImage]:
+        """The images that hold what the waiver accepts, where it would count, the newest first."""
+        subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
+        accepted = [
+            number
+            for number, findings in subject.affected.items()
+            for entry in findings
+            if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
+        ]
+        places = Places()
+        exposed = self.store.exposures.images(accepted, places, owned=False)
+        repositories = self.store.exposures.facts(list(exposed), accepted, places).repositories
+        covered = []
+        for number, image in exposed.items():
+            names = [
+                name
+                for name in sorted(repositories.get(number, ()))
+                if who.reaches(repository=name)
+                and (not waiver.repository or patterns.matches(name, waiver.repository))
+                and (not waiver.image or waiver.image == image.digest)
+            ]
+            if names:
+                covered.append(CoveredImage(image.digest, names))
+        return covered

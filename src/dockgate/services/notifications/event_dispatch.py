@@ -1,0 +1,310 @@
+"""From the event log to the outbox: what each rule sends to each target, exactly once for each event."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
+from dockgate.events.grouping import GROUP_TYPE, group
+from dockgate.events.input_template import OutputTooLargeError
+from dockgate.events.notification_texts import reopened_topics, topic_of
+from dockgate.events.pattern import PatternSet
+from dockgate.events.rule import OWNERS, Target
+from dockgate.services.clock import ServerClock
+from dockgate.services.error_isolation import for_each
+from dockgate.services.notifications.event_rules import CompiledRule, CompiledTarget, EventRules
+from dockgate.services.notifications.event_targets import EventTargets
+from dockgate.services.notifications.owners import Owners
+from dockgate.services.notifications.summary import NotificationSummary
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+from dockgate.store.event_cursor import Group, GroupedEvent, Reopening
+from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.rules import TargetRecord
+
+# Events that are matched in one transaction, and batches in one run.
+BATCH = 500
+BATCHES_LIMIT = 100
+# A group is sent after this many pauses, even if events still come, or when it has this many events.
+LONGEST_PAUSES = 30
+GROUP_LIMIT = 10_000
+# A target is not notified of the same thing again until it has not happened for so long.
+TOPIC_DAYS = 30
+# An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
+# ago: an advisory that comes and goes is not announced each time.
+REOPEN_AFTER = timedelta(days=1)
+# Two servers' clocks differ by less. What lies further in the future was written by a clock that was wrong.
+CLOCK_DIFFERENCE = timedelta(minutes=5)
+# A verdict changes because of a finding that is known for so long at most.
+RECENT = timedelta(hours=1)
+VERDICT_CHANGED, APPROVED = "verdict.changed", "Approved"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What follows from some events."""
+
+    now: datetime
+    # By digest, the vulnerabilities that are new in images whose verdict changed.
+    recent: Mapping[str, Sequence[Mapping[str, str]]]
+    entries: list[OutboxEntry] = field(default_factory=list)
+    grouped: list[GroupedEvent] = field(default_factory=list)
+
+
+class EventDispatcher:
+    """Matches stored events with rules. One process at a time calls it; a second one changes nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: EventRules,
+        targets: EventTargets,
+        summary: NotificationSummary,
+        clock: ServerClock,
+        registry: str,
+        public_url: str,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._targets = targets
+        self._summary = summary
+        self._clock = clock
+        self._registry = registry
+        self._public_url = public_url
+        self._unknown: set[str] = set()
+
+    def run(self) -> None:
+        """Send what new events, complete groups and the time of day ask for."""
+        for _ in range(BATCHES_LIMIT):
+            if not self.advance():
+                break
+        for_each((self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__)
+
+    def advance(self) -> bool:
+        """Match the next events. Returns whether there were any."""
+        after = self._store.event_cursor.position()
+        events = self._store.event_log.read(after, BATCH)
+        if not events:
+            return False
+        compiled = {rule.rule.name: rule for rule in self._rules.enabled_rules()}
+        groups = any(each.target.group_seconds is not None for rule in compiled.values() for each in rule.targets)
+        batch = _Batch(self._clock(), self._recent(events) if groups else {})
+        patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
+        targets = {record.target.name: record.target for record in self._targets.records()}
+        owners = Owners.load(self._store, list(targets.values()), self._registry)
+        for event in events:
+            for name in sorted(patterns.matches(event.body)):
+                self._collect(batch, compiled[name], event, targets, owners)
+        since = format_time(batch.now - timedelta(days=TOPIC_DAYS))
+        if not self._store.event_cursor.advance(after, events[-1].seq, batch.entries, batch.grouped, since):
+            return False
+        if batch.entries:
+            self._targets.trim()
+            self._store.outbox.wake(OutboxKind.EVENT)
+        return True
+
+    def _collect(
+        self, batch: _Batch, rule: CompiledRule, event: StoredEvent, targets: Mapping[str, Target], owners: Owners
+    ) -> None:
+        """Add what one rule makes of an event. A target that is both named and an owner's gets it once."""
+        chosen: dict[str, CompiledTarget] = {}
+        for compiled in rule.targets:
+            name = compiled.target.name
+            for each in owners.targets_of(event.body) if name == OWNERS else (name,):
+                chosen.setdefault(each, compiled)
+        for name, compiled in chosen.items():
+            target = targets.get(name)
+            if target is None:
+                self._warn(name, rule.rule.name)
+            elif target.enabled and compiled.target.group_seconds is not None:
+                body = _with_recent(event, batch.recent)
+                batch.grouped.append(
+                    GroupedEvent(
+                        target=name,
+                        rule=rule.rule.name,
+                        position=event.seq,
+                        at=format_time(batch.now),
+                        pause_seconds=compiled.target.group_seconds,
+                        topic=topic_of(body),
+                        reopens=_reopening(body, batch.now),
+                    )
+                )
+            elif target.enabled:
+                batch.entries.append(_entry(rule.rule.name, compiled, target, event, batch.now))
+
+    def _warn(self, target: str, rule: str) -> None:
+        """Log once that a rule names a target which does not exist."""
+        if target not in self._unknown:
+            self._unknown.add(target)
+            _log.warning("the rule %s names the target %s, which does not exist: apply it", rule, target)
+
+    # --- groups ---------------------------------------------------------------------------------------------------
+
+    def send_groups(self) -> None:
+        """Make one message of each group that is complete, unless its target has quiet hours now."""
+        now = self._clock()
+
+        def send(waiting: Group) -> None:
+            target = self._targets.find(waiting.target)
+            if target is None or not target.enabled:
+                self._store.event_cursor.send_group(waiting.target, waiting.rule, _EVERY, [])
+            elif target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
+                self._store.event_cursor.trim_group(waiting.target, waiting.rule, GROUP_LIMIT)
+            elif _is_complete(waiting, now):
+                self._send_group(waiting, now)
+
+        try:
+            for_each(self._store.event_cursor.groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}")
+        finally:
+            self._store.outbox.wake(OutboxKind.EVENT)
+
+    def _send_group(self, waiting: Group, now: datetime) -> None:
+        store = self._store
+        positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
+        link = f"{self._public_url}/events?before={positions[-1] + 1}"
+        if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
+            body = next(self._bodies(positions))
+            entry = _rule_entry(waiting, body, event.seq, now, event.id)
+        else:
+            message = group(self._bodies(positions), link)
+            key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
+            body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
+            entry = _rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
+        store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
+
+    def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """The envelopes of events; those of changed verdicts with the vulnerabilities that are new in their images."""
+        recent = self._recent(self._store.event_log.by_seq(positions))
+        for event in self._store.event_log.by_seq(positions):
+            yield _with_recent(event, recent)
+
+    def _recent(self, events: Iterable[StoredEvent]) -> Mapping[str, Sequence[Mapping[str, str]]]:
+        """The vulnerabilities that are new in images whose verdict changed, by digest."""
+        images: set[str] = set()
+        since = None
+        for event in events:
+            if event.detail_type == VERDICT_CHANGED and isinstance(image := event.body["detail"].get("image"), str):
+                images.add(image)
+                since = min(since or event.at, event.at)
+        if since and (began := parse_time(since)):
+            return self._store.fleet_changes.recent_vulnerabilities(images, format_time(began - RECENT))
+        return {}
+
+    # --- daily summaries ------------------------------------------------------------------------------------------
+
+    def send_summaries(self) -> None:
+        """Send each target's daily summary that is due, after its quiet hours if it has these now.
+
+        A new target's first one is due at the next time of day.
+        """
+        now = self._clock()
+        for_each(self._targets.records(), lambda record: self._send_summary(record, now), lambda each: each.target.name)
+
+    def _send_summary(self, record: TargetRecord, now: datetime) -> None:
+        target = record.target
+        if target.summary is None or not target.enabled:
+            return
+        if target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
+            return
+        due, latest = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
+        before = self._store.event_cursor.summary_due_at(target.name)
+        if before is None and record.changed_at is not None and due < record.changed_at <= latest:
+            return
+        if before is None or not due <= before <= latest:
+            title, text, detail = self._summary.of(target, now, self._registry)
+            event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
+            payload = {"body": event.envelope(), "title": title, "text": text}
+            entry = _message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
+            self._store.event_cursor.send_summary(target.name, due, latest, [entry])
+            self._store.outbox.wake(OutboxKind.EVENT)
+
+
+_EVERY = 1 << 62
+
+
+def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
+    """The topics of which people are notified again after this event."""
+    if (reopened := reopened_topics(event)) is None:
+        return None
+    start, is_well = reopened
+    return Reopening(start, format_time(now - REOPEN_AFTER) if is_well else None)
+
+
+def _with_recent(event: StoredEvent, recent: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:
+    """The envelope of an event; of a verdict that changed with the vulnerabilities that are new in its image.
+
+    People are notified of these: another vulnerability is news, though the image was rejected before.
+    """
+    body, detail = event.body, event.body["detail"]
+    if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:
+        return {**body, "detail": {"vulnerabilities": recent.get(detail["image"], []), **detail}}
+    return body
+
+
+def _is_complete(waiting: Group, now: datetime) -> bool:
+    first, last = parse_time(waiting.first_at) or now, parse_time(waiting.last_at) or now
+    pause = timedelta(seconds=waiting.pause_seconds)
+    if last > now + pause + CLOCK_DIFFERENCE:
+        return True  # the clock was ahead when they came
+    return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
+
+
+def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, now: datetime) -> OutboxEntry:
+    """What one target gets of an event, at once or after its quiet hours."""
+    quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
+    due: str | None = format_time(quiet_end or now)
+    payload: dict[str, Any] = {"rule": rule, "event": event.id}
+    error = None
+    try:
+        if compiled.render is not None:
+            payload["data"] = compiled.render(event.body, rule)
+    except OutputTooLargeError as problem:
+        error, due = problem.full_message, None
+    return OutboxEntry(
+        OutboxKind.EVENT,
+        key=f"{rule}/{event.id}",
+        receiver=target.name,
+        payload=payload,
+        due_since=due or format_time(now),
+        next_at=due,
+        last_error=error,
+        subject=event.subject or event.id,
+        position=event.seq,
+    )
+
+
+def _rule_entry(
+    waiting: Group,
+    body: Mapping[str, Any],
+    position: int,
+    now: datetime,
+    key: str,
+    words: tuple[str, str] | None = None,
+) -> OutboxEntry:
+    """The message of a group, with a title and a text (`words`) if it has several events."""
+    payload: dict[str, Any] = {"rule": waiting.rule, "body": dict(body)}
+    if words is not None:
+        payload |= {"title": words[0], "text": words[1]}
+    subject = f"rule {waiting.rule}"
+    return _message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
+
+
+def _message_entry(
+    target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: str
+) -> OutboxEntry:
+    """A message that is complete: its event is not in the log, or was grouped."""
+    at = format_time(now)
+    return OutboxEntry(
+        OutboxKind.EVENT,
+        key=key,
+        receiver=target,
+        payload=dict(payload),
+        due_since=at,
+        next_at=at,
+        subject=subject,
+        position=position,
+    )

@@ -1,0 +1,145 @@
+"""Rules: applied, listed, tried on an event, and compiled for the events of the log."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dockgate.events.input_template import Input, OutputTooLargeError, compile_input
+from dockgate.events.notification_texts import NOTIFIED_TYPES
+from dockgate.events.pattern import Pattern, compile_pattern
+from dockgate.events.rule import OWNERS, Rule, RuleTarget, Target
+from dockgate.services.clock import ServerClock
+from dockgate.services.notifications.event_targets import EventTargets
+from dockgate.shared.canonical import encode
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.store import Store
+from dockgate.store.rules import RuleRecord
+
+DEFAULT_RULE = "default"
+# How long no event must have come before the owners get a message about those that have.
+DEFAULT_PAUSE = 10
+
+Render = Callable[[Mapping[str, Any], str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTarget:
+    """A target of a rule. `render` is None where the target gets the event itself."""
+
+    target: RuleTarget
+    render: Render | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule, ready to match events."""
+
+    rule: Rule
+    pattern: Pattern
+    targets: tuple[CompiledTarget, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TriedTarget:
+    """What a target would get of an event: `data`, or `error`. `group_seconds` is None where it is sent at once."""
+
+    name: str
+    data: str | None
+    error: str | None
+    group_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRule:
+    """Whether an event matches a rule, and what its targets would get."""
+
+    matches: bool
+    targets: tuple[TriedTarget, ...]
+
+
+class EventRules:
+    """The rules of this server: those that were applied, and the built-in one."""
+
+    def __init__(self, store: Store, targets: EventTargets, builtin: Sequence[Target], clock: ServerClock) -> None:
+        self._store = store
+        self._targets = targets
+        self._default = default_rule(builtin)
+        self._clock = clock
+        self._compiled: dict[str, tuple[Rule, CompiledRule]] = {}
+
+    def apply(self, rule: Rule, who: str, file: str) -> tuple[RuleRecord, str]:
+        """Store a rule, and return it with what changed. A rule named "default" replaces the built-in one."""
+        for target in rule.targets:
+            if target.name != OWNERS and self._targets.find(target.name) is None:
+                raise UsageError(f"{file}: there is no target {target.name!r}", "Apply its Target document first.")
+        before = {record.rule.name: record.version for record in self._store.event_rules.list()}.get(rule.name)
+        record = self._store.event_rules.put(rule, who, self._clock.now())
+        return record, "created" if before is None else "unchanged" if before == record.version else "updated"
+
+    def records(self) -> list[RuleRecord]:
+        """All rules; the built-in one, of version 0, first, unless one of its name was applied."""
+        stored = list(self._store.event_rules.list())
+        if any(record.rule.name == DEFAULT_RULE for record in stored):
+            return stored
+        return [RuleRecord(self._default, 0), *stored]
+
+    def get(self, name: str) -> RuleRecord:
+        """The rule of this name, applied or built-in. Raises NotFoundError."""
+        for record in self.records():
+            if record.rule.name == name:
+                return record
+        raise NotFoundError(f"there is no rule {name!r}", "`dockgate rule list` lists them all.")
+
+    def remove(self, name: str) -> RuleRecord:
+        """Remove a rule. ConflictError for the built-in one."""
+        record = self.get(name)
+        if not record.version:
+            raise ConflictError(
+                f"the rule {name!r} is built in", f"To end it, apply a Rule named {name} with `state: disabled`."
+            )
+        self._store.event_rules.remove(name)
+        return record
+
+    def try_event(self, name: str, event: Mapping[str, Any]) -> TriedRule:
+        """Match an event with a rule, enabled or not, and make what its targets would get. Nothing is sent."""
+        compiled = compile_rule(self.get(name).rule)
+        if not compiled.pattern.matches(event):
+            return TriedRule(False, ())
+        return TriedRule(True, tuple(_try(target, event, name) for target in compiled.targets))
+
+    def enabled_rules(self) -> list[CompiledRule]:
+        """The enabled rules, compiled once for each change."""
+        rules = [record.rule for record in self.records() if record.rule.enabled]
+        compiled = {}
+        for rule in rules:
+            before = self._compiled.get(rule.name)
+            compiled[rule.name] = before if before and before[0] == rule else (rule, compile_rule(rule))
+        self._compiled = compiled
+        return [entry[1] for entry in compiled.values()]
+
+
+def default_rule(builtin: Sequence[Target]) -> Rule:
+    """What people are notified about, where no rule says otherwise: in the log, by the settings' targets, to owners."""
+    targets = (*(RuleTarget(target.name) for target in builtin), RuleTarget(OWNERS, group_seconds=DEFAULT_PAUSE))
+    return Rule(DEFAULT_RULE, {"source": ["dockgate"], "detail-type": list(NOTIFIED_TYPES)}, targets)
+
+
+def compile_rule(rule: Rule) -> CompiledRule:
+    """Compile a rule. DefinitionError where it is invalid."""
+    return CompiledRule(
+        rule,
+        compile_pattern(rule.pattern),
+        tuple(
+            CompiledTarget(target, None if target.input == Input() else compile_input(target.input))
+            for target in rule.targets
+        ),
+    )
+
+
+def _try(compiled: CompiledTarget, event: Mapping[str, Any], rule: str) -> TriedTarget:
+    target = compiled.target
+    try:
+        data = compiled.render(event, rule) if compiled.render else encode(event).decode()
+    except OutputTooLargeError as error:
+        return TriedTarget(target.name, None, error.full_message, target.group_seconds)
+    return TriedTarget(target.name, data, None, target.group_seconds)

@@ -1,0 +1,235 @@
+"""Targets of events: applied, listed, tested, and what could not be sent to them."""
+
+import logging
+import traceback
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.events.definitions.target import TargetDefinition
+from dockgate.events.envelope import SOURCE, NewEvent
+from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
+from dockgate.events.rule import RESERVED, Target, TargetType
+from dockgate.services.clock import ServerClock
+from dockgate.services.notifications.owners import Owners
+from dockgate.shared.canonical import encode
+from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.retry import DELIVERY
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+from dockgate.store.outbox_receivers import FAILURES_LIMIT, QueueLength, ReceiverState
+from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.rules import TargetRecord
+
+# What waits for one target, and what could not be sent to it: older entries are given up, and deleted.
+WAITING_LIMIT, DEAD_LIMIT = 10_000, 1_000
+TEST_TYPE = "target.test"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A target and how it does.
+
+    `waiting` and `dead` are numbers of messages, `given_up` and `deleted` those that the limits have cost so far.
+    `failures` are those in a row: from the fifth on, the target gets one message at a time, not before `paused_until`.
+    It wants no more messages since `gone_at`. `last_error` is why the last message was not accepted.
+    """
+
+    target: Target
+    version: int
+    changed_at: str | None
+    changed_by: str | None
+    waiting: int
+    dead: int
+    failures: int
+    is_failing: bool
+    paused_until: str | None
+    last_error: str | None
+    gone_at: str | None
+    given_up: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up. `position` is the number of its event, `error` why the last attempt failed."""
+
+    key: str
+    rule: str
+    subject: str
+    position: int
+    due_since: str
+    attempts: int
+    error: str
+
+
+class EventTargets:
+    """The targets of this server. `builtin` are those that its settings make."""
+
+    def __init__(
+        self,
+        store: Store,
+        adapters: Mapping[TargetType, TargetAdapter],
+        builtin: Sequence[Target],
+        clock: ServerClock,
+    ) -> None:
+        self._store = store
+        self._adapters = adapters
+        self._builtin = {target.name: target for target in builtin}
+        self._clock = clock
+
+    def apply(self, definition: TargetDefinition, who: str) -> tuple[TargetRecord, str]:
+        """Store a target, and return it with what changed. Raises UsageError for one that can never be reached."""
+        target = definition.target
+        before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
+        with _no_secret_in_errors(target.name):
+            self._adapters[target.type].check(target, definition.secrets)
+        record = self._store.event_targets.put(target, definition.secrets, who, self._clock.now())
+        change = "created" if before is None else "unchanged" if before == record.version else "updated"
+        if change == "updated":
+            self._store.event_receivers.resume(target.name)
+        return record, change
+
+    def records(self) -> list[TargetRecord]:
+        """All targets, those of the settings first."""
+        return [*(TargetRecord(target, 0) for target in self._builtin.values()), *self._store.event_targets.list()]
+
+    def owners(self, registry: str = "") -> Owners:
+        """The owners of repositories and their targets, as they are now. `registry` is the address of our own."""
+        return Owners.load(self._store, [record.target for record in self.records()], registry)
+
+    def find(self, name: str) -> Target | None:
+        """The target of this name, None if there is none."""
+        if name in self._builtin:
+            return self._builtin[name]
+        try:
+            return self._store.event_targets.get(name).target
+        except NotFoundError:
+            return None
+
+    def statuses(self) -> list[TargetStatus]:
+        """All targets, and how they do."""
+        states, lengths = self._store.event_receivers.states(), self._store.event_receivers.lengths()
+        return [
+            _status(
+                record,
+                states.get(record.target.name, ReceiverState(OutboxKind.EVENT, record.target.name)),
+                lengths.get(record.target.name, QueueLength()),
+            )
+            for record in self.records()
+        ]
+
+    def status(self, name: str) -> TargetStatus:
+        """A target and how it does. Raises NotFoundError."""
+        for status in self.statuses():
+            if status.target.name == name:
+                return status
+        raise _unknown(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a target, and what waits for it. Raises ConflictError for one that a rule or an owner names."""
+        if name in RESERVED:
+            raise ConflictError(
+                f"the target {name!r} is made by the server's settings",
+                "Leave out DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC, or change the rule that names it.",
+            )
+        self._store.event_targets.get(name)
+        for record in self._store.policy_assignments.list():
+            if f"target:{name}" in record.assignment.owners:
+                raise ConflictError(
+                    f"the policy assignment {record.assignment.name} names the target {name!r} as an owner",
+                    "Change the assignment first.",
+                )
+        self._store.event_targets.remove(name)
+        self._store.event_receivers.forget(name)
+
+    def send(self, message: Message, target: Target) -> None:
+        """Send a message. Raises what `events.ports.TargetAdapter.send` raises, and no other error."""
+        secrets = self._store.event_targets.secrets(target.name)
+        with _no_secret_in_errors(target.name):
+            self._adapters[target.type].send(target, secrets, message)
+
+    def test(self, name: str, who: str) -> None:
+        """Send an event that `who` asks for, at once. Raises DockgateError with the reason when the target refuses."""
+        target = self.status(name).target
+        now = self._clock.now()
+        event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": who})
+        body = event.envelope()
+        text = f"{who} sends a test message to the target {name}. Nothing has happened."
+        title = "Dockgate: test message"
+        self.send(Message(event.id, "", body, encode(body).decode(), title, text, event.subject), target)
+        self._store.event_receivers.record_success(name, now)
+
+    def dead_letters(
+        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, newest_first: bool = True
+    ) -> list[DeadLetter]:
+        """The messages of a target that were given up, by position, after the one of this position and key."""
+        self.status(name)
+        entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
+        return [_dead_letter(entry) for entry in entries]
+
+    def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
+        """Send messages again that were given up: those with these keys, or all. Returns how many."""
+        self.status(name)
+        self._store.event_receivers.resume(name)
+        return self._store.outbox.redeliver(OutboxKind.EVENT, name, self._clock.now(), keys)
+
+    def trim(self) -> None:
+        """Keep what waits and what was given up within the limits."""
+        overdue = format_time(self._clock() - timedelta(seconds=DELIVERY.give_up_after or 0))
+        reason = f"given up: older than a day, or more than {WAITING_LIMIT} messages waited"
+        self._store.event_receivers.trim(WAITING_LIMIT, DEAD_LIMIT, overdue, reason)
+
+
+@contextmanager
+def _no_secret_in_errors(target: str) -> Iterator[None]:
+    """Raise UnavailableError in place of an error of ours or a library's: its message may have the target's URL."""
+    try:
+        yield
+    except DockgateError:
+        raise
+    except Exception as error:
+        kind, place = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        _log.error("the target %s failed with an internal error, %s:\n%s", target, kind, place)
+        raise UnavailableError(
+            f"the target {target} failed with an internal error: {kind}", "The server's log says where."
+        ) from None
+
+
+def _status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> TargetStatus:
+    return TargetStatus(
+        target=record.target,
+        version=record.version,
+        changed_at=record.changed_at,
+        changed_by=record.changed_by,
+        waiting=length.waiting,
+        dead=length.dead,
+        failures=state.failures,
+        is_failing=state.failures >= FAILURES_LIMIT,
+        paused_until=state.paused_until,
+        last_error=state.last_error,
+        gone_at=state.gone_at,
+        given_up=state.given_up,
+        deleted=state.deleted,
+    )
+
+
+def _dead_letter(entry: OutboxEntry) -> DeadLetter:
+    return DeadLetter(
+        key=entry.key,
+        rule=str(entry.payload.get("rule", "")),
+        subject=entry.subject or "",
+        position=entry.position or 0,
+        due_since=entry.due_since or "",
+        attempts=entry.attempts,
+        error=entry.last_error or "",
+    )
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")

@@ -1,0 +1,114 @@
+"""What the outbox delivers beside events: answers of approvals, attestations, and provenance of our builds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from dockgate.attestations.statements import covered_digests, statement
+from dockgate.delivery.ports import Answers, Attestor
+from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
+from dockgate.events.ports import Webhooks
+from dockgate.gate.model import Status
+from dockgate.services.effects import EffectKind
+from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
+from dockgate.shared.errors import DeniedError
+from dockgate.shared.interfaces import override
+from dockgate.store.approvals import Approvals
+from dockgate.store.provenance import ProvenanceStatements
+from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.verdicts import Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHandler(OutboxHandler):
+    """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
+
+    kind = OutboxKind.WEBHOOK
+    step = EffectKind.DELIVER
+    receiver_limit = 4
+
+    approvals: Approvals
+    webhooks: Webhooks
+    answers: Mapping[str, Answers]
+    clock: Callable[[], datetime]
+
+    @override
+    def send(self, entry: OutboxEntry) -> None:
+        callback = Callback(entry.payload["url"], entry.payload["secret"])
+        webhook = delivery(self.approvals.get(entry.key), callback)
+        answers = self.answers.get(urlsplit(callback.url).scheme)
+        try:
+            if answers is None:
+                self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
+            else:
+                answers.give(webhook)
+        except DeniedError as error:
+            raise UndeliverableError(error.full_message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChangeHandler(OutboxHandler):
+    """Posts that the verdict on an approved image changed, as a signed webhook to the approval's callback."""
+
+    kind = OutboxKind.VERDICT_CHANGE
+    step = EffectKind.DELIVER
+    receiver_limit = 4
+
+    webhooks: Webhooks
+    clock: Callable[[], datetime]
+
+    @override
+    def send(self, entry: OutboxEntry) -> None:
+        webhook = change_delivery(entry.key, entry.payload)
+        try:
+            self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
+        except DeniedError as error:
+            raise UndeliverableError(error.full_message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationHandler:
+    """Signs that the policy approved an image, and attaches the statement in the image's registry.
+
+    An attestation is valid for so many `days`.
+    """
+
+    kind = OutboxKind.ATTESTATION
+    step = EffectKind.ATTEST
+    receiver_limit = 1
+
+    verdicts: Verdicts
+    attestor: Attestor
+    days: float
+
+    def send(self, entry: OutboxEntry) -> str:
+        """Attest, and return the id of the signing key."""
+        digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
+        renewed_at = entry.payload.get("renewed_at")
+        verdict = self.verdicts.get(digest)
+        if verdict.status is not Status.APPROVED:
+            raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
+
+        def write(name: str, subject: str) -> bytes:
+            return statement(verdict, digest, name, subject, self.days, renewed_at)
+
+        key = f"{digest}@{renewed_at}" if renewed_at else digest
+        return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered_digests(verdict))
+
+
+class ProvenanceHandler(OutboxHandler):
+    """Attaches the provenance statements of our builds to their images."""
+
+    kind = OutboxKind.PROVENANCE
+    step = EffectKind.ATTEST
+    receiver_limit = 1
+
+    def __init__(self, statements: ProvenanceStatements, attestor: Attestor) -> None:
+        self._statements = statements
+        self._attestor = attestor
+
+    @override
+    def send(self, entry: OutboxEntry) -> None:
+        built = self._statements.built_statement(entry.key)
+        self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())

@@ -1,0 +1,239 @@
+"""The daily summary of a target: how its images and services are, also when all is well."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from dockgate.delivery.ports import Advisories
+from dockgate.events.message import one_line, shorten
+from dockgate.events.rule import Target
+from dockgate.gate import patterns
+from dockgate.gate.model import Status, Waiver
+from dockgate.gate.waivers import expiring_waivers
+from dockgate.services.images.search import JUDGING_MINUTES
+from dockgate.services.images.watched import WatchedImages
+from dockgate.services.notifications.owners import Owners
+from dockgate.shared.errors import DatabaseError
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+from dockgate.store.image_listing import ImageFilter, ImageSort, PlaceVerdict
+from dockgate.store.records import ScanState
+from dockgate.vulnerabilities.feed_age import STALE_AFTER, is_stale
+
+LIST_LIMIT = 10
+WAIVER_DAYS = 7
+
+
+class _State(StrEnum):
+    """The state of an image: the first of these that it has in any of its repositories."""
+
+    REJECTED = "Rejected"
+    UNDETERMINED = "Undetermined"
+    UNJUDGED = "NotJudged"
+    APPROVED = "Approved"
+    UNWATCHED = "NotWatched"
+
+
+_ORDER = list(_State)
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """How many images have each state, and for people the first that are rejected and the first that are unknown."""
+
+    counts: Mapping[_State, int]
+    rejected: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def count(self, state: _State) -> int:
+        return self.counts.get(state, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSummary:
+    """Makes summaries. A target that is not an owner's summarises the whole server.
+
+    All is well only while everything is known: images without a verdict, stale advisories and feeds that bring nothing
+    new are no good news. `suspect_feeds` returns why feeds are suspect, by feed.
+    """
+
+    store: Store
+    watched_images: WatchedImages
+    advisories: Advisories
+    suspect_feeds: Callable[[], Mapping[str, str]] = dict
+
+    def of(self, target: Target, now: datetime, registry: str) -> tuple[str, str, Mapping[str, Any]]:
+        """Title, text and detail of the summary of a target."""
+        owners = Owners.load(self.store, [target], registry)
+        is_owner = owners.is_owner(target.name)
+        at_risk, unclear, services = [], [], 0
+        for service in self.store.services.list():
+            if is_owner and not owners.targets_of({"detail": {"service": service.name}}):
+                continue
+            services += 1
+            if service.at_risk:
+                at_risk.append(f"{service.name}: replace it before {service.at_risk_until}")
+            elif service.cannot_judge:
+                unclear.append(f"{service.name}: {service.cannot_judge}")
+        waivers = self._expiring_waivers(now, owners, target, is_owner)
+        images = self._images(now, owners, target, is_owner)
+        stale = self._stale_advisories(now)
+        suspect = [f"{feed}: {one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
+        total = sum(images.counts.values()) - images.count(_State.UNWATCHED)
+        bad, unknown = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
+        unjudged, unwatched = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
+        not_watched = f", {unwatched} not watched" if unwatched else ""
+        title = f"All is well: {services} services, none at risk; {total} images, all approved{not_watched}"
+        if at_risk or unclear or waivers or bad or unknown or unjudged or stale or suspect:
+            not_judged = f", {len(unclear)} not judged" if unclear else ""
+            title = (
+                f"{len(at_risk)} of {services} services at risk{not_judged}, {bad} of {total} images rejected,"
+                f" {unknown} undetermined, {unjudged} without a verdict, {len(waivers)} waivers expire soon"
+                f"{', advisories are stale' if stale else ''}"
+                f"{f', {len(suspect)} feeds bring no new records' if suspect else ''}"
+            )
+        scope = "of your repositories" if is_owner else "of this server"
+        lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_list_lines(at_risk)]
+        if unclear:
+            lines += [f"Services that cannot be judged: {len(unclear)}.", *_list_lines(unclear)]
+        lines.append(
+            f"Images: {total}, rejected: {bad}, undetermined: {unknown}, without a verdict: {unjudged}{not_watched}."
+        )
+        lines += _list_lines(images.rejected, bad)
+        if unknown or unjudged:
+            lines += ["Not known to be safe:", *_list_lines(images.unknown, unknown + unjudged)]
+        if stale:
+            lines += [f"Stale or missing advisories: {len(stale)}.", *_list_lines(stale)]
+        if suspect:
+            lines += [f"Feeds that are checked and bring no new records: {len(suspect)}.", *_list_lines(suspect)]
+        lines += [f"Waivers that expire within {WAIVER_DAYS} days: {len(waivers)}.", *_list_lines(waivers)]
+        detail = {
+            "services": services,
+            "at_risk": at_risk[:LIST_LIMIT],
+            "cannot_judge": unclear[:LIST_LIMIT],
+            "images": {state.value: count for state, count in images.counts.items()},
+            "rejected": images.rejected,
+            "unknown": images.unknown,
+            "stale_advisories": stale[:LIST_LIMIT],
+            "suspect_feeds": suspect[:LIST_LIMIT],
+            "expiring_waivers": waivers[:LIST_LIMIT],
+        }
+        return title, "\n".join(lines), detail
+
+    def _images(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> _Images:
+        """The states of the images that the target hears of."""
+        repositories = None
+        if is_owner:
+            repositories = self._owned_repositories(owners, target)
+        judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
+        places = self.store.image_listing.current_places(repositories, judged_before)
+        worst: dict[str, tuple[int, PlaceVerdict]] = {}
+        for place, state in zip(places, self._states(places), strict=True):
+            rank = _ORDER.index(state)
+            if place.digest not in worst or rank < worst[place.digest][0]:
+                worst[place.digest] = rank, place
+        of_state: dict[_State, list[PlaceVerdict]] = {state: [] for state in _State}
+        for rank, place in worst.values():
+            of_state[_ORDER[rank]].append(place)
+        unknown = [
+            *(f"{_name(place)}: {_why_undetermined(place)}" for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]),
+            *(f"{_name(place)}: {_why_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
+        ]
+        counts = Counter({state: len(those) for state, those in of_state.items() if those})
+        rejected = self._worst_rejected(repositories, of_state[_State.REJECTED])
+        return _Images(counts, rejected, unknown[:LIST_LIMIT])
+
+    def _states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
+        """The state of each place. No image of a repository is known whose policy is not clear."""
+        clear = self.watched_images.selection.clear_assignments_of({place.repository for place in places})
+        watches = self.watched_images.watches(
+            {(place.repository, place.digest) for place in places if place.repository in clear}
+        )
+        for place in places:
+            watch = watches.get((place.repository, place.digest))
+            if watch is not None and not watch.is_watched:
+                yield _State.UNWATCHED
+            elif watch is None:
+                yield _State.UNJUDGED
+            else:
+                yield _state(place, watch.policy)
+
+    def _worst_rejected(self, repositories: Sequence[str] | None, rejected: Sequence[PlaceVerdict]) -> list[str]:
+        """The names of rejected images, those with the worst findings first."""
+        which = ImageFilter(repositories, statuses=(Status.REJECTED,))
+        worst, _ = self.store.image_listing.page(which, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before="")
+        names = {place.digest: _name(place) for place in rejected}
+        ordered = dict.fromkeys(image.digest for image in worst if image.digest in names)
+        return [names[digest] for digest in [*ordered, *(names.keys() - ordered.keys())]][:LIST_LIMIT]
+
+    def _stale_advisories(self, now: datetime) -> list[str]:
+        """What is too old to judge by, in words; the database itself if there is none."""
+        try:
+            reader = self.advisories()
+            coverage = [*reader.coverage(), *reader.catalogues(()).coverage]
+        except DatabaseError as error:
+            return [error.full_message]
+        return [
+            f"{entry.ecosystem}: last checked {entry.checked_at or 'never'}, more than {STALE_AFTER.days} days ago"
+            for entry in coverage
+            if is_stale(entry.checked_at, now)
+        ]
+
+    def _expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
+        at = format_time(now)
+        active = [record.waiver for record in self.store.waivers.active(at)]
+        owned = self._owned_repositories(owners, target) if is_owner else []
+        return [
+            f"{waiver.id} of {one_line(waiver.owner)} expires at {waiver.until}"
+            for waiver in expiring_waivers(active, at, WAIVER_DAYS)
+            if not is_owner or _applies_to_any(waiver, owned)
+        ]
+
+    def _owned_repositories(self, owners: Owners, target: Target) -> list[str]:
+        return [name for name in self.store.exposures.repositories() if owners.owns(target.name, name)]
+
+
+def _applies_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
+    """Whether a waiver may apply in one of the repositories. One that names only an image counts in none."""
+    if not waiver.repository:
+        return bool(repositories) and not waiver.image
+    return any(patterns.matches(name, waiver.repository) for name in repositories)
+
+
+def _state(place: PlaceVerdict, policy: str) -> _State:
+    """The state of an image in a repository with this policy, where it is watched."""
+    is_home = place.repository == place.judged_in or (place.newest is None and place.policy == policy)
+    status = place.status if is_home else place.newest
+    if place.scan is not ScanState.DONE:
+        # An earlier scan may have found something, but nothing that it did not find is known.
+        return _State.REJECTED if status is Status.REJECTED else _State.UNJUDGED
+    if status is None:
+        return _State.UNJUDGED
+    if status is Status.APPROVED and is_home and place.cannot_judge_since:
+        return _State.UNDETERMINED
+    return _State(status.value)
+
+
+def _name(place: PlaceVerdict) -> str:
+    return f"{place.repository}{f':{place.tag}' if place.tag else f'@{place.digest}'}"
+
+
+def _why_undetermined(place: PlaceVerdict) -> str:
+    since = place.cannot_judge_since
+    return f"advisories are stale or missing since {since}" if since else "undetermined"
+
+
+def _why_unjudged(place: PlaceVerdict) -> str:
+    if place.scan is ScanState.FAILED:
+        return "its scan has failed"
+    return "not judged yet" if place.scan is ScanState.DONE else "not scanned yet"
+
+
+def _list_lines(lines: list[str], count: int | None = None) -> list[str]:
+    """The first lines of `count`, by default as many as there are."""
+    shown = [f"- {shorten(one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
+    remaining = (len(lines) if count is None else count) - len(shown)
+    return [*shown, f"and {remaining} more"] if remaining > 0 else shown

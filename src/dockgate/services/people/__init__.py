@@ -1,0 +1,1 @@
+"""Principals and their tokens, sessions of browsers, and how people sign in."""

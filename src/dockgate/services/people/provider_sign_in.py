@@ -1,0 +1,94 @@
+"""Sign in by an identity provider: its groups decide the roles, each time a person signs in."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockgate.identity.model import Caller, Principal, read_roles
+from dockgate.identity.ports import IdentityProvider
+from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, roles_of
+from dockgate.services.clock import ServerClock
+from dockgate.services.people.identity import EMAIL, require_name
+from dockgate.services.people.sessions import Sessions
+from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.store import Store
+
+# Where the provider sends browsers back to, on this server.
+RETURN_PATH = "/signin/provider/return"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSignIn:
+    """Signs people in whom `provider` names. `mapping` says which of its groups have which roles."""
+
+    provider: IdentityProvider
+    mapping: Sequence[GroupRole]
+    store: Store
+    sessions: Sessions
+    clock: ServerClock
+
+    def begin(self) -> tuple[str, SignInRequest]:
+        """Return the provider's page to go to, and what the browser must bring back. Raises UnavailableError."""
+        request = SignInRequest(*(secrets.token_urlsafe(32) for _ in range(3)))
+        return self.provider.sign_in_url(request), request
+
+    def finish(self, request: SignInRequest, state: str, code: str, issuer: str | None) -> tuple[str, Caller]:
+        """Return the secret of a new session and its caller.
+
+        `state`, `code` and `issuer` are from the provider's answer. Raises DeniedError for an answer to another request
+        and for people without a role, ConflictError for an answer that was used, UnavailableError.
+        """
+        if not secrets.compare_digest(state.encode(errors="replace"), request.state.encode(errors="replace")):
+            raise other_browser()
+        identity = self.provider.redeem(request, code, issuer)
+        principal = self._principal(identity)
+        secret = self.sessions.start_for(principal.name, request.state)
+        return secret, self.sessions.caller(secret)
+
+    def _principal(self, identity: Identity) -> Principal:
+        try:
+            require_name(identity.name)
+        except UsageError as error:
+            raise DeniedError(f"You are not signed in: {error}.", "Ask an admin of the identity provider.") from error
+        roles, project_roles = roles_of(self.mapping, identity.groups)
+        if not roles and not project_roles:
+            self.store.principals.withdraw(identity.issuer, identity.subject)
+            raise DeniedError(
+                f"{identity.name} has no access: no group of yours has a role on this server.",
+                "Ask an admin for membership in a group of DOCKGATE_OIDC_ROLES, then sign in again.",
+            )
+        email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else None
+        described = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
+        principal = self.store.principals.sign_in(identity.issuer, identity.subject, described)
+        if principal.disabled_at:
+            raise DeniedError(f"{principal.name} is disabled.", "Ask an admin: `dockgate principal enable`.")
+        return principal
+
+
+def other_browser() -> DeniedError:
+    """The refusal of an answer to a sign-in that this browser did not begin, or not lately."""
+    return DeniedError(
+        "You are not signed in: this browser did not begin this sign-in, or took too long.",
+        "Sign in again, at the address of DOCKGATE_PUBLIC_URL.",
+    )
+
+
+def read_request(fields: Sequence[object]) -> SignInRequest | None:
+    """The request of these fields, None if a browser sends others."""
+    texts = [field for field in fields if isinstance(field, str) and _SECRET.fullmatch(field)]
+    return SignInRequest(*texts) if len(texts) == len(fields) == 3 else None
+
+
+def read_mapping(roles: Sequence[tuple[str, str]]) -> tuple[GroupRole, ...]:
+    """The mapping of the settings. Raises UsageError for an unknown role."""
+    mapping: list[GroupRole] = []
+    for group, text in roles:
+        try:
+            everywhere, limited = read_roles([text])
+        except UsageError as error:
+            raise UsageError(f"DOCKGATE_OIDC_ROLES, group {group!r}: {error}", error.advice) from None
+        mapping += [GroupRole(group, role) for role in everywhere]
+        mapping += [GroupRole(group, role) for role in limited]
+    return tuple(mapping)

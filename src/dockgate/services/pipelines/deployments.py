@@ -1,0 +1,314 @@
+"""Deploys, rollouts and repairs of services. One thread at a time changes the tasks of a service."""
+
+import json
+import logging
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.deployments import (
+    FAILED_CHECKS,
+    TaskHealth,
+    check_not_superseded,
+    has_expected_tasks,
+    observe_task,
+    require_image,
+)
+from dockgate.delivery.model import ActionKey, Execution, RunState
+from dockgate.delivery.ports import Target
+from dockgate.delivery.service_model import (
+    Rollout,
+    Service,
+    ServiceChange,
+    ServiceEvent,
+    Task,
+    TaskDefinition,
+    TaskState,
+)
+from dockgate.events import dockgate_events
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.judging.cases import DeploymentContext
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, ActionResult, definition_of, read_image_definitions
+from dockgate.shared.digest import is_digest
+from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
+from dockgate.shared.references import ImageReference
+from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def _lock_name(service: str) -> str:
+    """The lock of those who change the tasks of a service."""
+    return f"service {service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployments:
+    """Deploys images. `registry` is the address of our own registry."""
+
+    store: Store
+    targets: Mapping[str, Target]
+    verdicts: Verdicts
+    registry: str
+
+    def register_revision(self, key: ActionKey) -> TaskDefinition:
+        """Return a new revision of the service's task definition, with the approved image."""
+        pipeline, action = definition_of(self.store, key)
+        name = str(action.configuration["service"])
+        artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.runs(key.execution), action.input)
+        with self.store.locks.hold(_lock_name(name)):
+            service = self.store.services.get(name)
+            definition = self.store.services.definition(name, service.revision)
+            image = _image_of(self.store.blobs.path(artifact), definition.container)
+            self._require_deployable(key, name, image)
+            return self.store.services.register(name, replace(definition, image=image), str(key))
+
+    def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
+        """Run the revision's tasks, and make it the service's revision; on failure the previous tasks run again.
+
+        Whether the image may be deployed is checked again: time may have passed since the revision was registered.
+        """
+        name = definition.family
+        with self.store.locks.hold(_lock_name(name)):
+            self._require_deployable(key, name, require_image(name, definition))
+            service = self.store.services.get(name)
+            before = self.store.services.definition(name, service.revision)
+            definition = self._on_top_of(before, definition, key)
+            self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
+            previous = before if before.image else None
+            for task in self.targets[service.target].deploy(service, definition, previous):
+                self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
+            self.store.services.set_revision(name, definition.revision, key.execution)
+        return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
+
+    def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
+        """The revision to deploy.
+
+        The service may have changed since this one was registered, or this deploy may be done already.
+        """
+        if present.settings == definition.settings:
+            return definition
+        if present.image == definition.image and self.store.services.deployed_by(present.family) == key.execution:
+            return present
+        goal = replace(present, image=definition.image)
+        return self.store.services.register(present.family, goal, f"{key} above {present.revision}")
+
+    def _deployed_by(self, service: str) -> Execution | None:
+        """The execution that deployed the service last; None for none, or one that was removed since."""
+        name = self.store.services.deployed_by(service)
+        try:
+            return self.store.executions.get(name) if name else None
+        except NotFoundError:
+            return None
+
+    def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
+        """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
+        if self.store.executions.action_run(key).state.is_final:
+            raise DeployError(f"{key} was stopped")
+        last = self._deployed_by(service)
+        if last:
+            check_not_superseded(self.store.executions.get(key.execution), last, service)
+        context = DeploymentContext(image.repository_in(self.registry), service, key.execution)
+        self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
+
+
+def _image_of(artifact: Path, container: str) -> ImageReference:
+    """The image that imagedefinitions.json names for this container."""
+    try:
+        images = {item["name"]: item["imageUri"] for item in json.loads(read_image_definitions(artifact) or b"[]")}
+    except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
+        raise DeployError(f"cannot read {IMAGE_DEFINITIONS} of the artifact: {error}") from None
+    image = images.get(container)
+    if image is None:
+        names = ", ".join(sorted(images)) or "none"
+        raise DeployError(
+            f"{IMAGE_DEFINITIONS} has no image for the container {container!r}",
+            f"It names: {names}. Set the build action's `container`.",
+        )
+    reference = ImageReference.parse(str(image))
+    if reference is None or not is_digest(reference.digest):
+        raise DeployError(f"{image} is not a digest", "Deploys are by digest, never by tag.")
+    return reference
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Changes services. `registry` is the address of our own registry."""
+
+    store: Store
+    targets: Mapping[str, Target]
+    verdicts: Verdicts
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    registry: str
+
+    def create_service(self, service: Service, definition: TaskDefinition) -> Service:
+        """Create a service. One that exists does not change."""
+        return self.effects.run(EffectKind.PUT_SERVICE, self.store.services.put, service, definition)
+
+    def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
+        """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
+        begin = self.store.rollouts.begin
+        rollout = self.effects.run(EffectKind.CHANGE_SERVICE, begin, service, change, by, self.clock.now())
+        if rollout is not None:
+            self.starter.start_rollout(rollout)
+        return rollout
+
+    def run(self, name: str, number: int) -> None:
+        """Carry out the rollout. Does nothing when it has ended.
+
+        A changed definition is a deploy of the image, and so are the first tasks, and those on another target: the
+        image has to be approved as of now. DeployError when it is not, or when tasks do not become healthy: then the
+        previous tasks run again, and the service does not change.
+        """
+        with self.store.locks.hold(_lock_name(name)):
+            rollout = self.store.rollouts.get(name, number)
+            if rollout.state.is_final:
+                return
+            service = self.store.services.get(name)
+            present = self.store.services.definition(name, service.revision)
+            definition = self._register(rollout, present)
+            if definition.image:
+                if definition.revision != present.revision or not _runs_already(service, rollout):
+                    self._require_approval(rollout, definition.image)
+                self._deploy(rollout, definition, service, present)
+            repository = self._repository_of(definition)
+            end, now = self.store.rollouts.end, self.clock.now()
+            end(rollout, RunState.SUCCEEDED, definition.revision, "", now, repository=repository)
+
+    def fail(self, name: str, number: int, reason: str) -> None:
+        """End the rollout as failed."""
+        rollout = self.store.rollouts.get(name, number)
+        service = self.store.services.get(name)
+        repository = self._repository_of(self.store.services.definition(name, service.revision))
+        self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now(), repository=repository)
+
+    def _repository_of(self, definition: TaskDefinition) -> str | None:
+        return definition.image.repository_in(self.registry) if definition.image else None
+
+    def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
+        """The revision to deploy: the goal of the rollout with the image that the service has now."""
+        if rollout.definition == present.settings:
+            return present
+        goal = replace(rollout.definition, image=present.image)
+        return self.store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
+
+    def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
+        repository = image.repository_in(self.registry)
+        context = DeploymentContext(repository, rollout.service, self.store.services.deployed_by(rollout.service))
+        self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
+
+    def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
+        is_moved = rollout.target != service.target
+        goal = replace(service, target=rollout.target, desired_count=rollout.desired_count)
+        try:
+            self.targets[rollout.target].deploy(goal, definition, None if is_moved else present)
+        except DeployError as error:
+            if is_moved or goal.desired_count == service.desired_count:
+                raise
+            raise self._restore_count(service, present, error) from error
+
+    def _restore_count(self, service: Service, present: TaskDefinition, error: DeployError) -> DeployError:
+        """Run as many tasks as before. Return the error to raise, which says how that went."""
+        try:
+            self.targets[service.target].deploy(service, present, present)
+        except DockgateError as second:
+            return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
+        return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
+
+
+def _runs_already(service: Service, rollout: Rollout) -> bool:
+    """Whether the rollout starts no image that does not run now: some tasks run, and they stay on their target."""
+    return not rollout.desired_count or bool(service.desired_count and rollout.target == service.target)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRepair:
+    """Repairs services. The health of tasks is remembered in memory only."""
+
+    store: Store
+    targets: Mapping[str, Target]
+    clock: ServerClock
+    effects: Effects
+    _health: dict[str, dict[str, TaskHealth]] = field(default_factory=dict, init=False)
+
+    def repair_all(self) -> None:
+        """Repair every service. One that cannot be repaired does not block the others."""
+        for service in self.store.services.list():
+            try:
+                self.effects.run(EffectKind.CONVERGE, self.repair, service.name)
+            except DockgateError as error:
+                _log.warning("%s: not all tasks are healthy: %s", service.name, error)
+            except Exception as error:
+                _log.error("%s: the repair failed", service.name, exc_info=error)
+
+    def repair(self, name: str) -> None:
+        """Make the tasks match the service's revision and desired count, and check their health.
+
+        Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
+        """
+        with self.store.locks.try_hold(_lock_name(name)) as is_free:
+            if is_free:
+                self._repair(name)
+
+    def _repair(self, name: str) -> None:
+        if any(rollout.service == name for rollout in self.store.rollouts.in_progress()):
+            return
+        service = self.store.services.get(name)
+        definition = self.store.services.definition(name, service.revision)
+        if not definition.image:
+            return
+        target = self.targets[service.target]
+        tasks = target.tasks(name)
+        if has_expected_tasks(service, definition, tasks):
+            self._check_health(service, definition, tasks)
+        else:
+            target.deploy(service, definition, definition)
+
+    def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
+        previous, self._health[service.name] = self._health.get(service.name, {}), {}
+        for task in tasks:
+            health, should_restart = observe_task(previous.get(task.id, TaskHealth()), task, self.clock())
+            self._health[service.name][task.id] = health
+            if should_restart:
+                self._restart(service, definition, task)
+
+    def _restart(self, service: Service, definition: TaskDefinition, task: Task) -> None:
+        try:
+            is_restarted = self.targets[service.target].restart(service.name, task.id)
+            outcome = "restarted" if is_restarted else "left to the target, which replaces unhealthy tasks itself"
+        except DockgateError as error:
+            outcome = f"could not be restarted: {error}"
+        self._announce(service, task, f"task {task.id} {outcome}: {_reason(definition, task)}")
+
+    def _announce(self, service: Service, task: Task, message: str) -> None:
+        """Keep the restart as an event of the service, and in the event log."""
+        now = self.clock.now()
+        _log.warning("%s: %s", service.name, message)
+        event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
+        unhealthy = dockgate_events.service_unhealthy(
+            key=event.key,
+            service=service.name,
+            task=task.id,
+            revision=task.revision,
+            image=task.digest,
+            reason=message,
+            time=now,
+        )
+        self.store.services.record_event(event, [unhealthy])
+
+
+def _reason(definition: TaskDefinition, task: Task) -> str:
+    """Why the task was restarted."""
+    if task.state is TaskState.STOPPED:
+        return task.reason or "it stopped"
+    check = definition.health_check
+    if check is None:
+        return task.reason or "it is not healthy"
+    what = " ".join(check.command) if check.command else f"GET {check.http_path} on port {check.http_port}"
+    return f"{FAILED_CHECKS} health checks in a row failed ({what})"

@@ -1,0 +1,55 @@
+"""Executions of pipelines: started, retried and stopped."""
+
+from dataclasses import dataclass
+
+from dockgate.delivery.model import Execution
+from dockgate.delivery.pipeline import manual_trigger
+from dockgate.events.model import Event
+from dockgate.services.approvals.pubsub import ApprovalPubSub
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """Starts, retries and stops executions."""
+
+    store: Store
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    pubsub: ApprovalPubSub
+
+    def start(self, pipeline: str, cause: str, by: str, *, fresh: bool = False) -> Execution:
+        """Start a pipeline by hand at the heads of its source branches, once for each cause.
+
+        `by` is a principal, "" before there are any. With `fresh`, builds take nothing from earlier builds.
+        """
+        start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=fresh)
+        execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
+        self.starter.continue_execution(execution.id)
+        return execution
+
+    def record_triggered(self, event: Event) -> list[str]:
+        """Record an execution of each pipeline that has the pushed branch as a source, once for each event.
+
+        Return their ids.
+        """
+        executions = []
+        pushed = event.detail["repository"], event.detail["branch"]
+        for name in self.store.pipelines.names():
+            sources = self.store.pipelines.get(name).stages[0].actions
+            if pushed in {(action.configuration["repository"], action.configuration["branch"]) for action in sources}:
+                executions.append(self.store.executions.start(name, event.id, event.detail, self.clock.now()).id)
+        return executions
+
+    def retry(self, execution: str, by: str | None) -> None:
+        """Try the failed actions of the stage that failed again."""
+        self.effects.run(EffectKind.RETRY, self.store.executions.retry, execution, self.clock.now(), by)
+        self.starter.continue_execution(execution)
+
+    def stop(self, execution: str, reason: str) -> None:
+        """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
+        self.effects.run(EffectKind.STOP, self.store.executions.stop, execution, reason, self.clock.now())
+        self.pubsub.publish([str(run.key) for run in self.store.executions.runs(execution)])

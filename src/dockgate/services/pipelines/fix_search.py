@@ -1,0 +1,363 @@
+"""Search for a fix of the image that a pipeline delivered last: proven by judging the image that it would give."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.fixes import BaseChange, FixDetails, FixKind, FixPlan, NeededUpgrade, ProjectFiles, plan_fix
+from dockgate.delivery.model import Action, ActionType, Execution, Pipeline, RunState
+from dockgate.delivery.pipeline import collect_variables, latest_runs, resolve_variables
+from dockgate.delivery.ports import Advisories, ImageResolver
+from dockgate.delivery.repository_files import EntryKind, RepositoryFiles, TreeEntry
+from dockgate.gate import evaluate
+from dockgate.gate.model import Status, Verdict, VerdictCase
+from dockgate.gate.replay.case_diff import with_own_layers_of
+from dockgate.gate.rule import Rule
+from dockgate.scanner.images.reference import parse_remote
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.judging.cases import DeploymentContext, running_image
+from dockgate.services.judging.verdicts import Verdicts
+from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
+from dockgate.shared.references import without_digest
+from dockgate.store import Store
+from dockgate.vulnerabilities.matching import with_versions
+
+# Stands for the image that a build would give: waivers that name an image do not apply to it.
+REBUILT = "sha256:" + "0" * 64
+# How often a registry is asked what a tag means.
+ASKED_AGAIN = timedelta(hours=1)
+# Executions in which the last delivery is looked for.
+_EXECUTIONS = 20
+# Folders of a repository that are listed, and files that are read.
+_FOLDERS, _FILES = 200, 50
+_SKIPPED = frozenset({"node_modules", "vendor", ".git", "site-packages"})
+_LOCKS = frozenset({"package-lock.json", "npm-shrinkwrap.json"})
+_OTHER_LOCKS = frozenset({"poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock", "yarn.lock", "pnpm-lock.yaml"}) | {
+    "bun.lock",
+    "bun.lockb",
+}
+_VULNERABILITIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredImage:
+    """The image that a pipeline delivered last, and the commit of `source` that it was built from."""
+
+    pipeline: Pipeline
+    execution: Execution
+    image: str
+    context: DeploymentContext
+    source: str
+    branch: str
+    commit: str
+    dockerfile: str
+    arguments: Mapping[str, str]
+
+    @property
+    def repository(self) -> str:
+        """The image's repository."""
+        return self.context.repository
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenFix:
+    """A plan whose result was judged and passes, with what it clears and the lines that people can add to a build."""
+
+    plan: FixPlan
+    details: FixDetails
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    upgrades: tuple[NeededUpgrade, ...]
+    commands: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class NewestImages:
+    """The digests of tags in other registries, each asked for once an hour. What is new is scanned first."""
+
+    store: Store
+    resolve: ImageResolver
+    request_scan: Callable[[str, str], object]
+    clock: ServerClock
+    _answers: dict[str, tuple[datetime, str, str]] = field(default_factory=dict, init=False)
+
+    def __call__(self, reference: str) -> str | None:
+        """Return the digest of a tag, None if it is unknown or its image was not scanned yet."""
+        now = self.clock()
+        asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
+        if now - asked_at >= ASKED_AGAIN:
+            try:
+                repository, digest = self.resolve(reference, must_exist=True)
+            except DockgateError:
+                repository, digest = "", ""  # asked again in an hour
+            self._answers[reference] = now, repository, digest
+            if digest and self.store.images.scan(digest) is None:
+                self.request_scan(repository, digest)
+        return digest if digest and self.store.images.inventories(digest) else None
+
+
+@dataclass(slots=True)
+class FixSearch:
+    """Finds fixes. `registry` is the address of our own registry.
+
+    `newest` gives the digest of a tag in another registry, None if it is unknown or that image was not scanned.
+    """
+
+    store: Store
+    verdicts: Verdicts
+    advisories: Advisories
+    files: RepositoryFiles
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    clock: ServerClock
+    registry: str
+    newest: Callable[[str], str | None]
+    # By source, commit, Dockerfile and arguments: the last base image, None for none.
+    _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
+
+    def find_delivered_image(self, name: str) -> DeliveredImage | None:
+        """Return what a pipeline delivered last, None if it delivers at this moment, or what it deployed was replaced.
+
+        Of several images, the first that is rejected now.
+        """
+        executions = self.store.executions.for_pipeline(name, _EXECUTIONS)
+        if any(not execution.state.is_final for execution in executions):
+            return None
+        newest = next((execution for execution in executions if execution.state is RunState.SUCCEEDED), None)
+        if newest is None:
+            return None
+        images = self._images(newest)
+        return next((each for each in images if self.is_rejected(each.image)), images[0] if images else None)
+
+    def is_rejected(self, image: str) -> bool:
+        """Return whether the newest verdict on the image by any of its policies rejects it."""
+        newest: dict[str, str] = {}
+        for record in self.store.verdicts.of_image(image):
+            if record.decides:
+                newest.setdefault(record.policy, record.status)
+        return Status.REJECTED in newest.values()
+
+    def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
+        """Return the fix with the fewest changes, made to this commit of the source; None where none is proven."""
+        cases = self.verdicts.deployed_cases(delivered_image.image, delivered_image.context)
+        if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
+            return None
+        present = [self._judge(case, remediations=False) for case in cases]
+        if all(verdict.status is Status.APPROVED for verdict in present):
+            return None
+        project = self._project(delivered_image, commit)
+        best: ProvenFix | None = None
+        for base in dict.fromkeys((None, self._newer_base(delivered_image, commit))):
+            proof = self._prove(cases, base)
+            if proof is None:
+                continue
+            plan = plan_fix(base, proof.upgrades, project)
+            details = FixDetails(
+                plan.changes,
+                self._cleared_vulnerabilities(present),
+                plan.obstacles,
+                proof.commands if plan.obstacles else (),
+            )
+            if plan.kind is not FixKind.BY_HAND:
+                return ProvenFix(plan, details)
+            best = best or ProvenFix(plan, details)
+        return best
+
+    def base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
+        """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
+        reference = self._base_reference(delivered_image, commit)
+        return self._digest_now(delivered_image, reference) if reference else None
+
+    def _images(self, execution: Execution) -> list[DeliveredImage]:
+        """The images that an execution built from a commit, unless a service runs another one by now."""
+        pipeline = self.store.pipelines.get(execution.pipeline, execution.pipeline_version)
+        runs = self.store.executions.runs(execution.id)
+        last, variables = latest_runs(runs), collect_variables(pipeline, runs)
+        actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
+        images = []
+        for stage, action in actions:
+            run = last.get((stage, action.name))
+            source = next((each for _, each in actions if each.output == action.input), None)
+            if action.type is not ActionType.BUILD or run is None or source is None:
+                continue
+            pulled = last.get((pipeline.stages[0].name, source.name))
+            if source.type is not ActionType.SOURCE or pulled is None or "IMAGE_DIGEST" not in run.variables:
+                continue
+            service = _service_of(actions, action)
+            context = DeploymentContext(run.variables["IMAGE_REPOSITORY"], service, execution.id, keep_baselines=True)
+            if service and not self._runs(service, run.variables["IMAGE_DIGEST"]):
+                continue
+            arguments = action.configuration["args"]
+            values = arguments if isinstance(arguments, dict) else {}
+            images.append(
+                DeliveredImage(
+                    self.store.pipelines.get(execution.pipeline),
+                    execution,
+                    run.variables["IMAGE_DIGEST"],
+                    context,
+                    pulled.variables["RepositoryName"],
+                    pulled.variables["BranchName"],
+                    pulled.variables["CommitId"],
+                    str(action.configuration["dockerfile"]),
+                    {key: resolve_variables(value, variables) for key, value in values.items()},
+                )
+            )
+        return images
+
+    def _runs(self, service: str, image: str) -> bool:
+        try:
+            running = running_image(self.store, self.store.services.get(service), self.registry)
+        except DockgateError:
+            return False
+        return running is not None and running[0] == image
+
+    # --- the proof -----------------------------------------------------------------------------------------------
+
+    def _prove(self, cases: Sequence[VerdictCase], base: BaseChange | None) -> _Proof | None:
+        """The upgrades with which all policies approve a rebuilt image; None where there are no such upgrades."""
+        rebuilt = [self._rebuilt(case, base) for case in cases]
+        upgrades: dict[str, NeededUpgrade] = {}
+        commands: dict[str, None] = {}
+        for case in rebuilt:
+            packages = {package.purl: package for each in case.inventories for package in each.packages}
+            for verdict in self._judge(case).platform_verdicts:
+                remediation = verdict.remediation
+                if verdict.status is not Status.APPROVED and not remediation.is_sufficient:
+                    return None
+                upgrades |= {each.package: NeededUpgrade(each, packages[each.package]) for each in remediation.upgrades}
+                commands |= dict.fromkeys((*remediation.commands, *remediation.base_commands))
+        versions = {purl: needed.upgrade.fixed for purl, needed in upgrades.items()}
+        for case in rebuilt:
+            upgraded = tuple(with_versions(inventory, versions) for inventory in case.inventories)
+            if self._judge(replace(case, inventories=upgraded), remediations=False).status is not Status.APPROVED:
+                return None
+        return _Proof(tuple(upgrades.values()), tuple(commands))
+
+    def _rebuilt(self, case: VerdictCase, base: BaseChange | None) -> VerdictCase:
+        """The case of the image that a build would give now."""
+        now = self.clock.now()
+        inventories = case.inventories if base is None else self._on_base(case.inventories, base.new_digest)
+        rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
+        compared = [inventory for listed in case.baselines.values() for inventory in listed]
+        snapshot = self.advisories().snapshot([*rebuilt, *compared])
+        return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
+
+    def _on_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
+        bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.inventories(digest)]
+        return with_own_layers_of(bases, inventories)
+
+    def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
+        return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=remediations)
+
+    def _cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+        """The vulnerabilities in violations."""
+        platforms = [each for verdict in verdicts for each in verdict.platform_verdicts]
+        violations = [violation for each in platforms for violation in each.violations]
+        return tuple(sorted({finding.id for each in violations for finding in each.findings}))[:_VULNERABILITIES]
+
+    # --- the base image ------------------------------------------------------------------------------------------
+
+    def _newer_base(self, delivered_image: DeliveredImage, commit: str) -> BaseChange | None:
+        """The base image of today, if it was scanned and has other layers than the image's own base."""
+        reference = self._base_reference(delivered_image, commit)
+        digest = self._digest_now(delivered_image, reference) if reference else None
+        if reference is None or digest is None:
+            return None
+        bases = {inventory.platform: inventory for inventory in self.store.images.inventories(digest)}
+        for inventory in self.store.images.inventories(delivered_image.image):
+            base = bases.get(inventory.platform)
+            if base is None or not inventory.base_layers or _lies_on(inventory, base):
+                return None
+        change = BaseChange(reference, digest)
+        return change if bases and change.pinned_digest != digest else None
+
+    def _base_reference(self, delivered_image: DeliveredImage, commit: str) -> str | None:
+        arguments = (f"{name}={value}" for name, value in sorted(delivered_image.arguments.items()))
+        key = delivered_image.source, commit, delivered_image.dockerfile, *arguments
+        if key not in self._bases:
+            if len(self._bases) > _EXECUTIONS * 50:
+                self._bases.clear()
+            try:
+                text = self.files.read(delivered_image.source, commit, delivered_image.dockerfile).decode()
+                self._bases[key] = base_images(text, delivered_image.arguments).final_base
+            except (DockgateError, UnicodeDecodeError):
+                self._bases[key] = None  # the build says why
+        return self._bases[key]
+
+    def _digest_now(self, delivered_image: DeliveredImage, reference: str) -> str | None:
+        """The digest that a reference would have without its own: that of its tag."""
+        try:
+            named = parse_remote(reference)
+        except DockgateError:
+            return None
+        if named.registry != self.registry:
+            # Only registries that a build was allowed to read are asked.
+            built_on = self._base_reference(delivered_image, delivered_image.commit) or ""
+            is_known = without_digest(built_on) == without_digest(reference)
+            return self.newest(str(named._replace(digest=None))) if named.tag and is_known else None
+        tag = named.tag or self._only_tag(named.repository, named.digest)
+        return self.store.tag_history.at(named.repository, tag) if tag else None
+
+    def _only_tag(self, repository: str, digest: str | None) -> str | None:
+        """The tag that a digest had; None if it had several, or none."""
+        periods = self.store.tag_history.periods([digest] if digest else [])
+        tags = {period.tag for period in periods if period.repository == repository and period.tag}
+        return tags.pop() if len(tags) == 1 else None
+
+    # --- the files -----------------------------------------------------------------------------------------------
+
+    def _project(self, delivered_image: DeliveredImage, commit: str) -> ProjectFiles:
+        """The files of a commit that name dependencies. What cannot be read is left out."""
+        names: set[str] = set()
+        folders = [""]
+        for folder in folders:
+            for entry in self._entries(delivered_image.source, commit, folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.kind is EntryKind.FILE:
+                    names.add(path)
+                elif entry.kind is EntryKind.FOLDER and entry.name not in _SKIPPED and len(folders) < _FOLDERS:
+                    folders.append(path)
+        paths = [path for path in sorted(names) if path == delivered_image.dockerfile or _names_dependencies(path)]
+        texts = {path: self._text(delivered_image.source, commit, path) for path in paths[:_FILES]}
+        locks = {path for path in names if path.rpartition("/")[2] in _LOCKS | _OTHER_LOCKS}
+        readable = {path: text for path, text in texts.items() if text is not None}
+        return ProjectFiles(delivered_image.dockerfile, readable, frozenset(locks | readable.keys()))
+
+    def _entries(self, source: str, commit: str, folder: str) -> Sequence[TreeEntry]:
+        """The entries of a folder; none of one whose name cannot be read, such as one that is not UTF-8."""
+        try:
+            return self.files.list(source, commit, folder)
+        except (NotFoundError, UsageError):
+            return ()
+
+    def _text(self, source: str, commit: str, path: str) -> str | None:
+        try:
+            return self.files.read(source, commit, path).decode()
+        except (DockgateError, UnicodeDecodeError):
+            return None
+
+
+def _service_of(actions: Sequence[tuple[str, Action]], build: Action) -> str:
+    """The service that a build's output is deployed to, "" for none."""
+    for _, action in actions:
+        if action.type is ActionType.DEPLOY and action.input == build.output:
+            return str(action.configuration["service"])
+    return ""
+
+
+def _names_dependencies(path: str) -> bool:
+    name = path.rpartition("/")[2].lower()
+    is_requirement = name.endswith(".txt") and ("require" in path.lower() or "constraint" in name)
+    return is_requirement or name == "package.json" or name in _LOCKS
+
+
+def _lies_on(inventory: Inventory, base: Inventory) -> bool:
+    """Whether the image's lowest layers are those of the base image, compressed alike or not."""
+    count = len(base.layers)
+    diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids
+    return inventory.layers[:count] == base.layers or (bool(base.diff_ids) and diff_ids)

@@ -1,0 +1,276 @@
+"""Fixes of rejected images: found, and then announced, offered as a branch, or built, as their pipelines want it.
+
+A fix appears when a rebuild or a change of files would turn the verdict on what a pipeline delivered last. Its row is
+written first. What follows may be repeated: the commit of a fix is always the same, and an execution is started once
+for each cause. The server commits to a branch of its own, never to one that a pipeline watches, and every build passes
+the same gate as any other.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from dockgate.delivery.fixes import (
+    AUTHOR,
+    Fix,
+    FixKind,
+    FixPlan,
+    FixState,
+    LockUpdate,
+    branch_name,
+    commit_message,
+    fix_id,
+)
+from dockgate.delivery.model import FixSettings, RunState
+from dockgate.delivery.pipeline import fix_trigger
+from dockgate.delivery.registry_access import SERVER
+from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
+from dockgate.delivery.source_ports import RepositoryHost
+from dockgate.events.dockgate_events import fix_available
+from dockgate.events.envelope import NewEvent
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.pipelines.fix_search import DeliveredImage, FixSearch, ProvenFix
+from dockgate.services.pipelines.git_pushes import GitPushes
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DockgateError, StoreError
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+
+DAY = timedelta(days=1)
+
+_log = logging.getLogger(__name__)
+
+# Makes a lockfile anew. Returns its text; raises DockgateError with the reason if that is impossible.
+MakeLock = Callable[[DeliveredImage, str, FixPlan, LockUpdate], str]
+
+
+@dataclass(slots=True)
+class Fixes:
+    """Looks for fixes and makes them. One process at a time does; a second one changes nothing."""
+
+    store: Store
+    search: FixSearch
+    source: RepositoryHost
+    files: RepositoryFiles
+    pushes: GitPushes
+    make_lock: MakeLock
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    # By pipeline: a digest of what the last search was made from.
+    _searched_inputs: dict[str, str] = field(default_factory=dict, init=False)
+
+    def review(self) -> None:
+        """Look at every pipeline that wants fixes, or has an open one. A failure of one does not block the others."""
+        unfinished = self.store.fixes.pipelines()
+        for name in self.store.pipelines.names():
+            on_fix = self.store.pipelines.get(name).on_fix
+            if on_fix is None and name not in unfinished:
+                continue
+            try:
+                with self.store.locks.try_hold(f"fixes of {name}") as is_mine:
+                    if is_mine:
+                        self._review(name, on_fix)
+            except StoreError:
+                raise
+            except DockgateError as error:
+                _log.warning("Fixes of the pipeline %s: %s", name, error.full_message)
+            except Exception as error:
+                _log.error("Fixes of the pipeline %s failed", name, exc_info=error)
+
+    def _review(self, name: str, on_fix: FixSettings | None) -> None:
+        present = self.store.fixes.open_fix(name)
+        if present is not None and present.state is FixState.PLANNED:
+            present = self.effects.run(EffectKind.OFFER_FIX, self._resume, present) or present
+        delivered = self.search.find_delivered_image(name)
+        if delivered is None:
+            return  # something is on its way
+        if present is not None and (ending := self._end_of_fix(present, delivered, on_fix)):
+            self._end(present, *ending)
+            present = None
+        if on_fix is None or not self.search.is_rejected(delivered.image):
+            return
+        head = self.source.heads(delivered.source).get(delivered.branch)
+        if head is None:
+            return
+        inputs = self._inputs(delivered, head)
+        if self._searched_inputs.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
+            return
+        proven = self.search.find(delivered, head)
+        planned = self._plan_fix(delivered, head, on_fix, proven) if proven else None
+        if present is not None and (planned is None or planned.id != present.id):
+            self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
+            present = None
+        if planned is not None and proven is not None and self._is_due(present, planned, on_fix):
+            self._make(replace(present, parent=head) if present else planned, delivered, proven.plan)
+        self._searched_inputs[name] = inputs
+
+    def _is_due(self, present: Fix | None, planned: Fix, on_fix: FixSettings) -> bool:
+        """Whether the fix is to be made now: a crash interrupted it, or it is new and within the daily limit."""
+        if present is not None:
+            return present.state is FixState.PLANNED
+        since = format_time(self.clock() - DAY)
+        return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
+
+    def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
+        """A digest that changes whenever another fix may be found; every hour too, because rules may count time."""
+        records = [record.digest for record in self.store.verdicts.of_image(delivered_image.image)]
+        base = self.search.base_digest(delivered_image, head)
+        parts = [
+            delivered_image.pipeline.version,
+            delivered_image.execution.id,
+            head,
+            records,
+            base,
+            self.clock.now()[:13],
+        ]
+        return digest_of(canonical.encode(parts))
+
+    def _plan_fix(self, delivered_image: DeliveredImage, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
+        plan, details = proven.plan, proven.details
+        if plan.kind is FixKind.REBUILD and head != delivered_image.commit:
+            # What the branch holds now was never judged.
+            reason = f"{delivered_image.branch} has moved on since {delivered_image.execution.id}: start the pipeline."
+            plan = replace(plan, kind=FixKind.BY_HAND, obstacles=(reason,))
+            details = replace(details, obstacles=(reason,))
+        return Fix(
+            id=fix_id(delivered_image.pipeline.name, delivered_image.image, on_fix.action, plan),
+            pipeline=delivered_image.pipeline.name,
+            image=delivered_image.image,
+            repository=delivered_image.repository,
+            kind=plan.kind,
+            action=on_fix.action,
+            details=details,
+            source=delivered_image.source,
+            parent=head,
+            created_at=self.clock.now(),
+        )
+
+    def _end_of_fix(
+        self, present: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
+    ) -> tuple[FixState, str] | None:
+        """How an open fix has ended, and why; None while it has not."""
+        if on_fix is None:
+            return FixState.SUPERSEDED, "the pipeline does not want fixes any more"
+        execution = self.store.executions.get(present.execution) if present.execution else None
+        if execution is not None and execution.state is not RunState.SUCCEEDED:
+            return FixState.FAILED, f"{execution.id}: {execution.reason or execution.state}"
+        if delivered_image.image != present.image:
+            return FixState.APPLIED, f"{delivered_image.execution.id} delivered {delivered_image.image}"
+        if execution is not None:
+            return FixState.FAILED, f"{execution.id} built the same image again"
+        if not self.search.is_rejected(present.image):
+            return FixState.SUPERSEDED, "its image is not rejected any more"
+        return None
+
+    def _end(self, fix: Fix, state: FixState, reason: str) -> None:
+        ended = replace(fix, state=state, reason=reason, ended_at=self.clock.now())
+        self.effects.run(EffectKind.END_FIX, self.store.fixes.end, ended)
+
+    # --- making it -----------------------------------------------------------------------------------------------
+
+    def _make(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
+        """Do what the pipeline wants, and announce it."""
+        try:
+            self.effects.run(EffectKind.OFFER_FIX, self._offer, fix, delivered_image, plan)
+        except StoreError:
+            raise
+        except DockgateError as error:
+            reason = f"It could not be made: {error.full_message}"
+            failed = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
+            self.store.fixes.end(failed, [self._event(failed)])
+
+    def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
+        """Make the branch, or start the execution. May be repeated at any point."""
+        if fix.makes_branch:
+            fix = self._with_commit(fix, delivered_image, plan)
+            branch = branch_name(fix.id)
+            self.pushes.create_branch(self.files, fix.source, branch, str(fix.commit), SERVER, f"fix/{fix.id}")
+            fix = replace(fix, branch=branch)
+        elif fix.starts_execution:
+            trigger = fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
+            cause, start = _cause(fix), self.store.executions.start
+            fix = replace(fix, execution=start(fix.pipeline, cause, trigger, self.clock.now()).id)
+        self._announce(fix)
+
+    def _resume(self, fix: Fix) -> Fix | None:
+        """Announce a planned fix that was made before a crash. Returns it, None for one that was not made yet."""
+        if fix.starts_execution and (started := self.store.executions.caused_by(_cause(fix))):
+            return self._announce(replace(fix, execution=started[0].id))
+        branch = branch_name(fix.id)
+        if fix.commit is not None and self.source.heads(fix.source).get(branch) == fix.commit:
+            self.pushes.create_branch(self.files, fix.source, branch, fix.commit, SERVER, f"fix/{fix.id}")
+            return self._announce(replace(fix, branch=branch))
+        return None
+
+    def _announce(self, fix: Fix) -> Fix:
+        offered = replace(fix, state=FixState.OFFERED)
+        self.store.fixes.offer(offered, [self._event(offered)])
+        if offered.execution is not None:
+            self.starter.continue_execution(offered.execution)
+        return offered
+
+    def _with_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:
+        """Make the commit of a fix, on no branch yet, and store its id and what it leaves undone."""
+        texts, notes = dict(plan.texts), []
+        for lock in plan.locks:
+            try:
+                texts[lock.lock] = self.make_lock(delivered_image, fix.parent, plan, lock)
+            except StoreError:
+                raise
+            except DockgateError as error:
+                notes.append(f"{lock.lock} is not changed: {error}. {_lock_advice(lock)}")
+        at = parse_time(fix.created_at) or self.clock()
+        edit = FilesEdit(fix.parent, texts, AUTHOR, commit_message(fix, notes))
+        commit = self.files.prepare_files(fix.source, edit, at)
+        fix = replace(fix, commit=commit, details=replace(fix.details, obstacles=(*plan.obstacles, *notes)))
+        self.store.fixes.set_commit(fix)
+        return fix
+
+    def _event(self, fix: Fix) -> NewEvent:
+        details = fix.details
+        return fix_available(
+            fix=fix.id,
+            pipeline=fix.pipeline,
+            repository=fix.repository,
+            image=fix.image,
+            kind=fix.kind,
+            summary=summarize(fix),
+            changes=details.changes,
+            vulnerabilities=details.vulnerabilities,
+            obstacles=details.obstacles,
+            commands=details.commands,
+            branch=fix.branch,
+            commit=fix.commit,
+            execution=fix.execution,
+            time=self.clock.now(),
+        )
+
+
+def _cause(fix: Fix) -> str:
+    """The cause of the execution that makes a fix, which starts once."""
+    return f"fix/{fix.id}"
+
+
+def summarize(fix: Fix) -> str:
+    """What was done for a fix, or what people can do, as a sentence."""
+    if fix.state is FixState.FAILED:
+        return fix.reason or "It could not be made."
+    if fix.branch is not None:
+        return f"The branch {fix.branch} of {fix.source} has the change. Merge it: the pipeline builds and judges it."
+    if fix.execution is not None:
+        return f"{fix.execution} builds the source again, and deploys the image if the gate approves it."
+    if fix.kind is FixKind.REBUILD:
+        return f"A rebuild is enough: `dockgate pipeline start {fix.pipeline} --fresh`."
+    if fix.kind is FixKind.CHANGE:
+        return "A change of files is enough. With `onFix: branch` the server offers it on a branch."
+    return "The image passes with these changes, which people have to make."
+
+
+def _lock_advice(lock: LockUpdate) -> str:
+    packages = " ".join(name for name, _ in lock.packages)
+    commands = f"npm install --package-lock-only && npm update --package-lock-only {packages}"
+    return f"Run `{commands}` in {lock.folder or 'the root'}"

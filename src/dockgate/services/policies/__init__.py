@@ -1,0 +1,1 @@
+"""Policies: stored, chosen for a repository (`selection.py`), tried before they are saved."""

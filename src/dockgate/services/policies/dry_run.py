@@ -1,0 +1,150 @@
+"""Dry runs of a candidate policy on past verdicts and on what runs, before it is enforced. Nothing is stored.
+
+A call evaluates one part, and the caller asks for the next: so it can show progress, stop at any time, and never holds
+a thread of the server for long. The server evaluates one part at a time.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import Policy, VerdictCase
+from dockgate.gate.policy import PolicyReference, combine_policies
+from dockgate.gate.replay.policy_diff import (
+    ImageComparison,
+    Outcome,
+    PolicyComparison,
+    compare,
+    outcome_of,
+    outcome_of_document,
+    summarize,
+)
+from dockgate.gate.rule import Rule
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.judging.cases import Cases, DeploymentContext, running_image
+from dockgate.services.policies.policies import Policies
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
+from dockgate.store import Store
+
+# How long one part may take; it ends after the image that is evaluated then.
+PART_SECONDS = 2.0
+PART_LIMIT = 200  # images
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDryRun:
+    """Evaluates candidates. `registry` is the address of our own registry."""
+
+    store: Store
+    policies: Policies
+    selection: PolicySelection
+    cases: Cases
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    registry: str
+    turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def run(
+        self,
+        text: str,
+        name: str,
+        against: Literal["history", "running"],
+        policy: str | None,
+        limit: int,
+        after: str | None,
+    ) -> PolicyComparison:
+        """Evaluate the candidate in a YAML text on past verdicts, or on what runs.
+
+        DefinitionError, and BusyError while another part is evaluated.
+        """
+        candidate = self.policies.parse(text, name)
+        return (self.evaluate_history if against == "history" else self.evaluate_running)(
+            candidate, policy, limit, after
+        )
+
+    def evaluate_history(
+        self, candidate: Policy, policy: str | None, limit: int, after: str | None
+    ) -> PolicyComparison:
+        """Evaluate the newest verdict on each image by each policy, newest first.
+
+        `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
+        """
+        before = _number(after)
+        comparisons: list[ImageComparison] = []
+        with self._turn_taken() as is_over:
+            records = self.store.verdicts.newest_records(policy, before, min(limit, PART_LIMIT) + 1)
+            for seq, record in records[: min(limit, PART_LIMIT)]:
+                case = self.store.verdicts.case(record.digest)
+                outcome_before = outcome_of_document(self.store.verdicts.document(record.digest))
+                outcome_after = self._outcome(case, self._with_repository_policy(candidate, record.policy))
+                comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
+                before = seq
+                if is_over():
+                    break
+        return summarize(comparisons, str(before) if len(comparisons) < len(records) else None)
+
+    def evaluate_running(
+        self, candidate: Policy, policy: str | None, limit: int, after: str | None
+    ) -> PolicyComparison:
+        """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
+        services = [service for service in self.store.services.list() if service.name > (after or "")]
+        comparisons: list[ImageComparison] = []
+        last = after
+        with self._turn_taken() as is_over:
+            for service in services:
+                if is_over() or len(comparisons) >= limit:
+                    return summarize(comparisons, last)
+                last = service.name
+                running = running_image(self.store, service, self.registry)
+                if running is None:
+                    continue
+                image, context = running
+                required = self.selection.required_policies(image, context.execution, context.repository)
+                for name in (usable.policy.name for usable in required):
+                    if policy in (None, PolicyReference.parse(name).name):
+                        comparisons += self._compare_running(candidate, name, image, service.name, context)
+        return summarize(comparisons)
+
+    def _compare_running(
+        self, candidate: Policy, name: str, image: str, service: str, context: DeploymentContext
+    ) -> Iterator[ImageComparison]:
+        try:
+            present = self.policies(name)
+        except (DefinitionError, NotFoundError):
+            return  # it approves nothing, and there is nothing to compare with
+        before = self.cases.build(image, present, context)
+        after = self.cases.build(image, self._with_repository_policy(candidate, name), context)
+        if before is not None and after is not None:
+            outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
+            yield compare(outcome_before, outcome_after, name, image, service)
+
+    def _with_repository_policy(self, candidate: Policy, name: str) -> Policy:
+        """The candidate combined with what the image's repository requires, where the policy of this name is."""
+        added = PolicyReference.parse(name).repository_digest
+        return combine_policies(candidate, self.store.policies.by_digest(added)) if added else candidate
+
+    def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
+        case = replace(case, policy=policy)
+        return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, should_remediate=False))
+
+    @contextmanager
+    def _turn_taken(self) -> Iterator[Callable[[], bool]]:
+        """Hold the turn, and give whether the time of the part is over."""
+        if not self.turn.acquire(blocking=False):
+            raise BusyError("another candidate is being tried", "Try again when that is over.")
+        end = time.monotonic() + PART_SECONDS
+        try:
+            yield lambda: time.monotonic() > end
+        finally:
+            self.turn.release()
+
+
+def _number(after: str | None) -> int:
+    if after and not after.isdecimal():
+        raise UsageError(f"after: {after!r} is not the end of a part", "Give `next` of the previous answer.")
+    return int(after) if after else 0

@@ -1,0 +1,258 @@
+"""Which policies judge an image: of its repository, of its pipeline, and of the file in its source."""
+
+import logging
+import tarfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.model import ActionKey, ActionType, Pipeline
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import PolicyReference, make_policy, merge_rules
+from dockgate.gate.policy_choice import (
+    DEFAULT_POLICY,
+    PolicyAssignment,
+    PullPolicy,
+    Watch,
+    assignment_for,
+    choose_policy,
+    may_judge,
+)
+from dockgate.identity.model import Principal
+from dockgate.services.policies.timeline import PolicyTimeline, ReadVersions
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError
+from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
+
+# The file at the root of a source with which a repository requires more than the server's policy.
+REPOSITORY_FILE = ".dockgate.yaml"
+REPOSITORY_FILE_LIMIT = 1 << 16  # bytes
+
+# Reads a repository's file, given its bytes and its name for errors; None where it requires nothing.
+ReadRepositoryFile = Callable[[bytes, str], Policy | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UsablePolicy:
+    """A policy as it was read; or one without rules, and the reason why it could not be read."""
+
+    policy: Policy
+    unusable_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySelection:
+    """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError.
+
+    `policy_versions` returns all versions of one; without it, policies were always what they are.
+    """
+
+    store: Store
+    policies: Callable[[str], Policy]
+    read_file: ReadRepositoryFile
+    policy_versions: ReadVersions | None = None
+
+    def read(self, name: str) -> UsablePolicy:
+        """Return the policy with this name, usable or not."""
+        try:
+            return UsablePolicy(self.policies(name))
+        except (NotFoundError, DefinitionError) as error:
+            return UsablePolicy(make_policy(name, {}), error.full_message)
+
+    # --- for an approval ------------------------------------------------------------------------------------------
+
+    def policy_of(self, repository: str) -> str:
+        """Return the policy that evaluates the repository's images when a request names none."""
+        assignment = self.assignment_of(repository)
+        return assignment.policy if assignment else DEFAULT_POLICY
+
+    def policies_of(self, repositories: Collection[str]) -> Mapping[str, Policy]:
+        """Return the policies that evaluate the repositories' images, by repository. Each is read once.
+
+        One that cannot be read, or of a repository that two assignments match equally well, has no rules.
+        """
+        assignments = self.clear_assignments_of(repositories)
+        names = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
+        policies = {name: self.read(name).policy for name in set(names.values())}
+        nothing = make_policy("", {})
+        return {name: policies[names[name]] if name in names else nothing for name in repositories}
+
+    def timeline(self) -> PolicyTimeline:
+        """Return which policies evaluated the images of repositories at any time."""
+        versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])
+        return PolicyTimeline(self.store.policy_assignments.changes, versions)
+
+    def revision(self) -> str:
+        """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
+        assignments = self._assignments()
+        names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
+        policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
+        return digest_of(canonical.encode([assignments, policies]))
+
+    def assignment_of(self, repository: str) -> PolicyAssignment | None:
+        """Return the repository's policy assignment, None without one. ConflictError as `assignment_for`."""
+        return self.assignments_of([repository])[repository]
+
+    def assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+        """Return the policy assignments of several repositories, by repository. ConflictError as `assignment_for`."""
+        assignments = self._assignments()
+        return {repository: assignment_for(assignments, repository) for repository in repositories}
+
+    def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+        """As `assignments_of`, without the repositories that two assignments match equally well; these are logged."""
+        assignments, clear = self._assignments(), dict[str, PolicyAssignment | None]()
+        for repository in repositories:
+            try:
+                clear[repository] = assignment_for(assignments, repository)
+            except ConflictError as error:
+                _log.warning("images of %s are not judged: %s", repository, error.full_message)
+        return clear
+
+    def pull_policy(self, repository: str) -> PullPolicy:
+        """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""
+        assignment = self.assignment_of(repository)
+        return assignment.pull if assignment else PullPolicy.ANY
+
+    def watch_of(self, repository: str) -> Watch:
+        """Return how long the repository's images are watched. ConflictError as `assignment_for`."""
+        assignment = self.assignment_of(repository)
+        return assignment.watch if assignment else Watch()
+
+    def owners_of(self, repository: str) -> tuple[str, ...]:
+        """Return who hears of the repository's images. ConflictError as `assignment_for`."""
+        assignment = self.assignment_of(repository)
+        return assignment.owners if assignment else ()
+
+    def choose(self, repository: str, requested: str | None, requester: Principal) -> str:
+        """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
+        return choose_policy(self._assignments(), repository, requested, requester, self.policies)
+
+    def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
+        """Return the policy for an approval action, combined with what the pipeline's sources require.
+
+        It is the one that the pipeline names, or the repository's own. Raises DeniedError if the repository is assigned
+        another policy than the pipeline names, DefinitionError with the line for an invalid file of a repository.
+        """
+        named = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
+        name = named or self.policy_of(repository)
+        if not self._may_evaluate(repository, name, [name], [name]):
+            raise DeniedError(
+                f"the pipeline names the policy {name!r}, and images of {repository} are judged by "
+                f"{self.policy_of(repository)!r}",
+                "Leave `policy` out of the approval action, or allow it in the PolicyAssignment.",
+            )
+        required = self._required_by_sources(pipeline, key)
+        policy = self.policies(name).name
+        if required is None:
+            return policy
+        required = make_policy("repository", required.rules)
+        self.store.policies.keep_requested(required)
+        return str(PolicyReference(policy, required.digest))
+
+    def _required_by_sources(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
+        """What the files of all sources require together, None where there are none."""
+        runs = self.store.executions.runs(key.execution)
+        required: Policy | None = None
+        for action in (action for stage in pipeline.stages for action in stage.actions):
+            if action.type is ActionType.SOURCE:
+                name = f"{action.configuration['repository']}/{REPOSITORY_FILE}"
+                artifact = pipeline_logic.find_artifact(pipeline, runs, action.output)
+                data = _read_from_source(self.store.blobs.path(artifact), name)
+                policy = None if data is None else self.read_file(data, name)
+                required = merge_rules(required, policy) if required and policy else required or policy
+        return required
+
+    # --- for a deployment -----------------------------------------------------------------------------------------
+
+    def required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
+        """Return the policies by which the image must be approved now.
+
+        These are all policies that evaluated it before, other than on a push, and still exist. What its repository
+        required on top is taken from the approval of the image in this execution, or else from the newest
+        verdict: one digest may be built from several repositories, and a repository may require less than before. If
+        none of these policies may evaluate images of the `repository`, its own policy is added: an approval in a
+        repository with a weaker policy does not count in this one, also if some requesters may name that policy here.
+
+        An added policy is the first, so that it is on record before the others are. Each policy is read once: one that
+        is removed meanwhile is used for the last time.
+        """
+        records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.decides]
+        names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
+        approved = {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
+        names |= approved
+        here = [record.policy for record in records if record.chooses and record.repository == repository]
+        chosen = {*approved, *(PolicyReference.parse(policy).name for policy in here)}
+        of_pipeline, own = self._named_by_pipeline(execution), ""
+        if (
+            repository
+            and names
+            and not any(self._may_evaluate(repository, name, of_pipeline, chosen) for name in names)
+        ):
+            own = self.policy_of(repository)
+            names.setdefault(own, own)
+        ordered = sorted(names, key=lambda name: (name != own, names[name]))
+        policies = [self.read(names[name]) for name in ordered]
+        return [usable for usable in policies if not usable.unusable_reason or self._exists(usable.policy.name)]
+
+    def _named_by_pipeline(self, execution: str | None) -> list[str]:
+        """The policies that the definition of the execution's pipeline names; none if one of both was removed.
+
+        Then the policy of the repository is required, unless a policy that may evaluate its images has judged.
+        """
+        if not execution:
+            return []
+        try:
+            run = self.store.executions.get(execution)
+            pipeline = self.store.pipelines.get(run.pipeline, run.pipeline_version)
+        except NotFoundError:
+            return []
+        actions = [action for stage in pipeline.stages for action in stage.actions]
+        return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
+
+    def _approved_by(self, image: str, execution: str | None) -> Iterator[str]:
+        """The policies of the execution's approvals of this image."""
+        for run in self.store.executions.runs(execution) if execution else ():
+            try:
+                approval = self.store.approvals.get(str(run.key))
+            except NotFoundError:
+                continue  # an action of another type, or an approval that was purged
+            if approval.image == image:
+                yield approval.policy
+
+    def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str], chosen: Collection[str]) -> bool:
+        is_chosen = PolicyReference.parse(name).name in chosen
+        try:
+            return may_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
+        except (NotFoundError, DefinitionError):
+            return False
+
+    def _assignments(self) -> list[PolicyAssignment]:
+        return [record.assignment for record in self.store.policy_assignments.list()]
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self.policies(PolicyReference.parse(name).name)
+        except NotFoundError:
+            return False
+        except DefinitionError:
+            pass  # it exists, and approves nothing
+        return True
+
+
+def _read_from_source(archive: Path, name: str) -> bytes | None:
+    """The repository's file in a source artifact, None where there is none."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.name.removeprefix("./") == REPOSITORY_FILE:
+                if not member.isreg() or member.size > REPOSITORY_FILE_LIMIT:
+                    raise DefinitionError(
+                        f"{name}:1: not a regular file of at most {REPOSITORY_FILE_LIMIT} bytes",
+                        "Write into it what the repository requires, or remove it.",
+                    )
+                file = tar.extractfile(member)
+                return file.read() if file else None
+    return None

@@ -1,0 +1,336 @@
+"""Pushes to registries and deletions: the notifications that report them, their secrets, and what follows from them."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dockgate.attestations.statements import attached_to
+from dockgate.aws.messages import Record, body
+from dockgate.delivery.model import REPOSITORY
+from dockgate.delivery.ports import ImageResolver, Registry
+from dockgate.events import pushes
+from dockgate.events.model import Event, EventKind
+from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.error_isolation import for_each
+from dockgate.services.images.scans import ScanScheduler
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.shared.aws import EcrRegistry
+from dockgate.shared.digest import PATTERN
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+
+OUR_OWN, ECR = "distribution", "ecr"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_log = logging.getLogger(__name__)
+_HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
+
+
+class WebhookSecrets:
+    """The secrets that registries send with their notifications.
+
+    `own` is our own registry's secret. The others' are derived from it, one for each registry. `file` counts how often
+    each of these was changed: it may be missing, and is not a secret.
+
+    All calls raise UnavailableError when the file cannot be used: which secrets are valid is unknown then.
+    """
+
+    def __init__(self, own: str, file: Path) -> None:
+        self.own = own
+        self._file = file
+        self._lock = threading.Lock()
+
+    def secret(self, form: str, registry: str) -> str:
+        """Return the secret that this registry sends with notifications of this format."""
+        name = f"{form}/{registry}"
+        changed = self._changes().get(name, 0)
+        text = f"pushes/{name}/{changed}" if changed else f"pushes/{name}"
+        return hmac.new(self.own.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def change(self, form: str, registry: str) -> None:
+        """Give this registry another secret. The previous one is invalid from now on."""
+        with self._lock:
+            changes = self._changes()
+            name = f"{form}/{registry}"
+            changes[name] = changes.get(name, 0) + 1
+            fresh = self._file.with_suffix(".new")
+            try:
+                fresh.write_text(json.dumps(changes, indent=1, sort_keys=True))
+                fresh.replace(self._file)
+            except OSError as error:
+                raise UnavailableError(f"{self._file} cannot be written: {error.strerror}.") from error
+
+    def _changes(self) -> dict[str, int]:
+        try:
+            changes = json.loads(self._file.read_text())
+            if isinstance(changes, dict) and all(isinstance(count, int) for count in changes.values()):
+                return changes
+            reason = "it is not an object of numbers"
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        raise UnavailableError(
+            f"{self._file} cannot be read: {reason}",
+            "Restore it, or replace `registry-secret` beside it by a new one and delete it: all secrets are new then.",
+        )
+
+
+@dataclass(slots=True)
+class RegistryPushes:
+    """Records pushes of images, and starts their scans. `registry` is our own."""
+
+    store: Store
+    registry: Registry
+    scans: ScanScheduler
+    exceptions: RiskAcceptances
+    clock: ServerClock
+    effects: Effects
+    _has_recorded_missed: bool = field(default=False, init=False)
+
+    def record(
+        self, event_id: str, repository: str, digest: str, tag: str, by: str | None = None, at: str | None = None
+    ) -> None:
+        """Record a push that a registry reports, perhaps more than once.
+
+        `repository` begins with the registry, unless that is our own. `at` is when it happened, if the sender says so:
+        a notification that comes late moves no tag back. A tag that attaches a document to an image (our
+        attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
+        """
+        detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
+        if (pushed_at := parse_time(at)) and pushed_at <= self.clock():
+            detail["pushed_at"] = format_time(pushed_at)
+        event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
+        if subject := attached_to(tag):
+            self.effects.run(EffectKind.RECORD_IMAGE, self.exceptions.record_attached_vex, repository, subject)
+            return
+        scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.accept_push, event)
+        if scan is not None:
+            self.scans.start(scan)
+
+    def record_missed(self) -> None:
+        """Record the pushes to our own registry whose notifications were lost before the server started, once."""
+        if self._has_recorded_missed:
+            return
+        recorded = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
+
+        def record(place: tuple[str, str]) -> None:
+            name, tag = place
+            digest = self.registry.resolve(name, tag)
+            repository = own_repository(name, self.registry.address)
+            if digest is not None and (repository, tag, digest) not in recorded:
+                self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
+
+        for_each(self.registry.tags(), record, ":".join)
+        self._has_recorded_missed = True
+
+    def record_deletion(self, repository: str, digest: str) -> None:
+        """Record that an image is no longer in a repository."""
+        remove = self.store.image_removals.remove
+        self.effects.run(EffectKind.RECORD_IMAGE, remove, repository, digest, self.clock.now())
+
+    def record_untag(self, repository: str, digest: str, tag: str) -> None:
+        """Record that a tag names an image no longer, which is still in the repository."""
+        untag = self.store.image_removals.untag
+        self.effects.run(EffectKind.RECORD_IMAGE, untag, repository, digest, tag, self.clock.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a registry sends its notifications (`url`), and the `authorization` header that it sends with them.
+
+    A sender that can set no header uses `url_with_secret`, which has the secret as its password.
+    """
+
+    format: str
+    registry: str
+    url: str
+    authorization: str
+    url_with_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryNotifications:
+    """Receives notifications. `url` is the server's own, `registry` the address of our own registry."""
+
+    pushes: RegistryPushes
+    secrets: WebhookSecrets
+    resolve_image: ImageResolver
+    url: str
+    registry: str
+
+    def hook(self, form: str, registry: str) -> Hook:
+        """Return where this registry sends its notifications.
+
+        NotFoundError for an unknown format, UsageError for an invalid registry.
+        """
+        _format(form)
+        if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
+            raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
+        url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.secret(form, registry)
+        scheme, _, rest = url.partition("://")
+        with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}"
+        return Hook(form, registry, url, f"Bearer {secret}", with_secret)
+
+    def rotate_secret(self, form: str, registry: str) -> Hook:
+        """Return the hook with a new secret; the old secret ends now. Raises what `hook` raises."""
+        self.hook(form, registry)
+        self.secrets.change(form, registry)
+        return self.hook(form, registry)
+
+    def require_secret(self, form: str, registry: str, authorization: str) -> None:
+        """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
+        secret = self.secrets.secret(form, registry) if registry else self.secrets.own
+        if not _has_secret(authorization, secret):
+            raise DeniedError(
+                "the registry's notification came without our secret", "`dockgate registry hook` prints it."
+            )
+
+    def receive(self, form: str, registry: str, authorization: str, sent: bytes) -> None:
+        """Record the pushes and deletions that a notification reports. `registry` is "" for our own.
+
+        DeniedError without the secret, or for another registry; UsageError for an invalid notification;
+        UnavailableError makes the sender try again.
+        """
+        self.require_secret(form, registry, authorization)
+        for report in _read_reports(form, registry, lambda: json.loads(sent)):
+            self._record(form, registry, report)
+
+    def receive_ecr_event(self, text: str) -> None:
+        """Record the push or deletion that an event of Amazon ECR reports.
+
+        The event comes by a queue, alone or inside a message of Amazon SNS. The queue decides who may send to it.
+        Raises UsageError for an invalid event; events about anything else are ignored.
+        """
+        event = body(Record({"body": text}))
+        for report in _read_reports(ECR, "", lambda: event):
+            registry = report.registry or ""
+            if EcrRegistry.parse(registry) is None:
+                raise UsageError(f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR")
+            self._record(ECR, registry, report)
+
+    def _record(self, form: str, registry: str, report: RegistryPush | RegistryDeletion) -> None:
+        if isinstance(report, RegistryPush):
+            self._record_push(form, registry, report)
+        elif registry:  # in our own only the garbage collection deletes, which records it
+            self._record_deletion(f"{registry}/{report.repository}", report.digest, report.tag)
+
+    def _record_deletion(self, repository: str, digest: str, tag: str) -> None:
+        """Record a deletion if the registry confirms it: a forged or late notification hides no image.
+
+        An image that is still there may have lost the tag.
+        """
+        if not self._is_there(f"{repository}@{digest}", digest):
+            self.pushes.record_deletion(repository, digest)
+        elif tag and not self._is_there(f"{repository}:{tag}", digest):
+            self.pushes.record_untag(repository, digest, tag)
+        else:
+            place = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
+            _log.warning("%s was reported as deleted, and is still there", place)
+
+    def _is_there(self, reference: str, digest: str) -> bool:
+        """Whether the registry has the digest by this reference. Raises UnavailableError if it does not say."""
+        try:
+            return self.resolve_image(reference, must_exist=True)[1] == digest
+        except NotFoundError:
+            return False
+
+    def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
+        if not registry:
+            repository = own_repository(push.repository, self.registry)
+            self.pushes.record(push.id, repository, push.digest, push.tag, push.by)
+            return
+        repository, digest = f"{registry}/{push.repository}", push.digest
+        if not digest:
+            _, digest = self.resolve_image(f"{repository}:{push.tag}")
+        event = push.id or f"{push.repository}:{push.tag}@{digest}"
+        at = self._time_of(push, repository, digest)
+        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=at)
+
+    def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str | None:
+        """When the push happened, as far as that is certain.
+
+        Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
+        the same second, the registry is asked which image has the tag: a push that has lost it was just before the
+        other. If the registry cannot say it, or names a third image, the push that is reported last counts.
+        """
+        time = parse_time(push.at)
+        present = self.pushes.store.tag_history.present(repository, push.tag) if push.tag and time else None
+        if time is None or present is None or present.digest == digest or present.pushed_at != format_time(time):
+            return push.at
+        try:
+            _, current = self.resolve_image(f"{repository}:{push.tag}")
+        except DockgateError as error:
+            _log.warning("which of two pushes of %s:%s was later is not known: %s", repository, push.tag, error)
+            return push.at
+        return format_time(time - timedelta(milliseconds=1)) if current == present.digest else push.at
+
+
+def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush | RegistryDeletion]:
+    """The pushes and deletions that a notification reports. UsageError for an invalid one."""
+    try:
+        reports = list(_format(form).read(document()))
+        for report in reports:
+            _check(report, registry)
+    except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"not a notification of {form}: {type(error).__name__}: {error}") from None
+    return reports
+
+
+def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
+    """ValueError unless each field follows the grammar: they become part of requests to a registry."""
+    if registry and report.registry and report.registry != registry:
+        raise DeniedError(
+            f"the secret of {registry} came with a notification of {report.registry}",
+            "Each registry has a secret of its own: `dockgate registry hook`.",
+        )
+    push = report if isinstance(report, RegistryPush) else None
+    for what, text, pattern in (
+        ("repository", report.repository, REPOSITORY),
+        ("tag", report.tag, f"(?:{_TAG})?"),
+        ("digest", report.digest, f"(?:{PATTERN})?" if push else PATTERN),
+    ):
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text[:100]!r} is not a {what}")
+    if push and (not (push.tag or push.digest) or len(push.id) > 1000):
+        raise ValueError("it has neither tag nor digest")
+
+
+_load_formats = cache(pushes.load)
+
+
+def _format(form: str) -> Pushes:
+    formats = _load_formats()
+    if form not in formats:
+        raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(formats)}.")
+    return formats[form]
+
+
+def _has_secret(authorization: str, secret: str) -> bool:
+    """Whether the header contains the secret.
+
+    Senders differ: it is alone, a bearer token, or a password (RFC 7617).
+    """
+    kind, _, value = authorization.partition(" ")
+    if kind.lower() == "bearer":
+        authorization = value
+    elif kind.lower() == "basic":
+        try:
+            authorization = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            authorization = ""
+    return hmac.compare_digest(authorization.encode(errors="replace"), secret.encode())

@@ -1,0 +1,117 @@
+"""Our own registry's access: tokens for clients, logins for programs that the server starts, and rotating the key."""
+
+import base64
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.delivery.model import REPOSITORY
+from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
+from dockgate.delivery.registry_access import (
+    OPERATOR,
+    PULL,
+    PUSH,
+    SERVER,
+    SERVICE,
+    Access,
+    Login,
+    PushRules,
+    grant,
+    parse_scopes,
+)
+from dockgate.identity.model import Caller
+from dockgate.services.registry.push_permits import PushPermits
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+
+# The folder of the signing key, in the data folder.
+KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedToken:
+    """The token endpoint's answer ("Token Authentication Specification"): `expires_in` is in seconds."""
+
+    token: str
+    access_token: str
+    expires_in: int
+
+
+class RegistryAccess:
+    """Decides who may do what in our registry.
+
+    `patterns` open repositories for pushes by principals. `trust` makes the registry trust the present certificate, if
+    it does not yet.
+    """
+
+    def __init__(
+        self, tokens: RegistryTokens, patterns: Sequence[str] = (), trust: Callable[[], None] = lambda: None
+    ) -> None:
+        self.tokens = tokens
+        self._patterns = tuple(patterns)
+        self._trust = trust
+
+    def grant(
+        self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store, permits: PushPermits
+    ) -> tuple[GrantedToken, tuple[Access, ...]]:
+        """Return a token for what the caller may do of what it asks for, and what that is.
+
+        It may be nothing: the registry then refuses the request. UsageError for another service than our registry,
+        BusyError for a push while images are removed.
+        """
+        if service != SERVICE:
+            raise UsageError(
+                f"this server issues tokens for the service {SERVICE}, not for {service[:100]!r}",
+                "Ask the token server that the registry names in its challenge.",
+            )
+        access = grant(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.is_built))
+        if any(PUSH in entry.actions for entry in access):
+            permits.require()
+        subject = caller.subject if isinstance(caller, Login) else caller.name
+        token = self.tokens.token(subject, access)
+        return GrantedToken(token, token, TOKEN_SECONDS), access
+
+    def rotate(self) -> None:
+        """Replace the signing key: every token and login ends at once. The registry is away for a moment."""
+        self.tokens.rotate()
+        self._trust()
+
+    def follow_rotation(self) -> None:
+        """Let the registry trust the key with which another server has replaced the shared one. Called repeatedly."""
+        self._trust()
+
+    def pull_login(self, repository: str) -> tuple[str, str]:
+        """User name and password that pull from one repository."""
+        return self.tokens.login(Login(SERVER, repository, (PULL,)))
+
+
+def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
+    """Return a login for one repository, for a person who may read the server's key in `data`; no server is asked.
+
+    UsageError for what is not a repository, and where no server has made a key yet.
+    """
+    if not re.fullmatch(REPOSITORY, repository):
+        raise UsageError(f"{repository!r} is not a repository", "Give its name without the registry: base/python.")
+    tokens = RegistryTokens(data / KEYS)
+    if not tokens.path.exists():
+        raise UsageError(f"there is no registry in {data}", "Set DOCKGATE_DATA to the server's folder, and start it.")
+    return tokens.login(Login(OPERATOR, repository, (PULL, PUSH) if push else (PULL,)))
+
+
+def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
+    """Replace the file by an authfile that its owner alone can read. UsageError where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(authfile(address, login))
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "Name a file in a folder of yours.") from None
+
+
+def authfile(address: str, login: tuple[str, str]) -> str:
+    """The text of an authfile (containers-auth.json(5))."""
+    pair = base64.b64encode(":".join(login).encode()).decode()
+    return json.dumps({"auths": {address: {"auth": pair}}}, indent=1)

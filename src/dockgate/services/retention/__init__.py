@@ -1,0 +1,1 @@
+"""What nothing needs any more is removed: images, rows, files."""

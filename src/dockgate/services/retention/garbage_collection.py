@@ -1,0 +1,294 @@
+"""Removes what is not needed any more: images with their blobs, and old rows and files.
+
+A collection is a row. It is requested by a person or by time, and a round of the reconciler carries it out; after a
+crash the next round begins it again. Everything may be removed twice.
+
+Manifests and blobs are removed while nothing can be pushed (`store.collections.PushGate`): a push may rely on a blob,
+or push a manifest again, that is about to be deleted. Whether an image is needed is asked again right before its
+manifest is deleted, and once more before its blobs are: what was used meanwhile is stored again.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+
+from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
+from dockgate.delivery.retention import StoredImage
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.images.facts import Facts, ImageFacts
+from dockgate.shared.errors import DockgateError
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+from dockgate.store.collections import Collection
+
+# An unreferenced blob that is younger may be of a push that has not ended.
+PUSH_SECONDS = 3600.0
+# How long the gate is closed at most, if it is not opened.
+CLOSED_SECONDS = 3600.0
+# Images that are removed before it is asked again whether they are needed.
+BATCH = 20
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedImage:
+    """An image that is removed. `size` is that of its manifest and blobs in bytes; other images may share blobs."""
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    used_at: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKept:
+    """An image that is kept, and the first reason for it; `reasons` counts all."""
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    reason: str
+    detail: str
+    reasons: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedObjects:
+    """Other things that are removed: how many, and their size in bytes (None if it is not known)."""
+
+    kind: str
+    count: int
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionReport:
+    """What a collection removes, or would remove.
+
+    `blob_bytes` are those of blobs that no image names, as far as sizes are known, with those of the removed images.
+    `notes` are sentences about what could not be removed.
+    """
+
+    images: tuple[RemovedImage, ...] = ()
+    kept_images: tuple[ImageKept, ...] = ()
+    blobs: int = 0
+    blob_bytes: int = 0
+    others: tuple[RemovedObjects, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+# Removes old rows or files of one kind; with false it only counts them.
+Remover = Callable[[bool], RemovedObjects]
+
+
+@dataclass(slots=True)
+class GarbageCollection:
+    """Plans and carries out collections.
+
+    `storage` is None if the registry's blobs are not ours to delete. `every_hours` is how often a collection starts by
+    itself, 0 for never. `removers` remove what is not an image, in this order.
+    """
+
+    store: Store
+    facts: ImageFacts
+    registry: RegistryContent
+    storage: RegistryStorage | None
+    clock: ServerClock
+    effects: Effects
+    every_hours: float = 0
+    removers: Sequence[Remover] = ()
+    _notes: list[str] = field(default_factory=list, init=False)
+
+    def plan(self) -> CollectionReport:
+        """Return what a collection would remove now. Nothing changes."""
+        facts = self.facts.gather()
+        removed = [_removed_image(image, facts) for image in facts.plan.removable_images]
+        blobs = (
+            {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
+        )
+        blobs |= _blobs_of_removed(facts)
+        others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
+        return CollectionReport(tuple(removed), _kept_images(facts), len(blobs), sum(blobs.values()), others)
+
+    def request(self, by: str) -> Collection:
+        """Request a collection. One that is not finished is returned instead."""
+        return self.store.collections.request(by, self.clock.now())
+
+    def run_due(self) -> None:
+        """Carry out the collection that is requested or due, as far as it can go now. Called repeatedly."""
+        collection = self.store.collections.unfinished_collection() or self._request_due()
+        if collection is None:
+            return
+        number = collection.seq
+        self.store.collections.start(number, self.clock.now())
+        report, error = CollectionReport(), None
+        try:
+            has_work = self._has_work_in_registry()
+            if has_work and not self._is_gate_closed():
+                return  # the next round goes on
+            report = self._collect_images() if has_work else report
+            self.store.push_gate.open()
+            others = tuple(entry for remover in self.removers if (entry := remover(True)).count)
+            report = replace(report, others=others)
+        except DockgateError as failure:
+            _log.warning("collection %s ended early: %s", number, failure.full_message)
+            error = failure.full_message
+        except Exception as failure:
+            _log.error("collection %s failed", number, exc_info=failure)
+            error = f"internal error: {type(failure).__name__}: {failure}"
+        self.store.push_gate.open()
+        self.store.collections.finish(number, asdict(report), error, self.clock.now())
+        _log.info("collection %s removed %s images", number, len(report.images))
+
+    def _request_due(self) -> Collection | None:
+        """A new collection, if the last one was requested long enough ago."""
+        if not self.every_hours:
+            return None
+        last = self.store.collections.list(limit=1)
+        since = format_time(self.clock() - timedelta(hours=self.every_hours))
+        return self.request("server") if not last or last[0].requested_at <= since else None
+
+    def _has_work_in_registry(self) -> bool:
+        return bool(
+            self.facts.gather().plan.removable_images
+            or (self.storage is not None and self.storage.unreferenced_blobs())
+        )
+
+    def _is_gate_closed(self) -> bool:
+        """Close the gate for pushes. True once no token can be valid any more that was issued before."""
+        now = self.clock()
+        return self.store.push_gate.close(format_time(now + timedelta(seconds=CLOSED_SECONDS))) <= format_time(now)
+
+    def _collect_images(self) -> CollectionReport:
+        """Remove images and blobs. The gate is closed."""
+        self._notes = []
+        facts = self.facts.gather()  # as it is now that nothing is pushed
+        removed: list[StoredImage] = []
+        planned = list(facts.plan.removable_images)
+        for start in range(0, len(planned), BATCH):
+            if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
+                self._notes.append(f"{len(planned) - start} images were not removed: pushes have begun meanwhile.")
+                break
+            batch = planned[start : start + BATCH]
+            removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, facts, [*removed])
+        blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
+        reports = tuple(_removed_image(image, facts) for image in removed)
+        return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
+
+    # --- images ---------------------------------------------------------------------------------------------------
+
+    def _remove_images(
+        self, images: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
+    ) -> list[StoredImage]:
+        """Remove those of the images that nothing needs, and return them."""
+        deleted: list[tuple[StoredImage, StoredManifest | None]] = []
+        for image in images:
+            if self._is_removable(image, facts, [*removed, *(entry for entry, _ in deleted)]):
+                name = self.facts.name_in_registry(image.repository)
+                manifest = self.registry.manifest(name, image.digest)
+                self.registry.delete_manifest(name, image.digest)
+                deleted.append((image, manifest))
+        gone = self._unneeded_images([image for image, _ in deleted], facts, removed)
+        # In the other order: the registry takes an index only with the images in it.
+        for image, manifest in reversed(deleted):
+            if image not in gone:
+                self._put_back(image, manifest, facts)
+        for image in gone:
+            remove, now = self.store.image_removals.remove, self.clock.now()
+            self.effects.run(EffectKind.RECORD_IMAGE, remove, image.repository, image.digest, now)
+            self.store.image_retention.forget_uses(image.repository, image.digest)
+        return gone
+
+    def _unneeded_images(
+        self, deleted: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
+    ) -> list[StoredImage]:
+        """Those of the deleted images that nothing has used meanwhile. An index that returns needs what is in it."""
+        gone = list(deleted)
+        while True:
+            others = [[*removed, *(entry for entry in gone if entry != image)] for image in gone]
+            remaining = [
+                image for image, rest in zip(gone, others, strict=True) if self._is_removable(image, facts, rest)
+            ]
+            if remaining == gone:
+                return gone
+            gone = remaining
+
+    def _is_removable(self, image: StoredImage, facts: Facts, removed: Sequence[StoredImage]) -> bool:
+        digests = {entry.digest for entry in removed if entry.repository == image.repository}
+        return self.facts.is_removable(image, facts, digests)
+
+    def _put_back(self, image: StoredImage, manifest: StoredManifest | None, facts: Facts) -> None:
+        """Store an image again that was used while its manifest was deleted."""
+        if manifest is not None:
+            tags = [tag for tag, digest in facts.tags[image.repository].items() if digest == image.digest]
+            self.registry.put_manifest(self.facts.name_in_registry(image.repository), manifest, tags)
+
+    # --- blobs ----------------------------------------------------------------------------------------------------
+
+    def _remove_blobs(self) -> tuple[int, int]:
+        """Delete the blobs that no manifest names, unless one may be of a push that has not ended.
+
+        Returns how many, and their size.
+        """
+        assert self.storage is not None  # noqa: S101 - for mypy
+        blobs = self.storage.unreferenced_blobs()
+        if not blobs:
+            return 0, 0
+        since = self.clock() - timedelta(seconds=PUSH_SECONDS)
+        young = [blob for blob in blobs if blob.written_at is not None and blob.written_at > since.timestamp()]
+        if young:
+            self._notes.append(
+                f"No blob was removed: {len(young)} blobs without a manifest are younger than an hour, and may be of a "
+                "push that has not ended."
+            )
+            return 0, 0
+        if any(blob.written_at is None for blob in blobs) and self._was_pushed_since(since):
+            self._notes.append("No blob was removed: something was pushed within the last hour.")
+            return 0, 0
+        if not self._is_gate_closed():
+            self._notes.append("No blob was removed: pushes have begun meanwhile.")
+            return 0, 0
+        self.effects.run(EffectKind.PURGE, self.storage.collect)
+        return len(blobs), sum(blob.size or 0 for blob in blobs)
+
+    def _was_pushed_since(self, time: datetime) -> bool:
+        """Whether a token that can push was issued after that time, or not long before it."""
+        return self.store.push_gate.pushes_until() > format_time(time)
+
+
+def _removed_image(image: StoredImage, facts: Facts) -> RemovedImage:
+    content = facts.contents.get(image.digest)
+    size = content.size + sum(content.blobs.values()) if content else 0
+    return RemovedImage(image.repository, image.digest, image.tags, max(image.used_at, image.pushed_at), size)
+
+
+def _blobs_of_removed(facts: Facts) -> dict[str, int]:
+    """The manifests and blobs that only removed images name, with their sizes, as far as manifests were read."""
+    kept_digests = {entry.image.digest for entry in facts.plan.kept_images}
+    named = {blob for digest in kept_digests if digest in facts.contents for blob in facts.contents[digest].blobs}
+    blobs: dict[str, int] = {}
+    for image in facts.plan.removable_images:
+        content = facts.contents.get(image.digest)
+        if content is not None and image.digest not in kept_digests:
+            blobs |= {blob: size for blob, size in content.blobs.items() if blob not in named}
+            if content.size:
+                blobs[image.digest] = content.size
+    return blobs
+
+
+def _kept_images(facts: Facts) -> tuple[ImageKept, ...]:
+    return tuple(
+        ImageKept(
+            entry.image.repository,
+            entry.image.digest,
+            entry.image.tags,
+            entry.holds[0].reason,
+            entry.holds[0].detail,
+            len(entry.holds),
+        )
+        for entry in facts.plan.kept_images
+    )

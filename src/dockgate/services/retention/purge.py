@@ -1,0 +1,44 @@
+"""Delete rows that nothing names and that are old: no collection of garbage is needed for these."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.notifications.event_dispatch import CLOCK_DIFFERENCE, TOPIC_DAYS
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+from dockgate.store.records import OutboxKind
+
+# How long dead letters are stored at least: a failed message is retried for a day.
+LEAST_LETTER_DAYS = 2
+# A message is due within a day: after quiet hours, or after a pause. What is due later was written by a wrong clock.
+LONGEST_DELAY = timedelta(hours=25)
+# How long messages to targets are stored after they were sent.
+DELIVERED_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Deletes settled approvals, events, dead letters and ended fixes that are older than `keep_days`."""
+
+    store: Store
+    clock: ServerClock
+    effects: Effects
+    keep_days: float
+
+    def run(self) -> None:
+        """Delete them."""
+        days = self.keep_days
+        self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.clock.ago(days))
+        self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.clock.ago(days))
+        self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.clock.ago(days))
+        before = self.clock.ago(max(days, LEAST_LETTER_DAYS))
+        self.effects.run(EffectKind.PURGE, self.store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
+        outbox, delivered = self.store.outbox, self.clock.ago(DELIVERED_DAYS)
+        self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
+        self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
+        ahead = format_time(self.clock() + CLOCK_DIFFERENCE)
+        self.effects.run(EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.ago(TOPIC_DAYS), ahead)
+        latest = format_time(self.clock() + LONGEST_DELAY)
+        self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest, self.clock.now())

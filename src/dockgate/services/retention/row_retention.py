@@ -1,0 +1,102 @@
+"""Removes old rows and files: executions with logs and artifacts, revisions, verdicts, documents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.delivery.retention import LEAST_HOURS, Retention
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.retention.garbage_collection import RemovedObjects
+from dockgate.store import Store
+from dockgate.store.fleet_findings import MATCHING
+
+
+@dataclass(slots=True)
+class RowRetention:
+    """Removes what is old. Each method counts what it would remove, and removes it with `remove`."""
+
+    store: Store
+    clock: ServerClock
+    effects: Effects
+    retention: Retention
+
+    def executions(self, remove: bool) -> RemovedObjects:
+        """Executions that ended long ago and that nothing needs."""
+        old = self._old_executions()
+        if remove:
+            old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._before)
+        return RemovedObjects("executions", len(old))
+
+    def logs(self, remove: bool) -> RemovedObjects:
+        """Logs of executions that are deleted. Those of the last day stay."""
+        logs = self.store.logs.executions(self._a_day_ago)
+        gone = self.store.row_retention.executions_without_rows(logs.keys())
+        gone |= set() if remove else {name for name in self._old_executions() if name in logs}
+        for execution in gone if remove else ():
+            self.store.logs.delete(execution)
+        return RemovedObjects("logs", len(gone), sum(logs[execution] for execution in gone))
+
+    def artifacts(self, remove: bool) -> RemovedObjects:
+        """Artifacts that no action has made or uses. Those of the last day stay: their action may not have ended."""
+        named = self.store.row_retention.artifacts(without=() if remove else self._old_executions())
+        before, count, size = self._a_day_ago, 0, 0
+        for blob in list(self.store.blobs.list()):
+            if blob.digest in named or blob.stored_at >= before:
+                continue
+            if not remove or self.effects.run(EffectKind.PURGE, self.store.blobs.delete, blob.digest, before):
+                count, size = count + 1, size + blob.size
+        return RemovedObjects("artifacts", count, size)
+
+    def revisions(self, remove: bool) -> RemovedObjects:
+        """Revisions of services that are too old to return to."""
+        keep, old = self.retention.keep_revisions, self.store.row_retention.old_revisions(self.retention.keep_revisions)
+        if not remove:
+            return RemovedObjects("revisions of services", sum(map(len, old.values())))
+        delete = self.store.row_retention.delete_revisions
+        count = sum(self.effects.run(EffectKind.PURGE, delete, service, keep) for service in old)
+        return RemovedObjects("revisions of services", count)
+
+    def verdicts(self, remove: bool) -> RemovedObjects:
+        """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
+        rows = self.store.row_retention
+        if not remove:
+            return RemovedObjects("verdicts", rows.old_verdicts(self._before))
+        count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._before)
+        self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._before)
+        return RemovedObjects("verdicts", count)
+
+    def gone_images(self, remove: bool) -> RemovedObjects:
+        """What the fleet index has of images that are gone for long, and what no image has any more."""
+        fleet, before = self.store.fleet_retention, self._before
+        if not remove:
+            return RemovedObjects("gone images", fleet.count_gone(before))
+        count = 0
+        with self.store.locks.hold(MATCHING):
+            while deleted := self.effects.run(EffectKind.PURGE, fleet.delete_gone, before):
+                count += deleted
+            while self.effects.run(EffectKind.PURGE, fleet.delete_orphans):
+                pass
+            self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
+        return RemovedObjects("gone images", count)
+
+    def documents(self, remove: bool) -> RemovedObjects:
+        """Inventories, snapshots and other documents that nothing names."""
+        rows = self.store.row_retention
+        digests, seen = rows.unreferenced_documents()
+        size = rows.documents_size(digests)
+        count = len(digests)
+        if remove:
+            count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen)
+        return RemovedObjects("documents", count, size)
+
+    @property
+    def _before(self) -> str:
+        return self.retention.kept_since(self.clock())
+
+    @property
+    def _a_day_ago(self) -> float:
+        return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
+
+    def _old_executions(self) -> Sequence[str]:
+        return self.store.row_retention.old_executions(self.retention.keep_revisions, self._before)
