@@ -1,6 +1,7 @@
 """An image in several repositories: each has its own policy and waivers, and none shows the verdict of another."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
+LAX = STRICT.replace("strict", "lax").replace("LOW", "CRITICAL")
 ASSIGNMENT = "kind: PolicyAssignment\nname: prod\nrepositories: ['prod/*']\npolicy: strict\n"
 IMAGE = digest_of(b"promoted")
 
@@ -87,6 +89,37 @@ def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Pro
         promoted.judge()
     assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+
+
+def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:
+    apply(promoted, STRICT, LAX, ASSIGNMENT.replace("strict", "lax"))
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    for policy, status in (("strict", "Rejected"), ("lax", "Approved"), ("strict", "Rejected")):
+        apply(promoted, ASSIGNMENT.replace("strict", policy))
+        for _ in range(2):
+            promoted.judge()
+        assert promoted.statuses() == {"dev/app": "Approved", "prod/app": status}
+    assert promoted.changes() == [
+        ("prod/app", "Approved", "Rejected"),
+        ("prod/app", "Rejected", "Approved"),
+        ("prod/app", "Approved", "Rejected"),
+    ]
+    assert len(promoted.system.store.verdicts.of_image(IMAGE)) == 5
+
+
+def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_repository(promoted: Promoted) -> None:
+    apply(promoted, STRICT, LAX, ASSIGNMENT)
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+    use_cases = promoted.system.use_cases
+    use_cases.verdicts.for_approved(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
+    for _ in range(2):
+        promoted.system.clock.ahead += timedelta(hours=1)
+        promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert promoted.changes() == []
 
 
 def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:

@@ -23,7 +23,7 @@ from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictReco
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A verdict that is not stored yet, and the newest one of its policy before it in the repository."""
+    """A verdict that is not stored yet, and the one before it in the repository: its newest that was not requested."""
 
     verdict: Verdict
     case: VerdictCase
@@ -153,12 +153,13 @@ class Verdicts:
         """Judge a pushed image again as of now, as `for_push` does. `store_renewal` stores the verdict.
 
         None if it decides the same as the newest one in this repository, while the image is being scanned, before
-        `for_push`, and if the policy's verdict here was requested: then `for_approved` judges it again.
+        `for_push`, and if the policy's verdict here was requested: then `for_approved` judges it again. Where
+        the newest one is by another policy than the repository's, it is stored after that in any case.
         """
         usable = self.selection.read(self.selection.policy_of(repository))
-        name, records = usable.policy.name, self.store.verdicts.of_image(image)
-        here = [record for record in records if (record.policy, record.repository) == (name, repository)]
-        if not here or any(record.decides for record in here):
+        here = [record for record in self.store.verdicts.of_image(image) if record.repository == repository]
+        own = [record for record in here if record.policy == usable.policy.name]
+        if not here or (here[0] in own and any(record.decides for record in own)):
             return None
         self.provenance.fetch_once(repository, image, usable.policy.name)
         case = self._case(image, usable, DeploymentContext(repository))
@@ -167,7 +168,8 @@ class Verdicts:
         verdict = self._evaluate(case)
         if _decision(self.store.verdicts.get(here[0].digest)) == _decision(verdict):
             return None
-        return Renewal(verdict, case, repository, here[0])
+        # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
+        return Renewal(verdict, case, repository, next((record for record in here if not record.decides), here[0]))
 
     def store_renewal(self, renewal: Renewal) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
