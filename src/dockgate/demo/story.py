@@ -22,6 +22,7 @@ from dockgate.delivery.registry_access import SERVICE as REGISTRY_SERVICE
 from dockgate.demo import base_image
 from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
+from dockgate.shared.pypi_names import normalize_pypi_name
 from dockgate.shared.references import TagReference
 
 FILES = Path(__file__).parent
@@ -242,7 +243,7 @@ def _upgrades(report: Path) -> dict[str, str]:
     """The recommended version of each Python project, by normalized name."""
     platforms = json.loads(report.read_text("utf-8"))["platforms"]
     advised = {
-        _normalise_name(upgrade["name"]): str(upgrade["fixed"])
+        normalize_pypi_name(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
         for upgrade in platform["remediation"]["upgrades"]
         if upgrade["package"].startswith("pkg:pypi/")
@@ -256,13 +257,9 @@ def upgraded_requirements(requirements: str, upgrades: Mapping[str, str]) -> str
     """The requirements with pinned versions replaced by the recommended ones."""
 
     def line(match: re.Match[str]) -> str:
-        return f"{match[1]}=={upgrades.get(_normalise_name(match[1]), match[2])}"
+        return f"{match[1]}=={upgrades.get(normalize_pypi_name(match[1]), match[2])}"
 
     return re.sub(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", line, requirements)
-
-
-def _normalise_name(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _get(url: str, token: str | None = None) -> str:

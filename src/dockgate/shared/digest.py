@@ -7,6 +7,7 @@ Source: OCI image specification 1.1, "Content Descriptors", "Digests".
 
 import hashlib
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.shared.errors import UsageError
@@ -39,6 +40,12 @@ class Digest(NamedTuple):
 def digest_of(data: bytes) -> str:
     """The digest of the bytes."""
     return PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The hexadecimal digits of the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_digest(text: str) -> bool:

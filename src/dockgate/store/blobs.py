@@ -1,6 +1,5 @@
 """Artifacts as files named by their content: `sha256/<64 hex digits>`."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.config import DEFAULT_BLOBS_LIMIT
-from dockgate.shared.digest import from_hex, hex_of, is_digest
+from dockgate.shared.digest import from_hex, hash_file, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 
@@ -104,7 +103,7 @@ class FileBlobs(Blobs):
         path = self._blobs / blob_name(digest)
         if not path.is_file():
             raise artifact_not_found(digest)
-        if (actual := file_sha256(path)) != hex_of(digest):
+        if (actual := hash_file(path)) != hex_of(digest):
             raise damaged_artifact(str(path), actual)
         return path
 
@@ -159,7 +158,7 @@ def temporary_blob(incoming: Path, write: Callable[[Path], object]) -> Iterator[
     with tempfile.TemporaryDirectory(dir=incoming) as folder:
         new = Path(folder, "blob")
         write(new)
-        yield new, file_sha256(new)
+        yield new, hash_file(new)
 
 
 def folder_size(folder: Path) -> int:
@@ -169,12 +168,6 @@ def folder_size(folder: Path) -> int:
         with suppress(FileNotFoundError):
             total += path.lstat().st_size if not path.is_dir() else 0
     return total
-
-
-def file_sha256(path: Path) -> str:
-    """The hex digits of a file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def blob_name(digest: str) -> str:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
-from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.digest import from_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
 from dockgate.store.blobs import (
     StoredBlob,
     artifact_not_found,
     blob_name,
     damaged_artifact,
-    file_sha256,
     folder_size,
     make_folders,
     temporary_blob,
@@ -85,7 +84,7 @@ class S3Blobs:
         path = self._cache / name
         try:
             os.utime(path, (self._clock(),) * 2)
-            if file_sha256(path) == name:
+            if hash_file(path) == name:
                 return path
         except FileNotFoundError:
             pass

@@ -5,11 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableError
 from dockgate.shared.timestamps import format_seconds
 from dockgate.vulnerabilities.database.coverage import FILE, is_covered_by, read_coverage
 from dockgate.vulnerabilities.database.parts import Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
+from dockgate.vulnerabilities.database.writer import Writer, database_lock
 from dockgate.vulnerabilities.feed import Feed, FeedStatement
 
 Report = Callable[[str], None]
@@ -45,7 +46,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                 assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
                 part = Part(
                     *(feed.name, name, feed.version, str(folder.absolute()), fetched.fingerprint),
-                    *(content_hash(fetched.path), time, time, 0),
+                    *(hash_file(fetched.path), time, time, 0),
                 )
                 with fetched.path.open("rb") as stream:
                     statements = parse(feed, part, stream)

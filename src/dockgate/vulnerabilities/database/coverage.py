@@ -1,11 +1,11 @@
 """Which ecosystems a feed covers, and how completely."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.pypi_names import normalize_pypi_name
 
 FILE = "coverage.json"
 
@@ -62,7 +62,7 @@ def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
 
 def _normal(ecosystem: str, names: list[str]) -> tuple[str, ...]:
     if ecosystem == "PyPI":
-        names = [re.sub(r"[-_.]+", "-", name).lower() for name in names]
+        names = [normalize_pypi_name(name) for name in names]
     elif ecosystem in ("GitHub Actions", "Go", "NuGet", "Packagist", "SwiftURL", "VSCode"):
         names = [name.lower() for name in names]
     return tuple(sorted(set(names)))

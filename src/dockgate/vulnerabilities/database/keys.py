@@ -52,7 +52,7 @@ def write_names(sql: sqlite3.Connection) -> None:
     sql.execute("DELETE FROM vulnerability")
     sql.executemany(
         "INSERT INTO vulnerability VALUES (?, ?, ?)",
-        [(name, _dump(sorted(by_name[name])), _dump(records[name])) for name in sorted(by_name)],
+        [(name, dump(sorted(by_name[name])), dump(records[name])) for name in sorted(by_name)],
     )
 
 
@@ -71,7 +71,8 @@ def _package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]
         yield ecosystem, name, _digest(b"".join(texts))
 
 
-def _dump(value: object) -> str:
+def dump(value: object) -> str:
+    """The JSON of a value in a row: without blanks."""
     return json.dumps(value, separators=(",", ":"))
 
 

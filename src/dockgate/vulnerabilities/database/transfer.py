@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.shared import canonical
+from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.schema import FORMAT, TABLES
-from dockgate.vulnerabilities.database.writer import content_hash, database_lock, flush
+from dockgate.vulnerabilities.database.writer import database_lock, flush
 
 KIND = "dockgate advisories"
 # Bytes of the database in a file.
@@ -61,7 +62,7 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
         digest = database.digest
     # The file is never changed in place: an open file stays the same when another replaces it.
     with path.open("rb") as source:
-        header = Header(KIND, FORMAT, digest, content_hash(path), os.fstat(source.fileno()).st_size)
+        header = Header(KIND, FORMAT, digest, hash_file(path), os.fstat(source.fileno()).st_size)
         stated = canonical.encode(header)
         part = into.with_name(into.name + ".part")
         try:

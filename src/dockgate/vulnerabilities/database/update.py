@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import (
     DatabaseError,
     DockgateError,
@@ -22,7 +23,7 @@ from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.vulnerabilities.database.build import Report, parse
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
+from dockgate.vulnerabilities.database.writer import Writer, database_lock
 from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, public_url
 from dockgate.vulnerabilities.model import without_release
 
@@ -162,7 +163,7 @@ def _renew(
         part = replace(old_part, fingerprint=fetched.fingerprint, checked_at=time)
         writer.keep(part)
         return part
-    new_content = content_hash(fetched.path)
+    new_content = hash_file(fetched.path)
     if old_part and fetched.replaces is not None:
         new_content = hashlib.sha256(f"{old_part.content} {new_content}".encode()).hexdigest()
     changed = old_part.changed_at if old_part and old_part.content == new_content else time

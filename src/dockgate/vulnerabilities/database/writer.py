@@ -1,7 +1,6 @@
 """Write a new database beside the present one, and replace that atomically."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
-from dockgate.vulnerabilities.database.keys import write_keys, write_names
+from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import (
@@ -202,7 +201,7 @@ class Writer:
                 else:
                     names = [statement.id, statement.aliases, ()]
                     body = [*names, "", "", statement.modified or "", statement.withdrawn or "", False]
-                    self._record(added.number, _dump(body))
+                    self._record(added.number, dump(body))
         except UnreadableError:
             self._undo(added)
             raise
@@ -254,7 +253,7 @@ class Writer:
         for number, identity, aliases, upstream, present in self._valid_records():
             own = {identity, *aliases}
             roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
-            alias_groups = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
+            alias_groups = dump([wide[root] for root in roots if not own.issuperset(wide[root])])
             if alias_groups != present:
                 yield alias_groups, number
 
@@ -284,7 +283,7 @@ class Writer:
         which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
         # Naming the ecosystems spares SQLite a search of the whole table.
         ecosystem_ids = [number for name, number in self._ecosystems.items() if is_covered_by(name, ecosystem)]
-        parameters = {"part": number, "ids": _dump(sorted(ids or ())), "ecosystems": _dump(ecosystem_ids)}
+        parameters = {"part": number, "ids": dump(sorted(ids or ())), "ecosystems": dump(ecosystem_ids)}
         removed: int = self._sql.execute(
             "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:ecosystems))"  # noqa: S608 - as above
             f" AND record IN (SELECT id FROM {which})",
@@ -306,7 +305,7 @@ class Writer:
     def _advisory(self, part: int, row: Advisory, last: str) -> str:
         """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
         texts = [text or "" for text in (row.summary, row.published, row.modified, row.withdrawn)]
-        body = _dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
+        body = dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
         if body != last:
             self._record(part, body)
         ranges = [[span.type, span.events] for span in row.ranges]
@@ -315,7 +314,7 @@ class Writer:
             "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
             (
                 *(self._ecosystem(row.ecosystem), row.name, self._records, row.module or ""),
-                _dump([ranges, row.versions, ratings, row.note or "", row.imports]),
+                dump([ranges, row.versions, ratings, row.note or "", row.imports]),
             ),
         )
         return body
@@ -344,7 +343,7 @@ class Writer:
             rows = [(name, number, not broken, "[]") for name in covered_ecosystems(valid)]
         else:
             rows = [
-                (name, number, False, "[]" if broken else _dump(names))
+                (name, number, False, "[]" if broken else dump(names))
                 for name, names in coverage.items()
                 if is_covered_by(name, ecosystem)
             ]
@@ -382,16 +381,6 @@ def _only(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[
             yield FaultyRecord(statement.id, "it is not the requested record")
         else:
             yield statement
-
-
-def content_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def flush(path: Path) -> None:

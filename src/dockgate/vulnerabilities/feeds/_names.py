@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from dockgate.shared.pypi_names import normalize_pypi_name
+
 # Ecosystems of the OSV schema whose publisher is the distribution itself.
 DISTRIBUTIONS = frozenset(
     (
@@ -67,7 +69,7 @@ def name(base: str, text: str) -> str:
 # PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager ignore case. Go does not, but some
 # programs write its package URLs in lower case.
 _NAMES: dict[str, Callable[[str], str]] = {
-    "PyPI": lambda text: re.sub(r"[-_.]+", "-", text).lower(),
+    "PyPI": normalize_pypi_name,
     "Go": str.lower,
     "NuGet": str.lower,
     "Packagist": str.lower,

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.python.package import normalize, package
+from dockgate.scanner.ecosystems.python.package import package
 from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, json_object
 from dockgate.scanner.formats.toml import document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
+from dockgate.shared.pypi_names import normalize_pypi_name
 
 # Bytes. A uv.lock of 166 packages, with every wheel and digest, has 715,000; a hostile file takes thirty times its
 # size.
@@ -50,7 +51,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
     complete = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
-    packages = {(normalize(name), version): package(name, version, path) for name, version in complete}
+    packages = {(normalize_pypi_name(name), version): package(name, version, path) for name, version in complete}
     return Extract(tuple(packages.values()), is_lockfile=True)
 
 

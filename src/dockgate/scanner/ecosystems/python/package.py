@@ -1,12 +1,12 @@
 """Build Python distributions, and check that their metadata agrees with their folder's name."""
 
-import re
 from collections.abc import Callable, Iterator
 
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import write
+from dockgate.shared.pypi_names import normalize_pypi_name
 
 HEADER_LIMIT = 1024 * 1024  # bytes of the metadata's beginning that must contain Name and Version; the rest is not read
 
@@ -15,17 +15,12 @@ _FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 def package(name: str, version: str, path: str) -> Package:
     """Build the package of a distribution."""
-    return Package(name, version, purl(name, version), "PyPI", normalize(name), version, path)
+    return Package(name, version, purl(name, version), "PyPI", normalize_pypi_name(name), version, path)
 
 
 def purl(name: str, version: str) -> str:
     """Write the package URL of a distribution."""
-    return write("pypi", "", normalize(name), version)
-
-
-def normalize(name: str) -> str:
-    """Normalise a name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return write("pypi", "", normalize_pypi_name(name), version)
 
 
 def read_metadata(path: str, header: bytes) -> Package:
@@ -61,8 +56,8 @@ def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]
     kind = kind.lower()
     if f".{kind}" not in _FOLDERS or "!/" in path:
         return
-    name = normalize(package.name)
-    ends = [at for at, char in enumerate(f"{stem}-") if char == "-" and normalize(stem[:at]) == name]
+    name = normalize_pypi_name(package.name)
+    ends = [at for at, char in enumerate(f"{stem}-") if char == "-" and normalize_pypi_name(stem[:at]) == name]
     if not ends:
         yield "Name", f"its name {package.name} contradicts its folder, {stem}"
         return
@@ -75,7 +70,7 @@ def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]
 
 def _is_same(stated: str, version: str, key: Callable[[str], bytes]) -> bool:
     """Compare versions; folder names write "-" as "_", because "-" separates name and version."""
-    if normalize(stated) == normalize(version):
+    if normalize_pypi_name(stated) == normalize_pypi_name(version):
         return True
     try:
         return key(stated.replace("_", "-")) == key(version)
