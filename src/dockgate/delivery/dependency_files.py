@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from dockgate.shared.pypi_names import normalize_pypi_name
+
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
 _LOWER_BOUND = re.compile(r"\s*>=?\s*[^,\s<>=!~]+\s*")
 _EXACT = re.compile(r"\s*={2,3}\s*(\S+?)\s*")
@@ -29,7 +31,11 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
     is_pinned = False
     for line in _logical_lines(text):
         match = _REQUIREMENT.match(line)
-        if match is None or line.lstrip().startswith(("#", "-")) or _normalize_name(match[1]) != _normalize_name(name):
+        if (
+            match is None
+            or line.lstrip().startswith(("#", "-"))
+            or normalize_pypi_name(match[1]) != normalize_pypi_name(name)
+        ):
             changed.append(line)
             continue
         specifier = re.split(r"\s--|\\\n", match[2])[0].strip()
@@ -112,11 +118,6 @@ def _logical_lines(text: str) -> Iterator[str]:
 def _with_value(value: str, match: re.Match[str]) -> str:
     """A key of JSON, which the match has, with another value."""
     return match[1] + value
-
-
-def _normalize_name(name: str) -> str:
-    """A name after PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _json_object(text: str, path: str) -> dict[str, Any]:
