@@ -3,7 +3,8 @@
     python scripts/language.py [FOLDER...]
 
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_). Bare participles and pronouns say
-nothing of what they hold. Text for people uses the words of the field; docs/glossary.md has the few that are ours.
+nothing of what they hold. Text for people uses the words of the field; docs/reference/glossary.md has the few that are
+ours.
 """
 
 import ast
@@ -13,12 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("src", "tests", "bench", "scripts", "docs", "README.md", "CHANGELOG.md")
+PLACES = ("src", "tests", "bench", "scripts", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
 # No identifier is one of these, with or without underscores around it.
 NAMES = frozenset(
     (
         *("another", "anybody", "asked", "found", "given", "held", "kept", "known", "left", "nobody", "one", "other"),
         *("said", "somebody", "told", "wanted", "whatever", "whole"),
+    )
+)
+# Nor is one of these a word of an identifier in snake_case.
+WORDS = frozenset(
+    (
+        *("anybody", "anybodys", "held", "kin", "mend", "mended", "mends", "nobody", "nobodys", "said", "somebody"),
+        *("somebodys", "suffer", "suffered", "suffers", "told", "whoever", "whosoever"),
     )
 )
 # No docstring, comment, message or page has one of these.
@@ -30,6 +38,10 @@ PHRASES = re.compile(
 )
 # Nor, in the product and its pages, has one of these: the field says reported, stored, stated, notified, distinguished.
 PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
+# The files that are read: code, documentation, pages, templates, scripts and settings.
+KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
+# Folders of test data: files of others, and recorded cases.
+DATA = ("data", "cases")
 PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held)\b", re.IGNORECASE)
 # By file: what it may say all the same.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -44,7 +56,8 @@ def problems(path: Path) -> Iterator[str]:
     allowed = ALLOWED.get(place, frozenset())
     if path.suffix == ".py":
         for number, name in _identifiers(ast.parse(text)):
-            if name.strip("_").lower() in NAMES - allowed:
+            lower = name.strip("_").lower()
+            if lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{place}:{number}: the name {name!r} does not say what it holds"
         if path.stem.strip("_") in NAMES:
             yield f"{place}: the file name does not say what it holds"
@@ -52,7 +65,7 @@ def problems(path: Path) -> Iterator[str]:
         phrases = PHRASES.findall(line) + (PRODUCT_PHRASES.findall(line) if place.startswith(PRODUCT) else [])
         for phrase in phrases:
             if phrase.lower() not in allowed:
-                yield f"{place}:{number}: {phrase!r}: say it in the field's words (docs/glossary.md)"
+                yield f"{place}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
 
 
 def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -74,16 +87,15 @@ def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def files(places: list[str]) -> Iterator[Path]:
-    """The Python and Markdown files of these places, without test data."""
+    """The files of these places whose text is the project's own (`KINDS`), without test data."""
     for place in places:
         path = (ROOT / place).resolve()
         if path.is_file():
             yield path
         yield from sorted(
             file
-            for kind in ("*.py", "*.md")
-            for file in path.rglob(kind)
-            if "data" not in file.parts and file != Path(__file__)
+            for file in path.rglob("*")
+            if file.suffix in KINDS and not set(DATA) & set(file.relative_to(ROOT).parts) and file != Path(__file__)
         )
 
 

@@ -1,5 +1,5 @@
 # The set-up that the scripts beside this file share: Debian packages, then .venv. Source it; it is POSIX sh.
-# Each step looks first and does only what is missing, so a second run is quick and an interrupted one is mended.
+# Each step looks first and does only what is missing, so a second run is quick and completes an interrupted one.
 
 cd "$(dirname "$0")/.."
 checkout=$PWD

@@ -17,7 +17,7 @@ def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) 
     assert [(key.id, key.current) for key in keys.list_keys()] == [(first, True)]
 
 
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     Keys(tmp_path / "keys").signer()
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
@@ -40,7 +40,7 @@ def test_a_key_that_is_none_stops_signing(tmp_path: Path) -> None:
         Keys(tmp_path).signer()
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be used"):
         Keys(tmp_path / "file" / "keys").signer()

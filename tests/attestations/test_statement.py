@@ -109,7 +109,7 @@ def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
         believe(payload, IMAGE, "strict", NOW)
 
 
-def test_what_is_pushed_beside_images_is_told_from_images() -> None:
+def test_artifacts_beside_images_are_distinguished_from_images() -> None:
     hexes = "a" * 64
     assert all(attached_to(f"sha256-{hexes}{end}") == f"sha256:{hexes}" for end in ("", ".att", ".sig", ".sbom"))
     for tag in ("1", "", f"sha256-{hexes}.exe", f"sha256-{hexes[1:]}.att", f"x-sha256-{hexes}.att", f"{hexes}.att"):

@@ -44,7 +44,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
         assert request == [("ecs", "eu-west-1")]
 
 
-def test_a_target_that_nobody_knows_is_none() -> None:
+def test_an_unknown_target_is_not_found() -> None:
     targets = DeployTargets({"podman": MemoryTarget()}, None)
     assert "podman" in targets
     assert "nomad" not in targets

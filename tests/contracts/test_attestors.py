@@ -103,7 +103,7 @@ def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World)
     assert len(world.provenance(world.digest)) == 2
 
 
-def test_the_fake_fails_where_it_is_told_to() -> None:
+def test_the_fake_fails_at_the_configured_call() -> None:
     fake = MemoryAttestor(Faults(before_attest=[UnavailableError("no registry")]))
     with pytest.raises(UnavailableError):
         fake.attest("team/app", FIRST_VERDICT, FIRST_VERDICT, "default", write(FIRST_VERDICT))

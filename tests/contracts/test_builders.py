@@ -129,7 +129,7 @@ def test_a_missing_dockerfile_is_named(system: System, tmp_path: Path) -> None:
     assert system.registry.resolve(system.repository, "key-1") is None
 
 
-def test_a_dockerfile_that_does_not_build_is_told(system: System, tmp_path: Path) -> None:
+def test_a_dockerfile_that_does_not_build_is_reported(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": BROKEN, "page": "one"})
     for _ in range(2):
         with pytest.raises(BuildError, match="missing") as caught:
@@ -179,7 +179,7 @@ def context(folder: Path, dockerfile: str) -> Path:
 
 
 @pytest.mark.real
-def test_the_last_lines_of_a_run_that_fails_are_told(podman: Podman, tmp_path: Path) -> None:
+def test_the_last_lines_of_a_run_that_fails_are_reported(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell("echo no matching distribution found for flask==99 >&2; exit 3"))
     with pytest.raises(BuildError, match=r"flask==99[\s\S]*exit status 3"):
         podman.builder.build(request(podman, tmp_path), lambda line: None)

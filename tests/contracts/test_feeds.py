@@ -171,7 +171,7 @@ def test_it_tries_again_a_few_times(feed: Feed, tmp_path: Path) -> None:
         assert site.seen[:2] == [f"{path} 503", f"{path} 200"]
 
 
-def test_nobody_listening_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
+def test_a_closed_port_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
     with serving({}) as site:
         place = Http(feed, tmp_path, site)
     with pytest.raises(UnavailableError, match=f"The feed {feed.name} cannot be fetched from http://127"):

@@ -123,7 +123,7 @@ def test_the_digest_is_of_the_image(store: Store, request: pytest.FixtureRequest
             assert opened.digest == made.digest
 
 
-def test_each_entry_is_told_as_what_it_is(opened: OpenedImages) -> None:
+def test_each_entry_is_reported_with_its_kind(opened: OpenedImages) -> None:
     base, top = opened.images[0].layers
     assert [(entry.path, entry.kind, entry.target) for entry in _entries(base)] == [
         ("", "directory", ""),
@@ -184,7 +184,7 @@ def test_layers_may_be_compressed_or_not(store: Store, compression: make.Compres
         assert [len(_entries(layer)) for layer in image.layers] == [5, 3]
 
 
-def test_base_and_own_layers_are_told_apart_by_the_history(store: Store) -> None:
+def test_base_and_own_layers_are_distinguished_by_the_history(store: Store) -> None:
     history = [
         {"created_by": "/bin/sh -c #(nop) ADD file:1 in / "},
         {"created_by": "/bin/sh -c #(nop) LABEL a=b", "comment": "FROM base:1", "empty_layer": True},
@@ -208,7 +208,7 @@ def test_an_image_without_layers_is_one(store: Store) -> None:
         assert list(opened.images[0].layers) == []
 
 
-def test_a_platform_that_is_not_there_is_told(store: Store) -> None:
+def test_a_missing_platform_is_reported(store: Store) -> None:
     with pytest.raises(NotFoundError, match=r"no image for linux/arm64\. It has: linux/amd64"):
         store(make.image(LAYERS))(["linux/arm64"])
 
@@ -303,7 +303,7 @@ def test_what_podman_has_in_its_store_is_read(
 
 @pytest.mark.real
 @pytest.mark.parametrize("by", ["service", "command"])
-def test_what_podman_does_not_have_is_told(podman: Podman, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_podman_lacks_is_reported(podman: Podman, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in podman.environment.items():
         monkeypatch.setenv(variable, value)
     if by == "service":
@@ -350,7 +350,7 @@ def root(tmp_path: Path) -> Iterator[Layer]:
         yield layer
 
 
-def test_a_folders_entries_are_told_in_the_order_of_their_names(root: Layer) -> None:
+def test_entries_of_a_folder_are_listed_by_name(root: Layer) -> None:
     assert [(entry.path, entry.kind, entry.target) for entry in root.entries()] == [
         ("", "directory", ""),
         ("etc", "directory", ""),

@@ -94,7 +94,7 @@ def test_several_come_at_once(there: Any) -> None:
     assert received == bodies
 
 
-def test_a_queue_that_is_not_there_is_told_with_what_may_be_wrong() -> None:
+def test_a_missing_queue_is_reported_with_possible_causes() -> None:
     with mock_aws():
         queue = SqsQueue(lambda: boto3.client("sqs", **KEYS), "nowhere", ACCOUNT, wait_seconds=0)
         with pytest.raises(UnavailableError, match="the queue nowhere") as caught:
@@ -102,7 +102,7 @@ def test_a_queue_that_is_not_there_is_told_with_what_may_be_wrong() -> None:
         assert "permissions" in caught.value.advice
 
 
-def test_the_fake_fails_where_it_is_told_to() -> None:
+def test_the_fake_fails_at_the_configured_call() -> None:
     queue = MemoryQueue(fault=Faults(before_receive=[UnavailableError("no network")]))
     queue.put("one")
     with pytest.raises(UnavailableError):

@@ -148,7 +148,7 @@ def test_an_archive_stays_within_the_room_for_it(pushes: Pushes, tmp_path: Path)
     assert into.stat().st_size > 50_000
 
 
-def test_the_fake_fails_where_it_is_told_to() -> None:
+def test_the_fake_fails_at_the_configured_call() -> None:
     faults = Faults(after_create=[UnavailableError("power cut")])
     host = MemoryHost(faults)
     with pytest.raises(UnavailableError):
@@ -300,7 +300,7 @@ async def answered(folder: Path, path: str, body: bytes = b"") -> tuple[int, byt
 
 
 @pytest.mark.real
-def test_an_answer_that_nobody_reads_leaves_no_child(tmp_path: Path) -> None:
+def test_an_unread_answer_leaves_no_child_process(tmp_path: Path) -> None:
     async def forgotten() -> None:
         answer = await http_backend(
             tmp_path / "git", "web", "/git-upload-pack", "POST", "", {"content-type": "x"}, None

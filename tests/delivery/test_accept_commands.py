@@ -50,7 +50,7 @@ def test_a_rule_that_the_image_breaks_as_a_whole_is_named() -> None:
     assert override_command(verdict, "web-1") == OVERRIDE
 
 
-def test_what_nobody_can_accept_is_not_offered() -> None:
+def test_violations_that_cannot_be_accepted_are_not_offered() -> None:
     assert override_command(judge("MAL-2024-1"), "web-1") is None
     assert waiver_commands(judge("MAL-2024-1")) == ()
     assert override_command(judge("CVE-2024-1", unread=True), "web-1") is None

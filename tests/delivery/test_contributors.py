@@ -48,14 +48,14 @@ def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Princ
     assert contributors.objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
 
 
-def test_nobody_approves_what_it_is_not_known_who_contributed_to() -> None:
+def test_an_image_with_unknown_contributors_cannot_be_approved() -> None:
     unknown = Contributors.of([], [], "git log failed")
     assert unknown.objection(approver("ben", "ben@example.org")) == "the contributors are unknown: git log failed"
     assert Contributors().objection(approver("ben", "ben@example.org")) is None
     assert Contributors().objection(approver("ben")) == f"ben {HAS_NO_EMAIL}"
 
 
-def test_an_address_that_is_none_excludes_nobody() -> None:
+def test_an_invalid_address_excludes_no_principal() -> None:
     contributors = Contributors.of(["local"], ["local", "root"])
     assert contributors.names_and_emails == ("local",)
     assert contributors.objection(approver("root", "root@example.org")) is None

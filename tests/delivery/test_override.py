@@ -69,12 +69,12 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
         Violation("evidence", "usr/lib was not read"),
     ],
 )
-def test_nobody_accepts_what_is_malicious_or_unknown(violation: Violation) -> None:
+def test_malicious_or_unknown_content_cannot_be_accepted(violation: Violation) -> None:
     with pytest.raises(ConflictError):
         override(verdict(Violation("max_findings", "1 HIGH", (FINDING,)), violation))
 
 
-def test_nobody_accepts_what_is_undetermined_beside_a_violation() -> None:
+def test_an_undetermined_entry_beside_a_violation_cannot_be_accepted() -> None:
     violation = Violation("max_findings", "1 HIGH", (FINDING,))
     with pytest.raises(ConflictError, match="undetermined"):
         override(verdict(violation, undetermined=(Undetermined("database", "It is stale."),)))

@@ -201,7 +201,7 @@ def test_packages_of_python(check: Check) -> None:
     )
 
 
-def test_removed_packages_among_the_files_of_many_are_told_in_bounded_time(check: Check) -> None:
+def test_removed_packages_among_the_files_of_many_are_reported_in_bounded_time(check: Check) -> None:
     """Each of those without a record has to be looked for among all files that lie beside it."""
     site: dict[str, bytes] = {}
     for at in range(1000):

@@ -44,7 +44,7 @@ def test_every_role_may_look_and_only_an_admin_may_all() -> None:
     assert [role for role, permissions in PERMISSIONS.items() if permissions == set(Permission)] == [Role.ADMIN]
 
 
-def test_whoever_is_disabled_may_nothing() -> None:
+def test_a_disabled_principal_has_no_permissions() -> None:
     gone = Principal("ann", (Role.ADMIN,), disabled_at="2026-11-24T10:00:00.000Z")
     assert not any(gone.may(permission) for permission in Permission)
 

@@ -59,7 +59,7 @@ def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
     )
 
 
-def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> None:
+def test_a_package_belongs_to_the_first_layer_with_its_version() -> None:
     """Installing a package rewrites the whole database, with the packages of the base image."""
     result = inventory(
         [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],

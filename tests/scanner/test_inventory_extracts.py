@@ -136,7 +136,7 @@ def test_what_is_alone_is_contradicted_by_no_file_beside_it() -> None:
     assert read([file("app/a.pkg", "a 1"), beside], [file("app/a.pkg", "a 2")]).unread
 
 
-def test_of_a_file_that_tells_of_several_packages_each_is_held_against_its_own_files() -> None:
+def test_each_package_of_a_shared_metadata_file_is_compared_with_its_own_files() -> None:
     base = [file("v/all.pkg", "a 1\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code"), file("v/b/code")]
     upgraded = [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code")]
     assert not read(base, upgraded).unread

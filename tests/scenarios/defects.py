@@ -100,7 +100,7 @@ def a_threshold_is_the_most_that_is_allowed(system: System) -> None:
     assert system.answer(execution) == "Approved"
 
 
-def every_violation_is_told(system: System) -> None:
+def every_violation_is_notified(system: System) -> None:
     image = system.image("two-violations", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
@@ -137,7 +137,7 @@ def an_image_that_cannot_be_scanned_gets_an_answer(system: System) -> None:
     assert system.answer(execution) == "Rejected"
 
 
-def a_scan_that_ends_as_nobody_foresaw_gets_an_answer(system: System) -> None:
+def a_scan_that_ends_unexpectedly_gets_an_answer(system: System) -> None:
     image = system.image("strange", PlannedFindings(status="STRANGE"))
     execution = system.approval(image)
     system.scanned(image)
@@ -189,12 +189,12 @@ CASES: tuple[Case, ...] = (
     an_absent_severity_counts_as_zero,
     low_findings_are_counted,
     a_threshold_is_the_most_that_is_allowed,
-    every_violation_is_told,
+    every_violation_is_notified,
     a_scan_that_ends_before_the_approval_is_asked_for_is_not_lost,
     two_executions_waiting_on_one_digest_are_both_answered,
     a_digest_that_is_built_again_is_answered,
     an_image_that_cannot_be_scanned_gets_an_answer,
-    a_scan_that_ends_as_nobody_foresaw_gets_an_answer,
+    a_scan_that_ends_unexpectedly_gets_an_answer,
     an_event_that_comes_twice_answers_once,
     what_is_settled_is_deleted_in_the_end,
     what_has_no_fix_does_not_block,

@@ -172,7 +172,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ben.press("Sign in")
     ben.page.locator(".queue").get_by_role("link", name="Decide").click()
     ben.sees("Web-3")
-    expect(ben.page.locator("#live .panel")).to_contain_text("0 of 1 said yes")
+    expect(ben.page.locator("#live .panel")).to_contain_text("0 of 1 approved")
     ben.field("Reason").fill("The waiver covers it.")
     ben.press("Approve")
     ben.waits_for("Succeeded")

@@ -315,9 +315,7 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
         system.store.close()
 
 
-def test_an_error_that_nobody_expects_shows_nothing_of_a_target(
-    server: System, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unexpected_error_shows_nothing_of_a_target(server: System, caplog: pytest.LogCaptureFixture) -> None:
     server.add_queue("defective")
     server.add_rule("defective", "kind.defective", "defective")
     server.happens("kind.defective")

@@ -200,7 +200,7 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
     assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
 
 
-def test_a_policy_allowed_to_somebody_else_is_not_borrowed_from_another_repository(asking: Asking) -> None:
+def test_a_policy_allowed_to_another_principal_is_not_borrowed_from_another_repository(asking: Asking) -> None:
     """The repository's assignment allows the policy to one principal; another one was approved by it elsewhere."""
     server = asking.server
     image = server.image("lent", PlannedFindings({"LOW": 1}))

@@ -175,7 +175,7 @@ def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Project
         assert not projects.server.store.reports.for_image(image)
 
 
-def test_an_assignment_for_others_too_names_nobody_of_them(projects: Projects) -> None:
+def test_an_assignment_for_others_too_names_none_of_them(projects: Projects) -> None:
     document = """\
 kind: PolicyAssignment
 name: {}

@@ -291,8 +291,8 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
     assert retried(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    is_told = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
-    assert is_told == (name != "of-another")
+    is_reported = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
+    assert is_reported == (name != "of-another")
 
 
 def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> None:

@@ -66,7 +66,7 @@ def registry(**settings: Any) -> PublicRegistry | None:
     return registry_listening(Settings(Path("/data"), Path("/cache"), **settings))
 
 
-def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() -> None:
+def test_the_registry_listens_on_loopback_alone_by_default() -> None:
     assert registry(registry_port=5000) is None
     realm = "https://gate.example.org/registry/token"
     behind_a_proxy = registry(registry_listen=("127.0.0.1", 5001), **BEHIND)

@@ -124,7 +124,7 @@ def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", GET])
-def test_connections_that_send_nothing_shut_nobody_out(sent: bytes) -> None:
+def test_idle_connections_do_not_shut_out_other_clients(sent: bytes) -> None:
     """The oldest of those that wait for a request make room."""
     limit = connections.SPARE_CONNECTIONS + 12
     with serving(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:

@@ -68,7 +68,7 @@ def test_a_message_that_was_not_taken_comes_again(
     assert "secret token" not in caplog.text
 
 
-def test_what_can_never_be_taken_is_set_aside_and_holds_up_nobody(poll: Callable[..., Poller]) -> None:
+def test_a_message_that_can_never_be_accepted_is_set_aside_and_delays_no_other(poll: Callable[..., Poller]) -> None:
     queue, taken = MemoryQueue(most=2), Taken()
 
     def take(body: str) -> None:

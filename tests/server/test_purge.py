@@ -9,7 +9,7 @@ from dockgate.server.daemon import stop
 from dockgate.shared.errors import UsageError
 
 
-def test_the_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_not_deleted(tmp_path: Path) -> None:
     letter = tmp_path / "letter.txt"
     letter.write_text("hi")
     with pytest.raises(UsageError, match="not a data folder of Dockgate"):

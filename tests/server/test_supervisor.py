@@ -66,7 +66,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
         child.stop()
 
 
-def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_child_that_ends_at_once_is_reported_with_its_last_output(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo no such setting >&2; exit 2"]
     child = ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
     with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as caught:
@@ -74,20 +74,20 @@ def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -
     assert str(tmp_path / "log") in caught.value.advice
 
 
-def test_errors_of_an_earlier_start_are_not_told_again(tmp_path: Path) -> None:
+def test_errors_of_an_earlier_start_are_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("an old error\n")
     child = ChildProcess("the sleeper", ["sh", "-c", "exit 2"], ENVIRONMENT, tmp_path / "log", lambda: False)
     with pytest.raises(UnavailableError, match="the sleeper ended at once: it printed nothing"):
         child.start()
 
 
-def test_a_missing_program_is_told_with_its_package() -> None:
+def test_a_missing_program_is_reported_with_its_package() -> None:
     with pytest.raises(UnavailableError, match="no-such-program") as caught:
         find("no-such-program", "its-package")
     assert "apt-get install its-package" in caught.value.advice
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert "DOCKGATE_REGISTRY_PORT" in caught.value.advice
 
 
-def test_a_data_folder_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
+def test_a_data_folder_too_deep_for_a_socket_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="too long"):
         podman_service.prepare(tmp_path / ("d" * 100), "127.0.0.1:5000")
 

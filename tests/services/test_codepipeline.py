@@ -55,7 +55,7 @@ def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: Approval
     assert aws.regions == ["eu-west-1"]
 
 
-def test_an_answer_that_is_given_again_or_to_nobody_is_settled(aws: CodePipeline) -> None:
+def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipeline) -> None:
     answers, token = CodePipelineAnswers(URL, aws.client), aws.ask(1)
     for item in (answered(token), answered(token, ApprovalState.REJECTED), answered(token.replace("1111", "9999"))):
         answers.give(item)
@@ -77,7 +77,7 @@ def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "SomethingNew"])
-def test_what_aws_refuses_is_tried_again_and_the_token_is_not_told(aws: CodePipeline, code: str) -> None:
+def test_a_call_that_aws_refuses_is_repeated_and_the_token_is_not_shown(aws: CodePipeline, code: str) -> None:
     token = aws.ask(1)
 
     def refuse(request: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aw
     assert [some.knows(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
 
 
-def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
+def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
     there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
         result = source(there).ask(PLACE, IMAGE)
@@ -101,7 +101,7 @@ def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
     assert "holds 0 images" in doubts(result.reports[0])[0]
 
 
-def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
+def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> None:
     def refuse(request: object) -> dict[str, object]:
         raise Refused("AccessDeniedException", "not you")
 

@@ -18,7 +18,7 @@ def settings(folder: Path) -> Settings:
     return Settings(data=folder, cache=folder)
 
 
-def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp_path: Path) -> None:
+def test_database_access_grants_a_valid_token_which_is_recorded(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token was lost
         assert server.client.get("/principals").status_code == 401
@@ -34,14 +34,14 @@ def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp
         assert first["call"] == "POST /api/v1/principals"
 
 
-def test_it_lends_what_it_is_told_to(tmp_path: Path) -> None:
+def test_a_local_token_has_the_requested_scopes_and_limits(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
         token, _ = identity.issue_local_token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
         assert (token.scopes, token.repositories, token.pipelines) == ((Permission.READ,), ("web",), ("Web",))
 
 
-def test_an_unknown_principal_is_told_who_may_administer(tmp_path: Path) -> None:
+def test_an_unknown_principal_is_shown_who_may_administer(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         with pytest.raises(NotFoundError) as anonymous:
             identity.issue_local_token(settings(tmp_path), "ada", 1)

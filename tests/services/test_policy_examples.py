@@ -52,7 +52,7 @@ def test_whatever_a_rule_says_an_example_can_expect(case: Mapping[str, Any]) -> 
     assert problems(json.dumps({"policy": case["policy"], "examples": [example]})) == []
 
 
-def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
+def test_a_failing_example_shows_the_actual_result() -> None:
     assert problems(COMPLETE) == []
     assert problems(COMPLETE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
     (problem,) = problems(COMPLETE.replace("Rejected", "Approved"))
@@ -77,11 +77,11 @@ def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
         ("{status: Rejected, warnings: [exploited]}", ["warnings: expected 'exploited', was nothing"]),
     ],
 )
-def test_what_is_listed_is_all_that_may_be_said(expect: str, output: list[str]) -> None:
+def test_only_listed_expectations_are_allowed(expect: str, output: list[str]) -> None:
     assert problems(COMPLETE.replace("expect: Rejected", f"expect: {expect}")) == output
 
 
-def test_a_finding_that_is_none_is_told_with_its_line() -> None:
+def test_an_invalid_finding_is_reported_with_its_line() -> None:
     (problem,) = problems(COMPLETE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
     assert problem.startswith("line 9: CVE-2025-1 does not affect pkg:npm/a@1.0.0: is the version below 0.9.0")
 

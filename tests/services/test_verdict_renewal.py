@@ -198,7 +198,7 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     assert fleet.agree()
 
 
-def test_nobody_hears_of_an_image_without_a_tag_unless_it_runs(fleet: Fleet) -> None:
+def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:
     store, now = fleet.system.store, format_time(fleet.system.clock())
     for name in ("web", "api"):
         store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], now))

@@ -51,7 +51,7 @@ def test_it_is_that_of_the_plain_value(value: Any) -> None:
     assert canonical.encode(value) == canonical.encode(canonical.plain(value))
 
 
-def test_half_a_character_is_told_apart_and_kept() -> None:
+def test_half_a_character_is_distinguished_and_kept() -> None:
     assert canonical.encode(["\udc80"]) == b'["\\udc80"]'
 
 

@@ -40,7 +40,7 @@ def written(database: Database) -> list[int]:
 
 
 @contextmanager
-def while_somebody_writes(database: Database) -> Iterator[None]:
+def during_another_write(database: Database) -> Iterator[None]:
     """What is to be written inside comes while a transaction is open, and all of it waits when that ends."""
     begun, may_end = threading.Event(), threading.Event()
 
@@ -69,7 +69,7 @@ def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list
             return error
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        with while_somebody_writes(database):
+        with during_another_write(database):
             futures = [pool.submit(outcome, job) for job in jobs]
             while database.queue_length < len(jobs):
                 pass

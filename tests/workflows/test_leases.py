@@ -84,7 +84,7 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
     assert [worker.id for worker in store.workers.list()] == ["alive"]
 
 
-def test_a_guard_that_could_not_see_for_a_while_gives_nobody_up(store: Store) -> None:
+def test_a_guard_that_could_not_see_for_a_while_recovers_no_process(store: Store) -> None:
     time, recovered = Time(), list[str]()
     guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
     lease = a_lease(store, "cut off with the guard", time, [])

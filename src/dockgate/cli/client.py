@@ -214,10 +214,10 @@ def _split(server: str) -> SplitResult:
 
 def _verify(settings: Settings, scheme: str) -> Any:
     """The certificates that a server is checked by."""
-    from dockgate.shared.tls import client_context, trusts_nobody
+    from dockgate.shared.tls import client_context, plain_http_context
 
     if scheme == "http":
-        return trusts_nobody()
+        return plain_http_context()
     return client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 

@@ -261,7 +261,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
         ({}, "inspector2.BatchGetFindingDetails", "this test does not allow it"),
     ],
 )
-def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
+def test_an_image_that_cannot_be_judged_waits_for_a_correction_and_is_rejected_in_time(
     aws: Account, environment: dict[str, str], broken: str, output: str
 ) -> None:
     aws.client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
@@ -286,7 +286,7 @@ def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
     assert handlers.sweep(CLOCK) == {"waiting": 0}
 
 
-def test_a_policy_that_was_mended_in_time_answers(aws: Account) -> None:
+def test_a_policy_that_was_corrected_in_time_answers(aws: Account) -> None:
     handlers = aws.functions()
     token = aws.ask(IMAGE)
     aws.scanned(IMAGE)

@@ -66,7 +66,7 @@ class Running:
         return int(service["desiredCount"])
 
 
-def test_a_new_finding_marks_it_at_risk_and_is_told_once(aws: Account) -> None:
+def test_a_new_finding_marks_it_at_risk_and_is_notified_once(aws: Account) -> None:
     running = Running(aws)
     event = running.finds()
     running.handlers.sweep(event)

@@ -70,7 +70,7 @@ def test_a_rollout_that_ecs_gives_up_is_not_waited_for(ecs: InEcs) -> None:
         ecs.target.deploy(service(1, 1), definition(1, ecs.sick), None)
 
 
-def test_a_service_or_container_that_ecs_lacks_is_told(ecs: InEcs) -> None:
+def test_a_service_or_container_that_ecs_lacks_is_reported(ecs: InEcs) -> None:
     with pytest.raises(DeployError, match="no service api") as caught:
         ecs.target.deploy(service(1, 1, "api"), definition(1, ecs.first_image), None)
     assert "Create it" in caught.value.advice

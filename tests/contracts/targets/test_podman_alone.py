@@ -63,7 +63,7 @@ def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podma
 
 
 @pytest.mark.real
-def test_a_port_that_is_taken_is_told(podman: Podman, target: PodmanTarget) -> None:
+def test_a_port_that_is_taken_is_reported(podman: Podman, target: PodmanTarget) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -110,7 +110,7 @@ def test_a_check_that_prints_without_end_is_stopped_and_leaves_4_kb(podman: Podm
 
 
 @pytest.mark.real
-def test_a_program_that_ends_is_told_with_its_code_and_last_words(podman: Podman, target: PodmanTarget) -> None:
+def test_a_program_that_ends_is_reported_with_its_code_and_last_output(podman: Podman, target: PodmanTarget) -> None:
     says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
     with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
         target.deploy(service(1, 1), replace(definition(1, podman.first_image), command=says), None)
@@ -135,7 +135,7 @@ def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, targ
 
 
 @pytest.mark.real
-def test_an_image_that_is_not_there_is_told(podman: Podman, target: PodmanTarget) -> None:
+def test_a_missing_image_is_reported(podman: Podman, target: PodmanTarget) -> None:
     missing = podman.first_image.partition("@")[0] + "@sha256:" + "0" * 64
     with pytest.raises(DeployError, match="no image"):
         target.deploy(service(1, 1), definition(1, missing), None)

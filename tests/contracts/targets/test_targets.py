@@ -17,7 +17,7 @@ from tests.parts import Faults, until
 from dockgate.shared.errors import DeployError, UnavailableError
 
 
-def test_a_service_nobody_knows_has_no_tasks(system: System) -> None:
+def test_an_unknown_service_has_no_tasks(system: System) -> None:
     assert list(system.target.tasks("web")) == []
     system.target.remove("web")
     assert list(system.target.tasks("web")) == []

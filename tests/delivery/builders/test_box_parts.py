@@ -79,7 +79,7 @@ def test_addresses_of_the_host_are_all_but_loopback(tmp_path: Path) -> None:
     assert network.host_addresses(tmp_path) == ["192.0.2.7", "fd00::2"]
 
 
-def test_a_proxy_with_a_password_is_not_told_to_builds() -> None:
+def test_a_proxy_with_a_password_is_not_passed_to_builds() -> None:
     environment = {
         "http_proxy": "http://proxy:3128",
         "HTTPS_PROXY": "http://ada:secret@proxy:3128",

@@ -162,7 +162,7 @@ def test_the_number_of_images_is_bounded() -> None:
         ("FROM a AS one\nFROM scratch AS none\nFROM none\n", None),
     ],
 )
-def test_the_base_of_the_last_stage_is_told_from_the_others(text: str, last: str | None) -> None:
+def test_the_base_of_the_last_stage_is_distinguished_from_the_others(text: str, last: str | None) -> None:
     assert base_images(text, {}).final_base == last
 
 

@@ -75,7 +75,7 @@ def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() ->
     assert default.on_fix == FixSettings(FixAction.REBUILD, 1)
 
 
-def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
+def test_an_approval_waits_seven_days_by_default() -> None:
     pipeline = read(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
     assert isinstance(pipeline, Pipeline)
     assert pipeline.action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
@@ -160,7 +160,7 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
         (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_what_is_allowed(text: str, message: str, advice: str) -> None:
+def test_a_mistake_is_reported_with_its_place_and_what_is_allowed(text: str, message: str, advice: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         read(text, "file.yaml")
     assert message in str(caught.value)

@@ -94,7 +94,7 @@ def test_a_receiver_that_drips_or_never_ends_is_left() -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_nobody_there_is_told_as_such() -> None:
+def test_an_unreachable_receiver_is_reported_as_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}"):

@@ -68,7 +68,7 @@ def test_without_a_cache_it_is_read_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_a_layer_that_cannot_be_fetched_is_told(tmp_path: Path, local: bool) -> None:
+def test_a_layer_that_cannot_be_fetched_is_reported(tmp_path: Path, local: bool) -> None:
     body = f"""
     layers[4].failure = UnavailableError("the disk is gone")
     try:

@@ -31,7 +31,7 @@ def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, s
     return {package.name: (package.ecosystem, package.vendor) for package in inventory.packages}
 
 
-def test_docker_debian_packages_are_told_from_added_ones() -> None:
+def test_docker_debian_packages_are_distinguished_from_added_ones() -> None:
     assert packages_of(HARDENED_DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "python-3.14": ("Docker Hardened Images:Debian:13", "dhi.io"),
@@ -50,7 +50,7 @@ def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
 
 
 @pytest.mark.parametrize("release", [ALPINE, HARDENED_ALPINE])
-def test_docker_apk_packages_are_not_told_from_added_ones(release: str) -> None:
+def test_docker_apk_packages_are_not_distinguished_from_added_ones(release: str) -> None:
     unknown = ("vendor:dhi.io", "dhi.io")
     assert packages_of(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
 

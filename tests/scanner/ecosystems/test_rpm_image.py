@@ -25,7 +25,7 @@ from dockgate.scanner.ports import Entry
 DATA = Path(__file__).parent / "data" / "rpm"
 ROCKY = file("etc/os-release", 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
 MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
-NOBODY_S = (
+UNKNOWN_VENDORS = (
     "docker-ce\t3:27.1-1\t1\t1\t(none)\t3\t1\tx86_64\t3\tdocker-ce-27.1-1.src.rpm\n"
     "filesystem\t1.1-20.azl3\t1\t1\tMicrosoft Corporation\t(none)\t1\tx86_64\t0\tfilesystem-1.1-20.azl3.src.rpm\n"
 )
@@ -82,7 +82,7 @@ def test_image_with_a_manifest_has_no_unread_parts() -> None:
     result = inventory([release, listed])
     assert result.unread == ()
     assert {package.vendor for package in result.packages} == {"Rocky Enterprise Software Foundation"}
-    again = inventory([release, file(MANIFEST, NOBODY_S)])
+    again = inventory([release, file(MANIFEST, UNKNOWN_VENDORS)])
     assert [(package.name, package.vendor, package.ecosystem) for package in again.packages] == [
         ("docker-ce", "unknown", "vendor:unknown"),
         ("filesystem", "", "Azure Linux:3"),

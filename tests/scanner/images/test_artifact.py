@@ -63,7 +63,7 @@ def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
 
 
 @pytest.mark.real
-def test_it_is_told_apart_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
+def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
     reference = f"{running.address}/team/thing:3"
     push(reference, KIND, file, {})
     with pytest.raises(NotAnImageError, match="not a container image"):
@@ -130,7 +130,7 @@ def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "answers", [{"POST": 202}, {"POST": 500}, {"POST": 404}, {"POST": 403}, {"HEAD": 200, "PUT": 400}]
 )
-def test_a_registry_that_takes_no_artifacts_is_told(answers: dict[str, int], file: Path) -> None:
+def test_a_registry_that_takes_no_artifacts_is_reported(answers: dict[str, int], file: Path) -> None:
     with (
         serve(lambda request: Answer(answers.get(request.method, 404))) as server,
         pytest.raises((UnavailableError, DeniedError), match=f"{server.address}") as caught,

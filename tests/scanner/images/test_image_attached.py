@@ -130,6 +130,6 @@ def test_a_document_without_end_is_not_read() -> None:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
 
 
-def test_a_registry_that_does_not_say_is_told() -> None:
+def test_a_registry_that_denies_access_is_reported() -> None:
     with serve(answering({}, 403)) as server, pytest.raises(UnavailableError, match="403"):
         read(f"{server.address}/team/app@{IMAGE.digest}")

@@ -128,7 +128,7 @@ def test_a_helper_may_give_an_identity_token_or_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["echo locked >&2; exit 1", "echo", "echo '[]'", 'echo \'{"Username": "u"}\''])
-def test_a_helper_that_fails_is_told_with_its_words(tmp_path: Path, script: str) -> None:
+def test_a_helper_that_fails_is_reported_with_its_output(tmp_path: Path, script: str) -> None:
     docker(tmp_path, credsStore="all")
     helper(tmp_path, "all", script)
     with pytest.raises(UsageError, match="docker-credential-all") as caught:
@@ -145,7 +145,7 @@ def test_a_helper_that_fails_is_told_with_its_words(tmp_path: Path, script: str)
     ],
     ids=["bytes of no encoding", "a surrogate", "nested without end"],
 )
-def test_what_a_helper_says_and_is_no_text_is_told(tmp_path: Path, script: str) -> None:
+def test_output_of_a_helper_that_is_not_text_is_reported(tmp_path: Path, script: str) -> None:
     docker(tmp_path, credsStore="all")
     helper(tmp_path, "all", script)
     with pytest.raises(UsageError) as caught:
@@ -153,7 +153,7 @@ def test_what_a_helper_says_and_is_no_text_is_told(tmp_path: Path, script: str) 
     assert caught.value.advice
 
 
-def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
+def test_credentials_that_are_not_text_are_reported(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
     with pytest.raises(UsageError, match="not text") as caught:
         find(tmp_path)
@@ -161,7 +161,7 @@ def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b"])
-def test_a_helper_that_is_not_there_or_no_name_is_told(tmp_path: Path, name: str) -> None:
+def test_a_missing_or_invalid_helper_is_reported(tmp_path: Path, name: str) -> None:
     docker(tmp_path, credsStore=name)
     with pytest.raises(UsageError, match="helper"):
         find(tmp_path)

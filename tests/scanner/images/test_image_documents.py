@@ -52,7 +52,7 @@ def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, more: 
         pass
 
 
-def test_names_that_are_anybodys_may_differ_by_case_alone() -> None:
+def test_names_chosen_by_users_may_differ_by_case_alone() -> None:
     annotated = {**LAYER, "annotations": {"OS": "x", "os": "y", "Digest": "z"}}
     assert isinstance(
         parse(text({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated]}), DIGEST), Manifest

@@ -93,7 +93,7 @@ esac""",
     assert (tmp_path / "arguments").read_text() == "--quiet --all list\n"
 
 
-def test_what_podman_says_when_it_cannot_push_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_podman_push_is_reported(tmp_path: Path) -> None:
     environment = program(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
     with pytest.raises(UnavailableError, match=r"podman cannot save list \(it says: no room\)"):
         engine_source(EngineReference("podman", "list"), environment, tmp_path)
@@ -114,7 +114,7 @@ def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_pa
     assert "podman manifest push --all team/list oci-archive:FILE" in caught.value.advice
 
 
-def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> None:
+def test_a_missing_engine_is_reported_with_alternatives(tmp_path: Path) -> None:
     for engine, start in (("podman", "podman system service"), ("docker", "Start docker")):
         with pytest.raises(UnavailableError, match=f"No {engine} runs here") as caught:
             engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
@@ -129,7 +129,7 @@ def test_a_remote_engine_is_refused_without_naming_its_address(host: str, tmp_pa
     assert host not in caught.value.full_message
 
 
-def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
+def test_a_named_engine_that_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"absent\.sock cannot be reached"):
         engine_source(EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/absent.sock"}, tmp_path)
 
@@ -142,7 +142,7 @@ def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
         (500, "disk\x1b[31m broken", UnavailableError, r"answers 500 \(it says: disk\[31m broken\)"),
     ],
 )
-def test_what_an_engine_refuses_is_told(
+def test_a_refusal_by_an_engine_is_reported(
     status: int, body: str, kind: type[DockgateError], message: str, tmp_path: Path
 ) -> None:
     refusal = Answer(status, json.dumps({"message": body}).encode())
@@ -151,7 +151,7 @@ def test_what_an_engine_refuses_is_told(
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"message": 1}' + b" " * 2**17])
-def test_a_refusal_in_no_known_form_is_told_without_its_words(body: bytes, tmp_path: Path) -> None:
+def test_a_refusal_of_unknown_form_is_reported_without_its_text(body: bytes, tmp_path: Path) -> None:
     with (
         serve(lambda request: Answer(500, body), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match=r"answers 500\.$"),
@@ -168,12 +168,12 @@ def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
         engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
-def test_an_answer_that_is_no_archive_is_told(tmp_path: Path) -> None:
+def test_an_answer_that_is_not_an_archive_is_reported(tmp_path: Path) -> None:
     with serve(answering(b""), tmp_path / "docker.sock"), pytest.raises(ImageError, match="docker:app holds no image"):
         engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
-def test_what_podman_says_when_it_fails_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_podman_is_reported(tmp_path: Path) -> None:
     environment = program(tmp_path, "echo one >&2; echo Error: no room >&2; exit 125")
     with pytest.raises(UnavailableError, match=r"podman cannot save app \(it says: Error: no room\)"):
         engine_source(EngineReference("podman", "app"), environment, tmp_path)

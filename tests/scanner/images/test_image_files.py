@@ -54,7 +54,7 @@ def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) ->
     assert "1, docker.io/team/two:2" in caught.value.advice
 
 
-def test_a_tag_that_is_not_there_is_told_with_those_there_are(tmp_path: Path) -> None:
+def test_a_missing_tag_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     make.write_layout(tmp_path, {"1": FIRST})
     with pytest.raises(NotFoundError, match="no image") as caught:
         digest(f"oci:{tmp_path}:2")
@@ -104,14 +104,14 @@ def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("index", [b"", b"{}", b'{"manifests": []}', b'{"manifests": 1}', b" " * (2**22 + 1)])
-def test_a_broken_index_is_told(tmp_path: Path, index: bytes) -> None:
+def test_a_broken_index_is_reported(tmp_path: Path, index: bytes) -> None:
     make.write_layout(tmp_path, {"": FIRST})
     (tmp_path / "index.json").write_bytes(index)
     with pytest.raises(ImageError):
         digest(f"oci:{tmp_path}")
 
 
-def test_a_layout_without_index_is_told(tmp_path: Path) -> None:
+def test_a_layout_without_index_is_reported(tmp_path: Path) -> None:
     (tmp_path / "oci-layout").write_bytes(b"{}")
     with pytest.raises(ImageError, match=r"no index\.json"):
         digest(f"oci:{tmp_path}")
@@ -121,7 +121,7 @@ def test_a_layout_without_index_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"RepoTags": 1.5}, {"RepoTags": "one:1"}, {"Layers": "ab"}, {"Layers": {"a": 1}}])
-def test_a_list_that_is_none_in_a_docker_archive_is_told(tmp_path: Path, changed: dict[str, object]) -> None:
+def test_an_invalid_list_in_a_docker_archive_is_reported(tmp_path: Path, changed: dict[str, object]) -> None:
     listed = [{"Config": "config.json", "RepoTags": ["one:1"], "Layers": [], **changed}]
     (tmp_path / "a.tar").write_bytes(make.tar({"manifest.json": json.dumps(listed).encode()}))
     with pytest.raises(ImageError, match="not a list"):
@@ -230,20 +230,20 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
         ({"layer": b"no tar" * 200}, "not a whole tar file"),
     ],
 )
-def test_a_broken_archive_is_told(tmp_path: Path, changes: dict[str, make.Content | None], message: str) -> None:
+def test_a_broken_archive_is_reported(tmp_path: Path, changes: dict[str, make.Content | None], message: str) -> None:
     with pytest.raises(DockgateError, match=message) as caught:
         files(rewritten(tmp_path, **changes))
     assert isinstance(caught.value, ImageError | NotFoundError)
 
 
 @pytest.mark.parametrize("data", [b"hello", b"x" * 5000, gzip.compress(NO_IMAGE, mtime=0), b"", NO_IMAGE])
-def test_a_file_that_is_no_archive_of_images_is_told(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_an_image_archive_is_reported(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(ImageError):
         digest(str(tmp_path / "file"))
 
 
-def test_an_archive_cut_short_is_told(tmp_path: Path) -> None:
+def test_an_archive_cut_short_is_reported(tmp_path: Path) -> None:
     make.oci_archive(tmp_path / "file", {"": make.image([{"big": os.urandom(100_000)}])})
     data = (tmp_path / "file").read_bytes()
     (tmp_path / "file").write_bytes(data[: len(data) // 2])

@@ -32,7 +32,7 @@ def entries(root: Path) -> Iterator[Entry]:
         yield from opened.images[0].layers[0].entries()
 
 
-def test_links_are_told_and_never_followed(root: Path, tmp_path: Path) -> None:
+def test_links_are_reported_and_never_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret").write_bytes(b"secret")
     (root / "folder").symlink_to("../outside")
@@ -97,7 +97,7 @@ def test_names_of_any_bytes_are_read(root: Path) -> None:
     assert list(walked(root)) == ["", os.fsdecode(b"caf\xe9\n")]
 
 
-def test_a_file_that_vanishes_is_told_when_it_is_opened(root: Path) -> None:
+def test_a_file_that_vanishes_is_reported_when_it_is_opened(root: Path) -> None:
     for name in ("a", "b"):
         (root / name).write_bytes(b"x")
     for entry in entries(root):

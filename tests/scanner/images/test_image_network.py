@@ -252,7 +252,7 @@ def test_a_token_that_ends_in_the_middle_is_renewed() -> None:
     assert len(tokens.requests) == 2
 
 
-def test_access_that_is_taken_away_in_the_middle_is_told() -> None:
+def test_access_that_is_revoked_in_the_middle_is_reported() -> None:
     with (
         serve(lambda request: Answer(403) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
         opening(f"{server.address}/team/app:1") as opened,
@@ -336,7 +336,7 @@ def test_a_registry_that_crawls_is_given_up() -> None:
         files(opened)
 
 
-def test_a_registry_that_goes_away_in_the_middle_is_told_with_the_layer() -> None:
+def test_a_registry_that_goes_away_in_the_middle_is_reported_with_the_layer() -> None:
     with (
         serve(lambda request: Answer(503) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
         opening(f"{server.address}/team/app:1") as opened,
@@ -345,7 +345,7 @@ def test_a_registry_that_goes_away_in_the_middle_is_told_with_the_layer() -> Non
         files(opened)
 
 
-def test_an_error_whose_words_break_off_is_still_told() -> None:
+def test_an_error_with_truncated_text_is_still_reported() -> None:
     def answer(request: Request) -> Answer:
         return Answer(404, b"x" * 100, cut=50) if LAYER in request.path else stored(BIG)(request)
 

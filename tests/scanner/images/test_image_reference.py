@@ -123,12 +123,12 @@ def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
-def test_a_local_image_that_is_not_there_is_told(text: str) -> None:
+def test_a_missing_local_image_is_reported(text: str) -> None:
     with pytest.raises(UsageError, match="There is no"):
         parse(text)
 
 
-def test_a_folder_that_is_no_layout_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_layout_is_reported(tmp_path: Path) -> None:
     for text in (f"oci:{tmp_path}", str(tmp_path)):
         with pytest.raises(UsageError, match="without an oci-layout") as caught:
             parse(text)

@@ -36,7 +36,7 @@ def test_an_index_is_read_by_tag_and_by_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_what_a_registry_does_not_have_is_told(tmp_path: Path) -> None:
+def test_an_image_that_a_registry_lacks_is_reported(tmp_path: Path) -> None:
     with registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         for reference in ("team/app:2", "team/other:1", f"team/app@{make.sha256(b'other')}"):
@@ -144,7 +144,7 @@ def test_a_certificate_is_trusted_by_the_environments_bundle(
             assert files(opened) == ["one", "two"]
 
 
-def test_a_bundle_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_invalid_bundle_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bundle").write_text("no PEM")
     for name in ("bundle", "missing"):
         with pytest.raises(UsageError, match="CA bundle"):

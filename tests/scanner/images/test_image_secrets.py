@@ -114,7 +114,7 @@ def test_an_identity_token_is_traded_for_an_access_token() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\nb"}', b"{" * 5000])
-def test_a_token_server_that_gives_no_token_is_told(body: bytes) -> None:
+def test_a_token_server_that_gives_no_token_is_reported(body: bytes) -> None:
     with serve(lambda request: Answer(200, body)) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token"'
         with (
@@ -140,7 +140,7 @@ def test_a_registry_that_is_never_content_is_not_asked_for_ever() -> None:
 # --- ways there --------------------------------------------------------------------------------------------------
 
 
-def test_a_registry_elsewhere_is_spoken_to_in_the_clear_only_when_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy stands for the network: it sees where a request goes, and answers for any host, without TLS."""
 
     def proxy(request: Request) -> Answer:
@@ -167,7 +167,7 @@ def test_this_machine_is_reached_past_any_proxy(monkeypatch: pytest.MonkeyPatch)
         assert files(opened) == ["one", "two"]
 
 
-def test_proxy_settings_that_do_not_work_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_settings_that_do_not_work_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy.test")
     with pytest.raises(UsageError, match="proxy settings"):
         open_images("registry.test/app")

@@ -63,7 +63,7 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
         os.close(leader)
 
 
-def test_an_archive_on_standard_input_that_is_none_is_told_as_that() -> None:
+def test_standard_input_that_is_not_an_archive_is_reported() -> None:
     with pytest.raises(ImageError, match="standard input holds no image"):
         names("-", make.tar({"a": b""}))
     with pytest.raises(ImageError, match="standard input is compressed with bzip2 or xz"):
@@ -71,13 +71,13 @@ def test_an_archive_on_standard_input_that_is_none_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_an_archive_cut_short_before_it_is_inflated_is_told(compression: make.Compression, tmp_path: Path) -> None:
+def test_an_archive_cut_short_before_it_is_inflated_is_reported(compression: make.Compression, tmp_path: Path) -> None:
     data = make.compress(archive(tmp_path), compression)
     with pytest.raises(ImageError):
         names("-", data[: len(data) // 2])
 
 
-def test_an_archive_compressed_twice_is_told(tmp_path: Path) -> None:
+def test_an_archive_compressed_twice_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is not a whole tar file"):
         names("-", make.compress(make.compress(archive(tmp_path)), "zstd"))
 
@@ -90,7 +90,7 @@ def test_an_archive_that_inflates_without_end_is_refused() -> None:
         spool(io.BytesIO(bytes(2**24 + 1)), "it", bounds)
 
 
-def test_a_folder_for_it_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     with pytest.raises(UnavailableError, match="cannot be put into a temporary file: No such file"):
         open_images("-", stdin=io.BytesIO(archive(tmp_path)))
@@ -105,7 +105,7 @@ def test_what_comes_from_a_registry_or_a_plain_file_needs_none(tmp_path: Path, m
         assert files(opened) == ["one", "two"]
 
 
-def test_a_full_disk_is_told_with_what_to_do() -> None:
+def test_a_full_disk_is_reported_with_advice() -> None:
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, usual[1]))

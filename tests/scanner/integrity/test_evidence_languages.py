@@ -248,7 +248,7 @@ def test_a_linked_package_that_is_private_is_the_projects_own() -> None:
 
 
 @pytest.mark.parametrize("content", ["{", '{"name": "@s/ui"}', '{"name": 1, "version": "1"}'])
-def test_a_linked_package_that_cannot_be_read_is_told(content: str) -> None:
+def test_a_linked_package_that_cannot_be_read_is_reported(content: str) -> None:
     assert "app/packages/ui/package.json!/package" in reasons(inventory([UI, *workspace(content)]))
 
 

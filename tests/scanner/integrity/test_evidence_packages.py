@@ -129,7 +129,7 @@ def test_an_installed_json_edited_while_a_package_stays_is_noticed(edit: list[En
     assert "acme/log 1.0" in doubts(COMPOSER, edit)
 
 
-def test_a_package_that_is_said_to_lie_elsewhere_is_noticed() -> None:
+def test_a_package_whose_metadata_names_another_folder_is_noticed() -> None:
     moved = {"name": "acme/log", "version": "2.0", "install-path": "../acme/mail"}
     mail = {"name": "acme/mail", "version": "1.0", "install-path": "../acme/mail"}
     assert "acme/log 1.0" in doubts(COMPOSER, [file(INSTALLED, json.dumps({"packages": [moved, mail]}))])

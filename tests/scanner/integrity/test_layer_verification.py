@@ -42,7 +42,7 @@ def test_as_many_layers_as_diff_ids(diff_ids: tuple[str, ...], *, verified: bool
 
 
 @pytest.mark.parametrize("diff_ids", [("sha256:b", "sha256:a"), ("sha256:a", "sha256:c"), ("sha256:a", "")])
-def test_content_is_held_to_its_diff_id(diff_ids: tuple[str, ...]) -> None:
+def test_content_is_checked_against_its_diff_id(diff_ids: tuple[str, ...]) -> None:
     result = reasons(inventory(A, B, diff_ids=diff_ids))
     assert "The layer's uncompressed content has the digest sha256:b; the config says" in result[-1][1]
     assert result[-1][0] == "sha256:2"
@@ -98,7 +98,7 @@ def test_a_layer_that_could_not_be_read_has_one_reason() -> None:
     assert len(reasons(inventory(A, layer))) == 1
 
 
-def test_a_folder_has_no_config_to_be_held_to() -> None:
+def test_a_folder_has_no_config_to_be_checked_against() -> None:
     folder = FakeLayer("", CONTENT, media_type="", compression="", holds="")
     image = FakeImage([folder])
     assert combine(image, [read_layer(folder, ECOSYSTEMS)], ECOSYSTEMS, needs_diff_ids=True).unread == ()

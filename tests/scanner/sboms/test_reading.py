@@ -209,7 +209,7 @@ def test_a_vendor_s_package_is_known_by_who_makes_it(read: Read, purl: str, make
     assert not package.vendor
 
 
-def test_what_an_rpm_was_built_from_is_told_to_its_ecosystem(read: Read) -> None:
+def test_the_source_of_an_rpm_is_passed_to_its_ecosystem(read: Read) -> None:
     """openSUSE's advisories name source packages, Rocky's name installed packages."""
     text = {"PkgType": "rpm", "SrcName": "openssl-3", "SrcVersion": "3.1.4", "SrcRelease": "150600.5.1"}
     rpm = {

@@ -33,7 +33,7 @@ def test_a_visit_lasts_until_a_pause_and_the_next_sees_what_came_after_it() -> N
     assert last.since == times[3]
 
 
-def test_nobody_sees_more_than_the_longest_time() -> None:
+def test_a_visit_reaches_back_no_further_than_the_longest_time() -> None:
     _, late = visits(NOW, NOW + 2 * LONGEST)
     assert late.since == NOW + LONGEST
 
