@@ -113,6 +113,30 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     assert upper == "sha256:upper - unknown 1 - -"
 
 
+def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_present_one(
+    dockgate: Dockgate, server: FakeServer
+) -> None:
+    image = {**COMPONENTS, "scan": "Done", "status": "Approved", "summary": "no findings", "waived": None}
+    image |= {"gone_at": None, "counts": None, "cannot_judge_since": answers.ago(3)}
+    server.answers["GET /images"] = {"images": [image], "next": None}
+    row = dockgate("image", "list").out.splitlines()[1]
+    assert row.startswith("Approved, cannot be judged since ")
+
+
+def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: FakeServer) -> None:
+    nothing: dict[str, object] = {
+        name: [] for name in ("places", "watches", "pushes", "moves", "inventories", "verdicts")
+    }
+    view = {
+        "digest": samples.MANIFEST,
+        "status": "Undetermined",
+        "summary": "Undetermined: It is broken.",
+        "scan": None,
+    }
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "scanner": "1"}
+    assert "  Undetermined: It is broken." in dockgate("image", "show", samples.MANIFEST).out
+
+
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:
     verdict = samples.verdict()
     server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)

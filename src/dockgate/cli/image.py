@@ -100,7 +100,7 @@ def list_images(
     page = _all_pages(Client(), query) if flags["all_images"] else Client().get("images", limit=limit, **query)
     rows = (
         (
-            styled_verdict(image["status"], image.get("waived", "")),
+            _listed_verdict(image),
             _counts(image["counts"]),
             display_digest(image["digest"]),
             times.format_age(image["pushed_at"]),
@@ -114,6 +114,13 @@ def list_images(
     print_list(page, output_format, head, rows, "No image matches." if query else "No images have been pushed.")
     if page["next"] and output_format == "table":
         echo(f"There are more images: use --all, or --after {page['next']}")
+
+
+def _listed_verdict(image: Mapping[str, Any]) -> Cell:
+    """An image's verdict. The last one before advisories became stale must not look like a present one."""
+    if image.get("cannot_judge_since"):
+        return f"{image['status']}, cannot be judged since {times.format_age(image['cannot_judge_since'])}", "yellow"
+    return styled_verdict(image["status"], image.get("waived", ""))
 
 
 def _all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +162,9 @@ def show(digest: str, output_format: str) -> None:
 
 def _print_summary(image: Mapping[str, Any]) -> None:
     place = image["places"][0] if image["places"] else None
-    verdict = f"{image['status']}: {image['summary']}" if image["status"] else "not judged"
+    verdict = (
+        f"{image['status']}: {image['summary'].removeprefix('Undetermined: ')}" if image["status"] else "not judged"
+    )
     print_fields(
         image["digest"],
         [
