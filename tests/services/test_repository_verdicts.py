@@ -1,12 +1,13 @@
 """An image in several repositories: each has its own policy and waivers, and none shows the verdict of another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import advisory, package
+from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -19,7 +20,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
-from dockgate.vulnerabilities.model import Severity
+from dockgate.vulnerabilities.model import Coverage, Severity
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 LAX = STRICT.replace("strict", "lax").replace("LOW", "CRITICAL")
@@ -120,6 +121,36 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
         promoted.judge()
     assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     assert promoted.changes() == []
+
+
+class OldAdvisories(AdvisoryDatabase):
+    """Feeds that were checked too long ago."""
+
+    def coverage(self) -> Sequence[Coverage]:
+        checked = format_time(self.clock() - timedelta(days=8))
+        return tuple(replace(entry, checked_at=checked) for entry in super().coverage())
+
+
+@pytest.mark.parametrize(("after", "changes"), [(False, []), (True, [("prod/app", "Approved", "Rejected")])])
+def test_stale_advisories_announce_nothing_but_what_is_judged_after_them(
+    promoted: Promoted, after: bool, changes: list[tuple[str, str, str]]
+) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.judge()
+    system = promoted.system
+    fresh = system.advisories
+    system.advisories = OldAdvisories(fresh.clock, fresh.advisories)
+    system.clock.ahead += timedelta(hours=1)
+    promoted.judge()
+    assert promoted.statuses()["prod/app"] == "Undetermined"
+    assert promoted.changes() == []
+    system.advisories = fresh
+    if after:
+        promoted.publish(Severity.LOW)
+    system.clock.ahead += timedelta(hours=1)
+    promoted.judge()
+    assert promoted.statuses()["prod/app"] == ("Rejected" if after else "Approved")
+    assert promoted.changes() == changes
 
 
 def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:

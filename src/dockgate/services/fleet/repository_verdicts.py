@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from dockgate.events.dockgate_events import verdict_changed
-from dockgate.gate.model import PlatformVerdict
+from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
@@ -23,6 +23,7 @@ from dockgate.services.reconciler_rounds import Rounds
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.store import Store
+from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
 # A repository and an image in it, by its digest.
@@ -75,13 +76,30 @@ class RepositoryVerdicts:
         if renewal is None:
             return
         verdict, previous = renewal.verdict, renewal.previous
-        if previous.status != verdict.status and not find_unused_images(self.store, {(repository, image)}):
+        before = verdict.status if _is_blind(verdict) else self._last_known_status(repository, image, previous)
+        if before != verdict.status and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
-            names = (image, repository, verdict.policy, previous.status, verdict.status)
+            names = (image, repository, verdict.policy, before, verdict.status)
             counts = _most_findings(verdict.platform_verdicts)
             event = verdict_changed(*names, counts, verdict.inputs.now, after=f"{repository}/{previous.digest}")
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
+
+    def _last_known_status(self, repository: str, image: str, previous: VerdictRecord) -> str:
+        """The status of the previous verdict, or of the last one before advisories became stale."""
+        if previous.status != Status.UNDETERMINED:
+            return previous.status
+        records = self.store.verdicts.of_image(image)
+        earlier = [record for record in records if record.repository == repository and not record.decides]
+        seen = (record for record in earlier if not _is_blind(self.store.verdicts.get(record.digest)))
+        return next((record.status for record in seen), previous.status)
+
+
+def _is_blind(verdict: Verdict) -> bool:
+    """Whether nothing but stale advisories keeps the image from being judged."""
+    unsure = [platform for platform in verdict.platform_verdicts if platform.status is Status.UNDETERMINED]
+    kinds = {entry.kind for platform in unsure for entry in platform.undetermined}
+    return verdict.status is Status.UNDETERMINED and kinds == {"stale"}
 
 
 def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:
