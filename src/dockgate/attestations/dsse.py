@@ -50,7 +50,7 @@ class PublicKey:
     """ECDSA on P-256, Ed25519, or RSA (PKCS #1 v1.5), the latter and ECDSA with SHA-256: what cosign signs with."""
 
     def __init__(self, pem: bytes) -> None:
-        """`pem` is a SubjectPublicKeyInfo. Raises UsageError for what is none, or of another kind."""
+        """`pem` is a SubjectPublicKeyInfo. Raises UsageError if it is not a public key of these kinds."""
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -139,7 +139,7 @@ def sign(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
 
 
 def read(data: bytes) -> Envelope:
-    """An envelope as it stands. Raises UnreadableError for what is none."""
+    """Parse an envelope without verifying it. Raises UnreadableError if it is not one."""
     if len(data) > SIZE_LIMIT:
         raise UnreadableError(f"The envelope has more than {SIZE_LIMIT} bytes.")
     try:

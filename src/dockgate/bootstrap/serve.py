@@ -268,7 +268,7 @@ def _terminate(_signal: int, _frame: object) -> None:
 
 
 class _Web(uvicorn.Server):
-    """Calls `listening` as soon as it listens."""
+    """A web server that calls `on_listening` once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], object]) -> None:
         super().__init__(config)

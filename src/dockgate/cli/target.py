@@ -32,7 +32,7 @@ def command() -> None:
 @sort_option("name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead")
 @format_option
 def list_targets(sort: str, output_format: str) -> None:
-    """List targets, and how they do."""
+    """List targets and their delivery state."""
     answer = Client().get_all("targets", sort=sort)
     rows = (
         (
@@ -52,7 +52,7 @@ def list_targets(sort: str, output_format: str) -> None:
 @click.argument("name")
 @format_option
 def show(name: str, output_format: str) -> None:
-    """Show the target NAME, and how it does."""
+    """Show the target NAME and its delivery state."""
     answer = Client().get("targets", name)
     if output_format == "json":
         print_json(answer)

@@ -22,7 +22,7 @@ def signed_headers(message_id: str, secret: str, body: str, now: datetime) -> di
 
 
 def key(secret: str) -> bytes:
-    """The bytes of a secret. Raises UsageError for what is none; the secret itself is not repeated."""
+    """The bytes of a secret. Raises UsageError for an invalid one, without repeating it."""
     least, most = SECRET_BYTES
     try:
         data = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)

@@ -19,7 +19,7 @@ _NO_DISTRIBUTION = "Build the image from a base image with an os-release file an
 
 
 class NextStep(NamedTuple):
-    """A sentence, and the command that follows it (None for none)."""
+    """A sentence of advice, and the command to run, None if there is no command."""
 
     sentence: str
     command: str | None = None

@@ -25,7 +25,7 @@ class ImageRemovals:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
     def count_places(self) -> int:
-        """How many there are."""
+        """How many pairs of repository and digest `places` lists in total."""
         places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(places)) or 0

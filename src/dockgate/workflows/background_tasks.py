@@ -21,7 +21,7 @@ WORKFLOW_DAYS = 1
 
 
 class BackgroundTasks:
-    """Starts and stops all of it."""
+    """Starts, drains and stops the background work of a process: workflows, reconciler, outbox, signals, scans."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class Folder(Files):
 
 
 class LayoutSource(ImageSource):
-    """See `blobs.ImageSource`."""
+    """The images of an OCI layout: of a tag or digest, otherwise the only one."""
 
     def __init__(self, files: Files, name: str, tag: str | None = None, digest: str | None = None) -> None:
         self.name = name

@@ -30,7 +30,7 @@ class PolicyLookup(Protocol):
         """Those of now, by repository."""
 
     def timeline(self) -> PolicyTimeline:
-        """Those of any time."""
+        """The policies of all repositories, now and at any time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ExposedFinding(NamedTuple):
     vulnerability: Vulnerability
 
     def finding(self) -> Finding:
-        """As the gate has it."""
+        """The stored vulnerability of the package as a finding that the gate can judge."""
         rating = Rating("", self.affected.severity)
         return Finding(
             self.vulnerability.name,

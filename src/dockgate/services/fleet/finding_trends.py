@@ -174,6 +174,6 @@ def _severity_trend(severity: Severity, opened: Sequence[_OpenTime], days: Seque
 
 
 def _age(entry: _OpenTime) -> float:
-    """Days."""
+    """How many days a finding was open, 0 if one of its times cannot be read."""
     since, until = parse_time(entry.since), parse_time(entry.until)
     return (until - since).total_seconds() / 86_400 if since and until else 0.0

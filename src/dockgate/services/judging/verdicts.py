@@ -33,7 +33,7 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Makes verdicts."""
+    """Judges images by the policies that apply to them, and stores the verdicts."""
 
     store: Store
     cases: Cases

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """A target and how it does.
+    """A target and its delivery state.
 
     `waiting` and `dead` are numbers of messages, `given_up` and `deleted` those that the limits have cost so far.
     `failures` are those in a row: from the fifth on, the target gets one message at a time, not before `paused_until`.
@@ -113,7 +113,7 @@ class EventTargets:
             return None
 
     def statuses(self) -> list[TargetStatus]:
-        """All targets, and how they do."""
+        """All targets and their delivery state."""
         states, lengths = self._store.event_receivers.states(), self._store.event_receivers.lengths()
         return [
             _status(
@@ -125,7 +125,7 @@ class EventTargets:
         ]
 
     def status(self, name: str) -> TargetStatus:
-        """A target and how it does. Raises NotFoundError."""
+        """A target and its delivery state. Raises NotFoundError."""
         for status in self.statuses():
             if status.target.name == name:
                 return status

@@ -28,7 +28,7 @@ class Purge:
     keep_days: float
 
     def run(self) -> None:
-        """Delete them."""
+        """Delete the records that are past their retention time, each kind as an effect of its own."""
         days = self.keep_days
         self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.clock.ago(days))
         self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.clock.ago(days))

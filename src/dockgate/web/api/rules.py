@@ -37,7 +37,7 @@ class RuleView:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """A target without its secrets, and how it does.
+    """A target without its secrets, and its delivery state.
 
     `waiting` and `dead` are numbers of messages; `given_up` and `deleted` those that were lost because too many waited.
     A target that `is_failing` gets one message at a time, the next not before `paused_until`. One that wants no more
@@ -147,7 +147,7 @@ def target_page(server: WebServices, query: PageQuery) -> Page[TargetView]:
 
 @router.get("/targets/{name}")
 def target(name: str, who: api.Reader, server: api.ServerDependency) -> TargetView:
-    """Get a target, and how it does."""
+    """Get a target and its delivery state."""
     return _target_view(server.event_targets.status(name))
 
 

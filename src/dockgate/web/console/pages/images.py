@@ -75,7 +75,7 @@ router = page_router()
 @router.get("/images")
 @api.checks_token_limits
 def images(request: Request, who: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
-    """List images, by the filters of the API's call. A filter that is none is left out."""
+    """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
     severities = [name for name in Severity if name in fields.getlist("severity")]
     statuses = [name for name in STATUSES if name in fields.getlist("status")]
