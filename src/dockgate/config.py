@@ -285,11 +285,11 @@ def _url(values: Mapping[str, str], name: str) -> str | None:
     return url
 
 
-def _whole_number(values: Mapping[str, str], name: str, default: int, most: int = 65535) -> int:
-    """A number from 1 to `most`; by default a port."""
+def _whole_number(values: Mapping[str, str], name: str, default: int, maximum: int = 65535) -> int:
+    """A number from 1 to `maximum`; by default a port."""
     text = values.get(name, str(default))
-    if not text.isdecimal() or not 0 < int(text) <= most:
-        raise UsageError(f"{name} is {text!r}.", f"Set it to a whole number from 1 to {most}.")
+    if not text.isdecimal() or not 0 < int(text) <= maximum:
+        raise UsageError(f"{name} is {text!r}.", f"Set it to a whole number from 1 to {maximum}.")
     return int(text)
 
 
@@ -306,8 +306,8 @@ def _number(
         number = float(text)
     except ValueError:
         number = -1
-    most = 36_500 if is_days else 10**9
-    if not (0 <= number < most if is_days or may_be_zero else 0 < number < most):
+    maximum = 36_500 if is_days else 10**9
+    if not (0 <= number < maximum if is_days or may_be_zero else 0 < number < maximum):
         raise UsageError(f"{name} is {text!r}.", "Set it to a positive number, such as 14 or 0.5.")
     return number
 

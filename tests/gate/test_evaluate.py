@@ -325,7 +325,7 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
         def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
             return dict(raw)
 
-        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
+        def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())
 
     under = make_policy("fussy", {"fussy": [{}]})

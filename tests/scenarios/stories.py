@@ -24,7 +24,7 @@ SIDE = (
     EffectKind.STOP,
     EffectKind.FAIL_SCAN,
     EffectKind.REPORT,
-    EffectKind.ASK,
+    EffectKind.REQUEST_EXTERNAL_APPROVAL,
     EffectKind.DELIVER,
     EffectKind.RECORD_IMAGE,
 )

@@ -19,7 +19,7 @@ ON_THE_WAY = (
     EffectKind.READ_IMAGE,
     EffectKind.ANSWER,
     EffectKind.DEPLOY,
-    EffectKind.TELL,
+    EffectKind.SEND_EVENT,
 )
 
 

@@ -23,14 +23,14 @@ def signed_headers(message_id: str, secret: str, body: str, now: datetime) -> di
 
 def key(secret: str) -> bytes:
     """The bytes of a secret. Raises UsageError for an invalid one, without repeating it."""
-    least, most = SECRET_BYTES
+    minimum, maximum = SECRET_BYTES
     try:
         data = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    if not secret.startswith(SECRET_PREFIX) or not least <= len(data) <= most:
+    if not secret.startswith(SECRET_PREFIX) or not minimum <= len(data) <= maximum:
         raise UsageError(
             "the callback's secret is not a secret of Standard Webhooks",
-            f"Give {SECRET_PREFIX} and the base64 of {least} to {most} random bytes, or leave it out: one is made.",
+            f"Give {SECRET_PREFIX} and the base64 of {minimum} to {maximum} random bytes, or omit it: one is made.",
         )
     return data

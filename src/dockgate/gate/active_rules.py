@@ -62,14 +62,14 @@ class Answers:
     not_waivable_by_message: list[Violation] = field(default_factory=list)
 
 
-def ask_rules(facts: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False) -> Answers:
+def ask_rules(rule_input: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False) -> Answers:
     """Ask each rule about the facts.
 
     `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined.
     """
     answers = Answers()
     for active in active_rules:
-        for entry in _judge_by_rule(active, facts):
+        for entry in _judge_by_rule(active, rule_input):
             if isinstance(entry, NonBlockingViolation):
                 answers.violations[entry.action].append(entry.violation)
             elif isinstance(entry, Violation):
@@ -79,29 +79,35 @@ def ask_rules(facts: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanne
             elif is_scanned_too:
                 answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
             elif active.action is RuleAction.REJECT:
-                answers.undetermined[_with_advice(entry, active.rule, facts)] = None
+                answers.undetermined[_with_advice(entry, active.rule, rule_input)] = None
             else:
                 answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
     return answers
 
 
-def _judge_by_rule(active: ActiveRule, facts: RuleInput) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+def _judge_by_rule(
+    active: ActiveRule, rule_input: RuleInput
+) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
     """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
     rule = active.rule
-    yield from rule.judge(facts, active.settings)
+    yield from rule.judge(rule_input, active.settings)
     problems = []
-    if missing := [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]:
+    if missing := [
+        name for name in rule.required_fields if name in rule_input.missing_fields and rule_input.matches.findings
+    ]:
         problems.append(f"does not report {', '.join(missing)}")
-    if (unlisted := sum(facts.unlisted_counts.values())) and rule.required_fields:
+    if (unlisted := sum(rule_input.unlisted_counts.values())) and rule.required_fields:
         problems.append(f"counted {unlisted} finding{'s' if unlisted != 1 else ''} without listing them")
-    yield from (Undetermined("/", f"{facts.source} {problem}: {rule.name} cannot be judged.") for problem in problems)
+    yield from (
+        Undetermined("/", f"{rule_input.source} {problem}: {rule.name} cannot be judged.") for problem in problems
+    )
 
 
-def _with_advice(entry: Undetermined, rule: Rule, facts: RuleInput) -> Undetermined:
+def _with_advice(entry: Undetermined, rule: Rule, rule_input: RuleInput) -> Undetermined:
     """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry
     advice = f"Fix what the reason names, or change the rule `{rule.name}` of the policy."
-    if facts.is_external:
-        advice = f"Scan the image again with {facts.source}, and upload the complete report."
+    if rule_input.is_external:
+        advice = f"Scan the image again with {rule_input.source}, and upload the complete report."
     return replace(entry, advice=advice)

@@ -170,7 +170,7 @@ class Rule(Protocol):
         """
         return ()
 
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         """All violations and undetermined entries, in a stable order."""
         ...
 
@@ -178,18 +178,18 @@ class Rule(Protocol):
         """What the answers depend on, under these complete settings; everything by default."""
         return Reads.PACKAGES
 
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """Numbers that decide the status, for a rule that reads sums.
 
         The numbers of an image are the sums of those of its packages alone, each with its findings. None is negative.
         """
         return ()
 
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         """The status that `judge` leads to, from the sums of `weigh` and the facts without packages and findings."""
         return Status.UNDETERMINED
 
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
         """Times from which the answers may differ though nothing but the time does; too many do no harm.
 
         The ages of feeds are left out: they are the same for all images. None if they cannot be listed.
@@ -201,7 +201,7 @@ class SettingsRule(Rule):
     """A rule that judges nothing: other parts of the gate read its settings."""
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         return ()
 
     @override
@@ -209,5 +209,5 @@ class SettingsRule(Rule):
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()

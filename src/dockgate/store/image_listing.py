@@ -139,7 +139,12 @@ class ImageListing:
         self._wide = wide
 
     def page(
-        self, which: ImageFilter, sort: ImageSort, after: Sequence[str | int] | None, limit: int, judged_before: str
+        self,
+        image_filter: ImageFilter,
+        sort: ImageSort,
+        after: Sequence[str | int] | None,
+        limit: int,
+        judged_before: str,
     ) -> tuple[Sequence[ListedImage], Sequence[str | int] | None]:
         """At most `limit` rows after the position `after`, and the position of the last one if there are more.
 
@@ -166,7 +171,7 @@ class ImageListing:
             .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
             .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
             .outerjoin(scans, _SCANS.image == _TAGS.digest)
-            .where(*_conditions(which, status, self._wide))
+            .where(*_conditions(image_filter, status, self._wide))
         )
         is_ascending = sort is ImageSort.NAME
         if after is not None:
@@ -174,7 +179,7 @@ class ImageListing:
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
         query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
         with self._database.read() as connection:
-            rows = _rows(connection, query, which, sort, limit + 1, self._wide)
+            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide)
         more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
         by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
@@ -225,16 +230,16 @@ class ImageListing:
 
 
 def _rows(
-    connection: Connection, query: Select[Any], which: ImageFilter, sort: ImageSort, limit: int, wide: int
+    connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
 ) -> Sequence[Sequence[Any]]:
     """The first rows of the query of images that have what the filter asks for."""
-    if (holders := _holders(which)) is None:
+    if (holders := _holders(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
-    if which.layer:
-        holders = _in_layer(connection, holders, which.layer)
-    is_wide = not which.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
-    filtered = query.where(_holds(holders, which, is_wide=is_wide)).limit(limit)
+    if image_filter.layer:
+        holders = _in_layer(connection, holders, image_filter.layer)
+    is_wide = not image_filter.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
+    filtered = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         key = _SORTS[sort]
@@ -260,20 +265,20 @@ def _status(judged_before: str) -> ColumnElement[Any]:
     )
 
 
-def _conditions(which: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
+def _conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if not which.include_moved:
+    if not image_filter.include_moved:
         conditions.append(_TAGS.until.is_(None))
-    if which.repositories is not None:
-        is_wide = len(which.repositories) >= wide
+    if image_filter.repositories is not None:
+        is_wide = len(image_filter.repositories) >= wide
         repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it
-        conditions.append(texts_of(repository, which.repositories))
-    if which.digests is not None:
-        conditions.append(texts_of(_TAGS.digest, which.digests))
-    if which.statuses:
+        conditions.append(texts_of(repository, image_filter.repositories))
+    if image_filter.digests is not None:
+        conditions.append(texts_of(_TAGS.digest, image_filter.digests))
+    if image_filter.statuses:
         # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
-        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST, which.statuses))
-        conditions.append(or_(_is_one_of(status, which.statuses), elsewhere))
+        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST, image_filter.statuses))
+        conditions.append(or_(_is_one_of(status, image_filter.statuses), elsewhere))
     return conditions
 
 
@@ -282,19 +287,24 @@ def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) 
     return or_(named, status.is_(null())) if None in statuses else named
 
 
-def _holders(which: ImageFilter) -> Select[Any] | None:
+def _holders(image_filter: ImageFilter) -> Select[Any] | None:
     """The bundles that have such a package or finding; None for no matter."""
     parts = fleet_bundle_components.c
-    asks_for_finding = bool(which.severities) or which.is_fixable or which.is_exploited or which.epss is not None
-    if not asks_for_finding and which.components is None:
-        if which.origin is None and not which.layer:
+    asks_for_finding = (
+        bool(image_filter.severities)
+        or image_filter.is_fixable
+        or image_filter.is_exploited
+        or image_filter.epss is not None
+    )
+    if not asks_for_finding and image_filter.components is None:
+        if image_filter.origin is None and not image_filter.layer:
             return None
         asks_for_finding = True  # any finding of such a layer
     holders = select(parts.bundle)
-    if which.components is not None:
-        holders = holders.where(numbers_of(parts.component, which.components))
+    if image_filter.components is not None:
+        holders = holders.where(numbers_of(parts.component, image_filter.components))
     if asks_for_finding:
-        holders = holders.where(parts.component.in_(_with_findings(which)), ~parts.owned)
+        holders = holders.where(parts.component.in_(_with_findings(image_filter)), ~parts.owned)
     return holders
 
 
@@ -314,7 +324,7 @@ def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Selec
     return holders.where(numbers_of(parts.component, components), parts.bundle.in_(ids))
 
 
-def _holds(holders: Select[Any], which: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
+def _holds(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
     """Whether an image has one of the bundles in the layer, or in a layer of the origin, that the filter names.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
@@ -322,28 +332,28 @@ def _holds(holders: Select[Any], which: ImageFilter, *, is_wide: bool) -> Column
     bundles = fleet_image_bundles.c
     bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
     images = select(bundles.image).where(bundle.in_(holders))
-    if which.origin is not None:
-        images = images.where(bundles.base if which.origin is Origin.BASE else ~bundles.base)
-    if which.layer:
-        images = images.where(bundles.layer == which.layer)
+    if image_filter.origin is not None:
+        images = images.where(bundles.base if image_filter.origin is Origin.BASE else ~bundles.base)
+    if image_filter.layer:
+        images = images.where(bundles.layer == image_filter.layer)
     if is_wide:
         return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
     return _IMAGES.id.in_(images)
 
 
-def _with_findings(which: ImageFilter) -> Select[Any]:
+def _with_findings(image_filter: ImageFilter) -> Select[Any]:
     """The components with such a finding."""
     findings = fleet_findings.c
     query = select(findings.component)
-    if which.severities:
-        query = query.where(findings.severity.in_(which.severities))
-    if which.is_fixable:
+    if image_filter.severities:
+        query = query.where(findings.severity.in_(image_filter.severities))
+    if image_filter.is_fixable:
         query = query.where(findings.fixed != "")
-    if which.is_exploited:
+    if image_filter.is_exploited:
         exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
         query = query.where(findings.vulnerability.in_(exploited))
-    if which.epss is not None:
-        likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= which.epss)
+    if image_filter.epss is not None:
+        likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= image_filter.epss)
         query = query.where(findings.vulnerability.in_(likely))
     return query
 

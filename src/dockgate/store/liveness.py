@@ -113,11 +113,11 @@ class WatchedConnection(psycopg.Connection[Any]):
 def watched_connection(liveness: Liveness) -> type[WatchedConnection]:
     """The class of a database's connections."""
 
-    class Watched(WatchedConnection):
+    class MonitoredConnection(WatchedConnection):
         pass
 
-    Watched.liveness = liveness
-    return Watched
+    MonitoredConnection.liveness = liveness
+    return MonitoredConnection
 
 
 def watch_connections(engine: Engine, liveness: Liveness) -> None:

@@ -96,8 +96,8 @@ class RegistryProxy:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
         self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._questions = CapacityLimiter(16)
-        most = max_connections() * 3 // 4
-        self._requests = Turns(most, most // 2, "answers {} requests", 0)
+        maximum = max_connections() * 3 // 4
+        self._requests = Turns(maximum, maximum // 2, "answers {} requests", 0)
         self._manifests = Turns(MAX_MANIFESTS, MAX_MANIFESTS_EACH, "reads {} manifests", VERDICT_SECONDS)
         self._verdicts = Turns(MAX_VERDICTS, MAX_VERDICTS_EACH, "judges {} images", VERDICT_SECONDS)
         self._threads = CapacityLimiter(MAX_VERDICTS)
@@ -112,18 +112,18 @@ class RegistryProxy:
             await self._registry.aclose()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        async with AsyncExitStack() as taken:
-            await self._respond(Request(scope, receive), taken, send)
+        async with AsyncExitStack() as slots:
+            await self._respond(Request(scope, receive), slots, send)
 
-    async def _respond(self, request: Request, taken: AsyncExitStack, send: Send) -> None:
-        """Answer. `taken` is closed after the response."""
+    async def _respond(self, request: Request, slots: AsyncExitStack, send: Send) -> None:
+        """Answer. `slots` is closed after the response."""
         try:
             refusal = refuse_ambiguous(request)
             if refusal is not None:
                 refusal.headers["Connection"] = "close"  # where its body ends is not sure
             if refusal is None:
-                await taken.enter_async_context(self._requests.of(self._caller(request)))
-            response = refusal or await self._answer(request, taken)
+                await slots.enter_async_context(self._requests.of(self._caller(request)))
+            response = refusal or await self._answer(request, slots)
         except ClientDisconnect:
             return
         except ConflictError as error:
@@ -139,7 +139,7 @@ class RegistryProxy:
             response = _error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
         await response(request.scope, request.receive, send)
 
-    async def _answer(self, request: Request, taken: AsyncExitStack) -> Response:
+    async def _answer(self, request: Request, slots: AsyncExitStack) -> Response:
         path = _path(request)
         call, match = next(
             ((call, parsed) for call, (pattern, _) in _CALLS.items() if (parsed := pattern.fullmatch(path))), ("", None)
@@ -151,7 +151,7 @@ class RegistryProxy:
         if call == "manifest" and request.method in ("GET", "HEAD"):
             is_gated = partial(self._pulls.is_gated, match["name"])
             if await to_thread.run_sync(is_gated, limiter=self._questions):
-                await taken.enter_async_context(self._manifests.of(self._caller(request)))
+                await slots.enter_async_context(self._manifests.of(self._caller(request)))
                 return await self._gated_manifest(request, path, match["name"], match["reference"])
         query = request.scope["query_string"] if call in _WITH_QUERY else b""
         headers, body = _body(request)

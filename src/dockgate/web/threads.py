@@ -76,8 +76,8 @@ class Turns:
     the one whose last turn is longest ago: many requests of one do not delay those of others.
     """
 
-    def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
-        self._free = most
+    def __init__(self, maximum: int, maximum_each: int, work: str, wait_seconds: float) -> None:
+        self._free = maximum
         self._used: Counter[str] = Counter()
         # Who waits, in the order of their arrival.
         self._waiting: dict[asyncio.Future[None], str] = {}
@@ -85,7 +85,7 @@ class Turns:
         self._last: dict[str, int] = {}
         self._count = 0
         self._work = work
-        self._most_each = most_each
+        self._maximum_each = maximum_each
         self._wait_seconds = wait_seconds
 
     @asynccontextmanager
@@ -117,7 +117,7 @@ class Turns:
             self._forget(principal)
 
     def _may_take(self, principal: str) -> bool:
-        return self._used[principal] < min(self._most_each, self._free)
+        return self._used[principal] < min(self._maximum_each, self._free)
 
     def _take(self, principal: str) -> None:
         self._used[principal] += 1

@@ -265,9 +265,9 @@ def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     judged = []
 
     class Counting(MaxFindings):
-        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-            judged.append(len(facts.matches.findings))
-            return super().judge(facts, settings)
+        def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+            judged.append(len(rule_input.matches.findings))
+            return super().judge(rule_input, settings)
 
     rules = [Counting() if isinstance(rule, MaxFindings) else rule for rule in RULES]
     (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
@@ -282,10 +282,10 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
     judged = []
 
     class Unsure(MaxFindings):
-        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-            judged.append(len(facts.matches.findings))
-            yield from super().judge(facts, settings)
-            for finding in facts.matches.findings:
+        def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+            judged.append(len(rule_input.matches.findings))
+            yield from super().judge(rule_input, settings)
+            for finding in rule_input.matches.findings:
                 yield Undetermined(finding.package.purl, f"{finding.package.name} cannot be compared.")
 
     rules = [Unsure() if isinstance(rule, MaxFindings) else rule for rule in RULES]

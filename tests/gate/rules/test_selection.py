@@ -50,8 +50,8 @@ def image(base_layers: int) -> Inventory:
     return replace(inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
-def counted(facts: RuleInput, raw: dict[str, object]) -> set[str]:
-    return {finding.id for _, finding in _selection.select(facts, _selection.settings(raw)).findings}
+def counted(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
+    return {finding.id for _, finding in _selection.select(rule_input, _selection.settings(raw)).findings}
 
 
 @given(findings(), SETTINGS)

@@ -199,25 +199,25 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
         stages.add(stage.name)
         actions: set[str] = set()
         for number, action in enumerate(stage.actions):
-            here = (*at, "actions", number)
+            location = (*at, "actions", number)
             if action.name in actions:
                 raise document.error(
-                    (*here, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
+                    (*location, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
                 )
             actions.add(action.name)
             if (index == 0) != isinstance(action, SourceAction):
                 raise document.error(
-                    (*here, "type"),
+                    (*location, "type"),
                     f"a {action.type} action in stage {index + 1}",
                     "The first stage holds source actions, and only the first.",
                 )
             if isinstance(action, ApprovalAction) and action.approvers is not None:
-                _check_approvers(document, (*here, "approvers"), action.approvers)
+                _check_approvers(document, (*location, "approvers"), action.approvers)
             input_name = getattr(action, "input", None)
             if input_name and input_name not in outputs:
                 names = ", ".join(sorted(outputs))
                 raise document.error(
-                    (*here, "input"), f"nothing before this puts out {input_name!r}", f"Known: {names}."
+                    (*location, "input"), f"nothing before this puts out {input_name!r}", f"Known: {names}."
                 )
         for number, action in enumerate(stage.actions):
             output = getattr(action, "output", None)
@@ -232,11 +232,11 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
     return Pipeline(model.name, parts, on_fix=on_fix)
 
 
-def _check_approvers(document: Document, here: Location, approvers: _Approvers) -> None:
+def _check_approvers(document: Document, location: Location, approvers: _Approvers) -> None:
     """Refuse approvers of whom there can never be enough."""
     if approvers.principals and not approvers.roles and approvers.count > len(set(approvers.principals)):
         raise document.error(
-            (*here, "count"),
+            (*location, "count"),
             f"{approvers.count} approvals of {len(set(approvers.principals))} principals",
             "Name more of them, or a role.",
         )
@@ -244,7 +244,7 @@ def _check_approvers(document: Document, here: Location, approvers: _Approvers) 
     for index, role in enumerate(approvers.roles):
         if role not in deciders:
             raise document.error(
-                (*here, "roles", index), f"a {role} may not decide", f"Allowed here: {', '.join(deciders)}."
+                (*location, "roles", index), f"a {role} may not decide", f"Allowed here: {', '.join(deciders)}."
             )
 
 

@@ -127,10 +127,12 @@ class GitHost(RepositoryHost):
             raise TooLargeError(
                 f"the commit {commit_id} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
             ) from None
-        most = min(MAX_ARCHIVE, room())
+        maximum = min(MAX_ARCHIVE, room())
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
             try:
-                run("-C", str(place), "archive", "--format=tar", commit_id, output=fresh, max_output=most, check=room)
+                run(
+                    "-C", str(place), "archive", "--format=tar", commit_id, output=fresh, max_output=maximum, check=room
+                )
                 Path(fresh.name).replace(into)
             except BaseException:
                 Path(fresh.name).unlink()

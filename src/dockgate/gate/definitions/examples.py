@@ -173,16 +173,16 @@ class LocatedExample:
 
     example: Example
     document: Document
-    here: Location
+    location: Location
 
     @property
     def line(self) -> int:
         """The line of the document that the example starts at, from 1."""
-        return self.document.line(self.here)
+        return self.document.line(self.location)
 
     def error(self, location: Location, message: str, advice: str = "") -> DefinitionError:
         """The error that a place within the example causes; it names the file and the line."""
-        return self.document.error((*self.here, *location), message, advice)
+        return self.document.error((*self.location, *location), message, advice)
 
 
 def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]:
@@ -198,16 +198,18 @@ def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]
     return document, [_example(document, ("examples", index), entry) for index, entry in enumerate(entries)]
 
 
-def _example(document: Document, here: Location, entry: object) -> LocatedExample:
+def _example(document: Document, location: Location, entry: object) -> LocatedExample:
     if not isinstance(entry, dict):
-        raise document.error(here, "an example must be a mapping", f"Allowed here: {', '.join(Example.model_fields)}.")
+        raise document.error(
+            location, "an example must be a mapping", f"Allowed here: {', '.join(Example.model_fields)}."
+        )
     try:
-        return LocatedExample(Example.model_validate(entry), document, here)
+        return LocatedExample(Example.model_validate(entry), document, location)
     except ValidationError as error:
-        raise _error(document, here, entry, error) from None
+        raise _error(document, location, entry, error) from None
 
 
-def _error(document: Document, here: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
+def _error(document: Document, location: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
     """Pydantic's first problem as our error. An unknown key comes first: often it is a required one, misspelt."""
     problems = error.errors(include_url=False)
     problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
@@ -219,7 +221,7 @@ def _error(document: Document, here: Location, entry: Mapping[str, Any], error: 
         except (KeyError, IndexError, TypeError):
             continue
         present.append(part)
-    place, key = (*here, *present), problem["loc"][-1]
+    place, key = (*location, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
         return document.error(
             place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed_keys(problem['loc']))}."

@@ -54,11 +54,11 @@ class FindingLists:
         self._weights: dict[int, Weight] = {}
 
     def ask(
-        self, listed: Sequence[ListedWeight], facts: RuleInput | None, *, has_known_base: bool
+        self, listed: Sequence[ListedWeight], rule_input: RuleInput | None, *, has_known_base: bool
     ) -> tuple[list[Answers], float]:
         """What the rules say, and when time can change it.
 
-        `facts` are the image's, without findings; rules that read nothing but findings do without.
+        `rule_input` is the image's, without findings; rules that read nothing but findings do without.
         """
         listed = [entry for entry in listed if entry.weight.findings]
         answers, changes_at = [], inf
@@ -69,23 +69,23 @@ class FindingLists:
                 self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed)
             answer, changes_at = self._answers[key]
             answers.append(answer)
-        if self._image_rules and facts is not None:
-            answer, at = self._ask(self._image_rules, facts, listed)
+        if self._image_rules and rule_input is not None:
+            answer, at = self._ask(self._image_rules, rule_input, listed)
             answers.append(answer)
             changes_at = min(changes_at, at)
         return answers, changes_at
 
     def _ask(
-        self, rules: Sequence[ActiveRule], facts: RuleInput, listed: Sequence[ListedWeight]
+        self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed: Sequence[ListedWeight]
     ) -> tuple[Answers, float]:
-        base = facts.inventory.layers[0] if facts.inventory.base_layers else ""
+        base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
         layers = {Place.ANY: "", Place.BASE: base, Place.OWN: _NOWHERE}
         findings = [
             finding for weight, place, paths in listed for finding in self._copies_of(weight, paths, layers[place])
         ]
-        matches = Matches(tuple(sorted(findings, key=worst_first)), facts.matches.undetermined)
-        facts = replace(facts, matches=matches)
-        return ask_rules(facts, rules), min(first_change(active, facts, self._here) for active in rules)
+        matches = Matches(tuple(sorted(findings, key=worst_first)), rule_input.matches.undetermined)
+        rule_input = replace(rule_input, matches=matches)
+        return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._here) for active in rules)
 
     def _copies_of(self, weight: Weight, count: int, layer: str) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""

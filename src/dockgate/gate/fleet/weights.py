@@ -161,13 +161,13 @@ class Weigher:
         ]
         return result.matches.findings, first_after(map(parse_time, times), self._here)
 
-    def _numbers(self, facts: RuleInput, doubts: tuple[Undetermined, ...]) -> int:
-        findings = facts.matches.findings
+    def _numbers(self, rule_input: RuleInput, doubts: tuple[Undetermined, ...]) -> int:
+        findings = rule_input.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
         conditional = sum(bool(self._conditional.about(finding)) for finding in findings) if self._is_conditional else 0
         numbers = [*(counts.get(severity, 0) for severity in Severity), conditional]
         for active, _, _ in self._rules:
-            numbers += active.rule.weigh(facts, active.settings)
+            numbers += active.rule.weigh(rule_input, active.settings)
         total = _pack(numbers)
         for doubt in doubts:
             total += 1 << (_BITS * self._index(doubt))
@@ -189,9 +189,9 @@ class Weigher:
         return RuleInput(inventory, Matches(findings, ()), self._coverage, self._now, self._compare)
 
 
-def first_change(active: ActiveRule, facts: RuleInput, now: float) -> float:
+def first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
     """When time can change the rule's answers, in seconds since 1970: `now` itself if the rule cannot say."""
-    times = active.rule.changes_at(facts, active.settings)
+    times = active.rule.changes_at(rule_input, active.settings)
     return now if times is None else first_after(times, now)
 
 

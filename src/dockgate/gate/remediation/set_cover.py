@@ -168,10 +168,10 @@ def _sets(
     If `is_counting`, only the first of several candidates with equal weights is tried.
     """
     rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
-    most = [_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
+    maximum_sums = [_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
     def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        if any(short > most[at][requirement][room] for requirement, short in enumerate(missing)):
+        if any(short > maximum_sums[at][requirement][room] for requirement, short in enumerate(missing)):
             return
         if room == 0:
             yield ()

@@ -9,13 +9,15 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, without_release
 
 
-def with_own_layers_of(ours: Sequence[Inventory], theirs: Sequence[Inventory]) -> tuple[Inventory, ...]:
+def with_own_layers_of(
+    inventories: Sequence[Inventory], other_inventories: Sequence[Inventory]
+) -> tuple[Inventory, ...]:
     """Their images on top of our base images.
 
     A platform that is new, or whose base image is unknown, is taken unchanged.
     """
-    ours_by_platform = {inventory.platform: inventory for inventory in ours}
-    return tuple(_rebase(ours_by_platform.get(inventory.platform), inventory) for inventory in theirs)
+    inventories_by_platform = {inventory.platform: inventory for inventory in inventories}
+    return tuple(_rebase(inventories_by_platform.get(inventory.platform), inventory) for inventory in other_inventories)
 
 
 def _rebase(base: Inventory | None, own: Inventory) -> Inventory:
@@ -56,16 +58,16 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
 
     The old snapshot has no advisories for those, which does not mean that they have no vulnerabilities.
     """
-    ours, theirs = old.snapshot, new.snapshot
+    old_snapshot, new_snapshot = old.snapshot, new.snapshot
     packages = _all_packages(old)
     names = {(without_release(package.ecosystem), package.source_name) for package in packages}
-    names_in_advisories = {name for row in ours.advisories for name in (row.id, *row.aliases, *row.upstream)}
-    cve_ids = {cve.id for cve in ours.cves}
-    added = [row for row in theirs.advisories if (without_release(row.ecosystem), row.name) not in names]
-    coverage = _coverage(ours, theirs, {package.ecosystem for package in packages}, names)
-    cves = [*ours.cves, *(cve for cve in theirs.cves if cve.id not in names_in_advisories | cve_ids)]
+    names_in_advisories = {name for row in old_snapshot.advisories for name in (row.id, *row.aliases, *row.upstream)}
+    cve_ids = {cve.id for cve in old_snapshot.cves}
+    added = [row for row in new_snapshot.advisories if (without_release(row.ecosystem), row.name) not in names]
+    coverage = _coverage(old_snapshot, new_snapshot, {package.ecosystem for package in packages}, names)
+    cves = [*old_snapshot.cves, *(cve for cve in new_snapshot.cves if cve.id not in names_in_advisories | cve_ids)]
     cves.sort(key=lambda cve: cve.id)
-    return AdvisorySnapshot((*ours.advisories, *added), tuple(coverage), tuple(cves))
+    return AdvisorySnapshot((*old_snapshot.advisories, *added), tuple(coverage), tuple(cves))
 
 
 def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
@@ -94,12 +96,12 @@ def _all_packages(case: VerdictCase) -> list[Package]:
 
 
 def _coverage(
-    ours: AdvisorySnapshot, theirs: AdvisorySnapshot, ecosystems: set[str], names: set[tuple[str, str]]
+    old_snapshot: AdvisorySnapshot, new_snapshot: AdvisorySnapshot, ecosystems: set[str], names: set[tuple[str, str]]
 ) -> Iterator[Coverage]:
-    added = {coverage.ecosystem: coverage for coverage in theirs.coverage}
-    for coverage in ours.coverage:
-        theirs_here = added.pop(coverage.ecosystem, None)
+    added = {coverage.ecosystem: coverage for coverage in new_snapshot.coverage}
+    for coverage in old_snapshot.coverage:
+        new_coverage = added.pop(coverage.ecosystem, None)
         base = without_release(coverage.ecosystem)
-        more = [name for name in theirs_here.names if (base, name) not in names] if theirs_here else []
+        more = [name for name in new_coverage.names if (base, name) not in names] if new_coverage else []
         yield replace(coverage, names=tuple(sorted({*coverage.names, *more})))
     yield from (coverage for name, coverage in added.items() if name not in ecosystems)

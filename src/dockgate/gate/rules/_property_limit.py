@@ -23,7 +23,7 @@ def settings(raw: Mapping[str, object]) -> dict[str, object]:
 class PropertyLimit(Rule):
     """A rule that limits how many of the selected findings may have a property."""
 
-    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+    def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         """The property of a finding, None where that is unknown: it is undetermined where it could exceed the limit."""
         raise NotImplementedError
 
@@ -32,9 +32,9 @@ class PropertyLimit(Rule):
         raise NotImplementedError
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected, description = _selection.select(facts, settings), self.description(settings)
-        violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        selected, description = _selection.select(rule_input, settings), self.description(settings)
+        violating, unknown, uncertain = _split(selected, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
         if len(violating) > limit:
             message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
@@ -43,7 +43,7 @@ class PropertyLimit(Rule):
             yield from _undetermined_packages(unknown, f"is {description} is not known")
             unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
             unrated = [finding for finding in uncertain if finding not in unfixed]
-            source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
+            source = f"{rule_input.source} does not say" if rule_input.is_external else "no advisory says"
             yield from _undetermined_packages(unfixed, f"has a fix, {source}, and only those count")
             yield from _undetermined_packages(
                 unrated, "counts is not known: its grace is by severity, and it has no severity"
@@ -54,25 +54,25 @@ class PropertyLimit(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return self.weigh_selected(_selection.select(facts, settings), facts, settings)
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return self.weigh_selected(_selection.select(rule_input, settings), rule_input, settings)
 
     def weigh_selected(
-        self, selected: _selection.SelectedFindings, facts: RuleInput, settings: Mapping[str, object]
+        self, selected: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
-        violating, unknown, uncertain = _split(selected, self.has_property(facts, settings))
+        violating, unknown, uncertain = _split(selected, self.has_property(rule_input, settings))
         return len(violating), len(unknown) + len(uncertain)
 
     @override
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         certain, possible = weight
         status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
-        return _selection.status_in_scope(status, facts, settings)
+        return _selection.status_in_scope(status, rule_input, settings)
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(facts, settings)
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.changes_at(rule_input, settings)
 
 
 def _split(

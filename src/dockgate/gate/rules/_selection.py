@@ -100,19 +100,19 @@ class SelectedFindings:
         return Violation(rule, message, tuple(findings), allowed)
 
 
-def select(facts: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
+def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
     """The findings that count under these settings, which are in full."""
     scope = str(settings["scope"])
-    has_known_base = facts.inventory.base_layers > 0
+    has_known_base = rule_input.inventory.base_layers > 0
     words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
     doubt = None
     if scope == "base" and not has_known_base:
         words, doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
     applied = scope if has_known_base else "image"
-    findings = facts.matches.findings
+    findings = rule_input.matches.findings
     return SelectedFindings(
-        tuple(_counting_findings(findings, facts, settings, applied)),
-        tuple(_uncertain(findings, facts, settings, applied)),
+        tuple(_counting_findings(findings, rule_input, settings, applied)),
+        tuple(_uncertain(findings, rule_input, settings, applied)),
         words,
         settings["baseline"] != _NO_BASELINE,
         doubt,
@@ -126,18 +126,18 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
     return Status.UNDETERMINED if maximum > limit else Status.APPROVED
 
 
-def status_in_scope(status: Status, facts: RuleInput, settings: Mapping[str, object]) -> Status:
+def status_in_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
     """The status with `Selected.violation` in mind: what the scope leaves in doubt is not a violation."""
-    has_doubt = settings["scope"] == "base" and facts.inventory.base_layers == 0
+    has_doubt = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
 
 
-def changes_at(facts: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
+def changes_at(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
     """When findings enter and leave their grace period."""
     setting = settings["grace_days"]
     values = setting.values() if isinstance(setting, Mapping) else (setting,)
     periods = {days for days in values if isinstance(days, (int, float)) and days}
-    for finding in facts.matches.findings if periods else ():
+    for finding in rule_input.matches.findings if periods else ():
         since = parse_time(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
         if since is not None:
             yield shift_time(since, -CLOCK_SKEW)
@@ -145,42 +145,46 @@ def changes_at(facts: RuleInput, settings: Mapping[str, object]) -> Iterator[dat
 
 
 def _uncertain(
-    findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
+    findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
     is_open = settings["untriaged_counts_as"] == ANY
-    if settings["only_fixable"] and (facts.is_external or any(finding.has_unknown_fix for finding in findings)):
+    if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
-        unfixed = [finding for finding in findings if _may_be_fixed(finding, facts)]
-        yield from _counting_findings(unfixed, facts, settings, scope)
-        findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, facts)]
+        unfixed = [finding for finding in findings if _may_be_fixed(finding, rule_input)]
+        yield from _counting_findings(unfixed, rule_input, settings, scope)
+        findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, rule_input)]
     untriaged = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
     if not untriaged:
         return
     certain = untriaged_severity(settings)
     for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
-            yield from _counting_findings(untriaged, facts, {**settings, "untriaged_counts_as": severity}, scope)
+            yield from _counting_findings(untriaged, rule_input, {**settings, "untriaged_counts_as": severity}, scope)
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, finding.package.purl, finding.package.path
 
 
-def _may_be_fixed(finding: Finding, facts: RuleInput) -> bool:
-    return finding.has_unknown_fix or ("fixed" in facts.missing_fields and not finding.fixed)
+def _may_be_fixed(finding: Finding, rule_input: RuleInput) -> bool:
+    return finding.has_unknown_fix or ("fixed" in rule_input.missing_fields and not finding.fixed)
 
 
 def _counting_findings(
-    findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
+    findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
-    baseline = facts.baseline_findings.get(str(settings["baseline"]), {})
-    now = to_datetime(facts.now)
+    baseline = rule_input.baseline_findings.get(str(settings["baseline"]), {})
+    now = to_datetime(rule_input.now)
     has_grace = bool(settings["grace_days"])
     for severity, finding in counted_severities(findings, settings):
         if baseline and _is_in_baseline(baseline, finding, severity, settings):
             continue
-        if scope != "image" and finding.package.layer and facts.inventory.in_base(finding.package) != (scope == "base"):
+        if (
+            scope != "image"
+            and finding.package.layer
+            and rule_input.inventory.in_base(finding.package) != (scope == "base")
+        ):
             continue
         if not (has_grace and _is_in_grace(finding, severity, settings, now)):
             yield severity, finding

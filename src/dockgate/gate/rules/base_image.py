@@ -83,18 +83,18 @@ class BaseImage(Rule):
         return full
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         if "allowed" in settings:
-            yield from self._judge_name(facts.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
+            yield from self._judge_name(rule_input.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
         if "images" in settings:
-            yield from self._judge_layers(facts, mappings(settings["images"]))
+            yield from self._judge_layers(rule_input, mappings(settings["images"]))
 
     @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
         return [end for end in ends if end is not None]
 
@@ -104,18 +104,18 @@ class BaseImage(Rule):
         elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed)}")
 
-    def _judge_layers(self, facts: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
-        inventory = facts.inventory
-        if facts.is_external or not inventory.layers:
+    def _judge_layers(self, rule_input: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
+        inventory = rule_input.inventory
+        if rule_input.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
             return
         candidates = [image for image in images if image.get("platform", inventory.platform) == inventory.platform]
         answers = [(image, _starts_with(inventory, image["layers"])) for image in candidates]
         matching = [image for image, answer in answers if answer is True]
-        if any(not _is_past(image.get("until"), facts.now) for image in matching):
+        if any(not _is_past(image.get("until"), rule_input.now) for image in matching):
             return
-        if any(answer is None and not _is_past(image.get("until"), facts.now) for image, answer in answers):
+        if any(answer is None and not _is_past(image.get("until"), rule_input.now) for image, answer in answers):
             reason = "The base image is not known: the diff_ids of the image's layers were not verified."
             advice = "Scan the image with Dockgate from its registry, which verifies its layers."
             yield Undetermined("/", reason, advice=advice)

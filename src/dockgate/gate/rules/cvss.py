@@ -45,7 +45,7 @@ class Cvss(_property_limit.PropertyLimit):
         return f"of CVSS {float(str(settings['score'])):g} or more"
 
     @override
-    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+    def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         minimum = float(str(settings["score"]))
         unscored = UNSCORED[str(settings["unscored"])]
         return lambda finding: unscored if finding.rating.score < 0 else finding.rating.score >= minimum

@@ -35,22 +35,22 @@ class DatabaseAge(Rule):
         return {"hours": number("hours", raw["hours"], above=0, maximum=_MAX_HOURS)}
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
-        all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
+        all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in rule_input.coverage}
         checked = {name: time for name, time in all_times.items() if name not in CATALOGUES}
-        if facts.source is not None:
-            checked = {facts.source: facts.at}
+        if rule_input.source is not None:
+            checked = {rule_input.source: rule_input.at}
         elif not checked:
             yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:
-            checked |= {name: all_times.get(name) for name in facts.catalogues}
+            checked |= {name: all_times.get(name) for name in rule_input.catalogues}
         for feed, text in sorted(checked.items()):
             then = parse_time(text)
-            age = to_datetime(facts.now) - then if then else None
+            age = to_datetime(rule_input.now) - then if then else None
             if age is None or not -CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at an unknown time" if age is None else f"at {text}"
-                advice = "scan the image again" if facts.is_external else "run `dockgate db update`"
+                advice = "scan the image again" if rule_input.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
@@ -59,7 +59,7 @@ class DatabaseAge(Rule):
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -73,16 +73,16 @@ class EndOfLife(Rule):
         }
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        distribution = facts.inventory.distribution
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        distribution = rule_input.inventory.distribution
         reason = "The end of life is not known: the image names no distribution."
-        if facts.is_external:
-            reason = f"The end of life is not known: {facts.source} does not report the distribution."
+        if rule_input.is_external:
+            reason = f"The end of life is not known: {rule_input.source} does not report the distribution."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
             if last_day := _last_day(distribution):
                 end, text = last_day
-                past = to_datetime(facts.now) - end
+                past = to_datetime(rule_input.now) - end
                 if past >= timedelta(days=1 - int(str(settings["within_days"]))):
                     verb = "reached" if past >= timedelta(days=1) else "reaches"
                     yield Violation(self.name, f"{name} {verb} its end of life on {text}")
@@ -97,8 +97,8 @@ class EndOfLife(Rule):
         return Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        distribution = facts.inventory.distribution
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        distribution = rule_input.inventory.distribution
         if distribution and (last_day := _last_day(distribution)):
             end, _ = last_day
             # The message changes with the end itself, and a waiver may name it.

@@ -49,10 +49,10 @@ class Epss(_property_limit.PropertyLimit):
         return f"of {bounds} or more"
 
     @override
-    def has_property(self, facts: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+    def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         bounds = _bounds(settings)
         unscored = UNSCORED[str(settings["unscored"])]
-        has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
+        has_scores = rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, _FEED)
 
         def has_score(finding: Finding) -> bool | None:
             values = {"score": finding.epss, "percentile": finding.percentile}

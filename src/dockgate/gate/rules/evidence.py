@@ -55,10 +55,10 @@ class Evidence(Rule):
         return settings
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         days = int(str(settings["stale_after_days"]))
-        exempt = _exempt_ecosystems(facts, settings)
-        for entry in (*_unread_doubts(facts), *facts.matches.undetermined, *_stale_doubts(facts, days)):
+        exempt = _exempt_ecosystems(rule_input, settings)
+        for entry in (*_unread_doubts(rule_input), *rule_input.matches.undetermined, *_stale_doubts(rule_input, days)):
             action = settings.get(entry.kind, _BLOCK)
             if entry.kind == "uncovered" and entry.subject in exempt:
                 yield NonBlockingViolation(RuleAction.NOTE, Violation(self.name, entry.reason))
@@ -74,38 +74,38 @@ class Evidence(Rule):
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 
 RULE: Rule = Evidence()
 
 
-def _exempt_ecosystems(facts: RuleInput, settings: Mapping[str, object]) -> set[str]:
+def _exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) -> set[str]:
     """The ecosystems of `no_feed_for` that have no feed. A partial feed still reports the packages that it omits."""
     names = settings.get("no_feed_for")
-    return set(names) - {coverage.ecosystem for coverage in facts.coverage} if isinstance(names, list) else set()
+    return set(names) - {coverage.ecosystem for coverage in rule_input.coverage} if isinstance(names, list) else set()
 
 
-def _unread_doubts(facts: RuleInput) -> Iterator[Undetermined]:
-    for unread in facts.inventory.unread:
+def _unread_doubts(rule_input: RuleInput) -> Iterator[Undetermined]:
+    for unread in rule_input.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
-    is_empty = not facts.inventory.packages and not facts.inventory.unread
-    if is_empty and not facts.is_external and not facts.has_accepted_unread:
+    is_empty = not rule_input.inventory.packages and not rule_input.inventory.unread
+    if is_empty and not rule_input.is_external and not rule_input.has_accepted_unread:
         yield Undetermined("/", "No packages were found in the image.", "unread")
 
 
-def _stale_doubts(facts: RuleInput, days: int) -> Iterator[Undetermined]:
+def _stale_doubts(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
-    if facts.source is not None:
-        report = f"The report by {facts.source}", "was made", "scan the image again"
-        if reason := _stale_reason(*report, facts.at, facts.now, days):
-            yield Undetermined(facts.source, reason, "stale")
-    needed = {package.ecosystem for package in facts.inventory.packages if not package.owner}
-    for coverage in sorted(facts.coverage, key=lambda coverage: coverage.ecosystem):
+    if rule_input.source is not None:
+        report = f"The report by {rule_input.source}", "was made", "scan the image again"
+        if reason := _stale_reason(*report, rule_input.at, rule_input.now, days):
+            yield Undetermined(rule_input.source, reason, "stale")
+    needed = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
+    for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):
         if coverage.ecosystem in needed:
             feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
-            if reason := _stale_reason(*feed, coverage.checked_at, facts.now, days):
+            if reason := _stale_reason(*feed, coverage.checked_at, rule_input.now, days):
                 yield Undetermined(coverage.ecosystem, reason, "stale")
 
 

@@ -70,15 +70,15 @@ class Expression(Rule):
         return ("cel-expr-python", "protobuf")
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
-        if facts.is_external and "packages" in text:
-            reason = f"{facts.source} does not list every package, so {message!r} cannot be evaluated."
+        if rule_input.is_external and "packages" in text:
+            reason = f"{rule_input.source} does not list every package, so {message!r} cannot be evaluated."
             yield Undetermined("/", reason, advice=_SCAN_ADVICE)
             return
         try:
-            result = program.evaluate(_variables(facts, text))
+            result = program.evaluate(_variables(rule_input, text))
         except _cel.EvaluationError as error:
             reason = f"{message!r} cannot be evaluated: {error}."
             yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
@@ -94,7 +94,7 @@ class Expression(Rule):
             keys = {(entry.id, entry.package.purl, entry.package.path) for entry in result}
             findings = tuple(
                 finding
-                for finding in facts.matches.findings
+                for finding in rule_input.matches.findings
                 if (finding.id, patterns.purl(finding.package), finding.package.path) in keys
             )
             yield Violation(self.name, f"{message} ({len(findings)})", findings)
@@ -112,40 +112,40 @@ class Expression(Rule):
         return Reads.IMAGE_AND_FINDINGS if "findings" in text else Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
         return None if "now" in str(settings["when"]) else ()
 
 
 RULE: Rule = Expression()
 
 
-def _variables(facts: RuleInput, text: str) -> dict[str, Any]:
+def _variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
     """The variables that the expression mentions."""
     values: dict[str, Callable[[], Any]] = {
-        "findings": lambda: _findings(facts, text),
-        "packages": lambda: [_package(package, facts) for package in facts.inventory.packages],
-        "image": lambda: _image(facts),
-        "now": lambda: to_datetime(facts.now),
+        "findings": lambda: _findings(rule_input, text),
+        "packages": lambda: [_package(package, rule_input) for package in rule_input.inventory.packages],
+        "image": lambda: _image(rule_input),
+        "now": lambda: to_datetime(rule_input.now),
     }
     return {name: value() for name, value in values.items() if name in text}
 
 
-def _findings(facts: RuleInput, text: str) -> list[Any]:
+def _findings(rule_input: RuleInput, text: str) -> list[Any]:
     """The findings as messages. One that is remembered is known by its address, and kept so that this stays its own."""
     catalogues = {
-        name: facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, name)
+        name: rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, name)
         for name in ("kev", "epss")
     }
-    if facts.memory is None:
-        return [_finding(finding, facts, text, catalogues) for finding in facts.matches.findings]
-    messages = facts.memory.setdefault((Expression.name, text), {})
-    for finding in facts.matches.findings:
+    if rule_input.memory is None:
+        return [_finding(finding, rule_input, text, catalogues) for finding in rule_input.matches.findings]
+    messages = rule_input.memory.setdefault((Expression.name, text), {})
+    for finding in rule_input.matches.findings:
         if id(finding) not in messages:
-            messages[id(finding)] = finding, _finding(finding, facts, text, catalogues)
-    return [messages[id(finding)][1] for finding in facts.matches.findings]
+            messages[id(finding)] = finding, _finding(finding, rule_input, text, catalogues)
+    return [messages[id(finding)][1] for finding in rule_input.matches.findings]
 
 
-def _finding(finding: Finding, facts: RuleInput, text: str, catalogues: Mapping[str, bool]) -> Any:
+def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Mapping[str, bool]) -> Any:
     """The finding as a message. Unknown values are null. `catalogues` says which of them are complete.
 
     Unknown are: fields that another scanner does not report; whether a vulnerability is exploited, and how likely,
@@ -164,17 +164,19 @@ def _finding(finding: Finding, facts: RuleInput, text: str, catalogues: Mapping[
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
         **{
-            name: finding_key(finding) in facts.baseline_findings[name] if name in facts.baseline_findings else None
+            name: finding_key(finding) in rule_input.baseline_findings[name]
+            if name in rule_input.baseline_findings
+            else None
             for name in _BASELINES
         },
     }
-    unreported = {name: None for name in facts.missing_fields if name in optional and not getattr(finding, name)}
+    unreported = {name: None for name in rule_input.missing_fields if name in optional and not getattr(finding, name)}
     return _cel.message(
         "Finding",
         {
             "id": finding.id,
             "aliases": finding.aliases,
-            "package": _package(finding.package, facts),
+            "package": _package(finding.package, rule_input),
             "state": finding.state.value,
             "disputed": finding.disputed,
             "reachable": finding.reachable or None,
@@ -184,8 +186,8 @@ def _finding(finding: Finding, facts: RuleInput, text: str, catalogues: Mapping[
     )
 
 
-def _package(package: Package, facts: RuleInput) -> Any:
-    has_known_base = facts.inventory.base_layers > 0 and package.layer
+def _package(package: Package, rule_input: RuleInput) -> Any:
+    has_known_base = rule_input.inventory.base_layers > 0 and package.layer
     return _cel.message(
         "Package",
         {
@@ -196,14 +198,14 @@ def _package(package: Package, facts: RuleInput) -> Any:
             "source": package.source_name,
             "path": package.path,
             "owner": package.owner,
-            "in_base": facts.inventory.in_base(package) if has_known_base else None,
+            "in_base": rule_input.inventory.in_base(package) if has_known_base else None,
         },
     )
 
 
-def _image(facts: RuleInput) -> Any:
-    inventory, distribution = facts.inventory, facts.inventory.distribution
-    has_config = not facts.is_external and bool(inventory.layers)
+def _image(rule_input: RuleInput) -> Any:
+    inventory, distribution = rule_input.inventory, rule_input.inventory.distribution
+    has_config = not rule_input.is_external and bool(inventory.layers)
     return _cel.message(
         "Image",
         {
@@ -216,6 +218,6 @@ def _image(facts: RuleInput) -> Any:
             "created": inventory.created or None,
             "user": inventory.user if has_config else None,
             "layers": len(inventory.layers) if has_config else None,
-            "unread": None if facts.is_external else len(inventory.unread),
+            "unread": None if rule_input.is_external else len(inventory.unread),
         },
     )

@@ -48,15 +48,15 @@ class ForbiddenPackages(Rule):
         return ("ecosystems",) if any(entry["versions"] for entry in mappings(settings["packages"])) else ()
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         for entry in mappings(settings["packages"]):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
             forbidden: dict[str, None] = {}
-            for package in facts.inventory.packages:
+            for package in rule_input.inventory.packages:
                 if not patterns.names_package(entry["purl"], package):
                     continue
                 try:
-                    order = partial(facts.compare, package.ecosystem)
+                    order = partial(rule_input.compare, package.ecosystem)
                     if versions is None or versions.contains(package.version, order):
                         forbidden[f"{package.name} {package.version}"] = None
                 except UncomparableError as error:
@@ -67,8 +67,10 @@ class ForbiddenPackages(Rule):
                 within = f" in {entry['versions']}" if versions else ""
                 why = f" ({entry['reason']})" if entry["reason"] else ""
                 yield Violation(self.name, f"{entry['purl']}{within} is forbidden{why}: {', '.join(forbidden)}")
-        if facts.is_external:
-            reason = f"{facts.source} does not list every package: forbidden packages may be missing from its report."
+        if rule_input.is_external:
+            reason = (
+                f"{rule_input.source} does not list every package: forbidden packages may be missing from its report."
+            )
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
     @override
@@ -76,19 +78,19 @@ class ForbiddenPackages(Rule):
         return Reads.PACKAGE_SUMS
 
     @override
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """How many entries forbid the packages, and of how many that is unknown."""
-        answers = list(self.judge(facts, settings))
+        answers = list(self.judge(rule_input, settings))
         forbidden = sum(isinstance(answer, Violation) for answer in answers)
         return forbidden, len(answers) - forbidden
 
     @override
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         forbidden, unknown = weight
         return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -36,13 +36,13 @@ class ImageAge(Rule):
         return {"days": number("days", raw["days"], maximum=MAX_DAYS)}
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        text, days = facts.inventory.created, float(str(settings["days"]))
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        text, days = rule_input.inventory.created, float(str(settings["days"]))
         created = parse_time(text)
         if created is None:
             yield Undetermined("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
             return
-        age = to_datetime(facts.now) - created
+        age = to_datetime(rule_input.now) - created
         if age < -CLOCK_SKEW:
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
@@ -53,8 +53,8 @@ class ImageAge(Rule):
         return Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        if created := parse_time(facts.inventory.created):
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        if created := parse_time(rule_input.inventory.created):
             yield shift_time(created, -CLOCK_SKEW)
             yield shift_time(created, timedelta(days=float(str(settings["days"]))) + _INSTANT)
 

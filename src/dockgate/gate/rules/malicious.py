@@ -23,8 +23,8 @@ class Malicious(Rule):
         return {}
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
-        findings = tuple(finding for finding in facts.matches.findings if finding.is_malicious)
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
+        findings = tuple(finding for finding in rule_input.matches.findings if finding.is_malicious)
         if findings:
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
             message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
@@ -35,15 +35,15 @@ class Malicious(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return (sum(finding.is_malicious for finding in facts.matches.findings),)
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return (sum(finding.is_malicious for finding in rule_input.matches.findings),)
 
     @override
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         return Status.REJECTED if any(weight) else Status.APPROVED
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -46,8 +46,8 @@ class MaxFindings(Rule):
         return {**limits, **selection}
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected = _selection.select(facts, settings)
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        selected = _selection.select(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selected.findings:
             counting[severity].append(finding)
@@ -56,7 +56,7 @@ class MaxFindings(Rule):
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
                 continue
-            minimum, maximum = _counts_without_findings(severity, facts.unlisted_counts, settings)
+            minimum, maximum = _counts_without_findings(severity, rule_input.unlisted_counts, settings)
             status = compare_with_limit(len(findings) + minimum, len(findings) + maximum + uncertain[severity], limit)
             if status is Status.REJECTED:
                 count = len(findings) + minimum
@@ -68,43 +68,43 @@ class MaxFindings(Rule):
                 )
             elif status is Status.UNDETERMINED:
                 count = len(findings) + maximum + uncertain[severity]
-                yield _undetermined_limit(severity.value, count, limit, facts, selected)
+                yield _undetermined_limit(severity.value, count, limit, rule_input, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            unlisted, possible = sum(facts.unlisted_counts.values()), len(selected.uncounted_findings)
+            unlisted, possible = sum(rule_input.unlisted_counts.values()), len(selected.uncounted_findings)
             if (count := len(selected.findings) + (0 if settings["only_fixable"] else unlisted)) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
                 findings = [finding for _, finding in selected.findings]
                 yield selected.violation(self.name, message, findings, _allowed_count(total, unlisted, possible))
             elif (count := len(selected.findings) + possible + unlisted) > total:
-                yield _undetermined_limit("any", count, total, facts, selected)
+                yield _undetermined_limit("any", count, total, rule_input, selected)
 
     @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
-        selected = _selection.select(facts, settings)
+        selected = _selection.select(rule_input, settings)
         certain = Counter(severity for severity, _ in selected.findings)
         possible = Counter(severity for severity, _ in selected.possible_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
         return *numbers, len(selected.findings), len(selected.uncounted_findings)
 
     @override
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
             compare_with_limit(weight[at], weight[at] + weight[at + 1], limit)
             for at, limit in limits
             if isinstance(limit, int)
         ]
-        return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), facts, settings)
+        return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), rule_input, settings)
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(facts, settings)
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.changes_at(rule_input, settings)
 
 
 RULE: Rule = MaxFindings()
@@ -135,12 +135,12 @@ def _allowed_count(limit: int, unlisted: int, possible: int) -> int | None:
 
 
 def _undetermined_limit(
-    severity: str, maximum: int, limit: int, facts: RuleInput, selected: _selection.SelectedFindings
+    severity: str, maximum: int, limit: int, rule_input: RuleInput, selected: _selection.SelectedFindings
 ) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selected.uncounted_findings if finding.has_unknown_fix]
-    if facts.is_external:
-        cause = f"{facts.source} does not report the severity of every finding, or whether it has a fix"
+    if rule_input.is_external:
+        cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         cause = f"No advisory says whether {unknown[0].id}{others} has a fix, and only findings with a fix count"

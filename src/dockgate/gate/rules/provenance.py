@@ -69,8 +69,8 @@ class Provenance(Rule):
         return full
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        provenance = facts.provenance
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        provenance = rule_input.provenance
         if provenance is None:
             reason = "The builder is not known: the image's provenance was not looked up."
             yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
@@ -81,7 +81,7 @@ class Provenance(Rule):
         for statement in provenance.statements:
             if not any((statement.builder, key) in trusted for key in statement.keys):
                 reasons.append(f"A statement by {statement.builder} is not signed by an allowed builder.")
-            elif not (objections := list(_objections(statement, settings, facts.now))):
+            elif not (objections := list(_objections(statement, settings, rule_input.now))):
                 return
             else:
                 reasons += objections
@@ -99,9 +99,9 @@ class Provenance(Rule):
         return Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         days = settings.get("max_age_days")
-        for statement in facts.provenance.statements if facts.provenance else ():
+        for statement in rule_input.provenance.statements if rule_input.provenance else ():
             if isinstance(days, (int, float)) and (built := parse_time(statement.finished_at)):
                 yield shift_time(built, -CLOCK_SKEW)
                 yield shift_time(built, timedelta(days=days) + timedelta.resolution)

@@ -37,12 +37,12 @@ class Reference2022(Rule):
         }
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         for severity in _DECIDING:
-            if violation := self._violation(severity, facts, settings):
+            if violation := self._violation(severity, rule_input, settings):
                 yield violation
                 break
-        if low := self._violation(Severity.LOW, facts, settings):
+        if low := self._violation(Severity.LOW, rule_input, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
     @override
@@ -50,22 +50,22 @@ class Reference2022(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        severities = [finding.severity for finding in facts.matches.findings]
+    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        severities = [finding.severity for finding in rule_input.matches.findings]
         return tuple(severities.count(severity) for severity in _DECIDING)
 
     @override
-    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, weight, strict=True))
         return Status.REJECTED if any(reached) else Status.APPROVED
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
-    def _violation(self, severity: Severity, facts: RuleInput, settings: Mapping[str, object]) -> Violation | None:
-        findings = tuple(finding for finding in facts.matches.findings if finding.severity is severity)
-        count = len(findings) + facts.unlisted_counts.get(severity.value, 0)
+    def _violation(self, severity: Severity, rule_input: RuleInput, settings: Mapping[str, object]) -> Violation | None:
+        findings = tuple(finding for finding in rule_input.matches.findings if finding.severity is severity)
+        count = len(findings) + rule_input.unlisted_counts.get(severity.value, 0)
         if not _is_reached(count, severity, settings):
             return None
         message = f"{severity.value.capitalize()} vulnerability threshold of {settings[severity.value]} exceeded"

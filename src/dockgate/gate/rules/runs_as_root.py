@@ -31,15 +31,15 @@ class RunsAsRoot(Rule):
         return {"named": one_of("named", raw.get("named", _NAMED[0]), _NAMED)}
 
     @override
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        if facts.is_external or not facts.inventory.layers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        if rule_input.is_external or not rule_input.inventory.layers:
             reason = "The user is not known: the image's config was not read."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return
-        user = facts.inventory.user.partition(":")[0].strip()
+        user = rule_input.inventory.user.partition(":")[0].strip()
         number = _user_id(user)
         if user in ("", "root") or number == 0:
-            name = facts.inventory.user or "root: its config sets no user"
+            name = rule_input.inventory.user or "root: its config sets no user"
             yield Violation(self.name, f"The image runs as {name}")
         elif number is None and settings["named"] == _NAMED[0]:
             reason = f"The image runs as {user}, and only its own /etc/passwd says whether that is root"
@@ -51,7 +51,7 @@ class RunsAsRoot(Rule):
         return Reads.IMAGE
 
     @override
-    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -195,8 +195,10 @@ def _segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part
     if len(raw) < start:
         return
     wide = start == 72
-    address, _, offset, size, most, _, count = Struct(order + ("QQQQiii" if wide else "IIIIiii")).unpack_from(raw, 24)
-    segments.append(Part(b"", address, offset, size, most == 3))
+    address, _, offset, size, max_protection, _, count = Struct(order + ("QQQQiii" if wide else "IIIIiii")).unpack_from(
+        raw, 24
+    )
+    segments.append(Part(b"", address, offset, size, max_protection == 3))
     row = Struct(order + ("16s16sQQI" if wide else "16s16sIII"))
     for index in range(min(count, (len(raw) - start) // step)):
         name, _, address, size, offset = row.unpack_from(raw, start + step * index)

@@ -137,7 +137,9 @@ class ApprovalRequests:
                 scan = self.scans.request(repository, digest)
                 if scan.finished_at and not self.watched_images.is_watched(digest):
                     self.scans.request_again(repository, digest, scan.number)
-                approval = self.effects.run(EffectKind.ASK, self._add, request, repository, digest)
+                approval = self.effects.run(
+                    EffectKind.REQUEST_EXTERNAL_APPROVAL, self._add, request, repository, digest
+                )
         if approval.state is ApprovalState.WAITING:
             self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
         return self.store.approvals.get(approval.id)

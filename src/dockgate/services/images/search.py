@@ -114,7 +114,7 @@ class ImageSearch:
         after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
             running = self._running_images(query.who)
-            which = ImageFilter(
+            image_filter = ImageFilter(
                 repositories=self._repositories(query.repository, query.who),
                 severities=query.severities,
                 is_fixable=query.is_fixable,
@@ -127,9 +127,9 @@ class ImageSearch:
                 digests={entry.digest for entry in running} if query.is_running else None,
                 include_moved=query.include_moved,
             )
-            images, position = self._read(which, query.sort, after, query.limit, running, {})
+            images, position = self._read(image_filter, query.sort, after, query.limit, running, {})
             if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
-                more, position = self._read(which, query.sort, position, missing, running, {})
+                more, position = self._read(image_filter, query.sort, position, missing, running, {})
                 images += more
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
@@ -142,13 +142,13 @@ class ImageSearch:
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            which, running = ImageFilter(digests=[image], include_moved=True), self._running_images(who)
-            places, _ = self._read(which, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
+            image_filter, running = ImageFilter(digests=[image], include_moved=True), self._running_images(who)
+            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
     def _read(
         self,
-        which: ImageFilter,
+        image_filter: ImageFilter,
         sort: ImageSort,
         after: Sequence[str | int] | None,
         limit: int,
@@ -156,7 +156,7 @@ class ImageSearch:
         watches: Mapping[tuple[str, str], WatchedRepository],
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
-        rows, position = self.store.image_listing.page(which, sort, after, limit, judged_before)
+        rows, position = self.store.image_listing.page(image_filter, sort, after, limit, judged_before)
         newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
@@ -172,7 +172,7 @@ class ImageSearch:
             else _with_newest(row, newest)
             for row in rows
         ]
-        rows = [row for row in rows if not which.statuses or row.status in which.statuses]
+        rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
         summaries = [
             _summary(row, newest.get((row.repository, row.digest)), watches[row.repository, row.digest], running)
             for row in rows

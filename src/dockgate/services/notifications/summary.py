@@ -163,8 +163,8 @@ class NotificationSummary:
 
     def _worst_rejected(self, repositories: Sequence[str] | None, rejected: Sequence[PlaceVerdict]) -> list[str]:
         """The names of rejected images, those with the worst findings first."""
-        which = ImageFilter(repositories, statuses=(Status.REJECTED,))
-        worst, _ = self.store.image_listing.page(which, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before="")
+        image_filter = ImageFilter(repositories, statuses=(Status.REJECTED,))
+        worst, _ = self.store.image_listing.page(image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before="")
         names = {place.digest: _name(place) for place in rejected}
         ordered = dict.fromkeys(image.digest for image in worst if image.digest in names)
         return [names[digest] for digest in [*ordered, *(names.keys() - ordered.keys())]][:LIST_LIMIT]

@@ -207,7 +207,7 @@ class _Bench:
         example = written.example
         accepted: list[Waiver] = []
         for index, fields in enumerate(example.waivers):
-            location = (*written.here, "waivers", index)
+            location = (*written.location, "waivers", index)
             named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
             accepted.append(waivers.parse_waiver(written.document, location, {**named, **fields}))
         statements = tuple(
@@ -290,7 +290,7 @@ def _absent_findings(written: LocatedExample, platform_verdict: PlatformVerdict)
     }
     for index, finding in enumerate(written.example.findings):
         if (finding.id, finding.package.partition("?")[0]) not in present:
-            line = written.document.line((*written.here, "findings", index))
+            line = written.document.line((*written.location, "findings", index))
             why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
             yield f"line {line}: {finding.id} does not affect {finding.package}{why}"
 

@@ -66,8 +66,10 @@ class LiveChanges:
         """
         own = sum(stream.who.name == who.name for stream in self._streams)
         if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
-            most = f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
-            raise BusyError(f"More than {most} are open.", "Close some, or reload the page now and then.")
+            limit = (
+                f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
+            )
+            raise BusyError(f"More than {limit} are open.", "Close some, or reload the page now and then.")
         stream = _Stream(who, subjects)
         self._streams.add(stream)
         end = time.monotonic() + STREAM_SECONDS

@@ -19,10 +19,10 @@ class BoxError(Exception):
     """The box could not be made."""
 
 
-def check(result: int, what: str) -> None:
+def check(result: int, operation: str) -> None:
     """Raise BoxError, naming the call, unless the result of a C function is 0."""
     if result:
-        raise BoxError(f"{what}: {os.strerror(ctypes.get_errno())}")
+        raise BoxError(f"{operation}: {os.strerror(ctypes.get_errno())}")
 
 
 def unshare(flags: int, what: str) -> None:

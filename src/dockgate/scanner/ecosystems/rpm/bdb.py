@@ -18,7 +18,7 @@ _ON_PAGE, _OFF_PAGE = 1, 3
 _LAST_NUMBER = b"\0\0\0\0"
 
 
-def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     database = _Database(file, size)
     for number in range(1, database.count):

@@ -22,7 +22,9 @@ def read_database(path: str, file: BinaryIO) -> Extract:
     """Read packages and files; a few unreadable headers are unread parts. Raises UnreadableError if damaged."""
     from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
 
-    read_blobs = dict(zip(DATABASE_NAMES, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))[path.rpartition("/")[2]]
+    read_blobs = dict(zip(DATABASE_NAMES, (_sqlite_blobs, ndb.read_headers, bdb.read_headers), strict=True))[
+        path.rpartition("/")[2]
+    ]
     size = file.seek(0, 2)
     file.seek(0)
     rows: list[RpmPackage] = []

@@ -13,7 +13,7 @@ _PAGE, _BLOCK = 4096, 16
 _MAGIC, _SLOT, _BLOB = b"RpmP", b"Slot", b"BlbS"
 
 
-def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     head = file.read(32)
     if len(head) < 32 or head[:4] != _MAGIC:
