@@ -154,6 +154,7 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
             **(exposure | nothing | counts),
             "unknown": unknown,
             "as_of": None,
+            "is_limited": False,
             "exploited": None,
             "pipelines": [],
         },

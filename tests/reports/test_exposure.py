@@ -43,6 +43,7 @@ def exposure(name: str) -> dict[str, Any]:
         "names": [name, "CVE-1"],
         "exploited": None,
         "epss": 0.5,
+        "is_limited": False,
         "as_of": None,
         "answered_at": "2026-11-02",
         "total": 1,

@@ -120,3 +120,8 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     assert [place["repository"] for image in answer["images"] for place in image["places"]] == ["web/app"]
     assert answer["total"] == 1
     assert slow_http.get(url).status_code == 401
+    command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
+    environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited}
+    absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "no image is known to hold it" in absent.stdout
+    assert "only the repositories that your token may see" in absent.stdout

@@ -239,6 +239,7 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
     everyone = fleet.where("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)
+    assert (exposure.is_limited, everyone.is_limited) == (True, False)
 
 
 def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:

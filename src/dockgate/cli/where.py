@@ -144,6 +144,7 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     pipelines = [entry["pipeline"] for entry in exposure["pipelines"]]
     return [
         ("answer", answer),
+        ("searched", "only the repositories that your token may see" if exposure["is_limited"] else ""),
         ("as of", exposure["as_of"] or ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
         ("blocks", _blocked_sentence(exposure)),

@@ -54,6 +54,8 @@ def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
 
 def _facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Answered at", exposure["answered_at"]
+    if exposure["is_limited"]:
+        yield "Searched", "only the repositories that the caller may see"
     yield "As of", exposure["as_of"] or "the time of the answer"
     if exposure["exploited"]:
         yield "Known to be exploited since", exposure["exploited"]

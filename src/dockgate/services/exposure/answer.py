@@ -169,10 +169,12 @@ class Exposure:
     following page, null for the last. `services` are all that run one of them, `pipelines` all that asked to approve
     one, and `waivers` all that name the vulnerability. `unknown` are images that hold it or not: they were not read,
     not completely, or their packages cannot be judged. `unaffected` is null for a question about a package or the past.
+    With `is_limited` only the repositories that the caller may see were searched: others may hold it.
     """
 
     question: str
     kind: str
+    is_limited: bool
     state: ExposureState
     names: list[str]
     exploited: str | None

@@ -131,6 +131,7 @@ class ExposureSearch:
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
+            is_limited=request.who is not None and request.who.is_limited,
             state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
