@@ -215,6 +215,7 @@ def test_whether_a_vulnerability_blocks_is_never_no_where_it_is_unknown(
         **dict.fromkeys(("waived", "waived_of"), 0),
         **{name: [] for name in ("names", "services", "images", "pipelines")},
         "question": "CVE-1",
+        "is_limited": False,
         "state": "Present",
         "total": 9,
         "unknown": {"total": 0, "reason": None, "images": [], "next": None},
