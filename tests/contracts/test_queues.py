@@ -44,7 +44,7 @@ class Sqs:
 
 class Memory:
     def __init__(self) -> None:
-        self.queue = MemoryQueue(most=2)
+        self.queue = MemoryQueue(maximum=2)
         self.put = self.queue.put
 
     def lapse(self, receipt: str) -> None:

@@ -9,7 +9,7 @@ from dockgate.events.ports import Message
 class MemoryQueue:
     """`put` puts a message in.
 
-    What was received and not deleted comes again after `lapse`, until it has come `most` times: then it is `dead`.
+    What was received and not deleted comes again after `lapse`, until it has come `maximum` times: then it is `dead`.
     `fault` is called with "before" and "after" each of receive, delete and release, and may raise; `wait_seconds` is
     how long `receive` waits for a message.
     """
@@ -17,13 +17,13 @@ class MemoryQueue:
     def __init__(
         self,
         name: str = "queue",
-        most: int = 3,
+        maximum: int = 3,
         wait_seconds: float = 0.01,
         fault: Callable[[str], None] = lambda moment: None,
     ) -> None:
         self.name = name
         self.dead: list[str] = []
-        self._most = most
+        self._maximum = maximum
         self._wait_seconds = wait_seconds
         self._fault = fault
         self._news = threading.Condition()
@@ -56,7 +56,7 @@ class MemoryQueue:
             self._news.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
             messages = []
             for name in [message_id for message_id in self._bodies if message_id not in self._hidden]:
-                if self._received[name] == self._most:
+                if self._received[name] == self._maximum:
                     self.dead.append(self._bodies.pop(name))
                     continue
                 self._received[name] += 1

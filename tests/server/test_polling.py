@@ -69,7 +69,7 @@ def test_a_message_that_was_not_taken_comes_again(
 
 
 def test_a_message_that_can_never_be_accepted_is_set_aside_and_delays_no_other(poll: Callable[..., Poller]) -> None:
-    queue, taken = MemoryQueue(most=2), Taken()
+    queue, taken = MemoryQueue(maximum=2), Taken()
 
     def take(body: str) -> None:
         if body == "nonsense":

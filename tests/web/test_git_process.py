@@ -30,25 +30,25 @@ KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextM
 ]
 
 
-@pytest.mark.parametrize(("kind", "most", "most_each"), KINDS, ids=["fetches", "bodies", "pushes"])
+@pytest.mark.parametrize(("kind", "maximum", "maximum_each"), KINDS, ids=["fetches", "bodies", "pushes"])
 def test_one_principal_cannot_take_all_slots(
-    kind: Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], most: int, most_each: int
+    kind: Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], maximum: int, maximum_each: int
 ) -> None:
     async def play() -> None:
         turn = kind(GitProcesses(wait_seconds=0.01))
         async with AsyncExitStack() as taken:
-            for _ in range(most_each):
+            for _ in range(maximum_each):
                 await taken.enter_async_context(turn("mallory"))
-            with pytest.raises(BusyError, match=f"already .* {most_each} .* of yours"):
+            with pytest.raises(BusyError, match=f"already .* {maximum_each} .* of yours"):
                 await taken.enter_async_context(turn("mallory"))
-            for number in range(most - most_each):
+            for number in range(maximum - maximum_each):
                 await taken.enter_async_context(turn(f"developer-{number}"))
             with pytest.raises(BusyError, match="too many"):
                 await taken.enter_async_context(turn("another principal"))
         async with turn("mallory"):
             pass
 
-    assert most_each < most
+    assert maximum_each < maximum
     asyncio.run(play())
 
 

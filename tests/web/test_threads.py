@@ -24,15 +24,15 @@ KINDS: dict[str, tuple[Callable[[Threads], Run], int, int]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_principal_cannot_take_all_slots(kind: str) -> None:
-    run_of, most, most_each = KINDS[kind]
+    run_of, maximum, maximum_each = KINDS[kind]
 
     async def play(end: threading.Event) -> None:
         run = run_of(Threads(wait_seconds=0.01))
-        slow = [_start(run("mallory", end.wait)) for _ in range(most_each)]
+        slow = [_start(run("mallory", end.wait)) for _ in range(maximum_each)]
         await _until_waiting(slow)
-        with pytest.raises(BusyError, match=f"already .* {most_each} .* of yours"):
+        with pytest.raises(BusyError, match=f"already .* {maximum_each} .* of yours"):
             await run("mallory", lambda: True)
-        slow += [_start(run(f"developer-{number}", end.wait)) for number in range(most - most_each)]
+        slow += [_start(run(f"developer-{number}", end.wait)) for number in range(maximum - maximum_each)]
         await _until_waiting(slow)
         with pytest.raises(BusyError, match="too many"):
             await run("another principal", lambda: True)
@@ -51,16 +51,16 @@ SLOTS = {
 
 @pytest.mark.parametrize("kind", SLOTS)
 def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
-    slot_of, most, most_each = SLOTS[kind]
+    slot_of, maximum, maximum_each = SLOTS[kind]
 
     async def play() -> None:
         threads = Threads(wait_seconds=0.01)
         async with AsyncExitStack() as stack:
-            for _ in range(most_each):
+            for _ in range(maximum_each):
                 await stack.enter_async_context(slot_of(threads, "mallory"))
-            with pytest.raises(BusyError, match=f"already receives {most_each} .* of yours"):
+            with pytest.raises(BusyError, match=f"already receives {maximum_each} .* of yours"):
                 await stack.enter_async_context(slot_of(threads, "mallory"))
-            for number in range(most - most_each):
+            for number in range(maximum - maximum_each):
                 await stack.enter_async_context(slot_of(threads, f"developer-{number}"))
             with pytest.raises(BusyError, match="too many"):
                 await stack.enter_async_context(slot_of(threads, "another"))
@@ -70,14 +70,16 @@ def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize(("most", "most_each"), sorted({(16, 8), *((most, each) for _, most, each in SLOTS.values())}))
-def test_a_few_principals_cannot_take_all_slots(most: int, most_each: int) -> None:
+@pytest.mark.parametrize(
+    ("maximum", "maximum_each"), sorted({(16, 8), *((maximum, each) for _, maximum, each in SLOTS.values())})
+)
+def test_a_few_principals_cannot_take_all_slots(maximum: int, maximum_each: int) -> None:
     async def play() -> None:
-        turns = Turns(most, most_each, "answers {} calls", 0)
+        turns = Turns(maximum, maximum_each, "answers {} calls", 0)
         async with AsyncExitStack() as stack:
 
             async def take_all(principal: str) -> None:
-                for _ in range(most):
+                for _ in range(maximum):
                     await stack.enter_async_context(turns.of(principal))
 
             for principal in ("mallory", "eve", "trudy"):
@@ -143,8 +145,8 @@ def test_many_requests_of_some_do_not_delay_those_of_others() -> None:
 def test_a_body_that_takes_too_long_frees_its_slot() -> None:
     async def play() -> None:
         threads = Threads(wait_seconds=0.01, body_seconds=0.01)
-        for slot_of, _, most_each in SLOTS.values():
-            for _ in range(most_each + 1):
+        for slot_of, _, maximum_each in SLOTS.values():
+            for _ in range(maximum_each + 1):
                 with pytest.raises(SlowBodyError, match=r"within 0\.01 s"):
                     async with slot_of(threads, "mallory"):
                         await asyncio.Event().wait()
