@@ -205,7 +205,7 @@ def test_the_last_inspector_findings_count_after_inspector_is_disabled(there: Aw
             server.scan_may_end[image].set()
         assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]
         assert [platform_verdict["source"] for platform_verdict in newest(server, bad)["platform_verdicts"]] == [
-            "",
+            None,
             "inspector",
         ]
         server.clock.ahead += timedelta(days=8)

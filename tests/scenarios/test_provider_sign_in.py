@@ -188,7 +188,7 @@ def test_a_form_of_another_site_does_nothing_in_such_a_session(place: Place) -> 
 def test_a_sign_in_is_in_the_audit_log(place: Place) -> None:
     with Browser(place.server) as browser:
         place.sign_in(browser, place.person("sue", "developers"))
-    assert (f"GET {RETURN_PATH}", 303, "") in place.audit("sue@example.org")
+    assert (f"GET {RETURN_PATH}", 303, None) in place.audit("sue@example.org")
 
 
 # --- answers that do not belong to the browser --------------------------------------------------------------------

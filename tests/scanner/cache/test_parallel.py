@@ -42,7 +42,7 @@ def read(tmp_path: Path) -> list[tuple[str, str]]:
 
 
 BODY = """
-facts = sorted(read_all(LayerCache(folder / "cache", kinds), layers, local={local}), key=lambda one: one.layer)
+facts = sorted(read_all(LayerCache(folder / "cache", kinds), layers, is_local={local}), key=lambda one: one.layer)
 print(*(package.name for one in facts for file in one.package_files for package in file.packages))
 """
 
@@ -72,7 +72,7 @@ def test_a_layer_that_cannot_be_fetched_is_reported(tmp_path: Path, local: bool)
     body = f"""
     layers[4].failure = UnavailableError("the disk is gone")
     try:
-        list(read_all(LayerCache(folder / "cache", kinds), layers, local={local}))
+        list(read_all(LayerCache(folder / "cache", kinds), layers, is_local={local}))
     except UnavailableError as error:
         print(error)
     """
@@ -82,7 +82,7 @@ def test_a_layer_that_cannot_be_fetched_is_reported(tmp_path: Path, local: bool)
 def test_a_broken_layer_is_unread(tmp_path: Path) -> None:
     body = """
     layers[2].failure = ImageError("no tar")
-    facts = read_all(LayerCache(folder / "cache", kinds), layers, local=True)
+    facts = read_all(LayerCache(folder / "cache", kinds), layers, is_local=True)
     print(*(entry.reason for one in facts for entry in one.unread))
     """
     assert run(tmp_path, body) == ["The layer cannot be read: no tar"]
