@@ -45,6 +45,6 @@ class Place:
     def sign_in(self, browser: Browser, person: dict[str, Any], to: str = "/") -> httpx.Response:
         return browser.get(self.way_back(browser, person, to))
 
-    def audit(self, who: str) -> list[tuple[str, int, str]]:
+    def audit(self, who: str) -> list[tuple[str, int, str | None]]:
         entries = self.server.get(f"/audit?by={who}")
         return [(entry["call"], entry["status"], entry["detail"]) for entry in entries]
