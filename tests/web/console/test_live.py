@@ -87,6 +87,26 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
     asyncio.run(run())
 
 
+def test_what_happens_in_the_pause_after_a_refresh_is_followed_by_one_more() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        page = Page(LiveChanges(log.newest, log.read, pause_seconds=live.READ_SECONDS * 4), threads)
+        await _wait()
+        log.add("service web")
+        while not page.refreshes:
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            log.add("service web")
+            await asyncio.sleep(live.READ_SECONDS)
+        while page.refreshes < 2:
+            await asyncio.sleep(0.01)
+        await _wait()
+        assert page.refreshes <= 3  # a busy machine may be late with the last change
+        await page.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
 @pytest.mark.parametrize(
     ("since", "expected"), [(AT, 1), ("2026-11-28T12:00:00.001Z", 0), (None, 0)], ids=["missed", "seen", "unknown"]
 )

@@ -19,6 +19,9 @@ from dockgate.web.threads import Threads
 # How often the event log is read while pages are open, and how long a stream lasts, in seconds.
 READ_SECONDS = 0.5
 STREAM_SECONDS = 50.0
+# The pause after a refresh, in which a page asks again and replaces its content. The browser must not pause instead:
+# what comes while the content is replaced would be lost.
+PAUSE_SECONDS = 2.0
 # How often a stream says that it is alive: proxies close silent connections after 30 seconds or more.
 ALIVE_SECONDS = 15.0
 # Open pages: in total, per principal.
@@ -50,9 +53,15 @@ class LiveChanges:
     `newest` and `read` are `EventLog.newest` and `EventLog.read`.
     """
 
-    def __init__(self, newest: Callable[[], int], read: Callable[[int, int], Sequence[StoredEvent]]) -> None:
+    def __init__(
+        self,
+        newest: Callable[[], int],
+        read: Callable[[int, int], Sequence[StoredEvent]],
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
         self._newest = newest
         self._read = read
+        self._pause_seconds = pause_seconds
         self._streams: set[_Stream] = set()
         self._reader: asyncio.Task[None] | None = None
 
@@ -61,6 +70,7 @@ class LiveChanges:
     ) -> AsyncIterator[bytes]:
         """Yield a server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
 
+        Changes within the pause after one are followed by one more.
         `since` is the time of the page: what happened between that and its stream refreshes it at once. BusyError when
         too many pages are open.
         """
@@ -85,6 +95,7 @@ class LiveChanges:
                     continue
                 stream.is_changed.clear()
                 yield b"event: refresh\ndata: \n\n"
+                await asyncio.sleep(self._pause_seconds)
         finally:
             self._streams.discard(stream)
 
