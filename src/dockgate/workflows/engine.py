@@ -65,6 +65,7 @@ class Engine:
         self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
         self._names = [place.name for place in dbos_queues(worker.queues, worker.labels)]
+        self._is_closing = False
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="dbos")
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
         config: DBOSConfig = {
@@ -99,6 +100,7 @@ class Engine:
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
+        self._is_closing = True
         # dbos looks once a second whether they have ended, the first time after a second.
         patience = int(patience_seconds) if self._has_running() else 0
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience)
@@ -125,7 +127,10 @@ class Engine:
         It starts here if this worker may run it and has a free slot; otherwise it waits in its queue. One that broke,
         because of a full disk or a defect, is started again under a further key; the reconciler asks for that. The keys
         begin with the store's id: restored or new tables have nothing in common with the workflows of other tables.
+        While the process ends nothing starts: what is to be started is stored, and the next process starts it.
         """
+        if self._is_closing:
+            return
         start = partial(self._begin, workflow, key, argument, labels)
         if self._lease is None or DBOS.workflow_id is not None:
             start()
