@@ -161,7 +161,7 @@ class Live:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str) -> Any:
-        answer = slow_http.get(f"{self.url}/api/v1{path}", headers=self.authorization)
+        answer = slow_http.get_again(f"{self.url}/api/v1{path}", headers=self.authorization)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -214,7 +214,7 @@ class Live:
         """The execution, when it is over. It may have yet to begin."""
 
         def ended() -> Any:
-            answer = slow_http.get(f"{self.url}/api/v1/executions/{execution}")
+            answer = slow_http.get_again(f"{self.url}/api/v1/executions/{execution}")
             assert answer.status_code in (200, 404), answer.text
             over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
             return answer.json() if over else None

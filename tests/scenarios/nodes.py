@@ -311,7 +311,7 @@ def running_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) 
 
 
 def workers(server: Live) -> Sequence[Any]:
-    answer = slow_http.get(f"{server.url}/api/v1/workers")
+    answer = slow_http.get_again(f"{server.url}/api/v1/workers")
     assert answer.is_success, answer.text
     listed: Sequence[Any] = answer.json()["workers"]
     return listed
