@@ -157,7 +157,7 @@ def run(arguments: Sequence[str]) -> int:
         _discard_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        # An object whose constructor was interrupted may fail when it is freed, after this: nobody needs to know.
+        # An object whose constructor was interrupted may fail when it is freed later, which Python reports.
         sys.unraisablehook = lambda _: None
         return INTERRUPTED
     except Exception as error:
