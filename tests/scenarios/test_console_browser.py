@@ -1,6 +1,7 @@
 """The console in a real browser: accessible, whole on a phone, without faults of its content policy, and live."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Page, StorageState, expect
+from playwright.sync_api import Page, Route, StorageState, expect
 from tests.scenarios.accessibility import faults_of
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
@@ -190,18 +191,76 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, si
     reason = page.get_by_label("Reason").last
     reason.fill("half a sentence")
     site.server.post(f"/executions/{site.waiting}/stop", {"reason": "no longer needed"})
-    answer = page.locator("#live .answer")
-    for number in range(30):  # on a busy machine a refresh may come before the page listens
-        event = NewEvent(
-            f"test/{number}", "dockgate", "service.at_risk", f"execution {site.waiting}", "2026-11-28T12:00:00.000Z", {}
-        )
-        site.server.store.event_log.record([event])
-        if "no longer needed" in answer.inner_text():
-            break
-        page.wait_for_timeout(1000)
-    expect(answer).to_contain_text("no longer needed")
+    expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
     expect(reason).to_be_focused()
     expect(reason).to_have_value("half a sentence")
+
+
+@pytest.mark.parametrize("script", ["hx-csp", "hx-sse"])
+def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: str) -> None:
+    """htmx begins when the page is complete, not before its extensions are there."""
+    page = open_page("/signin")
+
+    def answer_late(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route(f"**/{script}.min.js*", answer_late)
+    with page.expect_request("**/live?*", timeout=15_000):
+        page.goto("/pipelines")
+
+
+def test_a_page_keeps_its_content_while_the_server_is_busy(
+    open_page: OpenPage, site: Site, chromium: WatchedBrowser
+) -> None:
+    """It asks again: for its stream after half a minute, for its content at the next event."""
+    chromium.expect("503")
+    page = open_page("/signin")
+    page.clock.install()
+    page.route("**/live?*", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
+    with page.expect_response("**/live?*"):
+        page.goto("/pipelines")
+    pipeline = page.locator("#list").get_by_role("link", name="web", exact=True).first
+    expect(pipeline).to_be_visible()
+    with page.expect_response(lambda answer: "/live?" in answer.url and answer.ok):
+        page.clock.fast_forward(31_000)
+    page.route("**/pipelines", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
+    for number in range(2):
+        with page.expect_response("**/pipelines") as refreshed:
+            site.server.store.event_log.record([_event(f"busy/{number}")])
+        assert refreshed.value.status == (503, 200)[number]
+        expect(pipeline).to_be_visible()
+
+
+def test_a_page_whose_session_has_ended_leads_to_the_page_to_sign_in(
+    open_page: OpenPage, site: Site, chromium: WatchedBrowser
+) -> None:
+    chromium.expect("401")
+    page = open_page("/pipelines?sort=name")
+    expect(page.locator("#list")).to_be_visible()
+    page.context.clear_cookies()
+    site.server.store.event_log.record([_event("ended")])
+    expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines%3Fsort%3Dname", timeout=15_000)
+
+
+def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
+    open_page: OpenPage, site: Site, chromium: WatchedBrowser
+) -> None:
+    """Streams end after a while; the next one finds that the session has ended."""
+    chromium.expect("401")
+    page = open_page("/signin")
+
+    def end_session(route: Route) -> None:
+        page.context.clear_cookies()
+        route.fulfill(content_type="text/event-stream", body="retry: 100\n\n")
+
+    page.route("**/live?*", end_session, times=1)
+    page.goto("/pipelines")
+    expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines", timeout=15_000)
+
+
+def _event(name: str) -> NewEvent:
+    return NewEvent(f"test/{name}", "dockgate", "service.at_risk", "pipeline web", "2026-11-28T12:00:00.000Z", {})
 
 
 def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, site: Site) -> None:

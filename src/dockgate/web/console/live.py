@@ -8,7 +8,7 @@ browsers connect again: permissions are checked then.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.events.envelope import StoredEvent
@@ -65,14 +65,14 @@ class LiveChanges:
         self._streams: set[_Stream] = set()
         self._reader: asyncio.Task[None] | None = None
 
-    async def stream(
+    def stream(
         self, who: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
-    ) -> AsyncIterator[bytes]:
-        """Yield a server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
+    ) -> AsyncGenerator[bytes]:
+        """A server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
 
         Changes within the pause after one are followed by one more.
         `since` is the time of the page: what happened between that and its stream refreshes it at once. BusyError when
-        too many pages are open.
+        too many pages are open: at once, before an answer has begun.
         """
         own = sum(stream.who.name == who.name for stream in self._streams)
         if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
@@ -80,6 +80,11 @@ class LiveChanges:
                 f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
             )
             raise BusyError(f"More than {limit} are open.", "Close some, or reload the page now and then.")
+        return self._refreshes(who, subjects, threads, since)
+
+    async def _refreshes(
+        self, who: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None
+    ) -> AsyncGenerator[bytes]:
         stream = _Stream(who, subjects)
         self._streams.add(stream)
         end = time.monotonic() + STREAM_SECONDS

@@ -79,12 +79,6 @@ def wants_page(request: Request) -> bool:
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
-def sign_in_path(request: Request) -> str:
-    """The page to sign in, which leads back to this one."""
-    target = request_address(request) if request.method in SAFE_METHODS else "/"
-    return f"/signin?to={quote(target, safe='')}"
-
-
 def error_page(request: Request, status: int, message: str, advice: str, who: Caller | None = None) -> Response:
     """An error as a page: what happened, and the next step."""
     is_form = request.method not in SAFE_METHODS
@@ -94,5 +88,18 @@ def error_page(request: Request, status: int, message: str, advice: str, who: Ca
 def error_of(request: Request, error: DockgateError, status: int, who: Caller | None) -> Response:
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
-        return see_other(sign_in_path(request))
+        return _sign_in(request)
     return error_page(request, status, str(error), error.advice, who)
+
+
+def _sign_in(request: Request) -> Response:
+    """Lead to the page to sign in, and from there back to where the person was."""
+    current = request.headers.get("HX-Current-URL")
+    if current is not None:  # htmx would follow a redirect, and show that page inside the present one
+        target = own_path("/" + current.partition("://")[2].partition("/")[2])
+        return Response(status_code=401, headers={"HX-Redirect": _sign_in_path(target)})
+    return see_other(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
+
+
+def _sign_in_path(target: str) -> str:
+    return f"/signin?to={quote(target, safe='')}"

@@ -64,5 +64,8 @@ function move(all, step) {
 const log = document.querySelector(".log[data-follow]");
 if (log) log.scrollTop = log.scrollHeight;
 
+// The session has ended: the server leads to the page to sign in, and from there back to this one.
+document.addEventListener("htmx:sse:error", (event) => { if (event.detail.status === 401) location.reload(); });
+
 localTimes(document);
 document.addEventListener("htmx:after:swap", () => localTimes(document));
