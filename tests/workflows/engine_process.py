@@ -3,6 +3,7 @@
 Arguments: folder, database URL ("" for SQLite), worker id, version, queues, and the keys of workflows to start. Each
 workflow notes its steps in FOLDER/steps, and waits in its second step until FOLDER/go exists, unless its key begins
 with "quick". "delete" deletes the workflows that have ended, except those whose key ends in "keep".
+"wait for KEY" waits until that workflow has ended, which is after its last step.
 """
 
 import os
@@ -10,6 +11,8 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+from dbos import DBOS
 
 from dockgate.store import open_store
 from dockgate.store.records import Worker
@@ -39,6 +42,11 @@ def body(argument: str) -> None:
         engine.run_step(step, lambda step=step, effect=effect: effect(f"{argument} {step}"))  # type: ignore[misc]
 
 
+def status_of(key: str) -> str | None:
+    status = DBOS.get_workflow_status(f"{store.id}/{key}")
+    return status.status if status else None
+
+
 for workflow in (Workflow.RUN_ACTION, Workflow.BUILD):
     engine.register(workflow, body)
 engine.launch()
@@ -49,6 +57,9 @@ for key in keys:
         engine.recover(key.removeprefix("recover "))
     elif key.startswith("adopt "):
         engine.adopt({key.removeprefix("adopt ")})
+    elif key.startswith("wait for "):
+        while status_of(key.removeprefix("wait for ")) != "SUCCESS":
+            time.sleep(0.01)
     elif key == "delete":
         engine.delete_ended(datetime.now(UTC), lambda argument: argument.endswith("keep"))
     else:

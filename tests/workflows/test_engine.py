@@ -86,8 +86,7 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proces
 
 def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
     processes.go()
-    processes.start("one", "web-1", "web-1", "web-1")
-    until(lambda: len(processes.steps("web-1")) == 3)
+    processes.start("one", "web-1", "web-1", "web-1", "wait for web-1")
     processes.kill("one")
     processes.start("one", "web-1", "web-2")
     until(lambda: len(processes.steps("web-2")) == 3)
@@ -220,8 +219,8 @@ def test_a_deleted_workflow_leaves_its_key_free_and_a_kept_one_does_not(processe
 
 
 def test_what_an_unfinished_workflow_may_have_started_is_not_deleted(processes: Processes) -> None:
-    processes.start("one", "web-1", "quick-1")
-    until(lambda: len(processes.steps("web-1")) == 2 and len(processes.steps("quick-1")) == 3)
+    processes.start("one", "web-1", "quick-1", "wait for quick-1")
+    until(lambda: len(processes.steps("web-1")) == 2)
     processes.kill("one")
     processes.start("one", "delete", "quick-1", "quick-2")
     until(lambda: len(processes.steps("quick-2")) == 3)
