@@ -11,7 +11,7 @@ from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing_output import STATES, display_digest, short_digest, trigger_text
-from dockgate.delivery.model import Execution, RunState
+from dockgate.delivery.model import ApprovalId, Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
 from dockgate.reports._verdict_lines import show_reasons
@@ -87,7 +87,8 @@ def _approval(to: Console, client: Client, approval: Mapping[str, Any], *, is_on
     show(to, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
     if approval["state"] == "Waiting":
         bullets(to, approval_wait.waiting_reasons(client, approval), indent=6)
-        name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
+        action = ApprovalId(approval["id"]).action
+        name = approval["id"] if is_one_of_several or action is None else action.execution
         answers = approval_wait.answer_commands(approval, name)
         show(to, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
         return

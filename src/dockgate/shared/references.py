@@ -7,6 +7,8 @@ or a colon or is "localhost" (the rule of Docker's reference format).
 import re
 from dataclasses import dataclass
 
+from dockgate.shared.digest import is_digest
+
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
@@ -84,6 +86,12 @@ def own_repository(name: str, address: str) -> str:
 def without_digest(reference: str) -> str:
     """The reference to an image without its digest, with its tag."""
     return reference.partition("@")[0]
+
+
+def digest_in(reference: str) -> str | None:
+    """The SHA-256 digest of a reference to an image, or of a text that is only a digest; None without one."""
+    digest = reference.rpartition("@")[2]
+    return digest if is_digest(digest) else None
 
 
 def repository_in(reference: str) -> str:

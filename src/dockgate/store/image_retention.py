@@ -11,7 +11,7 @@ from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.retention import Hold, Reason, kept_revisions
 from dockgate.gate.model import Status
 from dockgate.gate.watch import ImageUse
-from dockgate.shared.digest import is_digest
+from dockgate.shared.references import digest_in
 from dockgate.store.engine import Database
 from dockgate.store.executions import OPEN
 from dockgate.store.queries import batches
@@ -157,8 +157,7 @@ def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
     for query in (runs, select(executions.c.id, executions.c.trigger)):
         for execution, values in connection.execute(query.where(executions.c.state.in_(OPEN))):
             for value in values.values():
-                digest = value.rpartition("@")[2]
-                if is_digest(digest):
+                if digest := digest_in(value):
                     yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
 
 

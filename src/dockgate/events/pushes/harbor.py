@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.shared.digest import is_digest
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_seconds
 
@@ -39,7 +40,7 @@ class HarborPushes(Pushes):
                 yield RegistryDeletion(repository, digest, registry)
                 continue
             # For an artifact without a tag, Harbor sends the digest as the tag.
-            tag = "" if tag.startswith("sha256:") else tag
+            tag = "" if is_digest(tag) else tag
             yield RegistryPush(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
 
 

@@ -4,8 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import digest_in
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.vulnerabilities.model import Severity
 
@@ -120,8 +120,7 @@ def _parse_time(value: str) -> datetime | None:
 
 def digest(reference: Any) -> str:
     """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
-    value = text(reference).rpartition("@")[2]
-    return value if is_digest(value) else ""
+    return digest_in(text(reference)) or ""
 
 
 def severity(word: Any) -> Severity:

@@ -14,9 +14,9 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
 from dockgate.scanner.images.manifest import load
-from dockgate.scanner.images.reference import FileReference, check_digest, parse_remote
+from dockgate.scanner.images.reference import FileReference, parse_remote
 from dockgate.scanner.images.registry import RegistrySource, registry_source
-from dockgate.shared.digest import is_digest
+from dockgate.shared.digest import Digest, is_digest
 from dockgate.shared.errors import (
     DockgateError,
     ImageError,
@@ -158,8 +158,4 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 def _is_digest(text: object) -> bool:
     """Whether it is a digest: untrusted text would become part of a URL."""
-    try:
-        check_digest(text if isinstance(text, str) else "")
-    except UsageError:
-        return False
-    return True
+    return isinstance(text, str) and Digest.parse(text).is_known

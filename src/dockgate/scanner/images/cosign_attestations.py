@@ -18,6 +18,7 @@ from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, check_digest
 from dockgate.scanner.images.registry import registry_source
 from dockgate.shared.canonical import encode
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, NotFoundError
 
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
@@ -85,9 +86,7 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
         _, data = image_source.root()
         document = parse(data, digest)
         descriptors = child_manifests(image_source, document) if isinstance(document, Index) else []
-    return tuple(
-        dict.fromkeys(descriptor.digest for descriptor in descriptors if descriptor.digest.startswith("sha256:"))
-    )
+    return tuple(dict.fromkeys(descriptor.digest for descriptor in descriptors if is_digest(descriptor.digest)))
 
 
 def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:

@@ -14,7 +14,7 @@ from dockgate.scanner.images.reference import RegistryReference, check_digest, p
 from dockgate.scanner.images.resumable_blob import ResumableBlob
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import Digest, digest_of
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 
@@ -41,7 +41,7 @@ class RegistrySource(ImageSource):
             return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
         data, stated = self._fetch(self._reference.tag or "latest", NotFoundError)
         digest = digest_of(data)
-        if stated.startswith("sha256:") and stated != digest:
+        if Digest.parse(stated).algorithm == "sha256" and stated != digest:
             raise ImageError(
                 f"{self.name} does not match the digest {stated} that its registry states: it has {digest}."
             )

@@ -15,6 +15,7 @@ from dockgate.scanner.images.inflate import PATH_COST, InflatedStream, LayerLimi
 from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import Member, read_members
 from dockgate.scanner.ports import Entry, Kind
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
 # Bytes of a file's content in memory at most; a larger one goes to an unlinked temporary file.
@@ -85,7 +86,7 @@ class TarLayer:
         return digest
 
     def _is_plain(self) -> bool:
-        return self.compression == "none" and self.digest.startswith("sha256:")
+        return self.compression == "none" and is_digest(self.digest)
 
     def _entries(self, tape: StreamReader, where: str, *, needs_end_mark: bool) -> Iterator[Entry]:
         paths = 0

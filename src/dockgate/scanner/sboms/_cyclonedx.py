@@ -16,6 +16,7 @@ from dockgate.scanner.sboms._contents import (
     system,
     text,
 )
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
@@ -118,7 +119,7 @@ def _digest(root: dict[str, Any]) -> str:
     """The image's: Syft has it as the version, Trivy in the purl."""
     candidates = [text(root.get("version")), text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
-    return next((digest for digest in digests if digest.startswith("sha256:")), "")
+    return next((digest for digest in digests if is_digest(digest)), "")
 
 
 def _properties(component: dict[str, Any]) -> Properties:

@@ -22,6 +22,7 @@ from dockgate.services.judging.provenance import Provenance
 from dockgate.services.pipelines.actions import definition_of
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared import canonical
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
 from dockgate.store import Store
@@ -64,7 +65,7 @@ class ApprovalRequests:
         pipeline, action = definition_of(self.store, key)
         variables = pipeline_logic.collect_variables(pipeline, self.store.executions.runs(key.execution))
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
-        if not image.startswith("sha256:"):
+        if not is_digest(image):
             raise UsageError(
                 f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )

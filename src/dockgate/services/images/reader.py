@@ -12,6 +12,7 @@ from dockgate.scanner.images.reference import RegistryReference, host_of, parse_
 from dockgate.scanner.images.registry import RegistrySource, registry_source
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.images import image_inventory
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference, canonical_registry
 
@@ -45,7 +46,7 @@ class ImageAccess:
             named = named._replace(registry=self.own_registry)
         self.require(named.registry)
         digest = named.digest
-        if digest and not digest.startswith("sha256:"):
+        if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if must_exist or not digest:
             with closing(self._origin(named)) as origin:

@@ -14,7 +14,7 @@ from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
 from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
 from dockgate.services.images.image_inventory import DOCUMENT
-from dockgate.shared.digest import Digest, digest_of
+from dockgate.shared.digest import Digest, digest_of, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
 # Bytes of one envelope.
@@ -75,7 +75,7 @@ def look_up(
 
 
 def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecure: bool) -> Sequence[bytes]:
-    if not reference.startswith(DOCUMENT) and digest.startswith("sha256:"):
+    if not reference.startswith(DOCUMENT) and is_digest(digest):
         named = parse(reference)
         if isinstance(named, RegistryReference):
             place = f"{named.registry}/{named.repository}@{digest}"
