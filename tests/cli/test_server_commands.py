@@ -76,7 +76,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
                      "owners": ["ada"]}],
         "scanner": "14-b",
         "places": [summary | {"policy": "strict", "since": answers.ago(60), "cannot_judge_since": answers.ago(5),
-                              "services": ["shop"]}],
+                              "services": ["shop"], "waived": "3 waived"}],
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down", "scanner": "13-a"},
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
@@ -94,7 +94,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     for text in (
         "Failed: the registry is down by scanner 13-a; the server has 14-b",
         "Undetermined: not watched any more",
-        "by policy strict since",
+        ", 3 waived, by policy strict since",
         "cannot be judged since",
         "shop",
         "ada",

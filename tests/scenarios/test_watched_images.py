@@ -89,6 +89,24 @@ def test_a_pushed_image_is_judged_by_the_policy_of_its_repository_without_an_app
     assert listed["status"] == "Rejected"
 
 
+def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(server: ServerSystem) -> None:
+    assign(server, "excused")
+    image = push(server, "excused/app", "excused-app")
+    judged(server, image)
+
+    def listed() -> Any:
+        return server.get("/images?repository=excused/app")["images"][0]
+
+    until(lambda: listed()["counts"])
+    assert (listed()["status"], listed()["waived"]) == ("Rejected", None)
+    fields = {"owner": "ana", "reason": "It is never called.", "until": "2999-01-01"}
+    server.post("/waivers", {**fields, "image": image})
+    until(lambda: listed()["status"] == "Approved")
+    assert listed()["waived"] == "1 waived"
+    for page in ("/images?repository=excused/app", f"/images/{image}"):
+        assert "1 waived" in slow_http.get(f"{server.url}{page}").text
+
+
 def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy(server: ServerSystem) -> None:
     assign(server, "first")
     image = push(server, "first/app", "twice-pushed")

@@ -76,11 +76,13 @@ def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
     return search(fleet).page(ImageQuery(**query)).images  # type: ignore[arg-type]
 
 
-def judge(fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None) -> None:
+def judge(
+    fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None, waived: int = 0
+) -> None:
     image = fleet.store.fleet.image(digest(name))
     assert image is not None
     all_counts = (*counts, *[0] * (6 - len(counts)))
-    verdict = FleetVerdict("default", image.id, status, all_counts, None, day(20), None, cannot_judge_since)
+    verdict = FleetVerdict("default", image.id, status, all_counts, None, day(20), None, cannot_judge_since, waived)
     with fleet.store.database.write() as connection:
         fleet.store.fleet_verdicts.write_changed(connection, [verdict])
 
@@ -138,6 +140,12 @@ def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) 
     # The others were scanned long ago, and are not judged: they are not watched.
     assert listed(fleet, statuses=["Undetermined"]) == ["both", "own"]
     assert listed(fleet, statuses=["NotJudged"]) == []
+
+
+def test_what_is_waived_in_the_current_verdict_is_listed_beside_it(fleet: Fleet) -> None:
+    judge(fleet, "base", Status.APPROVED, waived=3)
+    judge(fleet, "clean", Status.APPROVED)
+    assert [image.waived for image in images(fleet, statuses=["Approved"])] == [None, "3 waived"]
 
 
 def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -> None:

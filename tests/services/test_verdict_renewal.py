@@ -233,10 +233,12 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.system.server.exceptions.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
+    assert sorted(verdict.waived for verdict in fleet.rows()[0]) == [0, 0, 1]
     assert fleet.agree()
     fleet.system.clock.ahead += timedelta(days=1, minutes=1)
     fleet.verdict_renewal.renew()
     assert set(fleet.verdicts().values()) == {"Rejected"}
+    assert {verdict.waived for verdict in fleet.rows()[0]} == {0}
     assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
 
 

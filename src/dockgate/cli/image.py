@@ -265,10 +265,11 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _current(place: Mapping[str, Any]) -> str:
-    """By which policy the current verdict is, and since when."""
+    """What is waived in the current verdict, by which policy it is, and since when."""
     if place["policy"] is None:
         return ""
-    text = f", by policy {short_reference(place['policy'])} since {times.format_age(place['since'])}"
+    text = f", {place['waived']}" if place["waived"] else ""
+    text += f", by policy {short_reference(place['policy'])} since {times.format_age(place['since'])}"
     if place["cannot_judge_since"]:
         text += f"; cannot be judged since {times.format_age(place['cannot_judge_since'])}"
     return text

@@ -25,6 +25,7 @@ _ROW = select(
     _TABLE.since,
     _TABLE.next_at,
     _TABLE.cannot_judge_since,
+    _TABLE.waived,
 )
 _UPDATE = (
     update(fleet_verdicts)
@@ -135,7 +136,8 @@ def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
 
 
 def _content(verdict: FleetVerdict) -> tuple[object, ...]:
-    return verdict.status, verdict.counts, verdict.reason, verdict.next_at, verdict.cannot_judge_since
+    next_at, cannot_judge_since = verdict.next_at, verdict.cannot_judge_since
+    return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived
 
 
 def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
@@ -150,8 +152,8 @@ def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdi
 
 
 def _verdict(row: Sequence[object]) -> FleetVerdict:
-    policy, image, status, *counts, reason, since, next_at, cannot_judge_since = row
-    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since)  # type: ignore[arg-type]
+    policy, image, status, *counts, reason, since, next_at, cannot_judge_since, waived = row
+    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since, waived)  # type: ignore[arg-type]
 
 
 def _columns(verdict: FleetVerdict) -> dict[str, object]:

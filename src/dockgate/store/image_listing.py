@@ -71,8 +71,9 @@ class ListedImage(NamedTuple):
 
     `scanner` read it, "" if that is unknown. `status` is that of the current verdict, or of the newest one where the
     place has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
-    severity, in the order of `Severity`; both are None without one, as `since` and `cannot_judge_since` then are. It is
-    the verdict in the repository `judged_in`, where the image was read.
+    severity, in the order of `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and
+    `cannot_judge_since` are None without one. It is the verdict in the repository `judged_in`, where the image was
+    read.
     """
 
     id: int
@@ -89,6 +90,7 @@ class ListedImage(NamedTuple):
     counts: tuple[int, ...] | None
     since: str | None
     cannot_judge_since: str | None
+    waived: int | None
     gone_at: str | None
 
 
@@ -163,6 +165,7 @@ class ImageListing:
                 _CURRENT.policy,
                 _CURRENT.since,
                 _CURRENT.cannot_judge_since,
+                _CURRENT.waived,
                 _IMAGES.gone_at,
                 *_COUNTS,
                 *key,
@@ -359,10 +362,10 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
 
 
 def _listed_image(row: Sequence[Any]) -> ListedImage:
-    *place, scan, scanner, status, policy, since, cannot_judge_since, gone_at = row[:14]
-    counts = tuple(row[14 : 14 + len(_COUNTS)]) if policy is not None else None
+    *place, scan, scanner, status, policy, since, cannot_judge_since, waived, gone_at = row[:15]
+    counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
     return ListedImage._make(
-        (*place, scan, scanner or "", _status_of(status), policy, counts, since, cannot_judge_since, gone_at)
+        (*place, scan, scanner or "", _status_of(status), policy, counts, since, cannot_judge_since, waived, gone_at)
     )
 
 

@@ -221,7 +221,7 @@ Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
 # index on a column that changes: on Postgres, an update that changes no indexed one needs no new index entries if its
 # page has room.
 # `since` is when the status began, `next_at` when time alone can change it, `cannot_judge_since` since when the status
-# is the last one that could be judged, because feeds are stale or missing.
+# is the last one that could be judged, because feeds are stale or missing. `waived` is how much waivers and VEX excuse.
 fleet_verdicts = Table(
     "fleet_verdicts",
     metadata,
@@ -233,6 +233,7 @@ fleet_verdicts = Table(
     text("since"),
     optional("next_at"),
     optional("cannot_judge_since"),
+    number("waived"),
     postgresql_with={"fillfactor": 50},
 )
 Index(None, fleet_verdicts.c.image)

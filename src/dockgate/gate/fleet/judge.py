@@ -25,7 +25,7 @@ from dockgate.gate.fleet.model import (
 from dockgate.gate.fleet.weights import Weigher, Weight, first_after, first_change, inventory_of
 from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst
 from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.scanner.model import Package
+from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undetermined
@@ -153,8 +153,13 @@ class FleetJudge:
             more, at = self._ask_about_image(image, platform, doubts, context)
             answers += more
             changes_at = min(changes_at, at)
-        status = self._apply_waivers(answers, image, platform, context)
-        return PlatformResult(worst([sums.status, status]), sums.counts, min(changes_at, self._end_of_waivers(context)))
+        status, waived = self._apply_waivers(answers, image, platform, context)
+        return PlatformResult(
+            worst([sums.status, status]),
+            sums.counts,
+            min(changes_at, self._end_of_waivers(context)),
+            sums.waived + waived + self._count_accepted_unread(image, platform, context),
+        )
 
     def _rules_that_read(self, *kinds: Reads) -> list[ActiveRule]:
         return [active for active, reads in zip(self._active, self._reads, strict=True) if reads in kinds]
@@ -220,12 +225,7 @@ class FleetJudge:
         inventory = replace(inventory, packages=_examples(platform))
         matches = Matches((), tuple(dict.fromkeys(doubts)))
         provenance = image.provenance if image.provenance and image.provenance.image == image.digest else None
-        accepted = inventory
-        if context.accepts_unread and inventory.unread:
-            readable = unread_waivers.apply_to_unread(
-                inventory, Matches((), ()), _waivers_of(context), image.digest, self._now, self._database_paths
-            )
-            accepted = readable.inventory
+        accepted = self._accept_unread(image, inventory, context).inventory
         return RuleInput(
             accepted,
             matches,
@@ -270,16 +270,34 @@ class FleetJudge:
 
     def _apply_waivers(
         self, answers: Sequence[Answers], image: FleetImage, platform: FleetPlatform, context: Context
-    ) -> Status:
-        """The status that the answers lead to."""
+    ) -> tuple[Status, int]:
+        """The status that the answers lead to, and how many violations are waived."""
         violations = [entry for answer in answers for entry in answer.violations[RuleAction.REJECT]]
         is_undetermined = any(answer.undetermined for answer in answers)
+        waived = 0
         if violations and context.rule_waivers:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
-            counting, _ = waivers.apply_to_violations(violations, _waivers_of(context), images, self._now, unwaivable)
-            violations = list(counting)
-        return Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
+            counting, applied = waivers.apply_to_violations(
+                violations, _waivers_of(context), images, self._now, unwaivable
+            )
+            violations, waived = list(counting), len(applied)
+        status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
+        return status, waived
+
+    def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Context) -> int:
+        """How many unread paths waivers accept."""
+        if platform.inventory is None:
+            return 0
+        return len(self._accept_unread(image, platform.inventory, context).applied_waivers)
+
+    def _accept_unread(self, image: FleetImage, inventory: Inventory, context: Context) -> unread_waivers.UnreadWaivers:
+        """The inventory without the unread paths that waivers accept."""
+        if not (context.accepts_unread and inventory.unread):
+            return unread_waivers.UnreadWaivers(inventory, Matches((), ()))
+        return unread_waivers.apply_to_unread(
+            inventory, Matches((), ()), _waivers_of(context), image.digest, self._now, self._database_paths
+        )
 
     def _end_of_waivers(self, context: Context) -> float:
         """When the first waiver ends that is not for findings."""

@@ -85,9 +85,11 @@ class FleetExceptions:
 class PlatformResult(NamedTuple):
     """The status of a platform, its findings by severity in the order of `Severity`, and when time can change it.
 
-    `changes_at` are seconds since 1970, infinite if time alone changes nothing.
+    `changes_at` are seconds since 1970, infinite if time alone changes nothing. `waived` is how many findings,
+    violations and unread paths waivers and VEX statements excuse.
     """
 
     status: Status
     counts: tuple[int, ...]
     changes_at: float
+    waived: int

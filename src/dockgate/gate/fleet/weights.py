@@ -28,6 +28,8 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity,
 # Bits of one number: an image has fewer findings than this can count. `array` reads numbers of this size at once.
 _BITS, _BYTES = 64, 8
 _SEVERITIES = len(Severity)
+# The numbers after those of the severities: of conditional statements' findings, and of waived findings.
+_CONDITIONAL, _WAIVED = _SEVERITIES, _SEVERITIES + 1
 _BASE, _OWN = "base", "own"
 _LAYERS = {Place.ANY: "", Place.BASE: _BASE, Place.OWN: _OWN}
 
@@ -48,11 +50,13 @@ class Weight(NamedTuple):
 class Sums:
     """What the numbers of an image say. `is_exact` is false if only the inventory can decide (`Contexts.conditional`).
 
-    `doubts` stand for the undetermined entries: one for each kind and ecosystem.
+    `doubts` stand for the undetermined entries: one for each kind and ecosystem. `waived` is how many findings are
+    excused.
     """
 
     status: Status
     counts: tuple[int, ...]
+    waived: int
     doubts: tuple[Undetermined, ...]
     is_exact: bool
 
@@ -97,7 +101,7 @@ class Weigher:
         )
         self._places = _has_places(active_rules)
         self._rules: list[tuple[ActiveRule, int, int]] = []
-        offset = _SEVERITIES + 1
+        offset = _WAIVED + 1
         for active in active_rules:
             length = len(active.rule.weigh(self._facts((), (), Place.ANY), active.settings))
             self._rules.append((active, offset, offset + length))
@@ -113,17 +117,18 @@ class Weigher:
 
     def weigh(self, component: FleetComponent, context: Context) -> Weight:
         """What the component weighs in images of this context."""
-        findings, changes_at = self._excuse(component, context)
+        findings, waived, changes_at = self._excuse(component, context)
         facts = self._facts((component.package,), findings, Place.ANY)
-        numbers = self._numbers(facts, component.doubts)
+        numbers = self._numbers(facts, waived, component.doubts)
         places = (Place.BASE, Place.OWN) if self._places else ()
         others = [
-            self._numbers(self._placed_facts(component.package, findings, place), component.doubts) for place in places
+            self._numbers(self._placed_facts(component.package, findings, place), waived, component.doubts)
+            for place in places
         ]
         base, own = others or (numbers, numbers)
         owned = 0
         if self._weighs_packages:
-            owned = self._numbers(self._facts((replace(component.package, owner="owner"),), (), Place.ANY), ())
+            owned = self._numbers(self._facts((replace(component.package, owner="owner"),), (), Place.ANY), 0, ())
         for active, _, _ in self._rules:
             changes_at = min(changes_at, first_change(active, facts, self._here))
         return Weight((numbers, base, own), owned, changes_at, findings)
@@ -141,17 +146,18 @@ class Weigher:
             active.rule.status_of(numbers[first:end], facts, active.settings) for active, first, end in self._rules
         ]
         doubts = tuple(doubt for index, doubt in self._doubts.values() if numbers[index])
-        is_exact = not numbers[_SEVERITIES]
-        return Sums(worst([Status.APPROVED, *statuses]), tuple(numbers[:_SEVERITIES]), doubts, is_exact)
+        is_exact = not numbers[_CONDITIONAL]
+        status = worst([Status.APPROVED, *statuses])
+        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED], doubts, is_exact)
 
-    def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], float]:
-        """The findings that count, and when a waiver ends or a statement begins to count."""
+    def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
+        """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
         if not component.findings or not (context.waivers or context.statements):
-            return component.findings, inf
+            return component.findings, 0, inf
         names = names_of(component.findings)
         accepted = Waivers(context.waivers_of(names), context.statements_of(names))
         if not accepted.waivers and not accepted.statements:
-            return component.findings, inf
+            return component.findings, 0, inf
         inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image or "")
         result = waivers.apply_to_findings(
             Matches(component.findings, ()), accepted, self._policy, inventory, context.index, self._now
@@ -159,13 +165,14 @@ class Weigher:
         times = [applied.until for applied in result.applied_waivers] + [
             statement.at for statement in accepted.statements
         ]
-        return result.matches.findings, first_after(map(parse_time, times), self._here)
+        changes_at = first_after(map(parse_time, times), self._here)
+        return result.matches.findings, len(result.applied_waivers), changes_at
 
-    def _numbers(self, rule_input: RuleInput, doubts: tuple[Undetermined, ...]) -> int:
+    def _numbers(self, rule_input: RuleInput, waived: int, doubts: tuple[Undetermined, ...]) -> int:
         findings = rule_input.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
         conditional = sum(bool(self._conditional.about(finding)) for finding in findings) if self._is_conditional else 0
-        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional]
+        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived]
         for active, _, _ in self._rules:
             numbers += active.rule.weigh(rule_input, active.settings)
         total = _pack(numbers)

@@ -38,7 +38,8 @@ class JudgedImage(NamedTuple):
     """What a policy says of an image.
 
     `counts` are the most findings of any platform, in the order of `Severity`. `status_if_fresh` is the status if all
-    feeds had been checked just now. `next_at` is when time alone can change it, None for never.
+    feeds had been checked just now. `next_at` is when time alone can change it, None for never. `waived` is the most
+    that waivers and VEX statements excuse in any platform.
     """
 
     image: int
@@ -46,6 +47,7 @@ class JudgedImage(NamedTuple):
     counts: tuple[int, ...]
     status_if_fresh: Status
     next_at: str | None
+    waived: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,12 @@ class FleetJudging:
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
         statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh))
         return JudgedImage(
-            image.id, next(statuses), _largest_counts(counts), next(statuses), _later(now, UNKNOWN_MOMENT)
+            image.id,
+            next(statuses),
+            _largest_counts(counts),
+            next(statuses),
+            _later(now, UNKNOWN_MOMENT),
+            max((len(verdict.waived) for verdict in verdicts), default=0),
         )
 
 
@@ -193,7 +200,7 @@ def _combine(
     `here` is `now` in seconds since 1970.
     """
     if len(results) == 1 and results[0].changes_at == inf:
-        return JudgedImage(image.id, results[0].status, results[0].counts, fresh[0].status, None)
+        return JudgedImage(image.id, results[0].status, results[0].counts, fresh[0].status, None, results[0].waived)
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format(changes_at)
     if changes_at <= here:
@@ -204,6 +211,7 @@ def _combine(
         _largest_counts([result.counts for result in results]),
         worst([result.status for result in fresh]),
         next_at,
+        max(result.waived for result in results),
     )
 
 

@@ -279,7 +279,15 @@ class _Renewal:
             else:
                 status = present.status if present else Status.UNDETERMINED
         return FleetVerdict(
-            self.policy, judged_image.image, status, judged_image.counts, None, now, judged_image.next_at, since
+            self.policy,
+            judged_image.image,
+            status,
+            judged_image.counts,
+            None,
+            now,
+            judged_image.next_at,
+            since,
+            judged_image.waived,
         )
 
     def _write(

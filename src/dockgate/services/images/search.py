@@ -40,7 +40,8 @@ class ImageSummary:
     its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (findings by severity) are those
     of the current verdict, which is renewed when anything changes; where there is none, the status is that of the
     newest verdict, and `counts` is null. "": it was not judged. `cannot_judge_since`: since when it is the last status
-    that could be judged, because feeds are stale or missing. `services` run the image.
+    that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX statements excuse
+    in that verdict ("3 waived"), null for nothing. `services` run the image.
     """
 
     repository: str
@@ -206,7 +207,11 @@ def _summary(
     row: ListedImage, newest: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
 ) -> ImageSummary:
     status, summary = row.status.value if row.status else "", ""
-    if newest is not None and newest.status == status:
+    waived = newest.waived if newest is not None and newest.status == status else None
+    if row.waived is not None:
+        waived = f"{row.waived} waived" if row.waived else None
+    # The newest verdict may be older than a waiver.
+    if newest is not None and newest.status == status and bool(newest.waived) == bool(waived):
         summary = newest.summary
     elif row.counts is not None:
         summary = _findings(row.counts)
@@ -223,7 +228,7 @@ def _summary(
         scanner=row.scanner,
         status=status,
         summary=summary,
-        waived=newest.waived if newest is not None and newest.status == status else None,
+        waived=waived,
         policy=row.policy,
         counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
         since=row.since,
@@ -247,7 +252,7 @@ def _with_newest(row: ListedImage, newest: Mapping[tuple[str, str], VerdictRecor
     """The row with the newest verdict of its repository in place of another policy's."""
     record = newest.get((row.repository, row.digest))
     status = Status(record.status) if record else None
-    return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None)
+    return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
 
 
 def _findings(counts: Sequence[int]) -> str:
