@@ -49,6 +49,7 @@ PRIMARY = {
     "/policies/default": ("New policy from an example", None),
     "/waivers": ("New waiver", None),
     "/waivers/new": ("Save waiver", None),
+    "/vex": ("Upload", None),
     "/advisories": (None, None),
     "/events": (None, None),
     "/events/targets": (None, None),
@@ -56,6 +57,9 @@ PRIMARY = {
     "/people/viewer": ("Make a token", None),
     "/audit": (None, None),
     "/settings": ("Save", "Save"),
+    "/workers": (None, None),
+    "/attestation-keys": (None, None),
+    "/gc": ("Show what nothing needs", None),
     "/executions/none-1": ("Try again", "Try again"),
 }
 
@@ -111,6 +115,10 @@ def test_every_page_for_work_names_a_command_or_a_call(site: Site, browser: Brow
             "/people",
             "/audit",
             "/settings",
+            "/vex",
+            "/workers",
+            "/attestation-keys",
+            "/gc",
             "/search?q=a",
         ),
         *("/repositories/web/files/Dockerfile?at=main", "/new/pipeline"),

@@ -29,9 +29,10 @@ START = (
     *("/vulnerabilities", f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0", "/images/r/api/app:latest"),
     *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
     *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
+    *("/vex", "/workers", "/attestation-keys", "/gc", "/gc?plan=true"),
 )
 # Pages of one walk: the first of each kind are reached long before.
-MAX_PAGES = 70
+MAX_PAGES = 75
 
 
 @pytest.fixture(scope="module")

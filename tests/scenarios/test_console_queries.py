@@ -54,6 +54,7 @@ def browser(site: Site) -> Iterator[Browser]:
             "/settings",
         ),
         *("/verdicts/VERDICT/report", "/advisories", "/events", "/search?q=critical", "/new/pipeline"),
+        *("/vex", "/workers", "/attestation-keys", "/gc"),
     ],
 )
 def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str) -> None:

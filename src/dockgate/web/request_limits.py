@@ -19,7 +19,7 @@ MAX_UPLOAD = 8 << 20
 # Bytes of a form that needs no session.
 MAX_OPEN_FORM = 8 << 10
 _OPEN_FORMS = ("/signin", LINK_PATH)
-_UPLOADS = re.compile(r"/registry/.*|/api/v1/vex|/api/v1/images/[^/]+/findings")
+_UPLOADS = re.compile(r"/registry/.*|(/api/v1)?/vex|/api/v1/images/[^/]+/findings")
 _ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 # Headers that must not be repeated: a proxy might use the first and this server the last.
 _SINGLE = (

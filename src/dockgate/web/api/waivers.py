@@ -193,10 +193,11 @@ async def upload(
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     async with threads.receiving(who.name):
         data = await request.body()
-    return _document(await threads.run(who.name, _upload, server, data, name[:200], who))
+    return _document(await threads.run(who.name, upload_document, server, data, name[:200], who))
 
 
-def _upload(server: WebServices, data: bytes, name: str, who: Caller) -> VexRecord:
+def upload_document(server: WebServices, data: bytes, name: str, who: Caller) -> VexRecord:
+    """Record a VEX document for which the caller vouches. `name` is that of its file. Raises UsageError."""
     record = server.exceptions.upload_vex(data, name, who.name)
     note_change(f"{name}: {record.document} of {record.author}")
     return record

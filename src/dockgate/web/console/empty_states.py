@@ -124,6 +124,13 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "People with the role security or admin add them.",
         unmatched="No waiver matches.",
     ),
+    "vex": EmptyState(
+        "VEX documents",
+        "A VEX document says which vulnerabilities do not affect an image, and why.",
+        "Upload the first one below.",
+        permission=Permission.ACCEPT,
+        others="People with the role security or admin upload them.",
+    ),
     "feeds": EmptyState(
         "Feeds",
         "Advisories come from feeds, and this server has none.",
@@ -169,6 +176,20 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Audit",
         "Every call that changes something is listed here. There was none.",
         unmatched="No entry matches.",
+    ),
+    "workers": EmptyState(
+        "Workers",
+        "A worker builds, scans and deploys.",
+        "A server is one. More take work from its database:",
+        "dockgate worker",
+        Permission.ADMINISTER,
+        "An administrator starts them.",
+    ),
+    "collections": EmptyState(
+        "Collections",
+        "No collection was requested.",
+        "“Show what nothing needs” says what the first one would remove.",
+        permission=Permission.ADMINISTER,
     ),
     "search": EmptyState(
         "Search",

@@ -14,6 +14,7 @@ from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
 from dockgate.shared.digest import Digest
 from dockgate.shared.timestamps import parse_time
+from dockgate.store.records import WorkerState
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.terminal_text import visible
 
@@ -75,6 +76,10 @@ _MARKS: dict[str, Mark] = {
     "AtRisk": Mark("triangle-alert", "risk", "At risk"),
     "Active": Mark("circle-check", "good", "Active"),
     "Revoked": Mark("circle-minus", "off", "Revoked"),
+    "Removed": Mark("circle-minus", "off", "Removed"),
+    WorkerState.DRAINING: Mark("clock", "wait", "Draining"),
+    WorkerState.ENDING: Mark("loader-circle", "run", "Ending"),
+    WorkerState.LOST: Mark("octagon-x", "bad", "Lost"),
 }
 _UNKNOWN = Mark("diamond-question", "unknown", "Unknown")
 

@@ -18,7 +18,9 @@ from dockgate.web.console.pages import (
     running,
     signing_in,
     tags,
+    upkeep,
     verdicts,
+    vex,
     vulnerabilities,
 )
 
@@ -27,4 +29,4 @@ def console_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories)
     contents = (verdicts, images, tags, vulnerabilities)
-    return [page.router for page in (*work, *contents, events, governance, people, executions)]
+    return [page.router for page in (*work, *contents, events, governance, vex, people, upkeep, executions)]

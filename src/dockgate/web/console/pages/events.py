@@ -213,6 +213,13 @@ def try_rule(name: str, request: Request, who: api.Reader, server: api.ServerDep
     return _rule(request, who, server, name, text, outcome)
 
 
+@router.post("/events/rules/{name}/remove")
+def remove_rule(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Remove an event rule."""
+    calls.remove_rule(name, who, server)
+    return see_other("/events/rules")
+
+
 @router.get("/events/targets")
 def targets(
     request: Request,
@@ -263,3 +270,10 @@ def redeliver(name: str, who: api.Administrator, server: api.ServerDependency, f
     key = fields.get("key")
     calls.redeliver(name, calls.Redelivery([key] if key else None), who, server)
     return see_other(f"/events/targets/{name}")
+
+
+@router.post("/events/targets/{name}/remove")
+def remove_target(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Remove a target with the messages that wait for it."""
+    calls.remove_target(name, who, server)
+    return see_other("/events/targets")

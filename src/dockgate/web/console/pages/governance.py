@@ -191,6 +191,20 @@ def save_policy(name: str, request: Request, who: api.Accepter, server: api.Serv
     return see_other(f"/policies/{name}")
 
 
+@router.post("/policies/{name}/remove")
+def remove_policy(name: str, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+    """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
+    policy_calls.remove(name, who, server, None, fields.get("version", ""))
+    return see_other("/policies")
+
+
+@router.post("/policy-assignments/{name}/remove")
+def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Response:
+    """Remove a policy assignment."""
+    policy_calls.unassign(name, who, server)
+    return see_other("/policies#assignments")
+
+
 @router.get("/waivers")
 @api.checks_token_limits
 def waivers(

@@ -1,0 +1,100 @@
+"""What keeps a server going: its workers, the keys that sign attestations, and garbage collection."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.store.records import Worker
+from dockgate.web import api
+from dockgate.web.api import attestations as key_calls
+from dockgate.web.api import collections as collection_calls
+from dockgate.web.api import workers as worker_calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
+
+# Images that the page of a planned collection shows; the command lists all.
+MAX_IMAGES = 100
+# Collections that its page shows.
+MAX_RUNS = 20
+
+_WORKER_KEYS: dict[str, Callable[[Worker], str]] = {
+    "worker": lambda worker: worker.id,
+    "node": lambda worker: worker.node,
+    "started": lambda worker: worker.started_at,
+}
+_WORKER_SORTS = ("worker", "-worker", "node", "-node", "-started", "started")
+
+router = page_router()
+
+
+@router.get("/workers")
+def workers(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List the workers, and the queues that none of them takes work from."""
+    status = worker_calls.workers(server, who)
+    return render(
+        request,
+        who,
+        "workers.html",
+        title="Workers",
+        workers=page_table(request, "workers", status.workers, _WORKER_KEYS, _WORKER_SORTS),
+        unserved=status.unserved,
+        is_shared=server.workers.is_shared,
+    )
+
+
+@router.post("/workers/{worker}/drain")
+def drain(worker: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Have a worker end once its present work has ended."""
+    worker_calls.drain(worker, server, who)
+    return see_other("/workers")
+
+
+@router.post("/workers/{worker}/remove")
+def remove(worker: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """End a worker in the middle of its work."""
+    worker_calls.remove(worker, server, who)
+    return see_other("/workers")
+
+
+@router.get("/attestation-keys")
+@api.checks_token_limits
+def keys(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show the public keys of attestations, the present one first."""
+    present, *former = key_calls.keys(who, server).keys
+    return render(request, who, "attestation_keys.html", title="Signing keys", present=present, former=former)
+
+
+@router.post("/attestation-keys")
+def rotate(who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Replace the signing key, unless it is not the one any more that the page showed."""
+    if fields.get("key") == key_calls.keys(who, server).keys[0].id:
+        key_calls.rotate(who, server)
+    return see_other("/attestation-keys")
+
+
+@router.get("/gc")
+def collections(request: Request, who: api.Administrator, server: api.ServerDependency, plan: bool = False) -> Response:
+    """List the last collections; with `plan`, show what one would remove now."""
+    report = collection_calls.plan(server, who) if plan else None
+    reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
+    return render(
+        request,
+        who,
+        "collections.html",
+        title="Garbage collection",
+        runs=collection_calls.collections(server, who)[:MAX_RUNS],
+        report=report,
+        kept_images=sorted(reasons.items()),
+        most_images=MAX_IMAGES,
+    )
+
+
+@router.post("/gc")
+def collect(who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Request a collection, unless one has not finished."""
+    collection_calls.collect(server, who)
+    return see_other("/gc")

@@ -1,0 +1,63 @@
+"""VEX documents: who says that a vulnerability does not affect an image."""
+
+from collections.abc import Callable
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import UsageError
+from dockgate.web import api
+from dockgate.web.api import waivers as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.tables import page_table
+
+_KEYS: dict[str, Callable[[calls.VexView], str]] = {
+    "added": lambda document: document.added_at,
+    "author": lambda document: document.author,
+}
+_SORTS = ("-added", "added", "author", "-author")
+
+router = page_router()
+
+
+@router.get("/vex")
+def documents(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List VEX documents, with a form to upload one."""
+    return _documents(request, who, server)
+
+
+def _documents(
+    request: Request, who: Caller, server: WebServices, content: str = "", error: UsageError | None = None
+) -> Response:
+    return render(
+        request,
+        who,
+        "vex.html",
+        422 if error else 200,
+        title="Error: VEX documents" if error else "VEX documents",
+        documents=page_table(request, "documents", calls.documents(who, server), _KEYS, _SORTS),
+        content=content,
+        error=error,
+    )
+
+
+@router.post("/vex")
+def upload(request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+    """Upload a VEX document, for which the caller vouches."""
+    content = fields.get("content", "")
+    try:
+        calls.upload_document(server, content.encode(), "document.json", who)
+    except UsageError as error:
+        return _documents(request, who, server, content, error)
+    return see_other("/vex")
+
+
+@router.post("/vex/{digest}/remove")
+def remove(digest: api.Digest, who: api.Accepter, server: api.ServerDependency) -> Response:
+    """Remove an uploaded document. It stays on record."""
+    calls.remove(digest, who, server)
+    return see_other("/vex")
