@@ -17,10 +17,11 @@ from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.services.judging.cases import DeploymentContext
 from dockgate.shared.digest import digest_of
-from dockgate.shared.errors import DeployError
+from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
+from dockgate.store.followed_images import follow_images
 from dockgate.store.records import PushedImage
-from dockgate.vulnerabilities.model import Coverage, Severity
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 LAX = STRICT.replace("strict", "lax").replace("LOW", "CRITICAL")
@@ -52,6 +53,13 @@ class Promoted:
 
     def publish(self, severity: Severity) -> None:
         self.system.advisories.advisories = [*self.system.advisories.advisories, advisory("app", severity, "2")]
+
+    def follow(self, repository: str, policy: str) -> None:
+        """As after an approval for an outside pipeline."""
+        result = self.system.use_cases.verdicts.for_approved(IMAGE, repository, policy)
+        assert result is not None
+        with self.system.store.database.write() as connection:
+            follow_images(connection, [("external/1", IMAGE, repository, policy)], result[1], self.now())
 
     def waive_in_dev(self) -> None:
         waiver = Waiver(
@@ -123,12 +131,65 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     assert promoted.changes() == []
 
 
+class MissingAdvisories(AdvisoryDatabase):
+    """The database's file has vanished."""
+
+    @property
+    def digest(self) -> str:
+        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+
+    def coverage(self) -> Sequence[Coverage]:
+        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+
+
 class OldAdvisories(AdvisoryDatabase):
     """Feeds that were checked too long ago."""
 
     def coverage(self) -> Sequence[Coverage]:
         checked = format_time(self.clock() - timedelta(days=8))
         return tuple(replace(entry, checked_at=checked) for entry in super().coverage())
+
+
+def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.judge()
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+    system = promoted.system
+    present = system.advisories
+    for _ in range(2):
+        system.advisories = MissingAdvisories(present.clock, present.advisories)
+        system.clock.ahead += timedelta(hours=1)
+        promoted.judge()
+        assert promoted.statuses()["prod/app"] == "Undetermined"
+        system.advisories = present
+        system.clock.ahead += timedelta(hours=1)
+        promoted.judge()
+        assert promoted.statuses()["prod/app"] == "Rejected"
+    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+
+
+def test_an_approved_image_that_was_rejected_is_reported_once_though_the_database_file_vanishes(
+    promoted: Promoted,
+) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.judge()
+    promoted.follow("prod/app", "strict")
+    promoted.publish(Severity.LOW)
+    system = promoted.system
+    present = system.advisories
+    system.use_cases.approved_images.review()
+    assert [entry.status for entry in system.store.followed_images.list()] == ["Rejected"]
+    system.advisories = MissingAdvisories(present.clock, present.advisories)
+    system.use_cases.approved_images.review()
+    system.advisories = present
+    system.use_cases.approved_images.review()
+    (followed,) = system.store.followed_images.list()
+    assert (followed.status, followed.changes) == ("Rejected", 1)
 
 
 @pytest.mark.parametrize(("after", "changes"), [(False, []), (True, [("prod/app", "Approved", "Rejected")])])

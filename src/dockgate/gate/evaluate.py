@@ -231,11 +231,12 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     )
 
 
-def _digest(value: object) -> str:
+def input_digest(value: object) -> str:
+    """The digest by which a verdict names one of its inputs."""
     return digest_of(canonical.encode(value))
 
 
-def input_digests(case: VerdictCase, digest: Callable[[Any], str] = _digest) -> InputDigests:
+def input_digests(case: VerdictCase, digest: Callable[[Any], str] = input_digest) -> InputDigests:
     """The case with each part replaced by its `digest`, as a verdict records it."""
     return InputDigests(
         inventories=tuple(map(digest, _sort_inventories(case.inventories))),

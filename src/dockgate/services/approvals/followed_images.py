@@ -7,6 +7,7 @@ from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.blind_verdicts import is_blind
 from dockgate.services.judging.inputs import JudgingInputs
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdicts import Verdicts
@@ -81,6 +82,8 @@ class ApprovedImages:
             return  # it is being scanned
         verdict, digest = result
         now = self.clock.now()
+        if followed_image.status is Status.REJECTED and is_blind(verdict):
+            return  # what is rejected stays so, and nobody hears of it twice
         if verdict.status != followed_image.status:
             self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
         elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):

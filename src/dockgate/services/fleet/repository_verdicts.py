@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from dockgate.events.dockgate_events import verdict_changed
-from dockgate.gate.model import PlatformVerdict, Status, Verdict
+from dockgate.gate.model import PlatformVerdict, Status
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.unused import find_unused_images
 from dockgate.services.images.watched import WatchedImages
+from dockgate.services.judging.blind_verdicts import is_blind
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
@@ -76,30 +77,28 @@ class RepositoryVerdicts:
         if renewal is None:
             return
         verdict, previous = renewal.verdict, renewal.previous
-        before = verdict.status if _is_blind(verdict) else self._last_known_status(repository, image, previous)
-        if before != verdict.status and not find_unused_images(self.store, {(repository, image)}):
+        seen = self._last_known_verdict(repository, image, previous)
+        is_changed = not is_blind(verdict) and seen.status != verdict.status
+        if is_changed and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
-            names = (image, repository, verdict.policy, before, verdict.status)
-            counts = _most_findings(verdict.platform_verdicts)
-            event = verdict_changed(*names, counts, verdict.inputs.now, after=f"{repository}/{previous.digest}")
+            names = (image, repository, verdict.policy, seen.status, verdict.status)
+            event = verdict_changed(
+                *names,
+                _most_findings(verdict.platform_verdicts),
+                verdict.inputs.now,
+                after=f"{repository}/{previous.digest}",
+            )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
 
-    def _last_known_status(self, repository: str, image: str, previous: VerdictRecord) -> str:
-        """The status of the previous verdict, or of the last one before advisories became stale."""
+    def _last_known_verdict(self, repository: str, image: str, previous: VerdictRecord) -> VerdictRecord:
+        """The previous verdict, or the last one before advisories became stale or missing."""
         if previous.status != Status.UNDETERMINED:
-            return previous.status
+            return previous
         records = self.store.verdicts.of_image(image)
         earlier = [record for record in records if record.repository == repository and not record.decides]
-        seen = (record for record in earlier if not _is_blind(self.store.verdicts.get(record.digest)))
-        return next((record.status for record in seen), previous.status)
-
-
-def _is_blind(verdict: Verdict) -> bool:
-    """Whether nothing but stale advisories keeps the image from being judged."""
-    unsure = [platform for platform in verdict.platform_verdicts if platform.status is Status.UNDETERMINED]
-    kinds = {entry.kind for platform in unsure for entry in platform.undetermined}
-    return verdict.status is Status.UNDETERMINED and kinds == {"stale"}
+        seen = (record for record in earlier if not is_blind(self.store.verdicts.get(record.digest)))
+        return next(seen, previous)
 
 
 def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:

@@ -185,7 +185,7 @@ class Cases:
                 baseline_exemptions=baselines.exemptions,
             )
         except DatabaseError as error:
-            return replace(case, no_scan_reason=error.full_message)
+            return replace(case, inventories=inventories, no_scan_reason=error.full_message)
 
     def do_waivers_apply(self, repository: str, image: str) -> bool:
         """Return whether the waivers of a repository may count for an image."""

@@ -1,0 +1,18 @@
+"""Verdicts that say nothing of an image, because the advisories are stale or missing."""
+
+from dockgate.gate.evaluate import input_digest
+from dockgate.gate.model import EMPTY_SNAPSHOT, Status, Verdict
+
+
+def is_blind(verdict: Verdict) -> bool:
+    """Whether nothing but stale or missing advisories keeps a scanned image from being judged.
+
+    Nobody hears of such a verdict as a change: the image is what it was.
+    """
+    if verdict.status is not Status.UNDETERMINED:
+        return False
+    if verdict.inputs.no_scan_reason:
+        # `Cases.build` found no advisory database, for it names what was scanned and no advisories.
+        return bool(verdict.inputs.inventories) and verdict.inputs.snapshot == input_digest(EMPTY_SNAPSHOT)
+    unsure = [platform for platform in verdict.platform_verdicts if platform.status is Status.UNDETERMINED]
+    return {entry.kind for platform in unsure for entry in platform.undetermined} == {"stale"}
