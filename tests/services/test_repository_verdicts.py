@@ -115,6 +115,9 @@ def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_
         ("prod/app", "Rejected", "Approved"),
         ("prod/app", "Approved", "Rejected"),
     ]
+    details = [event.body["detail"] for event in promoted.system.store.event_log.read(limit=1000)]
+    policies = [(each["policy"], each["former_policy"]) for each in details if "previous" in each]
+    assert policies == [("strict", "lax"), ("lax", "strict"), ("strict", "lax")]
     assert len(promoted.system.store.verdicts.of_image(IMAGE)) == 5
 
 

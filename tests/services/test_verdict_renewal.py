@@ -309,6 +309,8 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
     for _ in range(2):
         fleet.process().renew()
     assert sorted(fleet.events()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+    details = [event.body["detail"] for event in store.event_log.read(limit=1000)]
+    assert {each["former_policy"] for each in details if "previous" in each} == {"default"}
     store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "z-lax"), "ana", now)
     fleet.process().renew()
     assert fleet.events()[-1] == ("team/web", "Rejected", "Approved")

@@ -106,10 +106,12 @@ def verdict_changed(
     counts: Mapping[str, int],
     since: str,
     after: str | None = None,
+    former_policy: str | None = None,
 ) -> NewEvent:
     """The current verdict of an image by a policy has another status. `counts` are its findings by severity.
 
-    `after` identifies the change among those of the image, where `since` does not.
+    `after` identifies the change among those of the image, where `since` does not. `former_policy` gave the status
+    `before`, if it was another policy.
     """
     detail = {
         "image": image,
@@ -120,6 +122,8 @@ def verdict_changed(
         "counts": dict(counts),
         "since": since,
     }
+    if former_policy not in (None, policy):
+        detail["former_policy"] = former_policy
     key = f"{policy}/{image}/{after or since}"
     return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 

@@ -87,6 +87,7 @@ class RepositoryVerdicts:
                 _most_findings(verdict.platform_verdicts),
                 verdict.inputs.now,
                 after=f"{repository}/{previous.digest}",
+                former_policy=seen.policy,
             )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)

@@ -108,7 +108,7 @@ class VerdictRenewal:
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
             present = self.store.fleet_verdicts.images(policy)
             renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
-        former = {image: status for renewal in renewals for image, status in renewal.former_statuses().items()}
+        former = {image: verdict for renewal in renewals for image, verdict in renewal.former_verdicts().items()}
         for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Only now: a process that dies before has the statuses again that the events compare with.
         for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
@@ -196,13 +196,10 @@ class _Renewal:
     due_images: Collection[int]
     present: Collection[int]
 
-    def former_statuses(self) -> dict[int, Status]:
-        """The status by this policy of each image that is not judged by it any more."""
+    def former_verdicts(self) -> dict[int, FleetVerdict]:
+        """The verdict by this policy on each image that is not judged by it any more."""
         images = self._former_images()
-        if not images:
-            return {}
-        verdicts = self.service.store.fleet_verdicts.of_policy(self.policy, images)
-        return {image: verdict.status for image, verdict in verdicts.items()}
+        return self.service.store.fleet_verdicts.of_policy(self.policy, images) if images else {}
 
     def remove_former(self) -> None:
         """Remove the verdicts on images that are not judged by this policy any more."""
@@ -214,10 +211,10 @@ class _Renewal:
     def _former_images(self) -> set[int]:
         return set(self.present) - {image.id for image in self.images} - set(self.waiting_images)
 
-    def run(self, former: Mapping[int, Status]) -> None:
+    def run(self, former: Mapping[int, FleetVerdict]) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ.
 
-        `former` are the statuses of images by policies that they are not judged by any more.
+        `former` are the verdicts on images by policies that they are not judged by any more.
         """
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
@@ -295,7 +292,7 @@ class _Renewal:
         verdicts: Sequence[FleetVerdict],
         images: dict[int, FleetImage],
         stored: Mapping[int, FleetVerdict],
-        former: Mapping[int, Status],
+        former: Mapping[int, FleetVerdict],
         judged_from: str | None,
     ) -> None:
         """Write verdicts, of which `stored` are the present ones, with an event for each other status.
@@ -311,7 +308,13 @@ class _Renewal:
             if previous is not None:
                 return previous.status
             image = images[verdict.image]
-            return former.get(image.id) or recorded.get((image.repository, image.digest))
+            if image.id in former:
+                return former[image.id].status
+            return recorded.get((image.repository, image.digest))
+
+        def former_policy(change: VerdictChange) -> str | None:
+            is_first = change.previous is None and change.verdict.image in former
+            return former[change.verdict.image].policy if is_first else None
 
         def place(verdict: FleetVerdict) -> tuple[str, str]:
             return images[verdict.image].repository, images[verdict.image].digest
@@ -333,6 +336,7 @@ class _Renewal:
                     change.verdict.status,
                     dict(zip(Severity, change.verdict.counts, strict=True)),
                     change.verdict.since,
+                    former_policy=former_policy(change),
                 )
                 for change in changes
                 if (previous := before(change.verdict, change.previous)) is not None

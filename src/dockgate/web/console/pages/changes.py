@@ -73,7 +73,10 @@ def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
             name = str(detail["execution"])
             return Change(RunState.FAILED, name, str(detail["reason"]), f"/executions/{name}", event.at)
         case "verdict.changed":
-            sentence = f"Was {detail['previous']} by the policy {detail['policy']}."
+            former, policy = detail.get("former_policy"), detail["policy"]
+            sentence = (
+                f"Was {detail['previous']} by the policy {former or policy}{f', before {policy}' if former else ''}."
+            )
             href = f"/images/{detail['image']}"
             return Change(str(detail["status"]), str(detail["repository"]), sentence, href, event.at)
         case "fix.available":
