@@ -72,6 +72,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "status": "Undetermined",
         "summary": "not watched any more; the last verdict: 2 HIGH findings",
         "is_watched": False,
+        "lag": "The newest recorded verdict (Rejected) differs.",
         "watches": [{"repository": "components", "is_watched": False, "until": answers.ago(60), "policy": "strict",
                      "owners": ["ada"]}],
         "scanner": "14-b",
@@ -95,6 +96,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "Failed: the registry is down by scanner 13-a; the server has 14-b",
         "Undetermined: not watched any more",
         ", 3 waived, by policy strict since",
+        "The newest recorded verdict (Rejected) differs.",
         "cannot be judged since",
         "shop",
         "ada",
@@ -133,7 +135,7 @@ def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: 
         "summary": "Undetermined: It is broken.",
         "scan": None,
     }
-    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "scanner": "1"}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "scanner": "1", "lag": None}
     assert "  Undetermined: It is broken." in dockgate("image", "show", samples.MANIFEST).out
 
 

@@ -99,12 +99,16 @@ def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(serv
 
     until(lambda: listed()["counts"])
     assert (listed()["status"], listed()["waived"]) == ("Rejected", None)
+    assert server.get(f"/images/{image}")["lag"] is None
     fields = {"owner": "ana", "reason": "It is never called.", "until": "2999-01-01"}
     server.post("/waivers", {**fields, "image": image})
     until(lambda: listed()["status"] == "Approved")
     assert listed()["waived"] == "1 waived"
     for page in ("/images?repository=excused/app", f"/images/{image}"):
         assert "1 waived" in slow_http.get(f"{server.url}{page}").text
+    lag = server.get(f"/images/{image}")["lag"]
+    assert lag.startswith("The newest recorded verdict (Rejected) differs from the current one (Approved): advisories,")
+    assert lag in slow_http.get(f"{server.url}/images/{image}").text
 
 
 def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy(server: ServerSystem) -> None:

@@ -171,6 +171,7 @@ def _print_summary(image: Mapping[str, Any]) -> None:
             ("scan", _scan(image["scan"]) + _scanner(image)),
             ("verdict", verdict + (_current(place) if place else "")),
             ("deleted", times.format_time(place["gone_at"]) if place and place["gone_at"] else ""),
+            ("recorded", image["lag"] or ""),
             ("services", ", ".join(place["services"]) if place else ""),
         ],
     )

@@ -16,6 +16,7 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
+from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched import WatchedRepository, is_watched_in
 from dockgate.services.judging.verdict_links import DEFAULT_DAYS
@@ -51,7 +52,8 @@ class ImageView:
     `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
     its push; "" where there is none. An image that is not watched any more is Undetermined.
     `watches` says for each repository of the image whether it is watched there, and who owns it. `is_watched`: in any
-    of them. `scanner` is the version of the server's scanner; `scan` has the one that read the image.
+    of them. `scanner` is the version of the server's scanner; `scan` has the one that read the image. `lag` says why
+    the first of `verdicts` differs from the current verdict, null if it does not.
     """
 
     digest: str
@@ -66,6 +68,7 @@ class ImageView:
     is_watched: bool
     watches: list[WatchedRepository]
     scanner: str
+    lag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +220,22 @@ def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageV
         is_watched=is_watched,
         watches=watches,
         scanner=server.scans.runner.version,
+        lag=_lag(server, places, watches, verdicts),
     )
     return view, inventories
+
+
+def _lag(
+    server: WebServices,
+    places: Sequence[ImageSummary],
+    watches: Sequence[WatchedRepository],
+    verdicts: Sequence[VerdictRecord],
+) -> str | None:
+    """Why the newest recorded verdict differs from the current one; None where the image is not watched."""
+    is_watched = {watch.repository for watch in watches if watch.is_watched}
+    if not verdicts or not places or places[0].repository not in is_watched:
+        return None
+    return explain_lag(places[0], verdicts[0], server.store.verdicts.get(verdicts[0].digest))
 
 
 def read_platforms(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:

@@ -1,0 +1,32 @@
+"""Why the newest recorded verdict on an image says something else than the current one."""
+
+from dockgate.gate.model import Verdict
+from dockgate.gate.policy import PolicyReference
+from dockgate.services.images.search import ImageSummary
+from dockgate.store.records import VerdictRecord
+from dockgate.vulnerabilities.model import Severity
+
+
+def explain_lag(current: ImageSummary, record: VerdictRecord, recorded: Verdict) -> str | None:
+    """Say in one sentence why the newest recorded verdict differs from the current one; None if it does not.
+
+    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. Nothing is
+    said while advisories are stale or missing: then the current one is the last that could be judged.
+    """
+    if current.cannot_judge_since is not None or not current.status:
+        return None
+    counts = {
+        severity: max((each.counts[severity] for each in recorded.platform_verdicts), default=0)
+        for severity in Severity
+    }
+    has_same_findings = current.counts is None or current.counts == counts
+    has_same_waivers = bool(current.waived) == bool(record.waived)
+    if record.status == current.status and has_same_findings and has_same_waivers:
+        return None
+    if record.repository not in ("", current.repository):
+        why = f"it is of the repository {record.repository}"
+    elif current.policy is not None and current.policy != record.policy:
+        why = f"it is by the policy {PolicyReference.parse(record.policy).label}, the current one by {current.policy}"
+    else:
+        why = "advisories, waivers, VEX documents or the policy have changed since, or time has passed"
+    return f"The newest recorded verdict ({record.status}) differs from the current one ({current.status}): {why}."

@@ -1,0 +1,60 @@
+"""One sentence says why the newest recorded verdict differs from the current one."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.reports import samples
+
+from dockgate.services.images.search import ImageSummary
+from dockgate.services.images.verdict_lag import explain_lag
+from dockgate.store.records import VerdictRecord
+
+RECORDED = samples.verdict()
+COUNTS = dict(RECORDED.platform_verdicts[0].counts)
+RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", None, "team/app")
+CURRENT = ImageSummary(
+    repository="team/app",
+    tag="1",
+    digest=RECORDED.image,
+    pushed_at="2026-11-01T00:00:00.000Z",
+    until=None,
+    gone_at=None,
+    scan="Done",
+    scanner="1",
+    status="Rejected",
+    summary="1 finding",
+    waived=None,
+    policy="default",
+    counts=COUNTS,
+    since="2026-11-01T00:00:00.000Z",
+    cannot_judge_since=None,
+    services=[],
+)
+LATER = "advisories, waivers, VEX documents or the policy have changed since, or time has passed."
+
+
+@pytest.mark.parametrize(
+    ("current", "record", "why"),
+    [
+        ({}, {}, None),
+        ({"policy": None, "counts": None}, {}, None),
+        ({"status": ""}, {}, None),
+        ({"status": "Approved", "cannot_judge_since": "2026-11-01T00:00:00.000Z"}, {}, None),
+        ({"status": "Approved"}, {}, LATER),
+        ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, LATER),
+        ({"waived": "3 waived"}, {}, LATER),
+        ({"waived": "3 waived"}, {"waived": "2 waived findings"}, None),
+        ({"status": "Approved"}, {"policy": "lax+sha256:1"}, "it is by the policy lax+repository, the current one by"),
+        ({"status": "Approved", "policy": None}, {"repository": "b/app"}, "it is of the repository b/app."),
+    ],
+)
+def test_a_recorded_verdict_that_differs_says_why(
+    current: dict[str, Any], record: dict[str, Any], why: str | None
+) -> None:
+    sentence = explain_lag(replace(CURRENT, **current), replace(RECORD, **record), RECORDED)
+    if why is None:
+        assert sentence is None
+    else:
+        assert sentence is not None
+        assert f"(Rejected) differs from the current one ({current.get('status', 'Rejected')}): {why}" in sentence
