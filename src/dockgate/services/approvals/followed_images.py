@@ -83,7 +83,7 @@ class ApprovedImages:
         verdict, digest = result
         now = self.clock.now()
         if followed_image.status is Status.REJECTED and is_blind(verdict):
-            return  # what is rejected stays so, and nobody hears of it twice
+            return  # a rejection is announced once
         if verdict.status != followed_image.status:
             self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
         elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):

@@ -10,8 +10,8 @@ from dockgate.vulnerabilities.model import Severity
 def explain_lag(current: ImageSummary, record: VerdictRecord, recorded: Verdict) -> str | None:
     """Say in one sentence why the newest recorded verdict differs from the current one; None if it does not.
 
-    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. Nothing is
-    said while advisories are stale or missing: then the current one is the last that could be judged.
+    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. None while
+    advisories are stale or missing, too: then the current one is the last that could be judged.
     """
     if current.cannot_judge_since is not None or not current.status:
         return None

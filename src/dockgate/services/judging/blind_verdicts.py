@@ -7,7 +7,7 @@ from dockgate.gate.model import EMPTY_SNAPSHOT, Status, Verdict
 def is_blind(verdict: Verdict) -> bool:
     """Whether nothing but stale or missing advisories keeps a scanned image from being judged.
 
-    Nobody hears of such a verdict as a change: the image is what it was.
+    Such a verdict is no change to announce: the image is what it was.
     """
     if verdict.status is not Status.UNDETERMINED:
         return False
