@@ -49,7 +49,7 @@ def test_a_comment_stays_within_the_size_limit_and_counts_omitted_rows() -> None
     text = written(report, "markdown")
     assert LIMIT - 500 < len(text.encode()) < 65_536
     rows = text.count("| HIGH |")
-    assert f"**{5000 - rows} rows omitted**" in text
+    assert f"**{5000 - rows:,} rows omitted**" in text
 
 
 def test_text_from_an_image_is_never_markdown() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from dockgate.aws.messages import Request
 from dockgate.gate.model import Status
-from dockgate.gate.summaries import SUMMARY_LIMIT, shorten
+from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.shared.wording import shorten
 
 # Characters that a summary has beside a link, at least.
 _ROOM = 100
@@ -50,5 +51,5 @@ def summary(text: str, link: str) -> str:
     """
     room = SUMMARY_LIMIT - len(link) - 1
     if not link or room < _ROOM:
-        return shorten(text)
-    return f"{text if len(text) <= room else text[: room - 1] + '…'} {link}"
+        return shorten(text, SUMMARY_LIMIT)
+    return f"{shorten(text, room)} {link}"

@@ -26,6 +26,7 @@ from dockgate.services.feeds import advisories
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
 from dockgate.shared.escaping import clean
+from dockgate.shared.wording import plural
 
 if TYPE_CHECKING:
     from dockgate.services.feeds.advisories import Status, Transfer
@@ -215,7 +216,7 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
     for part in result.parts:
         if (part.feed, part.name) in failed:
             continue
-        change = f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
+        change = plural(part.statements, "statement")
         change = "unchanged" if part.title in result.unchanged else change
         echo(f"{part.title}: {change}{_fault_lines(part)}")
     for line in _failure_lines(result.failures):

@@ -19,9 +19,10 @@ from dockgate.cli.listing_output import (
     styled_state,
 )
 from dockgate.cli.output import echo
-from dockgate.cli.rollout import count, describe, wait_for_rollout
+from dockgate.cli.rollout import describe, wait_for_rollout
 from dockgate.delivery.service_model import Probe, Rollout, Service, ServiceEvent, Task, TaskDefinition
 from dockgate.shared.escaping import clean
+from dockgate.shared.wording import plural
 
 EVENTS_SHOWN = 10
 
@@ -145,7 +146,7 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
         rows = [
             (
                 times.format_age(change.started_at),
-                count(change.desired_count),
+                plural(change.desired_count, "task"),
                 styled_state(change.state, (change.reason or "").partition("\n")[0]),
                 change.started_by,
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.events.message import one_line, shorten
+from dockgate.shared.wording import one_line, plural, shorten
 
 WORST_LIMIT = 10
 VULNERABILITIES_LIMIT = 20
@@ -136,14 +136,14 @@ def _severity_rank(severity: str | None) -> int:
 def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
     if len(vulnerabilities) == 1:
         name, affected = vulnerabilities[0]
-        return f"{name}: {_number(len(affected.subjects), 'image')} affected"
+        return f"{name}: {plural(len(affected.subjects), 'image')} affected"
     if vulnerabilities:
         subjects: set[str] = set().union(*(each.subjects for _, each in vulnerabilities))
-        return f"{len(vulnerabilities)} vulnerabilities, {_number(len(subjects), 'image')} affected"
+        return f"{len(vulnerabilities)} vulnerabilities, {plural(len(subjects), 'image')} affected"
     if len(kinds) == 1:
         (kind,) = kinds
-        return f"{_number(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
-    return _number(count, "event")
+        return f"{plural(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
+    return plural(count, "event")
 
 
 def _text_of(
@@ -158,7 +158,7 @@ def _text_of(
     for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
         running = f", {len(each.services)} running" if each.services else ""
         severity = f" ({each.severity})" if each.severity else ""
-        lines.append(f"{name}{severity}: {_number(len(each.subjects), 'image')}{running}")
+        lines.append(f"{name}{severity}: {plural(len(each.subjects), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += ["", "Worst:" if count > len(worst) else "What happened:", *(f"- {each.text}" for each in worst)]
@@ -190,7 +190,3 @@ def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
 def _text(detail: Mapping[str, Any], *names: str) -> str:
     value = next((detail[name] for name in names if detail.get(name)), "")
     return one_line(value if isinstance(value, str) else json.dumps(value, default=str))
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -32,13 +32,3 @@ class Message:
     def body(self) -> str:
         """The text for people: what the rule makes, if it makes one."""
         return self.data if self.is_custom else self.text
-
-
-def shorten(text: str, limit: int) -> str:
-    """The text in at most `limit` characters, with "…" where it was cut."""
-    return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
-
-
-def one_line(text: str) -> str:
-    """The text in one line without control characters, which could steer a terminal or add a header."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dockgate.events.message import one_line, shorten
+from dockgate.shared.wording import one_line, shorten
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (

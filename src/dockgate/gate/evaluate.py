@@ -29,11 +29,12 @@ from dockgate.gate.model import (
 from dockgate.gate.policy import COUNTING_RULE, counted_severities
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
-from dockgate.gate.summaries import shorten, summarize
+from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
+from dockgate.shared.wording import shorten
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
@@ -54,7 +55,9 @@ def judge(
     """
     case = _with_no_scan_reason(case)
     platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
-    why_unscanned = shorten(case.no_scan_reason) if case.no_scan_reason and not case.external_reports else None
+    why_unscanned = (
+        shorten(case.no_scan_reason, SUMMARY_LIMIT) if case.no_scan_reason and not case.external_reports else None
+    )
     return Verdict(
         image=case.image,
         policy=case.policy.name,

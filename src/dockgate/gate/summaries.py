@@ -4,15 +4,11 @@ from collections.abc import Sequence
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status, worst
 from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
+from dockgate.shared.wording import shorten
 
 # In characters: the limit of `summary` in CodePipeline's PutApprovalResult, kept so that one answer fits everywhere.
 SUMMARY_LIMIT = 512
 _PACKAGE_LIMIT = 8
-
-
-def shorten(text: str) -> str:
-    """Cut a text to SUMMARY_LIMIT characters, with an ellipsis."""
-    return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 1] + "…"
 
 
 def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
@@ -26,8 +22,9 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
         if verdict.status is status:
             platforms.setdefault(_reasons(verdict), []).append(verdict.label)
     if len(verdicts) == 1:
-        return shorten("; ".join(platforms))
-    return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
+        return shorten("; ".join(platforms), SUMMARY_LIMIT)
+    texts = (": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items())
+    return shorten("; ".join(texts), SUMMARY_LIMIT)
 
 
 def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:

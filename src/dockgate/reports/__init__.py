@@ -145,7 +145,8 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, out: Tex
 
 def result(report: ScanReport | GateReport) -> str:
     """One line: the verdict with its reasons, or the numbers of findings and of unread paths."""
-    from dockgate.reports._wording import findings_summary, plural
+    from dockgate.reports._wording import findings_summary
+    from dockgate.shared.wording import plural
 
     if isinstance(report, GateReport):
         verdict = report.verdict

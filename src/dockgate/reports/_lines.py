@@ -6,11 +6,9 @@ from rich.text import Text
 
 from dockgate.gate.model import Status
 from dockgate.reports import _wording as wording
-from dockgate.reports._wording import plural, shorten
 from dockgate.shared.terminal_lines import line
+from dockgate.shared.wording import plural
 from dockgate.vulnerabilities.model import Finding, Severity
-
-__all__ = ["STATUS", "plural", "shorten"]
 
 # Columns of an advisory id: GHSA-xxxx-xxxx-xxxx, CVE-2024-123456.
 ID_WIDTH = 20

@@ -11,8 +11,9 @@ from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
-from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, finding_notes, plural, severity, shorten
+from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, finding_notes, severity
 from dockgate.shared.terminal_lines import align, bullets, line, print_heading, shell_command, show
+from dockgate.shared.wording import list_first, plural
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
@@ -151,7 +152,7 @@ def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int
         cells = [
             [
                 line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
-                line(("fixes " + shorten(upgrade.clears) if upgrade.clears else "", "dim")),
+                line(("fixes " + list_first(upgrade.clears) if upgrade.clears else "", "dim")),
             ]
             for upgrade in remediation.upgrades
         ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dockgate.scanner.model import Distribution, Package
+from dockgate.shared.wording import plural
 from dockgate.vulnerabilities.model import Finding, Severity, State
 
 if TYPE_CHECKING:
@@ -62,16 +63,6 @@ def findings_summary(findings: Sequence[Finding]) -> str:
     """ "7 findings: 2 HIGH, 5 LOW"."""
     each = ", ".join(f"{count} {kind}" for count, kind in severity_counts(findings))
     return plural(len(findings), "finding") + (f": {each}" if each else "")
-
-
-def shorten(words: Sequence[str], limit: int = 3) -> str:
-    """The first `limit` words, and the number of the rest."""
-    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
-
-
-def plural(count: int, noun: str) -> str:
-    """The count with its noun: "1 path", "2 paths"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def remediation_title(remediation: "Remediation") -> tuple[str, str]:

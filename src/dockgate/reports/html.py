@@ -16,6 +16,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart
 from dockgate.scanner.model import Package
 from dockgate.shared.escaping import clean
+from dockgate.shared.wording import plural
 from dockgate.vulnerabilities.model import Finding, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
@@ -103,7 +104,7 @@ def _summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str]:
             yield f'<b class="rejected">{_text(support_text)}</b>' if is_over else _text(support_text)
     else:
         yield "unknown distribution"
-    yield wording.plural(len(inventory.packages), "package")
+    yield plural(len(inventory.packages), "package")
     if inventory.base:
         yield f"built on {_text(inventory.base)}"
 
@@ -198,7 +199,7 @@ def _packages(part: PlatformPart) -> Iterator[str]:
         f"<td><small>{_where(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
-    yield f"<details><summary>{wording.plural(len(inventory.packages), 'package')}</summary>"
+    yield f"<details><summary>{plural(len(inventory.packages), 'package')}</summary>"
     yield from _table(("Package", "Version", "Package URL", "Where"), rows)
     yield "</details>"
 

@@ -15,6 +15,7 @@ from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
 from dockgate.shared.escaping import clean
+from dockgate.shared.wording import plural
 from dockgate.vulnerabilities.model import Finding
 
 # Bytes; the rest of GitHub's limit is for text that the poster adds.
@@ -41,7 +42,7 @@ def _write(report: ImageReport, out: TextIO) -> None:
         room -= _size(text) if may_go else 0
         out.write(f"{text}\n")
     if cut:
-        out.write(f"\n**{wording.plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
+        out.write(f"\n**{plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
 
 
 REPORT: Report = ImageFormat(_write)
@@ -107,7 +108,7 @@ def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
 
 def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
     if part.undetermined:
-        title = f"{wording.plural(len(part.undetermined), 'undetermined result')}{where}"
+        title = f"{plural(len(part.undetermined), 'undetermined result')}{where}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _fold(title, reasons, " open" if decides else "")
@@ -116,12 +117,12 @@ def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
             yield from _fixed_lines("", "**Next step**", "")
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:
-        count = wording.plural(len(violations), title)
+        count = plural(len(violations), title)
         yield from _fold(f"{count}{where}", (line for violation in violations for line in _violation(violation, part)))
     broken_rules = part.broken_rules
     waived = part.waived_findings
     if waived or part.waived_violations:
-        title = f"{wording.plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
+        title = f"{plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
         yield from _fold(title, _waived_section(part))
     rest = [finding for finding in part.findings if finding not in broken_rules and finding not in waived]
     if rest:

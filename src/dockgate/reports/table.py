@@ -16,9 +16,7 @@ from dockgate.reports._lines import (
     finding_notes,
     findings_line,
     fix_text,
-    plural,
     severity,
-    shorten,
 )
 from dockgate.reports._verdict_lines import (
     headline,
@@ -31,6 +29,7 @@ from dockgate.reports._wording import support_status
 from dockgate.scanner.model import Inventory
 from dockgate.shared.interfaces import override
 from dockgate.shared.terminal_lines import align, bullets, console, line, print_heading, show
+from dockgate.shared.wording import list_first, plural
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 # Columns; with less room on the line an advisory's summary is omitted.
@@ -159,10 +158,10 @@ def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: 
     where.append(ecosystem)
     if any(package.source_version != package.version for package in packages) or names != [name]:
         where.append(
-            "installed as " + shorten([*dict.fromkeys(f"{package.name} {package.version}" for package in packages)])
+            "installed as " + list_first([*dict.fromkeys(f"{package.name} {package.version}" for package in packages)])
         )
     elif ":" not in ecosystem:
-        where.append(shorten(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
+        where.append(list_first(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
     heading = line((name, "bold"), f" {version}")
     detail = line(("  " + ", ".join(filter(None, where)), "dim"))
     detail.truncate(max(width - heading.cell_len, 0), overflow="ellipsis")

@@ -10,10 +10,11 @@ from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState,
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
-from dockgate.gate.summaries import shorten
+from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import Principal
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.wording import shorten
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.executions import OPEN, append_ends, finish_runs
@@ -177,7 +178,7 @@ class Approvals:
                 raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
-                summary = shorten(f"rejected by {vote.who}: {vote.reason}")
+                summary = shorten(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
                 rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
                 settled = _settle(connection, [vote.approval], rejection, vote.at)
         self._announce(settled)

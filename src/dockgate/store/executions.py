@@ -8,8 +8,9 @@ from dockgate.delivery import execution_events
 from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, ExecutionId, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.events.envelope import NewEvent
-from dockgate.gate.summaries import shorten
+from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.wording import shorten
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
@@ -248,7 +249,7 @@ class Executions:
                 approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
             )
             waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
-            cancelled = {"state": ApprovalState.CANCELLED, "summary": shorten(reason), "settled_at": now}
+            cancelled = {"state": ApprovalState.CANCELLED, "summary": shorten(reason, SUMMARY_LIMIT), "settled_at": now}
             connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancelled))
             connection.execute(
                 update(action_runs)

@@ -4,7 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from dockgate.events.message import Message, shorten
+from dockgate.events.message import Message
+from dockgate.shared.wording import shorten
 
 # Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
 BODY_LIMIT = 200_000

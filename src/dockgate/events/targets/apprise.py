@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import one_line, shorten
 
 CHILD = "dockgate.events.targets._apprise_child"
 SECONDS = 30.0

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Mapping
 
-from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import one_line, shorten
 
 _log = logging.getLogger("dockgate.events")
 _LIMIT = 2000  # characters

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dockgate.events.message import Message, one_line
+from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import attributes, body_of, fifo_ids
 from dockgate.shared.aws import TOPIC, aws_errors, parse_arn
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import one_line
 
 # Characters: SNS takes fewer than 100 (Publish, "Subject").
 _LONGEST_SUBJECT = 99

@@ -105,20 +105,21 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str:
         return maintainer
     third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
     if maintainer.startswith(_STATED_PREFIX):
-        return "" if maintainer[1:].lower() == distribution else _shorten(maintainer[1:])
+        return "" if maintainer[1:].lower() == distribution else _vendor_name(maintainer[1:])
     for mark, vendor in _VERSION_MARKS.items():
         if mark in package.version:
             return vendor
     address = maintainer.rpartition("<")[2].rstrip("> ").lower()
+    domain = address.rpartition("@")[2]
     if address == _HARDENED_ADDRESS:
         return HARDENED
     if distribution == "ubuntu":
-        return "" if not maintainer or address.endswith(_UBUNTU) else _shorten(address.rpartition("@")[2])
+        return "" if not maintainer or address.endswith(_UBUNTU) else _vendor_name(domain)
     if address in _DEBIAN_MAINTAINERS and not package.version.endswith(_RELEASES):
         return ""
     if address.endswith(_MAINTAINERS):
-        return _shorten(address.rpartition("@")[2])
-    unnamed = _shorten(address.rpartition("@")[2]) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else ""
+        return _vendor_name(domain)
+    unnamed = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else ""
     return _NAMES.get(maintainer.lower(), unnamed)
 
 
@@ -130,7 +131,7 @@ def vendor_by_signature(package: Package, distribution: str) -> str:
     if not vendor or official is None or vendor.startswith(official):
         return ""
     tag = _VERSION_TAGS.get(distribution)
-    return "" if vendor == UNKNOWN and tag and tag in package.version else _shorten(vendor)
+    return "" if vendor == UNKNOWN and tag and tag in package.version else _vendor_name(vendor)
 
 
 def apply_vendor(package: Package, vendor: str) -> Package:
@@ -140,5 +141,5 @@ def apply_vendor(package: Package, vendor: str) -> Package:
     return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")
 
 
-def _shorten(text: str) -> str:
+def _vendor_name(text: str) -> str:
     return " ".join(text.split())[:_LENGTH_LIMIT] or UNKNOWN

@@ -15,7 +15,7 @@ from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState,
 from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.model import Verdict
-from dockgate.gate.summaries import shorten
+from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.clock import ServerClock
@@ -26,6 +26,7 @@ from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.pipelines.executions import Executions
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
+from dockgate.shared.wording import shorten
 from dockgate.store import Store
 from dockgate.store.approvals import Approvals
 from dockgate.store.records import WaiverRecord
@@ -130,7 +131,7 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
-        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), decided_by=who)
+        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}", SUMMARY_LIMIT), decided_by=who)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
         self.waiting_approvals.continue_execution(approval_id)

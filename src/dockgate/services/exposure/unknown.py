@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.wording import plural
 from dockgate.store import Store
 from dockgate.store.exposure_records import HistoryBegin, IndexState, Places, UnknownImage
 from dockgate.store.fleet_records import FleetImage, TagPeriod
@@ -100,8 +101,7 @@ class UnknownImages:
             [*components.values()], self._places, packages, self._exposed, limit
         )
         for image, count in unread:
-            files = "1 file" if count == 1 else f"{count} files"
-            self._add(image, f"{files} of it could not be read")
+            self._add(image, f"{plural(count, 'file')} of it could not be read")
         for reason, images in zip(components, holders, strict=True):
             for image in images:
                 self._add(image, reason)

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from dockgate.delivery.ports import Advisories
-from dockgate.events.message import one_line, shorten
 from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Waiver
@@ -18,6 +17,7 @@ from dockgate.services.images.watched import WatchedImages
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
+from dockgate.shared.wording import one_line, shorten
 from dockgate.store import Store
 from dockgate.store.image_listing import ImageFilter, ImageSort, PlaceVerdict
 from dockgate.store.records import ScanState

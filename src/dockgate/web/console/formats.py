@@ -170,11 +170,6 @@ def check_words(check: HealthCheck) -> str:
     return f"{what}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
 
 
-def plural(count: int, noun: str) -> str:
-    """The count with its noun: "1 path", "2 paths"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def named_field(message: object, fields: Sequence[str]) -> str:
     """The id of the field of a form that an error is about: the first whose name is in its message, or the first."""
     words = str(message).lower()

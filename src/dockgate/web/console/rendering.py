@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import byte_size
+from dockgate.shared.wording import plural
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST, accepts_gzip, compress
 from dockgate.web.console import charts, empty_states, formats, terminal_text
@@ -195,7 +196,7 @@ _FUNCTIONS = (
     formats.mark,
     formats.named_field,
     page_paths.package_path,
-    formats.plural,
+    plural,
     page_paths.repository_path,
     formats.shell_word,
     formats.short_digest,

@@ -9,7 +9,7 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.events.envelope import StoredEvent
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
-from dockgate.web.console.formats import plural
+from dockgate.shared.wording import plural
 
 # Rows that are shown, and events that are read for them.
 MAX_CHANGES = 12

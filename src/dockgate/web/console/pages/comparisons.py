@@ -10,10 +10,10 @@ from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.wording import plural
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
 from dockgate.web.api.images import visible_digests
-from dockgate.web.console.formats import plural
 
 # A digest or its first hexadecimal digits, with or without the ellipsis of a table.
 _DIGEST_START = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})…?")

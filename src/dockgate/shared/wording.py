@@ -1,0 +1,23 @@
+"""Text for people: counts with their noun, lists and texts cut to a length."""
+
+from collections.abc import Sequence
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun: "1 path", "2 paths", "1,200 paths"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def shorten(text: str, limit: int) -> str:
+    """The text in at most `limit` characters, with "…" where it was cut."""
+    return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
+
+
+def list_first(words: Sequence[str], limit: int = 3) -> str:
+    """The first `limit` words, and the number of the rest: "a, b, c and 2 more"."""
+    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
+
+
+def one_line(text: str) -> str:
+    """The text in one line without control characters, which could steer a terminal or add a header."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

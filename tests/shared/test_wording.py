@@ -1,0 +1,23 @@
+"""Text for people is cut and counted in one way everywhere."""
+
+import pytest
+
+from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.shared.wording import list_first, plural, shorten
+
+
+def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
+    assert SUMMARY_LIMIT == 512
+    assert shorten("x" * 512, SUMMARY_LIMIT) == "x" * 512
+    assert len(shorten("x" * 600, SUMMARY_LIMIT)) == 512
+    assert shorten("x" * 600, SUMMARY_LIMIT).endswith("…")
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 paths"), (1, "1 path"), (2, "2 paths"), (1200, "1,200 paths")])
+def test_a_count_has_its_noun(count: int, text: str) -> None:
+    assert plural(count, "path") == text
+
+
+def test_a_long_list_says_how_many_more_there_are() -> None:
+    assert list_first(["a", "b", "c"]) == "a, b, c"
+    assert list_first(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
