@@ -1,4 +1,7 @@
-"""Who calls, and what each may do: principals, roles, permissions, tokens, audit entries.
+"""Who calls, and what each may do.
 
-Pure: standard library, no I/O, no clock.
+`model` has the nouns: principals, their roles and permissions, tokens, callers, audit entries. `ports` has the
+interface of identity providers, `sign_in` what a browser carries there and back, and the roles that groups give.
+`openid/` signs people in by OpenID Connect.
+Modules in this folder are pure: standard library, no I/O, no clock.
 """
