@@ -1,8 +1,10 @@
 """The parts of the import table that no contract of the import linter can say (pyproject.toml has the others)."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -99,6 +101,14 @@ def _imported(module: str, file: Path, modules: set[str]) -> set[str]:
 
 def _third_party(names: Iterator[str]) -> set[str]:
     return {name for name in names if name != "dockgate" and name not in sys.stdlib_module_names}
+
+
+def test_the_drawing_of_the_architecture_has_the_layers_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("## What may import what")[2]
+    rows = (re.findall(r"([a-z]+)(?:/|\.py) ", row) for row in section.split("```")[1].splitlines())
+    assert [" | ".join(row) for row in rows if row] == layers
 
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
