@@ -119,7 +119,7 @@ def service() -> Any:
 def rollout(state: RunState = RunState.IN_PROGRESS, reason: str = "") -> Rollout:
     definition = TaskDefinition("web", 0, "app", None)
     revision = 3 if state is RunState.SUCCEEDED else None
-    return Rollout("web", 4, "podman", 3, definition, state, reason, revision, ago(10), "ada")
+    return Rollout("web", 4, "podman", 3, definition, state, reason, revision, started_at=ago(10), started_by="ada")
 
 
 def _public(value: Any) -> Any:

@@ -29,7 +29,8 @@ PIPELINE = Pipeline(
         Stage("Deploy", (Action("Deploy", ActionType.DEPLOY),)),
     ),
 )
-EXECUTION = Execution("P-1", "P", 1, 1, RunState.IN_PROGRESS, {})
+NOW = "2026-11-28T10:00:00.000Z"
+EXECUTION = Execution("P-1", "P", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
 
 
 def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
@@ -73,7 +74,7 @@ def test_an_execution_whose_actions_all_succeeded_has_succeeded() -> None:
 
 @pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED])
 def test_nothing_follows_in_an_execution_that_is_over(state: RunState) -> None:
-    assert plan_next(PIPELINE, Execution("P-1", "P", 1, 1, state, {}), []) == Plan()
+    assert plan_next(PIPELINE, Execution("P-1", "P", 1, 1, state, {}, started_at=NOW), []) == Plan()
 
 
 def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() -> None:

@@ -19,6 +19,7 @@ from dockgate.services.pipelines.fix_search import DeliveredImage, ProvenFix
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 
 IMAGE, NEXT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -92,7 +93,7 @@ class Site:
         self.search = Search(store, self.delivery(IMAGE), plan)
 
     def delivery(self, image: str, number: int = 1) -> DeliveredImage:
-        execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {})
+        execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {}, started_at=format_time(NOW))
         context = DeploymentContext("shop/app")
         return DeliveredImage(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
 

@@ -48,7 +48,7 @@ def lockfile(*versions: str) -> str:
 
 
 def delivered(dockerfile: str = "Dockerfile") -> DeliveredImage:
-    execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {})
+    execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {}, started_at="2026-11-28T10:00:00.000Z")
     context = DeploymentContext("shop/app")
     return DeliveredImage(
         Pipeline("shop", ()), execution, "sha256:" + "a" * 64, context, "shop", "main", "c" * 40, dockerfile, {}

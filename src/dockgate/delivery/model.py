@@ -157,7 +157,8 @@ class ActionKey:
 class ActionRun:
     """One attempt of an action.
 
-    `variables` are those that it exports, `artifact` is the digest of its output artifact.
+    `variables` are those that it exports, `artifact` is the digest of its output artifact. `started_at` is None
+    while it is PENDING.
     """
 
     key: ActionKey
@@ -165,7 +166,7 @@ class ActionRun:
     reason: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str | None = None
-    started_at: str = ""
+    started_at: str | None = None
     finished_at: str | None = None
 
 
@@ -183,8 +184,8 @@ class Execution:
     pipeline_version: int
     state: RunState
     trigger: dict[str, str]
+    started_at: str = field(kw_only=True)
     reason: str | None = None
-    started_at: str = ""
     finished_at: str | None = None
 
 

@@ -149,8 +149,7 @@ class Rollout:
 
     The service changes when the rollout succeeds, and only then. `number` counts from 1 for each service. `definition`
     has neither image nor revision: it gets the image that the service has when the rollout starts. `revision` is what
-    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED. Times are RFC 3339, "" means
-    "not yet".
+    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED.
     """
 
     service: str
@@ -161,8 +160,8 @@ class Rollout:
     state: RunState = RunState.IN_PROGRESS
     reason: str | None = None
     revision: int | None = None
-    started_at: str = ""
-    started_by: str = ""
+    started_at: str = field(kw_only=True)
+    started_by: str = field(kw_only=True)
     finished_at: str | None = None
 
     @property

@@ -27,15 +27,15 @@ class Events:
         repository: str,
         heads: Mapping[str, str],
         now: str,
-        by: str = "",
+        by: str | None = None,
         branches: Collection[str] | None = None,
     ) -> Sequence[Event]:
         """Compare a repository's branches with those last recorded, record them, and add an event for each push.
 
-        `by` is who pushed. With `branches`, only these are compared: others are left as they are recorded. The id of a
-        push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's moves from
-        1: a branch that returns to an earlier commit has moved once more. A deleted branch keeps its count and has no
-        event; its return is a move.
+        `by` is who pushed, None if unknown. With `branches`, only these are compared: others are left as they are
+        recorded. The id of a push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts
+        the branch's moves from 1: a branch that returns to an earlier commit has moved once more. A deleted branch
+        keeps its count and has no event; its return is a move.
         """
         with self._database.read() as connection:
             if not _find_moves(_recorded_heads(connection, repository), heads, branches):
@@ -105,7 +105,7 @@ def _record_moves(
     recorded: Mapping[str, tuple[str, int]],
     moved: Mapping[str, str],
     now: str,
-    by: str,
+    by: str | None,
 ) -> Sequence[Event]:
     pushes = []
     for branch, head in moved.items():
@@ -128,7 +128,7 @@ def _remember(connection: Connection, repository: str, branch: str, head: str, m
         )
 
 
-def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str) -> Event:
+def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str | None) -> Event:
     detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
         id=_push_id(repository, branch, commit, moves),

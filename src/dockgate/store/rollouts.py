@@ -41,7 +41,15 @@ class Rollouts:
             present = lock_service(connection, service)
             definition = definition_of(connection, service, present.revision)
             current = _read_first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
-            base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
+            base = current or Rollout(
+                service,
+                0,
+                present.target,
+                present.desired_count,
+                definition.settings,
+                started_at=now,
+                started_by=by,
+            )
             goal = _with_change(base, change)
             if _has_same_goal(goal, base):
                 return current

@@ -71,7 +71,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     require_plain(request)
     processes = _processes(request)
     call = _post(repository, RECEIVE, request)
-    by, token = (who.name, who.token.id) if who.token else ("", "")
+    by, token = (who.name, who.token.id) if who.token else (None, None)
     async with AsyncExitStack() as received:
         await received.enter_async_context(processes.receiving(who.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."

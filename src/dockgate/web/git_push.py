@@ -102,7 +102,7 @@ def _packet(body: IO[bytes]) -> bytes | None:
 class Push:
     """One push; run `run` as a task. `head` and `chunks` are git's response, for a connected client.
 
-    `by` is the pusher ("" if unknown), `token` the token's id, `entry` the audit entry's id.
+    `by` is the pusher and `token` the token's id, both None if unknown, `entry` the audit entry's id.
     """
 
     server: WebServices
@@ -110,8 +110,8 @@ class Push:
     call: GitCall
     body: IO[bytes]
     requested_updates: Sequence[RefUpdate]
-    by: str
-    token: str
+    by: str | None
+    token: str | None
     entry: str
 
     def __post_init__(self) -> None:
@@ -145,7 +145,7 @@ class Push:
             with self.body:
                 async with AsyncExitStack() as turn:
                     async with received:
-                        await turn.enter_async_context(self.processes.pushing(repository, self.by))
+                        await turn.enter_async_context(self.processes.pushing(repository, self.by or ""))
                     end = await self._receive()
             if self._accepts_messages and end == END:
                 self._answer.put_nowait(await self._messages())

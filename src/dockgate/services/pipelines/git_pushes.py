@@ -36,17 +36,24 @@ class GitPushes:
     _unobserved_repositories: set[str] = field(default_factory=set, init=False)
     _locks: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
-    def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+    def request(
+        self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
+    ) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
         records = self._records(push, repository, by, token, updates, is_accepted=False)
         self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
     def accept(
-        self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
+        self,
+        repository: str,
+        by: str | None = None,
+        updates: Sequence[RefUpdate] = (),
+        push: str | None = None,
+        token: str | None = None,
     ) -> Sequence[Event]:
         """Record a finished push, and store an event for each of its branches that moved; without `updates`, of all.
 
-        `by` is the principal who pushed with the token of this id, "" where unknown: before there are principals, and
+        `by` is the principal who pushed with the token of this id, None where unknown: before there are principals, and
         after a crash between the push and this call. `updates` are the references that the push changed, () where
         unknown. Events that cannot be stored now are stored by the next `observe_missed`.
 
@@ -70,7 +77,7 @@ class GitPushes:
             self.starter.start_event(event.id)
         return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
 
-    def commit(self, files: RepositoryFiles, repository: str, edit: FileEdit, by: str, token: str) -> str:
+    def commit(self, files: RepositoryFiles, repository: str, edit: FileEdit, by: str | None, token: str | None) -> str:
         """Commit a change of one file and push it in the name of `by`. Return the commit's id.
 
         Raises what `RepositoryFiles.prepare` and `move` raise; then no branch has moved.
@@ -90,10 +97,10 @@ class GitPushes:
         ChangedError if the branch leads to another commit.
         """
         update = RefUpdate(f"{HEADS}{branch}", NO_OBJECT, commit)
-        self.request(push, repository, by, "", (update,))
+        self.request(push, repository, by, None, (update,))
         if self.source.heads(repository).get(branch) != commit:
             files.move(repository, branch, None, commit)
-        self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, "", (update,))
+        self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, None, (update,))
         observe, heads, now = self.store.events.record_heads, {branch: commit}, self.clock.now()
         for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, [branch]):
             self.starter.start_event(event.id)
@@ -110,20 +117,27 @@ class GitPushes:
             except DockgateError as error:
                 _log.warning("cannot check the repository %s for pushes: %s", repository, error.full_message)
 
-    def record(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+    def record(
+        self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
+    ) -> None:
         """Record the references that moved, and who pushed which commits. Nothing is started."""
         records = self._records(push, repository, by, token, updates, is_accepted=True)
         commits = self._introduced_commits(repository, updates) if updates else ()
         self.store.pushes.accept(push, records, commits)
 
     def _records(
-        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, is_accepted: bool
+        self,
+        push: str,
+        repository: str,
+        by: str | None,
+        token: str | None,
+        updates: Sequence[RefUpdate],
+        *,
+        is_accepted: bool,
     ) -> list[PushRecord]:
-        email, now = email_of(self.store, by), self.clock.now()
+        who, email, now = by or "local", email_of(self.store, by) if by else "", self.clock.now()
         return [
-            PushRecord(
-                push, repository, update.ref, update.old, update.new, by or "local", email, token, now, is_accepted
-            )
+            PushRecord(push, repository, update.ref, update.old, update.new, who, email, token or "", now, is_accepted)
             for update in updates
         ]
 
@@ -139,6 +153,6 @@ class GitPushes:
 def email_of(store: Store, principal: str) -> str:
     """Return the principal's e-mail address, "" for none and for an unknown principal."""
     try:
-        return (store.principals.get(principal).email or "") if principal else ""
+        return store.principals.get(principal).email or ""
     except NotFoundError:
         return ""

@@ -40,7 +40,9 @@ class ActionView:
     service: str | None
 
 
-_action_view = view_maker(ActionView, ActionRun, "name", "type", "attempt", "has_log", "approval", "service")
+_action_view = view_maker(
+    ActionView, ActionRun, "name", "type", "attempt", "started_at", "has_log", "approval", "service"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
                 approval = _approval(server, run.key)
             has_log = action.type in WITH_LOG
             about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
+            about["started_at"] = run.started_at or ""
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             more = {"has_log": has_log, "approval": approval, "service": service}
             actions.append(_action_view(run, **about, **more))

@@ -232,9 +232,9 @@ def save(name: str, request: Request, who: api.Runner, server: api.ServerDepende
         author=f"{values['author']} <{values['email']}>",
         message=values["message"],
     )
-    by = who.name if who.token else ""
+    by, token = (who.name, who.token.id) if who.token else (None, None)
     try:
-        commit = server.git_pushes.commit(server.files, name, change, by, who.token.id if who.token else "")
+        commit = server.git_pushes.commit(server.files, name, change, by, token)
     except (UsageError, ConflictError) as error:
         return _edit_form(request, who, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
