@@ -112,7 +112,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
             OutboxKind.EVENT, of.id, "ops", {"event": of.id}, due_since=NOW, next_at=NOW, position=of.seq
         )
 
-    matched(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30)])
+    matched(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30, "topic")])
     store.outbox.complete(entry(done), NOW)
     store.event_log.purge(LATER)
     assert ids(store) == ["unsent", "grouped", "newest"]

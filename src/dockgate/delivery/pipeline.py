@@ -13,8 +13,8 @@ _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 _FRESH = {"fresh": "yes"}
 
 
-def manual_trigger(by: str, *, is_fresh: bool = False) -> dict[str, str]:
-    """The trigger of an execution that a principal started ("": the server has no principals yet)."""
+def manual_trigger(by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
+    """The trigger of an execution that a principal started (None: the server has no principals yet)."""
     return {"cause": "started by hand", **({"started_by": by} if by else {}), **(_FRESH if is_fresh else {})}
 
 

@@ -31,16 +31,16 @@ class Webhooks(Protocol):
 class RegistryPush:
     """A push that a registry reports.
 
-    `id` identifies the notification, also when it is sent again ("" for none). `digest` or `tag` is "" if the registry
-    does not report it; `registry`, its host, is None then. `by` is the subject of the token that pushed, None if
+    `id` identifies the notification, also when it is sent again. What the registry does not report is None: `id`, one
+    of `tag` and `digest`, or `registry`, its host. `by` is the subject of the token that pushed, None if
     unknown; only our own registry can be trusted with it. `at` is when it happened, in RFC 3339, from senders that may
     deliver out of order; None from others.
     """
 
-    id: str
+    id: str | None
     repository: str
-    tag: str
-    digest: str
+    tag: str | None
+    digest: str | None
     registry: str | None = None
     by: str | None = None
     at: str | None = None
@@ -56,7 +56,7 @@ class RegistryDeletion:
     repository: str
     digest: str
     registry: str | None = None
-    tag: str = ""
+    tag: str | None = None
 
 
 class Pushes(Protocol):

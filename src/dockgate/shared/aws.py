@@ -164,10 +164,11 @@ def classify_denied(failure: AwsFailure) -> DockgateError | None:
     return DeniedError(failure.text, PERMISSIONS_ADVICE) if failure.is_denied else None
 
 
-def error_code(error: Exception) -> str:
-    """The code with which AWS refused a call, "" for other errors."""
+def error_code(error: Exception) -> str | None:
+    """The code with which AWS refused a call, None for other errors."""
     response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return str(code) if code else None
 
 
 def _failure(action: str, error: Any, secret: str | None) -> AwsFailure:
@@ -176,7 +177,7 @@ def _failure(action: str, error: Any, secret: str | None) -> AwsFailure:
     if isinstance(error, boto.ClientError):
         code, message = error_code(error), str(error.response["Error"].get("Message", ""))
         message = message.replace(secret, "…") if secret else message
-        text = f"{action}: {error.operation_name}: {code}: {message}"
+        text = f"{action}: {error.operation_name}: {code or ''}: {message}"
         return AwsFailure(FailureKind.REFUSED, text, message, error.operation_name, code)
     kind = FailureKind.CONNECTION
     if isinstance(

@@ -40,7 +40,7 @@ class GroupedEvent:
     position: int
     at: str
     pause_seconds: int
-    topic: str = ""
+    topic: str
     reopens: Reopening | None = None
 
 

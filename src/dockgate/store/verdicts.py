@@ -222,8 +222,8 @@ class Verdicts:
                 records.append((columns.pop("seq"), VerdictRecord(**columns)))
         return records
 
-    def last_approved_image(self, repository: str, policy: str, image: str) -> str:
-        """The image of this repository that this policy approved last, other than `image`; "" for none."""
+    def last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
+        """The image of this repository that this policy approved last, other than `image`; None for none."""
         pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned = select(scans.c.image).where(scans.c.repository == repository)
         query = (
@@ -236,7 +236,8 @@ class Verdicts:
             .limit(1)
         )
         with self._database.read() as connection:
-            return connection.scalar(query) or ""
+            digest: str | None = connection.scalar(query)
+        return digest
 
     def undetermined_executions(self, executions: Collection[str]) -> set[str]:
         """Those of the executions with an approval whose verdict is Undetermined."""

@@ -319,10 +319,10 @@ def describe_call(request: Request, detail: str) -> None:
         server.store.audit.describe(entry, detail)
 
 
-def audit_entry(request: Request) -> str:
-    """The id of a request's audit entry, "" for none."""
+def audit_entry(request: Request) -> str | None:
+    """The id of a request's audit entry, None for none."""
     call: _AuditedCall | None = request.scope.get(_AUDITED)
-    return call.entry if call else ""
+    return call.entry if call else None
 
 
 class AuditMiddleware:

@@ -102,7 +102,7 @@ def _packet(body: IO[bytes]) -> bytes | None:
 class Push:
     """One push; run `run` as a task. `head` and `chunks` are git's response, for a connected client.
 
-    `by` is the pusher and `token` the token's id, both None if unknown, `entry` the audit entry's id.
+    `by` is the pusher and `token` the token's id, both None if unknown, `entry` the audit entry's id, None for none.
     """
 
     server: WebServices
@@ -112,7 +112,7 @@ class Push:
     requested_updates: Sequence[RefUpdate]
     by: str | None
     token: str | None
-    entry: str
+    entry: str | None
 
     def __post_init__(self) -> None:
         self._id = self.entry or uuid.uuid4().hex

@@ -34,8 +34,8 @@ NOTIFICATIONS: dict[str, list[RegistryPush | RegistryDeletion]] = {
     "harbor-pull": [],
     "harbor-delete": [RegistryDeletion("team/shop", DIGEST, "harbor.example.org")],
     "quay-push": [
-        RegistryPush("", "team/shop", "1.7", "", "quay.example.org"),
-        RegistryPush("", "team/shop", "latest", "", "quay.example.org"),
+        RegistryPush(None, "team/shop", "1.7", None, "quay.example.org"),
+        RegistryPush(None, "team/shop", "latest", None, "quay.example.org"),
     ],
     "ecr-push": [
         RegistryPush(

@@ -61,7 +61,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     """
     values = _platform()
     stages: _Stages = {}
-    stage = ""
+    stage: str | None = None
     last: str | None = None
     references: dict[str, None] = {}
     commands: list[tuple[str, str]] = []
@@ -314,10 +314,10 @@ def _is_stage(reference: str, stages: _Stages) -> bool:
     return named is not None
 
 
-def _stage_name(words: Sequence[str]) -> str:
-    """The name in `FROM image AS name`; "" for none."""
+def _stage_name(words: Sequence[str]) -> str | None:
+    """The name in `FROM image AS name`; None for none."""
     if len(words) != 3 or words[1].upper() != "AS":
-        return ""
+        return None
     if not _STAGE.fullmatch(words[2]):
         raise BuildError(
             f"the stage {words[2][:80]!r} of the Dockerfile has no plain name",

@@ -55,14 +55,15 @@ class Revision:
         """Whether ECS looks at the health of a container."""
         return any("healthCheck" in container for container in self.content["containerDefinitions"])
 
-    def image(self, container: str) -> str:
-        """The image of the container of this name, "" when there is none."""
+    def image(self, container: str) -> ImageReference | None:
+        """The image of the container of this name, None when there is none or it is named without a digest."""
         containers = self.content["containerDefinitions"]
-        return next((str(entry["image"]) for entry in containers if entry["name"] == container), "")
+        names = (str(entry["image"]) for entry in containers if entry["name"] == container)
+        return next(map(ImageReference.parse, names), None)
 
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
         same = self.tags.get(SERVICE) == service and self.number == definition.revision
-        image = ImageReference.parse(self.image(definition.container))
+        image = self.image(definition.container)
         return same and image is not None and image.digest == (definition.image and definition.image.digest)
 
 

@@ -30,7 +30,9 @@ class DistributionPushes(Pushes):
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
                 by = str((event.get("actor") or {}).get("name") or "") or None
-                yield RegistryPush(event["id"], target["repository"], target.get("tag", ""), target["digest"], by=by)
+                yield RegistryPush(
+                    event["id"], target["repository"], target.get("tag") or None, target["digest"], by=by
+                )
             elif event["action"] == "delete" and target.get("digest"):
                 yield RegistryDeletion(target["repository"], target["digest"])
 

@@ -28,7 +28,7 @@ class EcrPushes(Pushes):
         if detail["action-type"] not in ("PUSH", "DELETE") or detail["result"] != "SUCCESS":
             return
         registry = EcrRegistry(body["account"], body["region"]).host
-        tag = detail.get("image-tag", "")
+        tag = detail.get("image-tag") or None
         if detail["action-type"] == "DELETE":
             yield RegistryDeletion(detail["repository-name"], detail["image-digest"], registry, tag)
             return

@@ -34,14 +34,15 @@ class HarborPushes(Pushes):
         event_id = body.get("id") or body.get("occur_at", "")
         at = str(body.get("time") or "") or _parse_seconds(body.get("occur_at")) or None
         for resource in data["resources"]:
-            digest, tag = resource["digest"], resource.get("tag", "")
+            digest, tag = resource["digest"], resource.get("tag") or None
             registry = resource.get("resource_url", "").partition("/")[0] or None
             if body["type"] in DELETED:
                 yield RegistryDeletion(repository, digest, registry)
                 continue
             # For an artifact without a tag, Harbor sends the digest as the tag.
-            tag = "" if is_digest(tag) else tag
-            yield RegistryPush(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry, at=at)
+            tag = None if tag and is_digest(tag) else tag
+            push_id = f"{event_id}/{repository}:{tag or ''}@{digest}"
+            yield RegistryPush(push_id, repository, tag, digest, registry, at=at)
 
 
 def _parse_seconds(seconds: Any) -> str:

@@ -21,7 +21,7 @@ class QuayPushes(Pushes):
     def read(self, body: Any) -> Iterator[RegistryPush]:
         registry, _, repository = body["docker_url"].partition("/")
         for tag in body["updated_tags"]:
-            yield RegistryPush("", repository, tag, "", registry or None)
+            yield RegistryPush(None, repository, tag, None, registry or None)
 
 
 PUSHES = QuayPushes()

@@ -50,7 +50,7 @@ class Descriptor(NamedTuple):
 
     digest: str
     size: int
-    media_type: str = ""
+    media_type: str | None = None
     platform: str | None = None
     annotations: Mapping[str, str] = MappingProxyType({})
 
@@ -87,7 +87,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
         config = _descriptor(document.get("config"), digest)
         if config.media_type not in CONFIGS:
             raise NotAnImageError(
-                f"Manifest {digest} is not a container image: its config has the type {config.media_type!r}.",
+                f"Manifest {digest} is not a container image: its config has the type {config.media_type or ''!r}.",
                 "Give a repository and tag of a container image.",
             )
         layers = tuple(_descriptor(item, digest) for item in _list(document, "layers", digest))
@@ -172,7 +172,7 @@ def _descriptor(value: object, digest: str) -> Descriptor:
     return Descriptor(
         digest=str(digest_text),
         size=size,
-        media_type=str(fields.get("mediaType", "")),
+        media_type=str(fields["mediaType"]) if fields.get("mediaType") else None,
         platform=platform(fields.get("platform")) or None,
         annotations=_annotations(fields),
     )

@@ -59,7 +59,7 @@ class ImageRescans:
     _idle_until: float = field(default=0.0, init=False)
     # By image: when it is tried again. By registry: when it is asked again, and how long the next pause is.
     _retry_at: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False)
-    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    _pauses: dict[str | None, tuple[float, float]] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Read the next images, as many as are due since the last call."""
@@ -126,6 +126,6 @@ class ImageRescans:
         return max(self._retry_at.get(scan.image, 0.0), paused_until) <= now
 
 
-def _registry(scan: Scan) -> str:
-    """The registry of an image, "" for our own."""
-    return RepositoryReference.parse(scan.repository).registry or ""
+def _registry(scan: Scan) -> str | None:
+    """The registry of an image, None for our own."""
+    return RepositoryReference.parse(scan.repository).registry

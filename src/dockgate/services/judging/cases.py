@@ -81,12 +81,13 @@ class Baselines:
         }
         inventories, exemptions = {}, {}
         for name in names:
-            if digests[name] == image:
+            digest = digests[name]
+            if digest == image:
                 inventories[name] = approved_against.inventories.get(name, ())
                 exemptions[name] = approved_against.exemptions.get(name, BaselineExemptions())
-            elif digests[name]:
-                inventories[name] = tuple(self.store.images.inventories(digests[name]))
-                exemptions[name] = self._exemptions(digests[name], own_policy)
+            elif digest:
+                inventories[name] = tuple(self.store.images.inventories(digest))
+                exemptions[name] = self._exemptions(digest, own_policy)
         return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
 
     def _exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
@@ -102,19 +103,19 @@ class Baselines:
         verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
         return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
 
-    def _running_image(self, service: str | None, repository: str) -> str:
-        """The digest that the service runs, "" if none or of another repository.
+    def _running_image(self, service: str | None, repository: str) -> str | None:
+        """The digest that the service runs, None if none or of another repository.
 
         The request names the service, and must not choose what is exempted.
         """
         if service is None:
-            return ""
+            return None
         try:
             revision = self.store.services.get(service).revision
             image = self.store.services.definition(service, revision).image
-            return image.digest if image and image.repository_in(self.registry) == repository else ""
+            return image.digest if image and image.repository_in(self.registry) == repository else None
         except NotFoundError:
-            return ""
+            return None
 
 
 def running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:

@@ -144,7 +144,7 @@ class RegistryBuildImages(BuildImages):
             diff_id: Layer(layer.digest, layer.size, media_type)
             for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
             for ending, media_type in _COMPRESSED.items()
-            if layer.media_type.endswith(ending)
+            if (layer.media_type or "").endswith(ending)
         }
         return Base(
             image=BaseImage(reference, digest),

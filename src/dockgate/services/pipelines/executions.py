@@ -21,10 +21,10 @@ class Executions:
     starter: Starter
     pubsub: ApprovalPubSub
 
-    def start(self, pipeline: str, cause: str, by: str, *, fresh: bool = False) -> Execution:
+    def start(self, pipeline: str, cause: str, by: str | None, *, fresh: bool = False) -> Execution:
         """Start a pipeline by hand at the heads of its source branches, once for each cause.
 
-        `by` is a principal, "" before there are any. With `fresh`, builds take nothing from earlier builds.
+        `by` is a principal, None before there are any. With `fresh`, builds take nothing from earlier builds.
         """
         start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())

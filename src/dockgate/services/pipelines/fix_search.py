@@ -342,12 +342,12 @@ class FixSearch:
             return None
 
 
-def _service_of(actions: Sequence[tuple[str, Action]], build: Action) -> str:
-    """The service that a build's output is deployed to, "" for none."""
+def _service_of(actions: Sequence[tuple[str, Action]], build: Action) -> str | None:
+    """The service that a build's output is deployed to, None for none."""
     for _, action in actions:
         if action.type is ActionType.DEPLOY and action.input == build.output:
             return str(action.configuration["service"])
-    return ""
+    return None
 
 
 def _names_dependencies(path: str) -> bool:

@@ -229,7 +229,7 @@ class RegistryNotifications:
         elif registry:  # in our own only the garbage collection deletes, which records it
             self._record_deletion(f"{registry}/{report.repository}", report.digest, report.tag)
 
-    def _record_deletion(self, repository: str, digest: str, tag: str) -> None:
+    def _record_deletion(self, repository: str, digest: str, tag: str | None) -> None:
         """Record a deletion if the registry confirms it: a forged or late notification hides no image.
 
         An image that is still there may have lost the tag.
@@ -250,16 +250,14 @@ class RegistryNotifications:
             return False
 
     def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
+        repository = f"{registry}/{push.repository}" if registry else own_repository(push.repository, self.registry)
+        digest, tag = push.digest or self.resolve_image(f"{repository}:{push.tag}")[1], push.tag or ""
+        event = push.id or f"{push.repository}:{tag}@{digest}"
         if not registry:
-            repository = own_repository(push.repository, self.registry)
-            self.pushes.record(push.id, repository, push.digest, push.tag, push.by)
+            self.pushes.record(event, repository, digest, tag, push.by)
             return
-        repository, digest = f"{registry}/{push.repository}", push.digest
-        if not digest:
-            _, digest = self.resolve_image(f"{repository}:{push.tag}")
-        event = push.id or f"{push.repository}:{push.tag}@{digest}"
         at = self._time_of(push, repository, digest)
-        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag, at=at)
+        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
 
     def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str | None:
         """When the push happened, as far as that is certain.
@@ -301,12 +299,12 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
     push = report if isinstance(report, RegistryPush) else None
     for what, text, pattern in (
         ("repository", report.repository, REPOSITORY),
-        ("tag", report.tag, f"(?:{_TAG})?"),
-        ("digest", report.digest, f"(?:{PATTERN})?" if push else PATTERN),
+        ("tag", report.tag or "", f"(?:{_TAG})?"),
+        ("digest", report.digest or "", f"(?:{PATTERN})?" if push else PATTERN),
     ):
         if not re.fullmatch(pattern, text):
             raise ValueError(f"{text[:100]!r} is not a {what}")
-    if push and (not (push.tag or push.digest) or len(push.id) > 1000):
+    if push and (not (push.tag or push.digest) or len(push.id or "") > 1000):
         raise ValueError("it has neither tag nor digest")
 
 

@@ -177,7 +177,7 @@ def start(
     """Start a pipeline. The same Idempotency-Key starts it once. `fresh` builds without layers of earlier builds."""
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    started = server.executions.start(name, cause, who.name if who.token else "", fresh=fresh)
+    started = server.executions.start(name, cause, who.name if who.token else None, fresh=fresh)
     note_change(f"execution {started.id}{', fresh' if fresh else ''}")
     return started
 
