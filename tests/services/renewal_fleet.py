@@ -1,0 +1,143 @@
+"""A fleet of three images whose verdicts are renewed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests.scanned_platforms import platforms_of
+from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
+from tests.scenarios.server import ServerSystem
+
+from dockgate.gate import evaluate
+from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.effects import Effects
+from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.judging.cases import Cases, DeploymentContext
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.shared.timestamps import format_time
+from dockgate.store.fleet_records import FleetVerdict
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Coverage, Severity
+
+NAMES = ("web", "api", "job")
+failing_images: set[str] = set()
+
+
+class CrashError(Exception):
+    """The process died."""
+
+
+class FailingCases(Cases):
+    """Fails for `failing_images` with an internal error."""
+
+    def do_waivers_apply(self, repository: str, image: str) -> bool:
+        if image in failing_images:
+            raise KeyError(image)
+        return super().do_waivers_apply(repository, image)
+
+
+@dataclass
+class Feeds(AdvisoryDatabase):
+    """An advisory database that can be missing, and whose feeds can be old."""
+
+    checked_at: str = ""
+    is_missing: bool = False
+
+    def coverage(self) -> Sequence[Coverage]:
+        return tuple(replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().coverage())
+
+    def __call__(self) -> "Feeds":
+        if self.is_missing:
+            raise DatabaseError("There is no advisory database.", "Run `dockgate db update`.")
+        return replace(self, advisories=list(self.advisories))
+
+
+@dataclass
+class Fleet:
+    """A server whose background is not started, with three scanned images that share a package."""
+
+    system: ServerSystem
+    feeds: Feeds
+    images: dict[str, str] = field(default_factory=dict)
+    changed: AdvisoryChanges | None = None
+
+    def __post_init__(self) -> None:
+        self.verdict_renewal = self.process()
+        for name in NAMES:
+            self.scan(name)
+
+    def process(self, observe: "list[str] | None" = None, crash_at: int = -1) -> VerdictRenewal:
+        """A process that renews; it dies at the moment `crash_at`, or lists its moments."""
+        moments = observe if observe is not None else []
+
+        def note(moment: str) -> None:
+            moments.append(moment)
+            if len(moments) == crash_at + 1:
+                raise CrashError(moment)
+
+        renewal = self.system.use_cases.verdict_renewal
+        index = replace(renewal.index, advisories=self.feeds)
+        judging = replace(renewal.fleet_judging, cases=replace(renewal.fleet_judging.cases, advisories=self.feeds))
+        return replace(
+            renewal,
+            index=index,
+            fleet_judging=judging,
+            advisories=self.feeds,
+            compare=lambda before, after, cves: self.changed,
+            effects=Effects(note),
+        )
+
+    def scan(self, name: str) -> str:
+        image = digest_of(name.encode())
+        self.images[name] = image
+        now = format_time(self.system.clock())
+        scan = self.system.store.images.request_scan(image, f"team/{name}", now)
+        packages = tuple(sorted((package(name), package("shared")), key=lambda entry: entry.purl))
+        inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), packages, ())
+        self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
+        return image
+
+    def publish(self, name: str, severity: Severity = Severity.CRITICAL) -> None:
+        self.feeds.advisories = [*self.feeds.advisories, advisory(name, severity, "2")]
+
+    def verdicts(self, policy: str = "default") -> dict[str, str]:
+        store = self.system.store
+        names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.images()}
+        return {names[number]: row.status.value for number, row in store.fleet_verdicts.of_policy(policy).items()}
+
+    def blind(self) -> set[str | None]:
+        return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.of_policy("default").values()}
+
+    def events(self) -> list[tuple[str, str, str]]:
+        events = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
+        return [(entry["repository"], entry["previous"], entry["status"]) for entry in events if "previous" in entry]
+
+    def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]]]:
+        """Everything that a renewal writes, without the times at which it did."""
+        verdicts = self.system.store.fleet_verdicts.of_policy("default").values()
+        return [row._replace(since="", next_at=None) for row in verdicts], self.events()
+
+    def agree(self, policy: str = "default") -> bool:
+        """Whether the gate says the same of every image."""
+        judging, present = self.verdict_renewal.fleet_judging, self.verdicts(policy)
+        under = self.verdict_renewal.selection.read(policy).policy
+        for name, image in self.images.items():
+            case = judging.cases.build(image, under, DeploymentContext())
+            assert case is not None
+            verdict = evaluate.judge(case, judging.ecosystems, judging.rules, should_remediate=False)
+            if present[name] != verdict.status:
+                return False
+        return True
+
+
+@contextmanager
+def opened_fleet(folder: Path, database: str) -> Iterator[Fleet]:
+    """A fleet on a server with this database."""
+    system = ServerSystem(folder, database=database)
+    try:
+        yield Fleet(system, Feeds(system.clock))
+    finally:
+        system.client.close()
+        system.store.close()

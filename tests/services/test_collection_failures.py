@@ -1,0 +1,80 @@
+"""A collection that was interrupted goes on, and one that fails removes nothing more."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.collection_site import Site
+from tests.store.factories import FACTORIES
+
+from dockgate.shared.errors import UnavailableError
+
+
+@pytest.fixture(params=FACTORIES)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path, request.param)
+    yield site
+    site.system.store.close()
+
+
+@pytest.mark.parametrize("moment", ["before delete", "after delete", "before remove"])
+def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) -> None:
+    keep = site.push("keep", b"shared", b"keep")
+    for number in range(3):
+        site.push(str(number), b"shared", str(number).encode())
+    site.service("web", keep)
+    site.later(days=40)
+    number = site.collection.request("ada").seq
+    crash_at(site, moment, 2)
+    with pytest.raises(KeyboardInterrupt):
+        site.collection.run_due()
+    site.registry.fault = site.storage.fault = lambda _: None
+    assert site.store.collections.get(number).finished_at is None
+    site.collection.run_due()
+    assert site.store.collections.get(number).finished_at
+    assert site.there() == {keep} == site.recorded()
+    assert set(site.registry.blobs.values()) == {b"shared", b"keep"}
+    assert site.store.push_gate.closed_until(site.now) is None
+
+
+def crash_at(site: Site, moment: str, count: int) -> None:
+    seen: list[str] = []
+
+    def fault(now: str) -> None:
+        seen.append(now)
+        if now == moment and seen.count(moment) == count:
+            raise KeyboardInterrupt  # nothing of ours handles it, as nothing handles a kill
+
+    site.registry.fault = site.storage.fault = fault
+
+
+def fail(moment: str) -> Callable[[str], None]:
+    def fault(now: str) -> None:
+        if now == moment:
+            raise UnavailableError("It does not answer.", "Start it.")
+
+    return fault
+
+
+@pytest.mark.parametrize("moment", ["before tags", "before manifest", "before delete"])
+def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site, moment: str) -> None:
+    old = site.push("1", b"old")
+    site.later(days=40)
+    site.registry.fault = fail(moment)
+    number = site.collection.request("ada").seq
+    site.collection.run_due()
+    done = site.store.collections.get(number)
+    assert done.error is not None
+    assert "It does not answer" in done.error
+    assert site.there() == {old} == site.recorded()
+    assert site.store.push_gate.closed_until(site.now) is None
+
+
+def test_nothing_is_removed_while_a_target_does_not_say_what_runs(site: Site) -> None:
+    old, running = site.push("1", b"old"), site.push("2", b"running")
+    site.service("web", running)
+    site.later(days=40)
+    site.target.available = False
+    site.collection.request("ada")
+    site.collection.run_due()
+    assert site.there() == {old, running}

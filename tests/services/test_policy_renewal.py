@@ -1,0 +1,68 @@
+"""Another policy or assignment renews the verdicts of the images that it judges."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.renewal_fleet import NAMES, CrashError, Fleet, opened_fleet
+from tests.store.factories import FACTORIES
+
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Severity
+
+STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+def test_two_assignments_that_match_equally_well_leave_only_their_repository_unjudged(fleet: Fleet) -> None:
+    fleet.system.server.policies.put("strict", STRICT, "ana")
+    for name, policy in (("a", "default"), ("b", "strict")):
+        assignment = PolicyAssignment(name, ("team/web",), policy)
+        fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
+    for _ in range(2):
+        fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
+    fleet.system.store.policy_assignments.remove("b", "ana", format_time(fleet.system.clock()))
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+
+
+def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
+    fleet.publish("shared", Severity.LOW)
+    fleet.verdict_renewal.renew()
+    assert set(fleet.verdicts().values()) == {"Approved"}
+    now = format_time(fleet.system.clock())
+    fleet.system.server.policies.put("strict", STRICT, "ana")
+    fleet.system.store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "strict"), "ana", now)
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts("strict") == {"web": "Rejected"}
+    assert fleet.verdicts().keys() == {"api", "job"}
+
+
+def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(fleet: Fleet) -> None:
+    fleet.publish("shared", Severity.LOW)
+    fleet.verdict_renewal.renew()
+    store, now = fleet.system.store, format_time(fleet.system.clock())
+    # The names of the policies are sorted before and after that of the policy before.
+    for policy in ("a-strict", "z-strict"):
+        fleet.system.server.policies.put(policy, STRICT.replace("strict", policy), "ana")
+    fleet.system.server.policies.put("z-lax", STRICT.replace("strict", "z-lax").replace("0", "9"), "ana")
+    for name, policy in (("web", "a-strict"), ("api", "z-strict"), ("job", "z-lax")):
+        store.policy_assignments.put(PolicyAssignment(name, (f"team/{name}",), policy), "ana", now)
+    with pytest.raises(CrashError):  # when the first policy's verdicts are written
+        fleet.process(crash_at=2).renew()
+    for _ in range(2):
+        fleet.process().renew()
+    assert sorted(fleet.events()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+    details = [event.body["detail"] for event in store.event_log.read(limit=1000)]
+    assert {each["former_policy"] for each in details if "previous" in each} == {"default"}
+    store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "z-lax"), "ana", now)
+    fleet.process().renew()
+    assert fleet.events()[-1] == ("team/web", "Rejected", "Approved")
+    assert (fleet.verdicts(), fleet.verdicts("a-strict")) == ({}, {})

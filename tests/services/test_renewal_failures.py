@@ -1,0 +1,123 @@
+"""Verdicts stay honest when an image cannot be judged, advisories are missing or old, and the process dies."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.scenarios.server import ServerSystem
+from tests.services.renewal_fleet import NAMES, CrashError, FailingCases, Feeds, Fleet, failing_images, opened_fleet
+from tests.store.factories import FACTORIES
+
+from dockgate.gate.model import Waiver
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Severity
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with opened_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    for name, repository in (("w1", "team/*"), ("w2", "other/*")):
+        fleet.system.server.exceptions.add_waiver(
+            Waiver(
+                name,
+                "ana",
+                "It is never called.",
+                vulnerability="CVE-2026-1",
+                repository=repository,
+                until="2099-01-01",
+            )
+        )
+    judging = fleet.verdict_renewal.fleet_judging
+    cases = {name: getattr(judging.cases, name) for name in judging.cases.__dataclass_fields__}
+    failing = FailingCases(**cases)
+    failing_images.add(fleet.images["web"])
+    try:
+        replace(fleet.verdict_renewal, fleet_judging=replace(judging, cases=failing)).renew()
+        assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
+    finally:
+        failing_images.clear()
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+
+
+def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    fleet.feeds.checked_at = format_time(fleet.system.clock())
+    fleet.system.clock.ahead += timedelta(days=8)
+    before = format_time(fleet.system.clock())
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    since = max(filter(None, fleet.blind()))
+    assert since >= before
+    fleet.publish("api")  # what is continuous with old feeds still rejects
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts()["api"] == "Rejected"
+    fleet.feeds.checked_at = ""
+    fleet.verdict_renewal.renew()
+    assert fleet.blind() == {None}
+    assert fleet.events() == [("team/api", "Approved", "Rejected")]
+
+
+def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    fleet.feeds.is_missing = True
+    fleet.verdict_renewal.renew()
+    (since,) = fleet.blind()
+    assert since is not None
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.verdict_renewal.renew()
+    assert fleet.blind() == {since}
+    assert set(fleet.verdicts().values()) == {"Approved"}
+    fleet.feeds.is_missing = False
+    fleet.verdict_renewal.renew()
+    assert fleet.blind() == {None}
+    assert fleet.events() == []
+
+
+def test_images_that_came_before_the_first_advisories_are_undetermined_and_then_change(fleet: Fleet) -> None:
+    fleet.feeds.is_missing = True
+    for _ in range(2):
+        fleet.verdict_renewal.renew()
+        assert set(fleet.verdicts().values()) == {"Undetermined"}
+    assert fleet.events() == []
+    fleet.feeds.is_missing = False
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    assert sorted(fleet.events()) == [
+        ("team/api", "Undetermined", "Approved"),
+        ("team/job", "Undetermined", "Approved"),
+        ("team/web", "Undetermined", "Rejected"),
+    ]
+
+
+def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: Path) -> None:
+    def play(folder: Path, crash_at: int) -> tuple[object, list[str]]:
+        folder.mkdir()
+        system = ServerSystem(folder)
+        fleet = Fleet(system, Feeds(system.clock))
+        fleet.verdict_renewal.renew()
+        fleet.publish("web")
+        fleet.publish("shared", Severity.LOW)
+        moments: list[str] = []
+        try:
+            fleet.process(moments, crash_at).renew()
+        except CrashError:
+            fleet.process().renew()
+        result = fleet.rows()
+        system.client.close()
+        system.store.close()
+        return result, moments
+
+    expected, moments = play(tmp_path / "whole", -1)
+    assert {"before rematch", "after rematch", "before renew", "after renew"} <= set(moments)
+    for number in range(len(moments)):
+        assert play(tmp_path / str(number), number)[0] == expected, moments[number]
