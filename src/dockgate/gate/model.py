@@ -269,7 +269,10 @@ class InputDigests:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer for the digest of a manifest or of an index. An index has the worst status of its platforms."""
+    """The gate's answer for the digest of a manifest or of an index.
+
+    An index has the worst status of its platforms.
+    """
 
     image: str
     policy: str

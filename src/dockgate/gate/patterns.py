@@ -21,7 +21,10 @@ _STARS = re.compile(r"(\*+)")
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the pattern matches the whole text. Takes at most time proportional to the product of their lengths."""
+    """Whether the pattern matches the whole text.
+
+    Takes at most time proportional to the product of their lengths.
+    """
     if "*" not in pattern:
         return text == pattern
     ends = {0}

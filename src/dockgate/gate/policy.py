@@ -29,10 +29,10 @@ REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """One version of a server policy, valid from `changed_at` until the next version. Versions count from 1.
+    """One version of a server policy, valid from `changed_at` until the next version.
 
-    `text` is the YAML as it was written, `rules` and `digest` are its canonical form. A removal is a version without
-    rules and digest.
+    Versions count from 1. `text` is the YAML as it was written, `rules` and `digest` are its canonical form. A removal
+    is a version without rules and digest.
     """
 
     name: str

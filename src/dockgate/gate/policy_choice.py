@@ -1,7 +1,7 @@
-"""Choose the policy that judges the images of a repository, and check the policy that a request names. Pure.
+"""Choose the policy that judges the images of a repository, and check the policy that a request names.
 
-Requesters cannot choose a weaker policy: a request may name the repository's own policy, one that its assignment allows
-to the requester, or one that is provably stricter than the repository's own.
+Pure. Requesters cannot choose a weaker policy: a request may name the repository's own policy, one that its assignment
+allows to the requester, or one that is provably stricter than the repository's own.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -52,7 +52,10 @@ class WatchStart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How long images are watched. `seconds` counts from the last push, pull or run; None for the other starts."""
+    """How long images are watched.
+
+    `seconds` counts from the last push, pull or run; None for the other starts.
+    """
 
     start: WatchStart = WatchStart.FOREVER
     seconds: int | None = None

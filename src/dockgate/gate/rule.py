@@ -98,7 +98,10 @@ class RuleInput:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of all rules for one platform. `findings` include the waived ones, `facts.matches` does not."""
+    """The result of all rules for one platform.
+
+    `findings` include the waived ones, `facts.matches` does not.
+    """
 
     facts: RuleInput
     findings: tuple[Finding, ...]
@@ -139,10 +142,10 @@ class Reads(StrEnum):
 
 
 class Rule(Protocol):
-    """A gate rule: a module in `rules/` with one object named `RULE`, whose class derives from this one. Pure.
+    """A gate rule: a module in `rules/` with one object named `RULE`, whose class derives from this one.
 
-    A policy may use it several times, with different settings. The rule does not know the `action` (reject, warn or
-    note) that follows a violation.
+    Pure. A policy may use it several times, with different settings. The rule does not know the `action` (reject, warn
+    or note) that follows a violation.
     """
 
     # Its key in a policy.

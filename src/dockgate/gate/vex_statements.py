@@ -107,7 +107,10 @@ class PlatformStatements:
 def select_statements(
     statements: Iterable[VexStatement], images: Collection[str], inventories: Iterable[Inventory]
 ) -> tuple[VexStatement, ...]:
-    """The statements that can apply to an image, in a stable order. Only these are stored with its verdict."""
+    """The statements that can apply to an image, in a stable order.
+
+    Only these are stored with its verdict.
+    """
     packages = _packages_by_path(package for inventory in inventories for package in inventory.packages)
     selected = dict.fromkeys(statement for statement in statements if _is_about(statement, images, packages))
     return tuple(sorted(selected, key=_order))
@@ -148,7 +151,10 @@ def _packages_by_path(packages: Iterable[Package]) -> _PackagesByPath:
 
 
 def _is_about(statement: VexStatement, images: Collection[str], packages: _PackagesByPath) -> bool:
-    """Whether a product of the statement is one of the images or packages. Without products it is about any image."""
+    """Whether a product of the statement is one of the images or packages.
+
+    Without products it is about any image.
+    """
     return not statement.products or any(_is_present(product, images, packages) for product in statement.products)
 
 
@@ -175,7 +181,10 @@ def _qualifiers(purl: str) -> dict[str, str]:
 
 
 def _age(statement: VexStatement) -> tuple[float, bool, str]:
-    """The order of an author's statements, latest last. At equal times, one that excuses nothing is the later one."""
+    """The order of an author's statements, latest last.
+
+    At equal times, one that excuses nothing is the later one.
+    """
     at = parse_time(statement.at)
     return at.timestamp() if at else float("-inf"), statement.status not in _EXCUSES, statement.document
 

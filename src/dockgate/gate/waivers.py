@@ -54,7 +54,10 @@ def check_waiver(waiver: Waiver) -> None:
 
 
 def check_unread(waiver: Waiver, unread: str) -> None:
-    """Raise UsageError for an invalid waiver of `unread` content. The message begins with the key at fault."""
+    """Raise UsageError for an invalid waiver of `unread` content.
+
+    The message begins with the key at fault.
+    """
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
         raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
     if not unread.strip("/*"):
@@ -219,9 +222,10 @@ def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:
 
 
 def accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
-    """Whether an active waiver accepts the finding. Without vulnerability and package it accepts all of its image.
+    """Whether an active waiver accepts the finding.
 
-    `until_fixed` ends the waiver if a fix exists, or if it is unknown whether one does.
+    Without vulnerability and package it accepts all of its image. `until_fixed` ends the waiver if a fix exists, or if
+    it is unknown whether one does.
     """
     return (
         not waiver.rule

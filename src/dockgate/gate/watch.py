@@ -23,7 +23,10 @@ class ImageUse:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """Whether an image is watched. `until` is the end of the watch, or when it ended; None if it has no end yet."""
+    """Whether an image is watched.
+
+    `until` is the end of the watch, or when it ended; None if it has no end yet.
+    """
 
     is_watched: bool
     until: str | None = None

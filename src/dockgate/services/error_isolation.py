@@ -15,9 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 def for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[[T], str] = str) -> None:
-    """Call `act` with each item, whether or not others fail. Raise the first error at the end; others are logged.
+    """Call `act` with each item, whether or not others fail.
 
-    When the database fails for several items in a row, the rest is not tried. `name` is an item's name in the log.
+    Raise the first error at the end; others are logged. When the database fails for several items in a row, the rest is
+    not tried. `name` is an item's name in the log.
     """
     first: Exception | None = None
     store_failures = 0

@@ -128,7 +128,10 @@ def policy_of(name: str) -> Policy:
 
 
 def read_policy(text: str, file: Path) -> Policy:
-    """Return the policy in a file's text, with its own name, or else named after the file. DefinitionError."""
+    """Return the policy in a file's text, with its own name, or else named after the file.
+
+    DefinitionError.
+    """
     return policies.read_policy(text, file.stem, rules.load(), str(file))
 
 
@@ -203,7 +206,10 @@ def read_case(file: Path) -> RecordedVerdict:
 
 
 def replay(recorded: RecordedVerdict) -> Replay:
-    """Judge a recorded verdict again. Raises DefinitionError if the policy has a rule that this installation lacks."""
+    """Judge a recorded verdict again.
+
+    Raises DefinitionError if the policy has a rule that this installation lacks.
+    """
     replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
     return Replay(recorded.digest, not replayed.differences, replayed.differences, recorded.case.engine, __version__)
 

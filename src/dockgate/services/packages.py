@@ -70,9 +70,10 @@ class Answer:
 
 
 def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Iterator[Answer]:
-    """Look up each package URL, in order. Those of a batch are looked up at once, and answered when all are.
+    """Look up each package URL, in order.
 
-    Raises DatabaseError when the advisory database breaks off.
+    Those of a batch are looked up at once, and answered when all are. Raises DatabaseError when the advisory database
+    breaks off.
     """
     kinds = ecosystems.load()
     purls = Purls(kinds)

@@ -113,9 +113,10 @@ class WebServices:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`database` describes the advisory database, or says why there is none. `unserved`: queues without a worker.
+    """`database` describes the advisory database, or says why there is none.
 
-    `feeds` are the advisory feeds: their age, the last failure and the next attempt.
+    `unserved`: queues without a worker. `feeds` are the advisory feeds: their age, the last failure and the next
+    attempt.
     """
 
     version: str

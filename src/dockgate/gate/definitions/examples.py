@@ -83,7 +83,10 @@ class Package(_Strict):
 
 
 class Finding(Package):
-    """A vulnerability in a package. `exploited` is the date since when; `epss` and `percentile` are 0 to 1."""
+    """A vulnerability in a package.
+
+    `exploited` is the date since when; `epss` and `percentile` are 0 to 1.
+    """
 
     id: Text
     severity: Severity = Severity.UNTRIAGED
@@ -120,7 +123,10 @@ class ProvenanceStatement(_Strict):
 
 
 class Provenance(_Strict):
-    """The attached provenance. `refused`: why other statements do not count; `unavailable`: why fetching failed."""
+    """The attached provenance.
+
+    `refused`: why other statements do not count; `unavailable`: why fetching failed.
+    """
 
     statements: list[ProvenanceStatement] = Field(default_factory=list)
     refused: Texts = Field(default_factory=list)
@@ -128,7 +134,10 @@ class Provenance(_Strict):
 
 
 class ExpectedVerdict(_Strict):
-    """The expected verdict. Each entry of a list is a rule's name or a part of a message; a list is complete."""
+    """The expected verdict.
+
+    Each entry of a list is a rule's name or a part of a message; a list is complete.
+    """
 
     status: Status
     violations: Texts | None = None
@@ -186,7 +195,10 @@ class LocatedExample:
 
 
 def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]:
-    """The examples of the file `name`, and its document, for its policy. Raises DefinitionError if it has none."""
+    """The examples of the file `name`, and its document, for its policy.
+
+    Raises DefinitionError if it has none.
+    """
     document = load(text, name)
     value = document.value
     if not isinstance(value, dict) or "examples" not in value:
@@ -210,7 +222,10 @@ def _example(document: Document, location: Location, entry: object) -> LocatedEx
 
 
 def _error(document: Document, location: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
-    """Pydantic's first problem as our error. An unknown key comes first: often it is a required one, misspelt."""
+    """Pydantic's first problem as our error.
+
+    An unknown key comes first: often it is a required one, misspelt.
+    """
     problems = error.errors(include_url=False)
     problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     present: list[str | int] = []

@@ -75,7 +75,10 @@ def parse_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Po
 def parse_rules(
     document: "Document", here: "Location", name: str, rules: Sequence[Rule], *, add_mandatory: bool = True
 ) -> Policy:
-    """The policy of the mapping at `here`. With `add_mandatory`, it gets the mandatory rules that it does not name."""
+    """The policy of the mapping at `here`.
+
+    With `add_mandatory`, it gets the mandatory rules that it does not name.
+    """
     rules_by_name = {rule.name: rule for rule in rules}
     mapping = document.value
     for key in here:

@@ -78,7 +78,10 @@ class Format(Protocol):
 
 
 def load(package: str = __name__) -> tuple[Format, ...]:
-    """All formats of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
+    """All formats of `package`, by module name.
+
+    Raises DockgateError, which names the module that fails to load.
+    """
     return tuple(plugins.load(package, "FORMAT", "format of findings", "read"))
 
 

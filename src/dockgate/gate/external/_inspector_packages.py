@@ -1,4 +1,7 @@
-"""Packages and platforms of Amazon Inspector. Imports only our model and the standard library: runs in Lambda."""
+"""Packages and platforms of Amazon Inspector.
+
+Imports only our model and the standard library: runs in Lambda.
+"""
 
 from dataclasses import dataclass
 from typing import Any

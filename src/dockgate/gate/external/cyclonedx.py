@@ -147,7 +147,10 @@ def _finding(
 
 
 def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
-    """The rating of the vulnerability's own source, else the worst. The score is that of the newest CVSS version."""
+    """The rating of the vulnerability's own source, else the worst.
+
+    The score is that of the newest CVSS version.
+    """
     ratings = mappings(vulnerability.get("ratings"), f"{where}.ratings")
     source = text(mapping(vulnerability.get("source")).get("name"))
     ratings = [rating for rating in ratings if text(mapping(rating.get("source")).get("name")) == source] or ratings

@@ -1,4 +1,7 @@
-"""Ask the rules that read an image's findings and nothing else of its packages, such as expressions. Pure."""
+"""Ask the rules that read an image's findings and nothing else of its packages, such as expressions.
+
+Pure: no I/O, no clock.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -240,7 +240,10 @@ class FleetJudge:
     def _ask_about_evidence(
         self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
     ) -> Answers:
-        """What the rules about evidence say. Remembered: it is the same for many images without unread content."""
+        """What the rules about evidence say.
+
+        Remembered: it is the same for many images without unread content.
+        """
         if platform.inventory is not None and platform.inventory.unread:
             return ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
         ecosystems = tuple(each.ecosystems for each in image.platforms)

@@ -48,10 +48,10 @@ class Weight(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the numbers of an image say. `is_exact` is false if only the inventory can decide (`Contexts.conditional`).
+    """What the numbers of an image say.
 
-    `doubts` stand for the undetermined entries: one for each kind and ecosystem. `waived` is how many findings are
-    excused.
+    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `doubts` stand for the undetermined
+    entries: one for each kind and ecosystem. `waived` is how many findings are excused.
     """
 
     status: Status

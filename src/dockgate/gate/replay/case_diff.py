@@ -1,4 +1,7 @@
-"""Build intermediate cases between two cases, so that one of two changed inputs can be replaced alone. Pure."""
+"""Build intermediate cases between two cases, so that one of two changed inputs can be replaced alone.
+
+Pure: no I/O, no clock.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

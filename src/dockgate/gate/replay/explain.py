@@ -80,10 +80,10 @@ NO_EFFECT = Effect()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An input that is another, and what that did. `before` and `after` name the input: a digest, a time, a version.
+    """An input that is another, and what that did.
 
-    `status` is the verdict's with this and all earlier inputs replaced; `is_status_changed`, whether it was another
-    before.
+    `before` and `after` name the input: a digest, a time, a version. `status` is the verdict's with this and all
+    earlier inputs replaced; `is_status_changed`, whether it was another before.
     """
 
     input: Input
@@ -96,7 +96,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The way from one verdict to the other. `changes` are all inputs that differ, also those without effect."""
+    """The way from one verdict to the other.
+
+    `changes` are all inputs that differ, also those without effect.
+    """
 
     before: Status
     after: Status

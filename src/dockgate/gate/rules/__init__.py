@@ -9,5 +9,8 @@ from dockgate.shared import plugins
 
 
 def load(package: str = __name__) -> tuple[Rule, ...]:
-    """All gate rules of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
+    """All gate rules of `package`, by module name.
+
+    Raises DockgateError, which names the module that fails to load.
+    """
     return tuple(plugins.load(package, "RULE", "gate rule", "judged"))

@@ -1,4 +1,7 @@
-"""Checks that all rules use for their settings. An error names the key, its value and the allowed values."""
+"""Checks that all rules use for their settings.
+
+An error names the key, its value and the allowed values.
+"""
 
 import base64
 import json
@@ -32,7 +35,10 @@ def object_schema(properties: Mapping[str, Any], required: Sequence[str]) -> dic
 
 
 def require_known_keys(raw: Mapping[str, object], allowed: Iterable[str], prefix: str = "") -> None:
-    """Refuse keys that the rule does not have. `prefix` is the path of the mapping, with a dot: "grace_days."."""
+    """Refuse keys that the rule does not have.
+
+    `prefix` is the path of the mapping, with a dot: "grace_days.".
+    """
     keys = tuple(allowed)
     for key in raw:
         if key not in keys:
@@ -67,14 +73,20 @@ def _upper_bound(maximum: float) -> str:
 
 
 def text_list(key: str, value: object, noun: str) -> list[str]:
-    """The value, which must be a list of texts; neither the list nor a text may be empty. Errors call it `noun`."""
+    """The value, which must be a list of texts; neither the list nor a text may be empty.
+
+    Errors call it `noun`.
+    """
     if isinstance(value, (list, tuple)) and value and all(isinstance(text, str) and text.strip() for text in value):
         return list(value)
     raise refusal(key, value, f"a list of {noun}")
 
 
 def items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
-    """The items of a list setting, each with its key; the list must not be empty. `missing` names what is allowed."""
+    """The items of a list setting, each with its key; the list must not be empty.
+
+    `missing` names what is allowed.
+    """
     if not isinstance(value, (list, tuple)) or not value:
         raise DefinitionError(f"{key}: missing; set {missing}")
     return [(f"{key}.{index}", item) for index, item in enumerate(value)]

@@ -1,4 +1,7 @@
-"""How long a running image may stay at risk. It judges nothing: `gate.risk_deadline` reads the settings."""
+"""How long a running image may stay at risk.
+
+It judges nothing: `gate.risk_deadline` reads the settings.
+"""
 
 import re
 from collections.abc import Mapping

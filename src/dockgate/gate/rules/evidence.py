@@ -82,7 +82,10 @@ RULE: Rule = Evidence()
 
 
 def _exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) -> set[str]:
-    """The ecosystems of `no_feed_for` that have no feed. A partial feed still reports the packages that it omits."""
+    """The ecosystems of `no_feed_for` that have no feed.
+
+    A partial feed still reports the packages that it omits.
+    """
     names = settings.get("no_feed_for")
     return set(names) - {coverage.ecosystem for coverage in rule_input.coverage} if isinstance(names, list) else set()
 

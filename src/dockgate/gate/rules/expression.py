@@ -131,7 +131,10 @@ def _variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
 
 
 def _findings(rule_input: RuleInput, text: str) -> list[Any]:
-    """The findings as messages. One that is remembered is known by its address, and kept so that this stays its own."""
+    """The findings as messages.
+
+    One that is remembered is known by its address, and kept so that this stays its own.
+    """
     catalogues = {
         name: rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, name)
         for name in ("kev", "epss")

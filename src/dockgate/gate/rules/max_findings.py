@@ -1,4 +1,7 @@
-"""Limits for the number of findings per severity, and in total. Without a limit, any number is allowed."""
+"""Limits for the number of findings per severity, and in total.
+
+Without a limit, any number is allowed.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The trusted authors of VEX statements. `gate.waivers` applies their statements before any rule counts."""
+"""The trusted authors of VEX statements.
+
+`gate.waivers` applies their statements before any rule counts.
+"""
 
 from collections.abc import Mapping
 from typing import Any

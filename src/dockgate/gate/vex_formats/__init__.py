@@ -18,7 +18,10 @@ COUNT_LIMIT = 100_000  # names of products, packages and vulnerabilities, in all
 
 
 class Format(Protocol):
-    """A VEX format. `name` is that of `VexStatement.format` ("openvex"), `title` is for messages ("OpenVEX 0.2.0")."""
+    """A VEX format.
+
+    `name` is that of `VexStatement.format` ("openvex"), `title` is for messages ("OpenVEX 0.2.0").
+    """
 
     name: str
     title: str

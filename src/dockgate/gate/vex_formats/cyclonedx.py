@@ -159,7 +159,10 @@ def _identities(component: Node) -> tuple[str, ...]:
 
 
 def _with_versions(affected: Node, names: tuple[str, ...]) -> list[str]:
-    """The names; one without a version gets each affected version. Ranges are not compared, and match nothing."""
+    """The names; one without a version gets each affected version.
+
+    Ranges are not compared, and match nothing.
+    """
     entries = [entry for entry in affected.get("versions").items() if entry.get("status").name() != "unaffected"]
     if not entries:
         return list(names)

@@ -67,7 +67,10 @@ class ContributorFinder:
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
     def _contributors_since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
-        """Names of principals and e-mail addresses ("" for none). Raises NotFoundError for what cannot be found out."""
+        """Names of principals and e-mail addresses ("" for none).
+
+        Raises NotFoundError for what cannot be found out.
+        """
         commits = self._commits(repository, base, built)
         if len(commits) > COMMIT_LIMIT:
             raise NotFoundError(

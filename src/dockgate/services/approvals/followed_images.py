@@ -43,7 +43,10 @@ class ApprovedImages:
     _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
 
     def review(self) -> None:
-        """Evaluate the approved images whose inputs changed or whose attestation is due. One that fails is logged."""
+        """Evaluate the approved images whose inputs changed or whose attestation is due.
+
+        One that fails is logged.
+        """
         database, now = self.verdicts.advisory_digest(), self.clock.now()
         revision = self._revision(now)
         if self._rounds.is_finished(revision):

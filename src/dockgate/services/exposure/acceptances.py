@@ -50,7 +50,10 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class NamingWaiver:
-    """A waiver that names a vulnerability, with its scope, null for everywhere. `is_active`: it counts as of now."""
+    """A waiver that names a vulnerability, with its scope, null for everywhere.
+
+    `is_active`: it counts as of now.
+    """
 
     id: str
     owner: str

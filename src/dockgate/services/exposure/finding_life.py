@@ -1,7 +1,7 @@
-"""The life of a finding in an image: when it was open, when it was closed, and why. Derived, never stored. Pure.
+"""The life of a finding in an image: when it was open, when it was closed, and why.
 
-An image never changes, so its packages do not. A finding of it closes because an advisory says something else, because
-the image leaves its tags, or because it is accepted; it opens again when that is over.
+Derived, never stored. Pure. An image never changes, so its packages do not. A finding of it closes because an advisory
+says something else, because the image leaves its tags, or because it is accepted; it opens again when that is over.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,10 @@ _ENDED = {ClosingReason.WAIVED: WAIVER_ENDED, ClosingReason.VEX: STATEMENT_ENDED
 
 @dataclass(frozen=True, slots=True)
 class LifeStep:
-    """A finding opens or closes. `why` closed it or opened it again; `by` is the waiver's or document's id."""
+    """A finding opens or closes.
+
+    `why` closed it or opened it again; `by` is the waiver's or document's id.
+    """
 
     at: str
     is_open: bool
@@ -37,7 +40,10 @@ class Excuse:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A time in which an image had a finding. `until` is None while it has; `why` (`ClosingReason`) ended it."""
+    """A time in which an image had a finding.
+
+    `until` is None while it has; `why` (`ClosingReason`) ended it.
+    """
 
     since: str
     until: str | None = None

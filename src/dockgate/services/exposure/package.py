@@ -14,7 +14,10 @@ MAX_VULNERABILITIES = 200
 
 @dataclass(frozen=True, slots=True)
 class PackageVersion:
-    """A version that images hold. `images` counts those under a tag or running, `counts` its findings by severity."""
+    """A version that images hold.
+
+    `images` counts those under a tag or running, `counts` its findings by severity.
+    """
 
     name: str
     version: str
@@ -26,7 +29,10 @@ class PackageVersion:
 
 @dataclass(frozen=True, slots=True)
 class PackageVulnerability:
-    """A vulnerability of some versions. `fixed` are the versions without it; `exploited` and `epss` null if unknown."""
+    """A vulnerability of some versions.
+
+    `fixed` are the versions without it; `exploited` and `epss` null if unknown.
+    """
 
     name: str
     severity: Severity

@@ -61,9 +61,10 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class ExposureSearch:
-    """Answers where something is. `selection` has the policies that judge repositories' images, now or at a time.
+    """Answers where something is.
 
-    `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
+    `selection` has the policies that judge repositories' images, now or at a time. `registry` is the address of our own
+    registry. For more images than `ungrouped_limit`, like ones are looked at once.
     """
 
     store: Store

@@ -15,7 +15,10 @@ from dockgate.store.records import ScanState
 
 @dataclass(frozen=True, slots=True)
 class UnknownExposure:
-    """An image that holds it or not, and why that is unknown. `tag` is null for one that is there by its digest."""
+    """An image that holds it or not, and why that is unknown.
+
+    `tag` is null for one that is there by its digest.
+    """
 
     digest: str
     repository: str

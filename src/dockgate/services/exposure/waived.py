@@ -1,7 +1,8 @@
-"""Which images have a vulnerability that is excused there. Of many images, those that are alike are looked at once.
+"""Which images have a vulnerability that is excused there.
 
-Images are alike if the same waivers accept what they hold, and if they are in repositories to which the same waivers
-and the same authors of VEX statements apply. An image that a waiver or a document names is like no other.
+Of many images, those that are alike are looked at once. Images are alike if the same waivers accept what they hold, and
+if they are in repositories to which the same waivers and the same authors of VEX statements apply. An image that a
+waiver or a document names is like no other.
 """
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -56,9 +57,10 @@ def group_images(
 
 
 class _Scope:
-    """What can excuse the findings. `images` are those that it names; `is_general`: some of it names no image.
+    """What can excuse the findings.
 
-    `components` says of each component what can excuse it in any image.
+    `images` are those that it names; `is_general`: some of it names no image. `components` says of each component what
+    can excuse it in any image.
     """
 
     def __init__(self, acceptances: AcceptanceFinder, findings: Sequence[ExposedFinding]) -> None:

@@ -65,7 +65,10 @@ class Transfer:
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
-    """Build the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
+    """Build the database at `path` from a folder of feeds.
+
+    Raises as `vulnerabilities.database.build.build` does.
+    """
     from dockgate.services.feeds.attempts import record_origin
     from dockgate.vulnerabilities import feeds
     from dockgate.vulnerabilities.database.build import build as build_from
@@ -112,7 +115,10 @@ def update(
 
 
 def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
-    """Describe the database at `path`; `urls` are those set for feeds. Raises DatabaseError when there is none."""
+    """Describe the database at `path`; `urls` are those set for feeds.
+
+    Raises DatabaseError when there is none.
+    """
     from dockgate.services.feeds.status import read_feed_statuses, record_ages
 
     with Database.open(path) as database:
@@ -286,7 +292,10 @@ class CurrentDatabase:
 
 
 def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
-    """What differs between two databases that `Current` has opened, for these CVEs. None for other readers."""
+    """What differs between two databases that `Current` has opened, for these CVEs.
+
+    None for other readers.
+    """
     if not isinstance(previous, _SharedDatabase) or not isinstance(present, _SharedDatabase):
         return None
     return previous.changes_to(present, cves)

@@ -17,11 +17,12 @@ _NOTHING = PartFailure("all", "The feeds cover no ecosystem: no database was bui
 
 
 class FeedAttempt:
-    """An attempt to fetch these feeds. Set its `result` within the `with` block; an error there is a failure of all.
+    """An attempt to fetch these feeds.
 
-    It is stored when it begins, too: one that ends this process is not repeated at once. A ConflictError says that
-    another process fetches, and stores nothing. `is_whole`: of all feeds, so that an installed database is no longer
-    one that was built from a folder or imported.
+    Set its `result` within the `with` block; an error there is a failure of all. It is stored when it begins, too: one
+    that ends this process is not repeated at once. A ConflictError says that another process fetches, and stores
+    nothing. `is_whole`: of all feeds, so that an installed database is no longer one that was built from a folder or
+    imported.
     """
 
     def __init__(self, database: Path, feeds: Sequence[str], now: datetime, *, is_whole: bool) -> None:

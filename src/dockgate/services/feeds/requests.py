@@ -12,9 +12,9 @@ from dockgate.vulnerabilities.feed_schedule import is_due
 
 
 def request_update(database: Path, now: datetime) -> Sequence[str]:
-    """Make every feed due that the server fetches, and return their names. `services.feeds.updates` fetches them.
+    """Make every feed due that the server fetches, and return their names.
 
-    Raises ConflictError if it fetches none.
+    `services.feeds.updates` fetches them. Raises ConflictError if it fetches none.
     """
 
     def make_due(states: FeedStates) -> FeedStates:

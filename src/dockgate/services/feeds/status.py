@@ -86,7 +86,10 @@ def read_parts(database: Path) -> Sequence[Part]:
 
 
 def read_record_ages(path: Path, now: datetime) -> "RecordAges":
-    """How old the records of the database at this path are, of none if there is none. It reads every record."""
+    """How old the records of the database at this path are, of none if there is none.
+
+    It reads every record.
+    """
     try:
         with Database.open(path) as reader:
             return record_ages(reader, now)
@@ -96,7 +99,10 @@ def read_record_ages(path: Path, now: datetime) -> "RecordAges":
 
 @dataclass(frozen=True, slots=True)
 class SuspectPart:
-    """A part whose newest record is unusually old for its own history. `newest` is a day, `since` RFC 3339."""
+    """A part whose newest record is unusually old for its own history.
+
+    `newest` is a day, `since` RFC 3339.
+    """
 
     feed: str
     part: str
@@ -113,9 +119,10 @@ class RecordAges:
 
 
 def record_ages(database: Database, now: datetime) -> RecordAges:
-    """How old records are. Parts that were checked but bring no new ones are suspect: their publisher may have stopped.
+    """How old records are.
 
-    It reads every record of the database, so it is not for each request.
+    Parts that were checked but bring no new ones are suspect: their publisher may have stopped. It reads every record
+    of the database, so it is not for each request.
     """
     suspect, newest_of = [], dict[str, str]()
     for part in database.parts():

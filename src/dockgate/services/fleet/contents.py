@@ -1,4 +1,7 @@
-"""What the fleet index holds, read for judging (`gate.fleet`). Each part is read when it is needed, once."""
+"""What the fleet index holds, read for judging (`gate.fleet`).
+
+Each part is read when it is needed, once.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +100,10 @@ class FleetFacts:
 
 @dataclass(frozen=True)
 class FleetContents:
-    """The index of `images`, in the order of their ids. With `is_dense`, they are most of those between their ids."""
+    """The index of `images`, in the order of their ids.
+
+    With `is_dense`, they are most of those between their ids.
+    """
 
     facts: FleetFacts
     images: Sequence[FleetImage]

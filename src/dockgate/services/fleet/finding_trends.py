@@ -36,7 +36,10 @@ class Fixes:
 
 @dataclass(frozen=True, slots=True)
 class SeverityTrend:
-    """`open` counts the open vulnerabilities at the end of each day, the last is now. Fixes by number of days."""
+    """`open` counts the open vulnerabilities at the end of each day, the last is now.
+
+    Fixes by number of days.
+    """
 
     severity: Severity
     open: list[int]
@@ -53,7 +56,10 @@ class VerdictTrend:
 
 @dataclass(frozen=True, slots=True)
 class FindingTrends:
-    """Trends of the last days (YYYY-MM-DD, oldest first). `begins_on` is the first day of which anything is known."""
+    """Trends of the last days (YYYY-MM-DD, oldest first).
+
+    `begins_on` is the first day of which anything is known.
+    """
 
     days: list[str]
     severities: list[SeverityTrend]
@@ -73,7 +79,10 @@ class _OpenTime:
 
 @dataclass(slots=True)
 class TrendReader:
-    """Computes trends, and remembers them for a while. One call computes; others meanwhile get what was remembered."""
+    """Computes trends, and remembers them for a while.
+
+    One call computes; others meanwhile get what was remembered.
+    """
 
     store: Store
     clock: ServerClock

@@ -52,7 +52,10 @@ class FleetIndex:
     engine_version: str
 
     def add(self, image: str) -> None:
-        """Index an image as its finished scan says, once; without one, do nothing. Its new components are matched."""
+        """Index an image as its finished scan says, once; without one, do nothing.
+
+        Its new components are matched.
+        """
         scan = self.store.images.scan(image)
         inventories = self.store.images.inventories(image)
         if scan is None or scan.finished_at is None or not inventories:
@@ -105,9 +108,10 @@ class FleetIndex:
         return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
 
     def rematch(self, reader: AdvisoryReader, previous: str, changes: AdvisoryChanges) -> RematchResult | None:
-        """Match what changed since the advisory database with the digest `previous`. `reader` is open on the new one.
+        """Match what changed since the advisory database with the digest `previous`.
 
-        None, and nothing is done, if the findings are not of `previous`: `rematch_all` then.
+        `reader` is open on the new one. None, and nothing is done, if the findings are not of `previous`: `rematch_all`
+        then.
         """
         findings = self.store.fleet_findings
         with self.store.locks.hold(MATCHING):

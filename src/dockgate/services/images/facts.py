@@ -19,7 +19,10 @@ from dockgate.store.image_retention import UsedImage
 
 @dataclass(frozen=True, slots=True)
 class ManifestContent:
-    """What a manifest names: the images of an index, and blobs with their sizes. `size` is its own, in bytes."""
+    """What a manifest names: the images of an index, and blobs with their sizes.
+
+    `size` is its own, in bytes.
+    """
 
     size: int
     children: tuple[str, ...] = ()
@@ -96,9 +99,10 @@ class ImageFacts:
         return Facts(images, holds, plan, contents, tags, indexes, by_place)
 
     def is_removable(self, image: StoredImage, facts: Facts, removed: Collection[str]) -> bool:
-        """Whether nothing needs the image now. `removed` are the digests that were removed from its repository since.
+        """Whether nothing needs the image now.
 
-        What was kept when the facts were gathered is kept.
+        `removed` are the digests that were removed from its repository since. What was kept when the facts were
+        gathered is kept.
         """
         related = [entry for entry in facts.related_images(image) if entry.digest not in removed or entry == image]
         digests = {entry.digest for entry in related}

@@ -60,7 +60,10 @@ class ImagePresence:
         return False
 
     def _is_there(self, place: Place, unavailable: set[str]) -> bool | None:
-        """Whether the registry has the image. None if it does not say; its other images are then left for later."""
+        """Whether the registry has the image.
+
+        None if it does not say; its other images are then left for later.
+        """
         repository, digest = place
         registry = self._registry_of(place)
         if registry in unavailable:

@@ -66,7 +66,10 @@ class WatchedImages:
         return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
     def watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
-        """Return the watch of each image in its repository, by repository and digest. ConflictError as `state`."""
+        """Return the watch of each image in its repository, by repository and digest.
+
+        ConflictError as `state`.
+        """
         assignments = self.selection.assignments_of({repository for repository, _ in places})
         return {
             place: _watched_repository(place[0], assignments[place[0]], state)
@@ -85,9 +88,9 @@ class WatchedImages:
         return self.states([(repository, image)])[repository, image]
 
     def states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
-        """Return whether each image is watched in its repository, by repository and digest. ConflictError as `state`.
+        """Return whether each image is watched in its repository, by repository and digest.
 
-        The number of statements does not depend on the number of places.
+        ConflictError as `state`. The number of statements does not depend on the number of places.
         """
         assignments = self.selection.assignments_of({repository for repository, _ in places})
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}

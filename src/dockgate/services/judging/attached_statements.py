@@ -24,14 +24,20 @@ _FILE_LIMIT = 16 * SIZE_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class AttachedVex:
-    """A VEX document that is attached to an image. `envelope` is the DSSE envelope (JSON) around it; None: unsigned."""
+    """A VEX document that is attached to an image.
+
+    `envelope` is the DSSE envelope (JSON) around it; None: unsigned.
+    """
 
     document: bytes
     envelope: str | None = None
 
 
 def attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVex]:
-    """Return the VEX documents among those that are attached to an image (a digest). No signature is verified."""
+    """Return the VEX documents among those that are attached to an image (a digest).
+
+    No signature is verified.
+    """
     return [vex for data in documents if (vex := _attached_vex(data, image)) is not None]
 
 

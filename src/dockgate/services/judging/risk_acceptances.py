@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RiskAcceptances:
-    """Records exceptions, and selects those that apply. `attached_documents` finds VEX documents beside images.
+    """Records exceptions, and selects those that apply.
 
-    A waiver is announced `notice_days` before its end.
+    `attached_documents` finds VEX documents beside images. A waiver is announced `notice_days` before its end.
     """
 
     store: Store

@@ -1,4 +1,7 @@
-"""Running images that their policies reject: their services are at risk, with a deadline. Nothing is taken down."""
+"""Running images that their policies reject: their services are at risk, with a deadline.
+
+Nothing is taken down.
+"""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence

@@ -18,7 +18,10 @@ _PURPOSE = b"dockgate: link to a verdict, version 1"
 
 @dataclass(frozen=True, slots=True)
 class VerdictLinks:
-    """Makes and checks links. `secret` is known to the servers of one database alone, `url` is their public URL."""
+    """Makes and checks links.
+
+    `secret` is known to the servers of one database alone, `url` is their public URL.
+    """
 
     secret: str
     url: str

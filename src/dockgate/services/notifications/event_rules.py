@@ -41,7 +41,10 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class TriedTarget:
-    """What a target would get of an event: `data`, or `error`. `group_seconds` is None where it is sent at once."""
+    """What a target would get of an event: `data`, or `error`.
+
+    `group_seconds` is None where it is sent at once.
+    """
 
     name: str
     data: str | None

@@ -57,7 +57,10 @@ class TargetStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up. `position` is the number of its event, `error` why the last attempt failed."""
+    """A message that was given up.
+
+    `position` is the number of its event, `error` why the last attempt failed.
+    """
 
     key: str
     rule: str
@@ -84,7 +87,10 @@ class EventTargets:
         self._clock = clock
 
     def apply(self, definition: TargetDefinition, who: str) -> tuple[TargetRecord, str]:
-        """Store a target, and return it with what changed. Raises UsageError for one that can never be reached."""
+        """Store a target, and return it with what changed.
+
+        Raises UsageError for one that can never be reached.
+        """
         target = definition.target
         before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
         with _no_secret_in_errors(target.name):
@@ -155,7 +161,10 @@ class EventTargets:
             self._adapters[target.type].send(target, secrets, message)
 
     def test(self, name: str, who: str) -> None:
-        """Send an event that `who` asks for, at once. Raises DockgateError with the reason when the target refuses."""
+        """Send an event that `who` asks for, at once.
+
+        Raises DockgateError with the reason when the target refuses.
+        """
         target = self.status(name).target
         now = self._clock.now()
         event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": who})

@@ -36,9 +36,10 @@ class OutboxHandler(Protocol):
     receiver_limit: int
 
     def send(self, entry: OutboxEntry) -> str | None:
-        """Send the entry, and return what is kept of the result. The same entry may be sent again after a crash.
+        """Send the entry, and return what is kept of the result.
 
-        UndeliverableError gives the entry up. After any other error it is sent again later (`retry.DELIVERY`).
+        The same entry may be sent again after a crash. UndeliverableError gives the entry up. After any other error it
+        is sent again later (`retry.DELIVERY`).
         """
         ...
 

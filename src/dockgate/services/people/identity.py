@@ -84,7 +84,10 @@ class People:
     def add(
         self, name: str, roles: Sequence[Role], email: str | None, project_roles: Sequence[ProjectRole] = ()
     ) -> tuple[Principal, str]:
-        """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
+        """Add a principal.
+
+        Return it and, for the first one, which must be an admin, a token's text ("" otherwise).
+        """
         _require_description(name, email)
         _require_roles(name, roles, project_roles)
         principal = Principal(

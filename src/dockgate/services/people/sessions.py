@@ -30,7 +30,10 @@ class Sessions:
     clock: ServerClock
 
     def start(self, token_text: str) -> str:
-        """Sign in with a token, and return the session's secret. Raises UnknownCallerError for an invalid token."""
+        """Sign in with a token, and return the session's secret.
+
+        Raises UnknownCallerError for an invalid token.
+        """
         caller = self.people.authenticate(token_text)
         if caller.token is None:  # `authenticate` returns none: kept out for the type checker
             raise UnknownCallerError("that token is not valid", "Use a token of `dockgate token create`.")
@@ -60,7 +63,10 @@ class Sessions:
         return secret
 
     def caller(self, secret: str) -> Caller:
-        """Return who signed in. Raises UnknownCallerError for a session that is unknown or over, or whose token is."""
+        """Return who signed in.
+
+        Raises UnknownCallerError for a session that is unknown or over, or whose token is.
+        """
         record = self.store.sessions.find(digest(secret))
         if record is None or not self._is_active(record[0]):
             raise _not_signed_in()

@@ -1,6 +1,7 @@
-"""The actions source and build. Each method is one effect: keyed, so that a repetition ends in the same state.
+"""The actions source and build.
 
-`approval_requests.py` has the approval action, `deployments.py` the deploy action.
+Each method is one effect: keyed, so that a repetition ends in the same state. `approval_requests.py` has the approval
+action, `deployments.py` the deploy action.
 """
 
 import io

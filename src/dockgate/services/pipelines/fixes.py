@@ -64,7 +64,10 @@ class Fixes:
     _searched_inputs: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
-        """Look at every pipeline that wants fixes, or has an open one. A failure of one does not block the others."""
+        """Look at every pipeline that wants fixes, or has an open one.
+
+        A failure of one does not block the others.
+        """
         unfinished = self.store.fixes.pipelines()
         for name in self.store.pipelines.names():
             on_fix = self.store.pipelines.get(name).on_fix

@@ -1,7 +1,7 @@
-"""Dry runs of a candidate policy on past verdicts and on what runs, before it is enforced. Nothing is stored.
+"""Dry runs of a candidate policy on past verdicts and on what runs, before it is enforced.
 
-A call evaluates one part, and the caller asks for the next: so it can show progress, stop at any time, and never holds
-a thread of the server for long. The server evaluates one part at a time.
+Nothing is stored. A call evaluates one part, and the caller asks for the next: so it can show progress, stop at any
+time, and never holds a thread of the server for long. The server evaluates one part at a time.
 """
 
 import threading

@@ -92,7 +92,10 @@ class Policies:
         return self._put(policy, text, who, comment, expected_version)
 
     def put_document(self, document: Document, text: str, who: str) -> tuple[PolicyVersion, int]:
-        """Store a Policy document as the next version. Return it, and the number of the version before, 0 for none."""
+        """Store a Policy document as the next version.
+
+        Return it, and the number of the version before, 0 for none.
+        """
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
         history = self._store.policies.history(name)

@@ -46,9 +46,10 @@ class UsablePolicy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySelection:
-    """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError.
+    """Selects policies.
 
-    `policy_versions` returns all versions of one; without it, policies were always what they are.
+    `policies` returns a policy by its name, or raises NotFoundError or DefinitionError. `policy_versions` returns all
+    versions of one; without it, policies were always what they are.
     """
 
     store: Store
@@ -98,7 +99,10 @@ class PolicySelection:
         return self.assignments_of([repository])[repository]
 
     def assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
-        """Return the policy assignments of several repositories, by repository. ConflictError as `assignment_for`."""
+        """Return the policy assignments of several repositories, by repository.
+
+        ConflictError as `assignment_for`.
+        """
         assignments = self._assignments()
         return {repository: assignment_for(assignments, repository) for repository in repositories}
 

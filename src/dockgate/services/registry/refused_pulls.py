@@ -1,4 +1,7 @@
-"""Events of pulls that the pull policy refused. A client that retries every second makes one in an hour."""
+"""Events of pulls that the pull policy refused.
+
+A client that retries every second makes one in an hour.
+"""
 
 import logging
 import threading
@@ -22,7 +25,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RefusedPull:
-    """An image that the pull policy did not give out. `tag` is None for a pull by digest, `by` is who pulled."""
+    """An image that the pull policy did not give out.
+
+    `tag` is None for a pull by digest, `by` is who pulled.
+    """
 
     repository: str
     image: str
@@ -41,10 +47,10 @@ class _RefusalCount:
 
 
 class RefusedPulls:
-    """Counts refused pulls, and makes one event in a window of each repository, image and caller. Any thread may call.
+    """Counts refused pulls, and makes one event in a window of each repository, image and caller.
 
-    The event is made at once, and counts what was refused since the event before. Its id has the window, so several
-    servers, or one that was restarted, store one event. `record` stores events.
+    Any thread may call. The event is made at once, and counts what was refused since the event before. Its id has the
+    window, so several servers, or one that was restarted, store one event. `record` stores events.
     """
 
     def __init__(self, record: Callable[[Sequence[NewEvent]], None], clock: ServerClock) -> None:

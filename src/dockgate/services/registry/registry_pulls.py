@@ -48,7 +48,10 @@ _SUBJECTS, _DOCUMENTS, _INDEXES = 16, 64, 16
 
 @dataclass(frozen=True, slots=True)
 class PulledManifest:
-    """A manifest that a client is to get. `reference` is the tag or digest that it named, `digest` that of `data`."""
+    """A manifest that a client is to get.
+
+    `reference` is the tag or digest that it named, `digest` that of `data`.
+    """
 
     repository: str
     reference: str
@@ -148,7 +151,10 @@ class RegistryPulls:
         self._turns = tuple(threading.Lock() for _ in range(64))
 
     def is_gated(self, repository: str) -> bool:
-        """Whether the repository gives out approved images only. ConflictError if two assignments match equally."""
+        """Whether the repository gives out approved images only.
+
+        ConflictError if two assignments match equally.
+        """
         return self._selection.pull_policy(self._name(repository)) is PullPolicy.APPROVED
 
     def policies_of(self, repository: str) -> RepositoryPulls:

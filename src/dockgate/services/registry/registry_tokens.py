@@ -80,7 +80,10 @@ class RegistryAccess:
         self._trust()
 
     def follow_rotation(self) -> None:
-        """Let the registry trust the key with which another server has replaced the shared one. Called repeatedly."""
+        """Let the registry trust the key with which another server has replaced the shared one.
+
+        Called repeatedly.
+        """
         self._trust()
 
     def pull_login(self, repository: str) -> tuple[str, str]:
@@ -102,7 +105,10 @@ def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str
 
 
 def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
-    """Replace the file by an authfile that its owner alone can read. UsageError where it cannot be written."""
+    """Replace the file by an authfile that its owner alone can read.
+
+    UsageError where it cannot be written.
+    """
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             file.write(authfile(address, login))

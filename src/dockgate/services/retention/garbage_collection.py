@@ -35,7 +35,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RemovedImage:
-    """An image that is removed. `size` is that of its manifest and blobs in bytes; other images may share blobs."""
+    """An image that is removed.
+
+    `size` is that of its manifest and blobs in bytes; other images may share blobs.
+    """
 
     repository: str
     digest: str
@@ -206,7 +209,10 @@ class GarbageCollection:
     def _unneeded_images(
         self, deleted: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
     ) -> list[StoredImage]:
-        """Those of the deleted images that nothing has used meanwhile. An index that returns needs what is in it."""
+        """Those of the deleted images that nothing has used meanwhile.
+
+        An index that returns needs what is in it.
+        """
         gone = list(deleted)
         while True:
             others = [[*removed, *(entry for entry in gone if entry != image)] for image in gone]

@@ -38,7 +38,10 @@ class RowRetention:
         return RemovedObjects("logs", len(gone), sum(logs[execution] for execution in gone))
 
     def artifacts(self, remove: bool) -> RemovedObjects:
-        """Artifacts that no action has made or uses. Those of the last day stay: their action may not have ended."""
+        """Artifacts that no action has made or uses.
+
+        Those of the last day stay: their action may not have ended.
+        """
         named = self.store.row_retention.artifacts(without=() if remove else self._old_executions())
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
