@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tests.reports.samples import EVIL, NOW, finding, inventory, platform_verdict, pypi, reports, verdict
 from tests.reports.test_schemas import written
+from tests.scenarios.accessibility import CHROMIUM
 
 from dockgate.gate.model import Status, Violation
 from dockgate.reports import GateReport, ScanReport
@@ -129,7 +130,7 @@ def test_a_browser_sorts_findings_by_severity_and_by_version(tmp_path: Path) -> 
     file = tmp_path / "page.html"
     file.write_text(written(REPORTS["odd scan"], "html"), "utf-8")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(file.as_uri())
         table = page.locator("table.findings").first
@@ -162,8 +163,7 @@ def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object)
     file.write_text(text, "utf-8")
     done = subprocess.run(
         [
-            "chromium",
-            "--headless",
+            CHROMIUM,
             "--no-sandbox",
             "--disable-gpu",
             f"--user-data-dir={tmp_path}/profile",

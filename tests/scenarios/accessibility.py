@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-CHROMIUM = "/usr/bin/chromium"
+# Without the windows of the whole browser, it takes a fifth less of the processor.
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 RUN_AXE = """
     options => axe.run(document, options).then(
         results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))

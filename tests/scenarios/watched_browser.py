@@ -51,12 +51,12 @@ class WatchedBrowser:
 
 @contextmanager
 def watched_chromium() -> Iterator[WatchedBrowser]:
-    """The system's chromium, without graphics that no test looks at.
+    """Chromium's headless shell, without graphics that no test looks at.
 
     It runs an event loop in this thread, in which dbos cannot begin: start a server before it.
     """
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer"]
+        arguments = ["--no-sandbox", "--in-process-gpu", "--disable-gpu", "--disable-software-rasterizer"]
         browser = WatchedBrowser(playwright.chromium.launch(executable_path=CHROMIUM, args=arguments))
         yield browser
         browser.close()
