@@ -93,7 +93,7 @@ def test_events_that_match_further_back_are_reached_by_links(site: Site, browser
 
 def _event(service: str, number: int) -> NewEvent:
     at = "2026-11-28T12:00:00.000Z"
-    return NewEvent(f"{service}/{number}", "dockgate", "service.at_risk", "service", at, {"service": service})
+    return NewEvent(f"{service}/{number}", "test", "service.at_risk", "service", at, {"service": service})
 
 
 def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) -> None:
