@@ -46,9 +46,11 @@ def vote_objection(
     if (approvers.principals or approvers.roles) and not is_named:
         names = ", ".join([*approvers.principals, *approvers.roles])
         return f"{principal.name} is not one of the approvers: {names}"
-    if approvers.exclude_committer:
-        if not principal.email:
-            return f"{principal.name} {HAS_NO_EMAIL}"
-        if is_contributor(principal, committers):
-            return f"{principal.name} {IS_CONTRIBUTOR}"
-    return None
+    return contributor_objection(principal, committers) if approvers.exclude_committer else None
+
+
+def contributor_objection(principal: Principal, committers: Sequence[str]) -> str | None:
+    """Why this principal is, or could be, one of the contributors to an image; None if they are not."""
+    if not principal.email:
+        return f"{principal.name} {HAS_NO_EMAIL}"
+    return f"{principal.name} {IS_CONTRIBUTOR}" if is_contributor(principal, committers) else None

@@ -217,10 +217,14 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
     return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
-async def _validation_response(_: Request, error: Exception) -> Response:
+async def _validation_response(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     problem = error.errors()[0]
+    if console.wants_page(request):
+        name, reason = str(problem["loc"][-1]), f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        advice = "Follow a link of the console, or correct the address."
+        return console.error_page(request, 422, f"{name}: {reason}", advice, authorized_caller(request))
     where = ".".join(str(part) for part in problem["loc"])
     return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
 
@@ -228,6 +232,10 @@ async def _validation_response(_: Request, error: Exception) -> Response:
 async def _unexpected_response(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         _log.error("%s %s: %s", request.method, request.url.path, error)
-        return JSONResponse({"error": "The server's disk is full.", "advice": "Free space in DOCKGATE_DATA."}, 507)
-    _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": f"Internal error: {type(error).__name__}.", "advice": "See the server's log."}, 500)
+        status, message, advice = 507, "The server's disk is full.", "Free space in DOCKGATE_DATA."
+    else:
+        _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
+        status, message, advice = 500, f"Internal error: {type(error).__name__}.", "See the server's log."
+    if console.wants_page(request):
+        return console.error_page(request, status, message, advice, authorized_caller(request))
+    return JSONResponse({"error": message, "advice": advice}, status)

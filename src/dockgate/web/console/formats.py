@@ -20,6 +20,17 @@ from dockgate.web.console.terminal_text import visible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
+# A command or name in a sentence.
+_CODE = re.compile(r"`([^`]+)`")
+# Words that begin messages. Others that are written in small letters are names, and stay as they are.
+_FIRST_WORDS = frozenset(
+    (
+        *("a", "an", "another", "artifacts", "authentication", "beyond", "callbacks", "cannot", "everybody", "every"),
+        *("execution", "holds", "it", "its", "line", "more", "neither", "no", "not", "nothing", "only", "package"),
+        *("page", "principals", "processes", "revision", "tasks", "texts", "that", "the", "there", "this", "too"),
+        *("unknown", "waiving", "what", "write"),
+    )
+)
 # Hexadecimal digits of a digest that people see.
 DIGEST_LENGTH = 12
 # Bars of a severity; None: unknown.
@@ -123,6 +134,22 @@ def breakable(text: str | None) -> Markup:
         return Markup()
     parts = Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
     return _FOREIGN + parts + _END_OF_FOREIGN
+
+
+def prose(text: str | None) -> Markup:
+    """Foreign text whose parts between backticks are code. Nothing for None."""
+    if text is None:
+        return Markup()
+    parts = _CODE.split(visible(text))  # every second one is code
+    marked = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+    return _FOREIGN + Markup().join(marked) + _END_OF_FOREIGN
+
+
+def sentence(message: str) -> str:
+    """A message as a sentence: with a capital letter, unless it begins with a name, and a full stop."""
+    first, _, _ = message.partition(" ")
+    begun = message[:1].upper() + message[1:] if first in _FIRST_WORDS else message
+    return begun if begun.endswith((".", "!", "?", "…")) else f"{begun}."
 
 
 @lru_cache(maxsize=REMEMBERED)

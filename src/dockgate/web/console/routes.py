@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +12,7 @@ from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.web.authorization import GuardedRoute, authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
+from dockgate.web.console.formats import sentence
 from dockgate.web.console.rendering import render
 from dockgate.web.page_paths import request_address
 from dockgate.web.threads import threads_of
@@ -82,7 +83,25 @@ def wants_page(request: Request) -> bool:
 def error_page(request: Request, status: int, message: str, advice: str, who: Caller | None = None) -> Response:
     """An error as a page: what happened, and the next step."""
     is_form = request.method not in SAFE_METHODS
-    return render(request, who, "error.html", status, title=message, message=message, advice=advice, is_form=is_form)
+    return render(
+        request,
+        who,
+        "error.html",
+        status,
+        title=sentence(message),
+        message=message,
+        advice=advice,
+        is_form=is_form,
+        back=_page_before(request) if is_form else None,
+    )
+
+
+def _page_before(request: Request) -> str | None:
+    """The address of our page that sent a form, None if the browser does not say."""
+    address = urlsplit(request.headers.get("referer", ""))
+    if not address.path or address.netloc != request.headers.get("host"):
+        return None
+    return own_path(f"{address.path}?{address.query}" if address.query else address.path)
 
 
 def error_of(request: Request, error: DockgateError, status: int, who: Caller | None) -> Response:

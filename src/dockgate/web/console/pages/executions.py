@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.approvals import vote_objection
+from dockgate.delivery.approvals import contributor_objection, vote_objection
 from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.identity.model import Caller
@@ -67,7 +67,7 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 class Decision:
     """An approval with its votes and its verdict, None before there is one.
 
-    `objection` is why a vote of the person at the page would not count, None if it would.
+    `objection` is why the person at the page may not vote or, once it is rejected, not override it; None if they may.
     """
 
     approval: ApprovalView
@@ -149,12 +149,18 @@ def _decision(server: api.ServerDependency, approval: ApprovalView, who: Caller)
     votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
     records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
-    objection = None
-    if approval.approvers:
-        objection = vote_objection(approval.approvers, who.principal, approval.committers, approval.repository)
-        if who.name in [vote.who for vote in votes]:
-            objection = f"{who.name} has voted"
-    return Decision(approval, votes, verdict, objection)
+    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], who))
+
+
+def _objection(approval: ApprovalView, voters: Sequence[str], who: Caller) -> str | None:
+    """Why this person may not vote, or not override a rejection. None if they may, as far as it is known here."""
+    approvers = approval.approvers
+    if approvers and approval.state is ApprovalState.WAITING:
+        objection = vote_objection(approvers, who.principal, approval.committers, approval.repository)
+        return f"{who.name} has voted" if who.name in voters else objection
+    if who.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
+        return None
+    return contributor_objection(who.principal, approval.committers)
 
 
 @router.post("/executions/{execution_id}/stop")

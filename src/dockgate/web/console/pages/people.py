@@ -7,12 +7,13 @@ from dataclasses import replace
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import ProjectRole, Role, Session, read_roles
+from dockgate.identity.model import ProjectRole, Role, Session, digest, read_roles
 from dockgate.services.people.identity import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
+from dockgate.web.browser_sessions import session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
@@ -242,6 +243,7 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
+        present_session=digest(session_secret(request)),
         server=server,
     )
 

@@ -1,0 +1,97 @@
+"""What people see when something is refused or fails: a page with a sentence, the next step, and the way back."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from tests.scenarios.browser import FROM_PAGE, Browser, Forms
+from tests.scenarios.console_site import Site
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.services.workers import Workers
+
+# Its tests share a server.
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("errors"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture
+def admin(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        yield browser
+
+
+def test_the_heading_of_an_error_is_a_sentence_with_the_next_command_as_code(admin: Browser) -> None:
+    html = admin.get("/executions/none-1").text
+    assert "There is no execution" in html
+    assert "<title>There is no execution" in html
+    assert "<code>dockgate pipeline show NAME</code>" in html
+
+
+@pytest.mark.parametrize("path", ["/people?sort=x", "/policies?sort=x", "/gc?plan=x", "/images/sha256:1"])
+def test_a_wrong_address_is_answered_with_a_page(admin: Browser, path: str) -> None:
+    answer = admin.get(path)
+    assert answer.status_code == 422
+    assert "<h1>" in answer.text
+    assert "query." not in answer.text
+    assert admin.get(f"/api/v1{path}", headers={"Accept": "text/html"}).headers["content-type"] == "application/json"
+
+
+def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
+    web_services = site.server.app.state.server
+    site.server.app.state.server = replace(web_services, workers=cast("Workers", None))
+    try:
+        answer = admin.get("/workers")
+        program = site.server.client.get("/workers")  # on another connection: the server closes that of a defect
+    finally:
+        site.server.app.state.server = web_services
+    assert answer.status_code == program.status_code == 500
+    assert program.json()["error"] == "Internal error: AttributeError."
+    assert "<h1>" in answer.text
+    assert "Internal error: AttributeError." in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_refused_form_leads_back_to_its_page_and_nowhere_else(site: Site, admin: Browser) -> None:
+    action, here = "/policies/default/remove", site.server.url
+    pages = {
+        f"{here}/policies/default?version=0": "/policies/default?version=0",
+        "https://evil.example/x": None,
+        "": None,
+    }
+    for referer, back in pages.items():
+        html = admin.post(action, headers={**FROM_PAGE, "Referer": referer}).text
+        assert ('href="' + str(back) + '">Back' in html) == (back is not None), referer
+        assert "evil" not in html
+        assert html.count("button primary") == 1
+
+
+def test_a_possible_contributor_cannot_override(site: Site, admin: Browser) -> None:
+    action = f"/approvals/{site.execution}/ContainerVulnerabilityAssessment/Approval/1/override"
+    html = admin.get(f"/executions/{site.execution}").text
+    assert action not in Forms(html).actions
+    assert "ada has no e-mail address" in html
+    assert "Another person with the role security or admin can accept the findings" in html
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert action in Forms(browser.get(f"/executions/{site.execution}").text).actions
+
+
+def test_a_stopped_approval_waits_for_no_verdict(site: Site, admin: Browser) -> None:
+    assert "is being scanned and judged" in admin.get(f"/executions/{site.waiting}").text
+    site.server.post(f"/executions/{site.waiting}/stop", {"reason": "enough"})
+    html = admin.get(f"/executions/{site.waiting}").text
+    assert "is being scanned and judged" not in html
+    assert "none before it ended" in html
+
+
+def test_settings_say_which_session_is_this_one(admin: Browser, site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.ADMIN]):
+        assert admin.get("/settings").text.count("This one") == 1

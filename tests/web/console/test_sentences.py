@@ -1,0 +1,55 @@
+"""Messages as the headings of pages: sentences, with their commands as code."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dockgate
+from dockgate.web.console.formats import prose, sentence
+
+# Words in small letters that begin messages and stay so: names of programs and fields, and parts of longer messages.
+NAMES = {
+    *("apprise", "base64", "boto3", "callbacks", "git", "mkfs.ext4", "npm", "podman"),
+    *("has", "holds", "is", "compare"),
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "heading"),
+    [
+        ("there is no execution 'web-9'", "There is no execution 'web-9'."),
+        ("The policy is in use.", "The policy is in use."),
+        ("ada has voted", "ada has voted."),
+        ("until: it is over", "until: it is over."),
+        ("", "."),
+    ],
+)
+def test_a_message_becomes_a_sentence_and_names_stay_as_they_are(message: str, heading: str) -> None:
+    assert sentence(message) == heading
+
+
+def first_words() -> Iterator[str]:
+    """The first words of messages of errors, where they are written in small letters."""
+    for path in Path(dockgate.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("Error")):
+                continue
+            message = node.args[0]
+            if isinstance(message, ast.JoinedStr):
+                message = message.values[0]
+            if isinstance(message, ast.Constant) and isinstance(message.value, str) and message.value[:1].islower():
+                yield message.value.split()[0]
+
+
+def test_every_word_that_begins_messages_is_known() -> None:
+    words = {word for word in first_words() if not word.endswith(":")}
+    assert len(words) > 20
+    assert {word for word in words if sentence(word)[0].islower()} <= NAMES
+
+
+def test_commands_in_a_text_are_code_and_nothing_in_them_acts() -> None:
+    assert prose("`a <b>` lists <i>") == '<bdi class="foreign"><code>a &lt;b&gt;</code> lists &lt;i&gt;</bdi>'
+    assert prose("one ` only") == '<bdi class="foreign">one ` only</bdi>'
+    assert prose(None) == ""
