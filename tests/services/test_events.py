@@ -34,8 +34,8 @@ def fill(store: Store) -> EventReader:
     return EventReader(store.event_log)
 
 
-def numbers(reader: EventReader, who: Caller, after: int | None, limit: int = 100) -> list[int]:
-    return [event["detail"]["n"] for event in reader.page(who, None, after, limit).events]
+def numbers(reader: EventReader, caller: Caller, after: int | None, limit: int = 100) -> list[int]:
+    return [event["detail"]["n"] for event in reader.page(caller, None, after, limit).events]
 
 
 def test_pages_follow_each_other(store: Store) -> None:

@@ -206,7 +206,7 @@ def test_waivers_name_their_owner(fleet: Fleet) -> None:
     of_api = Caller(
         Principal("ben", (Role.VIEWER,), day(1)), Token("t", "ben", "", day(1), day(30), repositories=("team/api",))
     )
-    assert fleet.where("CVE-2026-1", who=of_api).waivers == []
+    assert fleet.where("CVE-2026-1", caller=of_api).waivers == []
     fleet.today = 29
     assert [image.packages[0].waived for image in fleet.where("CVE-2026-1").images] == [[], []]
     assert [entry.is_active for entry in fleet.where("CVE-2026-1").waivers] == [False]
@@ -234,8 +234,8 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     fleet.push("b", "secret/api", "1", package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), day(20)))
     token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
-    who = Caller(Principal("ana", (Role.VIEWER,)), token)
-    exposure = fleet.where("CVE-2026-1", who=who)
+    caller = Caller(Principal("ana", (Role.VIEWER,)), token)
+    exposure = fleet.where("CVE-2026-1", caller=caller)
     assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
     everyone = fleet.where("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)

@@ -211,7 +211,7 @@ def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet:
     fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
     judge(fleet, "strict", Status.REJECTED, "a")
     token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
-    exposure = fleet.where("CVE-2026-1", who=Caller(Principal("ana", (Role.VIEWER,)), token))
+    exposure = fleet.where("CVE-2026-1", caller=Caller(Principal("ana", (Role.VIEWER,)), token))
     assert (exposure.total, exposure.rejected, [image.status for image in exposure.images]) == (1, 0, [None])
     assert fleet.where("CVE-2026-1").rejected == 1
 

@@ -194,11 +194,11 @@ def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
-    who = Caller(Principal("ana", (Role.VIEWER,)), token)
-    assert listed(fleet, who=who) == listed(fleet, who=who, repository="*/**") == ["own", "base"]
+    caller = Caller(Principal("ana", (Role.VIEWER,)), token)
+    assert listed(fleet, caller=caller) == listed(fleet, caller=caller, repository="*/**") == ["own", "base"]
     assert listed(fleet, repository="*/**") == ["clean", "both", "own", "base"]
-    assert listed(fleet, who=who, repository="other/both") == []
-    assert search(fleet).repositories(who) == ["team/base", "team/own"]
+    assert listed(fleet, caller=caller, repository="other/both") == []
+    assert search(fleet).repositories(caller) == ["team/base", "team/own"]
 
 
 @pytest.mark.parametrize("sort", list(ImageSort))

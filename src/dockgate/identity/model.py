@@ -287,12 +287,12 @@ class AuditEntry:
     detail: str | None = None
 
 
-def require(who: Caller, permission: Permission) -> None:
+def require(caller: Caller, permission: Permission) -> None:
     """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
-    if not who.may(permission):
+    if not caller.may(permission):
         roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
         raise DeniedError(
-            f"Permission denied: {who.name} needs the permission {permission} (role {roles}).",
+            f"Permission denied: {caller.name} needs the permission {permission} (role {roles}).",
             f"Ask an admin for the role, or use a token whose scopes include {permission}.",
         )
 

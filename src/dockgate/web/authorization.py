@@ -105,7 +105,7 @@ class FailedAuthentications:
         _log.warning("invalid token from %s", address)
 
 
-def caller(request: Request) -> Caller:
+def authenticated_caller(request: Request) -> Caller:
     """Authenticate the caller by a bearer token, the password of git (RFC 6750, RFC 7617) or a browser's session."""
     server: WebServices = request.app.state.server
     address = request.client.host if request.client else ""
@@ -160,31 +160,31 @@ class RequirePermission:
 
         Raises BusyError for changing calls of a principal of whom MAX_REFUSALS were refused within a minute.
         """
-        who = caller(request)
+        caller = authenticated_caller(request)
         permission = self.needed_permission(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             refused: RecentCalls = request.app.state.refused_calls
-            if refused.is_full(who.name):
+            if refused.is_full(caller.name):
                 raise BusyError(
-                    f"{MAX_REFUSALS} calls of {who.name} were refused within {FAILURE_SECONDS:g} seconds.",
+                    f"{MAX_REFUSALS} calls of {caller.name} were refused within {FAILURE_SECONDS:g} seconds.",
                     "Correct them, and retry in a minute.",
                 )
-            _begin(request, who, f"{request.method} {_template(request)}")
-        request.scope[_CALLER] = permitted = self._permit(request, who, permission)
+            _begin(request, caller, f"{request.method} {_template(request)}")
+        request.scope[_CALLER] = permitted = self._permit(request, caller, permission)
         return permitted
 
-    def _permit(self, request: Request, who: Caller, permission: Permission) -> Caller:
+    def _permit(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
         server: WebServices = request.app.state.server
-        if self.alternative and not who.may(permission) and who.may(self.alternative):
+        if self.alternative and not caller.may(permission) and caller.may(self.alternative):
             permission = self.alternative
-        if not who.may_somewhere(permission):
-            require(who, permission)
-        who = replace(server.people.with_projects(who), permission=permission)
-        if who.is_limited and request.scope["endpoint"] not in _self_checking_calls:
-            who.require(**_subject(request))
-        return who
+        if not caller.may_somewhere(permission):
+            require(caller, permission)
+        caller = replace(server.people.with_projects(caller), permission=permission)
+        if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
+            caller.require(**_subject(request))
+        return caller
 
     def needed_permission(self, request: Request) -> Permission:
         """The permission that the request needs."""
@@ -206,17 +206,17 @@ class GuardedRoute(APIRoute):
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
             begin_call(partial(describe_call, request) if audit_entry(request) else None)
-            who: Caller | None = request.scope.get(_CALLER)
-            if who is not None:
-                await threads.begin(request, who.name)
+            caller: Caller | None = request.scope.get(_CALLER)
+            if caller is not None:
+                await threads.begin(request, caller.name)
             if is_json:
                 # Read here, because FastAPI turns errors of the body's limits into 400.
-                async with threads.receiving(who.name if who else ""):
+                async with threads.receiving(caller.name if caller else ""):
                     body = await request.body()
                 require_storable(body)
-            if not takes_thread or who is None:
+            if not takes_thread or caller is None:
                 return await handle(request)
-            async with threads.calling(who.name):
+            async with threads.calling(caller.name):
                 return await handle(request)
 
         return guarded
@@ -229,7 +229,7 @@ def permissions_of(dependant: Dependant) -> list[RequirePermission]:
 
 
 def checks_token_limits(call: F) -> F:
-    """Mark a call that checks limited tokens itself (`who.require`), or returns nothing confidential."""
+    """Mark a call that checks limited tokens itself (`caller.require`), or returns nothing confidential."""
     _self_checking_calls.add(call)
     return call
 
@@ -263,51 +263,51 @@ class _AuditedCall:
     by: str
 
 
-def _begin(request: Request, who: Caller, call: str) -> None:
+def _begin(request: Request, caller: Caller, call: str) -> None:
     """Begin the request's audit entry. `AuditMiddleware` completes it."""
     server: WebServices = request.app.state.server
-    request.scope[_AUDITED] = _AuditedCall(begin_audit_entry(server, who, call, request.url.path), who.name)
+    request.scope[_AUDITED] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
 
 
-def require_few(request: Request, who: Caller) -> None:
+def require_few(request: Request, caller: Caller) -> None:
     """Count a recorded call that needs no more than the permission read. Raises BusyError if there are too many."""
     recorded: RecentCalls = request.app.state.recorded_calls
-    if recorded.count(who.name):
+    if recorded.count(caller.name):
         raise BusyError(
-            f"More than {MAX_RECORDED} sign-ins or links of {who.name} within {FAILURE_SECONDS:g} seconds.",
+            f"More than {MAX_RECORDED} sign-ins or links of {caller.name} within {FAILURE_SECONDS:g} seconds.",
             "Retry in a minute.",
         )
 
 
-def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str) -> str:
+def begin_audit_entry(server: WebServices, caller: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
-    token = who.token.id if who.token else ""
+    token = caller.token.id if caller.token else ""
     if len(subject) > MAX_SUBJECT:
         subject = f"{subject[:MAX_SUBJECT]}…"
-    entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), who.name, token, call, subject)
+    entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), caller.name, token, call, subject)
     server.store.audit.begin(entry)
     return entry.id
 
 
 def authorized_caller(request: Request) -> Caller | None:
     """The caller of a request whose permission was checked, None before that."""
-    who: Caller | None = request.scope.get(_CALLER)
-    return who
+    caller: Caller | None = request.scope.get(_CALLER)
+    return caller
 
 
-def audit_sign_in(request: Request, who: Caller | None, detail: str | None = None) -> None:
-    """Begin the audit entry of a sign-in, which no permission check begins. `who` is None for a refused one.
+def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = None) -> None:
+    """Begin the audit entry of a sign-in, which no permission check begins. `caller` is None for a refused one.
 
     Refused ones count as failed authentications: raises BusyError when there are too many. Of those of all addresses,
     the first MAX_REFUSALS in a minute have entries.
     """
-    if who is None:
+    if caller is None:
         failed: FailedAuthentications = request.app.state.failed_authentications
         failed.count(request.client.host if request.client else "")
         refused: RecentCalls = request.app.state.refused_calls
         if refused.is_full(UNKNOWN.name):
             return
-    _begin(request, who or UNKNOWN, f"{request.method} {request.url.path}")
+    _begin(request, caller or UNKNOWN, f"{request.method} {request.url.path}")
     if detail:
         describe_call(request, detail)
 

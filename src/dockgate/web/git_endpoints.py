@@ -41,7 +41,7 @@ class RequireAdvertise(RequirePermission):
 async def advertise(
     repository: str,
     request: Request,
-    who: Annotated[Caller, Depends(RequireAdvertise(Permission.READ))],
+    caller: Annotated[Caller, Depends(RequireAdvertise(Permission.READ))],
     server: ServerDependency,
 ) -> Response:
     """List the references of a repository, for fetch or push."""
@@ -50,30 +50,30 @@ async def advertise(
     if not service:
         raise UsageError("Only git's smart HTTP protocol is supported.", "Use git 1.6.6 or newer.")
     call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
-    return FetchResponse(server, _processes(request), who.name, call, None)
+    return FetchResponse(server, _processes(request), caller.name, call, None)
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
-async def upload_pack(repository: str, request: Request, who: Reader, server: ServerDependency) -> Response:
+async def upload_pack(repository: str, request: Request, caller: Reader, server: ServerDependency) -> Response:
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
     call = _post(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
     chunks = inflate_body(request, MAX_NEGOTIATION, advice)
     spooled = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
-    return FetchResponse(server, _processes(request), who.name, call, spooled)
+    return FetchResponse(server, _processes(request), caller.name, call, spooled)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
-async def receive_pack(repository: str, request: Request, who: Runner, server: ServerDependency) -> Response:
+async def receive_pack(repository: str, request: Request, caller: Runner, server: ServerDependency) -> Response:
     """Accept a push. Its audit entry and events are stored before the response ends."""
     await _require_repository(repository, server)
     require_plain(request)
     processes = _processes(request)
     call = _post(repository, RECEIVE, request)
-    by, token = (who.name, who.token.id) if who.token else (None, None)
+    by, token = (caller.name, caller.token.id) if caller.token else (None, None)
     async with AsyncExitStack() as received:
-        await received.enter_async_context(processes.receiving(who.name))
+        await received.enter_async_context(processes.receiving(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         async with receiving_within(processes.push_body_seconds, "Push in smaller parts."):
             body = await spool(request.stream(), server.scratch, server.push_limit, advice)

@@ -49,7 +49,7 @@ class RequirePull(RequirePermission):
 
 @checks_token_limits
 async def token(
-    who: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
+    caller: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
     server: ServerDependency,
     threads: ThreadsDependency,
     service: str = "",
@@ -59,17 +59,17 @@ async def token(
 
     It grants the requested scopes that the caller may have. Push grants are audited before they are issued.
     """
-    return await threads.run_prompt(_grant, server, who, service, scope or [])
+    return await threads.run_prompt(_grant, server, caller, service, scope or [])
 
 
-def _grant(server: WebServices, who: Caller | Login, service: str, scopes: list[str]) -> Response:
+def _grant(server: WebServices, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
     permits = PushPermits(server.store.push_gate, server.clock)
-    granted, access = server.registry_access.grant(who, service, scopes, server.store, permits)
-    if isinstance(who, Caller):
+    granted, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
+    if isinstance(caller, Caller):
         for entry in access:
             if PUSH in entry.actions:
                 subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
-                server.store.audit.finish(begin_audit_entry(server, who, "GET /registry/token", subject), 200)
+                server.store.audit.finish(begin_audit_entry(server, caller, "GET /registry/token", subject), 200)
     return JSONResponse(plain(granted), headers={"Cache-Control": "no-store"})
 
 

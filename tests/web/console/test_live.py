@@ -46,11 +46,11 @@ class Page:
         changes: LiveChanges,
         threads: Threads,
         *subjects: str,
-        who: Caller = EVERYWHERE,
+        caller: Caller = EVERYWHERE,
         since: str | None = None,
     ) -> None:
         self.refreshes = 0
-        self.task = asyncio.create_task(self._read(changes.stream(who, subjects, threads, since)))
+        self.task = asyncio.create_task(self._read(changes.stream(caller, subjects, threads, since)))
 
     async def _read(self, stream: AsyncIterator[bytes]) -> None:
         async for part in stream:
@@ -147,18 +147,18 @@ LIMITED = Principal("ben", (), project_roles=(ProjectRole(Role.VIEWER, "team/*")
 
 
 @pytest.mark.parametrize(
-    "who",
+    "caller",
     [
         Caller(LIMITED, projects={Permission.READ: Project(("team/*",))}),
         Caller(EVERYWHERE.principal, Token("t", "ann", "", AT, AT, repositories=("team/*",))),
     ],
     ids=["roles", "token"],
 )
-def test_a_limited_caller_hears_of_own_repositories_only(who: Caller) -> None:
+def test_a_limited_caller_hears_of_own_repositories_only(caller: Caller) -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         changes = LiveChanges(log.newest, log.read)
-        page = Page(changes, threads, who=who)
+        page = Page(changes, threads, caller=caller)
         await _wait()
         for repository in ("other/app", None):
             log.add("image x", repository)

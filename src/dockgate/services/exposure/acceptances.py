@@ -187,7 +187,7 @@ class AcceptanceFinder:
             for image, listed in documents.items()
         }
 
-    def naming_waivers(self, who: Caller | None) -> list[NamingWaiver]:
+    def naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
         return [
             NamingWaiver(
@@ -202,7 +202,8 @@ class AcceptanceFinder:
             )
             for record in self._records
             for waiver in (record.waiver,)
-            if waiver.vulnerability and (who is None or not who.is_limited or who.reaches(repository=waiver.repository))
+            if waiver.vulnerability
+            and (caller is None or not caller.is_limited or caller.reaches(repository=waiver.repository))
         ]
 
     def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:

@@ -102,10 +102,10 @@ class RunningService:
     at_risk_until: str | None = None
 
     @classmethod
-    def shown_to(cls, who: Caller | None, entry: RunningImage) -> "RunningService":
+    def shown_to(cls, caller: Caller | None, entry: RunningImage) -> "RunningService":
         """The service that runs an image, as the caller may see it."""
         pipeline = ExecutionId(entry.execution).pipeline or None
-        if pipeline and who is not None and not who.reaches(pipeline=pipeline):
+        if pipeline and caller is not None and not caller.reaches(pipeline=pipeline):
             pipeline = None
         return cls(
             service=entry.service,
@@ -199,14 +199,14 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class ExposureRequest:
-    """A question. `who` asks: a limited token shows its own repositories only. Cursors are those of an answer.
+    """A question. `caller` asks: a limited token shows its own repositories only. Cursors are those of an answer.
 
     `only` chooses the images that are listed; `total` counts all that hold it. Images that are not affected are counted
     up to `most_unaffected`, None for all.
     """
 
     question: str
-    who: Caller | None = None
+    caller: Caller | None = None
     as_of: str | None = None
     include_moved: bool = False
     only: ExposureFilter | None = None

@@ -52,7 +52,7 @@ class PackageContents:
 
 
 def find_package(
-    search: ExposureSearch, question: str, who: Caller | None, look_up: LookUp | None = None
+    search: ExposureSearch, question: str, caller: Caller | None, look_up: LookUp | None = None
 ) -> PackageContents:
     """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL.
 
@@ -62,7 +62,7 @@ def find_package(
     with store.database.read():
         look_up = look_up or search.look_up(question)
         components = {} if look_up.subject.is_vulnerability else look_up.subject.components
-        images = store.exposures.images_by_component(components, search.find_holders(look_up, who))
+        images = store.exposures.images_by_component(components, search.find_holders(look_up, caller))
         present = {number: component for number, component in components.items() if images.get(number)}
         findings = list(store.fleet_findings.findings(present)) if present else []
         entries = store.fleet_findings.vulnerabilities({finding.vulnerability for finding in findings})

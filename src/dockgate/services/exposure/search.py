@@ -94,11 +94,11 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
-    def find_holders(self, look_up: LookUp, who: Caller | None) -> dict[int, HoldingImage]:
+    def find_holders(self, look_up: LookUp, caller: Caller | None) -> dict[int, HoldingImage]:
         """The images that are there now, and of which the caller may see that they hold it, by id."""
         if look_up.holders is None:
-            visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, who)}
-            places = Places(None, self._repositories(who), visible)
+            visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, caller)}
+            places = Places(None, self._repositories(caller), visible)
             owned = not look_up.subject.is_vulnerability
             look_up.holders = self.store.exposures.images(look_up.subject.components, places, owned=owned)
         return look_up.holders
@@ -128,11 +128,11 @@ class ExposureSearch:
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
-        pipelines = _visible_pipelines(facts, request.who)
+        pipelines = _visible_pipelines(facts, request.caller)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
-            is_limited=request.who is not None and request.who.is_limited,
+            is_limited=request.caller is not None and request.caller.is_limited,
             state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
@@ -148,7 +148,7 @@ class ExposureSearch:
             waived_of=lists.waived_of,
             services=holders.services,
             pipelines=_count_pipelines(pipelines),
-            waivers=acceptances.naming_waivers(request.who) if acceptances else [],
+            waivers=acceptances.naming_waivers(request.caller) if acceptances else [],
             images=[
                 view_image(
                     contents,
@@ -170,9 +170,9 @@ class ExposureSearch:
     def _find_visible_holders(self, request: ExposureRequest, look_up: LookUp) -> "_Holders":
         """The images that hold the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
-        running = [entry for entry in look_up.running_images if self._may_see(entry, request.who)]
+        running = [entry for entry in look_up.running_images if self._may_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        places = Places(request.as_of, self._repositories(request.who), digests, request.include_moved)
+        places = Places(request.as_of, self._repositories(request.caller), digests, request.include_moved)
         images = self.store.exposures.images(
             subject.components,
             places,
@@ -182,7 +182,7 @@ class ExposureSearch:
         if is_now and not request.include_moved:
             look_up.holders = images
         holding = digests.intersection(image.digest for image in images.values())
-        services = [RunningService.shown_to(request.who, entry) for entry in running if entry.digest in holding]
+        services = [RunningService.shown_to(request.caller, entry) for entry in running if entry.digest in holding]
         return _Holders(images, places._replace(running_images=holding), services)
 
     def _reason_not_recorded(self, as_of: str | None, subject: Subject) -> str | None:
@@ -244,13 +244,13 @@ class ExposureSearch:
             return Subject(True, components, vulnerabilities, affected)
         return Subject(False, self.packages.find(question))
 
-    def _repositories(self, who: Caller | None) -> Collection[str] | None:
-        if who is None or not who.is_limited:
+    def _repositories(self, caller: Caller | None) -> Collection[str] | None:
+        if caller is None or not caller.is_limited:
             return None
-        return [name for name in self.store.exposures.repositories() if who.reaches(repository=name)]
+        return [name for name in self.store.exposures.repositories() if caller.reaches(repository=name)]
 
-    def _may_see(self, entry: RunningImage, who: Caller | None) -> bool:
-        return who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+    def _may_see(self, entry: RunningImage, caller: Caller | None) -> bool:
+        return caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
 
 
 class _Holders:
@@ -324,10 +324,10 @@ def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[st
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
-def _visible_pipelines(facts: ImageFacts, who: Caller | None) -> dict[int, list[str]]:
+def _visible_pipelines(facts: ImageFacts, caller: Caller | None) -> dict[int, list[str]]:
     """The pipelines that asked for a verdict on each image, of those that the caller may see."""
     return {
-        number: sorted(name for name in names if who is None or who.reaches(pipeline=name))
+        number: sorted(name for name in names if caller is None or caller.reaches(pipeline=name))
         for number, names in facts.pipelines.items()
     }
 

@@ -80,10 +80,10 @@ class ImageQuery:
     `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
     probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
     have NOT_JUDGED. With `include_moved`, tags that have moved on and images that are gone are listed, too. `after` is
-    the cursor of a page. `who` asks: a limited token sees its own repositories only.
+    the cursor of a page. `caller` asks: a limited token sees its own repositories only.
     """
 
-    who: Caller | None = None
+    caller: Caller | None = None
     repository: str | None = None
     severities: Collection[Severity] = ()
     is_fixable: bool = False
@@ -114,9 +114,9 @@ class ImageSearch:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running = self._running_images(query.who)
+            running = self._running_images(query.caller)
             image_filter = ImageFilter(
-                repositories=self._repositories(query.repository, query.who),
+                repositories=self._repositories(query.repository, query.caller),
                 severities=query.severities,
                 is_fixable=query.is_fixable,
                 is_exploited=query.is_exploited,
@@ -135,15 +135,15 @@ class ImageSearch:
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
     def places(
-        self, image: str, watches: Sequence[WatchedRepository], who: Caller | None = None
+        self, image: str, watches: Sequence[WatchedRepository], caller: Caller | None = None
     ) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), those where it is now first, each with the services that `who` sees.
+        """The places of one image (a digest), those where it is now first, each with the services that `caller` sees.
 
         `watches` are of its repositories.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
-            image_filter, running = ImageFilter(digests=[image], include_moved=True), self._running_images(who)
+            image_filter, running = ImageFilter(digests=[image], include_moved=True), self._running_images(caller)
             places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         return sorted(places, key=lambda place: place.until is not None)
 
@@ -180,24 +180,28 @@ class ImageSearch:
         ]
         return summaries, position
 
-    def _running_images(self, who: Caller | None) -> Sequence[RunningImage]:
+    def _running_images(self, caller: Caller | None) -> Sequence[RunningImage]:
         """What services run, of the repositories that the caller sees."""
         return [
             entry
             for entry in self.store.services.running_images()
-            if who is None or who.reaches(repository=entry.reference.repository_in(self.registry))
+            if caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
         ]
 
-    def repositories(self, who: Caller | None = None) -> Sequence[str]:
+    def repositories(self, caller: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
         names = self.store.exposures.repositories()
-        return names if who is None or not who.is_limited else [name for name in names if who.reaches(repository=name)]
+        return (
+            names
+            if caller is None or not caller.is_limited
+            else [name for name in names if caller.reaches(repository=name)]
+        )
 
-    def _repositories(self, pattern: str | None, who: Caller | None) -> Collection[str] | None:
-        is_limited = who is not None and who.is_limited
+    def _repositories(self, pattern: str | None, caller: Caller | None) -> Collection[str] | None:
+        is_limited = caller is not None and caller.is_limited
         if not pattern and not is_limited:
             return None
-        names = self.repositories(who)
+        names = self.repositories(caller)
         chosen = [name for name in names if not pattern or patterns.matches(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(chosen) == len(names) and not is_limited else chosen

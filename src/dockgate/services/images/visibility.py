@@ -18,15 +18,15 @@ class ImageVisibility:
     """What one caller may see of images and verdicts."""
 
     store: Store
-    who: Caller
+    caller: Caller
 
     def repositories(self, image: str) -> Sequence[str]:
         """The visible repositories of an image, sorted: where it was pushed, scanned or approved."""
-        if not self.who.is_limited:
+        if not self.caller.is_limited:
             return sorted(self.all_repositories(image))
         approvals = self.store.approvals.for_image(image)
-        approved = {approval.repository for approval in approvals if self.who.reaches(**scope_of(approval))}
-        reached = {name for name in self.all_repositories(image) if self.who.reaches(repository=name)}
+        approved = {approval.repository for approval in approvals if self.caller.reaches(**scope_of(approval))}
+        reached = {name for name in self.all_repositories(image) if self.caller.reaches(repository=name)}
         return sorted(reached | approved)
 
     def all_repositories(self, image: str) -> set[str]:
@@ -40,7 +40,7 @@ class ImageVisibility:
 
     def shows_image(self, image: str) -> bool:
         """Whether the caller may see a repository that has the image."""
-        return not self.who.is_limited or bool(self.repositories(image))
+        return not self.caller.is_limited or bool(self.repositories(image))
 
     def require_image(self, image: str) -> None:
         """Raise DeniedError unless the image is visible."""
@@ -50,7 +50,7 @@ class ImageVisibility:
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """The visible verdicts on an image, newest first."""
         records = self.store.verdicts.of_image(image)
-        if not self.who.is_limited:
+        if not self.caller.is_limited:
             return records
         visible = self.repositories(image)
         return [record for record in records if record.repository in visible]
@@ -61,7 +61,7 @@ class ImageVisibility:
         Raises DeniedError if none is visible.
         """
         made_in = self.store.verdicts.repositories(image, verdict)
-        if self.who.is_limited:
+        if self.caller.is_limited:
             visible = self.repositories(image)
             made_in = [name for name in made_in if name in visible]
             if not made_in:
@@ -78,14 +78,14 @@ class ImageVisibility:
 
     def require_all(self, image: str) -> None:
         """Raise DeniedError unless the caller reaches every repository of an image: what changes counts in all."""
-        if self.who.is_limited:
+        if self.caller.is_limited:
             names = self.all_repositories(image)
-            if not names or not all(self.who.reaches(repository=name) for name in names):
+            if not names or not all(self.caller.reaches(repository=name) for name in names):
                 raise self._refusal()
 
     def _refusal(self) -> DeniedError:
         """It names no repository: the caller may not know the one."""
         return DeniedError(
-            f"the role or token of {self.who.name} is not for all that this image is in",
+            f"the role or token of {self.caller.name} is not for all that this image is in",
             "Use a role and a token for the image's repositories: `dockgate principal roles`, `dockgate token create`.",
         )

@@ -63,22 +63,22 @@ class WaiverPreviews:
     rules: Sequence[Rule]
     clock: ServerClock
 
-    def preview(self, waiver: Waiver, who: Caller, verdict: str | None = None) -> WaiverPreview:
+    def preview(self, waiver: Waiver, caller: Caller, verdict: str | None = None) -> WaiverPreview:
         """Return what the waiver would change, also in the stored verdict of this digest.
 
         UsageError for a waiver that could not be added, NotFoundError and DeniedError for a verdict that is not there
         or not visible to the caller.
         """
         waiver = self.exceptions.check(waiver)
-        previewed = self._judge(waiver, who, verdict) if verdict else None
+        previewed = self._judge(waiver, caller, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
             return WaiverPreview(previewed, None, None)
-        covered = self._covered_images(waiver, waiver.vulnerability, who)
+        covered = self._covered_images(waiver, waiver.vulnerability, caller)
         return WaiverPreview(previewed, len(covered), covered[:NAMED_IMAGES])
 
-    def _judge(self, waiver: Waiver, who: Caller, digest: str) -> PreviewedVerdict:
+    def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
         stored = self.store.verdicts.get(digest)
-        repository = ImageVisibility(self.store, who).repository_of_verdict(stored.image, digest)
+        repository = ImageVisibility(self.store, caller).repository_of_verdict(stored.image, digest)
         case = self.store.verdicts.case(digest)
         images = [stored.image, *(inventory.image for inventory in case.inventories)]
         added = waivers.select_waivers([waiver], repository, images, self.clock.now())
@@ -88,7 +88,7 @@ class WaiverPreviews:
         after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)
         return PreviewedVerdict(digest, stored.status, after.status, after.summary)
 
-    def _covered_images(self, waiver: Waiver, vulnerability: str, who: Caller) -> Sequence[CoveredImage]:
+    def _covered_images(self, waiver: Waiver, vulnerability: str, caller: Caller) -> Sequence[CoveredImage]:
         """The images that hold what the waiver accepts, where it would count, the newest first."""
         subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
         accepted = [
@@ -105,7 +105,7 @@ class WaiverPreviews:
             names = [
                 name
                 for name in sorted(repositories.get(number, ()))
-                if who.reaches(repository=name)
+                if caller.reaches(repository=name)
                 and (not waiver.repository or patterns.matches(name, waiver.repository))
                 and (not waiver.image or waiver.image == image.digest)
             ]

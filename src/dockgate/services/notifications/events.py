@@ -32,7 +32,7 @@ class EventReader:
 
     log: EventLog
 
-    def page(self, who: Caller, pattern: Pattern | None, after: int | None, limit: int) -> EventPage:
+    def page(self, caller: Caller, pattern: Pattern | None, after: int | None, limit: int) -> EventPage:
         """Return at most `limit` events after the `seq` `after`; without `after`, the newest ones.
 
         At most `MAX_READ` events are looked at: a page may be empty while there are more. A token that is limited to
@@ -48,7 +48,7 @@ class EventReader:
                 break
             for event in events:
                 position = event.seq
-                is_visible = who.reaches(repository=event.repository, pipeline=event.pipeline)
+                is_visible = caller.reaches(repository=event.repository, pipeline=event.pipeline)
                 if is_visible and (pattern is None or pattern.matches(event.body)):
                     matching.append({"seq": event.seq, **event.body})
                     if after is not None and len(matching) == limit:

@@ -51,32 +51,32 @@ class Documents:
     clock: ServerClock
     clone_url: Callable[[str], str]
 
-    def apply(self, text: str, name: str, who: Caller) -> AppliedDocument:
+    def apply(self, text: str, name: str, caller: Caller) -> AppliedDocument:
         """Make the server match a document. What exists is changed, or left as it is where it matches.
 
         Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission.
         """
         document = load(text, name)
-        require(who, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
+        require(caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
         definition = documents.of(document)
         if isinstance(definition, documents.PolicyDocument):
-            return self._apply_policy(definition, text, who.name)
+            return self._apply_policy(definition, text, caller.name)
         if isinstance(definition, PolicyAssignment):
-            return self._apply_assignment(definition, name, who.name)
+            return self._apply_assignment(definition, name, caller.name)
         if isinstance(definition, documents.Repository):
             return self._apply_repository(definition.name)
         if isinstance(definition, Pipeline):
             if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
                 # A policy that a pipeline names evaluates images in place of the repository's own.
-                require(who, Permission.ACCEPT)
+                require(caller, Permission.ACCEPT)
             return self._apply_pipeline(definition, name, text)
         if isinstance(definition, Rule):
-            record, change = self.event_rules.apply(definition, who.name, name)
+            record, change = self.event_rules.apply(definition, caller.name, name)
             return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
         if isinstance(definition, TargetDefinition):
-            applied, change = self.event_targets.apply(definition, who.name)
+            applied, change = self.event_targets.apply(definition, caller.name)
             return AppliedDocument("Target", applied.target.name, change, f"dockgate target test {applied.target.name}")
-        return self._apply_service(definition, who.name)
+        return self._apply_service(definition, caller.name)
 
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""

@@ -135,9 +135,11 @@ class GitPushes:
         *,
         is_accepted: bool,
     ) -> list[PushRecord]:
-        who, email, now = by or "local", email_of(self.store, by) if by else "", self.clock.now()
+        pusher, email, now = by or "local", email_of(self.store, by) if by else "", self.clock.now()
         return [
-            PushRecord(push, repository, update.ref, update.old, update.new, who, email, token or "", now, is_accepted)
+            PushRecord(
+                push, repository, update.ref, update.old, update.new, pusher, email, token or "", now, is_accepted
+            )
             for update in updates
         ]
 

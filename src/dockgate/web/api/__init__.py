@@ -2,8 +2,8 @@
 
 Bodies and responses are dataclasses, documented by the OpenAPI document.
 
-Every call has a parameter `who` of one of the types below, even if unused: it is the required permission. Routers are
-made by `api_router`, whose `GuardedRoute` checks the permission before it reads the body.
+Every call has a parameter `caller` of one of the types below, even if unused: it is the required permission. Routers
+are made by `api_router`, whose `GuardedRoute` checks the permission before it reads the body.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ Runner = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
 Decider = Annotated[Caller, Depends(RequirePermission(Permission.DECIDE))]
 Accepter = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
 Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
-# Callers with a permission: the type of the parameter `who` of every call.
+# Callers with a permission: the type of the parameter `caller` of every call.
 Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 

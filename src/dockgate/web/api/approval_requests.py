@@ -72,24 +72,24 @@ async def request_approval(
     body: ApprovalRequestBody,
     server: ServerDependency,
     threads: ThreadsDependency,
-    who: Runner,
+    caller: Runner,
     idempotency_key: str | None = Header(None),
 ) -> CreatedApproval:
     """Request an approval.
 
     Repeated requests return the same approval; a tag is resolved once, to its digest.
     """
-    return await threads.run_remote(who.name, _request_approval, body, server, who, idempotency_key)
+    return await threads.run_remote(caller.name, _request_approval, body, server, caller, idempotency_key)
 
 
 def _request_approval(
-    body: ApprovalRequestBody, server: WebServices, who: Caller, idempotency_key: str | None
+    body: ApprovalRequestBody, server: WebServices, caller: Caller, idempotency_key: str | None
 ) -> CreatedApproval:
     address = server.registry
     reference = _reference(body, address)
-    who.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
-    _require_service(body.service, server, who)
-    if who.is_limited and body.policy and body.policy not in server.policies.names():
+    caller.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
+    _require_service(body.service, server, caller)
+    if caller.is_limited and body.policy and body.policy not in server.policies.names():
         raise NotFoundError(f"There is no policy {body.policy!r}.", "Omit `policy` for the repository's own.")
     callback = None
     if body.callback is not None:
@@ -108,7 +108,7 @@ def _request_approval(
         timeout=body.timeout,
         key=idempotency_key or None,
     )
-    approval = server.approval_requests.request_external(approval_request, who.principal)
+    approval = server.approval_requests.request_external(approval_request, caller.principal)
     callback_record = server.store.approvals.callback(approval.id)
     return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else "")
 
@@ -120,13 +120,13 @@ async def wait_for_decision(
     request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
-    who: Reader,
+    caller: Reader,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
     with server.approval_pubsub.subscribe(approval_id) as settled:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
-        require_reach(who, approval)
+        require_reach(caller, approval)
         if approval.state is ApprovalState.WAITING and wait:
             await wait_for(request, settled.wait(), wait)
             approval = await threads.run_prompt(server.store.approvals.get, approval_id)
@@ -140,11 +140,11 @@ def _qualified_repository(reference: str) -> str:
     return str(repository) if repository.registry else f"docker.io/{place if '/' in place else f'library/{place}'}"
 
 
-def _require_service(name: str | None, server: ServerDependency, who: Caller) -> None:
+def _require_service(name: str | None, server: ServerDependency, caller: Caller) -> None:
     """Raise NotFoundError for a service that is unknown, or that the caller may not see. Lists those that it may."""
     if not name:
         return
-    reader = replace(who, permission=Permission.READ)
+    reader = replace(caller, permission=Permission.READ)
     services = [service.name for service in visible_services(reader, server)]
     if name not in services:
         hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"

@@ -87,87 +87,87 @@ view = view_maker(ApprovalView, Approval)
 @router.get("/approvals")
 @checks_token_limits
 def approvals(
-    who: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
+    caller: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
     """List approvals, newest first: of the newest `limit` those that the caller may see."""
     return [
         view(approval)
         for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
-        if who.reaches(**scope_of(approval))
+        if caller.reaches(**scope_of(approval))
     ]
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @checks_token_limits
-def reject(approval_id: str, body: Rejection, who: Decider, server: ServerDependency) -> ApprovalView:
+def reject(approval_id: str, body: Rejection, caller: Decider, server: ServerDependency) -> ApprovalView:
     """Reject a waiting approval."""
-    _require_approval(who, approval_id, server)
-    name = who.name if who.token else body.who or who.name
+    _require_approval(caller, approval_id, server)
+    name = caller.name if caller.token else body.who or caller.name
     note_change(f"rejected: {body.reason}")
     return view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
 @checks_token_limits
-def votes(approval_id: str, who: Reader, server: ServerDependency) -> list[Vote]:
+def votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
-    _require_approval(who, approval_id, server)
+    _require_approval(caller, approval_id, server)
     return [vote for vote, _ in server.store.approvals.votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
 @checks_token_limits
-def show(approval_id: str, who: Reader, server: ServerDependency) -> Approval:
+def show(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
-    approval = _require_approval(who, approval_id, server)
-    may_decide = who.may(Permission.DECIDE, **scope_of(approval))
+    approval = _require_approval(caller, approval_id, server)
+    may_decide = caller.may(Permission.DECIDE, **scope_of(approval))
     return approval if may_decide else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/vote")
 @checks_token_limits
-def vote(approval_id: str, body: CastVote, who: Decider, server: ServerDependency) -> ApprovalWithVotes:
+def vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDependency) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
-    if who.token is None:
+    if caller.token is None:
         raise DeniedError(
             "Manual approval needs named users; none exist yet.", "Run `dockgate principal add NAME --role admin`."
         )
     if not body.yes and not body.reason.strip():
         raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
-    _require_approval(who, approval_id, server)
-    approval = server.approval_decisions.vote(approval_id, who.principal, body.yes, body.reason)
+    _require_approval(caller, approval_id, server)
+    approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @checks_token_limits
-def override(approval_id: str, body: OverrideRequest, who: Accepter, server: ServerDependency) -> OverrideResult:
+def override(approval_id: str, body: OverrideRequest, caller: Accepter, server: ServerDependency) -> OverrideResult:
     """Accept the findings of a rejected image until a date.
 
     They become waivers, and the execution is retried.
     """
-    approval = _require_approval(who, approval_id, server)
-    if who.is_limited:  # the waivers are the repository's
-        who.require(repository=approval.repository)
-    records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
+    approval = _require_approval(caller, approval_id, server)
+    if caller.is_limited:  # the waivers are the repository's
+        caller.require(repository=approval.repository)
+    records = server.approval_decisions.override(approval_id, caller.principal, body.reason, body.until)
     note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
     retried = approval.action.execution if approval.action else ""
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 
 
-def require_reach(who: Caller, approval: Approval) -> None:
+def require_reach(caller: Caller, approval: Approval) -> None:
     """Refuse a caller whose limits do not reach an approval.
 
     Raises NotFoundError, as for an unknown one, unless the caller may see it: then DeniedError.
     """
     scope = scope_of(approval)
-    if not who.reaches(**scope) and not who.may(Permission.READ, **scope):
+    if not caller.reaches(**scope) and not caller.may(Permission.READ, **scope):
         raise unknown_approval(approval.id)
-    who.require(**scope)
+    caller.require(**scope)
 
 
-def _require_approval(who: Caller, approval_id: str, server: WebServices) -> Approval:
+def _require_approval(caller: Caller, approval_id: str, server: WebServices) -> Approval:
     approval = server.store.approvals.get(approval_id)
-    require_reach(who, approval)
+    require_reach(caller, approval)
     return approval

@@ -22,24 +22,24 @@ class Keys:
 
 @router.get("/attestation-keys")
 @checks_token_limits
-def keys(who: Reader, server: ServerDependency) -> Keys:
+def keys(caller: Reader, server: ServerDependency) -> Keys:
     """List the public keys (PEM), the present one first."""
     return Keys(list(_attestor(server).keys()))
 
 
 @router.post("/attestation-keys", status_code=201)
-def rotate(who: Administrator, server: ServerDependency) -> Keys:
+def rotate(caller: Administrator, server: ServerDependency) -> Keys:
     """Replace the signing key. The old public key stays listed."""
     return Keys(list(_attestor(server).rotate()))
 
 
 @router.get("/images/{digest}/attestations")
 @checks_token_limits
-def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[Attestation]:
+def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> list[Attestation]:
     """List the attestations of an image, newest first. Their content is in the registry."""
-    visibility = ImageVisibility(server.store, who)
+    visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
-    names = visibility.repositories(digest) if who.is_limited else None
+    names = visibility.repositories(digest) if caller.is_limited else None
     attested = attestations_of(server.store.outbox, digest)
     return [entry for entry in attested if names is None or entry.repository in names]
 

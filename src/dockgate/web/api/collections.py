@@ -24,25 +24,25 @@ class CollectionView:
 
 
 @router.get("/gc")
-def plan(server: ServerDependency, who: Administrator) -> CollectionReport:
+def plan(server: ServerDependency, caller: Administrator) -> CollectionReport:
     """Show what a collection would remove now, and why images are kept. Changes nothing."""
     return server.garbage_collection.plan()
 
 
 @router.post("/gc", status_code=202)
-def collect(server: ServerDependency, who: Administrator) -> CollectionView:
+def collect(server: ServerDependency, caller: Administrator) -> CollectionView:
     """Request a collection. One that has not finished is returned instead."""
-    return _view(server.garbage_collection.request(who.name))
+    return _view(server.garbage_collection.request(caller.name))
 
 
 @router.get("/gc/runs")
-def collections(server: ServerDependency, who: Administrator) -> list[CollectionView]:
+def collections(server: ServerDependency, caller: Administrator) -> list[CollectionView]:
     """List the last collections, newest first."""
     return [_view(collection) for collection in server.store.collections.list()]
 
 
 @router.get("/gc/runs/{number}")
-def collection(number: int, server: ServerDependency, who: Administrator) -> CollectionView:
+def collection(number: int, server: ServerDependency, caller: Administrator) -> CollectionView:
     """Get a collection: what it removed, or that it has not finished."""
     return _view(server.store.collections.get(number))
 

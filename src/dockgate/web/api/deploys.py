@@ -95,24 +95,24 @@ class Change:
     rollout: Rollout | None
 
 
-def visible_services(who: Caller, server: WebServices) -> list[Service]:
+def visible_services(caller: Caller, server: WebServices) -> list[Service]:
     """The services that the caller may see: for limited callers, those that run an image of their repositories."""
     services = server.store.services.list()
-    if not who.is_limited:
+    if not caller.is_limited:
         return list(services)
     running = server.store.services.running_images()
-    reached = (entry for entry in running if who.reaches(repository=entry.reference.repository_in(server.registry)))
+    reached = (entry for entry in running if caller.reaches(repository=entry.reference.repository_in(server.registry)))
     names = {entry.service for entry in reached}
     return [service for service in services if service.name in names]
 
 
-def failed_deploys(who: Caller, server: WebServices) -> dict[str, FailedDeploy]:
+def failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
     for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
-        if name in last or not who.reaches(repository=event.repository, pipeline=event.pipeline):
+        if name in last or not caller.reaches(repository=event.repository, pipeline=event.pipeline):
             continue
         has_failed = event.detail_type == "deploy.failed"
         reason, execution = str(detail.get("reason", "")), detail.get("execution")
@@ -120,24 +120,24 @@ def failed_deploys(who: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     return {name: failed for name, failed in last.items() if failed}
 
 
-def _may_see(who: Caller, service: Service, server: WebServices) -> bool:
-    if not who.is_limited:
+def _may_see(caller: Caller, service: Service, server: WebServices) -> bool:
+    if not caller.is_limited:
         return True
-    return _reaches_image(who, server.store.services.definition(service.name, service.revision), server)
+    return _reaches_image(caller, server.store.services.definition(service.name, service.revision), server)
 
 
-def _reaches_image(who: Caller, definition: TaskDefinition, server: WebServices) -> bool:
+def _reaches_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
     image = definition.image
-    return image is not None and who.reaches(repository=image.repository_in(server.registry))
+    return image is not None and caller.reaches(repository=image.repository_in(server.registry))
 
 
-def _visible_part(who: Caller, view: ServiceView, server: WebServices) -> ServiceView:
+def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:
     """What a limited caller may see of a service: all, unless it ran images of other repositories.
 
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
     events, and their rollouts with the one in progress, which is for the present image.
     """
-    reached = {entry.revision for entry in view.definitions if _reaches_image(who, entry, server)}
+    reached = {entry.revision for entry in view.definitions if _reaches_image(caller, entry, server)}
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
     if is_complete and all(entry.revision in reached for entry in view.definitions if entry.image):
         return view
@@ -151,10 +151,10 @@ def _visible_part(who: Caller, view: ServiceView, server: WebServices) -> Servic
     )
 
 
-def _require_service(who: Caller, name: str, server: WebServices) -> Service:
+def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
     """The service. For a limited caller, those that run other repositories' images do not exist."""
     service = server.store.services.get(name)
-    if not _may_see(who, service, server):
+    if not _may_see(caller, service, server):
         raise unknown_service(name)
     return service
 
@@ -162,25 +162,25 @@ def _require_service(who: Caller, name: str, server: WebServices) -> Service:
 @router.get("/services")
 @checks_token_limits
 def services(
-    who: Reader, server: ServerDependency, paging: PagingDependency, sort: ServiceSort = "name"
+    caller: Reader, server: ServerDependency, paging: PagingDependency, sort: ServiceSort = "name"
 ) -> list[ServiceSummary]:
     """List services that the caller may see, with their image and running tasks, a page at a time.
 
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
     """
-    return paging.entries(service_page(who, server, paging.query(sort)))
+    return paging.entries(service_page(caller, server, paging.query(sort)))
 
 
-def service_page(who: Caller, server: WebServices, query: PageQuery) -> Page[ServiceSummary]:
+def service_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[ServiceSummary]:
     """A page of the services that the caller may see. Targets are asked about its tasks only."""
-    failed = failed_deploys(who, server)
+    failed = failed_deploys(caller, server)
     keys = {
         "name": lambda service: (service.name,),
         "target": lambda service: (service.target, service.name),
         "state": lambda service: (*_urgency(service, has_failed=service.name in failed), service.name),
     }
-    page = page_of(visible_services(who, server), keys, query)
+    page = page_of(visible_services(caller, server), keys, query)
     images = (
         {entry.service: entry.reference for entry in server.store.services.running_images()} if page.entries else {}
     )
@@ -202,31 +202,31 @@ def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:
 
 @router.get("/services/{name}")
 @checks_token_limits
-def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
+def service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
-    stored = _require_service(who, name, server)
+    stored = _require_service(caller, name, server)
     view = ServiceView(
         service=stored,
         definitions=list(server.store.services.definitions(name)),
         tasks=list(server.targets[stored.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
-        failed_deploy=failed_deploys(who, server).get(name),
+        failed_deploy=failed_deploys(caller, server).get(name),
     )
-    return _visible_part(who, view, server) if who.is_limited else view
+    return _visible_part(caller, view, server) if caller.is_limited else view
 
 
 @router.get("/services/{name}/tasks/{task}/log")
 @checks_token_limits
-def task_log(name: str, task: str, who: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
+def task_log(name: str, task: str, caller: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
     """Get the last lines that a task of the service has written."""
-    view, _ = view_of_task(name, task, who, server)
+    view, _ = view_of_task(name, task, caller, server)
     return read_log(view, task, server, lines)
 
 
-def view_of_task(name: str, task: str, who: Caller, server: WebServices) -> tuple[ServiceView, Task]:
+def view_of_task(name: str, task: str, caller: Caller, server: WebServices) -> tuple[ServiceView, Task]:
     """A service with one of its tasks that the caller may see. NotFoundError."""
-    view = service(name, who, server)
+    view = service(name, caller, server)
     for entry in view.tasks:
         if entry.id == task:
             return view, entry
@@ -240,15 +240,15 @@ def read_log(view: ServiceView, task: str, server: WebServices, lines: int = 500
 
 
 @router.get("/services/{name}/rollouts/{number}")
-def rollout(name: str, number: Number, who: Reader, server: ServerDependency) -> Rollout:
+def rollout(name: str, number: Number, caller: Reader, server: ServerDependency) -> Rollout:
     """Get a rollout of a service."""
     return server.store.rollouts.get(name, number)
 
 
 @router.post("/services/{name}/scale")
-def scale(name: str, body: Scale, who: Administrator, server: ServerDependency) -> Change:
+def scale(name: str, body: Scale, caller: Administrator, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
     before = server.store.services.get(name).desired_count
-    begun = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), who.name)
+    begun = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
     note_change(f"desired count {before} -> {body.desired_count}" if begun else "unchanged")
     return Change(server.store.services.get(name), begun)

@@ -26,7 +26,7 @@ async def events(
     request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
-    who: Reader,
+    caller: Reader,
     after: Annotated[int | None, Query(ge=0, le=1 << 53)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     pattern: Annotated[str, Query(max_length=MAX_TEXT)] = "",
@@ -37,7 +37,7 @@ async def events(
     end = time.monotonic() + wait
     position = after
     while True:
-        page = await threads.run(who.name, server.events.page, who, compiled, position, limit)
+        page = await threads.run(caller.name, server.events.page, caller, compiled, position, limit)
         if page.events or time.monotonic() >= end:
             return page
         position = page.after
@@ -47,6 +47,6 @@ async def events(
 
 @router.get("/events/schemas")
 @checks_token_limits
-def event_schemas(who: Reader) -> dict[str, Any]:
+def event_schemas(caller: Reader) -> dict[str, Any]:
     """Get the JSON Schema of each kind of event, by its `detail-type`."""
     return schemas.load()

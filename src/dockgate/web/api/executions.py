@@ -84,7 +84,7 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionView:
+def show(execution_id: str, caller: Reader, server: ServerDependency) -> ExecutionView:
     """Get an execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
@@ -130,7 +130,7 @@ def _approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -> Execution:
+def stop(execution_id: str, body: Stop, caller: Runner, server: ServerDependency) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
     server.executions.stop(execution_id, body.reason)
     note_change(f"stopped: {body.reason}")
@@ -138,9 +138,9 @@ def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution:
+def retry(execution_id: str, caller: Runner, server: ServerDependency) -> Execution:
     """Retry the failed actions of the failed stage."""
-    server.executions.retry(execution_id, who.name if who.token else None)
+    server.executions.retry(execution_id, caller.name if caller.token else None)
     return server.store.executions.get(execution_id)
 
 
@@ -150,14 +150,16 @@ def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution
     responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def artifact(
-    execution_id: str, stage: str, action: str, who: Reader, server: ServerDependency, attempt: Count = 1
+    execution_id: str, stage: str, action: str, caller: Reader, server: ServerDependency, attempt: Count = 1
 ) -> FileResponse:
     """Download the artifact of an action as a tar archive: a source's files, or a build's `imagedefinitions.json`."""
     key = ActionKey(execution_id, stage, action, attempt)
-    return download_file(f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", artifact_of(key, who, server))
+    return download_file(
+        f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", artifact_of(key, caller, server)
+    )
 
 
-def artifact_of(key: ActionKey, who: Caller, server: WebServices) -> Path:
+def artifact_of(key: ActionKey, caller: Caller, server: WebServices) -> Path:
     """The file of an action's artifact. The source's is for callers who may read its repository only.
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
@@ -165,7 +167,7 @@ def artifact_of(key: ActionKey, who: Caller, server: WebServices) -> Path:
     run = server.store.executions.action_run(key)
     _, action = definition_of(server.store, key)
     if action.type is ActionType.SOURCE:
-        who.require(repository=str(action.configuration["repository"]))
+        caller.require(repository=str(action.configuration["repository"]))
     if run.artifact is None:
         raise NotFoundError(f"{key} has no artifact.", "Source and build actions that succeeded have one.")
     return server.store.blobs.path(run.artifact)
@@ -176,7 +178,7 @@ def log(
     execution_id: str,
     stage: str,
     action: str,
-    who: Reader,
+    caller: Reader,
     server: ServerDependency,
     attempt: Count = 1,
     offset: Count = 0,

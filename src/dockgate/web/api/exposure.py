@@ -46,7 +46,7 @@ Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 @router.get("/exposure")
 @api.checks_token_limits
 def exposure(
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: Question,
     as_of: str | None = None,
@@ -67,7 +67,7 @@ def exposure(
     return server.exposure_search.find(
         ExposureRequest(
             q,
-            who,
+            caller,
             as_of=_time(as_of, server.clock.now()) if as_of else None,
             include_moved=include_moved,
             only=only,
@@ -101,7 +101,7 @@ class VulnerabilityPage:
 
 @router.get("/vulnerabilities")
 def vulnerabilities(
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
     severity: Severity | None = None,
@@ -142,7 +142,7 @@ def vulnerability_page(
 
 @router.get("/vulnerabilities/{name}")
 @api.checks_token_limits
-def vulnerability(name: str, who: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
+def vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names: ratings and affected versions."""
     entries = server.store.component_search.vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
@@ -151,23 +151,23 @@ def vulnerability(name: str, who: api.Reader, server: api.ServerDependency) -> V
 
 @router.get("/packages")
 @api.checks_token_limits
-def package(q: Question, who: api.Reader, server: api.ServerDependency) -> PackageContents:
+def package(q: Question, caller: api.Reader, server: api.ServerDependency) -> PackageContents:
     """List the versions of a package that images hold, with their vulnerabilities.
 
     Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
     """
-    return find_package(server.exposure_search, q, who)
+    return find_package(server.exposure_search, q, caller)
 
 
 @router.get("/trends")
-def trends(who: api.Reader, server: api.ServerDependency) -> FindingTrends:
+def trends(caller: api.Reader, server: api.ServerDependency) -> FindingTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
     return server.trends.read()
 
 
 @router.get("/tag-findings")
 def tag_findings(
-    who: api.Reader, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
+    caller: api.Reader, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
 ) -> TagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     return find_of_tag(server.store, repository, tag, server.clock(), days)

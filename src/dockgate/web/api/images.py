@@ -98,7 +98,7 @@ OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 @router.get("/images")
 @api.checks_token_limits
 def images(
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     repository: Text = "",
     severity: Annotated[tuple[Severity, ...], Query()] = (),
@@ -124,7 +124,7 @@ def images(
     """
     return server.image_search.page(
         ImageQuery(
-            who=who,
+            caller=caller,
             repository=repository,
             severities=severity,
             is_fixable=fixable,
@@ -151,14 +151,14 @@ def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
 
 @router.get("/digests/{kind}/{start}")
 @api.checks_token_limits
-def digests(kind: Kind, start: Start, who: api.Reader, server: api.ServerDependency) -> list[str]:
+def digests(kind: Kind, start: Start, caller: api.Reader, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
-    return visible_digests(kind, start, who, server)
+    return visible_digests(kind, start, caller, server)
 
 
-def visible_digests(kind: str, start: str, who: Caller, server: WebServices) -> list[str]:
+def visible_digests(kind: str, start: str, caller: Caller, server: WebServices) -> list[str]:
     """The visible ones of the first digests of images or verdicts that begin so."""
-    visibility = ImageVisibility(server.store, who)
+    visibility = ImageVisibility(server.store, caller)
     return [
         digest
         for digest, image in server.store.images.find_digests(kind, start, MAX_DIGESTS)
@@ -168,24 +168,27 @@ def visible_digests(kind: str, start: str, who: Caller, server: WebServices) -> 
 
 @router.get("/images/{digest}")
 @api.checks_token_limits
-def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> ImageView:
+def image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
-    view, _ = view_of_image(digest, who, server)
+    view, _ = view_of_image(digest, caller, server)
     return view
 
 
-def view_of_image(digest: str, who: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
+def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image with its whole inventories. NotFoundError, DeniedError."""
-    scan, platforms = read_platforms(digest, who, server)
+    scan, platforms = read_platforms(digest, caller, server)
     inventories = [platform.inventory for platform in platforms]
     findings = find_by_layer(server.store, digest) if platforms else {}
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
-    visibility = ImageVisibility(server.store, who)
+    visibility = ImageVisibility(server.store, caller)
     verdicts, watches = visibility.verdicts(digest), list(server.watched_images.repositories(digest))
-    places, moves = list(server.image_search.places(digest, watches, who)), list(server.store.images.tag_moves(digest))
-    if who.is_limited:  # the image may be elsewhere, too
+    places, moves = (
+        list(server.image_search.places(digest, watches, caller)),
+        list(server.store.images.tag_moves(digest)),
+    )
+    if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
         moves = [entry for entry in moves if entry.repository in names]
@@ -238,16 +241,16 @@ def _lag(
     return explain_lag(places[0], verdicts[0], server.store.verdicts.get(verdicts[0].digest))
 
 
-def read_platforms(digest: str, who: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
+def read_platforms(digest: str, caller: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
     """The scan of an image, and what it has read if it has succeeded. DeniedError.
 
     An image that was scanned in a repository that the caller may not see has the scan in one that they may see.
     """
-    visibility = ImageVisibility(server.store, who)
+    visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
     scan = server.store.images.scan(digest)
     has_succeeded = scan is not None and scan.finished_at and not scan.reason
-    if scan is not None and who.is_limited and scan.repository not in (visible := visibility.repositories(digest)):
+    if scan is not None and caller.is_limited and scan.repository not in (visible := visibility.repositories(digest)):
         reason = "it could not be read in another repository" if scan.reason else ""
         scan = replace(scan, repository=visible[0], reason=reason)
     return scan, server.store.images.platforms(digest) if has_succeeded else ()
@@ -258,19 +261,19 @@ def read_platforms(digest: str, who: Caller, server: WebServices) -> tuple[Scan 
 async def scan(
     digest: api.Digest,
     body: ScanRequest,
-    who: api.Runner,
+    caller: api.Runner,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
 ) -> Scan:
     """Request a scan, unless one is requested or finished."""
-    return await threads.run_remote(who.name, request_scan, digest, body.repository, who, server)
+    return await threads.run_remote(caller.name, request_scan, digest, body.repository, caller, server)
 
 
-def request_scan(digest: str, repository: str, who: Caller, server: WebServices) -> Scan:
+def request_scan(digest: str, repository: str, caller: Caller, server: WebServices) -> Scan:
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
     if not re.fullmatch(REPOSITORY, repository):
         raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
-    who.require(repository=repository)
+    caller.require(repository=repository)
     server.approval_requests.require_image(repository, digest)
     return server.scans.request(repository, digest)
 
@@ -280,47 +283,47 @@ def request_scan(digest: str, repository: str, who: Caller, server: WebServices)
 async def findings(
     digest: api.Digest,
     request: Request,
-    who: api.Runner,
+    caller: api.Runner,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "findings.json",
     found_at: str | None = None,
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
-    await threads.run_prompt(ImageVisibility(server.store, who).require_all, digest)
-    async with threads.receiving(who.name):
+    await threads.run_prompt(ImageVisibility(server.store, caller).require_all, digest)
+    async with threads.receiving(caller.name):
         body = await request.body()
-    return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
+    return await threads.run_remote(caller.name, _report, server, caller, digest, body, name, found_at)
 
 
 def _report(
-    server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str | None
+    server: WebServices, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
 ) -> list[ReportRecord]:
     """Record a report, for the repositories of the caller.
 
     With the permission accept, in all repositories of the image, it can replace a missing scan.
     """
     reported = reading.read(body, name[:200], digest, found_at)
-    names = ImageVisibility(server.store, who).all_repositories(digest) or {""}
-    may_accept = all(who.may(Permission.ACCEPT, repository=repository) for repository in names)
-    scope = ReportScope(who.limits(Permission.RUN), who.limits(Permission.ACCEPT) if may_accept else None)
-    return list(server.finding_reports.add(reported, who.name, scope))
+    names = ImageVisibility(server.store, caller).all_repositories(digest) or {""}
+    may_accept = all(caller.may(Permission.ACCEPT, repository=repository) for repository in names)
+    scope = ReportScope(caller.limits(Permission.RUN), caller.limits(Permission.ACCEPT) if may_accept else None)
+    return list(server.finding_reports.add(reported, caller.name, scope))
 
 
 @router.get("/images/{digest}/findings")
 @api.checks_token_limits
-def reports(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
+def reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
-    ImageVisibility(server.store, who).require_image(digest)
+    ImageVisibility(server.store, caller).require_image(digest)
     return list(server.store.reports.for_image(digest))
 
 
 @router.get("/verdicts/{digest}")
 @api.checks_token_limits
-def verdict(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Verdict:
+def verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
     stored = server.store.verdicts.get(digest)
-    ImageVisibility(server.store, who).repository_of_verdict(stored.image, digest)
+    ImageVisibility(server.store, caller).repository_of_verdict(stored.image, digest)
     return stored
 
 
@@ -342,41 +345,41 @@ class VerdictLink:
 @router.post("/verdicts/{digest}/link", status_code=201)
 @api.checks_token_limits
 def link(
-    digest: api.Digest, body: LinkRequest, request: Request, who: api.Reader, server: api.ServerDependency
+    digest: api.Digest, body: LinkRequest, request: Request, caller: api.Reader, server: api.ServerDependency
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
-    _recorded_verdict(digest, who, server)
-    require_few(request, who)
+    _recorded_verdict(digest, caller, server)
+    require_few(request, caller)
     url, expires_at = server.verdict_links.link(digest, body.days)
-    entry = begin_audit_entry(server, who, "POST /api/v1/verdicts/{digest}/link", request.url.path)
+    entry = begin_audit_entry(server, caller, "POST /api/v1/verdicts/{digest}/link", request.url.path)
     server.store.audit.finish(entry, 201)
     return VerdictLink(url, expires_at)
 
 
 @router.get("/verdicts/{digest}/case")
 @api.checks_token_limits
-def case(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
+def case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
-    return Response(case_file.text(_recorded_verdict(digest, who, server)), media_type="application/json")
+    return Response(case_file.text(_recorded_verdict(digest, caller, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")
 @api.checks_token_limits
 def explanation(
-    digest: api.Digest, who: api.Reader, server: api.ServerDependency, against: OtherDigest = None
+    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, against: OtherDigest = None
 ) -> ExplanationView:
     """Replay a verdict; with `against` (another verdict's digest) compare the two."""
-    recorded = _recorded_verdict(digest, who, server)
-    differences = compare(recorded, _recorded_verdict(against, who, server)) if against else None
+    recorded = _recorded_verdict(digest, caller, server)
+    differences = compare(recorded, _recorded_verdict(against, caller, server)) if against else None
     return ExplanationView(replay(recorded), differences)
 
 
 @router.get("/documents/{digest}")
-def document(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
+def document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.verdicts.document(digest), media_type="application/json")
 
 
-def _recorded_verdict(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    stored = verdict(digest, who, server)
+def _recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
+    stored = verdict(digest, caller, server)
     return case_file.RecordedVerdict(stored, server.store.verdicts.case(digest))

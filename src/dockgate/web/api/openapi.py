@@ -11,7 +11,7 @@ router = api_router(include_in_schema=False)
 
 @router.get("/openapi.json")
 @checks_token_limits
-def openapi(request: Request, who: Reader) -> dict[str, Any]:
+def openapi(request: Request, caller: Reader) -> dict[str, Any]:
     """Get the OpenAPI document. It needs the permission read."""
     document: dict[str, Any] = request.app.openapi()
     return document

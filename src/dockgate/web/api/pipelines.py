@@ -49,7 +49,7 @@ class PipelineSummary:
 
 @router.get("/status")
 @api.checks_token_limits
-def status(who: api.Reader, server: api.ServerDependency) -> ServerStatus:
+def status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
     return status_of(server)
 
@@ -57,26 +57,26 @@ def status(who: api.Reader, server: api.ServerDependency) -> ServerStatus:
 @router.post("/apply", openapi_extra=api.body_of("application/yaml", "string"))
 async def apply(
     request: Request,
-    who: api.Definer,
+    caller: api.Definer,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "document.yaml",
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
-    return await threads.run(who.name, _apply, server, await read_document(request, name), name, who)
+    return await threads.run(caller.name, _apply, server, await read_document(request, name), name, caller)
 
 
-def _apply(server: WebServices, text: str, name: str, who: Caller) -> AppliedDocument:
-    applied = server.documents.apply(text, name, who)
+def _apply(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:
+    applied = server.documents.apply(text, name, caller)
     note_change(f"{applied.kind} {applied.name} {applied.change}")
     return applied
 
 
 async def read_document(request: Request, name: str) -> str:
     """Read the YAML of the body. Raises UsageError if it is too large or not UTF-8, BusyError."""
-    threads, who = await threads_of(request), authorized_caller(request)
+    threads, caller = await threads_of(request), authorized_caller(request)
     body = b""
-    async with threads.receiving(who.name if who else ""):
+    async with threads.receiving(caller.name if caller else ""):
         async for chunk in request.stream():
             body += chunk
             if len(body) > DOCUMENT_LIMIT:
@@ -90,15 +90,15 @@ async def read_document(request: Request, name: str) -> str:
 @router.get("/repositories")
 @api.checks_token_limits
 def repositories(
-    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
+    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time."""
-    return paging.entries(repository_page(who, server, paging.query(sort)))
+    return paging.entries(repository_page(caller, server, paging.query(sort)))
 
 
-def repository_page(who: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
+def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
-    visible = (name for name in server.store.repositories.names() if who.reaches(repository=name))
+    visible = (name for name in server.store.repositories.names() if caller.reaches(repository=name))
     page = page_of(visible, {"name": lambda name: (name,)}, query)
     views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
     return Page(views, page.next)
@@ -107,22 +107,22 @@ def repository_page(who: Caller, server: WebServices, query: PageQuery) -> Page[
 @router.get("/pipelines")
 @api.checks_token_limits
 def pipelines(
-    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PipelineSort = "name"
+    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PipelineSort = "name"
 ) -> list[PipelineSummary]:
     """List pipelines that the caller may see, with their newest execution, a page at a time.
 
     `sort` is by name or by when that execution began.
     """
-    return paging.entries(pipeline_page(who, server, paging.query(sort)))
+    return paging.entries(pipeline_page(caller, server, paging.query(sort)))
 
 
-def pipeline_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
+def pipeline_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see."""
     newest = {execution.pipeline: execution for execution in server.store.executions.newest_executions()}
     summaries = (
         PipelineSummary(name, version, newest.get(name))
         for name, version in server.store.pipelines.newest_versions().items()
-        if who.reaches(pipeline=name)
+        if caller.reaches(pipeline=name)
     )
     return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _began}, query)
 
@@ -131,13 +131,13 @@ def _began(entry: PipelineSummary) -> tuple[str, str]:
     return entry.latest.started_at if entry.latest else "", entry.name
 
 
-def visible_pipelines(who: Caller, server: WebServices) -> list[str]:
+def visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
     """The names of the pipelines that the caller may see, sorted."""
-    return [name for name in server.store.pipelines.names() if who.reaches(pipeline=name)]
+    return [name for name in server.store.pipelines.names() if caller.reaches(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, who: api.Reader, server: api.ServerDependency) -> Pipeline:
+def pipeline(name: str, caller: api.Reader, server: api.ServerDependency) -> Pipeline:
     """Get the newest definition of a pipeline."""
     return server.store.pipelines.get(name)
 
@@ -145,7 +145,7 @@ def pipeline(name: str, who: api.Reader, server: api.ServerDependency) -> Pipeli
 @router.get("/pipelines/{name}/executions")
 def executions(
     name: str,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
     state: RunState | None = None,
@@ -169,7 +169,7 @@ def execution_page(name: str, server: WebServices, query: PageQuery, state: RunS
 @router.post("/pipelines/{name}/executions", status_code=201)
 def start(
     name: str,
-    who: api.Runner,
+    caller: api.Runner,
     server: api.ServerDependency,
     idempotency_key: str = Header(""),
     fresh: bool = False,
@@ -177,13 +177,13 @@ def start(
     """Start a pipeline. The same Idempotency-Key starts it once. `fresh` builds without layers of earlier builds."""
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    started = server.executions.start(name, cause, who.name if who.token else None, fresh=fresh)
+    started = server.executions.start(name, cause, caller.name if caller.token else None, fresh=fresh)
     note_change(f"execution {started.id}{', fresh' if fresh else ''}")
     return started
 
 
 @router.get("/pipelines/{name}/fixes")
-def fixes(name: str, who: api.Reader, server: api.ServerDependency) -> list[Fix]:
+def fixes(name: str, caller: api.Reader, server: api.ServerDependency) -> list[Fix]:
     """List the fixes that were found for the images of a pipeline, newest first."""
     server.store.pipelines.get(name)
     return list(server.store.fixes.list(name))

@@ -68,20 +68,20 @@ def _summary(version: PolicyVersion) -> PolicySummary:
 @router.get("/policies")
 @api.checks_token_limits
 def policies(
-    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
+    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
-    versions = paging.entries(policy_page(who, server, paging.query(sort)))
+    versions = paging.entries(policy_page(caller, server, paging.query(sort)))
     return [_summary(version) for version in versions]
 
 
-def policy_page(who: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
+def policy_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
     """A page of the policies that the caller may see."""
     keys = {
         "name": lambda policy: (policy.name,),
         "changed": lambda policy: (policy.changed_at, policy.name),
     }
-    return page_of(visible_policies(who, server), keys, query)
+    return page_of(visible_policies(caller, server), keys, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,18 @@ class Candidate:
 
 @router.post("/policies/try")
 async def try_candidate(
-    body: Candidate, who: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency
+    body: Candidate, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> PolicyComparison:
     """Show what a policy would change for recorded verdicts or running services. Nothing is stored.
 
     A response covers at most `limit` images and takes about two seconds; pass its `next` as `after` for the next part.
     """
     arguments = body.text, body.name, body.against, body.policy or None, body.limit, body.after or None
-    return await threads.run_trial(who.name, server.policy_dry_run.run, *arguments)
+    return await threads.run_trial(caller.name, server.policy_dry_run.run, *arguments)
 
 
 @router.get("/policies/schema")
-def schema(who: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
+def schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
     return server.policies.schema()
 
@@ -117,18 +117,18 @@ def schema(who: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
 @router.get("/policies/{name}")
 @api.checks_token_limits
 def policy(
-    name: str, who: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
+    name: str, caller: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
-    require_visible(name, who, server)
+    require_visible(name, caller, server)
     return _view(server.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
 @api.checks_token_limits
-def history(name: str, who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
+def history(name: str, caller: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
-    require_visible(name, who, server)
+    require_visible(name, caller, server)
     return [_summary(version) for version in server.policies.history(name)]
 
 
@@ -136,7 +136,7 @@ def history(name: str, who: api.Reader, server: api.ServerDependency) -> list[Po
 async def put(
     name: str,
     request: Request,
-    who: api.Accepter,
+    caller: api.Accepter,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     response: Response,
@@ -150,25 +150,29 @@ async def put(
     """
     text = await read_document(request, f"{name}.yaml")
     expected = 0 if if_none_match.strip() == "*" else _version(if_match)
-    version = await threads.run(who.name, put_policy, server, name, text, who, comment, expected)
+    version = await threads.run(caller.name, put_policy, server, name, text, caller, comment, expected)
     return _view(version, response)
 
 
 def put_policy(
-    server: WebServices, name: str, text: str, who: Caller, comment: str | None, expected_version: int | None
+    server: WebServices, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `put`."""
-    version = server.policies.put(name, text, who.name, comment or None, expected_version)
+    version = server.policies.put(name, text, caller.name, comment or None, expected_version)
     note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
     return version
 
 
 @router.delete("/policies/{name}")
 def remove(
-    name: str, who: api.Accepter, server: api.ServerDependency, comment: str | None = None, if_match: str = Header("")
+    name: str,
+    caller: api.Accepter,
+    server: api.ServerDependency,
+    comment: str | None = None,
+    if_match: str = Header(""),
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    removed = server.policies.remove(name, who.name, comment or None, _version(if_match))
+    removed = server.policies.remove(name, caller.name, comment or None, _version(if_match))
     note_change(f"removed{f': {comment}' if comment else ''}")
     return _summary(removed)
 
@@ -196,40 +200,40 @@ class AssignmentView:
 
 @router.get("/policy-assignments")
 @api.checks_token_limits
-def assignments(who: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
+def assignments(caller: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories.
 
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
     what is allowed to others, only of those that are for its repositories alone.
     """
     owners = server.event_targets.owners()
-    return [_assignment_view(entry, owners) for entry in _visible(who, server)]
+    return [_assignment_view(entry, owners) for entry in _visible(caller, server)]
 
 
-def visible_policies(who: Caller, server: WebServices) -> list[PolicyVersion]:
+def visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
     present = server.policies.current_versions()
-    if not who.is_limited:
+    if not caller.is_limited:
         return list(present)
-    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _visible(who, server))}
+    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _visible(caller, server))}
     return [version for version in present if version.name in names]
 
 
-def require_visible(name: str, who: Caller, server: WebServices) -> None:
+def require_visible(name: str, caller: Caller, server: WebServices) -> None:
     """Raise NotFoundError for a policy that judges nothing of a limited caller: for it, this one does not exist."""
-    if who.is_limited and name not in {version.name for version in visible_policies(who, server)}:
+    if caller.is_limited and name not in {version.name for version in visible_policies(caller, server)}:
         raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
 
 
-def _visible(who: Caller, server: WebServices) -> list[AssignmentRecord]:
+def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     """The assignments that apply to a limited caller's repositories, without their patterns for others.
 
     One that is for others' repositories too is without its owners, and without what it allows to others.
     """
     records = list(server.store.policy_assignments.list())
-    if not who.is_limited:
+    if not caller.is_limited:
         return records
-    repositories = [name for name in server.store.exposures.repositories() if who.reaches(repository=name)]
+    repositories = [name for name in server.store.exposures.repositories() if caller.reaches(repository=name)]
     applied = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
@@ -240,34 +244,34 @@ def _visible(who: Caller, server: WebServices) -> list[AssignmentRecord]:
         names = tuple(
             pattern
             for pattern in record.assignment.repositories
-            if who.reaches(repository=pattern)
+            if caller.reaches(repository=pattern)
             or (record.assignment.name in applied and any(matches(name, pattern) for name in repositories))
         )
         if names:
             assignment = replace(record.assignment, repositories=names)
-            if not all(who.reaches(repository=pattern) for pattern in record.assignment.repositories):
-                assignment = replace(assignment, owners=(), allowed=_allowed_to(who, assignment.allowed))
+            if not all(caller.reaches(repository=pattern) for pattern in record.assignment.repositories):
+                assignment = replace(assignment, owners=(), allowed=_allowed_to(caller, assignment.allowed))
             visible.append(replace(record, assignment=assignment))
     return visible
 
 
-def _allowed_to(who: Caller, allowed: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
+def _allowed_to(caller: Caller, allowed: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
     """The entries that include the caller, without the names of other principals."""
-    included = (entry for entry in allowed if entry.includes(who.principal))
+    included = (entry for entry in allowed if entry.includes(caller.principal))
     return tuple(
-        replace(entry, principals=tuple(name for name in entry.principals if name == who.name)) for entry in included
+        replace(entry, principals=tuple(name for name in entry.principals if name == caller.name)) for entry in included
     )
 
 
 @router.delete("/policy-assignments/{name}")
-def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> AssignmentView:
+def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
     present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present:
         raise NotFoundError(
             f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
         )
-    server.store.policy_assignments.remove(name, who.name, server.clock.now())
+    server.store.policy_assignments.remove(name, caller.name, server.clock.now())
     removed = present[name].assignment
     note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
     return _assignment_view(present[name], server.event_targets.owners())

@@ -97,20 +97,20 @@ class CallerView:
 
 @router.get("/caller")
 @api.checks_token_limits
-def caller(who: api.Reader, server: api.ServerDependency) -> CallerView:
+def caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
     """Get the caller and the permissions of its token."""
     return CallerView(
-        who.name,
-        who.principal.roles,
-        who.principal.project_roles,
-        [permission for permission in Permission if who.may_somewhere(permission)],
-        _token_view(who.token) if who.token else None,
+        caller.name,
+        caller.principal.roles,
+        caller.principal.project_roles,
+        [permission for permission in Permission if caller.may_somewhere(permission)],
+        _token_view(caller.token) if caller.token else None,
     )
 
 
 @router.get("/principals")
 def principals(
-    who: api.Administrator, server: api.ServerDependency, paging: PagingDependency, sort: PrincipalSort = "name"
+    caller: api.Administrator, server: api.ServerDependency, paging: PagingDependency, sort: PrincipalSort = "name"
 ) -> list[Principal]:
     """List principals, a page at a time."""
     return paging.entries(principal_page(server, paging.query(sort)))
@@ -126,7 +126,7 @@ def principal_page(server: WebServices, query: PageQuery) -> Page[Principal]:
 
 
 @router.post("/principals", status_code=201)
-def add_principal(body: NewPrincipal, who: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
+def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
     note_change(f"{principal.name}: {_roles(principal)}")
@@ -134,7 +134,7 @@ def add_principal(body: NewPrincipal, who: api.Administrator, server: api.Server
 
 
 @router.post("/principals/{name}/roles")
-def set_roles(name: str, body: Roles, who: api.Administrator, server: api.ServerDependency) -> Principal:
+def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
     before = _roles(server.store.principals.get(name))
     changed = server.people.set_roles(name, body.roles, body.project_roles)
@@ -143,20 +143,20 @@ def set_roles(name: str, body: Roles, who: api.Administrator, server: api.Server
 
 
 @router.post("/principals/{name}/disable")
-def disable(name: str, who: api.Administrator, server: api.ServerDependency) -> Principal:
+def disable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
     return server.store.principals.disable(name, server.clock.now())
 
 
 @router.post("/principals/{name}/enable")
-def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> Principal:
+def enable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Enable a disabled principal."""
     return server.store.principals.enable(name)
 
 
 @router.get("/tokens")
 def tokens(
-    who: api.Administrator,
+    caller: api.Administrator,
     server: api.ServerDependency,
     paging: PagingDependency,
     principal: str | None = None,
@@ -178,10 +178,10 @@ def token_page(server: WebServices, query: PageQuery, principal: str | None = No
 
 @router.post("/tokens", status_code=201)
 def create_token(
-    body: NewToken, who: api.Administrator, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewToken, caller: api.Administrator, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> IssuedToken:
     """Create a token. Only this response contains its text. The same Idempotency-Key creates one token, then 409."""
-    key = f"{who.name}/{idempotency_key}" if idempotency_key else ""
+    key = f"{caller.name}/{idempotency_key}" if idempotency_key else ""
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
@@ -193,7 +193,7 @@ def _roles(principal: Principal) -> str:
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDependency) -> TokenView:
+def revoke_token(token_id: str, caller: api.Administrator, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
     revoked = server.store.tokens.revoke(token_id, server.clock.now())
     note_change(f"{revoked.id} of {revoked.principal} revoked")
@@ -202,7 +202,7 @@ def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDepend
 
 @router.get("/audit")
 def audit(
-    who: api.Accepter,
+    caller: api.Accepter,
     server: api.ServerDependency,
     paging: PagingDependency,
     by: str | None = None,

@@ -25,42 +25,42 @@ Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 
 
 @router.get("/registries/{registry}/hook/{form}")
-def hook(registry: str, form: str, server: ServerDependency, who: Administrator) -> Hook:
+def hook(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
     return server.registry_notifications.hook(form, registry)
 
 
 @router.post("/registries/{registry}/hook/{form}")
-def change(registry: str, form: str, server: ServerDependency, who: Administrator) -> Hook:
+def change(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
     """Replace a registry's webhook secret, and return it. The old secret is refused."""
     return server.registry_notifications.rotate_secret(form, registry)
 
 
 @router.post("/registry-key", status_code=204)
-def rotate(server: ServerDependency, who: Administrator) -> None:
+def rotate(server: ServerDependency, caller: Administrator) -> None:
     """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
     server.registry_access.rotate()
 
 
 @router.get("/registry/repositories")
 @checks_token_limits
-def repositories(server: ServerDependency, who: Reader) -> list[RepositoryPulls]:
+def repositories(server: ServerDependency, caller: Reader) -> list[RepositoryPulls]:
     """List the repositories of the server's registry that have images, each with its pull policy."""
     names = server.store.images.pushed_repositories()
-    return [server.registry_pulls.policies_of(name) for name in names if who.reaches(repository=name)]
+    return [server.registry_pulls.policies_of(name) for name in names if caller.reaches(repository=name)]
 
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")
 @checks_token_limits
 async def pull(
-    repository: Repository, digest: Digest, server: ServerDependency, threads: ThreadsDependency, who: Reader
+    repository: Repository, digest: Digest, server: ServerDependency, threads: ThreadsDependency, caller: Reader
 ) -> PullAnswer:
     """Get whether other machines can pull an image from the server's registry now, and why not."""
-    return await threads.run_remote(who.name, _explain_pull, repository, digest, server, who)
+    return await threads.run_remote(caller.name, _explain_pull, repository, digest, server, caller)
 
 
-def _explain_pull(repository: str, digest: str, server: WebServices, who: Caller) -> PullAnswer:
-    who.require(repository=repository)
-    if who.is_limited:  # the answer says what the policy found in the image
+def _explain_pull(repository: str, digest: str, server: WebServices, caller: Caller) -> PullAnswer:
+    caller.require(repository=repository)
+    if caller.is_limited:  # the answer says what the policy found in the image
         server.approval_requests.require_image(repository, digest)
     return server.registry_pulls.explain(repository, digest)

@@ -25,7 +25,7 @@ class CommitView:
 
 
 @router.get("/repositories/{name}/tree")
-def tree(name: str, who: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
+def tree(name: str, caller: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
     """List the entries of a folder of a branch or commit, folders first."""
     return list(server.files.list(name, at, path))
 
@@ -33,7 +33,7 @@ def tree(name: str, who: Reader, server: ServerDependency, at: str = "main", pat
 @router.get("/repositories/{name}/commits")
 def commits(
     name: str,
-    who: Reader,
+    caller: Reader,
     server: ServerDependency,
     at: str = "main",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
@@ -46,7 +46,7 @@ def commits(
 
 
 @router.get("/repositories/{name}/commits/{commit}")
-def commit(name: str, commit: str, who: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
+def commit(name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
     """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
     shown = server.source.commit(name, commit)
     return CommitView(shown, against, server.files.difference(name, against or None, commit))

@@ -96,7 +96,7 @@ class Redelivered:
 
 @router.get("/rules")
 def rules(
-    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RuleSort = "name"
+    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RuleSort = "name"
 ) -> list[RuleView]:
     """List rules, the built-in one too, a page at a time."""
     return paging.entries(rule_page(server, paging.query(sort)))
@@ -109,26 +109,26 @@ def rule_page(server: WebServices, query: PageQuery) -> Page[RuleView]:
 
 
 @router.get("/rules/{name}")
-def rule(name: str, who: api.Reader, server: api.ServerDependency) -> RuleView:
+def rule(name: str, caller: api.Reader, server: api.ServerDependency) -> RuleView:
     """Get a rule."""
     return _rule_view(server.event_rules.get(name))
 
 
 @router.post("/rules/{name}/test")
-def try_rule(name: str, body: TriedEvent, who: api.Reader, server: api.ServerDependency) -> TriedRule:
+def try_rule(name: str, body: TriedEvent, caller: api.Reader, server: api.ServerDependency) -> TriedRule:
     """Match an event with a rule, and show what its targets would get. Nothing is sent."""
     return server.event_rules.try_event(name, body.event)
 
 
 @router.delete("/rules/{name}")
-def remove_rule(name: str, who: api.Administrator, server: api.ServerDependency) -> RuleView:
+def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> RuleView:
     """Remove a rule, and return it."""
     return _rule_view(server.event_rules.remove(name))
 
 
 @router.get("/targets")
 def targets(
-    who: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: TargetSort = "name"
+    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: TargetSort = "name"
 ) -> list[TargetView]:
     """List targets, those of the server's settings too, a page at a time."""
     return paging.entries(target_page(server, paging.query(sort)))
@@ -146,20 +146,20 @@ def target_page(server: WebServices, query: PageQuery) -> Page[TargetView]:
 
 
 @router.get("/targets/{name}")
-def target(name: str, who: api.Reader, server: api.ServerDependency) -> TargetView:
+def target(name: str, caller: api.Reader, server: api.ServerDependency) -> TargetView:
     """Get a target and its delivery state."""
     return _target_view(server.event_targets.status(name))
 
 
 @router.post("/targets/{name}/test")
-def try_target(name: str, who: api.Administrator, server: api.ServerDependency) -> SentTest:
+def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> SentTest:
     """Send a test message to a target, and wait until it has accepted it."""
-    server.event_targets.test(name, who.name)
+    server.event_targets.test(name, caller.name)
     return SentTest(name)
 
 
 @router.delete("/targets/{name}")
-def remove_target(name: str, who: api.Administrator, server: api.ServerDependency) -> TargetView:
+def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> TargetView:
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
     removed = server.event_targets.status(name)
     server.event_targets.remove(name)
@@ -169,7 +169,7 @@ def remove_target(name: str, who: api.Administrator, server: api.ServerDependenc
 @router.get("/targets/{name}/dead-letters")
 def dead_letters(
     name: str,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
@@ -188,7 +188,7 @@ def dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[D
 
 
 @router.post("/targets/{name}/dead-letters/redeliver")
-def redeliver(name: str, body: Redelivery, who: api.Administrator, server: api.ServerDependency) -> Redelivered:
+def redeliver(name: str, body: Redelivery, caller: api.Administrator, server: api.ServerDependency) -> Redelivered:
     """Send messages again that were given up."""
     count = server.event_targets.redeliver(name, body.keys)
     note_change(f"{count} sent again")

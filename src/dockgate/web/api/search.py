@@ -35,13 +35,13 @@ class Match:
 @router.get("/search")
 @checks_token_limits
 def search(
-    who: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
+    caller: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by the beginning or a part of their name."""
-    return find_matches(who, server, q.strip())
+    return find_matches(caller, server, q.strip())
 
 
-def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
+def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]:
     """What the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
@@ -50,10 +50,10 @@ def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
     start = lower.removeprefix("sha256:")
     if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
         for kind in ("image", "verdict"):
-            digests = visible_digests(kind, start, who, server)
+            digests = visible_digests(kind, start, caller, server)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
     vulnerabilities, packages = (
-        ([], []) if who.is_limited else store.vulnerability_lists.names_starting_with(words, MAX_NAMES)
+        ([], []) if caller.is_limited else store.vulnerability_lists.names_starting_with(words, MAX_NAMES)
     )
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
@@ -63,17 +63,17 @@ def find_matches(who: Caller, server: WebServices, words: str) -> list[Match]:
     matches += [(name, "package", package_path("", name)) for name in packages]
     with suppress(NotFoundError):
         execution = store.executions.get(words)
-        if who.reaches(pipeline=execution.pipeline):
+        if caller.reaches(pipeline=execution.pipeline):
             matches.append((execution.id, "execution", f"/executions/{words}"))
     named = (
-        ("pipeline", visible_pipelines(who, server), "/pipelines/"),
-        ("service", [service.name for service in visible_services(who, server)], "/running/"),
-        ("policy", () if who.is_limited else server.policies.names(), "/policies/"),
-        ("waiver", () if who.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
+        ("pipeline", visible_pipelines(caller, server), "/pipelines/"),
+        ("service", [service.name for service in visible_services(caller, server)], "/running/"),
+        ("policy", () if caller.is_limited else server.policies.names(), "/policies/"),
+        ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in named:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    pushed = (name for name in store.images.pushed_repositories() if who.reaches(repository=name))
+    pushed = (name for name in store.images.pushed_repositories() if caller.reaches(repository=name))
     repositories = (name for name in pushed if lower in name.lower())
     matches += [(name, "image repository", repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]

@@ -93,7 +93,7 @@ class ImageLocation:
 @router.get("/waivers")
 @api.checks_token_limits
 def waivers(
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
     state: WaiverState | None = None,
@@ -105,14 +105,14 @@ def waivers(
     `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
     repositories.
     """
-    return paging.entries(waiver_page(who, server, paging.query(sort), state, owner))
+    return paging.entries(waiver_page(caller, server, paging.query(sort), state, owner))
 
 
 def waiver_page(
-    who: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str | None = None
+    caller: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str | None = None
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see."""
-    views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(who, record)]
+    views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(caller, record)]
     chosen = (view for view in views if state in (None, view.state) and owner in (None, "", view.waiver.owner))
     keys = {
         "created": lambda view: (view.waiver.created_at or "", view.waiver.id),
@@ -123,36 +123,36 @@ def waiver_page(
 
 @router.get("/waivers/{waiver_id}")
 @api.checks_token_limits
-def waiver(waiver_id: str, who: api.Reader, server: api.ServerDependency) -> WaiverView:
+def waiver(waiver_id: str, caller: api.Reader, server: api.ServerDependency) -> WaiverView:
     """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
     record = server.store.waivers.get(waiver_id)
-    if not _may_see(who, record):
+    if not _may_see(caller, record):
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
     return _view(record, server.clock.now())
 
 
-def _may_see(who: Caller, record: WaiverRecord) -> bool:
+def _may_see(caller: Caller, record: WaiverRecord) -> bool:
     """Whether a caller may see a waiver: a limited one if it names a repository, or a pattern, within the limits."""
     repository = record.waiver.repository
-    return not who.is_limited or (bool(repository) and who.reaches(repository=repository))
+    return not caller.is_limited or (bool(repository) and caller.reaches(repository=repository))
 
 
 @router.post("/waivers", status_code=201)
 def add(
-    body: NewWaiver, who: api.Accepter, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewWaiver, caller: api.Accepter, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
-    key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **_fields(body)))
+    key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
+    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_fields(body)))
     note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
 
 
 @router.post("/waivers/preview")
-def preview(body: PreviewedWaiver, who: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
+def preview(body: PreviewedWaiver, caller: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
     """Get what a waiver would change, without adding it: a verdict (`verdict`), and the images where it would count."""
-    waiver = Waiver(id="preview", created_by=who.name, **_fields(body))
-    return server.waiver_previews.preview(waiver, who, body.verdict)
+    waiver = Waiver(id="preview", created_by=caller.name, **_fields(body))
+    return server.waiver_previews.preview(waiver, caller, body.verdict)
 
 
 def _fields(body: NewWaiver) -> dict[str, Any]:
@@ -169,15 +169,15 @@ def _describe(waiver: Waiver) -> str:
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> WaiverView:
+def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
-    record = server.exceptions.revoke_waiver(waiver_id, who.name)
+    record = server.exceptions.revoke_waiver(waiver_id, caller.name)
     note_change(f"revoked: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
 
 
 @router.get("/vex")
-def documents(who: api.Reader, server: api.ServerDependency) -> list[VexView]:
+def documents(caller: api.Reader, server: api.ServerDependency) -> list[VexView]:
     """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
     return [_document(record) for record in server.store.vex.list()]
 
@@ -185,40 +185,40 @@ def documents(who: api.Reader, server: api.ServerDependency) -> list[VexView]:
 @router.post("/vex", status_code=201, openapi_extra=api.body_of("application/json", "object"))
 async def upload(
     request: Request,
-    who: api.Accepter,
+    caller: api.Accepter,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "document.json",
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
-    async with threads.receiving(who.name):
+    async with threads.receiving(caller.name):
         data = await request.body()
-    return _document(await threads.run(who.name, upload_document, server, data, name[:200], who))
+    return _document(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
 
 
-def upload_document(server: WebServices, data: bytes, name: str, who: Caller) -> VexRecord:
+def upload_document(server: WebServices, data: bytes, name: str, caller: Caller) -> VexRecord:
     """Record a VEX document for which the caller vouches. `name` is that of its file. Raises UsageError."""
-    record = server.exceptions.upload_vex(data, name, who.name)
+    record = server.exceptions.upload_vex(data, name, caller.name)
     note_change(f"{name}: {record.document} of {record.author}")
     return record
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: api.Digest, who: api.Accepter, server: api.ServerDependency) -> VexView:
+def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _document(server.exceptions.remove_vex(digest, who.name))
+    return _document(server.exceptions.remove_vex(digest, caller.name))
 
 
 @router.post("/images/{digest}/vex")
 async def refresh_attached_vex(
     digest: api.Digest,
     body: ImageLocation,
-    who: api.Runner,
+    caller: api.Runner,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
 ) -> list[VexView]:
     """Read an image's attached VEX documents again, as every scan does. Returns all of them."""
-    return await threads.run_remote(who.name, _refresh_vex, server, body.repository, digest)
+    return await threads.run_remote(caller.name, _refresh_vex, server, body.repository, digest)
 
 
 def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:

@@ -21,9 +21,9 @@ class EmptyState:
     others: str | None = None
     unmatched: str | None = None
 
-    def is_open_to(self, who: Caller) -> bool:
+    def is_open_to(self, caller: Caller) -> bool:
         """Whether the caller may take the next step."""
-        return self.permission is Permission.READ or (who.may(self.permission) and not who.is_limited)
+        return self.permission is Permission.READ or (caller.may(self.permission) and not caller.is_limited)
 
 
 # By the name that templates use.

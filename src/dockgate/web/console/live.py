@@ -38,13 +38,13 @@ _log = logging.getLogger(__name__)
 class _Stream:
     """A person's open page. `subjects` are the beginnings of the subjects that it shows; none: everything."""
 
-    who: Caller
+    caller: Caller
     subjects: tuple[str, ...]
     is_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def shows(self, event: StoredEvent) -> bool:
         is_subject = not self.subjects or event.subject.startswith(self.subjects)
-        return is_subject and self.who.reaches(repository=event.repository, pipeline=event.pipeline)
+        return is_subject and self.caller.reaches(repository=event.repository, pipeline=event.pipeline)
 
 
 class LiveChanges:
@@ -66,26 +66,26 @@ class LiveChanges:
         self._reader: asyncio.Task[None] | None = None
 
     def stream(
-        self, who: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
+        self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
     ) -> AsyncGenerator[bytes]:
-        """A server-sent event named "refresh" for each change of these subjects that `who` may see, for a while.
+        """A server-sent event named "refresh" for each change of these subjects that `caller` may see, for a while.
 
         Changes within the pause after one are followed by one more.
         `since` is the time of the page: what happened between that and its stream refreshes it at once. BusyError when
         too many pages are open: at once, before an answer has begun.
         """
-        own = sum(stream.who.name == who.name for stream in self._streams)
+        own = sum(stream.caller.name == caller.name for stream in self._streams)
         if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
             limit = (
                 f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
             )
             raise BusyError(f"More than {limit} are open.", "Close some, or reload the page now and then.")
-        return self._refreshes(who, subjects, threads, since)
+        return self._refreshes(caller, subjects, threads, since)
 
     async def _refreshes(
-        self, who: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None
+        self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None
     ) -> AsyncGenerator[bytes]:
-        stream = _Stream(who, subjects)
+        stream = _Stream(caller, subjects)
         self._streams.add(stream)
         end = time.monotonic() + STREAM_SECONDS
         try:

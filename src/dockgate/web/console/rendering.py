@@ -74,9 +74,9 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
 
 
 def render(
-    request: Request, who: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
+    request: Request, caller: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
 ) -> HTMLResponse:
-    """Fill a template. `who` is None for pages that ask who calls. `context` has what the template names.
+    """Fill a template. `caller` is None for pages that ask who calls. `context` has what the template names.
 
     `live` makes the page live: the beginnings of the subjects of events that it shows, separated by commas, "" for all.
     """
@@ -88,14 +88,14 @@ def render(
         .get_template(template)
         .render(
             nonce=nonce,
-            who=who,
+            who=caller,
             path=page_paths.request_path(request),
             here=page_paths.request_address(request),
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
-            navigation=_navigation(who) if who else (),
-            is_open=lambda page: who is not None and _is_open(who, page),
-            is_unprotected=who is not None and who.token is None,
+            navigation=_navigation(caller) if caller else (),
+            is_open=lambda page: caller is not None and _is_open(caller, page),
+            is_unprotected=caller is not None and caller.token is None,
             version=server.version,
             live=live,
             now=server.clock(),
@@ -145,19 +145,19 @@ def _content_policy(nonce: str) -> str:
     )
 
 
-def _navigation(who: Caller) -> list[list[NavigationItem]]:
-    groups = ([item for item in group if _may_open(who, item)] for group in NAVIGATION)
+def _navigation(caller: Caller) -> list[list[NavigationItem]]:
+    groups = ([item for item in group if _may_open(caller, item)] for group in NAVIGATION)
     return [group for group in groups if group]
 
 
-def _is_open(who: Caller, path: str) -> bool:
+def _is_open(caller: Caller, path: str) -> bool:
     """Whether the caller may open the page of the navigation at this path."""
-    return any(item.path == path for group in _navigation(who) for item in group)
+    return any(item.path == path for group in _navigation(caller) for item in group)
 
 
-def _may_open(who: Caller, item: NavigationItem) -> bool:
-    is_open = who.may(item.permission) and not replace(who, permission=item.permission).is_limited
-    return is_open or (item.is_filtered and who.may_somewhere(item.permission))
+def _may_open(caller: Caller, item: NavigationItem) -> bool:
+    is_open = caller.may(item.permission) and not replace(caller, permission=item.permission).is_limited
+    return is_open or (item.is_filtered and caller.may_somewhere(item.permission))
 
 
 class StaticFile(NamedTuple):

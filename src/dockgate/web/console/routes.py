@@ -48,9 +48,9 @@ async def form_of(request: Request) -> dict[str, str]:
 
     Raises UsageError for a malformed body, BusyError while too many others are received.
     """
-    threads, who = await threads_of(request), authorized_caller(request)
+    threads, caller = await threads_of(request), authorized_caller(request)
     address = request.client.host if request.client else ""
-    async with threads.receiving(who.name) if who else threads.receiving_open_form(address):
+    async with threads.receiving(caller.name) if caller else threads.receiving_open_form(address):
         body = await request.body()
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
@@ -80,12 +80,12 @@ def wants_page(request: Request) -> bool:
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
-def error_page(request: Request, status: int, message: str, advice: str, who: Caller | None = None) -> Response:
+def error_page(request: Request, status: int, message: str, advice: str, caller: Caller | None = None) -> Response:
     """An error as a page: what happened, and the next step."""
     is_form = request.method not in SAFE_METHODS
     return render(
         request,
-        who,
+        caller,
         "error.html",
         status,
         title=sentence(message),
@@ -104,11 +104,11 @@ def _page_before(request: Request) -> str | None:
     return own_path(f"{address.path}?{address.query}" if address.query else address.path)
 
 
-def error_of(request: Request, error: DockgateError, status: int, who: Caller | None) -> Response:
+def error_of(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
         return _sign_in(request)
-    return error_page(request, status, str(error), error.advice, who)
+    return error_page(request, status, str(error), error.advice, caller)
 
 
 def _sign_in(request: Request) -> Response:

@@ -33,12 +33,12 @@ class Change:
     more: int = 0
 
 
-def find_changes(server: WebServices, who: Caller, since: str) -> tuple[Sequence[Change], bool]:
+def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Sequence[Change], bool]:
     """What changed since a time that the caller may see, newest first, and whether there is more of it."""
     events = [
         event
         for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)
-        if who.reaches(repository=event.repository, pipeline=event.pipeline)
+        if caller.reaches(repository=event.repository, pipeline=event.pipeline)
     ]
     changes: dict[tuple[str, ...], Change] = {}
     for event in events:

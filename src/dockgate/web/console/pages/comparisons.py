@@ -30,7 +30,7 @@ class Candidate:
 
 
 def candidates(
-    stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], who: Caller, server: WebServices
+    stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], caller: Caller, server: WebServices
 ) -> Sequence[Candidate]:
     """What runs of the same image repository, then the other verdicts on the image. `records` are all of these."""
     running: dict[str, list[str]] = {}
@@ -40,7 +40,7 @@ def candidates(
             repository
             and name == repository
             and entry.reference.digest != stored.image
-            and who.reaches(repository=name)
+            and caller.reaches(repository=name)
         ):
             running.setdefault(entry.reference.digest, []).append(entry.service)
     on_image = (record for record in records if record.digest != digest)
@@ -50,7 +50,7 @@ def candidates(
     ]
 
 
-def find_verdict(text: str, policy: str, who: Caller, server: WebServices) -> str:
+def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) -> str:
     """The digest of the verdict that `text` names: its digest, that of its image, or the first digits of either.
 
     Of an image it is the newest verdict by `policy`, or else the newest. Raises UsageError for another text and for
@@ -62,8 +62,8 @@ def find_verdict(text: str, policy: str, who: Caller, server: WebServices) -> st
             f"{text.strip()[:80]!r} is not a digest.",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
-    verdicts = visible_digests("verdict", start[1], who, server)
-    images = [] if len(verdicts) > 1 else visible_digests("image", start[1], who, server)
+    verdicts = visible_digests("verdict", start[1], caller, server)
+    images = [] if len(verdicts) > 1 else visible_digests("image", start[1], caller, server)
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(
@@ -74,7 +74,7 @@ def find_verdict(text: str, policy: str, who: Caller, server: WebServices) -> st
         raise UsageError(f"Several digests begin with {start[1]}.", "Give more characters.")
     if verdicts:
         return verdicts[0]
-    records = ImageVisibility(server.store, who).verdicts(images[0])
+    records = ImageVisibility(server.store, caller).verdicts(images[0])
     if not records:
         raise NotFoundError(
             f"There is no verdict on the image {images[0][:19]} yet.", "Request an approval of it, or push it again."

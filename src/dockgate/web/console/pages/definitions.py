@@ -62,19 +62,19 @@ def difference(before: str, after: str) -> list[str]:
 
 @router.post("/definitions/check")
 async def check(
-    request: Request, who: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+    request: Request, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
 ) -> HTMLResponse:
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
     arguments = fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document"
-    result = await threads.run_check(who.name, check_text, server, *arguments)
-    return render(request, who, "_check.html", result=result)
+    result = await threads.run_check(caller.name, check_text, server, *arguments)
+    return render(request, caller, "_check.html", result=result)
 
 
 @router.get("/new/{kind}")
 def new(
     kind: str,
     request: Request,
-    who: api.Definer,
+    caller: api.Definer,
     server: api.ServerDependency,
     template: str = "",
     name: str = "",
@@ -86,7 +86,7 @@ def new(
     chosen = next((each for each in choices if each.id == template), choices[0])
     text = fill(chosen, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen.id, "name": name, "repository": repository, "service": service}
-    return _new_page(request, who, server, kind, values, text)
+    return _new_page(request, caller, server, kind, values, text)
 
 
 def _templates(kind: str) -> Sequence[Template]:
@@ -98,7 +98,7 @@ def _templates(kind: str) -> Sequence[Template]:
 
 def _new_page(
     request: Request,
-    who: Caller,
+    caller: Caller,
     server: WebServices,
     kind: str,
     values: dict[str, str],
@@ -108,7 +108,7 @@ def _new_page(
     is_refused = result is not None and result.problem is not None
     return render(
         request,
-        who,
+        caller,
         "definition_new.html",
         422 if is_refused else 200,
         title=f"Error: new {kind}" if is_refused else f"New {kind}",
@@ -134,17 +134,17 @@ _PAGES = {
 
 
 @router.post("/new/{kind}")
-def create(kind: str, request: Request, who: api.Definer, server: api.ServerDependency, fields: Form) -> Response:
+def create(kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form) -> Response:
     """Apply a document, or only check it."""
     _templates(kind)  # refuses unknown kinds before anything is changed
     text = fields.get("text", "")
     values = dict.fromkeys(("template", "name", "repository", "service"), "")
     if fields.get("do") == "check":
-        return _new_page(request, who, server, kind, values, text, check_text(server, text, "document", "document"))
+        return _new_page(request, caller, server, kind, values, text, check_text(server, text, "document", "document"))
     try:
-        applied = server.documents.apply(text + "\n", "document", who)
+        applied = server.documents.apply(text + "\n", "document", caller)
     except DockgateError as error:
-        return _new_page(request, who, server, kind, values, text, CheckResult("", error))
+        return _new_page(request, caller, server, kind, values, text, CheckResult("", error))
     describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
     return see_other(_PAGES[applied.kind].format(applied.name))
 
@@ -153,18 +153,18 @@ def create(kind: str, request: Request, who: api.Definer, server: api.ServerDepe
 def definition(
     name: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     version: api.Count = 0,
     against: api.Count = 0,
 ) -> Response:
     """Show a pipeline's definition in one version, and what it changed; those who may, edit the newest."""
-    return _definition_page(request, who, server, name, version, against)
+    return _definition_page(request, caller, server, name, version, against)
 
 
 def _definition_page(
     request: Request,
-    who: Caller,
+    caller: Caller,
     server: WebServices,
     name: str,
     version: int = 0,
@@ -190,7 +190,7 @@ def _definition_page(
         lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown.pipeline))
     return render(
         request,
-        who,
+        caller,
         "definition.html",
         422 if is_refused else 200,
         title=f"Error: definition of {name}" if is_refused else f"Definition of {name}",
@@ -213,15 +213,15 @@ def _definition_page(
 
 @router.post("/pipelines/{name}/definition")
 def save_definition(
-    name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Save a new version of a pipeline, unless another person did since the page was opened; or only check it."""
-    if who.is_limited:  # a pipeline may name any repository and service
-        who.require()
+    if caller.is_limited:  # a pipeline may name any repository and service
+        caller.require()
     text, seen = fields.get("text", ""), fields.get("version", "")
     if fields.get("do") == "check":
         result = check_text(server, text, "pipeline", name)
-        return _definition_page(request, who, server, name, text=text, result=result)
+        return _definition_page(request, caller, server, name, text=text, result=result)
     try:
         present = server.store.pipelines.get(name).version
         if seen != str(present):
@@ -230,8 +230,8 @@ def save_definition(
                 "Compare the versions below, and save again.",
             )
         server.documents.check_pipeline(text + "\n", name)
-        applied = server.documents.apply(text + "\n", name, who)
+        applied = server.documents.apply(text + "\n", name, caller)
     except DockgateError as error:
-        return _definition_page(request, who, server, name, text=text, result=CheckResult("", error))
+        return _definition_page(request, caller, server, name, text=text, result=CheckResult("", error))
     describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
     return see_other(f"/pipelines/{name}/definition")

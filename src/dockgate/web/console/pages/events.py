@@ -39,7 +39,7 @@ router = page_router()
 @api.checks_token_limits
 def events(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     pattern: str = "",
     before: api.Count = 0,
@@ -53,9 +53,9 @@ def events(
     try:
         compiled = _compile(pattern)
         if is_oldest_first:
-            shown, following = _oldest(server, who, compiled, after or 0)
+            shown, following = _oldest(server, caller, compiled, after or 0)
         else:
-            shown, following = _newest(server, who, compiled, before)
+            shown, following = _newest(server, caller, compiled, before)
     except DefinitionError as problem:
         error = problem
     names = ("sort", "after" if is_oldest_first else "before")
@@ -71,7 +71,7 @@ def events(
     )
     return render(
         request,
-        who,
+        caller,
         "events.html",
         422 if error else 200,
         live=None if position or is_oldest_first or error else "",
@@ -112,43 +112,43 @@ def _compile(pattern: str) -> Pattern | None:
 
 
 def _oldest(
-    server: WebServices, who: Caller, compiled: Pattern | None, after: int
+    server: WebServices, caller: Caller, compiled: Pattern | None, after: int
 ) -> tuple[Sequence[StoredEvent], int]:
-    """The first matching events after a number, oldest first, of those that `who` may see.
+    """The first matching events after a number, oldest first, of those that `caller` may see.
 
     And the number after which the next page begins, 0 if there are no newer events. At most MAX_READ are looked at.
     """
-    reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
+    reach = MAX_READ if compiled or caller.is_limited else PAGE_SIZE
     read = server.store.event_log.read(after, reach + 1)
-    matching = _visible(read[:reach], who, compiled)
+    matching = _visible(read[:reach], caller, compiled)
     shown = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
         return shown, shown[-1].seq
     return shown, read[reach - 1].seq if len(read) > reach else 0
 
 
-def _visible(events: Iterable[StoredEvent], who: Caller, compiled: Pattern | None) -> list[StoredEvent]:
-    """Those that match, of those that `who` may see."""
+def _visible(events: Iterable[StoredEvent], caller: Caller, compiled: Pattern | None) -> list[StoredEvent]:
+    """Those that match, of those that `caller` may see."""
     return [
         event
         for event in events
-        if who.reaches(repository=event.repository, pipeline=event.pipeline)
+        if caller.reaches(repository=event.repository, pipeline=event.pipeline)
         and (compiled is None or compiled.matches(event.body))
     ]
 
 
 def _newest(
-    server: WebServices, who: Caller, compiled: Pattern | None, before: int
+    server: WebServices, caller: Caller, compiled: Pattern | None, before: int
 ) -> tuple[Sequence[StoredEvent], int]:
-    """The newest matching events before a number (0: all), newest first, of those that `who` may see.
+    """The newest matching events before a number (0: all), newest first, of those that `caller` may see.
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
     end = before - 1 if before else server.store.event_log.newest_seq()
-    reach = MAX_READ if compiled or who.is_limited else PAGE_SIZE
+    reach = MAX_READ if compiled or caller.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
     read = server.store.event_log.read(begin, reach)
-    matching = _visible((event for event in reversed(read) if event.seq <= end), who, compiled)
+    matching = _visible((event for event in reversed(read) if event.seq <= end), caller, compiled)
     shown = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
         return shown, shown[-1].seq
@@ -158,33 +158,37 @@ def _newest(
 
 @router.get("/events/rules")
 def rules(
-    request: Request, who: api.Reader, server: api.ServerDependency, sort: calls.RuleSort = "name", after: Cursor = None
+    request: Request,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    sort: calls.RuleSort = "name",
+    after: Cursor = None,
 ) -> Response:
     """List event rules."""
     page = calls.rule_page(server, PageQuery(sort, after))
     links = ListLinks("/events/rules", names_of(calls.RuleSort), sort, after=after, following=page.next)
-    return render(request, who, "event_rules.html", title="Event rules", rules=page.entries, links=links)
+    return render(request, caller, "event_rules.html", title="Event rules", rules=page.entries, links=links)
 
 
 @router.get("/events/rules/{name}")
-def rule(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an event rule, with a tester."""
-    return _rule(request, who, server, name, "")
+    return _rule(request, caller, server, name, "")
 
 
 def _rule(
     request: Request,
-    who: Caller,
+    caller: Caller,
     server: WebServices,
     name: str,
     event: str,
     outcome: object = None,
     error: DockgateError | None = None,
 ) -> Response:
-    shown = calls.rule(name, who, server)
+    shown = calls.rule(name, caller, server)
     return render(
         request,
-        who,
+        caller,
         "event_rule.html",
         422 if error else 200,
         title=name,
@@ -197,33 +201,33 @@ def _rule(
 
 
 @router.post("/events/rules/{name}/test")
-def try_rule(name: str, request: Request, who: api.Reader, server: api.ServerDependency, fields: Form) -> Response:
+def try_rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency, fields: Form) -> Response:
     """Match an event with a rule. Nothing is sent."""
     text = fields.get("event", "")
     try:
         event = json.loads(text)
         if not isinstance(event, dict):
             raise DefinitionError("The event is not a JSON object.", "Copy one from the page Events.")
-        outcome = calls.try_rule(name, calls.TriedEvent(event), who, server)
+        outcome = calls.try_rule(name, calls.TriedEvent(event), caller, server)
     except (json.JSONDecodeError, RecursionError) as error:
         problem = DefinitionError(f"The event is not JSON: {error}.", "Copy one from the page Events.")
-        return _rule(request, who, server, name, text, error=problem)
+        return _rule(request, caller, server, name, text, error=problem)
     except DefinitionError as error:
-        return _rule(request, who, server, name, text, error=error)
-    return _rule(request, who, server, name, text, outcome)
+        return _rule(request, caller, server, name, text, error=error)
+    return _rule(request, caller, server, name, text, outcome)
 
 
 @router.post("/events/rules/{name}/remove")
-def remove_rule(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Remove an event rule."""
-    calls.remove_rule(name, who, server)
+    calls.remove_rule(name, caller, server)
     return see_other("/events/rules")
 
 
 @router.get("/events/targets")
 def targets(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: calls.TargetSort = "name",
     after: Cursor = None,
@@ -231,14 +235,14 @@ def targets(
     """List targets."""
     page = calls.target_page(server, PageQuery(sort, after))
     links = ListLinks("/events/targets", names_of(calls.TargetSort), sort, after=after, following=page.next)
-    return render(request, who, "event_targets.html", title="Targets", targets=page.entries, links=links)
+    return render(request, caller, "event_targets.html", title="Targets", targets=page.entries, links=links)
 
 
 @router.get("/events/targets/{name}")
 def target(
     name: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
@@ -248,32 +252,32 @@ def target(
     page = calls.dead_letter_page(name, server, PageQuery(sort, after))
     return render(
         request,
-        who,
+        caller,
         "target.html",
         title=name,
-        target=calls.target(name, who, server),
+        target=calls.target(name, caller, server),
         letters=page.entries,
         links=ListLinks(path, names, sort, after=after, following=page.next),
     )
 
 
 @router.post("/events/targets/{name}/test")
-def try_target(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Send a test message to a target."""
-    calls.try_target(name, who, server)
+    calls.try_target(name, caller, server)
     return see_other(f"/events/targets/{name}")
 
 
 @router.post("/events/targets/{name}/redeliver")
-def redeliver(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def redeliver(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
-    calls.redeliver(name, calls.Redelivery([key] if key else None), who, server)
+    calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
     return see_other(f"/events/targets/{name}")
 
 
 @router.post("/events/targets/{name}/remove")
-def remove_target(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Remove a target with the messages that wait for it."""
-    calls.remove_target(name, who, server)
+    calls.remove_target(name, caller, server)
     return see_other("/events/targets")

@@ -77,18 +77,18 @@ class Decision:
 
 
 @router.get("/executions/{execution_id}")
-def execution(execution_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an execution."""
-    view = calls.show(execution_id, who, server)
+    view = calls.show(execution_id, caller, server)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): _decision(server, action.approval, who)
+        (stage.name, action.name): _decision(server, action.approval, caller)
         for stage, action in actions
         if action.approval
     }
     return render(
         request,
-        who,
+        caller,
         "execution.html",
         live="",
         title=execution_id,
@@ -97,18 +97,22 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
-        shown_services=[service.name for service in visible_services(who, server)] if who.is_limited else (),
+        shown_services=[service.name for service in visible_services(caller, server)] if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         artifacts=page_table(
-            request, "artifacts", _artifacts(view.execution.id, actions, who, server), _ARTIFACT_KEYS, _ARTIFACT_SORTS
+            request,
+            "artifacts",
+            _artifacts(view.execution.id, actions, caller, server),
+            _ARTIFACT_KEYS,
+            _ARTIFACT_SORTS,
         ),
         variables=[(action.name, action.variables) for _, action in actions if action.variables],
     )
 
 
 def _artifacts(
-    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], who: Caller, server: WebServices
+    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: WebServices
 ) -> Sequence[Artifact]:
     """What the last attempts of an execution's actions made, each with the files that the caller may download."""
     rows = []
@@ -116,12 +120,17 @@ def _artifacts(
         path = f"/executions/{execution_id}/{stage.name}/{action.name}/{action.attempt}/artifact"
         image, repository = action.variables.get("IMAGE_DIGEST"), action.variables.get("RepositoryName", "")
         if action.type is ActionType.SOURCE and action.artifact:
-            may = not who.is_limited or who.reaches(repository=repository)
+            may = not caller.is_limited or caller.reaches(repository=repository)
             rows.append(Artifact(action.name, "Source", action.artifact, "", [("tar", path)] if may else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
             scan = server.store.images.scan(image)
-            if scan and scan.finished_at and not scan.reason and ImageVisibility(server.store, who).shows_image(image):
+            if (
+                scan
+                and scan.finished_at
+                and not scan.reason
+                and ImageVisibility(server.store, caller).shows_image(image)
+            ):
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
                 ]
@@ -145,35 +154,35 @@ def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) 
     return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
-def _decision(server: api.ServerDependency, approval: ApprovalView, who: Caller) -> Decision:
+def _decision(server: api.ServerDependency, approval: ApprovalView, caller: Caller) -> Decision:
     votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
     records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
-    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], who))
+    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], caller))
 
 
-def _objection(approval: ApprovalView, voters: Sequence[str], who: Caller) -> str | None:
+def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
     """Why this person may not vote, or not override a rejection. None if they may, as far as it is known here."""
     approvers = approval.approvers
     if approvers and approval.state is ApprovalState.WAITING:
-        objection = vote_objection(approvers, who.principal, approval.committers, approval.repository)
-        return f"{who.name} has voted" if who.name in voters else objection
-    if who.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
+        objection = vote_objection(approvers, caller.principal, approval.committers, approval.repository)
+        return f"{caller.name} has voted" if caller.name in voters else objection
+    if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
         return None
-    return contributor_objection(who.principal, approval.committers)
+    return contributor_objection(caller.principal, approval.committers)
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def stop(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Stop an execution."""
-    calls.stop(execution_id, calls.Stop(fields.get("reason") or f"stopped by {who.name}"), who, server)
+    calls.stop(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, who: api.Runner, server: api.ServerDependency) -> Response:
+def retry(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
     """Retry what failed."""
-    calls.retry(execution_id, who, server)
+    calls.retry(execution_id, caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
@@ -184,7 +193,7 @@ def log(
     action: str,
     attempt: int,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
     line: api.Count = 0,
@@ -206,7 +215,7 @@ def log(
     shown = numbers[max(0, end - MAX_LINES) : end]
     return render(
         request,
-        who,
+        caller,
         "log.html",
         title=f"{action} log of {execution_id}",
         execution_id=execution_id,
@@ -230,16 +239,16 @@ def artifact(
     stage: str,
     action: str,
     attempt: int,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     form: Literal["tar", "json"] = "tar",
 ) -> Response:
     """Download what an action made: its archive, or as JSON the image definitions in that of a build."""
     if form == "tar":
-        return calls.artifact(execution_id, stage, action, who, server, attempt)
+        return calls.artifact(execution_id, stage, action, caller, server, attempt)
     key = ActionKey(execution_id, stage, action, attempt)
     try:
-        content = read_image_definitions(calls.artifact_of(key, who, server))
+        content = read_image_definitions(calls.artifact_of(key, caller, server))
     except (KeyError, tarfile.TarError):
         content = None
     if content is None:
@@ -249,7 +258,7 @@ def artifact(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
 def raw_log(
-    execution_id: str, stage: str, action: str, attempt: int, who: api.Reader, server: api.ServerDependency
+    execution_id: str, stage: str, action: str, attempt: int, caller: api.Reader, server: api.ServerDependency
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
@@ -296,40 +305,42 @@ def _lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
 
 @router.get("/approvals/{approval_id:path}")
 @api.checks_token_limits
-def approval(approval_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
-    shown = approval_calls.view(approval_calls.show(approval_id, who, server))
+    shown = approval_calls.view(approval_calls.show(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
         return see_other(approval_path(approval_id))
-    decision = _decision(server, shown, who)
-    return render(request, who, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}")
+    decision = _decision(server, shown, caller)
+    return render(
+        request, caller, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}"
+    )
 
 
 @router.post("/approvals/{approval_id:path}/vote")
 @api.checks_token_limits
-def vote(approval_id: str, who: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
+def vote(approval_id: str, caller: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
     """Approve or reject as a person."""
     is_yes = fields.get("vote") == "yes"
-    approval_calls.vote(approval_id, approval_calls.CastVote(is_yes, fields.get("reason", "")), who, server)
+    approval_calls.vote(approval_id, approval_calls.CastVote(is_yes, fields.get("reason", "")), caller, server)
     return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @api.checks_token_limits
-def reject(approval_id: str, who: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
+def reject(approval_id: str, caller: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
     """Reject what waits for a verdict."""
-    waiting = approval_calls.show(approval_id, who, server)  # refuses limited tokens
+    waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("This approval waits no longer.", "Reload the page: it shows the decision.")
-    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), who.name)
-    approval_calls.reject(approval_id, body, who, server)
+    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
+    approval_calls.reject(approval_id, body, caller, server)
     return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @api.checks_token_limits
-def override(approval_id: str, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def override(approval_id: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
-    approval_calls.override(approval_id, body, who, server)
+    approval_calls.override(approval_id, body, caller, server)
     return see_other(approval_path(approval_id))

@@ -73,22 +73,22 @@ WAIVER_FIELDS = (
 @api.checks_token_limits
 def policies(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: policy_calls.PolicySort = "name",
     after: Cursor = None,
 ) -> Response:
     """List policies, and which image repositories they judge."""
-    page = policy_calls.policy_page(who, server, PageQuery(sort, after))
+    page = policy_calls.policy_page(caller, server, PageQuery(sort, after))
     return render(
         request,
-        who,
+        caller,
         "policies.html",
         title="Policies",
         policies=page.entries,
         links=ListLinks("/policies", names_of(policy_calls.PolicySort), sort, after=after, following=page.next),
         assignments=page_table(
-            request, "assignments", policy_calls.assignments(who, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
+            request, "assignments", policy_calls.assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
     )
 
@@ -98,7 +98,7 @@ def policies(
 def policy(
     name: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     version: api.Count = 0,
     against: api.Count = 0,
@@ -108,17 +108,17 @@ def policy(
 
     With `example` their editor has the rules of that example, not saved.
     """
-    policy_calls.require_visible(name, who, server)
+    policy_calls.require_visible(name, caller, server)
     chosen = policy_example(example)
     if example and chosen is None:
         raise NotFoundError(
             f"There is no example {example[:40]!r}.", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
-    if chosen is None or version or who.is_limited or not who.may(Permission.ACCEPT):
-        return _policy_page(request, who, server, name, version=version, against=against)
+    if chosen is None or version or caller.is_limited or not caller.may(Permission.ACCEPT):
+        return _policy_page(request, caller, server, name, version=version, against=against)
     result = check_text(server, chosen.text, "policy", name)
     return _policy_page(
-        request, who, server, name, text=chosen.text, comment=chosen.title, result=result, example=chosen
+        request, caller, server, name, text=chosen.text, comment=chosen.title, result=result, example=chosen
     )
 
 
@@ -132,7 +132,7 @@ class Trial:
 
 def _policy_page(
     request: Request,
-    who: Caller,
+    caller: Caller,
     server: WebServices,
     name: str,
     *,
@@ -151,7 +151,7 @@ def _policy_page(
     is_refused = result is not None and result.problem is not None
     return render(
         request,
-        who,
+        caller,
         "policy.html",
         422 if is_refused else 200,
         title=f"Error: {name}" if is_refused else name,
@@ -160,7 +160,7 @@ def _policy_page(
         versions=page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=difference(previous.text, shown.text) if previous else (),
-        used_by=[entry for entry in policy_calls.assignments(who, server) if entry.policy == name],
+        used_by=[entry for entry in policy_calls.assignments(caller, server) if entry.policy == name],
         text=shown.text if text is None else text,
         comment=comment,
         result=result,
@@ -171,37 +171,39 @@ def _policy_page(
 
 
 @router.post("/policies/{name}")
-def save_policy(name: str, request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def save_policy(
+    name: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
+) -> Response:
     """Save a new version of a policy, unless another person did since the page was opened; or only check or try it."""
     text, comment, seen = (fields.get(field, "") for field in ("text", "comment", "version"))
     action, _, after = fields.get("do", "").partition(" ")
     try:
         if action == "check":
             result = check_text(server, text, "policy", name)
-            return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
+            return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
         if action in ("history", "running"):
             arguments = text + "\n", name, action, None, PART_LIMIT, after or None
             trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
-            return _policy_page(request, who, server, name, text=text, comment=comment, result=result, trial=trial)
-        policy_calls.put_policy(server, name, text + "\n", who, comment, int(seen) if seen.isdecimal() else None)
+            return _policy_page(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
+        policy_calls.put_policy(server, name, text + "\n", caller, comment, int(seen) if seen.isdecimal() else None)
     except (UsageError, ChangedError, BusyError) as error:
         result = CheckResult("", error)
-        return _policy_page(request, who, server, name, text=text, comment=comment, result=result)
+        return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
     return see_other(f"/policies/{name}")
 
 
 @router.post("/policies/{name}/remove")
-def remove_policy(name: str, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def remove_policy(name: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
-    policy_calls.remove(name, who, server, None, fields.get("version", ""))
+    policy_calls.remove(name, caller, server, None, fields.get("version", ""))
     return see_other("/policies")
 
 
 @router.post("/policy-assignments/{name}/remove")
-def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Response:
+def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove a policy assignment."""
-    policy_calls.unassign(name, who, server)
+    policy_calls.unassign(name, caller, server)
     return see_other("/policies#assignments")
 
 
@@ -209,7 +211,7 @@ def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> Resp
 @api.checks_token_limits
 def waivers(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
@@ -217,10 +219,10 @@ def waivers(
     after: Cursor = None,
 ) -> Response:
     """List waivers."""
-    page = calls.waiver_page(who, server, PageQuery(sort, after), state, owner)
+    page = calls.waiver_page(caller, server, PageQuery(sort, after), state, owner)
     return render(
         request,
-        who,
+        caller,
         "waivers.html",
         title="Waivers",
         waivers=page.entries,
@@ -238,39 +240,46 @@ def waivers(
 
 
 @router.get("/waivers/new")
-def new_waiver(request: Request, who: api.Accepter, server: api.ServerDependency) -> Response:
+def new_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
     until = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
-    made = {"owner": values["owner"] or who.name, "until": until, "key": uuid.uuid4().hex}
+    made = {"owner": values["owner"] or caller.name, "until": until, "key": uuid.uuid4().hex}
     values = {**values, **made, "verdict": request.query_params.get("verdict", "")}
     preview = None
     with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
-        preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, who, server)
-    return _waiver_form(request, who, values, preview=preview)
+        preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, caller, server)
+    return _waiver_form(request, caller, values, preview=preview)
 
 
-def _preview_waiver(values: dict[str, str], who: Caller, server: WebServices) -> WaiverPreview:
+def _preview_waiver(values: dict[str, str], caller: Caller, server: WebServices) -> WaiverPreview:
     fields = {name: values[name] for name in WAIVER_FIELDS}
     until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
-    return calls.preview(calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), who, server)
+    return calls.preview(calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, server)
 
 
 def _waiver_form(
     request: Request,
-    who: Caller,
+    caller: Caller,
     values: dict[str, str],
     error: UsageError | None = None,
     preview: WaiverPreview | None = None,
 ) -> Response:
     title = "Error: new waiver" if error else "New waiver"
     return render(
-        request, who, "waiver_new.html", 422 if error else 200, title=title, values=values, error=error, preview=preview
+        request,
+        caller,
+        "waiver_new.html",
+        422 if error else 200,
+        title=title,
+        values=values,
+        error=error,
+        preview=preview,
     )
 
 
 @router.post("/waivers/new")
-def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     until_fixed = fields.get("until_fixed") == "yes"
@@ -279,10 +288,12 @@ def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency
         if not values["owner"] or not values["reason"]:
             raise UsageError("A waiver needs an owner and a reason.", "Fill both fields.")
         if fields.get("do") == "preview":
-            return _waiver_form(request, who, values | shown, preview=_preview_waiver(values | shown, who, server))
-        added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), who, server, fields.get("key", ""))
+            return _waiver_form(
+                request, caller, values | shown, preview=_preview_waiver(values | shown, caller, server)
+            )
+        added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", ""))
     except UsageError as error:
-        return _waiver_form(request, who, values | shown, error)
+        return _waiver_form(request, caller, values | shown, error)
     verdict = shown["verdict"] if re.fullmatch(PATTERN, shown["verdict"]) else ""
     return see_other(f"/waivers/{added.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
 
@@ -290,37 +301,37 @@ def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency
 @router.get("/waivers/{waiver_id}")
 @api.checks_token_limits
 def waiver(
-    waiver_id: str, request: Request, who: api.Reader, server: api.ServerDependency, verdict: str = ""
+    waiver_id: str, request: Request, caller: api.Reader, server: api.ServerDependency, verdict: str = ""
 ) -> Response:
     """Show a waiver. `verdict` is the digest of the one from which the person at the page has just added it."""
-    view = calls.waiver(waiver_id, who, server)
+    view = calls.waiver(waiver_id, caller, server)
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
-    return render(request, who, "waiver.html", title=waiver_id, view=view, verdict=back)
+    return render(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> Response:
+def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Revoke a waiver."""
-    calls.revoke(waiver_id, who, server)
+    calls.revoke(waiver_id, caller, server)
     return see_other(f"/waivers/{waiver_id}")
 
 
 @router.post("/advisories/update")
-def update_feeds(who: api.Accepter, server: api.ServerDependency) -> Response:
+def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Have the server fetch its feeds now."""
-    feed_calls.update(who, server)
+    feed_calls.update(caller, server)
     return see_other("/advisories")
 
 
 @router.get("/advisories")
-def advisories(request: Request, who: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
+def advisories(request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
     """Show what the advisory database covers, and how old it is."""
     database = advisory_database(server)
     feeds = page_of(advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
     troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
     return render(
         request,
-        who,
+        caller,
         "advisories.html",
         live="",
         title="Advisories",

@@ -74,7 +74,7 @@ router = page_router()
 
 @router.get("/images")
 @api.checks_token_limits
-def images(request: Request, who: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
+def images(request: Request, caller: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
     """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
     severities = [name for name in Severity if name in fields.getlist("severity")]
@@ -84,7 +84,7 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
     layer = fields.get("layer", "") if re.fullmatch(PATTERN, fields.get("layer", "")) else ""
     flags = [name for name in FLAGS if fields.get(name) == "true"]
     query = ImageQuery(
-        who=who,
+        caller=caller,
         repository=fields.get("repository", "")[:MAX_TEXT],
         severities=severities,
         is_fixable="fixable" in flags,
@@ -114,11 +114,11 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
     )
     return render(
         request,
-        who,
+        caller,
         "images.html",
         title="Images",
         images=page.images,
-        repositories=server.image_search.repositories(who),
+        repositories=server.image_search.repositories(caller),
         query=query,
         filters=filters,
         links=links,
@@ -133,12 +133,12 @@ def images(request: Request, who: api.Reader, server: api.ServerDependency, afte
 def image(
     digest: api.Digest,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
-    view, inventories = calls.view_of_image(digest, who, server)
+    view, inventories = calls.view_of_image(digest, caller, server)
     packages = [
         package
         for inventory in inventories
@@ -147,7 +147,7 @@ def image(
     ]
     return render(
         request,
-        who,
+        caller,
         "image.html",
         title=digest[7:19],
         digest=digest,
@@ -161,7 +161,7 @@ def image(
         verdicts=page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
         pushes=page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
-        services=_services(who, server, view),
+        services=_services(caller, server, view),
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
@@ -169,12 +169,12 @@ def image(
 
 @router.get("/images/{digest}/sbom")
 @api.checks_token_limits
-def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
+def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
     """Download the bill of materials of an image, with what could not be read, as `dockgate sbom -o` writes it."""
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
-    scan, platforms = calls.read_platforms(digest, who, server)
+    scan, platforms = calls.read_platforms(digest, caller, server)
     inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
         raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
@@ -188,36 +188,36 @@ def sbom(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form
 @api.checks_token_limits
 async def scan(
     digest: api.Digest,
-    who: api.Runner,
+    caller: api.Runner,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     fields: Form,
 ) -> Response:
     """Request a scan."""
     repository = fields.get("repository", "")
-    await threads.run_remote(who.name, calls.request_scan, digest, repository, who, server)
+    await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, server)
     return see_other(f"/images/{digest}")
 
 
-def _services(who: api.Reader, server: api.ServerDependency, view: calls.ImageView) -> Sequence[str]:
+def _services(caller: api.Reader, server: api.ServerDependency, view: calls.ImageView) -> Sequence[str]:
     """The services that run the image, of those that the caller may see."""
     if view.places:
         running = view.places[0].services
     else:  # it runs, and is in no place
         running = [entry.service for entry in server.store.services.running_images() if entry.digest == view.digest]
-    if who.is_limited:
-        visible = {service.name for service in visible_services(who, server)}
+    if caller.is_limited:
+        visible = {service.name for service in visible_services(caller, server)}
         running = [name for name in running if name in visible]
     return running
 
 
 @router.get("/search")
 @api.checks_token_limits
-def search(request: Request, who: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
+def search(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing: an exact match opens at once."""
     words = q.strip()
-    matches = search_calls.find_matches(who, server, words)
+    matches = search_calls.find_matches(caller, server, words)
     exact = [match.page for match in matches if match.name.lower() == words.lower()]
     if len(exact) == 1:
         return see_other(exact[0])
-    return render(request, who, "search.html", title="Search", q=words, matches=matches)
+    return render(request, caller, "search.html", title="Search", q=words, matches=matches)

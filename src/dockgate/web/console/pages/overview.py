@@ -57,29 +57,29 @@ class QueueItem:
 
 @router.get("/")
 @api.checks_token_limits
-def overview(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
-    newest = [each for each in server.store.executions.newest_executions() if who.reaches(pipeline=each.pipeline)]
-    services = visible_services(who, server)
-    waivers = () if who.is_limited else server.store.waivers.list()
+    newest = [each for each in server.store.executions.newest_executions() if caller.reaches(pipeline=each.pipeline)]
+    services = visible_services(caller, server)
+    waivers = () if caller.is_limited else server.store.waivers.list()
     queue = [
         *_at_risk(services),
         *_unjudged(services),
-        *_waiting(server, who),
+        *_waiting(server, caller),
         *_failed(server, newest),
-        *_advisories(server, who),
+        *_advisories(server, caller),
         *_ending_waivers(waivers, server.clock.now()),
-        *_undelivered(server, who),
-        *_feeds(server, who),
+        *_undelivered(server, caller),
+        *_feeds(server, caller),
     ]
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
-    changes, has_more = find_changes(server, who, format_time(visit.since))
+    changes, has_more = find_changes(server, caller, format_time(visit.since))
     under_way = [
-        each for each in server.store.executions.unfinished_executions() if who.reaches(pipeline=each.pipeline)
+        each for each in server.store.executions.unfinished_executions() if caller.reaches(pipeline=each.pipeline)
     ]
     page = render(
         request,
-        who,
+        caller,
         "overview.html",
         live="",
         title="Overview",
@@ -87,8 +87,8 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         executions=under_way,
         strips=strips(server, under_way),
         services=services,
-        is_fresh=not newest and not who.is_limited,
-        trends=None if who.is_limited else server.trends.read(),
+        is_fresh=not newest and not caller.is_limited,
+        trends=None if caller.is_limited else server.trends.read(),
         changes=changes,
         has_more_changes=has_more,
         visit=visit,
@@ -101,7 +101,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
 @router.get("/live")
 @api.checks_token_limits
 async def live(
-    request: Request, who: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
+    request: Request, caller: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
 ) -> StreamingResponse:
     """Say when something changes whose subject begins with one of these (separated by commas).
 
@@ -114,7 +114,7 @@ async def live(
     page_time = parse_time(since)
     missed_since = format_time(page_time - PAGE_TIME) if page_time else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = changes.stream(who, subjects, threads, missed_since)
+    stream = changes.stream(caller, subjects, threads, missed_since)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
@@ -131,13 +131,13 @@ def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
             yield QueueItem("CannotJudge", service.name, service.cannot_judge, "See service", href)
 
 
-def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
     waiting = (
-        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may_somewhere(Permission.DECIDE) else ()
+        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.may_somewhere(Permission.DECIDE) else ()
     )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        may_decide = who.may(Permission.DECIDE, **scope_of(approval))
+        may_decide = caller.may(Permission.DECIDE, **scope_of(approval))
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
@@ -155,8 +155,8 @@ def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueI
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 
-def _advisories(server: WebServices, who: Caller) -> Iterator[QueueItem]:
-    database = {} if who.is_limited else advisory_database(server)
+def _advisories(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+    database = {} if caller.is_limited else advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
@@ -171,10 +171,10 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
 
 
-def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+def _undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
-    may_see = who.may(Permission.ACCEPT) and not who.is_limited
+    may_see = caller.may(Permission.ACCEPT) and not caller.is_limited
     for entry in server.store.outbox.failing_entries(MAX_ROWS) if may_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
@@ -183,9 +183,9 @@ def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
 
 
-def _feeds(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+def _feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
-    may_see = who.may(Permission.ACCEPT) and not who.is_limited
+    may_see = caller.may(Permission.ACCEPT) and not caller.is_limited
     for feed in advisory_feeds(server) if may_see else ():
         if trouble := feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")

@@ -48,18 +48,18 @@ router = page_router()
 @router.get("/people")
 def people(
     request: Request,
-    who: api.Administrator,
+    caller: api.Administrator,
     server: api.ServerDependency,
     sort: calls.PrincipalSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List principals."""
-    return _people(request, who, server, query=PageQuery(sort, after))
+    return _people(request, caller, server, query=PageQuery(sort, after))
 
 
 def _people(
     request: Request,
-    who: api.Administrator,
+    caller: api.Administrator,
     server: api.ServerDependency,
     error: DockgateError | None = None,
     token: str = "",
@@ -70,7 +70,7 @@ def _people(
     names = names_of(calls.PrincipalSort)
     return render(
         request,
-        who,
+        caller,
         "people.html",
         422 if error else 200,
         title="People",
@@ -85,16 +85,16 @@ def _people(
 
 
 @router.post("/people")
-def add(request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def add(request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Add a principal; the token of the first one is shown once."""
     try:
         roles, limited = _roles_of(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), limited)
-        added = calls.add_principal(principal, who, server)
+        added = calls.add_principal(principal, caller, server)
     except DockgateError as error:
-        return _people(request, who, server, error, values=fields)
+        return _people(request, caller, server, error, values=fields)
     return (
-        _people(request, who, server, token=added.token)
+        _people(request, caller, server, token=added.token)
         if added.token
         else see_other(f"/people/{added.principal.name}")
     )
@@ -111,18 +111,18 @@ def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
 def person(
     name: str,
     request: Request,
-    who: api.Administrator,
+    caller: api.Administrator,
     server: api.ServerDependency,
     sort: calls.TokenSort = "-created",
     after: Cursor = None,
 ) -> Response:
     """Show a principal with roles and tokens."""
-    return _person(request, who, server, name, query=PageQuery(sort, after))
+    return _person(request, caller, server, name, query=PageQuery(sort, after))
 
 
 def _person(
     request: Request,
-    who: api.Administrator,
+    caller: api.Administrator,
     server: api.ServerDependency,
     name: str,
     token: str = "",
@@ -137,7 +137,7 @@ def _person(
     call = replace(links, path="", filters=[("principal", name)])
     return render(
         request,
-        who,
+        caller,
         "person.html",
         422 if error else 200,
         title=name,
@@ -156,54 +156,56 @@ def _person(
 
 @router.post("/people/{name}/roles")
 def set_roles(
-    name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Replace the roles of a principal."""
     try:
-        calls.set_roles(name, calls.Roles(*_roles_of(fields)), who, server)
+        calls.set_roles(name, calls.Roles(*_roles_of(fields)), caller, server)
     except (UsageError, ConflictError) as error:
-        return _person(request, who, server, name, error=error, values=fields)
+        return _person(request, caller, server, name, error=error, values=fields)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/disable")
-def disable(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def disable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Disable a principal."""
-    calls.disable(name, who, server)
+    calls.disable(name, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
-def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def enable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Enable a disabled principal."""
-    calls.enable(name, who, server)
+    calls.enable(name, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/tokens")
-def issue(name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def issue(
+    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+) -> Response:
     """Make a token, once for each form. Only this page shows it."""
     days = fields.get("days", "")
     try:
         if not days.isdecimal():
             raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
-        issued = calls.create_token(calls.NewToken(name, float(days)), who, server, fields.get("key", ""))
+        issued = calls.create_token(calls.NewToken(name, float(days)), caller, server, fields.get("key", ""))
     except (UsageError, ConflictError) as error:
-        return _person(request, who, server, name, error=error, values={"days": days})
-    return _person(request, who, server, name, issued.text)
+        return _person(request, caller, server, name, error=error, values={"days": days})
+    return _person(request, caller, server, name, issued.text)
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")
-def revoke(name: str, token_id: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def revoke(name: str, token_id: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Revoke a token."""
-    calls.revoke_token(token_id, who, server)
+    calls.revoke_token(token_id, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.get("/audit")
 def audit(
     request: Request,
-    who: api.Accepter,
+    caller: api.Accepter,
     server: api.ServerDependency,
     by: str = "",
     sort: calls.AuditSort = "-at",
@@ -214,7 +216,7 @@ def audit(
     filters = [("by", by)] if by else []
     return render(
         request,
-        who,
+        caller,
         "audit.html",
         title="Audit",
         entries=page.entries,
@@ -225,21 +227,21 @@ def audit(
 
 @router.get("/settings")
 @api.checks_token_limits
-def settings(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
     return render(
         request,
-        who,
+        caller,
         "settings.html",
         title="Settings",
         sessions=page_table(
-            request, "sessions", server.sessions.of(who) if who.token else (), _SESSION_KEYS, _SESSION_SORTS
+            request, "sessions", server.sessions.of(caller) if caller.token else (), _SESSION_KEYS, _SESSION_SORTS
         ),
-        workers=None if who.is_limited else server.workers.status(),
+        workers=None if caller.is_limited else server.workers.status(),
         undelivered=page_table(
             request,
             "deliveries",
-            () if who.is_limited else server.store.outbox.failing_entries(MAX_FAILING),
+            () if caller.is_limited else server.store.outbox.failing_entries(MAX_FAILING),
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
@@ -250,15 +252,15 @@ def settings(request: Request, who: api.Reader, server: api.ServerDependency) ->
 
 @router.post("/settings/sessions/{digest}/end")
 @api.checks_token_limits
-def end_session(digest: str, who: api.Reader, server: api.ServerDependency) -> Response:
+def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
-    server.sessions.end_of(who, digest)
+    server.sessions.end_of(caller, digest)
     return see_other("/settings")
 
 
 @router.get("/styleguide")
 @api.checks_token_limits
-def styleguide(request: Request, who: api.Reader) -> Response:
+def styleguide(request: Request, caller: api.Reader) -> Response:
     """Show every component in every state."""
     links = ListLinks("/styleguide", ("name", "-name", "-count"), "name", following="next")
-    return render(request, who, "styleguide.html", title="Style guide", links=links, empty_states=EMPTY_STATES)
+    return render(request, caller, "styleguide.html", title="Style guide", links=links, empty_states=EMPTY_STATES)

@@ -27,16 +27,16 @@ router = page_router()
 @api.checks_token_limits
 def pipelines(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: calls.PipelineSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
-    page = calls.pipeline_page(who, server, PageQuery(sort, after))
+    page = calls.pipeline_page(caller, server, PageQuery(sort, after))
     return render(
         request,
-        who,
+        caller,
         "pipelines.html",
         live="",
         title="Pipelines",
@@ -50,7 +50,7 @@ def pipelines(
 def pipeline(
     name: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     state: RunState | None = None,
     sort: calls.ExecutionSort = "-number",
@@ -65,7 +65,7 @@ def pipeline(
     filters = [("state", state.value)] if state else []
     return render(
         request,
-        who,
+        caller,
         "pipeline.html",
         live=None if after else "",
         title=name,
@@ -84,7 +84,7 @@ def pipeline(
 
 
 @router.post("/pipelines/{name}/start")
-def start(name: str, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def start(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Start a pipeline, once for each form."""
-    execution = calls.start(name, who, server, fields.get("key", ""))
+    execution = calls.start(name, caller, server, fields.get("key", ""))
     return see_other(f"/executions/{execution.id}")

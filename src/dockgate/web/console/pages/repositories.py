@@ -40,28 +40,28 @@ router = page_router()
 @api.checks_token_limits
 def repositories(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: calls.RepositorySort = "name",
     after: Cursor = None,
 ) -> Response:
     """List git repositories with their branches."""
-    page = calls.repository_page(who, server, PageQuery(sort, after))
+    page = calls.repository_page(caller, server, PageQuery(sort, after))
     links = ListLinks("/repositories", names_of(calls.RepositorySort), sort, after=after, following=page.next)
-    return render(request, who, "repositories.html", title="Repositories", repositories=page.entries, links=links)
+    return render(request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links)
 
 
 @router.get("/repositories/{name}")
 def repository(
-    name: str, request: Request, who: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
+    name: str, request: Request, caller: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
 ) -> Response:
     """Show the files at the root of a branch, and its newest commits, or those after one."""
     heads = server.source.heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
-    commits = contents.commits(name, who, server, branch, COMMITS + 1, after) if branch else []
+    commits = contents.commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
     return render(
         request,
-        who,
+        caller,
         "repository.html",
         title=name,
         name=name,
@@ -90,13 +90,13 @@ def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 @router.get("/repositories/{name}/files/{path:path}")
-def file(name: str, path: str, at: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def file(name: str, path: str, at: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a folder or a file of a branch or commit."""
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _parents(name, path, at)}
     kind = _kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
         entries = _entries(request, server.files.list(name, at, path))
-        return render(request, who, "folder.html", title=f"{path} in {name}", entries=entries, **common)
+        return render(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     text, reason = None, ""
     try:
         content = server.files.read(name, at, path)
@@ -108,12 +108,12 @@ def file(name: str, path: str, at: str, request: Request, who: api.Reader, serve
         reason = "This file is not text in UTF-8."
     is_branch = at in server.source.heads(name)
     return render(
-        request, who, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
+        request, caller, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
     )
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
-def raw(name: str, path: str, at: str, who: api.Reader, server: api.ServerDependency) -> Response:
+def raw(name: str, path: str, at: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Download a file."""
     file_name = quote(path.rpartition("/")[2], safe="")
     headers = {
@@ -129,7 +129,7 @@ def commit(
     name: str,
     commit: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     against: str = "",
     committed: str = "",
@@ -146,14 +146,14 @@ def commit(
         reason = str(error)
     return render(
         request,
-        who,
+        caller,
         "commit.html",
         title=f"{commit[:12]} in {name}",
         name=name,
         commit=server.source.commit(name, commit),
         against=against,
         committed=committed,
-        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if who.reaches(pipeline=pipeline)]
+        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.reaches(pipeline=pipeline)]
         if committed
         else (),
         branches=sorted(server.source.heads(name)),
@@ -164,37 +164,39 @@ def commit(
 
 
 @router.get("/repositories/{name}/edit/{path:path}")
-def edit(name: str, path: str, at: str, request: Request, who: api.Runner, server: api.ServerDependency) -> Response:
+def edit(name: str, path: str, at: str, request: Request, caller: api.Runner, server: api.ServerDependency) -> Response:
     """Show the form to change a file of a branch."""
     head = server.source.heads(name).get(at)
     if head is None:
         raise NotFoundError(f"There is no branch {at!r} in {name}.", "Only the files of a branch can be changed.")
     values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
-    return _edit_form(request, who, server, name, path, values)
+    return _edit_form(request, caller, server, name, path, values)
 
 
 @router.get("/repositories/{name}/new")
-def new_file(name: str, request: Request, who: api.Runner, server: api.ServerDependency, at: str = "main") -> Response:
+def new_file(
+    name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
+) -> Response:
     """Show the form for a new file of a branch."""
     values = {"content": "", "head": server.source.heads(name).get(at, ""), "at": at}
-    return _edit_form(request, who, server, name, "", values)
+    return _edit_form(request, caller, server, name, "", values)
 
 
 def _edit_form(
     request: Request,
-    who: Caller,
+    caller: Caller,
     server: api.ServerDependency,
     name: str,
     path: str,
     values: dict[str, str],
     error: Exception | None = None,
 ) -> Response:
-    defaults = {"author": who.name, "email": email_of(server.store, who.name), "message": "", "path": path}
+    defaults = {"author": caller.name, "email": email_of(server.store, caller.name), "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) else 422 if error else 200
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
     return render(
         request,
-        who,
+        caller,
         "file_edit.html",
         code,
         title=title,
@@ -219,7 +221,7 @@ def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[
 
 
 @router.post("/repositories/{name}/edit")
-def save(name: str, request: Request, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def save(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Commit a changed file to its branch, unless that has moved since the page was opened."""
     names = ("content", "head", "at", "author", "email", "message", "path")
     values = {field: fields.get(field, "") for field in names}
@@ -232,11 +234,11 @@ def save(name: str, request: Request, who: api.Runner, server: api.ServerDepende
         author=f"{values['author']} <{values['email']}>",
         message=values["message"],
     )
-    by, token = (who.name, who.token.id) if who.token else (None, None)
+    by, token = (caller.name, caller.token.id) if caller.token else (None, None)
     try:
         commit = server.git_pushes.commit(server.files, name, change, by, token)
     except (UsageError, ConflictError) as error:
-        return _edit_form(request, who, server, name, values["path"], values, error)
+        return _edit_form(request, caller, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
     return see_other(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 

@@ -46,29 +46,29 @@ router = page_router()
 @api.checks_token_limits
 def services(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     sort: calls.ServiceSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List services with their image and tasks."""
-    page = calls.service_page(who, server, PageQuery(sort, after))
+    page = calls.service_page(caller, server, PageQuery(sort, after))
     links = ListLinks("/running", names_of(calls.ServiceSort), sort, after=after, following=page.next)
-    return render(request, who, "running.html", live="", title="Running", services=page.entries, links=links)
+    return render(request, caller, "running.html", live="", title="Running", services=page.entries, links=links)
 
 
 @router.get("/running/{name}")
 @api.checks_token_limits
-def service(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
-    view = calls.service(name, who, server)
+    view = calls.service(name, caller, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
-    verdicts = ImageVisibility(server.store, who).verdicts(image.digest) if image else ()
+    verdicts = ImageVisibility(server.store, caller).verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
     return render(
         request,
-        who,
+        caller,
         "service.html",
         live="",
         title=name,
@@ -87,13 +87,13 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
 
 @router.get("/running/{name}/tasks/{task}")
 @api.checks_token_limits
-def task_log(name: str, task: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def task_log(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
-    view, shown = calls.view_of_task(name, task, who, server)
+    view, shown = calls.view_of_task(name, task, caller, server)
     definition = next((each for each in view.definitions if each.revision == shown.revision), None)
     return render(
         request,
-        who,
+        caller,
         "task.html",
         title=task,
         service_name=name,
@@ -104,10 +104,10 @@ def task_log(name: str, task: str, request: Request, who: api.Reader, server: ap
 
 
 @router.post("/running/{name}/scale")
-def scale(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def scale(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Change the desired count."""
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
         raise UsageError(f"{text!r} is not a number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
-    calls.scale(name, calls.Scale(int(text)), who, server)
+    calls.scale(name, calls.Scale(int(text)), caller, server)
     return see_other(f"/running/{name}")

@@ -71,8 +71,8 @@ async def sign_in(
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
         return _form(request, server, to, "That token is not valid: it may be mistyped, expired or revoked.")
-    who = await threads.run_prompt(server.sessions.caller, secret)
-    await threads.run_prompt(audit_sign_in, request, who)
+    caller = await threads.run_prompt(server.sessions.caller, secret)
+    await threads.run_prompt(audit_sign_in, request, caller)
     response = see_other(to)
     set_session(request, response, secret, MOST_DAYS * 86_400)
     return response
@@ -104,14 +104,14 @@ async def return_from_provider(
         state, code, issuer = answer.get("state", ""), answer.get("code", ""), answer.get("iss")
         if "error" in answer or not code:
             raise DeniedError("You are not signed in: the identity provider sent no code.", "Sign in again.")
-        secret, who = await threads.run_remote(_SIGN_IN, sign_in.finish, pending, state, code, issuer)
+        secret, caller = await threads.run_remote(_SIGN_IN, sign_in.finish, pending, state, code, issuer)
     except (DeniedError, ConflictError, UnavailableError, UsageError) as error:
         await threads.run_prompt(audit_sign_in, request, None, str(error))
         status = 502 if isinstance(error, UnavailableError) else 403
         page = render(request, None, "signin_refused.html", status, title="Error: sign in", error=error)
         clear_sign_in(request, page)
         return page
-    await threads.run_prompt(audit_sign_in, request, who)
+    await threads.run_prompt(audit_sign_in, request, caller)
     response = see_other(own_path(to if isinstance(to, str) else "/"))
     response.headers["Cache-Control"] = "no-store"
     clear_sign_in(request, response)
@@ -127,7 +127,7 @@ def _provider(server: WebServices) -> ProviderSignIn:
 
 @router.post("/signout")
 @api.checks_token_limits
-def sign_out(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End the session."""
     server.sessions.end(session_secret(request))
     response = see_other("/signin")
@@ -137,7 +137,7 @@ def sign_out(request: Request, who: api.Reader, server: api.ServerDependency) ->
 
 @router.post("/theme")
 @api.checks_token_limits
-def choose_theme(request: Request, who: api.Reader, fields: Form) -> Response:
+def choose_theme(request: Request, caller: api.Reader, fields: Form) -> Response:
     """Keep the choices of light or dark and of shortcuts in this browser; other values are the usual ones."""
     response = see_other("/settings")
     theme = fields.get("theme", "")

@@ -17,17 +17,24 @@ router = page_router()
 
 @router.get("/images/r/{name:path}")
 @api.checks_token_limits
-def tag(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
     reference = TagReference.parse(name)
     if reference is None:
-        who.require(repository=name)
+        caller.require(repository=name)
         return see_other(repository_path(name))
     repository, tag_name = reference.repository, reference.tag
-    who.require(repository=repository)
+    caller.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
     if not findings.digests:
         raise NotFoundError(f"There is no tag {name}.", "`dockgate image list` lists the pushed images.")
     return render(
-        request, who, "tag.html", title=name, repository=repository, tag=tag_name, findings=findings, days=findings.days
+        request,
+        caller,
+        "tag.html",
+        title=name,
+        repository=repository,
+        tag=tag_name,
+        findings=findings,
+        days=findings.days,
     )

@@ -32,12 +32,12 @@ router = page_router()
 
 
 @router.get("/workers")
-def workers(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def workers(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """List the workers, and the queues that none of them takes work from."""
-    status = worker_calls.workers(server, who)
+    status = worker_calls.workers(server, caller)
     return render(
         request,
-        who,
+        caller,
         "workers.html",
         title="Workers",
         workers=page_table(request, "workers", status.workers, _WORKER_KEYS, _WORKER_SORTS),
@@ -47,46 +47,48 @@ def workers(request: Request, who: api.Reader, server: api.ServerDependency) -> 
 
 
 @router.post("/workers/{worker}/drain")
-def drain(worker: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def drain(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Have a worker end once its present work has ended."""
-    worker_calls.drain(worker, server, who)
+    worker_calls.drain(worker, server, caller)
     return see_other("/workers")
 
 
 @router.post("/workers/{worker}/remove")
-def remove(worker: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+def remove(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """End a worker in the middle of its work."""
-    worker_calls.remove(worker, server, who)
+    worker_calls.remove(worker, server, caller)
     return see_other("/workers")
 
 
 @router.get("/attestation-keys")
 @api.checks_token_limits
-def keys(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
-    present, *former = key_calls.keys(who, server).keys
-    return render(request, who, "attestation_keys.html", title="Signing keys", present=present, former=former)
+    present, *former = key_calls.keys(caller, server).keys
+    return render(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
 
 
 @router.post("/attestation-keys")
-def rotate(who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def rotate(caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Replace the signing key, unless it is not the one any more that the page showed."""
-    if fields.get("key") == key_calls.keys(who, server).keys[0].id:
-        key_calls.rotate(who, server)
+    if fields.get("key") == key_calls.keys(caller, server).keys[0].id:
+        key_calls.rotate(caller, server)
     return see_other("/attestation-keys")
 
 
 @router.get("/gc")
-def collections(request: Request, who: api.Administrator, server: api.ServerDependency, plan: bool = False) -> Response:
+def collections(
+    request: Request, caller: api.Administrator, server: api.ServerDependency, plan: bool = False
+) -> Response:
     """List the last collections; with `plan`, show what one would remove now."""
-    report = collection_calls.plan(server, who) if plan else None
+    report = collection_calls.plan(server, caller) if plan else None
     reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
     return render(
         request,
-        who,
+        caller,
         "collections.html",
         title="Garbage collection",
-        runs=collection_calls.collections(server, who)[:MAX_RUNS],
+        runs=collection_calls.collections(server, caller)[:MAX_RUNS],
         report=report,
         kept_images=sorted(reasons.items()),
         most_images=MAX_IMAGES,
@@ -94,7 +96,7 @@ def collections(request: Request, who: api.Administrator, server: api.ServerDepe
 
 
 @router.post("/gc")
-def collect(who: api.Administrator, server: api.ServerDependency) -> Response:
+def collect(caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Request a collection, unless one has not finished."""
-    collection_calls.collect(server, who)
+    collection_calls.collect(server, caller)
     return see_other("/gc")

@@ -101,7 +101,7 @@ class PlatformPage:
 def verdict(
     digest: api.Digest,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     show: Group | None = None,
     page: api.Count = 0,
@@ -109,14 +109,16 @@ def verdict(
     replay_now: Annotated[str, Query(alias="replay")] = "",
 ) -> Response:
     """Show a verdict, or with `against` (a digest of a verdict or an image, or its start) what differs from another."""
-    stored, visibility = _read(request, server, digest), ImageVisibility(server.store, who)
+    stored, visibility = _read(request, server, digest), ImageVisibility(server.store, caller)
     repository = visibility.repository_of_verdict(stored.image, digest)
     records = visibility.verdicts(stored.image)
     second, comparison, problem = None, None, None
     if against:
         try:
-            second = find_verdict(against, stored.policy, who, server)
-            against_recorded = RecordedVerdict(calls.verdict(second, who, server), server.store.verdicts.case(second))
+            second = find_verdict(against, stored.policy, caller, server)
+            against_recorded = RecordedVerdict(
+                calls.verdict(second, caller, server), server.store.verdicts.case(second)
+            )
             comparison = compare(RecordedVerdict(stored, server.store.verdicts.case(digest)), against_recorded)
         except (UsageError, NotFoundError) as error:
             problem = error
@@ -124,13 +126,13 @@ def verdict(
     content = _content(request, server, digest, stored, repository, is_replay_requested=bool(replay_now))
     return render(
         request,
-        who,
+        caller,
         "verdict.html",
         code,
         **(content | {"title": f"Error: {content['title']}"} if problem else content),
         query="",
         newer=_newer(records, digest, stored),
-        candidates=candidates(stored, digest, repository, records, who, server),
+        candidates=candidates(stored, digest, repository, records, caller, server),
         second=second,
         problem=problem,
         effect_lines=effect_lines,
@@ -232,14 +234,14 @@ def _content(
 
 @router.get("/verdicts/{digest}/report")
 @api.checks_token_limits
-def report(digest: api.Digest, who: api.Reader, server: api.ServerDependency, form: str = "html") -> Response:
+def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html") -> Response:
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
-    stored = calls.verdict(digest, who, server)
+    stored = calls.verdict(digest, caller, server)
     case = server.store.verdicts.case(digest)
-    repository = ImageVisibility(server.store, who).repository_of_verdict(stored.image, digest)
+    repository = ImageVisibility(server.store, caller).repository_of_verdict(stored.image, digest)
     reference = f"{repository}@{stored.image}" if repository else stored.image
     content = reports.GateReport(reference, stored, case.inventories, case)
     name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"

@@ -25,39 +25,39 @@ router = page_router()
 
 
 @router.get("/vex")
-def documents(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+def documents(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """List VEX documents, with a form to upload one."""
-    return _documents(request, who, server)
+    return _documents(request, caller, server)
 
 
 def _documents(
-    request: Request, who: Caller, server: WebServices, content: str = "", error: UsageError | None = None
+    request: Request, caller: Caller, server: WebServices, content: str = "", error: UsageError | None = None
 ) -> Response:
     return render(
         request,
-        who,
+        caller,
         "vex.html",
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
-        documents=page_table(request, "documents", calls.documents(who, server), _KEYS, _SORTS),
+        documents=page_table(request, "documents", calls.documents(caller, server), _KEYS, _SORTS),
         content=content,
         error=error,
     )
 
 
 @router.post("/vex")
-def upload(request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def upload(request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Upload a VEX document, for which the caller vouches."""
     content = fields.get("content", "")
     try:
-        calls.upload_document(server, content.encode(), "document.json", who)
+        calls.upload_document(server, content.encode(), "document.json", caller)
     except UsageError as error:
-        return _documents(request, who, server, content, error)
+        return _documents(request, caller, server, content, error)
     return see_other("/vex")
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: api.Digest, who: api.Accepter, server: api.ServerDependency) -> Response:
+def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
-    calls.remove(digest, who, server)
+    calls.remove(digest, caller, server)
     return see_other("/vex")

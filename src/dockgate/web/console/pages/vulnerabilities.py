@@ -95,7 +95,7 @@ _MEDIA_TYPES = {
 @router.get("/vulnerabilities")
 def vulnerabilities(
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
     severity: Severity | None = None,
@@ -108,7 +108,7 @@ def vulnerabilities(
     page = vulnerability_page(server, chosen, after, PAGE_SIZE)
     return render(
         request,
-        who,
+        caller,
         "vulnerabilities.html",
         title="Vulnerabilities",
         entries=page.entries,
@@ -134,7 +134,7 @@ def vulnerabilities(
 def vulnerability(
     name: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
@@ -143,13 +143,13 @@ def vulnerability(
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only, sort))
+    exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
         return see_other(package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
     return render(
         request,
-        who,
+        caller,
         "vulnerability.html",
         title=exposure.question,
         exposure=exposure,
@@ -172,7 +172,7 @@ def vulnerability(
 def package(
     question: str,
     request: Request,
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
@@ -182,13 +182,13 @@ def package(
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
     look_up = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(_request(question, who, after, unknown_after, only, sort), look_up)
+    exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
         return see_other(vulnerability_path(question))
-    contents = find_package(server.exposure_search, exposure.question, who, look_up)
+    contents = find_package(server.exposure_search, exposure.question, caller, look_up)
     return render(
         request,
-        who,
+        caller,
         "package.html",
         title=exposure.question,
         exposure=exposure,
@@ -218,11 +218,11 @@ def _links(request: Request, exposure: Exposure, after: int | None, only: str, s
 
 
 def _request(
-    question: str, who: Caller, after: int | None, unknown_after: int, only: str, sort: ExposureSort
+    question: str, caller: Caller, after: int | None, unknown_after: int, only: str, sort: ExposureSort
 ) -> ExposureRequest:
     return ExposureRequest(
         question,
-        who,
+        caller,
         only=ExposureFilter(only) if only in list(ExposureFilter) else None,
         limit=EXPOSED_IMAGES,
         after=after,
@@ -254,13 +254,13 @@ def _statements(exposure: Exposure) -> list[Acceptance]:
 @router.get("/exposure/report")
 @api.checks_token_limits
 def report(
-    who: api.Reader,
+    caller: api.Reader,
     server: api.ServerDependency,
     q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
     form: ReportForm = ReportForm.HTML,
 ) -> Response:
     """Download where a vulnerability or a package is, in all images, as `dockgate where -o` writes it."""
-    exposure = _everywhere(server, who, q)
+    exposure = _everywhere(server, caller, q)
 
     def write(out: TextIO) -> None:
         if form is ReportForm.JSON:
@@ -272,9 +272,9 @@ def report(
     return download(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
 
 
-def _everywhere(server: WebServices, who: api.Reader, question: str) -> dict[str, Any]:
+def _everywhere(server: WebServices, caller: api.Reader, question: str) -> dict[str, Any]:
     """All pages of an answer as one, as JSON."""
-    request = ExposureRequest(question, who, limit=LARGEST_PAGE)
+    request = ExposureRequest(question, caller, limit=LARGEST_PAGE)
     page = server.exposure_search.find(request)
     exposure = dataclasses.asdict(page)
     while page.next or page.unknown.next:
