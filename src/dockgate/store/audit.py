@@ -36,12 +36,12 @@ class Audit:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
     def list(
-        self, who: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+        self, by: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
         order = in_order(audit.c.seq, newest_first)
         query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
-        if who is not None:
-            query = query.where(audit.c.who == who)
+        if by is not None:
+            query = query.where(audit.c.who == by)
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

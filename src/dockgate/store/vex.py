@@ -106,12 +106,12 @@ class Vex:
             rows = connection.execute(_EVERY_ACTIVE).mappings().all()
         return self._with_statements(rows)
 
-    def remove(self, document: str, who: str, now: str) -> VexRecord:
+    def remove(self, document: str, by: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
         with self._database.write() as connection:
             present = _get(connection, document, "", should_lock=True)
             if not present.removed_at:
-                self._change(connection, present, {"removed_at": now, "removed_by": who})
+                self._change(connection, present, {"removed_at": now, "removed_by": by})
             return _get(connection, document, "")
 
     def revision(self) -> str:

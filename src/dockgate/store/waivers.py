@@ -48,9 +48,9 @@ class Waivers:
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_ACTIVE, {"now": now}).mappings()]
 
-    def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
+    def revoke(self, waiver_id: str, by: str, now: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time."""
-        return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
+        return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=by)
 
     def mark_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
         """Record that the expiry of a waiver was announced, and append its events. The first time stays."""

@@ -126,12 +126,12 @@ class ApprovalDecisions:
     clock: ServerClock
     effects: Effects
 
-    def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
+    def reject(self, approval_id: str, token: str, reason: str, by: str) -> Approval:
         """Reject an approval. People cannot approve in place of a verdict."""
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
-        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}", SUMMARY_LIMIT), decided_by=who)
+        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
         self.waiting_approvals.continue_execution(approval_id)

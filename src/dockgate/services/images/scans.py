@@ -307,13 +307,13 @@ class FindingReports:
     clock: ServerClock
     effects: Effects
 
-    def add(self, reported: Sequence[ExternalReport], who: str, scope: ReportScope) -> Sequence[ReportRecord]:
+    def add(self, reported: Sequence[ExternalReport], by: str, scope: ReportScope) -> Sequence[ReportRecord]:
         """Record what another scanner reports, and answer the approvals of its images.
 
         The `scope` says where they count, and where they may replace a scan.
         """
         put, now = self.store.reports.put, self.clock.now()
-        records = [self.effects.run(EffectKind.REPORT, put, report, who, scope, now) for report in reported]
+        records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
             self.waiting_approvals.answer(image)
         return records

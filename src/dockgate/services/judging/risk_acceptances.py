@@ -49,17 +49,17 @@ class RiskAcceptances:
         """Record a waiver, once for each id. UsageError for an invalid or expired one."""
         return self.effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
 
-    def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
+    def revoke_waiver(self, waiver_id: str, by: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time. Raises NotFoundError."""
-        return self.effects.run(EffectKind.ACCEPT, self.store.waivers.revoke, waiver_id, who, self.clock.now())
+        return self.effects.run(EffectKind.ACCEPT, self.store.waivers.revoke, waiver_id, by, self.clock.now())
 
-    def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
-        """Record a VEX document that `who` vouches for. UsageError naming the invalid statement."""
-        return self.effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
+    def upload_vex(self, data: bytes, name: str, by: str) -> VexRecord:
+        """Record a VEX document that `by` vouches for. UsageError naming the invalid statement."""
+        return self.effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, by)
 
-    def remove_vex(self, document: str, who: str) -> VexRecord:
+    def remove_vex(self, document: str, by: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time. Raises NotFoundError."""
-        return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, who, self.clock.now())
+        return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, by, self.clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:
         """Record the VEX documents that are attached to an image by now."""
@@ -99,7 +99,7 @@ class RiskAcceptances:
     def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
         return self.store.waivers.add(self.check(waiver))
 
-    def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+    def _upload_vex(self, data: bytes, name: str, by: str) -> VexRecord:
         statements = vex_formats.read(data, name)
         if not statements:
             raise UsageError(f"{name} states nothing", "Give a document with statements.")
@@ -109,7 +109,7 @@ class RiskAcceptances:
                 f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
                 "Name the image by its digest, or packages; only what is attached to an image may leave that out.",
             )
-        return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{who}", ())
+        return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{by}", ())
 
     def _put_vex(
         self, data: bytes, statements: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]

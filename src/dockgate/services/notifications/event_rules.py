@@ -70,13 +70,13 @@ class EventRules:
         self._clock = clock
         self._compiled: dict[str, tuple[Rule, CompiledRule]] = {}
 
-    def apply(self, rule: Rule, who: str, file: str) -> tuple[RuleRecord, str]:
+    def apply(self, rule: Rule, by: str, file: str) -> tuple[RuleRecord, str]:
         """Store a rule, and return it with what changed. A rule named "default" replaces the built-in one."""
         for target in rule.targets:
             if target.name != OWNERS and self._targets.find(target.name) is None:
                 raise UsageError(f"{file}: there is no target {target.name!r}", "Apply its Target document first.")
         before = {record.rule.name: record.version for record in self._store.event_rules.list()}.get(rule.name)
-        record = self._store.event_rules.put(rule, who, self._clock.now())
+        record = self._store.event_rules.put(rule, by, self._clock.now())
         return record, "created" if before is None else "unchanged" if before == record.version else "updated"
 
     def records(self) -> list[RuleRecord]:

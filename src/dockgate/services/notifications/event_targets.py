@@ -86,7 +86,7 @@ class EventTargets:
         self._builtin = {target.name: target for target in builtin}
         self._clock = clock
 
-    def apply(self, definition: TargetDefinition, who: str) -> tuple[TargetRecord, str]:
+    def apply(self, definition: TargetDefinition, by: str) -> tuple[TargetRecord, str]:
         """Store a target, and return it with what changed.
 
         Raises UsageError for one that can never be reached.
@@ -95,7 +95,7 @@ class EventTargets:
         before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
         with _no_secret_in_errors(target.name):
             self._adapters[target.type].check(target, definition.secrets)
-        record = self._store.event_targets.put(target, definition.secrets, who, self._clock.now())
+        record = self._store.event_targets.put(target, definition.secrets, by, self._clock.now())
         change = "created" if before is None else "unchanged" if before == record.version else "updated"
         if change == "updated":
             self._store.event_receivers.resume(target.name)
@@ -160,16 +160,16 @@ class EventTargets:
         with _no_secret_in_errors(target.name):
             self._adapters[target.type].send(target, secrets, message)
 
-    def test(self, name: str, who: str) -> None:
-        """Send an event that `who` asks for, at once.
+    def test(self, name: str, by: str) -> None:
+        """Send an event that `by` asks for, at once.
 
         Raises DockgateError with the reason when the target refuses.
         """
         target = self.status(name).target
         now = self._clock.now()
-        event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": who})
+        event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": by})
         body = event.envelope()
-        text = f"{who} sends a test message to the target {name}. Nothing has happened."
+        text = f"{by} sends a test message to the target {name}. Nothing has happened."
         title = "Dockgate: test message"
         self.send(Message(event.id, "", body, encode(body).decode(), title, text, event.subject), target)
         self._store.event_receivers.record_success(name, now)

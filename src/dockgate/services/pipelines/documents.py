@@ -146,7 +146,7 @@ class Documents:
         except NotFoundError as error:
             raise UsageError(f"{where}: {error}", error.advice) from None
 
-    def _apply_assignment(self, assignment: PolicyAssignment, file: str, who: str) -> AppliedDocument:
+    def _apply_assignment(self, assignment: PolicyAssignment, file: str, by: str) -> AppliedDocument:
         for policy in assignment.policies:
             self._require_policy(policy, f"{file}: {assignment.name}")
         self._require_owners(assignment.owners, f"{file}: {assignment.name}")
@@ -158,7 +158,7 @@ class Documents:
                     f"{file}: the assignment {existing.name} names the repositories {shared[0]!r} already",
                     "Name a pattern in one assignment only.",
                 )
-        self.store.policy_assignments.put(assignment, who, self.clock.now())
+        self.store.policy_assignments.put(assignment, by, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         advice = "dockgate policy assignments"
         if silent := self.event_targets.owners().without_target(assignment.owners):
@@ -175,12 +175,12 @@ class Documents:
                     "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",
                 )
 
-    def _apply_policy(self, policy: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:
-        after, before = self.policies.put_document(policy.document, text, who)
+    def _apply_policy(self, policy: documents.PolicyDocument, text: str, by: str) -> AppliedDocument:
+        after, before = self.policies.put_document(policy.document, text, by)
         change = "unchanged" if after.version == before else "updated" if before else "created"
         return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
 
-    def _apply_service(self, definition: ServiceDefinition, who: str) -> AppliedDocument:
+    def _apply_service(self, definition: ServiceDefinition, by: str) -> AppliedDocument:
         self._require_target(definition)
         name, target = definition.service.name, definition.service.target
         advice = f"dockgate deploy show {name}"
@@ -188,7 +188,7 @@ class Documents:
             self.rollouts.create_service(definition.service, definition.definition)
             return AppliedDocument("Service", name, "created", advice)
         change = ServiceChange(target=target, definition=definition.definition)
-        rollout = self.rollouts.begin(name, change, who)
+        rollout = self.rollouts.begin(name, change, by)
         if rollout is None:
             return AppliedDocument("Service", name, "unchanged", advice)
         return AppliedDocument("Service", name, "updated", advice, rollout.number)

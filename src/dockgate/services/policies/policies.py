@@ -80,7 +80,7 @@ class Policies:
         return definitions.policy_schema(self._rules)
 
     def put(
-        self, name: str, text: str, who: str, comment: str | None = None, expected_version: int | None = None
+        self, name: str, text: str, by: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
         """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
 
@@ -89,9 +89,9 @@ class Policies:
         """
         self.require_changeable(name)
         policy = definitions.read_named_policy(text, name, self._rules)
-        return self._put(policy, text, who, comment, expected_version)
+        return self._put(policy, text, by, comment, expected_version)
 
-    def put_document(self, document: Document, text: str, who: str) -> tuple[PolicyVersion, int]:
+    def put_document(self, document: Document, text: str, by: str) -> tuple[PolicyVersion, int]:
         """Store a Policy document as the next version.
 
         Return it, and the number of the version before, 0 for none.
@@ -99,7 +99,7 @@ class Policies:
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
         history = self._store.policies.history(name)
-        return self._put(policy, text, who, None, None), history[0].version if history else 0
+        return self._put(policy, text, by, None, None), history[0].version if history else 0
 
     def check_document(self, document: Document) -> None:
         """Raise what `put_document` raises for a Policy document, and store nothing."""
@@ -107,14 +107,14 @@ class Policies:
         self.require_changeable(name)
 
     def remove(
-        self, name: str, who: str, comment: str | None = None, expected_version: int | None = None
+        self, name: str, by: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
         """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
         self.require_changeable(name)
         _require_short(comment)
         remove = self._store.policies.remove
         return self._effects.run(
-            EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected_version
+            EffectKind.REMOVE_POLICY, remove, name, by, self._clock.now(), comment, expected_version
         )
 
     def parse(self, text: str, name: str) -> Policy:
@@ -122,11 +122,11 @@ class Policies:
         return definitions.read_policy(text, name, self._rules)
 
     def _put(
-        self, policy: Policy, text: str, who: str, comment: str | None, expected_version: int | None
+        self, policy: Policy, text: str, by: str, comment: str | None, expected_version: int | None
     ) -> PolicyVersion:
         _require_short(comment)
         put, now = self._store.policies.put, self._clock.now()
-        return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected_version)
+        return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, by, now, comment, expected_version)
 
     @staticmethod
     def require_changeable(name: str) -> None:
