@@ -11,7 +11,7 @@ from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.store.records import VerdictRecord
 
 RECORDED = samples.verdict()
-COUNTS = dict(RECORDED.platform_verdicts[0].counts)
+COUNTS = RECORDED.platform_verdicts[0].counts
 RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", None, "team/app")
 CURRENT = ImageSummary(
     repository="team/app",
@@ -52,7 +52,7 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
 def test_a_recorded_verdict_that_differs_says_why(
     current: dict[str, Any], record: dict[str, Any], why: str | None
 ) -> None:
-    sentence = explain_lag(replace(CURRENT, **current), replace(RECORD, **record), RECORDED)
+    sentence = explain_lag(replace(CURRENT, **current), replace(RECORD, **record), COUNTS)
     if why is None:
         assert sentence is None
     else:

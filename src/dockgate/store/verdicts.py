@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
@@ -28,8 +29,9 @@ from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
 from dockgate.store.schema import action_runs, approvals, documents, pushed_images, scan_inventories, scans, verdicts
 from dockgate.store.statements import insert_if_new
-from dockgate.vulnerabilities.model import AdvisorySnapshot
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
 
+_REMEMBERED_COUNTS = 1000
 _RECORD = select_as(VerdictRecord, verdicts)
 _OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
 _TAGS = (
@@ -45,6 +47,8 @@ class Verdicts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # A verdict never changes: its digest names its bytes.
+        self._counts = lru_cache(_REMEMBERED_COUNTS)(self._read_counts)
 
     def newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
         """The status of the newest verdict of a policy on each of these images, by repository and image.
@@ -157,6 +161,18 @@ class Verdicts:
         """A verdict by its digest."""
         with self._database.read() as connection:
             return _verdict(connection, digest)
+
+    def counts(self, digest: str) -> Mapping[str, int]:
+        """The most findings of any platform of a verdict, by severity. The latest answers are remembered."""
+        return self._counts(digest)
+
+    def _read_counts(self, digest: str) -> Mapping[str, int]:
+        with self._database.read() as connection:
+            platforms = json.loads(_verdict_body(connection, digest))["platform_verdicts"]
+        return {
+            severity.value: max((each["counts"].get(severity, 0) for each in platforms), default=0)
+            for severity in Severity
+        }
 
     def of_image(self, image: str) -> Sequence[VerdictRecord]:
         """The verdicts on an image, newest first."""

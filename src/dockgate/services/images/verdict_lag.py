@@ -1,25 +1,22 @@
 """Why the newest recorded verdict on an image says something else than the current one."""
 
-from dockgate.gate.model import Verdict
+from collections.abc import Mapping
+
 from dockgate.gate.policy import PolicyReference
 from dockgate.services.images.search import ImageSummary
 from dockgate.store.records import VerdictRecord
-from dockgate.vulnerabilities.model import Severity
 
 
-def explain_lag(current: ImageSummary, record: VerdictRecord, recorded: Verdict) -> str | None:
+def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
     """Say in one sentence why the newest recorded verdict differs from the current one; None if it does not.
 
     Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. None while
-    advisories are stale or missing, too: then the current one is the last that could be judged.
+    advisories are stale or missing, too: then the current one is the last that could be judged. `recorded_counts` are
+    the recorded verdict's findings by severity.
     """
     if current.cannot_judge_since is not None or not current.status:
         return None
-    counts = {
-        severity: max((each.counts[severity] for each in recorded.platform_verdicts), default=0)
-        for severity in Severity
-    }
-    has_same_findings = current.counts is None or current.counts == counts
+    has_same_findings = current.counts is None or current.counts == recorded_counts
     has_same_waivers = bool(current.waived) == bool(record.waived)
     if record.status == current.status and has_same_findings and has_same_waivers:
         return None

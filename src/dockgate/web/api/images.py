@@ -238,7 +238,7 @@ def _lag(
     is_watched = {watch.repository for watch in watches if watch.is_watched}
     if not verdicts or not places or places[0].repository not in is_watched:
         return None
-    return explain_lag(places[0], verdicts[0], server.store.verdicts.get(verdicts[0].digest))
+    return explain_lag(places[0], verdicts[0], server.store.verdicts.counts(verdicts[0].digest))
 
 
 def read_platforms(digest: str, caller: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
