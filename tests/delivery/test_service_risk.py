@@ -157,3 +157,36 @@ def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tup
         assert period == sorted(period, key=list(RiskChange).index)
     assert all(period[-1] is ENDED for period in periods[:-1])
     assert (story.present is None) == (not periods or periods[-1][-1] is ENDED)
+
+
+def test_what_was_announced_by_a_clock_that_was_ahead_is_announced_when_it_is_time() -> None:
+    story = Story()
+    story.bad()
+    story.see(None, 24 * 40)
+    assert story.changes == [BEGAN, PASSED]
+    story.see(None, -24 * 40)
+    story.see(None, 24 * 8)
+    assert story.changes == [BEGAN, PASSED, NEAR]
+    story.see(None, 24 * 2)
+    assert story.changes == [BEGAN, PASSED, NEAR, PASSED]
+    story.see(None, 1)
+    assert len(story.changes) == 4
+
+
+def test_a_time_at_risk_that_began_by_a_clock_that_was_ahead_has_the_deadline_of_the_present() -> None:
+    story = Story(START + timedelta(days=40))
+    story.bad()
+    story.bad(hours=-24 * 40)
+    assert story.present is not None
+    assert story.present.deadline == format_time(START + timedelta(days=10))
+    story.see(None, 24 * 8)
+    assert story.changes == [BEGAN, NEAR]
+
+
+def test_a_rejection_that_ended_by_a_clock_that_was_ahead_ends_after_the_time_to_recover() -> None:
+    story = Story()
+    story.bad()
+    story.good(hours=24 * 2)
+    story.see(None, -24)
+    story.see(None, 25)
+    assert story.changes == [BEGAN, ENDED]

@@ -49,7 +49,7 @@ def judge(fleet: Fleet, policy: str, status: Status, *names: str) -> None:
         FleetVerdict(policy, number, status, (0,) * len(Severity), None, day(20))
         for number in numbers_of(fleet, *names)
     ]
-    fleet.store.fleet_verdicts.record(policy, verdicts, lambda changes: ())
+    fleet.store.fleet_verdicts.record(policy, verdicts, day(20), lambda changes: ())
 
 
 def listed(exposure: Exposure) -> list[str]:

@@ -1,9 +1,12 @@
 """Another policy or assignment renews the verdicts of the images that it judges."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.scenarios.planned_images import advisory
 from tests.services.renewal_fleet import NAMES, CrashError, Fleet, opened_fleet
 from tests.store.factories import FACTORIES
 
@@ -66,3 +69,22 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
     fleet.process().renew()
     assert fleet.events()[-1] == ("team/web", "Rejected", "Approved")
     assert (fleet.verdicts(), fleet.verdicts("a-strict")) == ({}, {})
+
+
+def test_a_clock_that_jumps_ahead_and_back_leaves_the_verdicts_of_the_present(fleet: Fleet) -> None:
+    """The advisory is in its grace period, which has ended for the clock that is ahead."""
+    grace = STRICT.replace("LOW: 0", "LOW: 0, grace_days: 30")
+    fleet.system.server.policies.put("strict", grace, "ana")
+    now = format_time(fleet.system.clock())
+    fleet.system.store.policy_assignments.put(PolicyAssignment("all", ("team/*",), "strict"), "ana", now)
+    fleet.feeds.advisories = [replace(advisory("web", Severity.LOW, "2"), published=now)]
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts("strict")["web"] == "Approved"
+    fleet.system.clock.ahead += timedelta(days=40)
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts("strict")["web"] == "Rejected"
+    fleet.system.clock.ahead -= timedelta(days=40)
+    for _ in range(2):
+        fleet.process().renew()
+    assert fleet.verdicts("strict")["web"] == "Approved"
+    assert fleet.agree("strict")

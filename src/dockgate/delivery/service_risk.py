@@ -67,10 +67,12 @@ def advance(
 ) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
     """Return the service's time at risk after a verdict, None for no verdict, and what is to be announced.
 
-    A deadline is never moved to a later time within one time at risk.
+    A deadline is never moved to a later time within one time at risk. What was recorded by a clock that was ahead is
+    not so yet.
     """
     changes: list[RiskChange] = []
     at = format_time(now)
+    present = _without_future(present, at) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
             present = TimeAtRisk(service, verdict.image, verdict.rejection, at, verdict.deadline)
@@ -99,3 +101,14 @@ def advance(
         present = replace(present, near_at=at)
         changes.append(RiskChange.DEADLINE_NEAR)
     return present, tuple(changes)
+
+
+def _without_future(risk: TimeAtRisk, now: str) -> TimeAtRisk:
+    """The time at risk without what a clock recorded that was ahead of `now`."""
+    return replace(
+        risk,
+        began_at=min(risk.began_at, now),
+        near_at=risk.near_at if risk.near_at is not None and risk.near_at <= now else None,
+        passed_at=risk.passed_at if risk.passed_at is not None and risk.passed_at <= now else None,
+        accepted_since=None if risk.accepted_since is None else min(risk.accepted_since, now),
+    )

@@ -14,7 +14,7 @@ from dockgate.store.schema_fleet import fleet_image_bundles, fleet_images, fleet
 from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
-_JUDGED = "judged/"
+_JUDGED, _JUDGED_AT = "judged/", "judged at/"
 _PLACES = len(Place)
 
 
@@ -115,6 +115,12 @@ class FleetJudgingState:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED}{policy}")
             return connection.scalar(query) or ""
 
+    def judged_at(self, policy: str) -> str | None:
+        """The latest time as of which a verdict of the policy was written since all were; None before."""
+        with self._database.read() as connection:
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT}{policy}")
+            return connection.scalar(query)
+
     def mark_blind(self, now: str) -> None:
         """Record of all verdicts that no image can be judged since `now`, where nothing else is recorded."""
         with self._database.write() as connection:
@@ -129,8 +135,19 @@ def _decode(text: str) -> tuple[int, Place]:
     return bundle, Place(place)
 
 
-def set_judged_from(connection: Connection, policy: str, inputs: str) -> None:
-    """Store from what the policy has judged every image, in the transaction that writes the last verdict."""
-    name = f"{_JUDGED}{policy}"
-    if not insert_if_new(connection, fleet_state, {"name": name, "value": inputs}):
-        connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=inputs))
+def set_judged_from(connection: Connection, policy: str, inputs: str, at: str) -> None:
+    """Store from what the policy has judged every image, in the transaction that writes the last verdict.
+
+    `at` is the time as of which this and the verdicts before it were judged.
+    """
+    for name, value in ((f"{_JUDGED}{policy}", inputs), (f"{_JUDGED_AT}{policy}", at)):
+        if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
+            connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+
+
+def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
+    """Store the time as of which some verdicts were judged, unless others were judged as of a later one."""
+    name = f"{_JUDGED_AT}{policy}"
+    if not insert_if_new(connection, fleet_state, {"name": name, "value": at}):
+        is_earlier = fleet_state.c.name == name, fleet_state.c.value < at
+        connection.execute(update(fleet_state).where(*is_earlier).values(value=at))

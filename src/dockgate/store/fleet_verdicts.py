@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
-from dockgate.store.fleet_judging import set_judged_from
+from dockgate.store.fleet_judging import extend_judged_at, set_judged_from
 from dockgate.store.fleet_records import FleetVerdict, VerdictChange
 from dockgate.store.queries import batches
 from dockgate.store.schema_fleet import fleet_verdicts
@@ -91,10 +91,11 @@ class FleetVerdicts:
         self,
         policy: str,
         verdicts: Sequence[FleetVerdict],
+        at: str,
         events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
         judged_from: str | None = None,
     ) -> Sequence[VerdictChange]:
-        """Write those of a policy's verdicts that differ, with the events that these changes make.
+        """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.
 
         With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState.judged_from`).
         """
@@ -103,7 +104,9 @@ class FleetVerdicts:
             changes = self.write_changed(connection, verdicts)
             append_events(connection, events(changes))
             if judged_from is not None:
-                set_judged_from(connection, policy, judged_from)
+                set_judged_from(connection, policy, judged_from, at)
+            else:
+                extend_judged_at(connection, policy, at)
         return changes
 
     def remove(self, connection: Connection, policy: str, images: Collection[int] | None = None) -> None:

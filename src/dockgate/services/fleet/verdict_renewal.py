@@ -122,7 +122,9 @@ class VerdictRenewal:
             nothing = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
             verdicts = [FleetVerdict(policy, image.id, *nothing) for image in images if image.id not in present]
             if verdicts:
-                self.effects.run(EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, lambda _: [])
+                self.effects.run(
+                    EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, now, lambda _: []
+                )
 
     def _match(self, reader: AdvisoryReader) -> Match:
         """Match what is new, and what the advisories have changed."""
@@ -220,11 +222,13 @@ class _Renewal:
         usable = service.selection.read(self.policy)
         inputs = self._inputs(usable)
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
-        selected = self._select(self.present, source) if before == inputs else None
+        now = service.clock.now()
+        is_current = before == inputs and not self._is_judged_ahead()
+        selected = self._select(self.present, source) if is_current else None
         is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected or ())]
         stored = self._stored_verdicts(images, is_dense=is_dense)
-        now, written = service.clock.now(), f"{inputs} {self.match.source}"
+        written = f"{inputs} {self.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
         for at in range(0, len(images), JUDGED_TOGETHER):
@@ -235,10 +239,18 @@ class _Renewal:
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
-                    self._write(verdicts, by_id, stored, former, None)
+                    self._write(verdicts, now, by_id, stored, former, None)
                     verdicts = []
-        if verdicts or (before, source) != (inputs, self.match.source):
-            self._write(verdicts, by_id, stored, former, written)
+        if verdicts or not is_current or source != self.match.source:
+            self._write(verdicts, now, by_id, stored, former, written)
+
+    def _is_judged_ahead(self) -> bool:
+        """Whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
+
+        Within a minute they come true by themselves.
+        """
+        judged_at = self.service.store.fleet_judging.judged_at(self.policy)
+        return judged_at is not None and judged_at > self.service.clock.later(60)
 
     def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""
@@ -270,7 +282,7 @@ class _Renewal:
         """The verdict to store: the last status that could be judged stays while feeds are stale."""
         status, since = judged_image.status, None
         if judged_image.status is not judged_image.status_if_fresh:
-            since = (present.cannot_judge_since if present else None) or now
+            since = min(now, (present.cannot_judge_since if present else None) or now)
             if judged_image.status_if_fresh is Status.REJECTED:
                 status = Status.REJECTED
             else:
@@ -290,6 +302,7 @@ class _Renewal:
     def _write(
         self,
         verdicts: Sequence[FleetVerdict],
+        now: str,
         images: dict[int, FleetImage],
         stored: Mapping[int, FleetVerdict],
         former: Mapping[int, FleetVerdict],
@@ -345,4 +358,4 @@ class _Renewal:
             ]
 
         record = self.service.store.fleet_verdicts.record
-        self.service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, events, judged_from)
+        self.service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events, judged_from)
