@@ -268,3 +268,7 @@ def test_a_rule_starts_a_pipeline_only_so_often(store: Store) -> None:
     assert allow("2", "tell", "build", LATER, "2026", 2)
     assert allow("3", "tell", "build", LATEST, LATER, 2)
     assert allow("1", "another", "build", NOW, "2026", 1)
+    # A clock that was ahead does not use up the limit.
+    assert allow("4", "ahead", "build", LATEST, "2026", 1)
+    assert allow("5", "ahead", "build", NOW, "2026", 1)
+    assert not allow("6", "ahead", "build", NOW, "2026", 1)

@@ -268,7 +268,48 @@ def test_a_fix_ends_when_its_image_is_replaced_or_accepted(store: Store) -> None
     site.server().review()
     newest, oldest = store.fixes.list("shop")
     assert (newest.state, newest.reason) == (FixState.APPLIED, f"shop-3 delivered {IMAGE}")
-    assert oldest.state is FixState.SUPERSEDED
+    assert (oldest.image, oldest.state) == (IMAGE, FixState.OFFERED)  # it is delivered and rejected again
+
+
+def test_a_fix_of_an_image_that_is_rejected_again_is_open_again_and_announced_once(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    site.server().review()
+    offered = site.fix()
+    for _ in range(2):
+        site.search.is_bad = False
+        site.server().review()
+        assert site.fix().state is FixState.SUPERSEDED
+        site.search.is_bad = True
+        site.server().review()
+        assert site.fix() == offered
+    assert [event.detail_type for event in store.event_log.read()] == ["fix.available"]
+
+
+@pytest.mark.parametrize("action", [FixAction.BRANCH, FixAction.NOTIFY])
+def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(store: Store, action: FixAction) -> None:
+    site = Site(store, action, CHANGE, per_day=9)
+    second_plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    for plan in (CHANGE, second_plan, CHANGE, second_plan):
+        site.search.plan = plan
+        site.now += timedelta(hours=1)
+        site.server().review()
+        present = store.fixes.open_fix("shop")
+        assert present is not None
+        assert (present.details.changes, present.state) == (plan.changes, FixState.OFFERED)
+    assert len(store.fixes.list("shop")) == 2
+    assert [event.detail_type for event in store.event_log.read()] == ["fix.available"] * 2
+
+
+def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
+    site = Site(store, FixAction.NOTIFY, CHANGE)
+    site.now += timedelta(days=40)
+    site.server().review()
+    site.now -= timedelta(days=40)
+    site.search.plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    site.server().review()
+    present = store.fixes.open_fix("shop")
+    assert present is not None
+    assert present.details.changes == site.search.plan.changes
 
 
 def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(store: Store) -> None:

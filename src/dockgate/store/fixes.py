@@ -1,6 +1,7 @@
 """Fixes that were found for pipelines: at most one of each pipeline is open, and a day has a limit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
@@ -24,22 +25,32 @@ class Fixes:
         self._database = database
 
     def plan(self, fix: Fix, since: str, limit: int) -> bool:
-        """Store a fix before it is made.
+        """Store a fix before it is made, and return whether it is to be made.
 
-        False, and nothing is stored, if it is known, if another fix of its pipeline is open, or if `limit` fixes of the
-        pipeline were planned since then.
+        False if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
+        is known. One that was superseded is not lost: it is open again with the branch on which it was offered, and
+        planned anew without one.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
             of_pipeline = fixes.c.pipeline == fix.pipeline
-            if connection.scalar(select(fixes.c.id).where(fixes.c.id == fix.id)) is not None:
+            former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
+            if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
                 return False
             if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
                 return False
-            recent = select(fixes.c.id).where(of_pipeline, fixes.c.created_at > since)
-            if len(connection.scalars(recent).all()) >= limit:
+            if former is not None and former.branch is not None:
+                offered = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(offered)))
                 return False
-            connection.execute(insert(fixes).values(**row_of(fix)))
+            # A clock that was ahead may have planned some later than now.
+            recent = fixes.c.created_at > since, fixes.c.created_at <= fix.created_at, fixes.c.id != fix.id
+            if len(connection.scalars(select(fixes.c.id).where(of_pipeline, *recent)).all()) >= limit:
+                return False
+            if former is None:
+                connection.execute(insert(fixes).values(**row_of(fix)))
+            else:
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(fix)))
             return True
 
     def open_fix(self, pipeline: str) -> Fix | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from dockgate.events.rule import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -153,7 +153,10 @@ class PipelineStarts:
         with self._database.write() as connection:
             lock_name(connection, table, f"{rule}/{pipeline}")
             connection.execute(
-                delete(table).where(table.c.rule == rule, table.c.pipeline == pipeline, table.c.at < since)
+                # Those later than now are of a clock that was ahead.
+                delete(table).where(
+                    table.c.rule == rule, table.c.pipeline == pipeline, or_(table.c.at < since, table.c.at > now)
+                )
             )
             causes = connection.scalars(
                 select(table.c.cause).where(table.c.rule == rule, table.c.pipeline == pipeline)

@@ -90,7 +90,7 @@ class NewestImages:
         """Return the digest of a tag, None if it is unknown or its image was not scanned yet."""
         now = self.clock()
         asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
-        if now - asked_at >= ASKED_AGAIN:
+        if abs(now - asked_at) >= ASKED_AGAIN:  # a clock may have been ahead
             try:
                 repository, digest = self.resolve(reference, must_exist=True)
             except DockgateError:
