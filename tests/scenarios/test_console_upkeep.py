@@ -93,6 +93,13 @@ def test_an_event_rule_and_its_target_are_removed(site: Site, admin: Browser, vi
     assert "/events/targets/chat" not in _press(admin, "/events/targets/chat", "/events/targets/chat/remove")
 
 
+def test_a_target_page_names_the_outcome_of_its_forms(site: Site, admin: Browser) -> None:
+    assert "The target accepted the test message." in _press(admin, "/events/targets/log", "/events/targets/log/test")
+    page = admin.get("/events/targets/log?again=2").text
+    assert "2 messages are sent again" in page
+    assert 'role="status"' not in admin.get("/events/targets/log").text
+
+
 def test_what_the_server_makes_itself_cannot_be_removed_in_a_page(admin: Browser) -> None:
     assert "/events/rules/default/remove" not in Forms(admin.get("/events/rules/default").text).actions
     assert "state: disabled" in admin.get("/events/rules/default").text

@@ -246,8 +246,13 @@ def target(
     server: api.ServerDependency,
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
+    tested: bool = False,
+    again: api.Count = 0,
 ) -> Response:
-    """Show a target with the messages that could not be sent."""
+    """Show a target with the messages that could not be sent.
+
+    The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
+    """
     path, names = f"/events/targets/{name}", names_of(calls.DeadLetterSort)
     page = calls.dead_letter_page(name, server, PageQuery(sort, after))
     return render(
@@ -257,6 +262,8 @@ def target(
         title=name,
         target=calls.target(name, caller, server),
         letters=page.entries,
+        is_tested=tested,
+        again=again,
         links=ListLinks(path, names, sort, after=after, following=page.next),
     )
 
@@ -265,15 +272,15 @@ def target(
 def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, server)
-    return see_other(f"/events/targets/{name}")
+    return see_other(f"/events/targets/{name}?tested=true")
 
 
 @router.post("/events/targets/{name}/redeliver")
 def redeliver(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
-    calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
-    return see_other(f"/events/targets/{name}")
+    sent = calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
+    return see_other(f"/events/targets/{name}?again={sent.count}")
 
 
 @router.post("/events/targets/{name}/remove")
