@@ -135,16 +135,21 @@ class ImageSearch:
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
     def places(
-        self, image: str, watches: Sequence[WatchedRepository], caller: Caller | None = None
+        self,
+        image: str,
+        watches: Sequence[WatchedRepository],
+        verdicts: Sequence[VerdictRecord],
+        caller: Caller | None = None,
     ) -> Sequence[ImageSummary]:
         """The places of one image (a digest), those where it is now first, each with the services that `caller` sees.
 
-        `watches` are of its repositories.
+        `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
+        newest = {(record.repository, image): record for record in reversed(verdicts)}
         with self.store.database.read():
             image_filter, running = ImageFilter(digests=[image], include_moved=True), self._running_images(caller)
-            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
+            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest)
         return sorted(places, key=lambda place: place.until is not None)
 
     def _read(
@@ -155,10 +160,12 @@ class ImageSearch:
         limit: int,
         running: Sequence[RunningImage],
         watches: Mapping[tuple[str, str], WatchedRepository],
+        newest: Mapping[tuple[str, str], VerdictRecord] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(image_filter, sort, after, limit, judged_before)
-        newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+        if newest is None:
+            newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
             watches = {**watches, **self.watched_images.watches(missing)}

@@ -184,10 +184,8 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     visibility = ImageVisibility(server.store, caller)
     verdicts, watches = visibility.verdicts(digest), list(server.watched_images.repositories(digest))
-    places, moves = (
-        list(server.image_search.places(digest, watches, caller)),
-        list(server.store.images.tag_moves(digest)),
-    )
+    places = list(server.image_search.places(digest, watches, verdicts, caller))
+    moves = list(server.store.images.tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
