@@ -1,4 +1,7 @@
-"""Data about CVEs from CISA's KEV and FIRST's EPSS catalogues: which a policy needs, and whether it is usable. Pure."""
+"""Which data of the KEV and EPSS catalogues a policy needs, and whether it is usable.
+
+Pure: no I/O, no clock.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -54,9 +57,9 @@ def is_catalogue_complete(coverage: Iterable[Coverage], name: str) -> bool:
 def enrich(
     matches: Matches, missing_fields: Collection[str], coverage: Sequence[Coverage], cves: Iterable[Cve]
 ) -> tuple[Matches, tuple[str, ...]]:
-    """Add what the complete catalogues know to another scanner's findings; return the fields that are still missing.
+    """Add what the complete catalogues know to another scanner's findings.
 
-    `cves` are the entries of the catalogues.
+    Return the fields that are still missing. `cves` are the entries of the catalogues.
     """
     fields = {
         field

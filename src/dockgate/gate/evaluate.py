@@ -183,7 +183,7 @@ class _Platform:
         )
 
     def _match(self, inventory: Inventory, feed_settings: Sequence[Settings]) -> tuple[Matches, tuple[str, ...]]:
-        """The findings, and the fields of `Finding` that they lack because the other scanner does not report them."""
+        """The findings, and the fields of `Finding` that the other scanner does not report."""
         case = self.case
         matches = self.matcher.match(inventory.packages)
         missing_fields = self.external_report.missing_fields if self.external_report else ()

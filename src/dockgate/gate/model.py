@@ -1,4 +1,4 @@
-"""The values of the gate: policies, waivers, verdicts, remediations, and the case that a verdict is computed from."""
+"""The values of the gate: policies, waivers, cases, verdicts, remediations."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -149,10 +149,10 @@ class NonBlockingViolation:
 
 @dataclass(frozen=True, slots=True)
 class AppliedWaiver:
-    """A finding, a violation or unread content that does not count, and the waiver or VEX statement behind that.
+    """A finding, violation or unread content that does not count, and what waives it.
 
-    Exactly one kind of subject is set: `finding`; `violation`, the message of a violation without findings; or
-    `unread`, a path or package, with `violation` as the reason why it was not read.
+    That is a waiver or a VEX statement. Exactly one kind of subject is set: `finding`; `violation`, the message of a
+    violation without findings; or `unread`, a path or package, with `violation` as the reason why it was not read.
 
     `kind` is "waiver" or "vex". `by` is the waiver's id or the VEX document's digest, `owner` the waiver's owner or the
     document's author, `reason` the waiver's reason or the statement's justification. `until` is when it expires, None
@@ -171,10 +171,10 @@ class AppliedWaiver:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """One step of a remediation: upgrade `package` (a purl, at all its places) from `version` to `fixed` or later.
+    """One step of a remediation: upgrade `package` from `version` to `fixed` or later.
 
-    `clears` are the ids of the findings that it removes. `base`: the package comes from the base image, so that a newer
-    base image is the better way.
+    `package` is a purl, upgraded at all its places. `clears` are the ids of the findings that it removes. `base`: the
+    package comes from the base image, so that a newer base image is the better way.
     """
 
     package: str

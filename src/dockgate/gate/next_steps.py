@@ -31,7 +31,7 @@ class NextStep(NamedTuple):
 
 
 def next_steps(undetermined: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
-    """The steps for the undetermined entries of an image (a digest), each once, in the order of the entries.
+    """The steps for the undetermined entries of an image (a digest), each once, in order.
 
     Every entry has at least one step.
     """

@@ -1,4 +1,7 @@
-"""Policies in canonical form: their bytes, their references, and how a repository makes a policy stricter. Pure."""
+"""Policies in canonical form: bytes, references, and stricter ones for a repository.
+
+Pure: no I/O, no clock.
+"""
 
 import base64
 import json
@@ -52,7 +55,7 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class PolicyReference:
-    """The policy that judges an image: a server policy, alone or together with rules that a repository adds.
+    """The policy that judges an image: a server policy, with or without a repository's rules.
 
     `name` is the server policy; `repository_digest` is the digest of the repository's rules, None without any. As text:
     "default", or "default+sha256:…". The name of a server policy has no "+".
@@ -136,7 +139,7 @@ def merge_rules(policy: Policy, addition: Policy) -> Policy:
 
 
 def combine_policies(policy: Policy, addition: Policy) -> Policy:
-    """`merge_rules` of a server policy and what a repository requires, named by the PolicyReference of both.
+    """The policy of the server's and a repository's rules, named by its PolicyReference.
 
     The repository shortens the deadlines of running images, and never lengthens them: its times count for the
     severities that the policy has a time for. The others have the server's default, which no time may replace.

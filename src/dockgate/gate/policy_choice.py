@@ -39,7 +39,10 @@ class AllowedPolicies:
 
 
 class WatchStart(StrEnum):
-    """Until when, or from when, the images of a repository are watched: judged again when something changes."""
+    """Until when, or from when, the images of a repository are watched.
+
+    Watched images are judged again when something changes.
+    """
 
     FOREVER = "forever"
     # As long as a service runs the image.
@@ -183,10 +186,11 @@ def may_judge(
 
 
 def is_stricter(policy: Policy, own: Policy) -> bool:
-    """Whether the settings alone prove that `policy` approves nothing that `own` rejects, and has no later deadlines.
+    """Whether `policy` is provably at least as strict as `own`, by the settings alone.
 
-    Every use of a rule in `own` must be in `policy` with the same settings or lower limits, and `policy` must not trust
-    additional VEX authors, or have deadlines of running images for additional severities.
+    It approves nothing that `own` rejects, and has no later deadlines. Every use of a rule in `own` must be in `policy`
+    with the same settings or lower limits, and `policy` must not trust additional VEX authors, or have deadlines of
+    running images for additional severities.
     """
     for rule, uses in own.rules.items():
         if rule != VEX_RULE and not all(

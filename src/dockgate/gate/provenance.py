@@ -1,7 +1,7 @@
-"""Provenance of images: write the statement of a build, and verify the statements that a policy relies on. Pure.
+"""Write the statement of a build, and verify statements that a policy relies on.
 
-The form is in-toto's Statement v1 (in-toto/attestation, spec/v1/statement.md) with a predicate of SLSA Provenance v1
-(slsa.dev/spec/v1.0/provenance).
+Pure: no I/O, no clock. The form is in-toto's Statement v1 (in-toto/attestation, spec/v1/statement.md) with a predicate
+of SLSA Provenance v1 (slsa.dev/spec/v1.0/provenance).
 """
 
 import json

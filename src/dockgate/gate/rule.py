@@ -46,7 +46,10 @@ def uncomparable(ecosystem: str, first: str, second: str) -> int:
 
 
 class PackageMatcher(Protocol):
-    """Matches packages to advisories (`Matcher`), or to another scanner's findings (`ExternalReportMatcher`)."""
+    """Matches packages to advisories, or to another scanner's findings.
+
+    `Matcher` does the first, `ExternalReportMatcher` the second.
+    """
 
     def match(self, packages: Sequence[Package]) -> Matches:
         """The findings of these packages, and what could not be decided about them."""
@@ -189,7 +192,10 @@ class Rule(Protocol):
         return ()
 
     def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        """The status that `judge` leads to, from the sums of `weigh` and the facts without packages and findings."""
+        """The status that `judge` leads to, from the sums of `weigh`.
+
+        `rule_input` has the facts without packages and findings.
+        """
         return Status.UNDETERMINED
 
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:

@@ -80,7 +80,10 @@ def apply_to_unread(
 
 
 def _is_valid(waiver: Waiver) -> bool:
-    """Whether the waiver passes today's checks: one from an older file or server may accept more than they allow."""
+    """Whether the waiver passes today's checks.
+
+    One from an older file or server may accept more than they allow.
+    """
     try:
         check_unread(waiver, _unread(waiver))
     except UsageError:
@@ -140,7 +143,10 @@ def _names_purl(pattern: str, purl: str) -> bool:
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:
-    """Whether the path is evidence of what is installed, inside it, or a folder above it, which may be a link."""
+    """Whether the path is evidence of what is installed, inside it, or a folder above it.
+
+    Such a folder may be a link.
+    """
     evidence = [database.rstrip("/") for database in (*databases, *osrelease.PATHS)]
     return any(path == item or path.startswith(f"{item}/") or item.startswith(f"{path}/") for item in evidence)
 

@@ -165,7 +165,10 @@ def _is_present(product: str, images: Collection[str], packages: _PackagesByPath
 
 
 def _is_package(purl: str, package: Package) -> bool:
-    """Whether the purl names the package: same path, same version if the purl has one, same common qualifiers."""
+    """Whether the purl names the package.
+
+    Path and common qualifiers are the same, and the version if the purl has one.
+    """
     path, version = patterns.split(purl)
     for own_path, own_version in patterns.identities(package):
         if own_path == path and version in ("", own_version):

@@ -126,7 +126,10 @@ def is_active(waiver: Waiver, now: str) -> bool:
 
 
 def by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
-    """Sort waivers by their end, latest first and those without a date before all, then by age, oldest first."""
+    """Sort waivers by their end, latest first, then by age, oldest first.
+
+    Those without a date come before all.
+    """
 
     def order(waiver: Waiver) -> tuple[bool, float, str, str]:
         until = parse_time(waiver.until)

@@ -12,7 +12,10 @@ DEPLOY_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class ImageUse:
-    """When an image of a repository was last pushed, requested to be approved, pulled and run; None for never."""
+    """When an image was last pushed, requested to be approved, pulled and run.
+
+    None for never.
+    """
 
     repository: str
     pushed_at: str | None = None

@@ -1,4 +1,4 @@
-"""The commands about an AWS account: the template, the archive, the policy's form there, and the stack."""
+"""The use cases of `dockgate aws`: template, archive, policy and stack."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The gate at a terminal: judge a scan by a policy, with exceptions in files, and judge recorded verdicts again."""
+"""Run the gate at a terminal: judge scans, and replay recorded verdicts.
+
+Policies and exceptions are in files.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +55,7 @@ def judge(
     exceptions: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
-    """Return the verdict on a scanned image and on other scanners' reports, with the `exceptions` exceptions.
+    """Return the verdict on a scanned image and on other scanners' reports.
 
     `now` is the present time by default. Raises UsageError for a report about another image.
     """

@@ -128,7 +128,10 @@ def _read_purl(purls: Purls, text: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class ComparedVersions:
-    """The order of `first` and `second`: "<", "=", ">", or "?" with the `reason` why they cannot be compared."""
+    """The order of `first` and `second`: "<", "=", ">" or "?".
+
+    `reason` says why they cannot be compared.
+    """
 
     first: str
     second: str
@@ -137,9 +140,9 @@ class ComparedVersions:
 
 
 def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterator[ComparedVersions]:
-    """Compare each pair of versions by the ecosystem of this name: OSV's ("Debian", "PyPI") or ours ("dpkg").
+    """Compare each pair of versions by the ecosystem of this name.
 
-    Raises NotFoundError, at once, for a name that is neither.
+    The name is OSV's ("Debian", "PyPI") or ours ("dpkg"). Raises NotFoundError, at once, for a name that is neither.
     """
     kinds = [kind for kind in ecosystems.load() if kind.osv_names]
     for candidate in ordered_as(ecosystem.lower()):

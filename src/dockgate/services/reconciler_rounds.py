@@ -1,4 +1,7 @@
-"""Work of the reconciler in rounds: on what was left behind, and on many items in turn, a few in each round."""
+"""Work of the reconciler in rounds.
+
+On what was left behind, and on many items in turn, a few in each round.
+"""
 
 import logging
 from bisect import bisect_right

@@ -35,9 +35,10 @@ class Workers:
         self.table.drain(worker_id)
 
     def remove(self, worker_id: str) -> None:
-        """Have a worker end in the middle of its work, which goes on at others once it has ended or sends no heartbeat.
+        """Have a worker end in the middle of its work.
 
-        NotFoundError if it does not exist, ConflictError where there can be no others.
+        The work goes on at others once it has ended or sends no heartbeat. NotFoundError if it does not exist,
+        ConflictError where there can be no others.
         """
         if not self.is_shared:
             raise ConflictError("no other worker can take over the work", "`dockgate down` stops this server.")

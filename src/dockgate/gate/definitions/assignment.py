@@ -1,4 +1,4 @@
-"""`kind: PolicyAssignment`: which policy applies to which repositories, who owns them, how long they are watched."""
+"""Read `kind: PolicyAssignment`: the policy, owners and watch of repositories."""
 
 import re
 from typing import Annotated, Literal
@@ -14,7 +14,10 @@ KIND = "PolicyAssignment"
 
 
 def _require_known_spelling(pattern: str) -> str:
-    """ValueError for a registry in a spelling that no repository has here: the pattern would match nothing."""
+    """Raise ValueError for a registry in a spelling that no repository has here.
+
+    The pattern would match nothing.
+    """
     registry = RepositoryReference.parse(pattern).registry
     if registry and "*" not in registry and (canonical := canonical_registry(registry)) != registry:
         raise ValueError(f"write {canonical} in place of {registry}: repositories of this registry are named so here")

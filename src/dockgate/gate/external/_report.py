@@ -20,9 +20,9 @@ EPSS_FIELDS = ("epss", "percentile")
 
 
 def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
-    """The digest of the image that the document is about, from the digests in it; "" among them is ignored.
+    """The digest of the image that the document is about, from the digests in it.
 
-    Raises UsageError if neither document nor context has a digest, or if they differ.
+    "" among them is ignored. Raises UsageError if neither document nor context has a digest, or if they differ.
     """
     digests = list(dict.fromkeys(filter(None, candidates)))
     if context.image and digests and context.image not in digests:
@@ -39,7 +39,10 @@ def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
 
 
 def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str:
-    """The lowest of these versions above the package's; the first where they cannot be compared, "" for none."""
+    """The lowest of these versions above the package's, "" for none.
+
+    The first where they cannot be compared.
+    """
     lowest = ""
     for version in versions[:ALIAS_LIMIT]:
         try:
@@ -105,7 +108,10 @@ def make_package(
     distribution: Distribution | None,
     source: tuple[str, str] = ("", ""),
 ) -> Package:
-    """The package of this package URL; one without ecosystem if there is no URL, or no ecosystem has its type."""
+    """The package of this package URL.
+
+    One without ecosystem if there is no URL, or no ecosystem has its type.
+    """
     package = context.package(purl, version, distribution, source) if purl else None
     return package or plain_package(name, version, purl)
 
@@ -117,7 +123,10 @@ def plain_package(name: str, version: str, purl: str = "", path: str = "") -> Pa
 
 @dataclass(slots=True)
 class ReportBuilder:
-    """Collects the report of one image and platform; the fields are those of `ExternalReport` and `Inventory`."""
+    """Collects the report of one image and platform.
+
+    The fields are those of `ExternalReport` and `Inventory`.
+    """
 
     source: str
     image: str
@@ -168,9 +177,9 @@ class ReportBuilder:
 
 
 def _merge(first: Finding, second: Finding) -> Finding:
-    """One finding from two entries of a vulnerability in a package, such as Grype's matches by several sources.
+    """One finding from two entries of a vulnerability in a package.
 
-    It has the worse rating, all names, and a fix if either entry has one.
+    Grype matches by several sources. It has the worse rating, all names, and a fix if either entry has one.
     """
     worse, better = (second, first) if second.severity.rank < first.severity.rank else (first, second)
     fixed = worse.fixed or better.fixed

@@ -1,4 +1,7 @@
-"""CycloneDX as JSON, 1.4 to 1.7, with vulnerabilities in it (https://cyclonedx.org/docs/1.6/json/#vulnerabilities)."""
+"""CycloneDX as JSON, 1.4 to 1.7, with vulnerabilities in it.
+
+Source: https://cyclonedx.org/docs/1.6/json/#vulnerabilities.
+"""
 
 from typing import Any
 from urllib.parse import unquote

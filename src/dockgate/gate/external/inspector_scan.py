@@ -1,7 +1,7 @@
-"""Amazon Inspector's `Inspector2 Scan` event: the end of an image's first scan, with counts and no findings.
+"""Amazon Inspector's `Inspector2 Scan` event: the end of an image's first scan.
 
-A missing count is zero. LOW, INFORMATIONAL and UNTRIAGED are only part of TOTAL. Imports only our model and the
-standard library, so that it also runs in a Lambda function.
+It has counts and no findings. A missing count is zero. LOW, INFORMATIONAL and UNTRIAGED are only part of TOTAL. Imports
+only our model and the standard library, so that it also runs in a Lambda function.
 """
 
 from typing import Any

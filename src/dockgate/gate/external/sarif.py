@@ -113,7 +113,10 @@ def _split_rule(identity: str) -> tuple[str, str]:
 
 
 def _package(result: dict[str, Any], name: str, where: str) -> Package:
-    """The package of the locations: a logical one may have a package URL as its name, a physical one has a file."""
+    """The package of the locations.
+
+    A logical one may have a package URL as its name, a physical one has a file.
+    """
     places = mappings(result.get("locations"), f"{where}.locations")
     logical = [
         location

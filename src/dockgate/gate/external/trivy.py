@@ -1,4 +1,7 @@
-"""Trivy's JSON (`trivy image --format json`), schema version 2: pkg/types/report.go and vulnerability.go of Trivy."""
+"""Trivy's JSON (`trivy image --format json`), schema version 2.
+
+Source: pkg/types/report.go and vulnerability.go of Trivy.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -107,7 +110,10 @@ def _package(
     report: ReportBuilder,
     context: ReadContext,
 ) -> Package:
-    """The package at the PkgPath (of a finding) or FilePath (of a package), else in the target, a lockfile."""
+    """The package at PkgPath (of a finding) or FilePath (of a package), else in the target.
+
+    The target is a lockfile then.
+    """
     purl = text(identifier.get("PURL"))
     path = text(entry.get("PkgPath")) or text(entry.get("FilePath")) or (target if "/" in target else "")
     layer = digest(mapping(entry.get("Layer")).get("Digest"))

@@ -1,1 +1,1 @@
-"""Judge a fleet of images at once: what components weigh under a policy, and the verdicts that the sums lead to."""
+"""Judge a fleet of images at once, by sums of what components weigh under a policy."""

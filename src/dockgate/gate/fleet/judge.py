@@ -111,7 +111,10 @@ class FleetJudge:
 
     @cached_property
     def objectionable_feeds(self) -> tuple[str, ...]:
-        """What the rules say of the feeds, whatever the image: it changes when one becomes stale, or fresh again."""
+        """What the rules say of the feeds, whatever the image.
+
+        It changes when a feed becomes stale, or fresh again.
+        """
         every = tuple(name for name in self._coverage if name not in CATALOGUES)
         rules = self._rules_that_read(Reads.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
@@ -315,7 +318,10 @@ def _waivers_of(context: Context) -> Waivers:
 
 
 def _examples(platform: FleetPlatform) -> tuple[Package, ...]:
-    """One package of each ecosystem, and an owned one if there are no others: what rules about evidence look at."""
+    """One package of each ecosystem, which rules about evidence look at.
+
+    An owned one if there are no others.
+    """
     examples = [Package("", "", "", ecosystem, "", "", "") for ecosystem in platform.ecosystems]
     if not examples and platform.package_count:
         examples = [Package("", "", "", "", "", "", "", owner="owner")]

@@ -1,4 +1,4 @@
-"""A fleet as sums over components see it: components, the bundles that hold them, and images made of bundles."""
+"""Components of a fleet, the bundles that hold them, and images made of bundles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class FleetImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FleetExceptions:
-    """All waivers of the server, the statements of its VEX documents, and those of documents attached to an image."""
+    """All waivers and VEX statements of the server, and statements attached to images."""
 
     waivers: tuple[Waiver, ...] = ()
     statements: tuple[VexStatement, ...] = ()
@@ -83,10 +83,10 @@ class FleetExceptions:
 
 
 class PlatformResult(NamedTuple):
-    """The status of a platform, its findings by severity in the order of `Severity`, and when time can change it.
+    """The status of a platform, and its findings by severity, in the order of `Severity`.
 
-    `changes_at` are seconds since 1970, infinite if time alone changes nothing. `waived` is how many findings,
-    violations and unread paths waivers and VEX statements excuse.
+    Also the time at which the status can change. `changes_at` are seconds since 1970, infinite if time alone changes
+    nothing. `waived` is how many findings, violations and unread paths waivers and VEX statements excuse.
     """
 
     status: Status

@@ -1,4 +1,7 @@
-"""Search for the upgrades with which an image would pass, proven by judging it again with them applied. Pure."""
+"""Search for the upgrades with which an image would pass.
+
+They are proven by judging it again with them applied. Pure: no I/O, no clock.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +29,10 @@ def find_remediation(
     matcher: PackageMatcher,
     ecosystems: Sequence[Ecosystem],
 ) -> Remediation:
-    """Find the smallest set of upgrades with which the image is Approved, each to the lowest sufficient version.
+    """Find the smallest set of upgrades with which the image is Approved.
 
-    Without such a set, returns the upgrades that clear what can be cleared, and the obstacles.
+    Each is to the lowest sufficient version. Without such a set, returns the upgrades that clear what can be cleared,
+    and the obstacles.
 
     `before` is the evaluation of the inventory, `evaluate` evaluates an upgraded one. For most packages one version
     removes findings and adds none. The packages where each version has findings of its own are tried in every

@@ -1,7 +1,8 @@
-"""Find the fewest candidates that together meet all requirements: which packages to upgrade so that rules pass. Pure.
+"""Find the fewest candidates that together meet all requirements.
 
-A requirement needs a total weight of at least `need`; each candidate adds its weight. More candidates never hurt, so a
-sufficient set stays sufficient when it grows.
+They are the packages to upgrade so that rules pass. Pure: no I/O, no clock. A requirement needs a total weight of at
+least `need`; each candidate adds its weight. More candidates never hurt, so a sufficient set stays sufficient when it
+grows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,10 +61,11 @@ class LimitedTrials(Generic[T]):
 
 
 def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: Accept, *, is_counting: bool) -> Cover:
-    """Find the smallest sufficient set of the candidates 0 to `count` - 1; among equals the one with the first members.
+    """Find the smallest sufficient set of the candidates 0 to `count` - 1.
 
-    All candidates together are sufficient. `accept` tries a set that meets the requirements, and is slow. If
-    `is_counting`, the requirements are sufficient; otherwise they are only necessary.
+    Among equals it is the one with the first members. All candidates together are sufficient. `accept` tries a set that
+    meets the requirements, and is slow. If `is_counting`, the requirements are sufficient; otherwise they are only
+    necessary.
     """
     everything = range(count)
     spare = _spare(everything, requirements)
@@ -134,9 +136,10 @@ def find_irreducible_set(
 
 
 def _find_optional(candidates: Sequence[int], is_optional: Callable[[Sequence[int]], bool]) -> frozenset[int]:
-    """The candidates that are optional, asked for all at once, then for each half of those that are not so together.
+    """The candidates that are optional, found by halving.
 
-    The answer is that of asking for one after the other: a set that is sufficient stays so when it grows.
+    All are tried at once, then each half of those that are not optional together. The answer is that of asking for one
+    after the other: a set that is sufficient stays so when it grows.
     """
     optional: set[int] = set()
     waiting = [candidates] if candidates else []

@@ -93,9 +93,10 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
 
 
 def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher) -> tuple[Target, ...]:
-    """The fixed versions, and those that fix what a fixed version adds; () if the versions cannot be compared.
+    """The fixed versions, and those that fix what a fixed version adds.
 
-    `fixed` contains "" for findings without a fix. They may disappear when other findings are fixed.
+    () if the versions cannot be compared. `fixed` contains "" for findings without a fix. They may disappear when other
+    findings are fixed.
     """
     before, undetermined_before = _findings_at(places, None, matcher)
     ordered = _sort_versions(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matcher)

@@ -57,9 +57,10 @@ def _place(package: Package) -> tuple[str, ...]:
 
 
 def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
-    """The old advisories for the old case's packages, and the new advisories for packages that only the new case has.
+    """The advisories for a comparison: old ones for old packages, new ones for new packages.
 
-    The old snapshot has no advisories for those, which does not mean that they have no vulnerabilities.
+    New packages are those that only the new case has. The old snapshot has no advisories for those, which does not mean
+    that they have no vulnerabilities.
     """
     old_snapshot, new_snapshot = old.snapshot, new.snapshot
     packages = _all_packages(old)

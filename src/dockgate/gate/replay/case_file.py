@@ -40,7 +40,7 @@ class ReplayedVerdict:
 
 
 def document(recorded: RecordedVerdict) -> dict[str, Any]:
-    """The document as JSON values: `kind`, `schema_version`, `digest` (of the verdict), `verdict` and `case`."""
+    """The document as JSON values, in which `digest` is that of the verdict."""
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""CEL expressions: their types and variables; compiled and evaluated by Google's runtime (cel-expr-python).
+"""Compile and evaluate CEL expressions by Google's runtime (cel-expr-python).
 
 The runtime and protobuf are imported at first use. Unknown values are null: computing with null, or comparing it
 (`_cel_null`), is an error, never a false.
@@ -72,7 +72,10 @@ class Program:
 
 @lru_cache(maxsize=256)
 def compile_expression(text: str) -> Program:
-    """Raises DefinitionError, without the key, with the compiler's message and its place in the expression."""
+    """Raise DefinitionError with the compiler's message and its place in the expression.
+
+    The message does not name the key.
+    """
     if len(text) > _cel_limits.MAX_LENGTH:
         raise DefinitionError(f"the expression has {len(text)} characters, at most {_cel_limits.MAX_LENGTH} allowed")
     try:

@@ -1,4 +1,7 @@
-"""Checked CEL expressions as messages: cel.expr.CheckedExpr (`checked.proto` and `syntax.proto` of cel-spec)."""
+"""Checked CEL expressions as messages (cel.expr.CheckedExpr).
+
+Source: `checked.proto` and `syntax.proto` of cel-spec.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +51,7 @@ _MESSAGES: Messages = {
 
 
 class ExpressionError(Exception):
-    """An expression is nested too deeply, or has a loop that does not come from one of CEL's standard macros."""
+    """An expression is nested too deeply, or has a loop that no standard macro of CEL makes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Protocol buffer messages that are declared in Python, without generated code. protobuf is imported at first use."""
+"""Protocol buffer messages that are declared in Python, without generated code.
+
+protobuf is imported at first use.
+"""
 
 from collections.abc import Mapping
 from typing import Any

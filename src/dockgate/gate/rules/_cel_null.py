@@ -46,7 +46,10 @@ def _add_checks(expression: Any, types: Mapping[int, Any], ids: "count[int]") ->
 
 
 def _nullable_operands(call: Any, types: Mapping[int, Any]) -> list[Any]:
-    """Copies of the operands that may be null, without checks of their own: nested ones would double at each level."""
+    """Copies of the operands that may be null, without checks of their own.
+
+    Nested checks would double at each level.
+    """
     operands = [(operand, types.get(operand.id)) for operand in ast.operands(call)]
     kind = operands[-1][1]
     if call.function == "@in" and kind is not None and kind.list_type.elem_type.HasField("wrapper"):

@@ -24,7 +24,10 @@ class PropertyLimit(Rule):
     """A rule that limits how many of the selected findings may have a property."""
 
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
-        """The property of a finding, None where that is unknown: it is undetermined where it could exceed the limit."""
+        """The property of a finding, None where it is unknown.
+
+        Such a finding is undetermined where it could exceed the limit.
+        """
         raise NotImplementedError
 
     def description(self, settings: Mapping[str, object]) -> str:

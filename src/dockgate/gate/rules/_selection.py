@@ -193,7 +193,10 @@ def _counting_findings(
 def _is_in_baseline(
     baseline: BaselineFindings, finding: Finding, severity: Severity, settings: Mapping[str, object]
 ) -> bool:
-    """Whether the baseline has the finding, and counted it: it was not excluded by its grace or its missing fix."""
+    """Whether the baseline has the finding, and counted it.
+
+    Grace or a missing fix did not exclude it there.
+    """
     exemption = baseline.get(finding_key(finding))
     if exemption is None or (exemption.is_unfixed and settings["only_fixable"]):
         return False

@@ -113,7 +113,10 @@ def _entry(key: str, raw: object) -> dict[str, str]:
 
 
 def _require_range(key: str, raw: object, purl: str) -> None:
-    """Refuse an invalid range, and one of another package type than the pattern, which could never be compared."""
+    """Refuse an invalid range, and one of another package type than the pattern.
+
+    Those could never be compared.
+    """
     try:
         versions = _vers.parse_range(raw if isinstance(raw, str) else "")
     except ValueError as error:

@@ -73,9 +73,10 @@ def _vulnerability_names(node: Node) -> tuple[str, ...]:
 
 
 def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[_Assessment]:
-    """The assessments of a vulnerability by status, flags and threats; products with the same one are together.
+    """The assessments of a vulnerability by status, flags and threats.
 
-    A product that is not affected without a reason is an error if `needs_reasons`, else it is skipped.
+    Products with the same assessment are together. A product that is not affected without a reason is an error if
+    `needs_reasons`, else it is skipped.
     """
     statuses: dict[str, VexStatus] = {}
     for key, status in _STATUSES.items():

@@ -1,6 +1,7 @@
-"""Who contributed to the commits that an execution builds: determined for its approval, and again for every vote.
+"""Find who contributed to the commits that an execution builds.
 
-Where that cannot be determined, `Contributors.unknown` has the reason, and no vote counts.
+They are determined for its approval, and again for every vote. Where that cannot be determined, `Contributors.unknown`
+has the reason, and no vote counts.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
-"""Decisions on approvals: by a verdict as soon as there is one, and by people: votes, rejections, overrides.
+"""Decide approvals: by a verdict as soon as there is one, and by people.
 
-An approval and a scan may come in any order, and each may come twice: both sides first write their half, then call
-`WaitingApprovals.settle`. The later of the two writes sees both halves, and the table settles an approval only while it
-waits: so each waiter gets one answer.
+People vote, reject and override. An approval and a scan may come in any order, and each may come twice: both sides
+first write their half, then call `WaitingApprovals.settle`. The later of the two writes sees both halves, and the table
+settles an approval only while it waits: so each waiter gets one answer.
 """
 
 import hmac
@@ -87,7 +87,10 @@ class WaitingApprovals:
             self._decide(approval, ids, approval.id)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
-        """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""
+        """Evaluate the image again with the last vote that is needed.
+
+        People may vote long after the verdict.
+        """
         if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
             return
         votes = self.approvals.votes(approval.id)

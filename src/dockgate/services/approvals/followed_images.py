@@ -1,4 +1,7 @@
-"""Follow what was approved: tell outside pipelines when a verdict changes, and renew attestations while it stays."""
+"""Follow approved images after the answer.
+
+Outside pipelines hear of changed verdicts; attestations are renewed while the verdict stays.
+"""
 
 from dataclasses import dataclass, field
 from functools import cache, partial

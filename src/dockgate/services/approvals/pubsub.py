@@ -1,4 +1,4 @@
-"""Approvals that become settled, for those who wait for the answer in this process: a wait costs no thread."""
+"""Wake those who wait for an approval in this process, without a thread for each."""
 
 import asyncio
 import threading

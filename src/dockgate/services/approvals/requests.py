@@ -146,11 +146,12 @@ class ApprovalRequests:
         return self.store.approvals.get(approval.id)
 
     def require_image(self, repository: str, digest: str) -> None:
-        """Raise NotFoundError unless the image is in the repository: a push of it is recorded, or the registry has it.
+        """Raise NotFoundError unless the image is in the repository.
 
-        Otherwise a caller who names an image and a repository would have the image scanned there, see what is known of
-        it, and choose whose waivers and whose baseline count. Of an image that was not named before, another scanner
-        that covers the repository says whether it is there: its registry may be closed to this server.
+        It is if a push of it is recorded, or the registry has it. Otherwise a caller who names an image and a
+        repository would have the image scanned there, see what is known of it, and choose whose waivers and whose
+        baseline count. Of an image that was not named before, another scanner that covers the repository says whether
+        it is there: its registry may be closed to this server.
         """
         scan = self.store.images.scan(digest)
         is_known = scan is not None or self.store.images.pushed_images(digest=digest, limit=1)

@@ -175,7 +175,7 @@ class AcceptanceFinder:
         return self._timeline
 
     def prepare(self, images: Collection[str], repositories: Collection[str] = ()) -> None:
-        """Read the VEX documents of images (digests), and policies of repositories, before they are asked about."""
+        """Read VEX documents of images (digests) and policies of repositories in advance."""
         if self._has_vex:
             self.policies(repositories)
         documents: dict[str, list[VexDocument]] = {}
@@ -188,7 +188,10 @@ class AcceptanceFinder:
         }
 
     def naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
-        """The waivers that name the vulnerability, newest first; for a limited caller those of its repositories."""
+        """The waivers that name the vulnerability, newest first.
+
+        A limited caller gets those of its repositories.
+        """
         return [
             NamingWaiver(
                 id=waiver.id,
@@ -218,7 +221,7 @@ class AcceptanceFinder:
     def excuses(
         self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding, since: str
     ) -> list[Excuse]:
-        """From when on the finding was excused in all of the repositories, and from when not, the oldest first.
+        """The times from which the finding was, or was not, excused in all repositories, oldest first.
 
         The policies of each time decide whose statements counted. `since` is when the image had it first. A document
         that was removed and added again counts since then.

@@ -30,7 +30,10 @@ class ExposureState(StrEnum):
 
 
 class ExposureFilter(StrEnum):
-    """Which of the images that hold it are listed: that run, that it blocks, that are rejected now, or waive it."""
+    """Which of the images that hold it are listed.
+
+    Those that run, that it blocks, that are rejected now, or in which it is waived.
+    """
 
     RUNNING = "running"
     BLOCKED = "blocked"
@@ -87,7 +90,7 @@ class ImagePlace:
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that runs an image now: its task definition, how many tasks it is to have, and who deployed it.
+    """A service that runs an image now, and who deployed it.
 
     `pipeline` is null for a person, and for a pipeline that the caller may not see.
     """
@@ -199,10 +202,10 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class ExposureRequest:
-    """A question. `caller` asks: a limited token shows its own repositories only. Cursors are those of an answer.
+    """A question of `caller`, whose limited token shows its own repositories only.
 
-    `only` chooses the images that are listed; `total` counts all that hold it. Images that are not affected are counted
-    up to `most_unaffected`, None for all.
+    Cursors are those of an answer. `only` chooses the images that are listed; `total` counts all that hold it. Images
+    that are not affected are counted up to `most_unaffected`, None for all.
     """
 
     question: str

@@ -31,7 +31,10 @@ class LifeStep:
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """From `at` on, a finding does not count because of `by`: `why` is WAIVED or VEX, None from when it counts."""
+    """A time from which a finding does not count, or counts again.
+
+    `by` is the waiver or document; `why` is WAIVED or VEX, None from when it counts.
+    """
 
     at: str
     why: ClosingReason | None

@@ -1,4 +1,4 @@
-"""What the images of an answer hold of what a question is about: where, since when, and what excuses it there."""
+"""What the images of an answer hold: where, since when, and what excuses it there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -54,9 +54,9 @@ class PackageContents:
 def find_package(
     search: ExposureSearch, question: str, caller: Caller | None, look_up: LookUp | None = None
 ) -> PackageContents:
-    """Return what is known of a package: a name, NAME@VERSION or a package URL. UsageError for a wrong package URL.
+    """Return what is known of a package: a name, NAME@VERSION or a package URL.
 
-    `look_up` is what looking it up for this caller gave, if it is known.
+    UsageError for a wrong package URL. `look_up` is what looking it up for this caller gave, if it is known.
     """
     store = search.store
     with store.database.read():

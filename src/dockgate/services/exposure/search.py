@@ -1,4 +1,7 @@
-"""Where a vulnerability or a package is: every image that holds it, since when, where it runs, and who waived it."""
+"""Find every image that holds a vulnerability or a package.
+
+Answers say since when, where it runs, and who waived it.
+"""
 
 import re
 from collections import Counter
@@ -254,7 +257,7 @@ class ExposureSearch:
 
 
 class _Holders:
-    """The images that hold what is asked for, by id, and the services that run them, as far as the caller sees them.
+    """The images that hold it, by id, and the services that run them, as the caller sees them.
 
     `ids` are in the order of the answer; `rejected` are those of rejected images, `places` where images count.
     """
@@ -317,7 +320,10 @@ def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureSt
 
 
 def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
-    """The names of source packages by the ecosystems of components: these have a release, and those have none."""
+    """The names of source packages by the ecosystems of components.
+
+    Ecosystems of components have a release, those of the given names have none.
+    """
     names: dict[str, set[str]] = {}
     for base, name in packages:
         names.setdefault(base, set()).add(name)

@@ -95,7 +95,7 @@ class UnknownImages:
         packages: Mapping[str, Collection[str]],
         limit: int | None = None,
     ) -> None:
-        """Add the images with files that could not be read, and those that hold one of these components, by reason.
+        """Add the images with unread files, and those that hold one of these components, by reason.
 
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected`, which is counted no
         further than `limit`.

@@ -25,10 +25,10 @@ def find_waived(
     read: Callable[[Sequence[int]], None],
     is_waived: Callable[[int], bool],
 ) -> tuple[list[int], int]:
-    """The images of these groups in which it is excused, the newest first, and how many images the answer is about.
+    """The images of these groups in which it is excused, newest first, and the number of all.
 
-    `read` is called once: with the image of each group that `is_waived` is then asked about, and with the `likely` ones
-    that are listed.
+    The number is that of the images that the answer is about. `read` is called once: with the image of each group that
+    `is_waived` is then asked about, and with the `likely` ones that are listed.
     """
     looked_at = groups[:GROUP_LIMIT]
     read([*(group[0] for group in looked_at), *likely])
@@ -42,7 +42,10 @@ def group_images(
     images: Mapping[int, HoldingImage],
     facts: ImageFacts,
 ) -> list[list[int]]:
-    """The images in groups of like ones, the newest first; those in which nothing can excuse it are left out."""
+    """The images in groups of like ones, the newest first.
+
+    Those in which nothing can excuse it are left out.
+    """
     scope = _Scope(acceptances, findings)
     groups: dict[Hashable, list[int]] = {}
     kinds = scope.kinds({name for names in facts.repositories.values() for name in names}) if scope.is_general else {}

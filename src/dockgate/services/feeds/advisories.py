@@ -1,4 +1,7 @@
-"""The advisory database with its feeds: built, updated, described, exported, imported if trusted, and opened."""
+"""Build, update, describe, export, import and open the advisory database.
+
+Only a trusted one is imported.
+"""
 
 import hmac
 import weakref
@@ -87,7 +90,7 @@ def update(
     feeds: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> "Result":
-    """Bring the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
+    """Update the database at `path` over HTTP, for every ecosystem whose versions can be compared.
 
     `feeds` are the names of those to fetch, None for all; `allow_smaller` installs feeds that lost many of their
     records. What became of each feed is stored beside the database.
@@ -136,7 +139,7 @@ def export(
     ca_bundle: Path | None = None,
     is_insecure: bool = False,
 ) -> Transfer:
-    """Write the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
+    """Write the signed database at `path` to a file, or to a registry ("oci:…").
 
     Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
     `scanner.images.artifact.push` do.
@@ -270,7 +273,7 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
 
 
 class CurrentDatabase:
-    """The database as it stands now, opened again when another has taken its place (`delivery.ports.Advisories`)."""
+    """The present database, opened again when it was replaced (`delivery.ports.Advisories`)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -17,11 +17,12 @@ from dockgate.vulnerabilities.feed_schedule import FeedState
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """A feed for people: `source` is its public URL or folder, `checked_at` the last check of its oldest part.
+    """A feed for people.
 
-    Times are RFC 3339, None for never. `reason` is that of the last failure, None while the feed works; `off` says why
-    the server does not fetch it. `suspect` says why its data may be old though it is checked, `newest` is the day of
-    its newest record (both read once a day). `records` counts the records of all parts.
+    `source` is its public URL or folder, `checked_at` the last check of its oldest part. Times are RFC 3339, None for
+    never. `reason` is that of the last failure, None while the feed works; `off` says why the server does not fetch it.
+    `suspect` says why its data may be old though it is checked, `newest` is the day of its newest record (both read
+    once a day). `records` counts the records of all parts.
     """
 
     feed: str

@@ -1,4 +1,4 @@
-"""The server's own updates of the advisory database: which feed is due, what failed, what is announced."""
+"""Update the advisory database in the server: due feeds, failures, announcements."""
 
 import logging
 import random
@@ -74,7 +74,10 @@ class FeedUpdates:
                 raise UsageError(f"DOCKGATE_UPDATES names an unknown feed: {name}.", f"Feeds: {', '.join(names)}.")
 
     def run(self) -> None:
-        """Fetch the feeds that are due, announce those that began to fail or recovered, and notice a new database."""
+        """Fetch the feeds that are due.
+
+        Those that began to fail or recovered are announced, and a new database is noticed.
+        """
         now = self._clock()
         states = self.plan(now)
         due = [feed for feed in self._feeds if is_due(states.of(feed.name), now) and self._may_fetch(feed, now)]
@@ -94,7 +97,7 @@ class FeedUpdates:
         return change_states(self._path, lambda states: self._plan_states(states, now))
 
     def announce_stale(self) -> None:
-        """Announce the feeds whose last successful check is too old, each once until the next successful check."""
+        """Announce each feed whose last successful check is too old, once until the next one."""
         now, stale = self._clock(), dict[str, list[Part]]()
         for part in read_parts(self._path):
             if is_stale(part.checked_at, now):
@@ -221,7 +224,10 @@ def _origin(parts: Sequence[Part]) -> str | None:
 
 
 def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest: Mapping[str, str]) -> FeedStates:
-    """The states with why feeds are suspect and the day of their newest record, by feed: no others have them."""
+    """The states of feeds with why they are suspect and the day of their newest record.
+
+    Feeds that are not suspect have neither.
+    """
     names = {*states.feeds, *reasons, *newest}
     return states.with_feeds(
         {name: replace(states.of(name), suspect=reasons.get(name), newest=newest.get(name)) for name in names}

@@ -35,7 +35,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RematchResult:
-    """What a change of advisories changed: findings, and the components whose findings or KEV and EPSS values did."""
+    """What a change of advisories changed.
+
+    The findings, and the components whose findings or KEV and EPSS values changed.
+    """
 
     changes: Sequence[Change] = ()
     components: frozenset[int] = field(default_factory=frozenset)

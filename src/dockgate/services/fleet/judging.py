@@ -1,4 +1,7 @@
-"""Judge images of the fleet by a policy, from the index: nothing is pulled, and no inventory is read without need."""
+"""Judge images of the fleet by a policy, from the index.
+
+Nothing is pulled, and no inventory is read without need.
+"""
 
 import logging
 from collections.abc import Collection, Iterator, Sequence

@@ -17,9 +17,9 @@ class FleetPackages:
     purls: Purls
 
     def find(self, text: str) -> Mapping[int, Component]:
-        """The components that a package URL or NAME[@VERSION] names, also by the source of a distribution's package.
+        """The components that a package URL or NAME[@VERSION] names.
 
-        UsageError for a wrong package URL.
+        The name may be that of the source of a distribution's package. UsageError for a wrong package URL.
         """
         if text.lower().startswith("pkg:"):
             return self._of_purl(text)

@@ -1,10 +1,10 @@
-"""The verdicts of the whole fleet, kept current: what changes renews what it touches, and nothing else.
+"""Keep the verdicts of the whole fleet current.
 
-A renewal finds out what has changed (advisories, policies and their assignments, waivers, VEX documents, images, the
-age of feeds, the time), judges the images that it can concern, and writes the verdicts that differ, each with its event
-in one transaction. It may end at any point: from what a policy has judged every image is stored last, so the next
-renewal does what is left. No documents are stored; a verdict that decides something is made by
-`services.judging.verdicts`.
+What changes renews what it touches, and nothing else. A renewal finds out what has changed (advisories, policies and
+their assignments, waivers, VEX documents, images, the age of feeds, the time), judges the images that it can concern,
+and writes the verdicts that differ, each with its event in one transaction. It may end at any point: from what a policy
+has judged every image is stored last, so the next renewal does what is left. No documents are stored; a verdict that
+decides something is made by `services.judging.verdicts`.
 """
 
 import logging
@@ -260,7 +260,7 @@ class _Renewal:
         return verdicts.of_policy(self.policy, None if is_dense else [image.id for image in images])
 
     def _select(self, present: Collection[int], source: str) -> set[int] | None:
-        """The images to judge if nothing but the advisories, the images and the time has changed; None for all."""
+        """The images to judge if only advisories, images and the time have changed; None for all."""
         selected = {*self.due_images, *(image.id for image in self.images if image.id not in present)}
         if source == self.match.source:
             return selected

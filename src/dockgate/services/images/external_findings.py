@@ -1,4 +1,4 @@
-"""Findings of other scanners: read from their documents, or asked of Amazon Inspector for images in Amazon ECR."""
+"""Read findings of other scanners from documents, or from Amazon Inspector for Amazon ECR."""
 
 import fnmatch
 import time

@@ -1,4 +1,4 @@
-"""What is known of the images in our registry: their uses, what needs them, and what their manifests hold."""
+"""What is known of the images in our registry: uses, needs, and content of manifests."""
 
 import json
 from collections import defaultdict

@@ -61,9 +61,10 @@ class DigestFindings:
 
 @dataclass(frozen=True, slots=True)
 class TagFindings:
-    """The findings of a tag over days (YYYY-MM-DD, oldest first): of what it named at the end of each, by severity.
+    """The findings of a tag by severity over days (YYYY-MM-DD, oldest first).
 
-    A day is null when the tag named nothing, or an image whose findings are not known. `digests` are the newest first.
+    They are those of what the tag named at the end of each day. A day is null when the tag named nothing, or an image
+    whose findings are not known. `digests` are the newest first.
     """
 
     days: list[str]

@@ -1,4 +1,7 @@
-"""Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
+"""Read an image at a terminal.
+
+Imports ecosystems and the advisory database alone: a scan has to start at once.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -85,7 +88,10 @@ def scan(
 
 
 def _document(reference: str) -> Path | None:
-    """The bill of materials that is named: by sbom:FILE ("-" for standard input), or by a path that ends in .json."""
+    """The bill of materials that sbom:FILE or a path that ends in .json names.
+
+    FILE is "-" for standard input.
+    """
     path = reference.removeprefix(DOCUMENT)
     if reference == f"{DOCUMENT}-":
         return Path("/dev/stdin")

@@ -1,8 +1,9 @@
-"""Rescan the images that an older version of the scanner has read: in the background, those that services run first.
+"""Rescan in the background the images that an older version of the scanner has read.
 
-The database says which version read each image, so rescanning goes on after a restart, and in another process. Until an
-image is rescanned, its verdict rests on what the older version found, and says which that was. What a newer version has
-read stays: while servers are upgraded one after another, the older ones leave it alone.
+Those that services run come first. The database says which version read each image, so rescanning goes on after a
+restart, and in another process. Until an image is rescanned, its verdict rests on what the older version found, and
+says which that was. What a newer version has read stays: while servers are upgraded one after another, the older ones
+leave it alone.
 """
 
 import logging

@@ -1,7 +1,8 @@
-"""Scans: a thread of a small pool reads each requested image, then the approvals of the image are answered.
+"""Scan requested images in a small pool of threads.
 
-A requested scan is a row: a crash loses nothing, because the reconciler starts the requested scans again. So a scan
-needs no workflow, and an event costs only its own few transactions.
+After each scan the approvals of the image are answered. A requested scan is a row: a crash loses nothing, because the
+reconciler starts the requested scans again. So a scan needs no workflow, and an event costs only its own few
+transactions.
 """
 
 import logging
@@ -121,7 +122,7 @@ class ScanRunner:
     version: str
 
     def run(self, scan: Scan) -> None:
-        """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
+        """Store the image's inventories or reports, and its attached VEX documents.
 
         PendingError while the other scanner has not finished.
         """
@@ -282,7 +283,7 @@ class ScanScheduler:
             _log.warning("%s is not in the fleet index yet, and will be later: %s", image, error)
 
     def _postpone(self, name: tuple[str, int]) -> None:
-        """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""
+        """Have the reconciler retry the scan after a fifth of the time waited, within bounds."""
         now, least = time.monotonic(), self.pending_seconds
         with self._lock:
             since, _ = self._pending.get(name, (now, now))

@@ -6,10 +6,10 @@ from dockgate.store import Store
 
 
 def find_unused_images(store: Store, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those of the places (repository and digest) whose image was pushed there, has no tag there and runs not.
+    """Return those of the places (repository and digest) whose image has no use there.
 
-    The tag moved on, or the image is one platform of an index. What was only scanned is not among them: whether it has
-    a tag is not known.
+    It was pushed there, has no tag there, and does not run. The tag moved on, or the image is one platform of an index.
+    What was only scanned is not among them: whether it has a tag is not known.
     """
     untagged = store.tag_history.untagged(places) if places else set()
     if not untagged:

@@ -77,7 +77,10 @@ class ImageVisibility:
         return True
 
     def require_all(self, image: str) -> None:
-        """Raise DeniedError unless the caller reaches every repository of an image: what changes counts in all."""
+        """Raise DeniedError unless the caller reaches every repository of an image.
+
+        What changes counts in all of them.
+        """
         if self.caller.is_limited:
             names = self.all_repositories(image)
             if not names or not all(self.caller.reaches(repository=name) for name in names):

@@ -117,7 +117,7 @@ class WatchedImages:
                 _log.warning("The pull of %s@%s was not recorded: %s", repository, image, error)
 
     def is_pull_recorded(self, repository: str, image: str) -> bool:
-        """Return whether a pull of this image was recorded within the last hour, without touching the database."""
+        """Whether a pull of this image was recorded within the last hour, without a query."""
         with self._lock:
             return (
                 self._recorded_at.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS

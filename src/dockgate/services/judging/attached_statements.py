@@ -171,9 +171,10 @@ def _is_vex(document: dict[str, Any]) -> bool:
 
 
 def _open_envelope(document: dict[str, Any]) -> tuple[str, bytes] | None:
-    """The text and payload of a DSSE envelope, which may be in a bundle of Sigstore's; None for any other document.
+    """The text and payload of a DSSE envelope, None for any other document.
 
-    No signature is verified. The payload of an invalid envelope is empty.
+    The envelope may be in a bundle of Sigstore's. No signature is verified. The payload of an invalid envelope is
+    empty.
     """
     envelope = document.get("dsseEnvelope", document)
     if not isinstance(envelope, dict) or "payloadType" not in envelope:

@@ -147,7 +147,10 @@ class RegistryAttestor(Attestor):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedAttestation:
-    """A document attached to an image: `claim` is what it says if it is trusted, else None and `refusal` says why."""
+    """A document attached to an image.
+
+    `claim` is what it says if it is trusted, else None, and `refusal` says why.
+    """
 
     claim: Claim | None
     refusal: str | None = None

@@ -147,7 +147,7 @@ class Cases:
     engine_version: str
 
     def build(self, image: str, policy: Policy, context: DeploymentContext) -> VerdictCase | None:
-        """Return the case of an image under a policy, None while its scan is requested, or nothing was scanned.
+        """Return the case of an image under a policy, None while it is not scanned.
 
         A failed scan and a missing advisory database make an Undetermined verdict, so that every approval gets an
         answer. Reports of other scanners are evaluated beside a scan, in the repositories of their authors; they

@@ -12,7 +12,10 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class JudgingInputs:
-    """Says whether anything changed since images were looked at, so that most rounds need not look at each."""
+    """Says whether anything changed since images were looked at.
+
+    So most rounds need not look at each.
+    """
 
     store: Store
     verdicts: Verdicts
@@ -20,7 +23,7 @@ class JudgingInputs:
     clock: ServerClock
 
     def revision(self) -> str:
-        """Return a text that changes with what decides of all images: advisories, policies, waivers, VEX documents.
+        """Return a text that changes when advisories, policies, waivers or VEX documents change.
 
         It changes every ten minutes too, for what nothing here says, such as an execution that was removed.
         """

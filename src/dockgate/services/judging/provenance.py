@@ -72,7 +72,10 @@ class Provenance:
     # --- for a verdict -------------------------------------------------------------------------------------------
 
     def fetch_once(self, repository: str, image: str, policy_name: str) -> None:
-        """Fetch the statements of an image that were never fetched: the rule may be newer than the last approval."""
+        """Fetch the statements of an image that were never fetched.
+
+        The rule may be newer than the last approval.
+        """
         if not self.store.provenance.statements(image, repository).fetched_at:
             self.fetch(repository, image, policy_name)
 

@@ -1,4 +1,4 @@
-"""Exceptions: waivers and VEX documents, recorded, selected for an image, and announced before they expire."""
+"""Record waivers and VEX documents, select those of an image, and announce their end."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -130,9 +130,10 @@ class RiskAcceptances:
     def of(
         self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str | None, now: str
     ) -> Waivers:
-        """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement.
+        """Return the waivers and VEX statements that may apply to this image.
 
-        Waivers of a repository apply in `repository` only, in none if that is None.
+        Each statement says who vouches for it. Waivers of a repository apply in `repository` only, in none if that is
+        None.
         """
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
         present = (record.waiver for record in self.store.waivers.active(now))
@@ -144,7 +145,10 @@ class RiskAcceptances:
     def select_statements(
         self, listed: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
     ) -> tuple[VexStatement, ...]:
-        """Return the statements of documents (`Vex.active`) that may apply to an image, with who vouches for each."""
+        """Return the statements of documents (`Vex.active`) that may apply to an image.
+
+        Each says who vouches for it.
+        """
         statements = [
             replace(statement, signer=signer, products=statement.products or (record.image,))
             for record, of_document in listed

@@ -80,10 +80,10 @@ class ServiceRisk:
         }
 
     def evaluate_changed(self, evaluated_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
-        """Evaluate what these services run, if its inputs differ from `evaluated_inputs`, a digest for each service.
+        """Evaluate what these services run, if its inputs differ from `evaluated_inputs`.
 
-        Return the present digests. A service that has to be evaluated once more has none. One whose evaluation fails
-        cannot be judged, and keeps no other from being evaluated.
+        These are a digest for each service. Return the present digests. A service that has to be evaluated once more
+        has none. One whose evaluation fails cannot be judged, and keeps no other from being evaluated.
         """
         present: dict[str, str] = {}
         for service in self.store.services.list():
@@ -139,7 +139,10 @@ class ServiceRisk:
         self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
-        """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
+        """A digest that changes whenever the verdict could change.
+
+        It changes every hour, too, because rules may count time.
+        """
         usable = self.selection.required_policies(image, context.execution, context.repository)
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, place = self.clock.now(), (image, context.repository)

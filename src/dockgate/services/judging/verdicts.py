@@ -23,7 +23,10 @@ from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictReco
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A verdict that is not stored yet, and the one before it in the repository: its newest that was not requested."""
+    """A verdict that is not stored yet, and the one before it in the repository.
+
+    The latter is the newest that was not requested.
+    """
 
     verdict: Verdict
     case: VerdictCase
@@ -135,7 +138,10 @@ class Verdicts:
         )
 
     def deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
-        """Return the cases of a deployed image, one for each required policy; [] while it cannot be judged by all."""
+        """Return the cases of a deployed image, one for each required policy.
+
+        Empty while it cannot be judged by all.
+        """
         policies = self.selection.required_policies(image, context.execution, context.repository)
         cases = [self._case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
         return [case for case in cases if case is not None] if None not in cases else []
@@ -178,7 +184,7 @@ class Verdicts:
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
     def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
-        """Return the verdict on an approved image as of now, with the digest of the stored verdict that decides alike.
+        """Return the present verdict on an approved image, and the digest of the stored one like it.
 
         None while it is being scanned. It is stored if it decides something else than the newest one of its policy.
         """

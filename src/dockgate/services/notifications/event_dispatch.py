@@ -177,7 +177,10 @@ class EventDispatcher:
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
     def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """The envelopes of events; those of changed verdicts with the vulnerabilities that are new in their images."""
+        """The envelopes of events.
+
+        Those of changed verdicts have the vulnerabilities that are new in their images.
+        """
         recent = self._recent(self._store.event_log.by_seq(positions))
         for event in self._store.event_log.by_seq(positions):
             yield _with_recent(event, recent)
@@ -235,9 +238,10 @@ def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
 
 
 def _with_recent(event: StoredEvent, recent: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:
-    """The envelope of an event; of a verdict that changed with the vulnerabilities that are new in its image.
+    """The envelope of an event.
 
-    People are notified of these: another vulnerability is news, though the image was rejected before.
+    That of a changed verdict has the vulnerabilities that are new in its image. People are notified of these: another
+    vulnerability is news, though the image was rejected before.
     """
     body, detail = event.body, event.body["detail"]
     if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:

@@ -122,7 +122,10 @@ class EventRules:
 
 
 def default_rule(builtin: Sequence[Target]) -> Rule:
-    """What people are notified about, where no rule says otherwise: in the log, by the settings' targets, to owners."""
+    """The rule about what people are notified of, unless another rule says otherwise.
+
+    Its targets are the log, those of the settings, and owners.
+    """
     targets = (*(RuleTarget(target.name) for target in builtin), RuleTarget(OWNERS, group_seconds=DEFAULT_PAUSE))
     return Rule(DEFAULT_RULE, {"source": ["dockgate"], "detail-type": list(NOTIFIED_TYPES)}, targets)
 

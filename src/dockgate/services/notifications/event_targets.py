@@ -197,7 +197,7 @@ class EventTargets:
 
 @contextmanager
 def _no_secret_in_errors(target: str) -> Iterator[None]:
-    """Raise UnavailableError in place of an error of ours or a library's: its message may have the target's URL."""
+    """Raise UnavailableError in place of errors, whose messages may have the target's URL."""
     try:
         yield
     except DockgateError:

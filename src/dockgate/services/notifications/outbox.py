@@ -1,4 +1,7 @@
-"""Send what the outbox holds: each kind in a lane of its own, a few entries at a time to each receiver."""
+"""Send the entries of the outbox.
+
+Each kind has a lane of its own, with a few entries at a time to each receiver.
+"""
 
 import logging
 import threading

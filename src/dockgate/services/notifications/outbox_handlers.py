@@ -1,4 +1,4 @@
-"""What the outbox delivers beside events: answers of approvals, attestations, and provenance of our builds."""
+"""Deliver answers of approvals, attestations and provenance from the outbox."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

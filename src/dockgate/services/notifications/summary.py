@@ -42,7 +42,7 @@ _ORDER = list(_State)
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """How many images have each state, and for people the first that are rejected and the first that are unknown."""
+    """How many images have each state, with the first that are rejected and unknown."""
 
     counts: Mapping[_State, int]
     rejected: list[str] = field(default_factory=list)

@@ -1,4 +1,7 @@
-"""Principals and their tokens: created, checked with every request, and issued without one (break-glass access)."""
+"""Create principals and tokens, and authenticate requests.
+
+A person who can write the server's tables gets a token without having one (break-glass access).
+"""
 
 import re
 import secrets
@@ -71,7 +74,7 @@ class People:
         return Caller(principal, token)
 
     def authenticate_local(self, is_local: bool) -> Caller:
-        """Return LOCAL for a request without a token from this machine (`is_local`), while there are no principals.
+        """Return LOCAL for a local request without a token, while there are no principals.
 
         UnknownCallerError otherwise.
         """

@@ -1,4 +1,4 @@
-"""Sessions: a browser signs in with a token or by an identity provider, and stays signed in for a while."""
+"""Keep browsers signed in, by a token or an identity provider, for a while."""
 
 import secrets
 from collections.abc import Sequence

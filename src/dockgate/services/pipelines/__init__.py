@@ -1,1 +1,1 @@
-"""From a push to a running service: documents, executions, actions, deployments, and fixes of what was rejected."""
+"""From a push to a running service: documents, executions, actions, deployments, fixes."""

@@ -108,7 +108,7 @@ class Actions:
             return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 
     def record_build(self, key: ActionKey, result: BuildResult) -> ActionResult:
-        """Write imagedefinitions.json, export the digest, and record the push, the pulls of bases, and the provenance.
+        """Write imagedefinitions.json, and record the push, pulled bases and provenance.
 
         The push is recorded here too, because the registry's notification may be lost with the registry.
         """

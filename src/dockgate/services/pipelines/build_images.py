@@ -217,9 +217,10 @@ class RegistryPublication(Publication):
 
 
 def require_no_hidden_source(reference: RegistryReference, config: bytes) -> None:
-    """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
+    """Refuse a base image whose ONBUILD instructions take files from further images.
 
-    `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError.
+    No Dockerfile names these. `config` is the image's (OCI image specification, "Image Configuration"). Raises
+    ImageError.
     """
     try:
         document = json.loads(config)
@@ -257,7 +258,10 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
 def _push_layers(
     origin: ImageSource, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
 ) -> tuple[bytes, dict[str, Layer], list[str]]:
-    """Push the config and the layers of an archive; the manifest to push, the layers by their diff_ids, and those."""
+    """Push the config and the layers of an archive.
+
+    Return the manifest to push, the layers by their diff_ids, and the diff_ids.
+    """
     digest, data = origin.root()
     manifest = parse(data, digest)
     if not isinstance(manifest, Manifest):

@@ -68,9 +68,10 @@ class Deployments:
             return self.store.services.register(name, replace(definition, image=image), str(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
-        """Run the revision's tasks, and make it the service's revision; on failure the previous tasks run again.
+        """Run the revision's tasks, and make it the service's revision.
 
-        Whether the image may be deployed is checked again: time may have passed since the revision was registered.
+        On failure the previous tasks run again. Whether the image may be deployed is checked again: time may have
+        passed since the revision was registered.
         """
         name = definition.family
         with self.store.locks.hold(_lock_name(name)):
@@ -106,7 +107,10 @@ class Deployments:
             return None
 
     def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
-        """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
+        """Raise DeployError unless the digest may be deployed now.
+
+        The action must run, no newer execution be deployed, and the digest be approved as of now.
+        """
         if self.store.executions.action_run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
         last = self._deployed_by(service)
@@ -223,7 +227,10 @@ class Rollouts:
 
 
 def _runs_already(service: Service, rollout: Rollout) -> bool:
-    """Whether the rollout starts no image that does not run now: some tasks run, and they stay on their target."""
+    """Whether the rollout starts only the image that runs now.
+
+    It does if some tasks run and stay on their target.
+    """
     return not rollout.desired_count or bool(service.desired_count and rollout.target == service.target)
 
 

@@ -1,4 +1,7 @@
-"""Search for a fix of the image that a pipeline delivered last: proven by judging the image that it would give."""
+"""Search for a fix of the image that a pipeline delivered last.
+
+It is proven by judging the image that it would give.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,7 +67,10 @@ class DeliveredImage:
 
 @dataclass(frozen=True, slots=True)
 class ProvenFix:
-    """A plan whose result was judged and passes, with what it clears and the lines that people can add to a build."""
+    """A plan whose result was judged and passes.
+
+    `details` are what it clears, and lines that people can add to a build.
+    """
 
     plan: FixPlan
     details: FixDetails
@@ -121,9 +127,10 @@ class FixSearch:
     _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
 
     def find_delivered_image(self, name: str) -> DeliveredImage | None:
-        """Return what a pipeline delivered last, None if it delivers at this moment, or what it deployed was replaced.
+        """Return what a pipeline delivered last.
 
-        Of several images, the first that is rejected now.
+        None if it delivers at this moment, or what it deployed was replaced. Of several images, the first that is
+        rejected now.
         """
         executions = self.store.executions.for_pipeline(name, _EXECUTIONS)
         if any(not execution.state.is_final for execution in executions):
@@ -143,7 +150,7 @@ class FixSearch:
         return Status.REJECTED in newest.values()
 
     def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
-        """Return the fix with the fewest changes, made to this commit of the source; None where none is proven."""
+        """Return the fix with the fewest changes to this commit, None where none is proven."""
         cases = self.verdicts.deployed_cases(delivered_image.image, delivered_image.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
             return None

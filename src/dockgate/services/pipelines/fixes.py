@@ -1,9 +1,9 @@
-"""Fixes of rejected images: found, and then announced, offered as a branch, or built, as their pipelines want it.
+"""Find fixes of rejected images.
 
-A fix appears when a rebuild or a change of files would turn the verdict on what a pipeline delivered last. Its row is
-written first. What follows may be repeated: the commit of a fix is always the same, and an execution is started once
-for each cause. The server commits to a branch of its own, never to one that a pipeline watches, and every build passes
-the same gate as any other.
+They are announced, offered as a branch, or built, as the pipeline says. A fix appears when a rebuild or a change of
+files would turn the verdict on what a pipeline delivered last. Its row is written first. What follows may be repeated:
+the commit of a fix is always the same, and an execution is started once for each cause. The server commits to a branch
+of its own, never to one that a pipeline watches, and every build passes the same gate as any other.
 """
 
 import logging
@@ -119,7 +119,10 @@ class Fixes:
         return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
 
     def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
-        """A digest that changes whenever another fix may be found; every hour too, because rules may count time."""
+        """A digest that changes whenever another fix may be found.
+
+        It changes every hour, too, because rules may count time.
+        """
         records = [record.digest for record in self.store.verdicts.of_image(delivered_image.image)]
         base = self.search.base_digest(delivered_image, head)
         parts = [

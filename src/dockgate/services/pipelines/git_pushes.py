@@ -1,4 +1,4 @@
-"""Pushes into the repositories that the server hosts: who pushed what, and the events that start pipelines."""
+"""Record pushes into our repositories, and the events that start pipelines."""
 
 import logging
 import uuid
@@ -51,11 +51,12 @@ class GitPushes:
         push: str | None = None,
         token: str | None = None,
     ) -> Sequence[Event]:
-        """Record a finished push, and store an event for each of its branches that moved; without `updates`, of all.
+        """Record a finished push, and store an event for each branch that moved.
 
-        `by` is the principal who pushed with the token of this id, None where unknown: before there are principals, and
-        after a crash between the push and this call. `updates` are the references that the push changed, () where
-        unknown. Events that cannot be stored now are stored by the next `observe_missed`.
+        Without `updates` all branches are compared. `by` is the principal who pushed with the token of this id, None
+        where unknown: before there are principals, and after a crash between the push and this call. `updates` are the
+        references that the push changed, () where unknown. Events that cannot be stored now are stored by the next
+        `observe_missed`.
 
         Returns the events of the branches in `updates`, stored now or before; their pipelines start in the background.
         """
@@ -106,7 +107,10 @@ class GitPushes:
             self.starter.start_event(event.id)
 
     def recover(self) -> None:
-        """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""
+        """Have the next `observe_missed` look at every repository.
+
+        Pushes may have arrived while the server crashed.
+        """
         self._unobserved_repositories.update(self.store.repositories.names())
 
     def observe_missed(self) -> None:

@@ -1,4 +1,7 @@
-"""Lockfiles of fixes, made by npm itself in a build: in the stage's image of the project's own Dockerfile."""
+"""Have npm make the lockfiles of fixes, in a build.
+
+It runs in the stage's image of the project's own Dockerfile.
+"""
 
 import gzip
 import io
@@ -42,7 +45,7 @@ class LockBuilds:
     npm: Ecosystem
 
     def __call__(self, delivered_image: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
-        """Return the text of a lockfile for a commit with the plan's files, in which all packages are upgraded.
+        """Return the text of a lockfile with all upgrades, for a commit with the plan's files.
 
         Raises DockgateError with the reason if that is impossible: no stage of the Dockerfile runs npm, the build
         fails, or a package that depends on another one does not accept the upgrade.

@@ -1,4 +1,7 @@
-"""A policy's examples, judged by the gate itself: each becomes a case with an inventory and advisories of its own."""
+"""Judge a policy's examples by the gate itself.
+
+Each becomes a case with an inventory and advisories of its own.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -107,7 +107,10 @@ class PolicySelection:
         return {repository: assignment_for(assignments, repository) for repository in repositories}
 
     def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
-        """As `assignments_of`, without the repositories that two assignments match equally well; these are logged."""
+        """As `assignments_of`, without repositories that two assignments match equally well.
+
+        These are logged.
+        """
         assignments, clear = self._assignments(), dict[str, PolicyAssignment | None]()
         for repository in repositories:
             try:

@@ -1,4 +1,7 @@
-"""Permission to issue tokens that can push to our registry: none is issued while a collection removes images."""
+"""Permission to issue tokens that can push to our registry.
+
+None is issued while a collection removes images.
+"""
 
 import time
 from collections.abc import Callable

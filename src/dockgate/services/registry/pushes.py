@@ -1,4 +1,4 @@
-"""Pushes to registries and deletions: the notifications that report them, their secrets, and what follows from them."""
+"""Record pushes and deletions that registries report, and start what follows."""
 
 import base64
 import binascii
@@ -151,7 +151,7 @@ class RegistryPushes:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where a registry sends its notifications (`url`), and the `authorization` header that it sends with them.
+    """The URL and the `authorization` header of a registry's notifications.
 
     A sender that can set no header uses `url_with_secret`, which has the secret as its password.
     """

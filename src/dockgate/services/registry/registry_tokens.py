@@ -1,4 +1,4 @@
-"""Our own registry's access: tokens for clients, logins for programs that the server starts, and rotating the key."""
+"""Access to our own registry: tokens for clients, logins for programs, rotation of the key."""
 
 import base64
 import json
@@ -92,9 +92,9 @@ class RegistryAccess:
 
 
 def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
-    """Return a login for one repository, for a person who may read the server's key in `data`; no server is asked.
+    """Return a login for one repository, made with the server's key in `data`.
 
-    UsageError for what is not a repository, and where no server has made a key yet.
+    No server is asked. UsageError for what is not a repository, and where no server has made a key yet.
     """
     if not re.fullmatch(REPOSITORY, repository):
         raise UsageError(f"{repository!r} is not a repository", "Give its name without the registry: base/python.")

@@ -273,7 +273,10 @@ def _removed_image(image: StoredImage, facts: Facts) -> RemovedImage:
 
 
 def _blobs_of_removed(facts: Facts) -> dict[str, int]:
-    """The manifests and blobs that only removed images name, with their sizes, as far as manifests were read."""
+    """The manifests and blobs that only removed images name, with their sizes.
+
+    Only manifests that were read count.
+    """
     kept_digests = {entry.image.digest for entry in facts.plan.kept_images}
     named = {blob for digest in kept_digests if digest in facts.contents for blob in facts.contents[digest].blobs}
     blobs: dict[str, int] = {}
