@@ -1,6 +1,7 @@
-"""What an approval leaves beside its image, to be signed: a statement of who approved it by what. Pure.
+"""What an approval leaves beside its image, to be signed: a statement of who approved it by what.
 
-The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/statement.md), with a predicate of our own.
+Pure. The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/statement.md), with a predicate of our
+own.
 """
 
 import json

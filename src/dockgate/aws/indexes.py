@@ -1,4 +1,7 @@
-"""Manifests of an image index (ECR's API, BatchGetImage). Inspector scans the manifests, never the index."""
+"""Manifests of an image index (ECR's API, BatchGetImage).
+
+Inspector scans the manifests, never the index.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -25,7 +25,10 @@ _ADVICE = "It is not a message of CodePipeline or EventBridge."
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of an event, not parsed: see `body`. Only messages of a queue have an `id`, to report failures."""
+    """One message of an event, not parsed: see `body`.
+
+    Only messages of a queue have an `id`, to report failures.
+    """
 
     content: Any
     id: str | None = None
@@ -33,9 +36,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A waiting approval action. `expires` is when CodePipeline gives up (RFC 3339 in UTC, None if unknown).
+    """A waiting approval action.
 
-    `digest` is "" and `execution` and `repository` are None unless the action's CustomData has them.
+    `expires` is when CodePipeline gives up (RFC 3339 in UTC, None if unknown). `digest` is "" and `execution` and
+    `repository` are None unless the action's CustomData has them.
     """
 
     digest: str
@@ -59,7 +63,10 @@ class CustomData:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The end of a scan. `counts` are by severity, from the event: a missing count is 0; LOW is never counted."""
+    """The end of a scan.
+
+    `counts` are by severity, from the event: a missing count is 0; LOW is never counted.
+    """
 
     digest: str
     repository: str

@@ -163,7 +163,10 @@ def _task_groups(
     starter: Starter,
     engine: Engine,
 ) -> list[TaskGroup]:
-    """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
+    """The reconciler's tasks.
+
+    Those of one group wait for each other: what takes long has a group of its own.
+    """
     server, pushes = use_cases.server, use_cases.registry_pushes
     recovery = Recovery(adapters.store, server.scans, use_cases.waiting_approvals, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)

@@ -118,7 +118,10 @@ def _start(
     labels: Labels,
     seams: Seams,
 ) -> tuple[App, socket.socket]:
-    """Start the local programs, open the store, and make the application. Returns it with its internal listener."""
+    """Start the local programs, open the store, and make the application.
+
+    Returns it with its internal listener.
+    """
     public = registry_listening(settings)
     inside = stack.enter_context(_socket())
     url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"

@@ -12,7 +12,10 @@ _END = "--until DATE --owner NAME --reason TEXT"
 
 
 def override_command(verdict: Verdict, approval: str) -> str | None:
-    """Accepts all that the verdict rejects in this image; None where an override is refused. `approval` is its id."""
+    """Accepts all that the verdict rejects in this image; None where an override is refused.
+
+    `approval` is its id.
+    """
     if verdict.status is not Status.REJECTED:
         return None
     try:

@@ -1,4 +1,7 @@
-"""Decide how an approval ends, and whose vote counts. `services.approvals.decisions` has the loop that calls this."""
+"""Decide how an approval ends, and whose vote counts.
+
+`services.approvals.decisions` has the loop that calls this.
+"""
 
 from collections.abc import Sequence
 

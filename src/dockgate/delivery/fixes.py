@@ -44,7 +44,10 @@ class FixKind(StrEnum):
 
 
 class FixState(StrEnum):
-    """The state of a fix. PLANNED: not offered yet; OFFERED: announced, its branch made, or its execution started."""
+    """The state of a fix.
+
+    PLANNED: not offered yet; OFFERED: announced, its branch made, or its execution started.
+    """
 
     PLANNED = "Planned"
     OFFERED = "Offered"
@@ -95,7 +98,10 @@ class Fix:
 
     @property
     def makes_branch(self) -> bool:
-        """Whether the server offers a branch. What a rebuild cannot do is offered where rebuilding was asked for."""
+        """Whether the server offers a branch.
+
+        What a rebuild cannot do is offered where rebuilding was asked for.
+        """
         return self.kind is FixKind.CHANGE and self.action is not FixAction.NOTIFY
 
     @property
@@ -128,7 +134,10 @@ class NeededUpgrade:
 
 @dataclass(frozen=True, slots=True)
 class ProjectFiles:
-    """The files of a repository that name dependencies: text by path. `names` are all paths that were seen."""
+    """The files of a repository that name dependencies: text by path.
+
+    `names` are all paths that were seen.
+    """
 
     dockerfile: str
     texts: Mapping[str, str]

@@ -15,7 +15,10 @@ NO_LABELS: Labels = {}
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
-    """Return the labels of texts such as "arch=arm64,zone=a". UsageError for what is not a label, and for too many."""
+    """Return the labels of texts such as "arch=arm64,zone=a".
+
+    UsageError for what is not a label, and for too many.
+    """
     labels = {}
     for item in (part.strip() for text in texts for part in text.split(",") if part.strip()):
         match = re.fullmatch(f"({LABEL_KEY})=({LABEL_VALUE})", item)

@@ -1,7 +1,7 @@
-"""The interfaces of delivery: what builds, what keeps images, where services run. Those of sources: `source_ports`.
+"""The interfaces of delivery: what builds, what keeps images, where services run.
 
-The docstrings state the behaviour that callers rely on. The contract suites in `tests/contracts` check it for every
-implementation, including the in-memory fakes.
+Those of sources: `source_ports`. The docstrings state the behaviour that callers rely on. The contract suites in
+`tests/contracts` check it for every implementation, including the in-memory fakes.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -137,7 +137,10 @@ class RegistryContent(Registry, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnreferencedBlob:
-    """A blob that no manifest names. `size` is in bytes, `written_at` in seconds since 1970; None if not known."""
+    """A blob that no manifest names.
+
+    `size` is in bytes, `written_at` in seconds since 1970; None if not known.
+    """
 
     digest: str
     size: int | None
@@ -318,7 +321,10 @@ class Target(Protocol):
         ...
 
     def tasks(self, service: str) -> Sequence[Task]:
-        """Return the tasks that exist, including stopped ones of the current deploy. An unknown service has none."""
+        """Return the tasks that exist, including stopped ones of the current deploy.
+
+        An unknown service has none.
+        """
         ...
 
     def restart(self, service: str, task: str) -> bool:

@@ -59,9 +59,9 @@ class FilesEdit:
 
 
 class RepositoryFiles(Protocol):
-    """The files and the history of repositories that Dockgate hosts. A revision is a commit id or a branch.
+    """The files and the history of repositories that Dockgate hosts.
 
-    All raise NotFoundError for an unknown repository, revision or path.
+    A revision is a commit id or a branch. All raise NotFoundError for an unknown repository, revision or path.
     """
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
@@ -92,12 +92,16 @@ class RepositoryFiles(Protocol):
         ...
 
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
-        """Make a commit that changes files, on no branch yet. Return its id, the same for the same edit and time.
+        """Make a commit that changes files, on no branch yet.
 
-        Raises UsageError for a path, author or message that cannot be committed, ConflictError if a path is not a file.
+        Return its id, the same for the same edit and time. Raises UsageError for a path, author or message that cannot
+        be committed, ConflictError if a path is not a file.
         """
         ...
 
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
-        """Move a branch to a commit. Raises ChangedError if its head is no longer `old` (None: it does not exist)."""
+        """Move a branch to a commit.
+
+        Raises ChangedError if its head is no longer `old` (None: it does not exist).
+        """
         ...

@@ -1,6 +1,7 @@
-"""What is kept, and why: images, revisions of services, executions. What has no reason to be kept may be removed. Pure.
+"""What is kept, and why: images, revisions of services, executions.
 
-`plan_images` decides from facts. Before each removal the facts are read again, because they may have changed.
+What has no reason to be kept may be removed. Pure. `plan_images` decides from facts. Before each removal the facts are
+read again, because they may have changed.
 """
 
 from collections import defaultdict

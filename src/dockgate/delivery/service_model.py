@@ -172,7 +172,10 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """Something that happened to a service without a person's request, such as a restart. `key` is unique to it."""
+    """Something that happened to a service without a person's request, such as a restart.
+
+    `key` is unique to it.
+    """
 
     key: str
     service: str

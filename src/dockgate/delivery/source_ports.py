@@ -31,7 +31,10 @@ class RefUpdate:
 
 @dataclass(frozen=True, slots=True)
 class CommitPeople:
-    """A commit and the e-mail addresses that it names: author, committer, co-authors. Git verifies none of them."""
+    """A commit and the e-mail addresses that it names: author, committer, co-authors.
+
+    Git verifies none of them.
+    """
 
     id: str
     emails: tuple[str, ...]
@@ -90,5 +93,8 @@ class RepositoryHost(Source, Protocol):
         ...
 
     def references(self, repository: str) -> Mapping[str, str]:
-        """Return full reference name ("refs/tags/v1") -> object id. Raises NotFoundError for an unknown repository."""
+        """Return full reference name ("refs/tags/v1") -> object id.
+
+        Raises NotFoundError for an unknown repository.
+        """
         ...

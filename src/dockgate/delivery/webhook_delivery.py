@@ -31,7 +31,10 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The answer of a settled approval, to send to a callback. `id` is the webhook-id, the same at each attempt."""
+    """The answer of a settled approval, to send to a callback.
+
+    `id` is the webhook-id, the same at each attempt.
+    """
 
     id: str
     url: str

@@ -1,7 +1,7 @@
-"""Events in the shape of Amazon ECR and Inspector, so that patterns that are written for AWS match. Pure.
+"""Events in the shape of Amazon ECR and Inspector, so that patterns that are written for AWS match.
 
-Images in Amazon ECR have the account and region of their registry. All others have an account that no one has, and the
-region "local"; their ARNs name the repository with its registry, unless that is our own.
+Pure. Images in Amazon ECR have the account and region of their registry. All others have an account that no one has,
+and the region "local"; their ARNs name the repository with its registry, unless that is our own.
 """
 
 import hashlib

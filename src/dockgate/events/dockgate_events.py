@@ -28,7 +28,10 @@ def image_judged(
     verdict: str,
     time: str,
 ) -> NewEvent:
-    """A verdict was made and kept under its `cause`. `verdict` is its digest, `counts` are findings by severity."""
+    """A verdict was made and kept under its `cause`.
+
+    `verdict` is its digest, `counts` are findings by severity.
+    """
     detail = {
         "repository": repository,
         "image": image,
@@ -74,7 +77,10 @@ def service_risk_changed(
 def feed_failed(
     feed: str, since: str, failures: Sequence[tuple[str, str]], advice: str, key: str, time: str
 ) -> NewEvent:
-    """An advisory feed cannot be updated since then. `failures` are its parts with reasons; the old data stays."""
+    """An advisory feed cannot be updated since then.
+
+    `failures` are its parts with reasons; the old data stays.
+    """
     parts = [{"part": part, "reason": reason} for part, reason in failures]
     detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}
     return _event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
@@ -108,10 +114,10 @@ def verdict_changed(
     after: str | None = None,
     former_policy: str | None = None,
 ) -> NewEvent:
-    """The current verdict of an image by a policy has another status. `counts` are its findings by severity.
+    """The current verdict of an image by a policy has another status.
 
-    `after` identifies the change among those of the image, where `since` does not. `former_policy` gave the status
-    `before`, if it was another policy.
+    `counts` are its findings by severity. `after` identifies the change among those of the image, where `since` does
+    not. `former_policy` gave the status `before`, if it was another policy.
     """
     detail = {
         "image": image,
@@ -131,7 +137,10 @@ def verdict_changed(
 def service_unhealthy(
     *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
 ) -> NewEvent:
-    """A task of a service was not healthy, and was restarted if that was possible. `key` identifies the restart."""
+    """A task of a service was not healthy, and was restarted if that was possible.
+
+    `key` identifies the restart.
+    """
     detail = {"service": service, "task": task, "revision": revision, "image": image, "reason": reason}
     return _of_service("service.unhealthy", service, key, time, detail, None)
 
@@ -162,7 +171,10 @@ def deploy_succeeded(
     pipeline: str | None = None,
     repository: str | None = None,
 ) -> NewEvent:
-    """A deploy or a rollout ended well: the service runs this revision. `key` is that of the action or rollout."""
+    """A deploy or a rollout ended well: the service runs this revision.
+
+    `key` is that of the action or rollout.
+    """
     detail = {
         "service": service,
         "revision": revision,
@@ -289,7 +301,10 @@ def pull_refused(
 def waiver_expiring(
     *, waiver: str, owner: str, until: str, reason: str, repository: str | None, scope: Mapping[str, str], time: str
 ) -> NewEvent:
-    """A waiver ends soon: what it accepts counts again then. `scope` is what it accepts, such as a vulnerability."""
+    """A waiver ends soon: what it accepts counts again then.
+
+    `scope` is what it accepts, such as a vulnerability.
+    """
     detail = {"waiver": waiver, "owner": owner, "until": until, "reason": reason, "scope": dict(scope)}
     return _event("waiver.expiring", f"waiver {waiver}", f"{waiver}/{until}", time, detail, repository=repository)
 

@@ -35,7 +35,10 @@ class FieldPattern:
 
 
 def compile_field(values: Sequence[object], place: str) -> FieldPattern:
-    """Compile a list such as ["a", {"prefix": "b"}]: one of them must fit. DefinitionError names the place in it."""
+    """Compile a list such as ["a", {"prefix": "b"}]: one of them must fit.
+
+    DefinitionError names the place in it.
+    """
     if not values:
         invalid(place, "an empty list matches nothing", "List at least one value, or leave the field out.")
     tests: list[Test] = []
@@ -82,7 +85,10 @@ def invalid(place: str, reason: str, advice: str = "") -> NoReturn:
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that the text is, None if it is none. One that maps IPv4 into IPv6 is the IPv4 address."""
+    """The IP address that the text is, None if it is none.
+
+    One that maps IPv4 into IPv6 is the IPv4 address.
+    """
     if not _ADDRESS.fullmatch(text):
         return None
     try:
@@ -204,7 +210,10 @@ def _ignore_case(text: str, *, is_reversed: bool = False) -> str:
 
 
 def _wildcard(setting: object, place: str) -> Test:
-    """Text in which each * stands for any characters. The parts between are searched one after another: linear time."""
+    """Text in which each * stands for any characters.
+
+    The parts between are searched one after another: linear time.
+    """
     first, *others = _wildcard_parts(_text(setting, "wildcard", place), place)
     if not others:
         return frozenset((first,)).__contains__
@@ -228,7 +237,10 @@ def _wildcard(setting: object, place: str) -> Test:
 
 
 def _wildcard_parts(text: str, place: str) -> list[str]:
-    """The parts of the text between its wildcards. A backslash before * or a backslash makes that an ordinary one."""
+    """The parts of the text between its wildcards.
+
+    A backslash before * or a backslash makes that an ordinary one.
+    """
     parts = [""]
     position = 0
     while position < len(text):

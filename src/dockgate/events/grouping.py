@@ -76,9 +76,10 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
 
 
 def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> GroupMessage:
-    """One message about all events. `link` leads to more; `omitted` events are no longer stored, and only counted.
+    """One message about all events.
 
-    Memory is bounded by the number of subjects, whatever the events contain.
+    `link` leads to more; `omitted` events are no longer stored, and only counted. Memory is bounded by the number of
+    subjects, whatever the events contain.
     """
     vulnerabilities: dict[str, _Count] = {}
     kinds: dict[str, _Count] = {}
@@ -173,7 +174,10 @@ def _text_of(
 
 
 def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and severities ("" where unknown): of texts, or of objects with `id` and `severity`. At most 100."""
+    """Names and severities ("" where unknown): of texts, or of objects with `id` and `severity`.
+
+    At most 100.
+    """
     values = detail.get("vulnerabilities") or detail.get("vulnerability") or ()
     nested = detail.get("packageVulnerabilityDetails")
     if not values and isinstance(nested, Mapping):

@@ -29,9 +29,10 @@ _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a target gets in place of the event. At most one of `constant`, `path` and `template` is not None.
+    """What a target gets in place of the event.
 
-    `constant` is JSON, `path` a JSON path, `template` a text with variables such as <name>, whose paths are `paths`.
+    At most one of `constant`, `path` and `template` is not None. `constant` is JSON, `path` a JSON path, `template` a
+    text with variables such as <name>, whose paths are `paths`.
     """
 
     constant: str | None = None
@@ -61,7 +62,10 @@ def compile_input(of: Input) -> Callable[[Mapping[str, Any], str], str]:
 
 
 def parse_path(path: str) -> tuple[str | int | None, ...]:
-    """The steps of a JSON path: a key, an index, or None for all items. Raises DefinitionError naming the place."""
+    """The steps of a JSON path: a key, an index, or None for all items.
+
+    Raises DefinitionError naming the place.
+    """
     if not path.startswith("$") or len(path) > 1000:
         raise DefinitionError(f"the path {path[:100]!r} does not begin with $", "Write it as $.detail.state.")
     steps: list[str | int | None] = []

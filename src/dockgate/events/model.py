@@ -1,4 +1,7 @@
-"""Events, stored before anything follows from them. Delivery is at least once; the id removes repetitions."""
+"""Events, stored before anything follows from them.
+
+Delivery is at least once; the id removes repetitions.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,7 @@
-"""Events in words for people, and which of them people are notified about unless rules say otherwise. Pure."""
+"""Events in words for people, and which of them people are notified about unless rules say otherwise.
+
+Pure: no I/O, no clock.
+"""
 
 import hashlib
 import json

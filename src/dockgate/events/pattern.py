@@ -52,7 +52,10 @@ class _Conjunction:
             yield (*self.fields, *(field for fields in combination for field in fields))
 
     def may_match(self, fields: Fields, *, is_exact: bool) -> bool:
-        """Whether the fields match, each for itself. Unless `is_exact`, what may be absent matches in any case."""
+        """Whether the fields match, each for itself.
+
+        Unless `is_exact`, what may be absent matches in any case.
+        """
         values = fields.values
         for path, pattern in self.fields:
             for value in values.get(path, ()):
@@ -92,7 +95,10 @@ class Pattern:
         self._reader = FieldReader(self.paths)
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event (decoded JSON) matches. Takes time in proportion to its size, and to the combinations."""
+        """Whether an event (decoded JSON) matches.
+
+        Takes time in proportion to its size, and to the combinations.
+        """
         return self.matches_fields(self._reader.read(event))
 
     def matches_fields(self, fields: Fields) -> bool:
@@ -159,7 +165,10 @@ def _keys(necessary: Sequence[_Required]) -> Iterator[frozenset[tuple[str, str]]
 
 
 def compile_pattern(value: object) -> Pattern:
-    """Compile a pattern (decoded JSON). DefinitionError names what is wrong and where, as in `detail.state[0]`."""
+    """Compile a pattern (decoded JSON).
+
+    DefinitionError names what is wrong and where, as in `detail.state[0]`.
+    """
     if not isinstance(value, dict):
         invalid("", "not a JSON object", 'Write it as {"detail-type": ["image.judged"]}.')
     characters = _count_characters(value)
@@ -177,7 +186,10 @@ def compile_pattern(value: object) -> Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Compile a pattern of JSON text, as `compile_pattern`. Refuses keys that are repeated within an object, too."""
+    """Compile a pattern of JSON text, as `compile_pattern`.
+
+    Refuses keys that are repeated within an object, too.
+    """
     if len(text) > MAX_TEXT:
         invalid("", f"more than {MAX_TEXT} characters of text")
 

@@ -48,9 +48,9 @@ class RegistryPush:
 
 @dataclass(frozen=True, slots=True)
 class RegistryDeletion:
-    """An image that a registry reports as deleted, by its digest. `registry` is its host, None if not reported.
+    """An image that a registry reports as deleted, by its digest.
 
-    With `tag`, it may have lost this tag alone.
+    `registry` is its host, None if not reported. With `tag`, it may have lost this tag alone.
     """
 
     repository: str

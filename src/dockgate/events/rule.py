@@ -30,7 +30,10 @@ class TargetType(StrEnum):
 
 
 def zone_of(name: str) -> tzinfo:
-    """The time zone of a name such as "Europe/Berlin". Raises DefinitionError for one that this machine lacks."""
+    """The time zone of a name such as "Europe/Berlin".
+
+    Raises DefinitionError for one that this machine lacks.
+    """
     if name == "UTC":
         return UTC
     try:

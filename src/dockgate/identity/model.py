@@ -328,7 +328,10 @@ def digest(secret: str) -> str:
 
 
 def write_token(token_id: str, secret: str) -> str:
-    """The token as its owner stores it. Secret scanners recognise the form `dgt_[0-9a-f]{12}_[0-9a-f]{64}`."""
+    """The token as its owner stores it.
+
+    Secret scanners recognise the form `dgt_[0-9a-f]{12}_[0-9a-f]{64}`.
+    """
     return f"dgt_{token_id}_{secret}"
 
 

@@ -16,9 +16,9 @@ class IdentityProvider(Protocol):
         ...
 
     def redeem(self, request: SignInRequest, code: str, issuer: str | None) -> Identity:
-        """Exchange the code that the browser brought back. `issuer` is what the answer names as its sender, if any.
+        """Exchange the code that the browser brought back.
 
-        Raises DeniedError if the code, or the ID token for it, is not one for this request, this server and this time;
-        UnavailableError as `sign_in_url`.
+        `issuer` is what the answer names as its sender, if any. Raises DeniedError if the code, or the ID token for it,
+        is not one for this request, this server and this time; UnavailableError as `sign_in_url`.
         """
         ...

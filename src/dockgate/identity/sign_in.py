@@ -21,9 +21,9 @@ class SignInRequest:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person as their identity provider describes them. `issuer` and `subject` identify them, `name` may change.
+    """A person as their identity provider describes them.
 
-    `email` is None unless the provider has verified it.
+    `issuer` and `subject` identify them, `name` may change. `email` is None unless the provider has verified it.
     """
 
     issuer: str

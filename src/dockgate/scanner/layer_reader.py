@@ -71,10 +71,11 @@ def _order(version: re.Match[str]) -> tuple[int, int]:
 def read_layer(
     layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = float, *, should_hash: bool = False
 ) -> LayerFacts:
-    """Read a layer. A layer that is broken or takes too long gives an unread entry for "/" and nothing else.
+    """Read a layer.
 
-    `clock` returns the processor seconds of this thread; by default no time passes. `should_hash`: also compute the
-    digest of the uncompressed content. Raises UnavailableError.
+    A layer that is broken or takes too long gives an unread entry for "/" and nothing else. `clock` returns the
+    processor seconds of this thread; by default no time passes. `should_hash`: also compute the digest of the
+    uncompressed content. Raises UnavailableError.
     """
     draft = _Draft(ecosystems, clock)
     try:

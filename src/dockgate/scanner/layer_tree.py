@@ -41,7 +41,10 @@ class LayerTree:
         self._memory_used = 0
 
     def add_implied_folder(self, folder: str) -> None:
-        """Add a folder that is not in `folders`, and the folders above it. Raises ImageError above IMPLIED_LIMIT."""
+        """Add a folder that is not in `folders`, and the folders above it.
+
+        Raises ImageError above IMPLIED_LIMIT.
+        """
         while folder not in self.folders:
             self._spend(folder)
             self.folders.add(folder)

@@ -1,4 +1,7 @@
-"""The interfaces of images and ecosystems. The contract suites in `tests/contracts` test each implementation."""
+"""The interfaces of images and ecosystems.
+
+The contract suites in `tests/contracts` test each implementation.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +20,13 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "whiteout", "opaque",
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of a layer. `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no "..").
+    """One entry of a layer.
 
-    The `path` of a whiteout is the path that it removes; that of an opaque entry is the folder whose lower content it
-    hides ("" for the root). `target` is the text of a symlink or the normalised path of a hardlink. `head` has the
-    first 64 bytes of a file, or all of a shorter one. `open` returns the content, seekable, at position 0; call it
-    before the next entry. A folder has `open` only if it could not be listed; it raises UnreadableError.
+    `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no ".."). The `path` of a whiteout is the
+    path that it removes; that of an opaque entry is the folder whose lower content it hides ("" for the root). `target`
+    is the text of a symlink or the normalised path of a hardlink. `head` has the first 64 bytes of a file, or all of a
+    shorter one. `open` returns the content, seekable, at position 0; call it before the next entry. A folder has `open`
+    only if it could not be listed; it raises UnreadableError.
     """
 
     path: str
@@ -125,9 +129,10 @@ class Ecosystem(Protocol):
     triggers: Triggers
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Whether `read` is to see this file. Called for very many files of every layer: string tests only, no pattern.
+        """Whether `read` is to see this file.
 
-        Links and folders are asked about too, with `head` empty: a yes means that evidence may be hidden there.
+        Called for very many files of every layer: string tests only, no pattern. Links and folders are asked about too,
+        with `head` empty: a yes means that evidence may be hidden there.
         """
         ...
 
@@ -136,7 +141,10 @@ class Ecosystem(Protocol):
         ...
 
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
-        """The package with `ecosystem` and `purl` completed by the distribution. Languages return it unchanged."""
+        """The package with `ecosystem` and `purl` completed by the distribution.
+
+        Languages return it unchanged.
+        """
         ...
 
     def package_from_purl(self, purl: "Purl", distribution: Distribution | None) -> Package:
@@ -156,7 +164,10 @@ class Ecosystem(Protocol):
         ...
 
     def version_key(self, version: str) -> Any:
-        """Something whose `<` and `==` are the version's order (bytes where possible). Raises UncomparableError."""
+        """Something whose `<` and `==` are the version's order (bytes where possible).
+
+        Raises UncomparableError.
+        """
         ...
 
 

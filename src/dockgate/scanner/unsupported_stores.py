@@ -96,7 +96,10 @@ def store_of(path: str) -> str | None:
 
 
 def stores(stack: LayerStack) -> Iterator[Unread]:
-    """Yield an unread entry for each such folder that has files. Raises UnreadableError if there are too many files."""
+    """Yield an unread entry for each such folder that has files.
+
+    Raises UnreadableError if there are too many files.
+    """
     names = _by_name()
     seen: set[str] = set()
     for facts in stack.facts:

@@ -62,7 +62,10 @@ class LocalPrograms:
         return self
 
     def trust_current_key(self) -> None:
-        """Restart the registry if it does not trust the current certificate. UnavailableError if it does not start."""
+        """Restart the registry if it does not trust the current certificate.
+
+        UnavailableError if it does not start.
+        """
         with self._trusting:
             certificate = self.tokens.certificate()
             if certificate == self._trusted:

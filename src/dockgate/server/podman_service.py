@@ -55,7 +55,10 @@ class Podman:
 
     @property
     def network(self) -> str:
-        """Return the bridge network of the services, "" before `prepare`. Its interface usually has the same name."""
+        """Return the bridge network of the services, "" before `prepare`.
+
+        Its interface usually has the same name.
+        """
         return next((path.stem for path in (self.folder / "networks").glob("*.json")), "")
 
     def run(self, *arguments: str) -> str:

@@ -33,7 +33,10 @@ class SharedFolder:
 
 
 def create_once(path: Path, content: Callable[[], str]) -> None:
-    """Create a private file with this content, unless it exists. Of several processes that try, one succeeds."""
+    """Create a private file with this content, unless it exists.
+
+    Of several processes that try, one succeeds.
+    """
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -97,7 +97,10 @@ class ChildProcess:
             self._thread.join()
 
     def restart(self) -> None:
-        """Ends the program, and returns when its successor is ready. UnavailableError when it is not ready in time."""
+        """Ends the program, and returns when its successor is ready.
+
+        UnavailableError when it is not ready in time.
+        """
         self._log_start = log_tail.size(self._log)
         process = self._end()
         end = time.monotonic() + READY_SECONDS

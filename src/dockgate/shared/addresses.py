@@ -61,7 +61,10 @@ class Nearness(IntEnum):
 
 
 def parse(text: str) -> Address:
-    """Parse an address, without its zone. An IPv6 form of an IPv4 address gives the latter. Raises ValueError."""
+    """Parse an address, without its zone.
+
+    An IPv6 form of an IPv4 address gives the latter. Raises ValueError.
+    """
     address: Address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:

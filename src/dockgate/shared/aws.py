@@ -34,7 +34,10 @@ _S3_LOCATION = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix
 
 
 def parse_s3(setting: str, text: str) -> tuple[str, str]:
-    """Bucket and prefix of a location in S3, the prefix without slashes around it. UsageError naming the setting."""
+    """Bucket and prefix of a location in S3, the prefix without slashes around it.
+
+    UsageError naming the setting.
+    """
     location = re.fullmatch(_S3_LOCATION, text)
     if not location:
         raise UsageError(f"{setting} is {text!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX.")

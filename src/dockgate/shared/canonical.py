@@ -58,7 +58,10 @@ _JSON = json.JSONEncoder(
 
 
 def decode(kind: type[T], data: bytes) -> T:
-    """The dataclass that `encode` made these bytes from. Raises KeyError, TypeError or ValueError on other bytes."""
+    """The dataclass that `encode` made these bytes from.
+
+    Raises KeyError, TypeError or ValueError on other bytes.
+    """
     return typing.cast(T, build(kind, json.loads(data)))
 
 

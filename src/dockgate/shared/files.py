@@ -22,7 +22,10 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
 
 
 def create_file(path: Path, data: bytes, mode: int) -> bool:
-    """Write a file with this mode unless it exists. Returns whether it did: of several processes that try, one does."""
+    """Write a file with this mode unless it exists.
+
+    Returns whether it did: of several processes that try, one does.
+    """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     replace_file(fresh, data, mode)
     try:

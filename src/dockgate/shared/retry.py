@@ -31,9 +31,10 @@ class RetrySchedule:
         return tuple(self.pause(failures) for failures in range(1, self.attempts or 1))
 
     def next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
-        """When to try again; None: never. `failures` includes the present one, `since` is the first attempt (RFC 3339).
+        """When to try again; None: never.
 
-        The key adds up to a quarter to the pause, so that items that failed together are not retried together.
+        `failures` includes the present one, `since` is the first attempt (RFC 3339). The key adds up to a quarter to
+        the pause, so that items that failed together are not retried together.
         """
         if self.attempts is not None and failures >= self.attempts:
             return None

@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Read RFC 3339, or a date (its first instant in UTC). None for None, other text, and outside of UTC's years."""
+    """Read RFC 3339, or a date (its first instant in UTC).
+
+    None for None, other text, and outside of UTC's years.
+    """
     if text is None:
         return None
     try:

@@ -1,7 +1,8 @@
-"""The tables and folders of a server, in SQLAlchemy Core. `open_store` opens them, `Store` has one field per table.
+"""The tables and folders of a server, in SQLAlchemy Core.
 
-Every method that changes something is one transaction, and may be called twice with the same arguments: the second call
-changes nothing. Times are RFC 3339 text in UTC. Lookups raise NotFoundError with the command that lists what exists.
+`open_store` opens them, `Store` has one field per table. Every method that changes something is one transaction, and
+may be called twice with the same arguments: the second call changes nothing. Times are RFC 3339 text in UTC. Lookups
+raise NotFoundError with the command that lists what exists.
 """
 
 import os

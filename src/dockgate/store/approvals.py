@@ -254,7 +254,10 @@ class Approvals:
 
 
 def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
-    """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
+    """Settle those of the approvals that wait, finish their actions, and fill the outbox.
+
+    Returns their ids.
+    """
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
     waiting = connection.execute(_LOCK_WAITING, {"ids": text_list(approval_ids)}).all()
     ids = [row.id for row in waiting]

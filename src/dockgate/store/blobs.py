@@ -29,7 +29,10 @@ class Blobs(Protocol):
     """Artifacts, content-addressed. `FileBlobs` keeps them in a folder, `s3.S3Blobs` in a bucket."""
 
     def put(self, write: Callable[[Path], object]) -> str:
-        """Store the file that `write` fills, and return its digest. DiskFullError beyond the limit: nothing is kept."""
+        """Store the file that `write` fills, and return its digest.
+
+        DiskFullError beyond the limit: nothing is kept.
+        """
         ...
 
     def room(self) -> int:
@@ -171,7 +174,10 @@ def folder_size(folder: Path) -> int:
 
 
 def blob_name(digest: str) -> str:
-    """A blob's name by its digest. NotFoundError for anything but a digest, which could be a path elsewhere."""
+    """A blob's name by its digest.
+
+    NotFoundError for anything but a digest, which could be a path elsewhere.
+    """
     if not is_digest(digest):
         raise artifact_not_found(digest)
     return hex_of(digest)

@@ -19,7 +19,10 @@ _GATE = "pushes"
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection. `error` says why it ended before its time, `report` what it removed (empty before its end)."""
+    """A collection.
+
+    `error` says why it ended before its time, `report` what it removed (empty before its end).
+    """
 
     seq: int
     requested_at: str

@@ -91,7 +91,10 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
 
 @contextmanager
 def open_source(folder: Path, url: str | None) -> Iterator[Database]:
-    """The database of a store that is copied. NotFoundError if the folder has none; a SQLite file is only read."""
+    """The database of a store that is copied.
+
+    NotFoundError if the folder has none; a SQLite file is only read.
+    """
     if url is not None:
         source = Database.from_url(url)
     else:

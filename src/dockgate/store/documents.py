@@ -27,7 +27,10 @@ _STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests")
 
 
 class Document:
-    """A document to store. Make it before the transaction: encoding and hashing a large inventory takes time."""
+    """A document to store.
+
+    Make it before the transaction: encoding and hashing a large inventory takes time.
+    """
 
     def __init__(self, kind: str, data: bytes) -> None:
         self.kind = kind

@@ -290,7 +290,10 @@ class Database:
             job.is_over = True
 
     def _run_together(self, jobs: Sequence[_Job[Any]]) -> bool:
-        """Run the jobs in one transaction. False, and nothing has changed, when another transaction is in their way."""
+        """Run the jobs in one transaction.
+
+        False, and nothing has changed, when another transaction is in their way.
+        """
         try:
             with self._translate_errors(), self._transaction() as connection:
                 if not self.is_sqlite:

@@ -16,10 +16,11 @@ class EngineTables:
         self._table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
 
     def requeue(self, workflow: str, queue: str, version: str, executor: str | None) -> bool:
-        """Put an unfinished workflow into a queue, for workers of this version. Returns whether it was unfinished.
+        """Put an unfinished workflow into a queue, for workers of this version.
 
-        A PENDING workflow begins again there: its finished steps are not repeated. Only one of this executor is put
-        back, so that a second call, or one that comes late, does not take it from a process that runs it again.
+        Returns whether it was unfinished. A PENDING workflow begins again there: its finished steps are not repeated.
+        Only one of this executor is put back, so that a second call, or one that comes late, does not take it from a
+        process that runs it again.
         """
         change = text(
             f"UPDATE {self._table} SET status = 'ENQUEUED', queue_name = :queue, application_version = :version, "  # noqa: S608

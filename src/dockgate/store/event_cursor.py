@@ -134,7 +134,10 @@ class EventCursor:
             return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
 
     def send_summary(self, target: str, due_at: str, latest: str, entries: Sequence[OutboxEntry]) -> None:
-        """Send a summary, once for each time at which it was due. One that was due after `latest` does not count."""
+        """Send a summary, once for each time at which it was due.
+
+        One that was due after `latest` does not count.
+        """
         with self._database.write() as connection:
             lock_name(connection, sent_summaries, target)
             before = connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
@@ -145,7 +148,10 @@ class EventCursor:
             add_entries(connection, entries)
 
     def purge_topics(self, before: str, after: str) -> int:
-        """Forget topics that did not occur since that time, or after another one in the future. Returns how many."""
+        """Forget topics that did not occur since that time, or after another one in the future.
+
+        Returns how many.
+        """
         old = or_(notified_topics.c.at < before, notified_topics.c.at > after)
         with self._database.write() as connection:
             return delete_unlocked(connection, notified_topics, old)

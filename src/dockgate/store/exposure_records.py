@@ -63,7 +63,10 @@ class Places(NamedTuple):
 
 
 class HoldingImage(NamedTuple):
-    """An image that holds what a question is about. `status` is its current verdict, None for none or none to see."""
+    """An image that holds what a question is about.
+
+    `status` is its current verdict, None for none or none to see.
+    """
 
     digest: str
     status: Status | None
@@ -78,7 +81,10 @@ class ImageFacts(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """A component in a platform of an image. `is_owned`: a distribution's package owns it, and answers for it."""
+    """A component in a platform of an image.
+
+    `is_owned`: a distribution's package owns it, and answers for it.
+    """
 
     image: int
     platform: str
@@ -111,7 +117,10 @@ class HistoryBegin(NamedTuple):
 
 
 class RunningImage(NamedTuple):
-    """A service and what it runs. `execution` deployed it, "" for a person. `at_risk_until` is its deadline."""
+    """A service and what it runs.
+
+    `execution` deployed it, "" for a person. `at_risk_until` is its deadline.
+    """
 
     service: str
     target: str

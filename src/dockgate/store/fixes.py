@@ -74,7 +74,10 @@ class Fixes:
         self._change(fix, FixState.PLANNED, ())
 
     def offer(self, fix: Fix, events: Sequence[NewEvent]) -> bool:
-        """Store a fix as it was offered, with its events. False if it is not planned any more: nothing changes."""
+        """Store a fix as it was offered, with its events.
+
+        False if it is not planned any more: nothing changes.
+        """
         return self._change(fix, FixState.PLANNED, events)
 
     def end(self, fix: Fix, events: Sequence[NewEvent] = ()) -> bool:

@@ -90,10 +90,10 @@ class Fleet:
         self._database = database
 
     def add(self, image: NewImage) -> Sequence[int]:
-        """Index an image, or what a newer scan says of it. Returns the components whose findings are not known yet.
+        """Index an image, or what a newer scan says of it.
 
-        An image that is indexed by the same inventories stays as it is. Any number of processes may add images at the
-        same time.
+        Returns the components whose findings are not known yet. An image that is indexed by the same inventories stays
+        as it is. Any number of processes may add images at the same time.
         """
         drafts = {bundle.digest: bundle for platform in image.platforms for bundle in platform.bundles}
         facts = [zlib.compress(encode(platform.facts)) for platform in image.platforms]

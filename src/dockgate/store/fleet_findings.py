@@ -160,7 +160,10 @@ class FleetFindings:
             return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
 
     def record_new(self, results: Sequence[MatchResult], source: Source, now: str) -> bool:
-        """Store what matching says of new components. False, and nothing is stored, if others are of another source."""
+        """Store what matching says of new components.
+
+        False, and nothing is stored, if others are of another source.
+        """
 
         def write(connection: Connection) -> bool:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
@@ -231,7 +234,10 @@ def _set_source(connection: Connection, source: Source, now: str) -> None:
 
 
 def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Sequence[int]:
-    """Store what KEV and EPSS say. Returns the components with a vulnerability of which they say something else."""
+    """Store what KEV and EPSS say.
+
+    Returns the components with a vulnerability of which they say something else.
+    """
     stored = {
         number: Vulnerability(*fields)
         for part in batches(sorted(values))

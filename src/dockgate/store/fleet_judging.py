@@ -71,12 +71,18 @@ class FleetJudgingState:
             yield from map(IndexedPlatform._make, rows)
 
     def placements_between(self, first: int, end: int) -> Iterator[Placement]:
-        """Where the bundles lie in the images from id `first` to before id `end`. Images without packages have none."""
+        """Where the bundles lie in the images from id `first` to before id `end`.
+
+        Images without packages have none.
+        """
         table = fleet_image_bundles.c
         yield from self._placements([table.image >= first, table.image < end])
 
     def placements(self, images: Collection[int]) -> Iterator[Placement]:
-        """As `placements_between`, of these images. Where they are a fifth of a range, reading all of it is faster."""
+        """As `placements_between`, of these images.
+
+        Where they are a fifth of a range, reading all of it is faster.
+        """
         for part in batches(sorted(images)):
             yield from self._placements([fleet_image_bundles.c.image.in_(part)])
 

@@ -11,7 +11,10 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
 
 class ClosingReason(StrEnum):
-    """Why a component or an image has a finding no longer. What ends it in an image is derived, not stored."""
+    """Why a component or an image has a finding no longer.
+
+    What ends it in an image is derived, not stored.
+    """
 
     # An advisory was changed or withdrawn.
     ADVISORY = "advisory changed"
@@ -164,7 +167,10 @@ class BundleContent(NamedTuple):
 
 
 class ImageBundle(NamedTuple):
-    """A bundle in an image. `platform` and `position` count from 0; `layer` is "" for packages without one."""
+    """A bundle in an image.
+
+    `platform` and `position` count from 0; `layer` is "" for packages without one.
+    """
 
     image: int
     platform: int

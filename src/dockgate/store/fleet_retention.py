@@ -31,7 +31,10 @@ BATCH = 200
 
 
 class FleetRetention:
-    """Deletes images from the index. The caller has the lock `fleet_findings.MATCHING`: ids may be used again."""
+    """Deletes images from the index.
+
+    The caller has the lock `fleet_findings.MATCHING`: ids may be used again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,9 +46,10 @@ class FleetRetention:
             return connection.scalar(query) or 0
 
     def delete_gone(self, before: str) -> int:
-        """Delete some images that are gone since before that time, with their scans and reports. Returns how many.
+        """Delete some images that are gone since before that time, with their scans and reports.
 
-        An image that an approval names stays. 0 if there is none, or while another process adds images.
+        Returns how many. An image that an approval names stays. 0 if there is none, or while another process adds
+        images.
         """
         with self._database.write() as connection:
             if not try_lock_name(connection, fleet_bundles, COLLECTION):

@@ -1,4 +1,7 @@
-"""The current verdicts of the fleet. Only what differs is written: on Postgres every update leaves a dead row."""
+"""The current verdicts of the fleet.
+
+Only what differs is written: on Postgres every update leaves a dead row.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 

@@ -52,9 +52,9 @@ class FollowedImages:
     def change(
         self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
     ) -> bool:
-        """Record another status, and tell the callbacks of its approvals. Returns False if it was recorded before.
+        """Record another status, and tell the callbacks of its approvals.
 
-        `verdict` is the digest of the new verdict, None if there is none.
+        Returns False if it was recorded before. `verdict` is the digest of the new verdict, None if there is none.
         """
         with self._database.write() as connection:
             present = _lock(connection, followed_image)
@@ -81,9 +81,10 @@ class FollowedImages:
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
 
     def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
-        """Make a renewed attestation due, and record when the next is. Earlier renewals that are done are deleted.
+        """Make a renewed attestation due, and record when the next is.
 
-        Returns False if it was renewed meanwhile, or is not approved any more.
+        Earlier renewals that are done are deleted. Returns False if it was renewed meanwhile, or is not approved any
+        more.
         """
         prefix = f"{followed_image.repository}@{followed_image.image}/{followed_image.policy}/renewed/"
         with self._database.write() as connection:
@@ -151,7 +152,10 @@ def follow_images(
 def _tell(
     connection: Connection, before: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
 ) -> None:
-    """Make the callbacks due. One that was asked for while the image was not approved hears of the change, too."""
+    """Make the callbacks due.
+
+    One that was asked for while the image was not approved hears of the change, too.
+    """
     callbacks = select(followed_callbacks).where(_is_callback(before)).order_by(followed_callbacks.c.approval)
     number = before.changes + 1
     entries = [

@@ -67,13 +67,13 @@ class ImageFilter(NamedTuple):
 
 
 class ListedImage(NamedTuple):
-    """A place of an image. `tag` is "" for none; `until` is when the tag moved on or the image was deleted.
+    """A place of an image.
 
-    `scanner` read it, "" if that is unknown. `status` is that of the current verdict, or of the newest one where the
-    place has no current one, None without any. `policy` gave the current verdict, and `counts` are its findings by
-    severity, in the order of `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and
-    `cannot_judge_since` are None without one. It is the verdict in the repository `judged_in`, where the image was
-    read.
+    `tag` is "" for none; `until` is when the tag moved on or the image was deleted. `scanner` read it, "" if that is
+    unknown. `status` is that of the current verdict, or of the newest one where the place has no current one, None
+    without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
+    `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
+    without one. It is the verdict in the repository `judged_in`, where the image was read.
     """
 
     id: int

@@ -286,9 +286,9 @@ def _push(connection: Connection, image: PushedImage) -> None:
 
 
 def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
-    """Record that the tag had another digest so far, as its latest push says. Returns the move, None for none.
+    """Record that the tag had another digest so far, as its latest push says.
 
-    A push that is older than that one moves nothing.
+    Returns the move, None for none. A push that is older than that one moves nothing.
     """
     tag = {"repository": image.repository, "tag": image.tag}
     latest = connection.execute(_TAGGED, tag).first() if image.tag else None

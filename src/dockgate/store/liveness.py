@@ -78,7 +78,10 @@ class Liveness:
 
 
 class WatchedConnection(psycopg.Connection[Any]):
-    """A connection whose queries fail when its database has stopped answering. Made by `watched_connection`."""
+    """A connection whose queries fail when its database has stopped answering.
+
+    Made by `watched_connection`.
+    """
 
     liveness: ClassVar[Liveness]
 

@@ -36,10 +36,10 @@ class ScanState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A scan of an image. `number` counts the scans of the image from 1; `reason` says why the scan failed.
+    """A scan of an image.
 
-    `finished_at` is None until it ends. `scanner` is the version that read the image
-    (`scanner.layer_reader.scanner_version`), None if ours did not.
+    `number` counts the scans of the image from 1; `reason` says why the scan failed. `finished_at` is None until it
+    ends. `scanner` is the version that read the image (`scanner.layer_reader.scanner_version`), None if ours did not.
     """
 
     image: str

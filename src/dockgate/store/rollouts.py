@@ -99,9 +99,10 @@ class Rollouts:
         *,
         repository: str | None = None,
     ) -> bool:
-        """End a rollout, with its event. After success, the service has its target, desired count and `revision`.
+        """End a rollout, with its event.
 
-        `repository` is that of the image which the service runs: people who are limited to it see the event.
+        After success, the service has its target, desired count and `revision`. `repository` is that of the image which
+        the service runs: people who are limited to it see the event.
 
         False when it was over already: then nothing changes. ChangedError when it succeeded, but another image was
         deployed meanwhile.

@@ -148,7 +148,10 @@ class PipelineStarts:
         self._database = database
 
     def allow(self, cause: str, rule: str, pipeline: str, now: str, since: str, limit: int) -> bool:
-        """Record a start, once for each cause. False where the rule has started the pipeline `limit` times since."""
+        """Record a start, once for each cause.
+
+        False where the rule has started the pipeline `limit` times since.
+        """
         table = pipeline_starts
         with self._database.write() as connection:
             lock_name(connection, table, f"{rule}/{pipeline}")

@@ -34,10 +34,10 @@ class Services:
         self._outbox = outbox
 
     def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """Create a service with the definition as revision 1, and return it. An existing service is not changed.
+        """Create a service with the definition as revision 1, and return it.
 
-        The definition's family becomes the service's name. Rollouts change services. UsageError for a service that can
-        never run (`deployments.check_service`).
+        An existing service is not changed. The definition's family becomes the service's name. Rollouts change
+        services. UsageError for a service that can never run (`deployments.check_service`).
         """
         check_service(service, definition)
         with self._database.write() as connection:

@@ -1,4 +1,7 @@
-"""Locks and inserts, whose statements differ between SQLite and Postgres. When to use which: see `store.engine`."""
+"""Locks and inserts, whose statements differ between SQLite and Postgres.
+
+When to use which: see `store.engine`.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -82,7 +85,10 @@ def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
 
 
 def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose key does not exist, in the order of their primary keys. Numbered rows stay in order."""
+    """Insert those rows whose key does not exist, in the order of their primary keys.
+
+    Numbered rows stay in order.
+    """
     if rows:
         names = [column.name for column in table.primary_key.columns if column.name in rows[0]]
         in_order = sorted(rows, key=lambda row: [row[name] for name in names])

@@ -28,7 +28,10 @@ ALWAYS = "9999"
 
 
 class FindingLife(NamedTuple):
-    """A finding of a component, and the time in which the index had it. `closed` is ALWAYS while it still has."""
+    """A finding of a component, and the time in which the index had it.
+
+    `closed` is ALWAYS while it still has.
+    """
 
     component: int
     vulnerability: int

@@ -62,9 +62,10 @@ class Workers:
             self._change(worker_id, WorkerState.ENDING, state)
 
     def give_up(self, worker_id: str, beats: int | None = None) -> bool:
-        """Give a worker up, so that its work goes to others. With `beats`, only if it has not counted on since.
+        """Give a worker up, so that its work goes to others.
 
-        Returns whether it is given up. NotFoundError if it does not exist.
+        With `beats`, only if it has not counted on since. Returns whether it is given up. NotFoundError if it does not
+        exist.
         """
         return self._change(worker_id, WorkerState.LOST, None, beats)
 

@@ -78,7 +78,10 @@ class FaultyRecord:
 
 @dataclass(frozen=True, slots=True)
 class SilentRecord:
-    """A record about no package of its part. It is stored for its aliases, and to recognise it in the next update."""
+    """A record about no package of its part.
+
+    It is stored for its aliases, and to recognise it in the next update.
+    """
 
     id: str
     modified: str | None

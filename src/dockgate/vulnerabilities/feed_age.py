@@ -34,7 +34,10 @@ def quiet_limit(days: Iterable[str]) -> timedelta | None:
 
 
 def suspect_since(days: Collection[str], now: datetime) -> str | None:
-    """When the feed became suspect, if it is: its newest record is unusually old. Days in the future do not count."""
+    """When the feed became suspect, if it is: its newest record is unusually old.
+
+    Days in the future do not count.
+    """
     past = [day for day in days if (time := parse_time(day)) is not None and time <= now + CLOCK_SKEW]
     limit, newest = quiet_limit(past), parse_time(max(past, default=""))
     if limit is None or newest is None or now - newest <= limit:

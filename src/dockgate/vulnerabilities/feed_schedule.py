@@ -70,9 +70,9 @@ class FeedState:
 
 @dataclass(frozen=True, slots=True)
 class FeedAnnouncement:
-    """That a feed fails, or, without `failures`, that it has recovered. `since` is the beginning of the failure.
+    """That a feed fails, or, without `failures`, that it has recovered.
 
-    `key` names this announcement among those of the feed.
+    `since` is the beginning of the failure. `key` names this announcement among those of the feed.
     """
 
     feed: str
@@ -122,10 +122,10 @@ def after_attempt(
 
 
 def pause(state: FeedState, period: float) -> float:
-    """Seconds between the last attempt and the next, without jitter. `period` is that of a feed that works.
+    """Seconds between the last attempt and the next, without jitter.
 
-    The part decides that has failed least often: a record that stays unreadable in one part keeps no other part from
-    its first retries, nor those that were updated from their period.
+    `period` is that of a feed that works. The part decides that has failed least often: a record that stays unreadable
+    in one part keeps no other part from its first retries, nor those that were updated from their period.
     """
     if not state.failures:
         return period

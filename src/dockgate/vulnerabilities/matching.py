@@ -38,7 +38,10 @@ _NAMED_AT_ONCE = 5
 def match(
     packages: Sequence[Package] | Inventory, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]
 ) -> Matches:
-    """The findings of these packages. Packages with an owner are matched by their distribution package only."""
+    """The findings of these packages.
+
+    Packages with an owner are matched by their distribution package only.
+    """
     return Matcher(snapshot, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
 
 
@@ -72,7 +75,10 @@ class Matcher:
         self._results: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
-        """Match packages with the advisories. Those that a distribution's package owns are left to its advisories."""
+        """Match packages with the advisories.
+
+        Those that a distribution's package owns are left to its advisories.
+        """
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined = set(self._uncovered_packages(ours))

@@ -50,7 +50,10 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A severity and its `source`: "distribution", "advisory" or "cve". `score` is 0.0 to 10.0, -1 without a score."""
+    """A severity and its `source`: "distribution", "advisory" or "cve".
+
+    `score` is 0.0 to 10.0, -1 without a score.
+    """
 
     source: str
     severity: Severity
@@ -60,14 +63,14 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """What one OSV record says about one package (`ecosystem`, `name`). Times are RFC 3339 in UTC, None if unknown.
+    """What one OSV record says about one package (`ecosystem`, `name`).
 
-    `ratings` are sorted, the most relevant source first. `note` is the distribution's reason for having no fix:
-    "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm module and stream of its versions
-    ("nodejs:18"), None for none. `disputed`: the record says that it is disputed. `imports` are the vulnerable import
-    paths of a Go module, () if the record does not list them.
-    `alias_groups` are the alias groups of its names, each sorted, if other records of the database know more aliases.
-    They make a vulnerability's name independent of which other packages are looked up.
+    Times are RFC 3339 in UTC, None if unknown. `ratings` are sorted, the most relevant source first. `note` is the
+    distribution's reason for having no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm
+    module and stream of its versions ("nodejs:18"), None for none. `disputed`: the record says that it is disputed.
+    `imports` are the vulnerable import paths of a Go module, () if the record does not list them. `alias_groups` are
+    the alias groups of its names, each sorted, if other records of the database know more aliases. They make a
+    vulnerability's name independent of which other packages are looked up.
     """
 
     id: str
@@ -207,7 +210,10 @@ class Finding:
 
     @property
     def has_unknown_fix(self) -> bool:
-        """Whether it is unknown if a fixed version exists. Policies treat this as undetermined, not as "no fix"."""
+        """Whether it is unknown if a fixed version exists.
+
+        Policies treat this as undetermined, not as "no fix".
+        """
         return not self.fixed and self.note in (VERSIONS_ONLY, FIX_UNKNOWN)
 
     @property

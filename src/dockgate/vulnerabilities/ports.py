@@ -1,4 +1,7 @@
-"""The interface of the advisory database. The contract suites in `tests/contracts` test each implementation."""
+"""The interface of the advisory database.
+
+The contract suites in `tests/contracts` test each implementation.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol

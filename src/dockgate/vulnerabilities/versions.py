@@ -184,7 +184,10 @@ class Order:
 
 
 class Orders:
-    """The orders of the given ecosystems, by OSV name, created on first use. Other versions cannot be compared."""
+    """The orders of the given ecosystems, by OSV name, created on first use.
+
+    Other versions cannot be compared.
+    """
 
     def __init__(self, ecosystems: Iterable[Ecosystem]) -> None:
         self._ecosystems = ecosystems

@@ -94,7 +94,10 @@ class WorkflowRetention:
         self._engine = engine
 
     def run(self) -> None:
-        """Delete what is due. Nothing becomes startable meanwhile that has ended before: every start has a new key."""
+        """Delete what is due.
+
+        Nothing becomes startable meanwhile that has ended before: every start has a new key.
+        """
         startable = {
             *(event.id for event in self._store.events.unhandled_events()),
             *(str(key) for key in self._store.executions.in_progress()),

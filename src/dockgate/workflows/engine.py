@@ -122,12 +122,13 @@ class Engine:
             return True
 
     def begin(self, workflow: Workflow, key: str, argument: str, labels: Labels = NO_LABELS) -> None:
-        """Start the workflow under this key, unless it waits, runs or has run. Only workers with `labels` run it.
+        """Start the workflow under this key, unless it waits, runs or has run.
 
-        It starts here if this worker may run it and has a free slot; otherwise it waits in its queue. One that broke,
-        because of a full disk or a defect, is started again under a further key; the reconciler asks for that. The keys
-        begin with the store's id: restored or new tables have nothing in common with the workflows of other tables.
-        While the process ends nothing starts: what is to be started is stored, and the next process starts it.
+        Only workers with `labels` run it. It starts here if this worker may run it and has a free slot; otherwise it
+        waits in its queue. One that broke, because of a full disk or a defect, is started again under a further key;
+        the reconciler asks for that. The keys begin with the store's id: restored or new tables have nothing in common
+        with the workflows of other tables. While the process ends nothing starts: what is to be started is stored, and
+        the next process starts it.
         """
         if self._is_closing:
             return
@@ -157,7 +158,10 @@ class Engine:
                 DBOS.enqueue_workflow(place.name, self._workflows[workflow], argument)
 
     def _call(self, call: Callable[[], R]) -> R:
-        """Call dbos for a request. Raises StoreError if its tables do not answer: dbos itself waits without end."""
+        """Call dbos for a request.
+
+        Raises StoreError if its tables do not answer: dbos itself waits without end.
+        """
         future = self._calls.submit(call)
         try:
             return future.result(CALL_SECONDS)
@@ -242,11 +246,12 @@ class Engine:
         self._store.engine_tables.requeue(status.workflow_id, place.name, version, executor)
 
     def delete_ended(self, before: datetime, is_startable: Callable[[str], bool]) -> int:
-        """Delete the workflows that ended before that time, oldest first. Returns how many; call it again for more.
+        """Delete the workflows that ended before that time, oldest first.
 
-        A workflow whose argument `is_startable` is kept: its key is what prevents a second run. So is any that ended
-        after the beginning of one that has not ended. That one may have stored the decision to start it as the result
-        of a step, and repeats the start when it is recovered, however long after.
+        Returns how many; call it again for more. A workflow whose argument `is_startable` is kept: its key is what
+        prevents a second run. So is any that ended after the beginning of one that has not ended. That one may have
+        stored the decision to start it as the result of a step, and repeats the start when it is recovered, however
+        long after.
         """
         begun_at = self._store.engine_tables.oldest_begun()
         if begun_at is not None:

@@ -26,7 +26,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """How often a worker beats, and how long it may be silent. In seconds, the same at all workers of a database."""
+    """How often a worker beats, and how long it may be silent.
+
+    In seconds, the same at all workers of a database.
+    """
 
     beat: float = 3
     lease: float = 15
@@ -43,7 +46,10 @@ IDLE_TIMES = LeaseTimes(beat=30, lease=150)
 
 
 def end_process() -> None:
-    """End this process without another effect; its children end with it. Its work goes on at other workers."""
+    """End this process without another effect; its children end with it.
+
+    Its work goes on at other workers.
+    """
     os._exit(75)  # sysexits.h: EX_TEMPFAIL, so that a service manager starts it again
 
 
@@ -137,7 +143,10 @@ class Lease:
 
 
 class Guard:
-    """Gives up workers that beat no more. Every worker runs one; those that do not hold the lock only look on."""
+    """Gives up workers that beat no more.
+
+    Every worker runs one; those that do not hold the lock only look on.
+    """
 
     def __init__(
         self,

@@ -10,7 +10,10 @@ from dockgate.shared.errors import UsageError
 
 
 class Queue(StrEnum):
-    """A kind of work. Scans, deliveries and upkeep are rows that a worker claims; the others are queues of dbos."""
+    """A kind of work.
+
+    Scans, deliveries and upkeep are rows that a worker claims; the others are queues of dbos.
+    """
 
     BUILD = "build"
     DEPLOY = "deploy"

@@ -1,6 +1,7 @@
-"""The bodies of the workflows. Each runs its effects, writes their results, and starts what follows under its own key.
+"""The bodies of the workflows.
 
-A body decides only by the results of effects: so it takes the same path again after a crash.
+Each runs its effects, writes their results, and starts what follows under its own key. A body decides only by the
+results of effects: so it takes the same path again after a crash.
 
 A wait is a row: an approval action ends its workflow, and the answer continues the execution (`continue_execution`).
 A changed body needs a new APPLICATION_VERSION, and a migration of what is pending under the old one.

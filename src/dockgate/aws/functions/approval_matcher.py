@@ -1,4 +1,7 @@
-"""Match approvals with scans. Each is recorded in the table; whichever comes second answers, exactly once."""
+"""Match approvals with scans.
+
+Each is recorded in the table; whichever comes second answers, exactly once.
+"""
 
 import time
 from collections.abc import Callable, Container, Sequence

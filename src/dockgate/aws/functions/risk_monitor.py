@@ -1,4 +1,7 @@
-"""Running images: a new finding or an expired waiver marks them at risk and sends a notice. They keep running."""
+"""Running images: a new finding or an expired waiver marks them at risk and sends a notice.
+
+They keep running.
+"""
 
 import json
 import re

@@ -144,7 +144,10 @@ class WaitTable:
             yield from (_wait(item) for item in items if self._is_waiting(item))
 
     def claim(self, wait: Wait) -> int:
-        """Claim an approval in order to answer it. Returns the lease, 0 if it is settled or claimed by another."""
+        """Claim an approval in order to answer it.
+
+        Returns the lease, 0 if it is settled or claimed by another.
+        """
         now = self._now()
         lease = now + LEASE_SECONDS
         is_leased = self._update(
@@ -196,7 +199,10 @@ class WaitTable:
         self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
 
     def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
-        """Release the notice after a failure, so that the next run can retry at once. `evidence` is what was stored."""
+        """Release the notice after a failure, so that the next run can retry at once.
+
+        `evidence` is what was stored.
+        """
         change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
         change += ", evidence = :evidence" if evidence else ""
         self._table.update(_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)

@@ -65,7 +65,10 @@ def _current_configuration(account: Account) -> dict[str, Any]:
 
 
 def _add_rule(rules: list[dict[str, Any]], our_filter: dict[str, str]) -> list[dict[str, Any]]:
-    """The rules with ours. ECR allows one rule per frequency: ours extends the filters of the continuous one."""
+    """The rules with ours.
+
+    ECR allows one rule per frequency: ours extends the filters of the continuous one.
+    """
     if not any(rule["scanFrequency"] == _CONTINUAL for rule in rules):
         return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [our_filter]}]
     return [

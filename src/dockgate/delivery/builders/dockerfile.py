@@ -181,7 +181,10 @@ def _trim_line(line: str, escape: str) -> str:
 
 
 def _escape(lines: Sequence[str]) -> str:
-    """The escape character. Parsers differ in which comments may stand before the directive, and what behind it."""
+    """The escape character.
+
+    Parsers differ in which comments may stand before the directive, and what behind it.
+    """
     escape = "\\"
     for number, line in enumerate(lines, 1):
         comment = line.strip()

@@ -51,7 +51,10 @@ class Runner(Protocol):
         ...
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
-        """Run the commands. Raises BuildError for a passed limit, UnavailableError if this host cannot run them."""
+        """Run the commands.
+
+        Raises BuildError for a passed limit, UnavailableError if this host cannot run them.
+        """
         ...
 
 
@@ -131,7 +134,10 @@ class PodmanBuilder(Builder):
         return result
 
     def _fetch_bases(self, references: Iterable[str]) -> Iterator[Base]:
-        """Fetch the images. Together they have as much time as the build itself: registries may be slow on purpose."""
+        """Fetch the images.
+
+        Together they have as much time as the build itself: registries may be slow on purpose.
+        """
         limits = self._runner.limits
         end = time.monotonic() + limits.seconds
         for reference in references:

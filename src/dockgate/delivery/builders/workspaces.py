@@ -15,7 +15,10 @@ _STATE, _DISK = "state.json", "disk.ext4"
 
 
 class Workspaces:
-    """The folders in `folder`, one for each repository. A build waits at most `seconds` for another to end."""
+    """The folders in `folder`, one for each repository.
+
+    A build waits at most `seconds` for another to end.
+    """
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder

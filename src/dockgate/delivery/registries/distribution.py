@@ -26,9 +26,10 @@ _TIMEOUT = 10.0
 
 
 class DistributionRegistry(RegistryContent):
-    """A `ports.RegistryContent`. `address` is "host:port"; `issue` makes the token of a call, None for no tokens.
+    """A `ports.RegistryContent`.
 
-    Every call opens its own connection, and any thread may call.
+    `address` is "host:port"; `issue` makes the token of a call, None for no tokens. Every call opens its own
+    connection, and any thread may call.
     """
 
     def __init__(self, address: str, issue: Callable[[Sequence[Access]], str] | None = None) -> None:

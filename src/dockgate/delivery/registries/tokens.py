@@ -125,7 +125,10 @@ class RegistryTokens:
             self._read_from = self._file()
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """The claims of a registry token. Raises jwt.InvalidTokenError and others for one that is not accepted."""
+        """The claims of a registry token.
+
+        Raises jwt.InvalidTokenError and others for one that is not accepted.
+        """
         claims: dict[str, Any] = jwt.decode(
             token,
             self._current_key().private_key.public_key(),

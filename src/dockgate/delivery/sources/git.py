@@ -41,7 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class GitHost(RepositoryHost):
-    """A `source_ports.RepositoryHost`: every repository is `folder/<name>.git`. Any thread and process may call."""
+    """A `source_ports.RepositoryHost`: every repository is `folder/<name>.git`.
+
+    Any thread and process may call.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -180,7 +183,10 @@ async def http_backend(
 
 
 async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
-    """Yield the answer's head, then its body in chunks. The child ends when the generator is closed or deleted."""
+    """Yield the answer's head, then its body in chunks.
+
+    The child ends when the generator is closed or deleted.
+    """
     stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *command("http-backend"),

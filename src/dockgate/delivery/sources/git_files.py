@@ -145,7 +145,10 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
 
 
 def check_edit(edit: FileEdit) -> str:
-    """Return the path of an edit. Raises UsageError for a path, branch, author or message that cannot be committed."""
+    """Return the path of an edit.
+
+    Raises UsageError for a path, branch, author or message that cannot be committed.
+    """
     if not _BRANCH.fullmatch(edit.branch) or ".." in edit.branch:
         raise UsageError(f"{edit.branch!r} cannot be the name of a branch", "Use letters, digits and dashes.")
     check_authorship(edit.author, edit.message)

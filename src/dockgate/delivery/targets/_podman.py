@@ -86,7 +86,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image in podman's storage. `digests` are those of all manifests by which it was pulled, `size` is in bytes."""
+    """An image in podman's storage.
+
+    `digests` are those of all manifests by which it was pulled, `size` is in bytes.
+    """
 
     id: str
     digests: frozenset[str]

@@ -90,10 +90,10 @@ class PodmanTarget(Target):
             self._keep(service, set())
 
     def remove_images(self, needed_images: Callable[[], Collection[str]]) -> int:
-        """Delete the images of this podman that no container has, and whose digest is not needed. Returns their bytes.
+        """Delete the images of this podman that no container has, and whose digest is not needed.
 
-        They were pulled to run services: another deploy pulls them again. `needed_images` is asked once all images are
-        known.
+        Returns their bytes. They were pulled to run services: another deploy pulls them again. `needed_images` is asked
+        once all images are known.
         """
         images = self._engine.images()
         digests = set(needed_images())

@@ -85,9 +85,10 @@ _REFUSED_OPTIONS = frozenset(("template", "attach", "attachment", "config", "inc
 
 
 class AppriseAdapter(TargetAdapter):
-    """Sends through apprise. The only secret is `url`, since the URL of every service contains its password.
+    """Sends through apprise.
 
-    `hosts` are patterns of hosts that may be called (empty: all), as for webhooks; `loopback` allows this machine.
+    The only secret is `url`, since the URL of every service contains its password. `hosts` are patterns of hosts that
+    may be called (empty: all), as for webhooks; `loopback` allows this machine.
     """
 
     type = TargetType.APPRISE

@@ -18,9 +18,10 @@ _LONGEST_TYPE = 128
 
 
 class EventBridgeAdapter(TargetAdapter):
-    """Puts events on the bus whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
+    """Puts events on the bus whose ARN is the setting `arn`.
 
-    A message that is sent again is a second event with the same id in its detail's `dockgate-event`.
+    `clients` makes boto3 clients by service and region. A message that is sent again is a second event with the same id
+    in its detail's `dockgate-event`.
     """
 
     type = TargetType.EVENTBRIDGE

@@ -23,7 +23,10 @@ class StartPipeline(Protocol):
 
 
 class PipelineAdapter(TargetAdapter):
-    """Starts the pipeline that the target names. The rule's input, a JSON object of texts, are its variables."""
+    """Starts the pipeline that the target names.
+
+    The rule's input, a JSON object of texts, are its variables.
+    """
 
     type = TargetType.PIPELINE
 
@@ -45,7 +48,10 @@ class PipelineAdapter(TargetAdapter):
 
 
 def read_variables(data: str) -> dict[str, str]:
-    """The variables in the input of a rule. Raises UsageError for other data than an object of short texts."""
+    """The variables in the input of a rule.
+
+    Raises UsageError for other data than an object of short texts.
+    """
     try:
         value = json.loads(data)
     except ValueError:

@@ -16,9 +16,10 @@ _LONGEST_SUBJECT = 99
 
 
 class SnsAdapter(TargetAdapter):
-    """Publishes to the topic whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
+    """Publishes to the topic whose ARN is the setting `arn`.
 
-    The subject is the message's title; the attributes `detail-type` and `source` are for filter policies.
+    `clients` makes boto3 clients by service and region. The subject is the message's title; the attributes
+    `detail-type` and `source` are for filter policies.
     """
 
     type = TargetType.SNS

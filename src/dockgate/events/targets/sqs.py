@@ -12,7 +12,10 @@ from dockgate.shared.interfaces import override
 
 
 class SqsAdapter(TargetAdapter):
-    """Sends to the queue whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region."""
+    """Sends to the queue whose ARN is the setting `arn`.
+
+    `clients` makes boto3 clients by service and region.
+    """
 
     type = TargetType.SQS
 

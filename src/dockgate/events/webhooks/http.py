@@ -39,7 +39,10 @@ def addresses(host: str, port: int) -> Sequence[str]:
 
 
 class HttpWebhooks(Webhooks):
-    """`hosts` are patterns such as "*.example.org"; empty, every host may be called. `loopback`: this machine too."""
+    """`hosts` are patterns such as "*.example.org"; empty, every host may be called.
+
+    `loopback`: this machine too.
+    """
 
     def __init__(
         self,

@@ -12,7 +12,10 @@ CLIENT_METHODS = ("client_secret_basic", "client_secret_post")
 
 @dataclass(frozen=True, slots=True)
 class ProviderMetadata:
-    """Endpoints of a provider. `names_itself`: its answers to the browser have the parameter `iss` (RFC 9207)."""
+    """Endpoints of a provider.
+
+    `names_itself`: its answers to the browser have the parameter `iss` (RFC 9207).
+    """
 
     issuer: str
     authorization_endpoint: str

@@ -19,7 +19,10 @@ _CHECK = 4
 
 
 class FileCache(Generic[T]):
-    """Store dataclasses of one type by name. A value that cannot be read or written is a cache miss, not an error."""
+    """Store dataclasses of one type by name.
+
+    A value that cannot be read or written is a cache miss, not an error.
+    """
 
     def __init__(self, folder: Path, kind: type[T]) -> None:
         self._folder = folder

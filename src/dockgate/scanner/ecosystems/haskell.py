@@ -111,7 +111,10 @@ def _fields(file: BinaryIO) -> dict[str, str]:
 
 
 def _own_folder(path: str, import_dirs: str) -> str | None:
-    """The folder of the package's interfaces, None for none of its own. `${pkgroot}` contains the database."""
+    """The folder of the package's interfaces, None for none of its own.
+
+    `${pkgroot}` contains the database.
+    """
     first = import_dirs.split(" ")[0].strip('"')
     if first.startswith("${pkgroot}"):
         first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"

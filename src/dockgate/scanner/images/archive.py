@@ -159,7 +159,10 @@ class DockerArchiveSource(ImageSource):
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
 
     def _describe(self, path: str, diff_id: str) -> dict[str, object]:
-        """Describe a layer. `diff_id` is the digest of its uncompressed content. Most layers are not compressed."""
+        """Describe a layer.
+
+        `diff_id` is the digest of its uncompressed content. Most layers are not compressed.
+        """
         member, file = self._files.member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")

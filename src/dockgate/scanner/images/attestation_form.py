@@ -1,7 +1,7 @@
-"""The form of attestation manifests, as far as an index and the manifest itself tell. Pure: no blob is read.
+"""The form of attestation manifests, as far as an index and the manifest itself tell.
 
-Forms: BuildKit's docs/attestations/attestation-storage.md, both the image form (a config for the platform
-unknown/unknown) and the OCI artifact form (`artifactType`, an empty config).
+Pure: no blob is read. Forms: BuildKit's docs/attestations/attestation-storage.md, both the image form (a config for the
+platform unknown/unknown) and the OCI artifact form (`artifactType`, an empty config).
 """
 
 from collections.abc import Iterable

@@ -54,9 +54,9 @@ class Authorizer:
         return self.headers()
 
     def answer(self, challenges: Sequence[str], sent_headers: dict[str, str]) -> bool:
-        """Answer a 401. Returns whether `headers` now differ from those `sent_headers`, so that a retry makes sense.
+        """Answer a 401.
 
-        Raises DeniedError.
+        Returns whether `headers` now differ from those `sent_headers`, so that a retry makes sense. Raises DeniedError.
         """
         with self._lock:
             if self.headers() != sent_headers:

@@ -42,7 +42,10 @@ class ImageSource(Protocol):
         ...
 
     def blob(self, digest: str) -> io.RawIOBase:
-        """Open a blob, not verified; the caller closes it. Raises ImageError if it is missing, UnavailableError."""
+        """Open a blob, not verified; the caller closes it.
+
+        Raises ImageError if it is missing, UnavailableError.
+        """
         ...
 
     def base_manifest(self, name: str, digest: str) -> bytes:
@@ -58,7 +61,10 @@ class ImageSource(Protocol):
 
 
 class VerifiedBlob(io.RawIOBase):
-    """A blob that is hashed and counted while it is read. `size` is stated by the manifest, None if it is not."""
+    """A blob that is hashed and counted while it is read.
+
+    `size` is stated by the manifest, None if it is not.
+    """
 
     def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
         self._source = source

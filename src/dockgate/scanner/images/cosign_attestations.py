@@ -108,9 +108,10 @@ def add_attestation(
     key: tuple[str, str],
     replaces: Mapping[str, str],
 ) -> bool:
-    """Attach an envelope to an image, after the existing ones. Those with all annotations of `replaces` are removed.
+    """Attach an envelope to an image, after the existing ones.
 
-    Returns False, without calling `content`, if one with the annotation `key` (name, value) exists.
+    Those with all annotations of `replaces` are removed. Returns False, without calling `content`, if one with the
+    annotation `key` (name, value) exists.
 
     A concurrent write may be lost: registries have no conditional update.
     """

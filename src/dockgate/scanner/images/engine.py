@@ -46,10 +46,10 @@ _ALTERNATIVES = "or save the image to a file and name that, or push it to a regi
 
 
 def engine_source(reference: EngineReference, environment: Mapping[str, str], system: Path = _SYSTEM) -> ImageSource:
-    """Open an image in the store of its engine. `system` is the folder with the sockets of system-wide engines.
+    """Open an image in the store of its engine.
 
-    Raises NotFoundError if the engine has no such image; UnavailableError if no engine runs, or if it would export only
-    one image of several.
+    `system` is the folder with the sockets of system-wide engines. Raises NotFoundError if the engine has no such
+    image; UnavailableError if no engine runs, or if it would export only one image of several.
     """
     place = _socket(reference.engine, environment, system)
     if place:
@@ -85,7 +85,10 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
 
 
 def _is_listening(place: Path) -> bool:
-    """Whether an engine listens: its socket remains when it ends. Raises UnavailableError without permission."""
+    """Whether an engine listens: its socket remains when it ends.
+
+    Raises UnavailableError without permission.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(place))

@@ -102,7 +102,10 @@ class FolderLayer:
 
 
 class _Walk:
-    """Entries below a folder, each folder before its content. Folders on the devices `skipped` are not entered."""
+    """Entries below a folder, each folder before its content.
+
+    Folders on the devices `skipped` are not entered.
+    """
 
     def __init__(self, skipped: frozenset[int]) -> None:
         self._skipped_devices = skipped

@@ -21,9 +21,9 @@ def copy_image(
     ca_bundle: Path | None = None,
     issuers: Issuers | None = None,
 ) -> None:
-    """Copy the image with the digest of `source`, an index with all its images. Existing blobs are skipped.
+    """Copy the image with the digest of `source`, an index with all its images.
 
-    Raises ImageError, and errors of both registries.
+    Existing blobs are skipped. Raises ImageError, and errors of both registries.
     """
     with (
         closing(registry_source(source, ca_bundle=ca_bundle, issuers=issuers)) as image_source,

@@ -71,7 +71,10 @@ class Index(NamedTuple):
 
 
 def parse(data: bytes, digest: str) -> Manifest | Index:
-    """Parse a manifest or index. `digest` is for messages. Raises ImageError for other and for ambiguous documents."""
+    """Parse a manifest or index.
+
+    `digest` is for messages. Raises ImageError for other and for ambiguous documents.
+    """
     document = load(data, f"Manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
     if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
@@ -98,7 +101,10 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
 
 
 def load(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]:
-    """Parse a JSON object of which only `names` are read. Raises ImageError; its message begins with `description`."""
+    """Parse a JSON object of which only `names` are read.
+
+    Raises ImageError; its message begins with `description`.
+    """
     document = load_any(data, description, names)
     if not isinstance(document, dict):
         raise ImageError(f"{description} is not a JSON object.")
@@ -106,10 +112,11 @@ def load(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]
 
 
 def load_any(data: bytes, description: str, names: frozenset[str]) -> Any:
-    """Parse a JSON document. Raises ImageError for one that registries and runtimes could read differently.
+    """Parse a JSON document.
 
-    They are written in Go. Its encoding/json ignores the case of names and takes the last of several: of a document
-    with "layers" and "LAYERS" we would scan the first and they would run the second.
+    Raises ImageError for one that registries and runtimes could read differently. They are written in Go. Its
+    encoding/json ignores the case of names and takes the last of several: of a document with "layers" and "LAYERS" we
+    would scan the first and they would run the second.
     """
     try:
         document = json.loads(

@@ -90,10 +90,10 @@ class _HistoryEntry(NamedTuple):
 
 
 def count_base_layers(history: object, layers: int) -> tuple[int, str]:
-    """Count the layers of the base image by the history. Returns the count and the base's name, 0 and "" if unknown.
+    """Count the layers of the base image by the history.
 
-    If the history attributes all layers to the base, the count is 0: otherwise a forged history could attribute every
-    layer to the base image.
+    Returns the count and the base's name, 0 and "" if unknown. If the history attributes all layers to the base, the
+    count is 0: otherwise a forged history could attribute every layer to the base image.
 
     The entries of the base come first, followed by those of the image. The image's entries begin
     - at the comment "FROM NAME", by which buildah and podman mark the first entry of a build;

@@ -120,7 +120,10 @@ def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> 
 
 
 def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
-    """Build the image. `above` are the annotations of its entry in the index, then those of the whole index."""
+    """Build the image.
+
+    `above` are the annotations of its entry in the index, then those of the whole index.
+    """
     data = read_document(image_source.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
     platform_name = platform(config)

@@ -75,7 +75,10 @@ class StdinReference:
 
 
 class EngineReference(NamedTuple):
-    """An image in the store of an `engine` on this machine, "podman" or "docker". `name` is a name or an id there."""
+    """An image in the store of an `engine` on this machine, "podman" or "docker".
+
+    `name` is a name or an id there.
+    """
 
     engine: str
     name: str
@@ -167,7 +170,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _parse_file(scheme: str, text: str) -> FileReference:
-    """Parse `PATH`, `PATH:TAG` or `PATH@DIGEST`. Both parts may contain colons: the shortest existing path counts."""
+    """Parse `PATH`, `PATH:TAG` or `PATH@DIGEST`.
+
+    Both parts may contain colons: the shortest existing path counts.
+    """
     kind = _SCHEMES[scheme]
     for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
         path = Path(text[:end])

@@ -19,10 +19,10 @@ _ROOMY = "/var/tmp"  # noqa: S108 - the file has no name there
 
 
 def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> BinaryIO:
-    """Copy a source into an unlinked temporary file in TMPDIR or /var/tmp. A gzip or zstd source is decompressed.
+    """Copy a source into an unlinked temporary file in TMPDIR or /var/tmp.
 
-    `name` is for messages. Raises ImageError above the bounds and for invalid compression, UnavailableError if the
-    source fails or the disk is full.
+    A gzip or zstd source is decompressed. `name` is for messages. Raises ImageError above the bounds and for invalid
+    compression, UnavailableError if the source fails or the disk is full.
     """
     inflated = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
     file = _file(name)

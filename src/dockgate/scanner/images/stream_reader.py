@@ -27,9 +27,10 @@ class Seekable(Source, Protocol):
 
 
 class StreamReader:
-    """`view[start:end]` are bytes that were read and not yet consumed. `position` is the offset of `start`.
+    """`view[start:end]` are bytes that were read and not yet consumed.
 
-    With `seekable` (the same source, at its beginning), skipped bytes are not read.
+    `position` is the offset of `start`. With `seekable` (the same source, at its beginning), skipped bytes are not
+    read.
     """
 
     __slots__ = ("_limit", "_seekable", "_source", "end", "position", "start", "view", "where")

@@ -88,10 +88,11 @@ class Member:
 
 
 def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
-    """Yield the entries in order. The caller may read an entry's content from the tape before it takes the next one.
+    """Yield the entries in order.
 
-    Ends after the end mark or, without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is
-    cut short, has more than `limit` headers, or has a form that is not accepted.
+    The caller may read an entry's content from the tape before it takes the next one. Ends after the end mark or,
+    without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is cut short, has more than
+    `limit` headers, or has a form that is not accepted.
     """
     extended = _ExtendedHeaders(tape)
     headers = 0
@@ -154,7 +155,10 @@ def _next_header(
 
 
 class _ExtendedHeaders:
-    """What extended headers say of the entry that follows them: its name, link and size. `is_pending`: they do."""
+    """What extended headers say of the entry that follows them: its name, link and size.
+
+    `is_pending`: they do.
+    """
 
     __slots__ = ("_long_link", "_long_name", "_pax", "_tape", "_total", "is_pending")
 

@@ -60,7 +60,10 @@ class TarLayer:
                 return self._finish(blob, inflated)
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
-        """See `scanner.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
+        """See `scanner.ports.Layer`.
+
+        An entry that leads out of the image, or has two readings, is an ImageError.
+        """
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
@@ -126,9 +129,10 @@ def _entry(member: Member, where: str) -> Entry:
 
 
 def _whiteout(path: str, member: Member, where: str) -> Entry:
-    """Convert a whiteout, or the mark of an opaque folder. Raises ImageError for forms that runtimes read differently.
+    """Convert a whiteout, or the mark of an opaque folder.
 
-    Both are empty files. AUFS, Docker's first storage driver, made them hard links to one file.
+    Raises ImageError for forms that runtimes read differently. Both are empty files. AUFS, Docker's first storage
+    driver, made them hard links to one file.
     """
     folder, _, name = path.rpartition("/")
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
@@ -174,7 +178,10 @@ class _Content:
         self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
-        """Open the content at position 0; large files share one position. Raises UnreadableError if it is too large."""
+        """Open the content at position 0; large files share one position.
+
+        Raises UnreadableError if it is too large.
+        """
         if self._tape is None:
             raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
         if self._size > CONTENT_LIMIT:

@@ -96,7 +96,10 @@ class Database:
 
     @cached_property
     def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
-        """Path -> layers and packages whose lists name it. Whole lists are merged, because most paths occur once."""
+        """Path -> layers and packages whose lists name it.
+
+        Whole lists are merged, because most paths occur once.
+        """
         owners: dict[str, tuple[tuple[int, str], ...]] = {}
         shared: dict[str, list[tuple[int, str]]] = {}
         for name, lists in self.lists.items():

@@ -39,7 +39,10 @@ class SbomDocument:
 
 
 def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
-    """Read the document at `path`. Raises UsageError that names the file if it is not an SBOM, and OSError."""
+    """Read the document at `path`.
+
+    Raises UsageError that names the file if it is not an SBOM, and OSError.
+    """
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:

@@ -99,7 +99,10 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 def object_list(value: Any, description: str) -> list[dict[str, Any]]:
-    """The JSON objects in an optional list. Raises UsageError for any other value, which would otherwise be missed."""
+    """The JSON objects in an optional list.
+
+    Raises UsageError for any other value, which would otherwise be missed.
+    """
     result = objects(value)
     if value is not None and (not isinstance(value, list) or len(result) < len(value)):
         raise UsageError(f"has {description} that are none.")

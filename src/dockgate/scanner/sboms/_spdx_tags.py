@@ -20,7 +20,10 @@ _OTHER_SECTIONS = ("FileName", "SnippetSPDXID", "LicenseID")
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The document as JSON has it: version, packages, relationships, annotations. Raises UsageError naming the line."""
+    """The document as JSON has it: version, packages, relationships, annotations.
+
+    Raises UsageError naming the line.
+    """
     packages: list[dict[str, Any]] = []
     document: dict[str, Any] = {"packages": packages, "relationships": []}
     annotations: list[dict[str, Any]] = []

@@ -141,9 +141,9 @@ class ImageSearch:
         verdicts: Sequence[VerdictRecord],
         caller: Caller | None = None,
     ) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), those where it is now first, each with the services that `caller` sees.
+        """The places of one image (a digest), each with the services that `caller` sees.
 
-        `watches` are of its repositories, `verdicts` those on it, newest first.
+        Those where it is now come first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         newest = {(record.repository, image): record for record in reversed(verdicts)}

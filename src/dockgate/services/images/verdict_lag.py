@@ -8,7 +8,7 @@ from dockgate.store.records import VerdictRecord
 
 
 def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
-    """Say in one sentence why the newest recorded verdict differs from the current one; None if it does not.
+    """A sentence on why the newest recorded verdict differs from the current one, or None.
 
     Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. None while
     advisories are stale or missing, too: then the current one is the last that could be judged. `recorded_counts` are

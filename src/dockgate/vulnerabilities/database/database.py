@@ -315,7 +315,10 @@ def _advisory(
 
 
 def _uri(path: Path) -> str:
-    """The URI of a file for SQLite (sqlite.org/uri.html, 3.1). `Path.as_uri` takes 3 ms to import what it needs."""
+    """The URI of a file for SQLite (sqlite.org/uri.html, 3.1).
+
+    `Path.as_uri` takes 3 ms to import what it needs.
+    """
     return "file://" + str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 

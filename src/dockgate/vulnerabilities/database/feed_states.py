@@ -19,7 +19,10 @@ _SIZE_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FeedStates:
-    """`feeds` by name. `origin` is how the database was made last: "update", "build" or "import"; None: not known."""
+    """`feeds` by name.
+
+    `origin` is how the database was made last: "update", "build" or "import"; None: not known.
+    """
 
     feeds: dict[str, FeedState] = field(default_factory=dict)
     origin: str | None = None

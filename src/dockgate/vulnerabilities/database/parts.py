@@ -73,10 +73,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a build or an update. `digest` is that of the new database, "" if the old one was not replaced.
+    """The result of a build or an update.
 
-    `missing` names the feeds that were not available ("no kev.json in FOLDER"), `unchanged` the parts without new
-    content, `failures` the parts that were not updated because their feed failed.
+    `digest` is that of the new database, "" if the old one was not replaced. `missing` names the feeds that were not
+    available ("no kev.json in FOLDER"), `unchanged` the parts without new content, `failures` the parts that were not
+    updated because their feed failed.
     """
 
     digest: str

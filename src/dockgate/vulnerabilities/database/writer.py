@@ -361,7 +361,10 @@ class Writer:
 
 @dataclass(slots=True)
 class _AddedStatements:
-    """The statements just written under the number of a part. `valid` counts those not withdrawn, by ecosystem."""
+    """The statements just written under the number of a part.
+
+    `valid` counts those not withdrawn, by ecosystem.
+    """
 
     number: int
     count: int = 0

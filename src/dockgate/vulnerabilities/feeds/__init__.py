@@ -8,5 +8,8 @@ from dockgate.vulnerabilities.feed import Feed
 
 
 def load(package: str = __name__) -> tuple[Feed, ...]:
-    """All feeds of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
+    """All feeds of `package`, by module name.
+
+    Raises DockgateError, which names the module that fails to load.
+    """
     return tuple(plugins.load(package, "FEED", "feed", "known"))

@@ -15,7 +15,10 @@ ROW_LIMIT = 5_000_000
 
 
 def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
-    """The number (from 1) and text of each line. Raises UnreadableError, which names the `title` ("CVSS file")."""
+    """The number (from 1) and text of each line.
+
+    Raises UnreadableError, which names the `title` ("CVSS file").
+    """
     number = 0
     try:
         file = open_unpacked(stream)

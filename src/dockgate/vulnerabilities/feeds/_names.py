@@ -80,13 +80,13 @@ _NAMES: dict[str, Callable[[str], str]] = {
 
 
 def version(base: str, package: str, text: str) -> str:
-    """The package's version in the ecosystem `base`, as installed packages have it. Raises ValueError for no version.
+    """The package's version in the ecosystem `base`, as installed packages have it.
 
-    Some records of Mageia and openEuler have the full name of a source package instead: "gtk+2.0-2.24.33-5.1.mga9" in
-    MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in OESA-2025-2072 (google/osv.dev,
-    go/osv/ecosystem/wrapper_test.go). rpm sorts these below all versions that begin with a digit. Mageia builds some
-    versions twice, for its sections core and tainted ("5.1.4-1.mga9" and "5.1.4-1.mga9.tainted" of ffmpeg in
-    MGASA-2024-0083): both have the fix.
+    Raises ValueError for no version. Some records of Mageia and openEuler have the full name of a source package
+    instead: "gtk+2.0-2.24.33-5.1.mga9" in MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in
+    OESA-2025-2072 (google/osv.dev, go/osv/ecosystem/wrapper_test.go). rpm sorts these below all versions that begin
+    with a digit. Mageia builds some versions twice, for its sections core and tainted ("5.1.4-1.mga9" and
+    "5.1.4-1.mga9.tainted" of ffmpeg in MGASA-2024-0083): both have the fix.
     """
     if base not in ("Mageia", "openEuler"):
         return text

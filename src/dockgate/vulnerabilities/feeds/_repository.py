@@ -17,10 +17,10 @@ _CHECKSUMS = ("sha256", "sha384", "sha512")
 
 
 def fetch_updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetch:
-    """Fetch the update information that `repodata/repomd.xml` names. `mirrors` is the URL of the mirror list.
+    """Fetch the update information that `repodata/repomd.xml` names.
 
-    The fingerprint is its checksum in that file: nothing else is fetched while it is the same. Raises UnavailableError
-    with the last mirror's failure.
+    `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
+    it is the same. Raises UnavailableError with the last mirror's failure.
     """
     last = UnavailableError(f"The mirror list {public_url(mirrors)} names no mirror.", "Try again later.")
     for mirror in _fetch_mirrors(web, mirrors, into)[:_MIRROR_LIMIT]:

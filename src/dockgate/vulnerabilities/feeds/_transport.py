@@ -26,7 +26,10 @@ _ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
 class FetchedFeed(Feed):
-    """The fetching that all feeds share. A feed adds `parse`; one with parts, or more than one file, overrides more."""
+    """The fetching that all feeds share.
+
+    A feed adds `parse`; one with parts, or more than one file, overrides more.
+    """
 
     name: str
     version: int

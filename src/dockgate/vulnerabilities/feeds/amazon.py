@@ -70,7 +70,10 @@ FEED: Feed = Amazon()
 
 @dataclass(slots=True)
 class _Update:
-    """An update that is being read. `fixed_versions` maps names to versions, None for one that cannot be read."""
+    """An update that is being read.
+
+    `fixed_versions` maps names to versions, None for one that cannot be read.
+    """
 
     is_security: bool = False
     texts: dict[str, str] = field(default_factory=dict)

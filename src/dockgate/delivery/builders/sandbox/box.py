@@ -50,7 +50,10 @@ class Gate:
         os.write(self._write, b".")
 
     def wait(self) -> None:
-        """Wait for `open`. Only one process may call it. Raises BoxError if the other process has ended instead."""
+        """Wait for `open`.
+
+        Only one process may call it. Raises BoxError if the other process has ended instead.
+        """
         os.close(self._write)
         if not os.read(self._read, 1):
             raise BoxError("a process of the box ended too early")
@@ -182,9 +185,10 @@ def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, ho
 
 
 def run_init(plan: Mapping[str, Any], progress: int) -> int:
-    """Run process 1 of the box. When it ends, the kernel ends all processes that the commands left running.
+    """Run process 1 of the box.
 
-    Writes the index of a command that failed to the descriptor `progress`.
+    When it ends, the kernel ends all processes that the commands left running. Writes the index of a command that
+    failed to the descriptor `progress`.
     """
     check(libc.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     os.setsid()
@@ -223,7 +227,10 @@ def _find(program: str) -> str:
 
 
 def _reap(child: int) -> int:
-    """Wait for a child, and return its exit code. Process 1 also reaps all processes whose parent has ended."""
+    """Wait for a child, and return its exit code.
+
+    Process 1 also reaps all processes whose parent has ended.
+    """
     while True:
         pid, status = os.wait()
         if pid == child:

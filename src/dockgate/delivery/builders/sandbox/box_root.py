@@ -62,7 +62,10 @@ def _make_devices(folder: Path) -> None:
 
 
 def make_tunnel_device() -> None:
-    """Let pasta, which is no longer root on the host, open /dev/net/tun. The box itself has no such device."""
+    """Let pasta, which is no longer root on the host, open /dev/net/tun.
+
+    The box itself has no such device.
+    """
     Path("/dev/net").mkdir(exist_ok=True)
     mount("tmpfs", "/dev/net", "tmpfs", system.MS_NOSUID | system.MS_NOEXEC, "size=4k,mode=755")
     os.mknod("/dev/net/tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))

@@ -31,9 +31,9 @@ def missing_controllers(root: Path = ROOT) -> list[str]:
 
 
 def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path]:
-    """Make the groups that a process must enter, one for each hierarchy. `memory` is in bytes, including swap.
+    """Make the groups that a process must enter, one for each hierarchy.
 
-    Raises UnavailableError if the host lacks a controller.
+    `memory` is in bytes, including swap. Raises UnavailableError if the host lacks a controller.
     """
     try:
         if is_unified(root):
@@ -91,7 +91,10 @@ def kill(group: Path) -> bool:
 
 
 def end(group: Path) -> None:
-    """Kill the processes of a group until none is left, and remove it. Raises UnavailableError if some stay."""
+    """Kill the processes of a group until none is left, and remove it.
+
+    Raises UnavailableError if some stay.
+    """
     deadline = time.monotonic() + _SECONDS
     while group.exists():
         if not kill(group):

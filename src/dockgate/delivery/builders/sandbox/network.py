@@ -1,4 +1,7 @@
-"""Network access of builds: rules for nftables, and the command line of pasta. No I/O but reading /proc and /etc."""
+"""Network access of builds: rules for nftables, and the command line of pasta.
+
+No I/O but reading /proc and /etc.
+"""
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence

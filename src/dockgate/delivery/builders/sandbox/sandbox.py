@@ -1,4 +1,7 @@
-"""Run builds in a box: the host's side of `box`. It needs root; nothing in the box has the host's root rights."""
+"""Run builds in a box: the host's side of `box`.
+
+It needs root; nothing in the box has the host's root rights.
+"""
 
 import errno
 import hashlib

@@ -1,7 +1,8 @@
-"""A filter of system calls that no build needs (seccomp(2)). Standard library only: it is part of the program `box`.
+"""A filter of system calls that no build needs (seccomp(2)).
 
-It refuses what namespaces do not separate (keyrings, sockets of other address families) and calls that were often used
-to attack the kernel. podman adds a filter of its own for RUN instructions.
+Standard library only: it is part of the program `box`. It refuses what namespaces do not separate (keyrings, sockets of
+other address families) and calls that were often used to attack the kernel. podman adds a filter of its own for RUN
+instructions.
 """
 
 import ctypes
@@ -42,9 +43,9 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
 def program(machine: str) -> bytes:
-    """The filter for a machine, as named by uname(2). It refuses calls of other architectures, such as 32-bit programs.
+    """The filter for a machine, as named by uname(2).
 
-    Raises LookupError for an unknown machine.
+    It refuses calls of other architectures, such as 32-bit programs. Raises LookupError for an unknown machine.
     """
     arch, socket, calls = MACHINES[machine]
     lines = [
@@ -69,9 +70,9 @@ def program(machine: str) -> bytes:
 
 
 def install() -> None:
-    """Filter the calls of this process and of all that it starts. Needs CAP_SYS_ADMIN in the user namespace.
+    """Filter the calls of this process and of all that it starts.
 
-    Raises OSError if the kernel refuses, LookupError for an unknown machine.
+    Needs CAP_SYS_ADMIN in the user namespace. Raises OSError if the kernel refuses, LookupError for an unknown machine.
     """
     code = program(os.uname().machine)
     buffer = ctypes.create_string_buffer(code, len(code))

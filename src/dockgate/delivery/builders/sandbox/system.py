@@ -1,4 +1,7 @@
-"""System calls that Python 3.11 has no function for. Standard library only: it is part of the program `box`."""
+"""System calls that Python 3.11 has no function for.
+
+Standard library only: it is part of the program `box`.
+"""
 
 import ctypes
 import os
@@ -50,7 +53,10 @@ def bind(source: str | Path, target: str | Path, flags: int = MS_RDONLY) -> None
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel end this process when the parent ends. Call it again after a change of user, which clears it."""
+    """Have the kernel end this process when the parent ends.
+
+    Call it again after a change of user, which clears it.
+    """
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:
         os._exit(1)  # the parent ended before the call

@@ -151,7 +151,10 @@ def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _read_lock(path: str, content: dict[str, Any]) -> Extract:
-    """Read each resolved version; projects have none. Development dependencies are not marked, so they count."""
+    """Read each resolved version; projects have none.
+
+    Development dependencies are not marked, so they count.
+    """
     packages: dict[Package, None] = {}
     for target in _object(content, "dependencies").values():
         for name, about in target.items() if isinstance(target, dict) else ():

@@ -31,7 +31,10 @@ def may_be_bundle(size: int, head: bytes) -> bool:
 
 
 def deps_json(file: BinaryIO, limit: int) -> bytes | None:
-    """Return the bundle's deps.json, None if there is no bundle. Raises UnreadableError, also above `limit` bytes."""
+    """Return the bundle's deps.json, None if there is no bundle.
+
+    Raises UnreadableError, also above `limit` bytes.
+    """
     for program in executables(file, (b".data",)):
         variables = program.section(b".data") or program.data()
         content = program.content(variables) if variables else b""

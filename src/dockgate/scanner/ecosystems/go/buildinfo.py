@@ -47,7 +47,10 @@ class BuildInfo:
 
 
 def read(executable: Executable) -> BuildInfo | None:
-    """Read the build information, None if this is not a Go program. Raises UnreadableError if it is damaged."""
+    """Read the build information, None if this is not a Go program.
+
+    Raises UnreadableError if it is damaged.
+    """
     part = executable.section(b".go.buildinfo", b"__go_buildinfo") or executable.data()
     if part:
         raw = executable.content(part)

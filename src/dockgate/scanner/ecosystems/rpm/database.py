@@ -19,7 +19,10 @@ KEY_PACKAGE = "gpg-pubkey"  # a key that rpm stores like a package
 
 
 def read_database(path: str, file: BinaryIO) -> Extract:
-    """Read packages and files; a few unreadable headers are unread parts. Raises UnreadableError if damaged."""
+    """Read packages and files; a few unreadable headers are unread parts.
+
+    Raises UnreadableError if damaged.
+    """
     from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
 
     read_blobs = dict(zip(DATABASE_NAMES, (_sqlite_blobs, ndb.read_headers, bdb.read_headers), strict=True))[
