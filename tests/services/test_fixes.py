@@ -300,6 +300,18 @@ def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(sto
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"] * 2
 
 
+def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: Store) -> None:
+    site = Site(store, FixAction.NOTIFY, CHANGE)
+    second_plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    for hour in range(26):
+        site.search.plan = second_plan if hour % 2 else CHANGE
+        site.now += timedelta(hours=1)
+        site.server().review()
+    present = store.fixes.open_fix("shop")
+    assert present is not None
+    assert present.details.changes == second_plan.changes
+
+
 def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     site.now += timedelta(days=40)

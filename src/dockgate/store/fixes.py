@@ -24,34 +24,33 @@ class Fixes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def plan(self, fix: Fix, since: str, limit: int) -> bool:
-        """Store a fix before it is made, and return whether it is to be made.
+    def plan(self, fix: Fix, since: str, limit: int) -> Fix | None:
+        """Store a fix before it is made, and return it if it is to be made.
 
-        False if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
+        None if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
         is known. One that was superseded is not lost: it is open again with the branch on which it was offered, and
-        planned anew without one.
+        planned anew without one. It counts for the limit of the day when it was planned first.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
             of_pipeline = fixes.c.pipeline == fix.pipeline
             former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
             if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
-                return False
+                return None
             if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
-                return False
-            if former is not None and former.branch is not None:
-                offered = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
-                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(offered)))
-                return False
+                return None
+            if former is not None:
+                planned = replace(fix, created_at=former.created_at)
+                if former.branch is not None:
+                    planned = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
+                return planned if planned.state is FixState.PLANNED else None
             # A clock that was ahead may have planned some later than now.
-            recent = fixes.c.created_at > since, fixes.c.created_at <= fix.created_at, fixes.c.id != fix.id
+            recent = fixes.c.created_at > since, fixes.c.created_at <= fix.created_at
             if len(connection.scalars(select(fixes.c.id).where(of_pipeline, *recent)).all()) >= limit:
-                return False
-            if former is None:
-                connection.execute(insert(fixes).values(**row_of(fix)))
-            else:
-                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(fix)))
-            return True
+                return None
+            connection.execute(insert(fixes).values(**row_of(fix)))
+            return fix
 
     def open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""

@@ -107,14 +107,15 @@ class Fixes:
         if present is not None and (planned is None or planned.id != present.id):
             self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
             present = None
-        if planned is not None and proven is not None and self._is_due(present, planned, on_fix):
-            self._make(replace(present, parent=head) if present else planned, delivered, proven.plan)
+        due = self._find_due_fix(present, planned, on_fix) if planned is not None else None
+        if due is not None and proven is not None:
+            self._make(replace(due, parent=head), delivered, proven.plan)
         self._searched_inputs[name] = inputs
 
-    def _is_due(self, present: Fix | None, planned: Fix, on_fix: FixSettings) -> bool:
-        """Whether the fix is to be made now: a crash interrupted it, or it is new and within the daily limit."""
+    def _find_due_fix(self, present: Fix | None, planned: Fix, on_fix: FixSettings) -> Fix | None:
+        """The fix to make now, if any: a crash interrupted it, or it is new and within the daily limit."""
         if present is not None:
-            return present.state is FixState.PLANNED
+            return present if present.state is FixState.PLANNED else None
         since = format_time(self.clock() - DAY)
         return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
 
