@@ -26,9 +26,9 @@ def override_command(verdict: Verdict, approval: str) -> str | None:
 
 
 def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
-    """A waiver of a finding, and one of a rule that the image breaks as a whole, as far as there is something to waive.
+    """A waiver of a finding, and one of a rule that the image breaks as a whole.
 
-    A single finding is named; of several the command has ID in its place.
+    None where there is nothing to waive. A single finding is named; of several the command has ID in its place.
     """
     violations = [
         violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations

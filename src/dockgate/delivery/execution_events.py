@@ -1,4 +1,7 @@
-"""Events of executions in the shape of AWS CodePipeline, so that patterns that are written for it match. Pure."""
+"""Events of executions in the shape of AWS CodePipeline.
+
+Patterns that are written for it match. Pure: no I/O, no clock.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -111,9 +114,9 @@ def advance_events(
     reason: str | None,
     time: str,
 ) -> list[NewEvent]:
-    """The events of a step of an execution: actions that start, and its new `state` with its reason (None: unchanged).
+    """The events of a step of an execution: actions that start, and its new `state`.
 
-    `runs` are those before the step.
+    `state` is None if it is unchanged. `runs` are those before the step.
     """
     attempt, key = _attempt(runs), str(len(runs))
     present = {run.key.stage for run in runs}

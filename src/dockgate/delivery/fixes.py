@@ -112,7 +112,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class BaseChange:
-    """A newer base image: the name in the Dockerfile, with its digest if it has one, and the digest of today."""
+    """A newer base image: the name in the Dockerfile, and the digest of today.
+
+    The name has its digest if it is written there.
+    """
 
     reference: str
     new_digest: str

@@ -190,7 +190,10 @@ class Execution:
 
 
 class ApprovalId(str):
-    """The id of an approval: the key of the action that waits for it, or "external/…" if an outside pipeline asked."""
+    """The id of an approval.
+
+    It is the key of the action that waits for it, or "external/…" if an outside pipeline asked.
+    """
 
     __slots__ = ()
     _EXTERNAL = "external/"

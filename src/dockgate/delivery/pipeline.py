@@ -43,7 +43,10 @@ def starters(trigger: Mapping[str, str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next step of an execution: actions to start, and the new state (None: unchanged) with its reason."""
+    """The next step of an execution: actions to start, and the new state with its reason.
+
+    The state is None if it is unchanged.
+    """
 
     start: tuple[ActionKey, ...] = ()
     state: RunState | None = None

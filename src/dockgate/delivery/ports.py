@@ -169,9 +169,10 @@ class LocalStorage(Protocol):
     """What builds and services leave on this host."""
 
     def remove_unused(self, needed_images: Callable[[], Collection[str]], before: datetime) -> int:
-        """Delete images of services that are not needed, by digest, and what builds keep that ended before that time.
+        """Delete unneeded images of services, by digest, and what older builds keep.
 
-        `needed_images` is asked once all images are known: what is deployed was registered before it was pulled.
+        Older builds are those that ended before that time. `needed_images` is asked once all images are known: what is
+        deployed was registered before it was pulled.
 
         Returns how many bytes were freed at least. What is in use is left alone. Raises UnavailableError if podman does
         not answer.

@@ -1,4 +1,6 @@
-"""The times during which services run images that their policies reject, and what is announced of them. Pure.
+"""The times during which services run rejected images, and what is announced of them.
+
+Pure: no I/O, no clock.
 
 *Judged bad* puts a service at risk, with a deadline. *Cannot be judged* changes nothing: it neither begins nor ends a
 time at risk. Each kind of announcement is made once in a time at risk, also when an advisory appears and disappears

@@ -1,4 +1,7 @@
-"""The interfaces of where commits come from; the contract suite checks them as it does those of `ports`."""
+"""The interfaces of where commits come from.
+
+The contract suite checks them as it does those of `ports`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +88,10 @@ class RepositoryHost(Source, Protocol):
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        """Return at most `limit` commits reachable from one of `after` and from none of `before`, newest first."""
+        """Return at most `limit` commits that are in `after` and not in `before`, newest first.
+
+        In: reachable from one of them.
+        """
         ...
 
     def create(self, repository: str) -> None:

@@ -105,7 +105,10 @@ def headers(sent: Delivery, now: datetime) -> dict[str, str]:
 
 
 def made_secret(server_secret: str, approval_id: str) -> str:
-    """The secret of an approval that was asked for without one: always the same, by what the server alone knows."""
+    """The secret of an approval that was asked for without one.
+
+    It is always the same, made from what only the server knows.
+    """
     made = hmac.new(
         server_secret.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256
     )

@@ -54,7 +54,7 @@ def image_pushed(push: str, repository: str, image: str, tag: str, time: str) ->
 
 
 def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
-    """`ECR Image Action` of an image that was deleted from a repository, under each tag that it had ("": none)."""
+    """`ECR Image Action` of a deleted image, under each tag that it had ("": none)."""
     ecr = EcrRepository.of(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
     key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
@@ -82,9 +82,10 @@ def image_scanned(
 def findings_of_image(
     repository: str, image: str, tags: Sequence[str], verdicts: Sequence[PlatformVerdict], time: str
 ) -> Iterator[NewEvent]:
-    """An `Inspector2 Finding` for each of the worst findings of a scanned image: CRITICAL, HIGH, or known exploited.
+    """An `Inspector2 Finding` for each of the worst findings of a scanned image.
 
-    At most `MAX_FINDINGS`. A finding that several platforms share is one event, which names the first.
+    The worst are CRITICAL, HIGH, or known exploited. At most `MAX_FINDINGS`. A finding that several platforms share is
+    one event, which names the first.
     """
     by_key: dict[tuple[str, str], tuple[PlatformVerdict, Finding]] = {}
     for verdict in verdicts:

@@ -56,5 +56,8 @@ def _data(text: str) -> tuple[Any, bool]:
 
 
 def _header(value: str) -> str:
-    """A value in the form of headers (3.1.3.2): all but printable ASCII without space, " and % is percent-encoded."""
+    """A value in the form of headers (3.1.3.2).
+
+    All but printable ASCII without space, " and % is percent-encoded.
+    """
     return quote(value, safe="!#$&'()*+,/:;<=>?@[\\]^_`{|}~-.")

@@ -1,4 +1,4 @@
-"""The fields of an event that patterns ask for, by their paths, and in which elements of arrays they are."""
+"""The fields of an event that patterns ask for, by their paths and elements of arrays."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""What an event pattern requires of one field: a list of values and match expressions, compiled to a function."""
+"""Compile what an event pattern requires of one field.
+
+That is a list of values and match expressions.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

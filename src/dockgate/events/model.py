@@ -16,10 +16,11 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event. `detail` maps names to text; `handled_at` is None until all consequences of the event are complete.
+    """An event, whose `detail` maps names to text.
 
-    A REPOSITORY_PUSH has repository, branch, commit, and `by` if the pusher is known; an IMAGE_PUSH has repository,
-    digest, tag, `by` if our own registry reported the pusher, and `pushed_at` if the registry reported it.
+    `handled_at` is None until all consequences of the event are complete. A REPOSITORY_PUSH has repository, branch,
+    commit, and `by` if the pusher is known; an IMAGE_PUSH has repository, digest, tag, `by` if our own registry
+    reported the pusher, and `pushed_at` if the registry reported it.
     """
 
     id: str

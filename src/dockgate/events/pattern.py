@@ -118,10 +118,10 @@ _Named = tuple[str, Pattern]
 
 
 class PatternSet:
-    """Many patterns by name, matched together: an event's fields are read once, and most patterns not looked at.
+    """Many patterns by name, matched together.
 
-    A pattern is looked up by a text that it requires, if it has one: the text that the fewest patterns require. Of the
-    others, a single field is tried first.
+    An event's fields are read once, and most patterns not looked at. A pattern is looked up by a text that it requires,
+    if it has one: the text that the fewest patterns require. Of the others, a single field is tried first.
     """
 
     def __init__(self, patterns: Mapping[str, Pattern]) -> None:

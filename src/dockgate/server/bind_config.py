@@ -113,7 +113,10 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
 
 
 def public_registry(settings: Settings) -> str | None:
-    """Return the registry's public name: the public URL's host with its port, None if it is on loopback only."""
+    """Return the registry's public name, None if it is on loopback only.
+
+    It is the public URL's host with the registry's port.
+    """
     public = registry_listening(settings)
     return public.address if public else None
 

@@ -1,4 +1,4 @@
-"""The folder that the servers and workers of one database share, and whether this host sees the right one."""
+"""Check that this host sees the folder that the servers of one database share."""
 
 from collections.abc import Callable
 from pathlib import Path

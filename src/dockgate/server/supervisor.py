@@ -1,4 +1,7 @@
-"""Programs that run beside the server: started, awaited, started again when they die, and gone when the server is."""
+"""Supervise programs that run beside the server.
+
+They are started again when they die, and gone when the server is.
+"""
 
 import logging
 import shutil

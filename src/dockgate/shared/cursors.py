@@ -1,4 +1,7 @@
-"""Cursors: where a page of a sorted list ends, as a text that clients send back for the page that follows."""
+"""Cursors: where a page of a sorted list ends.
+
+Clients send the text back for the page that follows.
+"""
 
 import base64
 import binascii

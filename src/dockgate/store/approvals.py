@@ -111,9 +111,10 @@ class Approvals:
             return connection.execute(_UNJUDGED, {"image": image}).first() is not None
 
     def waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
-        """The approvals that wait on an image: the oldest of those that ask for the same, with the ids of all these.
+        """The approvals that wait on an image, those that ask for the same as one.
 
-        The same are policy, repository and service. An approval that needs people is alone. Oldest first.
+        That is the oldest of them, with the ids of all. The same are policy, repository and service. An approval that
+        needs people is alone. Oldest first.
         """
         alike: dict[tuple[str, ...], list[str]] = {}
         with self._database.read() as connection:
@@ -154,7 +155,10 @@ class Approvals:
         return len(settled)
 
     def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
-        """Record the verdict and summary of an approval that waits on for people, and the event that it needs them."""
+        """Record the verdict and summary of an approval that still waits for people.
+
+        The event that it needs them is recorded, too.
+        """
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
             if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
@@ -307,7 +311,10 @@ def unknown_approval(approval_id: str) -> NotFoundError:
 
 
 def _lock_execution(connection: Connection, approval_id: str) -> None:
-    """Lock the execution whose action asks: either its stop finds the approval, or the approval finds it stopped."""
+    """Lock the execution whose action asks.
+
+    Either its stop finds the approval, or the approval finds it stopped.
+    """
     execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
     connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))
 

@@ -1,4 +1,4 @@
-"""Collections: when they were requested, and what they removed; and the gate that keeps pushes out meanwhile."""
+"""Collections of garbage, and the gate that keeps pushes out meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

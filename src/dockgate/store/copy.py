@@ -1,7 +1,8 @@
-"""Copy a store's tables to another database, from SQLite to Postgres or back, and compare them row by row.
+"""Copy a store's tables to another database, and compare them row by row.
 
-Workflows are not copied: dbos's tables stay behind. What was written but has not ended in our own tables is started
-again by the reconciler (`services.recovery`), and nothing that has ended runs twice:
+It is from SQLite to Postgres, or back. Workflows are not copied: dbos's tables stay behind. What was written but has
+not ended in our own tables is started again by the reconciler (`services.recovery`), and nothing that has ended runs
+twice:
 
 - An action is started only while its run is IN_PROGRESS (`Executions.advance` returns no others), and a run never
   returns to that state: a retry is a run of its own, with a key of its own. A run that waits for its approval is
@@ -55,7 +56,10 @@ WATCH_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class StoreCopy:
-    """A finished copy: the store's id, the two databases without their passwords, and the rows of each table."""
+    """A finished copy: the store's id, the two databases, and the rows of each table.
+
+    The databases are named without their passwords.
+    """
 
     store: str
     source: str
@@ -147,7 +151,10 @@ def _frozen(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
 
 
 def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
-    """Lock tables of Postgres until the transaction ends, however long it is idle while the other side works."""
+    """Lock tables of Postgres until the transaction ends.
+
+    It may be idle for long while the other side works.
+    """
     if is_postgres(connection):
         quote = connection.dialect.identifier_preparer.quote
         names = ", ".join(quote(each.name) for each in tables)
@@ -156,7 +163,10 @@ def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
 
 
 def _require_empty(target: Connection, name: str) -> None:
-    """Raise ConflictError if the target has rows of ours, or workflows that would be taken for the store's own."""
+    """Raise ConflictError if the target has rows or workflows.
+
+    Workflows would be taken for the store's own.
+    """
     schema = "dbos" if is_postgres(target) else None
     places: list[TableClause] = list(metadata.sorted_tables)
     if inspect(target).has_table("workflow_status", schema=schema):
@@ -202,7 +212,10 @@ def _rows(of: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]
 
 
 def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...]]:
-    """The rows of a table in the same order on every database, which is that of the bytes of its key's UTF-8."""
+    """The rows of a table in the same order on every database.
+
+    The order is that of the bytes of the key in UTF-8.
+    """
     has_collations = is_postgres(connection)
     key = [
         each.collate("C") if has_collations and isinstance(_plain(each), Text) else each

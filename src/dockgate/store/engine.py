@@ -196,7 +196,10 @@ class Database:
 
     @contextmanager
     def read_transaction(self) -> Iterator[Connection]:
-        """Like `read`, in one transaction on Postgres, too: for locks, and for results that the server hands out."""
+        """Like `read`, in one transaction on Postgres, too.
+
+        For locks, and for results that the server hands out.
+        """
         if self.is_sqlite:
             with self.read() as connection:
                 yield connection

@@ -21,7 +21,10 @@ _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSO
 
 @dataclass(frozen=True, slots=True)
 class Reopening:
-    """Topics that are news again: those that begin with `start` and did not occur at or after `since`, None for any."""
+    """Topics that are news again: those that begin with `start`.
+
+    Only those that did not occur at or after `since`, None for all.
+    """
 
     start: str
     since: str | None = None
@@ -192,7 +195,10 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
 
 
 def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """When each target was notified of a topic, or would have been: those of these that it was notified of."""
+    """When each target was notified of a topic, or would have been.
+
+    Pairs of which it was not notified are left out.
+    """
     times: dict[tuple[str, str], str] = {}
     for target in sorted({pair[0] for pair in pairs}):
         topics = sorted(topic for name, topic in pairs if name == target)

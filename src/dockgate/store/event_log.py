@@ -72,7 +72,10 @@ class EventLog:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
     def newest_events(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
-        """Events of these kinds (`detail_type`) since that time, newest first, among the newest RECENT of all kinds."""
+        """Events of these kinds (`detail_type`) since that time, newest first.
+
+        Only the newest RECENT of all kinds are searched.
+        """
         self._number()
         query = (
             _EVENT.where(event_log.c.seq > _NEWEST.scalar_subquery() - RECENT)
@@ -135,10 +138,10 @@ class EventLog:
 
 
 def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
-    """Add those events whose id is new, in this order, within a transaction: its last rows, after outbox entries.
+    """Add those events whose id is new, in this order, within a transaction.
 
-    Two transactions that may add the same ids must exclude each other by a row that they lock before, or add them in
-    the same order.
+    They are its last rows, after outbox entries. Two transactions that may add the same ids must exclude each other by
+    a row that they lock before, or add them in the same order.
     """
     if not events:
         return

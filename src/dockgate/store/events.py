@@ -30,7 +30,7 @@ class Events:
         by: str | None = None,
         branches: Collection[str] | None = None,
     ) -> Sequence[Event]:
-        """Compare a repository's branches with those last recorded, record them, and add an event for each push.
+        """Record a repository's branches, and add an event for each that moved.
 
         `by` is who pushed, None if unknown. With `branches`, only these are compared: others are left as they are
         recorded. The id of a push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts

@@ -1,4 +1,7 @@
-"""Which images hold given components, now or at a time in the past: by their bundles, and where the images were."""
+"""Which images hold given components, now or at a time in the past.
+
+Read from their bundles, and from where the images were.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -65,9 +68,9 @@ class Exposures:
     def images(
         self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
     ) -> dict[int, HoldingImage]:
-        """The images that hold one of these components, the newest first, by id; with current verdicts if wanted.
+        """The images that hold one of these components, the newest first, by id.
 
-        `owned`: components that a distribution's package owns count, too.
+        They have current verdicts if wanted. `owned`: components that a distribution's package owns count, too.
         """
         if not components:
             return {}
@@ -267,9 +270,10 @@ class Exposures:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
     def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
-        """Which pipelines asked to approve each of these images, where it is, and which of the components it holds.
+        """The pipelines, places and components of each of these images.
 
-        Components and repositories are those of no image if no component is given.
+        Pipelines are those that asked to approve it, components those of the question that it holds. Components and
+        repositories are those of no image if no component is given.
         """
         table, fleet, tags = approvals.c, fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c

@@ -29,9 +29,9 @@ class AffectedComponent(NamedTuple):
 
 
 class Successor(NamedTuple):
-    """The image to which a tag moved on, and its versions of some packages: component ids by ecosystem and name.
+    """The image to which a tag moved on, and its versions of some packages.
 
-    `versions` is None while the image is not in the index.
+    Versions are component ids by ecosystem and name. `versions` is None while the image is not in the index.
     """
 
     digest: str
@@ -39,9 +39,10 @@ class Successor(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Which images count: those that were somewhere at a time (None: now), in one of these repositories (None: any).
+    """Which images count: those that were in one of these repositories at a time.
 
-    `running_images` images count wherever they are. With `include_moved`, images count whose tags have all moved on.
+    None stands for any repository, and for now. `running_images` images count wherever they are. With `include_moved`,
+    images count whose tags have all moved on.
     """
 
     at: str | None = None
@@ -110,7 +111,7 @@ class UnknownImage(NamedTuple):
 
 
 class HistoryBegin(NamedTuple):
-    """When the first image became known, and when packages were matched with advisories first; None for never."""
+    """When the first image became known, and packages were first matched; None for never."""
 
     images: str | None
     findings: str | None
@@ -153,7 +154,7 @@ class IndexState(NamedTuple):
 
 
 class PartlyRead(NamedTuple):
-    """Images with files that could not be read, and how many, and the images that hold a component of each group.
+    """Images with a number of unread files, and the images that hold a component of each group.
 
     `other_count` counts further images that hold one of the packages that were named.
     """

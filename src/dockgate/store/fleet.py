@@ -64,7 +64,10 @@ class NewBundle(NamedTuple):
 
 
 class NewPlatform(NamedTuple):
-    """A platform to index: its inventory without packages, their number, and its bundles, the base's first."""
+    """A platform to index: its inventory without packages, and its bundles.
+
+    The base's bundles come first; the number of packages is beside them.
+    """
 
     facts: Inventory
     packages: int
@@ -144,7 +147,7 @@ class Fleet:
             yield ImageBundle._make(row)
 
     def contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
-        """The bundles of the image of this digest with their contents, in the order of platforms and positions."""
+        """The bundles of the image with their contents, in the order of platforms and positions."""
         table = fleet_image_bundles.c
         query = (
             select(*(table[name] for name in ImageBundle._fields), fleet_bundles.c.content)
@@ -192,11 +195,11 @@ class Fleet:
         about: Collection[tuple[str, str]] | None = None,
         ecosystems: Sequence[str] | None = None,
     ) -> Sequence[int]:
-        """The components for which the advisory database has no feed, or a partial one that does not name them.
+        """The components that the feeds of the advisory database do not cover.
 
-        With `about`, only those that may be packages of these (ecosystem without release, source name): of the same
-        ecosystem, of the same name in another one, or of an unknown distribution. `ecosystems` are those of all
-        components, if they are known.
+        There is no feed, or a partial one that does not name them. With `about`, only those that may be packages of
+        these (ecosystem without release, source name): of the same ecosystem, of the same name in another one, or of an
+        unknown distribution. `ecosystems` are those of all components, if they are known.
         """
         bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
         covered = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}

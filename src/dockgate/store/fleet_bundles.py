@@ -15,7 +15,10 @@ MOST_PATHS = 0x7FFF
 
 
 def encode(content: BundleContent) -> bytes:
-    """Return the deflated bytes: two lengths, the ids as differences, and the numbers of paths, little-endian."""
+    """Return a bundle as deflated bytes.
+
+    Two lengths, the ids as differences, and the numbers of paths, little-endian.
+    """
     header = _HEADER.pack(len(content.counted_components), len(content.owned_components))
     ids = [_bytes(array("I", _differences(components))) for components in content]
     numbers = [

@@ -28,7 +28,7 @@ class FleetChanges:
         self._database = database
 
     def recent_vulnerabilities(self, images: Collection[str], since: str) -> dict[str, list[dict[str, str]]]:
-        """The vulnerabilities that images (digests) are known to have since that time: `id` and `severity` each."""
+        """The `id` and `severity` of vulnerabilities that images are known to have since that time."""
         recent = select(fleet_findings.c.component, fleet_vulnerabilities.c.name, fleet_findings.c.severity)
         recent = recent.join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_findings.c.vulnerability)
         recent = recent.where(fleet_findings.c.opened >= since)
@@ -53,7 +53,10 @@ def _severities_by_name(findings: Collection[tuple[str, Severity]]) -> list[dict
 
 
 def _holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
-    """Which of these images hold which of these components, without those that a distribution's package owns."""
+    """Which of these images hold which of these components.
+
+    Components that a distribution's package owns are left out.
+    """
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
     return (
         select(fleet_images.c.digest, parts.component)

@@ -121,7 +121,10 @@ class FleetFindings:
             yield component, Doubt(*fields)
 
     def with_names(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
-        """The components that advisories of these (ecosystem, source name) can be about, whatever their release."""
+        """The components that advisories of these (ecosystem, source name) can be about.
+
+        Their release does not matter.
+        """
         ecosystems: dict[str, set[str]] = {}
         for ecosystem, name in keys:
             ecosystems.setdefault(name, set()).add(ecosystem.partition(":")[0])
@@ -191,11 +194,12 @@ class FleetFindings:
         previous: Source | None,
         now: str,
     ) -> tuple[Sequence[Change], Sequence[int]] | None:
-        """Replace findings by those of another source, and what KEV and EPSS say of some vulnerabilities (by id).
+        """Replace findings by those of another source.
 
-        Returns the findings that changed, and the components with a vulnerability of which KEV or EPSS say something
-        else. None, and nothing is stored, unless the stored findings are of `previous`. The caller holds the lock
-        `MATCHING`, so that no other process matches meanwhile; a component that is added stays unmatched until then.
+        With them, what KEV and EPSS say of some vulnerabilities (by id). Returns the findings that changed, and the
+        components with a vulnerability of which KEV or EPSS say something else. None, and nothing is stored, unless the
+        stored findings are of `previous`. The caller holds the lock `MATCHING`, so that no other process matches
+        meanwhile; a component that is added stays unmatched until then.
         """
         why = ClosingReason.ADVISORY if previous is None or previous.engine == source.engine else ClosingReason.ENGINE
         with self._database.write() as connection:

@@ -1,4 +1,7 @@
-"""Images that are gone for long leave the fleet index, with what no other image has; and so do parts of old scans."""
+"""Remove images that are gone for long from the fleet index, and parts of old scans.
+
+What no other image has goes with them.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 

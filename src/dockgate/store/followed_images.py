@@ -1,4 +1,4 @@
-"""Approved images whose verdict is followed: for callbacks when it changes, and for the renewal of attestations."""
+"""Approved images whose verdict is followed, for callbacks and attestations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

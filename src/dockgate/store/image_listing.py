@@ -1,7 +1,8 @@
-"""Lists images where they are: by what was found in them, their verdict and their repository, a page at a time.
+"""List images where they are, a page at a time.
 
-A row is a place of an image: its digest under a tag, or in a repository by its digest alone. Filters of findings apply
-to one finding: with a severity and a fix, an image is listed that has a finding of this severity with a fix.
+Filters are what was found in them, their verdict and their repository. A row is a place of an image: its digest under a
+tag, or in a repository by its digest alone. Filters of findings apply to one finding: with a severity and a fix, an
+image is listed that has a finding of this severity with a fix.
 """
 
 from collections.abc import Collection, Sequence
@@ -190,7 +191,7 @@ class ImageListing:
         return images, tuple(rows[limit - 1][-len(key) :]) if more else None
 
     def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
-        """Every image in each repository where it is now, of these repositories (None: of all), with its verdicts.
+        """Every image in each of these repositories (None: all) where it is now, with its verdicts.
 
         `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
         """
@@ -328,7 +329,7 @@ def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Selec
 
 
 def _holds(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
-    """Whether an image has one of the bundles in the layer, or in a layer of the origin, that the filter names.
+    """Whether an image has one of the bundles in the layer or origin of the filter.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """

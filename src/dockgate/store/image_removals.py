@@ -18,7 +18,7 @@ class ImageRemovals:
         self._database = database
 
     def places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
-        """Repository and digest of images that are in a repository, in this order, at most `limit` behind `after`."""
+        """At most `limit` repositories and digests of images behind `after`, in this order."""
         columns = pushed_images.c.repository, pushed_images.c.digest
         query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
         with self._database.read() as connection:

@@ -171,7 +171,10 @@ class Images:
             return list(connection.scalars(query.distinct().order_by(column)))
 
     def mark_judged(self, repository: str, image: str, scan: int, now: str) -> None:
-        """Record that a pushed image was judged in a repository, unless a scan of another number has been requested."""
+        """Record that a pushed image was judged in a repository.
+
+        Unless a scan of another number has been requested.
+        """
         is_scan = select(scans.c.number).where(scans.c.image == image, scans.c.number == scan).exists()
         pushed = pushed_images.c.repository == repository, pushed_images.c.digest == image
         with self._database.write() as connection:
@@ -255,9 +258,9 @@ class Images:
             return list(connection.scalars(query))
 
     def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
-        """The digests of images ("image") or verdicts ("verdict") that begin with `start`, each with its image.
+        """The digests of images or verdicts that begin with `start`, each with its image.
 
-        `start` is hexadecimal digits. Sorted by digest.
+        The kind is "image" or "verdict". `start` is hexadecimal digits. Sorted by digest.
         """
         if kind == "verdict":
             columns = [(verdicts.c.digest, verdicts.c.image)]

@@ -68,7 +68,7 @@ class Logs:
         return complete, offset + len(complete)
 
     def executions(self, before: float) -> Mapping[str, int]:
-        """The executions that have logs and have printed nothing since that time (since 1970), with their bytes."""
+        """The executions whose logs have not grown since that time (since 1970), with their bytes."""
         sizes = ((unquote(Path(path).name), changed, size) for changed, path, size in _sizes(self._folder))
         return {name: size for name, changed, size in sizes if changed < before}
 

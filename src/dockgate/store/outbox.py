@@ -227,9 +227,10 @@ class Outbox:
         return count
 
     def bring_forward(self, latest: str, now: str) -> int:
-        """Make entries due now, of all kinds, that are due after `latest`, and end pauses of receivers until then.
+        """Make entries of all kinds due now that are due after `latest`.
 
-        They were written while the clock was ahead, and would wait until it is that time. Returns how many entries.
+        Pauses of receivers until then end, too. They were written while the clock was ahead, and would wait until it is
+        that time. Returns how many entries.
         """
         ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest, outbox.c.claimed_by.is_(None)
         paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest

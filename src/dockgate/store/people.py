@@ -58,9 +58,10 @@ class Principals:
                 )
 
     def sign_in(self, issuer: str, subject: str, described: Principal) -> Principal:
-        """Return the principal of an identity, with the roles and address of `described`, which is added if new.
+        """Return the principal of an identity, with the roles and address of `described`.
 
-        ConflictError if the name of a new one is taken, or if it would be the first principal and no admin.
+        A new one is added. ConflictError if the name of a new one is taken, or if it would be the first principal and
+        no admin.
         """
         with self._database.write() as connection:
             _lock_all(connection)
@@ -174,7 +175,10 @@ class Tokens:
     def list(
         self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
     ) -> Sequence[Token]:
-        """Tokens, of one principal or of all, in the order they were made; `after` is the id of the one before."""
+        """Tokens of one principal or of all, in the order they were made.
+
+        `after` is the id of the one before.
+        """
         order = in_order(tokens.c.seq, newest_first)
         query = _TOKEN.where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
         if principal is not None:
@@ -205,7 +209,10 @@ def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:
 
 
 def _lock_all(connection: Connection) -> None:
-    """Let no other transaction add or change principals: the first one, and the last administrator, depend on all."""
+    """Let no other transaction add or change principals.
+
+    The first one, and the last administrator, depend on all.
+    """
     lock_name(connection, principals, "")
 
 

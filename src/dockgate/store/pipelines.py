@@ -19,7 +19,10 @@ _BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bi
 
 
 class PipelineVersion(NamedTuple):
-    """A version of a pipeline, when it was stored, and how it was written; None where only its content is known."""
+    """A version of a pipeline, when it was stored, and how it was written.
+
+    The text is None where only the content is known.
+    """
 
     pipeline: Pipeline
     created_at: str

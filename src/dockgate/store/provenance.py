@@ -47,7 +47,7 @@ class ProvenanceStatements:
         return BuiltStatement(**row)
 
     def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
-        """Store the statements that are attached to the image in a repository now, instead of those fetched before."""
+        """Replace the fetched statements of the image in a repository by those attached now."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
         self._look(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
 

@@ -68,7 +68,10 @@ class Pushes:
         return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
 
     def unfinished_pushes(self, repository: str) -> Sequence[PushRecord]:
-        """The requested updates of which neither success nor refusal is recorded: the server crashed in between."""
+        """The requested updates of which neither success nor refusal is recorded.
+
+        The server crashed in between.
+        """
         return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 
     def _select(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:

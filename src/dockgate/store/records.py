@@ -1,4 +1,7 @@
-"""What the tables hold that no other package defines: one dataclass per kind of row, times as RFC 3339 text in UTC."""
+"""The rows of tables that no other package defines, one dataclass for each kind.
+
+Times are RFC 3339 text in UTC.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +124,10 @@ class VerdictRecord:
 
     @property
     def chooses(self) -> bool:
-        """Whether its policy was chosen for the repository, as an approval's is: not by a push, a deploy or a pull."""
+        """Whether its policy was chosen for the repository, as an approval's is.
+
+        A push, a deploy or a pull does not choose one.
+        """
         return not self.cause.startswith((PUSH_CAUSE, *CHECK_CAUSES))
 
 
@@ -143,10 +149,11 @@ class ReportScope:
 
 @dataclass(frozen=True, slots=True)
 class ReportRecord:
-    """Another scanner's report on an image, or on an image of an index, without its body (`gate.model.ExternalReport`).
+    """Another scanner's report on an image, or on an image of an index, without its body.
 
-    `by` submitted it. `vouched` says that they may accept risks, so that the report can replace a scan where they may
-    (`ReportScope`). `made_at` is when the scanner made it, None if the report does not say.
+    The body is a `gate.model.ExternalReport`. `by` submitted it. `vouched` says that they may accept risks, so that the
+    report can replace a scan where they may (`ReportScope`). `made_at` is when the scanner made it, None if the report
+    does not say.
     """
 
     image: str
@@ -224,10 +231,11 @@ class BuiltStatement:
 
 @dataclass(frozen=True, slots=True)
 class StoredStatements:
-    """All stored provenance envelopes of an image: those of our builds first, then those fetched from its registry.
+    """All stored provenance envelopes of an image.
 
-    `fetched_at` is the time of the last fetch, None for never. `fetch_error` is its error, None if it succeeded; after
-    an error, `envelopes` has the result of the fetch before.
+    Those of our builds come first, then those fetched from its registry. `fetched_at` is the time of the last fetch,
+    None for never. `fetch_error` is its error, None if it succeeded; after an error, `envelopes` has the result of the
+    fetch before.
     """
 
     envelopes: tuple[str, ...] = ()

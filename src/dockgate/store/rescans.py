@@ -25,14 +25,17 @@ class Rescans:
         self._database = database
 
     def versions(self) -> set[str | None]:
-        """The versions whose inventories are stored; None for images that were read before versions were recorded."""
+        """The versions of the scanner whose inventories are stored.
+
+        None for images that were read before versions were recorded.
+        """
         with self._database.read() as connection:
             return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
 
     def select(self, versions: Collection[str | None], first_images: Collection[str], limit: int) -> Sequence[Scan]:
-        """At most `limit` finished scans by these versions, those of `first_images` first, then the newest images.
+        """At most `limit` finished scans by these versions.
 
-        Without the images that are gone.
+        Those of `first_images` come first, then the newest images. Without the images that are gone.
         """
         names = sorted(name for name in versions if name is not None)
         is_of = or_(scans.c.scanner.in_(names), scans.c.scanner.is_(None) if None in versions else literal(False))

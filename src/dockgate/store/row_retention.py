@@ -141,7 +141,7 @@ class RowRetention:
             return connection.execute(delete(verdicts).where(_is_old_verdict(before))).rowcount
 
     def delete_of_absent_images(self, before: str) -> int:
-        """Delete statements, moves of tags and sent attachments from before that time of images that are nowhere."""
+        """Delete old statements, moves of tags and sent attachments of images that are nowhere."""
         count = 0
         with self._database.write() as connection:
             for image, at in (

@@ -1,4 +1,4 @@
-"""The table of fixes: what would make the rejected image of a pipeline pass, and what was done with it."""
+"""The table of fixes of rejected images, and what was done with each."""
 
 from sqlalchemy import Column, Index, Table
 

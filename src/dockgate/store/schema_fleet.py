@@ -1,4 +1,4 @@
-"""The tables of the fleet index: which image holds which component, and what is known of each component.
+"""The tables of the fleet index: images, components, and what is known of each component.
 
 An inventory is split into *bundles*: the components that one image attributes to one layer. A bundle is stored once,
 under the digest of what it holds, so images of one base share its rows. Findings belong to components, never to images:

@@ -1,4 +1,4 @@
-"""The tables of what is watched: uses of images, services at risk, and approved images that are followed."""
+"""The tables of uses of images, services at risk, and followed approved images."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 

@@ -25,9 +25,9 @@ class Sessions:
         self._database = database
 
     def add(self, session: Session) -> None:
-        """Add a session, and delete those whose time was over when it began, with tokens that were for them alone.
+        """Add a session, and delete those that had expired when it began.
 
-        Of the same token, delete all but the newest, too.
+        Tokens that were for them alone are deleted, too. Of the same token, delete all but the newest, too.
         """
         is_over = (tokens.c.is_session, tokens.c.expires_at < session.created_at)
         of_token = sessions.c.token == session.token

@@ -27,11 +27,11 @@ def later_of(connection: Connection, column: ColumnElement[str], time: str) -> C
 
 
 def lock_name(connection: Connection, table: Table, name: str, *, is_shared: bool = False) -> None:
-    """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
+    """Lock a name in a table until the transaction ends.
 
-    Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
-    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. Locks
-    that are `is_shared` overlap with each other.
+    No other transaction that locks it overlaps. Call it before all else in transactions that depend on rows that do not
+    exist yet: for the first version of a name, the next number, or "no principal exists". Where the row exists, use
+    `lock_rows`. Does nothing on SQLite. Locks that are `is_shared` overlap with each other.
     """
     if is_postgres(connection):
         key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
@@ -55,9 +55,10 @@ def lock_migrations(connection: Connection) -> None:
 
 
 def lock_rows(query: Select[Any]) -> Select[Any]:
-    """The query, locking its rows until the transaction ends: it returns them as they are once they are locked.
+    """The query, locking its rows until the transaction ends.
 
-    Rows that are inserted meanwhile may refer to the locked ones. Does nothing on SQLite.
+    It returns them as they are once they are locked. Rows that are inserted meanwhile may refer to the locked ones.
+    Does nothing on SQLite.
     """
     return query.with_for_update(key_share=True)
 

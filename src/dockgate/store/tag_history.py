@@ -46,7 +46,10 @@ class TagHistory:
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
 
     def other_repositories(self) -> Sequence[tuple[str, str, int]]:
-        """The repositories of images beside the one where they were read, each with the image's digest and scan."""
+        """The further repositories of images, each with the image's digest and scan.
+
+        They are those beside the one where the image was read.
+        """
         query = (
             select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)
             .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
@@ -60,7 +63,7 @@ class TagHistory:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
     def untagged(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the places (repository and digest) to which the image was pushed, and where it has no tag now."""
+        """Those of the places (repository and digest) where a pushed image has no tag now."""
         pushed, tagged = set[tuple[str, str]](), set[tuple[str, str]]()
         has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
         with self._database.read() as connection:

@@ -54,9 +54,9 @@ class Trends:
         self._database = database
 
     def component_periods(self) -> Mapping[int, Period]:
-        """When some tag named an image with the component: from the first such image to the last; with findings only.
+        """When some tag named an image with the component, of components with findings.
 
-        Of components that a distribution's package owns nothing counts.
+        From the first such image to the last. Of components that a distribution's package owns nothing counts.
         """
         tags, bundles, parts = fleet_tags.c, fleet_image_bundles.c, fleet_bundle_components.c
         of_images = (
@@ -93,7 +93,10 @@ class Trends:
             return {row[0]: Period(row[1], row[2]) for row in connection.execute(query)}
 
     def lives(self, components: Collection[int] | None = None, *, has_past: bool = True) -> Sequence[FindingLife]:
-        """The lives of all findings, or of those of these components; those that have ended only with `has_past`."""
+        """The lives of all findings, or of those of these components.
+
+        Those that have ended only with `has_past`.
+        """
         present, past = fleet_findings.c, fleet_past_findings.c
         queries = [
             select(present.component, present.vulnerability, present.severity, present.opened, literal(ALWAYS)),

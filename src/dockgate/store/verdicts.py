@@ -181,7 +181,10 @@ class Verdicts:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
     def newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
-        """The number of the newest verdict on each image that has one, by image: a later verdict has a higher one."""
+        """The number of the newest verdict on each image that has one, by image.
+
+        A later verdict has a higher number.
+        """
         columns = verdicts.c.image, func.max(verdicts.c.seq)
         query = select(*columns).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
         with self._database.read() as connection:
@@ -191,10 +194,11 @@ class Verdicts:
     def newest_violations(
         self, images: Sequence[str], repositories: Collection[str] | None, size: int
     ) -> tuple[Mapping[str, RecordedViolations], int]:
-        """What the newest verdict on each image says, by image, of those made in one of the repositories (None: any).
+        """What the newest verdict on each image says, by image.
 
-        Reads documents with `size` compressed bytes in all, a thousand findings in 100,000, and at least one. Also
-        returns of how many images, from the first one on, the verdict was read or does not exist.
+        Only those made in one of the repositories (None: any) count. Reads documents with `size` compressed bytes in
+        all, a thousand findings in 100,000, and at least one. Also returns of how many images, from the first one on,
+        the verdict was read or does not exist.
         """
         last = select(func.max(verdicts.c.seq)).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
         parameters = {"images": text_list(sorted(images))}
@@ -286,9 +290,10 @@ class Verdicts:
 
 
 def _violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
-    """The names of findings that violate a rule, each with the message of the first one, and those of all findings.
+    """The names of findings that violate a rule, and those of all findings.
 
-    Only the plain JSON is read: building a whole verdict takes ten times as long.
+    The former have the message of the first violation. Only the plain JSON is read: building a whole verdict takes ten
+    times as long.
     """
     blocking: dict[str, str] = {}
     names: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a server or worker does in the background: workflows, scans, the outbox, and the reconciler's tasks."""
+"""Run workflows, scans, the outbox and the reconciler in the background."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -48,7 +48,10 @@ class BackgroundTasks:
         self._is_closed = False
 
     def launch(self) -> None:
-        """Continue what a crash interrupted: dbos its workflows, the reconciler what was written but not started."""
+        """Continue what a crash interrupted.
+
+        dbos continues its workflows, the reconciler what was written but not started.
+        """
         self._lease.start()
         self._is_launched = True
         self._engine.launch()

@@ -1,4 +1,4 @@
-"""Starting durable work (`services.effects.Starter`): which workflow, under which key, at which workers."""
+"""Start durable work (`services.effects.Starter`) by workflow, key and workers."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,10 @@ class WorkflowStarter(Starter):
 
     @override
     def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
-        """The queues that none of these workers takes work from, those of labels included that a build waits for."""
+        """The queues that none of these workers takes work from.
+
+        Those of labels that a build waits for are included.
+        """
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
         served = {queue for worker in active for queue in worker.queues}
         served |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}

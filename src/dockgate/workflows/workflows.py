@@ -144,6 +144,9 @@ def _cause(error: Exception) -> Exception:
 
 
 def _require_store(error: Exception) -> None:
-    """Raise an error of the store, which breaks the workflow: the reconciler starts it again when the store is back."""
+    """Raise an error of the store, which breaks the workflow.
+
+    The reconciler starts it again when the store is back.
+    """
     if isinstance(_cause(error), StoreError):
         raise error

@@ -120,7 +120,10 @@ def _platform() -> dict[str, str]:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Each instruction's name in upper case and the rest of it, continued lines joined, here-documents left out."""
+    """Each instruction's name in upper case, and the rest of it.
+
+    Continued lines are joined, here-documents left out.
+    """
     text = text.removeprefix("\ufeff")
     if control := _CONTROL.search(text):
         number = text.count("\n", 0, control.start()) + 1
@@ -202,7 +205,10 @@ def _escape(lines: Sequence[str]) -> str:
 
 
 def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
-    """The here-documents that an instruction begins: whether its lines may be indented, and the line that ends it."""
+    """The here-documents that an instruction begins.
+
+    Each is whether its lines may be indented, and the line that ends it.
+    """
     if not _MAYBE_HEREDOC.search(rest):
         return
     is_odd = _ODD_VARIABLE.search(rest) or any(letter.isspace() and letter not in _BLANKS for letter in rest)

@@ -1,4 +1,7 @@
-"""The interface between a builder and registries: what the server does for a build, outside of its box."""
+"""The interface between a builder and registries.
+
+It is what the server does for a build, outside of its box.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

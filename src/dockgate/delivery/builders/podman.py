@@ -1,4 +1,7 @@
-"""Build Dockerfiles with the podman CLI. Base images are fetched, and results pushed, outside of its box."""
+"""Build Dockerfiles with the podman CLI.
+
+Base images are fetched, and results pushed, outside of its box.
+"""
 
 import json
 import os

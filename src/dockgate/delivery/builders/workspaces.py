@@ -31,7 +31,7 @@ class Workspaces:
         return folder
 
     def remove_unused(self, before: float) -> int:
-        """Delete what builds keep of repositories that were built last before that time, in seconds since 1970.
+        """Delete what builds keep of repositories not built since that time (seconds since 1970).
 
         Returns how many bytes that were. The next build of such a repository begins with an empty disk. A repository
         that is being built is left alone.

@@ -1,6 +1,6 @@
-"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment, Rule, Target.
+"""Read the YAML documents that people write.
 
-Each becomes a noun of the core.
+Repository, Pipeline, Service, Policy, PolicyAssignment, Rule, Target. Each becomes a noun of the core.
 
 Every error names file, line and key, and says what is allowed there.
 """
@@ -38,7 +38,10 @@ from dockgate.shared.yaml import Document, Location, load
 
 
 def _own_repository(name: str) -> str:
-    """Refuse a name that reads as one in another registry: what is accepted for the one would count for the other."""
+    """Refuse a name that reads as one in another registry.
+
+    What is accepted for the one would count for the other.
+    """
     if registry := RepositoryReference.parse(name).registry:
         raise ValueError(
             f"{registry!r} before the first slash reads as a registry: leave it out, or write it without a dot"
@@ -155,7 +158,10 @@ def read(text: str, name: str) -> Definition:
 
 
 def is_about_policies(document: Document) -> bool:
-    """Whether it says that it is a policy, or an assignment of policies: those who accept risks change these."""
+    """Whether it says that it is a policy, or an assignment of policies.
+
+    People who may accept risks change these.
+    """
     return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
 
 

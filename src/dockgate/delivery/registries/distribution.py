@@ -97,7 +97,7 @@ class DistributionRegistry(RegistryContent):
 
     @override
     def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
-        """Return a blob whose content has this digest, None if there is none or it has more than `limit` bytes."""
+        """Return the blob of this digest, None if it is missing or larger than `limit` bytes."""
         path, access = f"/v2/{quote(repository)}/blobs/{quote(digest)}", _pull(repository)
         head = self._ask("HEAD", path, access)
         if head is None or int(head.headers.get("Content-Length", limit + 1)) > limit:

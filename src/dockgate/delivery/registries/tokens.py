@@ -49,10 +49,11 @@ class _Key:
 
 
 class RegistryTokens:
-    """Signs tokens with the key in `folder` (mode 0700; the file 0600), which is made when it is first needed.
+    """Signs tokens with the key in `folder`.
 
-    Servers that share the folder share the key: when one of them replaces it, all of them sign with the new one. May be
-    used from several threads. All calls raise UnavailableError when the key cannot be read or written.
+    The key is made when it is first needed (folder 0700, file 0600). Servers that share the folder share the key: when
+    one of them replaces it, all of them sign with the new one. May be used from several threads. All calls raise
+    UnavailableError when the key cannot be read or written.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -1,4 +1,4 @@
-"""Runs of health checks, decided within a bounded time and with bounded output, whatever the other side does."""
+"""Run health checks within a bounded time and with bounded output."""
 
 import re
 import socket

@@ -1,7 +1,8 @@
-"""Services of Amazon ECS: a deploy is a new revision of the service's task definition, and an UpdateService.
+"""Run services on Amazon ECS.
 
-Only the image of one container is changed. Everything else is what the service's task definition says in ECS: Dockgate
-creates no service there, and takes none away.
+A deploy is a new revision of the service's task definition, and an UpdateService. Only the image of one container is
+changed. Everything else is what the service's task definition says in ECS: Dockgate creates no service there, and takes
+none away.
 """
 
 import threading

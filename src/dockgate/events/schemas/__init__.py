@@ -1,4 +1,7 @@
-"""JSON Schemas of all events, one file for each kind: they describe the whole envelope (JSON Schema 2020-12)."""
+"""JSON Schemas (2020-12) of all events, one file for each kind.
+
+They describe the whole envelope.
+"""
 
 import json
 from functools import cache

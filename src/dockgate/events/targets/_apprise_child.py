@@ -1,7 +1,8 @@
-"""The child process of `apprise`: reads a request from standard input, sends it, and writes one line of JSON.
+"""The child process of `apprise`.
 
-Python calls audit hooks before it connects, opens a file or starts a program. After the library is imported, a hook
-refuses what a notification does not need, whatever service, redirect or answer asks for it.
+It reads a request from standard input, sends it, and writes one line of JSON. Python calls audit hooks before it
+connects, opens a file or starts a program. After the library is imported, a hook refuses what a notification does not
+need, whatever service, redirect or answer asks for it.
 """
 
 import contextlib

@@ -129,7 +129,10 @@ def _read(answer: "httpcore.Response") -> None:
 
 
 def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
-    """A network backend that connects to addresses that may be called, and no other, and to each for a short time."""
+    """A network backend that connects only to addresses that may be called.
+
+    It tries each for a short time.
+    """
     import httpcore
 
     class BoundedStream(httpcore.NetworkStream):

@@ -1,4 +1,7 @@
-"""Upgrade a database to the tables of this version. Revisions are files in `versions/`, unchanged once released."""
+"""Upgrade a database to the tables of this version.
+
+Revisions are files in `versions/`, unchanged once released.
+"""
 
 from pathlib import Path
 

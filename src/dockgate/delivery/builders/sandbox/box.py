@@ -121,7 +121,10 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
 
 
 def _result(path: Path) -> int | None:
-    """Open the file that the commands wrote; None unless it is a plain file, since they may put anything there."""
+    """Open the file that the commands wrote.
+
+    None unless it is a plain file, since they may put anything there.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -15,7 +15,10 @@ _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("
 
 
 def make_root(plan: Mapping[str, Any]) -> Path:
-    """Make the root folder: a tmpfs with the host's programs (read only), standard devices, and what the plan names."""
+    """Make the root folder of the box.
+
+    It is a tmpfs with the host's programs (read only), standard devices, and what the plan names.
+    """
     root = Path(plan["root"])
     # Without flags, and writable by the host's root alone: podman takes flags away from this mount, or fails.
     mount("tmpfs", root, "tmpfs", 0, "size=64m,nr_inodes=16384,mode=755")

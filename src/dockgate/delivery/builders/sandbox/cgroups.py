@@ -1,7 +1,7 @@
-"""Control groups for builds: they limit memory and processes, and find every process of a build (cgroups(7)).
+"""Limit memory and processes of builds by control groups (cgroups(7)).
 
-Version 1, also on hosts with hybrid hierarchies, and version 2. A build cannot leave its groups: their files belong to
-the host's root, and are not visible in the box.
+They also find every process of a build. Version 1, also on hosts with hybrid hierarchies, and version 2. A build cannot
+leave its groups: their files belong to the host's root, and are not visible in the box.
 """
 
 import os

@@ -77,7 +77,10 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
 
 
 def loopback_resolver() -> str | None:
-    """The host's first resolver if it is on loopback, where pasta must know it; else None (resolv.conf(5))."""
+    """The host's first resolver if it is on loopback, else None (resolv.conf(5)).
+
+    pasta must know one on loopback.
+    """
     for line in _lines(Path("/etc/resolv.conf")):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":

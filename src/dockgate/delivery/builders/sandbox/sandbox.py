@@ -80,7 +80,10 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one build: seconds, processes, and bytes of memory, disk (with the repository's cache) and log."""
+    """Limits of one build: seconds, processes, and bytes of memory, disk and log.
+
+    Disk includes the repository's cache.
+    """
 
     seconds: float = 3600
     memory: int = 4 * 2**30

@@ -1,4 +1,7 @@
-"""Run builds on the host itself, as root, without a box: for hosts on which every committer may be root."""
+"""Run builds on the host itself, as root, without a box.
+
+For hosts on which every committer may be root.
+"""
 
 import os
 import signal
