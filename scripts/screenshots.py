@@ -72,6 +72,22 @@ name: rebuild
 pattern: {source: [dockgate], detail-type: [feed.recovered]}
 targets: [nightly, {name: owners, group: 30s}]
 """
+# A VEX document that a person uploads.
+VEX = {
+    "@context": "https://openvex.dev/ns/v0.2.0",
+    "@id": "https://vex.example.org/2026/17",
+    "author": "Example product security",
+    "timestamp": "2026-11-20T09:00:00Z",
+    "version": 1,
+    "statements": [
+        {
+            "vulnerability": {"name": "CVE-2026-1"},
+            "products": [{"@id": "pkg:oci/app"}],
+            "status": "not_affected",
+            "justification": "vulnerable_code_not_in_execute_path",
+        }
+    ],
+}
 TASK_LOG = "listening on port 8080\nGET /health 200\nGET / 200\n"
 # A file in a folder, an image that an outside pipeline asks for, and who decides on an execution.
 FILE = "app/settings.py"
@@ -239,6 +255,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     approval = server.post("/approvals", outside)["approval"]["id"]
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
     accepted = server.post("/waivers", waiver)["waiver"]["id"]
+    server.post("/vex", VEX)
     server.apply(TARGET)
     server.apply(RULE)
     commit = server.get("/repositories/web/commits")[0]["id"]
