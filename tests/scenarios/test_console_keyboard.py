@@ -1,4 +1,4 @@
-"""From an empty server to a scaled service by keyboard alone, in a browser without scripts."""
+"""From an empty server to a scaled service by keyboard alone, in a browser without scripts; and what is removed."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -112,3 +112,31 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     until(lambda: server.get("/services/shop")["service"]["desired_count"] == 2)
     ada.press("Sign out")
     expect(ada.page.get_by_role("heading", level=1)).to_have_text("Sign in to Dockgate")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool) -> None:
+    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
+        server.apply("kind: Policy\nname: brief\nrules:\n  max_findings: {CRITICAL: 0}\n")
+        server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
+        context = browser.new_context(base_url=server.url, java_script_enabled=scripts)
+        ada = Keyboard(context.new_page())
+        ada.page.goto("/policies#assignments")
+        ada.reach("Remove batch")  # its summary
+        ada.page.keyboard.press("Enter")
+        ada.press("Remove batch", "brief")
+        ada.reach("Remove brief")
+        ada.page.keyboard.press("Enter")
+        ada.press("Remove brief")
+        ada.sees("All repositories are judged by default")
+        assert [policy["name"] for policy in server.get("/policies")] == ["default", "reference-2022"]
+        assert server.get("/policy-assignments") == []
+        context.close()
+
+
+def test_the_page_of_a_collection_follows_it_to_its_end(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
+        page = browser.new_context(base_url=server.url).new_page()
+        server.post("/gc")
+        page.goto("/gc")
+        expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)
