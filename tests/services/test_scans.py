@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, observe_nothing
 from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
@@ -151,6 +152,7 @@ def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_inde
             locks=cast(Locks, locks),
             announce=None,
             index=indexed.append,
+            precedence=Precedence(),
         )
         scans.request(REPOSITORY, FIRST)
         scans.request(REPOSITORY, SECOND)

@@ -12,6 +12,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.approvals.followed_images import ApprovedImages
+from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
 from dockgate.services.exposure.search import ExposureSearch
@@ -58,6 +59,7 @@ class JudgingWiring:
         self.registry = adapters.registry.address
         self.rules = rules.load()
         self.ecosystems = ecosystems.load()
+        self.precedence = Precedence()
         self.scanner_version = scanner_version(self.ecosystems)
 
     def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
@@ -113,13 +115,13 @@ class JudgingWiring:
         )
         self.judging_inputs = JudgingInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
-            store, self.verdicts, self.selection, self.watched_images, clock, self.effects
+            store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.precedence
         )
 
     def make_image_index(self) -> None:
         """Make what knows the packages of all images: searches, and the renewal of verdicts."""
         store, advisories = self.store, self.adapters.advisories
-        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__)
+        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__, self.precedence)
         fleet_judging = FleetJudging(
             store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
         )
@@ -163,6 +165,7 @@ class JudgingWiring:
             store.locks,
             None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
             self.fleet_index.add,
+            self.precedence,
         )
         self.registry_pushes = RegistryPushes(
             store, adapters.registry, self.scans, self.exceptions, self.clock, self.effects
@@ -191,5 +194,6 @@ class JudgingWiring:
             self.watched_images,
             self.clock,
             self.effects,
+            self.precedence,
             self.options.settings.attestation_days if self.adapters.attestor else None,
         )

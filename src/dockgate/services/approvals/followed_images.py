@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from dockgate.gate.model import Status
+from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched import WatchedImages
@@ -42,6 +43,7 @@ class ApprovedImages:
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
+    precedence: Precedence
     attestation_days: float | None
     _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
 
@@ -66,6 +68,7 @@ class ApprovedImages:
             return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
 
         def evaluate(key: _Key) -> bool:
+            self.precedence.give_way()
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
             return self.verdicts.advisory_digest() == database
 

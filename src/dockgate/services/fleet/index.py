@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
+from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.matching import match_components
@@ -53,6 +54,7 @@ class FleetIndex:
     ecosystems: Sequence[Ecosystem]
     clock: ServerClock
     engine_version: str
+    precedence: Precedence = field(default_factory=Precedence)
 
     def add(self, image: str) -> None:
         """Index an image as its finished scan says, once; without one, do nothing.
@@ -83,7 +85,11 @@ class FleetIndex:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():
             pass
-        for_each(self.store.images.unindexed_images(IMAGES), self.add)
+        for_each(self.store.images.unindexed_images(IMAGES), self._add_later)
+
+    def _add_later(self, image: str) -> None:
+        self.precedence.give_way()
+        self.add(image)
 
     def match_new(self) -> None:
         """Match the components that were never matched, if the findings are of today's advisory database.

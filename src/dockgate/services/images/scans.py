@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
 from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
@@ -184,6 +185,7 @@ class ScanScheduler:
     locks: Locks
     announce: Callable[[], None] | None
     index: Callable[[str], None]
+    precedence: Precedence
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -192,8 +194,6 @@ class ScanScheduler:
         self._pending: dict[tuple[str, int], tuple[float, float]] = {}
         self._closing = threading.Event()
         self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
-        # Images that were read and whose approvals are not answered yet.
-        self._unanswered = 0
         self._queue = ScanQueue(self.parallel, self._scan)
 
     def request(self, repository: str, digest: str) -> Scan:
@@ -259,19 +259,13 @@ class ScanScheduler:
         self._pending.pop(name, None)
         for execution in self._answer(scan.image):
             self.starter.continue_execution(execution)
-        if not self._unanswered:
+        if not self.precedence.is_answering():
             self._follow_up(scan.image)
 
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
-        with self._lock:
-            self._unanswered += 1
-        try:
-            with self._evaluations:
-                return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
-        finally:
-            with self._lock:
-                self._unanswered -= 1
+        with self.precedence.answering(), self._evaluations:
+            return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
 
     def _follow_up(self, image: str) -> None:
         """Judge the pushes of an image, and index it."""
