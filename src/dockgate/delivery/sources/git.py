@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -88,15 +88,17 @@ class GitHost(RepositoryHost):
     def commit(self, repository: str, revision: str) -> Commit:
         """For a commit id, `branch` is the first branch by name that contains the commit, "" if none does."""
         place = place_of(self._folder, repository)
-        commit = resolve(place, repository, revision)
+        name = _id_of(place, repository, revision)
+        form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"
+        date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
+        options = ("-1", "--no-show-signature", "--encoding=UTF-8", date, form)
+        with _refusing_unknown(place, repository, name):
+            text = run("-C", str(place), "log", *options, f"{name}^{{commit}}", "--")
+        commit, author, time, message = text.split("\0", 3)
         branch = revision
         if _COMMIT.fullmatch(revision):
             holders = run("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
             branch = next(iter(holders.splitlines()), "")
-        form = "--format=%an <%ae>%x00%ad%x00%B"
-        date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
-        text = run("-C", str(place), "log", "-1", "--no-show-signature", "--encoding=UTF-8", date, form, commit)
-        author, time, message = text.split("\0", 2)
         return Commit(commit, branch, author, message.rstrip("\n"), time)
 
     @override
@@ -122,20 +124,19 @@ class GitHost(RepositoryHost):
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = place_of(self._folder, repository)
-        commit_id = resolve(place, repository, commit)
-        paths = ("ls-tree", "-r", "-t", "--format=.", commit_id)
+        commit = _id_of(place, repository, commit)
+        name = f"{commit}^{{commit}}"
         try:
-            run("-C", str(place), *paths, max_output=2 * MAX_PATHS)
+            with _refusing_unknown(place, repository, commit):
+                run("-C", str(place), "ls-tree", "-r", "-t", "--format=.", name, max_output=2 * MAX_PATHS)
         except TooLargeError:
             raise TooLargeError(
-                f"the commit {commit_id} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
+                f"the commit {commit} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
             ) from None
         maximum = min(MAX_ARCHIVE, room())
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
             try:
-                run(
-                    "-C", str(place), "archive", "--format=tar", commit_id, output=fresh, max_output=maximum, check=room
-                )
+                run("-C", str(place), "archive", "--format=tar", name, output=fresh, max_output=maximum, check=room)
                 Path(fresh.name).replace(into)
             except BaseException:
                 Path(fresh.name).unlink()
@@ -269,3 +270,18 @@ def resolve(place: Path, repository: str, revision: str) -> str:
         raise NotFoundError(
             f"no commit or branch {revision!r} in {repository}", f"Push it: git push origin HEAD:{revision}"
         ) from None
+
+
+def _id_of(place: Path, repository: str, revision: str) -> str:
+    """The id of a branch's commit; an id as it is: whether there is such a commit shows when it is used."""
+    return revision if _COMMIT.fullmatch(revision) else resolve(place, repository, revision)
+
+
+@contextmanager
+def _refusing_unknown(place: Path, repository: str, commit: str) -> Iterator[None]:
+    """Raise NotFoundError if git fails because there is no such commit. To ask before takes a process each time."""
+    try:
+        yield
+    except UnavailableError:
+        resolve(place, repository, commit)
+        raise
