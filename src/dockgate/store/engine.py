@@ -75,6 +75,9 @@ POSTGRES_SETTINGS = {
     "options": "-c idle_in_transaction_session_timeout=20s -c random_page_cost=1.1 -c jit=off",
 }
 
+# Connections that stay open. With fewer, busy threads open one for each transaction, and Postgres starts a process.
+POOL_SIZE = 16
+
 # SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
 _CONFLICTS = ("40001", "40P01")
 _LOCK_TIMEOUT = "55P03"
@@ -127,6 +130,7 @@ class Database:
                     "options": f"{POSTGRES_SETTINGS['options']} -c lock_timeout={int(lock_seconds * 1000)}",
                 },
                 isolation_level="READ COMMITTED",
+                pool_size=POOL_SIZE,
                 max_overflow=-1,
             )
             self._liveness = Liveness(self._probe)

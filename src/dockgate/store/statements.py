@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, delete, func, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 # The lock of migrations in Postgres: any number that no other program uses in the database.
@@ -26,6 +38,12 @@ def later_of(connection: Connection, column: ColumnElement[str], time: str) -> C
     return (func.greatest if is_postgres(connection) else func.max)(column, time)
 
 
+# Made once: making a statement takes longer than running it. `store.locks` has keys of its own, by another seed.
+_KEY = func.hashtextextended(bindparam("name"), 1)
+_LOCK, _LOCK_SHARED = select(func.pg_advisory_xact_lock(_KEY)), select(func.pg_advisory_xact_lock_shared(_KEY))
+_TRY_LOCK = select(func.pg_try_advisory_xact_lock(_KEY))
+
+
 def lock_name(connection: Connection, table: Table, name: str, *, is_shared: bool = False) -> None:
     """Lock a name in a table until the transaction ends.
 
@@ -34,17 +52,14 @@ def lock_name(connection: Connection, table: Table, name: str, *, is_shared: boo
     `lock_rows`. Does nothing on SQLite. Locks that are `is_shared` overlap with each other.
     """
     if is_postgres(connection):
-        key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
-        lock = func.pg_advisory_xact_lock_shared if is_shared else func.pg_advisory_xact_lock
-        connection.execute(select(lock(key)))
+        connection.execute(_LOCK_SHARED if is_shared else _LOCK, {"name": f"{table.name}/{name}"})
 
 
 def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
     """As `lock_name`, but return false at once if another transaction has locked the name, shared or not."""
     if not is_postgres(connection):
         return True
-    key = func.hashtextextended(f"{table.name}/{name}", 1)
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
+    return bool(connection.scalar(_TRY_LOCK, {"name": f"{table.name}/{name}"}))
 
 
 def lock_migrations(connection: Connection) -> None:
