@@ -268,6 +268,9 @@ def test_a_rule_starts_a_pipeline_only_so_often(store: Store) -> None:
     assert allow("2", "tell", "build", LATER, "2026", 2)
     assert allow("3", "tell", "build", LATEST, LATER, 2)
     assert allow("1", "another", "build", NOW, "2026", 1)
+    # Another server, or another thread, has looked at its clock a moment later.
+    assert allow("7", "together", "build", "2026-11-24T12:00:00.001Z", "2026", 1)
+    assert not allow("8", "together", "build", "2026-11-24T12:00:00.000Z", "2026", 1)
     # A clock that was ahead does not use up the limit.
     assert allow("4", "ahead", "build", LATEST, "2026", 1)
     assert allow("5", "ahead", "build", NOW, "2026", 1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from dockgate.shared.timestamps import format_time, to_datetime
+from dockgate.shared.timestamps import format_time, latest_possible, to_datetime
 
 
 class RiskChange(StrEnum):
@@ -74,7 +74,7 @@ def advance(
     """
     changes: list[RiskChange] = []
     at = format_time(now)
-    present = _without_future(present, at) if present is not None else None
+    present = _without_future(present, latest_possible(at)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
             present = TimeAtRisk(service, verdict.image, verdict.rejection, at, verdict.deadline)
@@ -105,12 +105,12 @@ def advance(
     return present, tuple(changes)
 
 
-def _without_future(risk: TimeAtRisk, now: str) -> TimeAtRisk:
-    """The time at risk without what a clock recorded that was ahead of `now`."""
+def _without_future(risk: TimeAtRisk, latest: str) -> TimeAtRisk:
+    """The time at risk without what a clock recorded that was ahead: what is later than `latest`."""
     return replace(
         risk,
-        began_at=min(risk.began_at, now),
-        near_at=risk.near_at if risk.near_at is not None and risk.near_at <= now else None,
-        passed_at=risk.passed_at if risk.passed_at is not None and risk.passed_at <= now else None,
-        accepted_since=None if risk.accepted_since is None else min(risk.accepted_since, now),
+        began_at=min(risk.began_at, latest),
+        near_at=risk.near_at if risk.near_at is not None and risk.near_at <= latest else None,
+        passed_at=risk.passed_at if risk.passed_at is not None and risk.passed_at <= latest else None,
+        accepted_since=None if risk.accepted_since is None else min(risk.accepted_since, latest),
     )

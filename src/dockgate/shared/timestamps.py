@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+# Two servers' clocks differ by less. What lies further in the future was written by a clock that was wrong.
+CLOCK_DIFFERENCE = timedelta(minutes=5)
+
 
 def parse_time(text: str | None) -> datetime | None:
     """Read RFC 3339, or a date (its first instant in UTC).
@@ -38,6 +41,11 @@ def is_within_days(text: str | None, now: str, days: float) -> bool:
     """Whether the time is after `now`, by at most so many days. Not for None."""
     there, here = parse_time(text), parse_time(now)
     return there is not None and here is not None and here < there <= here + timedelta(days=days)
+
+
+def latest_possible(now: str) -> str:
+    """The latest time that may be on record now, in RFC 3339 as `now`."""
+    return format_time(shift_time(to_datetime(now), CLOCK_DIFFERENCE))
 
 
 def shift_time(time: datetime, delta: timedelta) -> datetime:

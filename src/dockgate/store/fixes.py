@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from dockgate.delivery.fixes import Fix, FixState
 from dockgate.events.envelope import NewEvent
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
 from dockgate.store.event_log import append_events
 from dockgate.store.queries import row_of, select_as
@@ -45,8 +46,7 @@ class Fixes:
                     planned = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
                 connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
                 return planned if planned.state is FixState.PLANNED else None
-            # A clock that was ahead may have planned some later than now.
-            recent = fixes.c.created_at > since, fixes.c.created_at <= fix.created_at
+            recent = fixes.c.created_at > since, fixes.c.created_at <= latest_possible(fix.created_at)
             if len(connection.scalars(select(fixes.c.id).where(of_pipeline, *recent)).all()) >= limit:
                 return None
             connection.execute(insert(fixes).values(**row_of(fix)))

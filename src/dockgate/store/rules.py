@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from dockgate.events.rule import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
 from dockgate.store.schema_rules import (
     event_rules,
@@ -155,12 +156,8 @@ class PipelineStarts:
         table = pipeline_starts
         with self._database.write() as connection:
             lock_name(connection, table, f"{rule}/{pipeline}")
-            connection.execute(
-                # Those later than now are of a clock that was ahead.
-                delete(table).where(
-                    table.c.rule == rule, table.c.pipeline == pipeline, or_(table.c.at < since, table.c.at > now)
-                )
-            )
+            is_void = or_(table.c.at < since, table.c.at > latest_possible(now))
+            connection.execute(delete(table).where(table.c.rule == rule, table.c.pipeline == pipeline, is_void))
             causes = connection.scalars(
                 select(table.c.cause).where(table.c.rule == rule, table.c.pipeline == pipeline)
             ).all()

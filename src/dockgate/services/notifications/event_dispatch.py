@@ -18,7 +18,7 @@ from dockgate.services.notifications.event_rules import CompiledRule, CompiledTa
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.owners import Owners
 from dockgate.services.notifications.summary import NotificationSummary
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import CLOCK_DIFFERENCE, format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.event_cursor import Group, GroupedEvent, Reopening
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -35,8 +35,6 @@ TOPIC_DAYS = 30
 # An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
 # ago: an advisory that comes and goes is not announced each time.
 REOPEN_AFTER = timedelta(days=1)
-# Two servers' clocks differ by less. What lies further in the future was written by a clock that was wrong.
-CLOCK_DIFFERENCE = timedelta(minutes=5)
 # A verdict changes because of a finding that is known for so long at most.
 RECENT = timedelta(hours=1)
 VERDICT_CHANGED, APPROVED = "verdict.changed", "Approved"

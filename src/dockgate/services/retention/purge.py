@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.notifications.event_dispatch import CLOCK_DIFFERENCE, TOPIC_DAYS
-from dockgate.shared.timestamps import format_time
+from dockgate.services.notifications.event_dispatch import TOPIC_DAYS
+from dockgate.shared.timestamps import format_time, latest_possible
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
 
@@ -38,7 +38,7 @@ class Purge:
         outbox, delivered = self.store.outbox, self.clock.ago(DELIVERED_DAYS)
         self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
         self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
-        ahead = format_time(self.clock() + CLOCK_DIFFERENCE)
+        ahead = latest_possible(self.clock.now())
         self.effects.run(EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.ago(TOPIC_DAYS), ahead)
         latest = format_time(self.clock() + LONGEST_DELAY)
         self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest, self.clock.now())
