@@ -32,7 +32,7 @@ KEYS_OFF = "off"
 
 @dataclass(frozen=True, slots=True)
 class NavigationItem:
-    """A page of the navigation. `section` is the part of the path that marks it as current.
+    """A page of the navigation. `below` are the beginnings of paths, such as "executions", of pages that belong to it.
 
     `is_filtered`: callers who are limited to some repositories see their part of it; other pages are closed to them.
     """
@@ -42,33 +42,36 @@ class NavigationItem:
     icon: str
     permission: Permission = Permission.READ
     is_filtered: bool = False
+    below: tuple[str, ...] = ()
 
-    @property
-    def section(self) -> str:
-        """The first part of the path, such as "images"."""
-        return self.path.split("/")[1]
+    def holds(self, path: str) -> bool:
+        """Whether the page at this path belongs to it."""
+        first = path.split("/")[1]
+        return first in (self.path.split("/")[1], *self.below)
 
 
 # Groups of pages, in the order in which people need them.
 NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
     (
         NavigationItem("Overview", "/", "house", is_filtered=True),
-        NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True),
-        NavigationItem("Images", "/images", "box", is_filtered=True),
-        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert"),
+        NavigationItem("Pipelines", "/pipelines", "workflow", is_filtered=True, below=("executions", "approvals")),
+        NavigationItem("Images", "/images", "box", is_filtered=True, below=("verdicts",)),
+        NavigationItem("Vulnerabilities", "/vulnerabilities", "shield-alert", below=("packages",)),
         NavigationItem("Running", "/running", "server", is_filtered=True),
     ),
     (NavigationItem("Repositories", "/repositories", "git-branch", is_filtered=True),),
     (
         NavigationItem("Policies", "/policies", "scale", is_filtered=True),
-        NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True),
+        NavigationItem("Waivers", "/waivers", "file-check", is_filtered=True, below=("vex",)),
         NavigationItem("Advisories", "/advisories", "rss"),
         NavigationItem("Events", "/events", "list", is_filtered=True),
     ),
     (
         NavigationItem("People", "/people", "users", Permission.ADMINISTER),
         NavigationItem("Audit", "/audit", "scroll-text", Permission.ACCEPT),
-        NavigationItem("Settings", "/settings", "settings", is_filtered=True),
+        NavigationItem(
+            "Settings", "/settings", "settings", is_filtered=True, below=("workers", "attestation-keys", "gc")
+        ),
     ),
 )
 
