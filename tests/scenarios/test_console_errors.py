@@ -65,6 +65,7 @@ def test_a_refused_form_leads_back_to_its_page_and_nowhere_else(site: Site, admi
     pages = {
         f"{here}/policies/default?version=0": "/policies/default?version=0",
         "https://evil.example/x": None,
+        "http://[": None,
         "": None,
     }
     for referer, back in pages.items():

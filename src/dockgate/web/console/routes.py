@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -92,16 +92,14 @@ def error_page(request: Request, status: int, message: str, advice: str, caller:
         message=message,
         advice=advice,
         is_form=is_form,
-        back=_page_before(request) if is_form else None,
+        back=_page_in(request, "Referer") if is_form else None,
     )
 
 
-def _page_before(request: Request) -> str | None:
-    """The address of our page that sent a form, None if the browser does not say."""
-    address = urlsplit(request.headers.get("referer", ""))
-    if not address.path or address.netloc != request.headers.get("host"):
-        return None
-    return own_path(f"{address.path}?{address.query}" if address.query else address.path)
+def _page_in(request: Request, header: str) -> str | None:
+    """The path of our page that a header names by its URL, None if it names none."""
+    host, slash, path = request.headers.get(header, "").partition("://")[2].partition("/")
+    return own_path(f"/{path}") if slash and host == request.headers.get("host") else None
 
 
 def error_of(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
@@ -113,10 +111,9 @@ def error_of(request: Request, error: DockgateError, status: int, caller: Caller
 
 def _sign_in(request: Request) -> Response:
     """Lead to the page to sign in, and from there back to where the person was."""
-    current = request.headers.get("HX-Current-URL")
-    if current is not None:  # htmx would follow a redirect, and show that page inside the present one
-        target = own_path("/" + current.partition("://")[2].partition("/")[2])
-        return Response(status_code=401, headers={"HX-Redirect": _sign_in_path(target)})
+    if "HX-Request" in request.headers:  # htmx would follow a redirect, and show that page inside the present one
+        headers = {"HX-Redirect": _sign_in_path(_page_in(request, "HX-Current-URL") or "/")}
+        return Response(status_code=401, headers=headers)
     return see_other(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
 
 
