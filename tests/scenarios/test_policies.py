@@ -41,6 +41,12 @@ def gated(server: ServerSystem, name: str, findings: PlannedFindings, policy: st
     return image
 
 
+def recorded(server: ServerSystem, image: str) -> list[dict[str, str]]:
+    """The recorded verdicts on an image, newest first, without those on its push: these come a moment later."""
+    records: list[dict[str, str]] = server.get(f"/images/{image}")["verdicts"]
+    return [record for record in records if not record["cause"].startswith("push/")]
+
+
 def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
     host = server.server.source
     assert isinstance(host, MemoryHost)
@@ -193,8 +199,7 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
     reference = PolicyReference.parse(approval["policy"])
     assert reference.name == "default"
     assert reference.repository_digest
-    records = server.get(f"/images/{image}")["verdicts"]
-    (record,) = (record for record in records if not record["cause"].startswith("push/"))
+    (record,) = recorded(server, image)
     assert record["policy"] == approval["policy"]
     policy_used = server.store.verdicts.case(record["digest"]).policy
     assert [use["LOW"] for use in policy_used.rules["max_findings"]] == [15, 1]
@@ -241,7 +246,7 @@ def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSyst
     put(server, "relaxed", RELAXED)
     image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
     server.deployed(image)
-    policy_used = server.store.verdicts.case(server.get(f"/images/{image}")["verdicts"][0]["digest"]).policy
+    policy_used = server.store.verdicts.case(recorded(server, image)[0]["digest"]).policy
     assert [use["unread"] for use in policy_used.rules["evidence"]] == ["allow"]
 
 
@@ -294,15 +299,15 @@ def test_a_policy_is_tried_on_the_history_and_nothing_is_stored(server: ServerSy
     images = [gated(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)]
     for image in images:
         server.deployed(image)
-    before = [server.get(f"/images/{image}")["verdicts"] for image in images]
+    before = [recorded(server, image) for image in images]
     comparison = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
     assert (comparison["judged"], comparison["parts"]) == (4, 2)
     assert comparison["status_changes"] == {"Approved → Rejected": 2}
     change = next(change for change in comparison["changes"] if change["image"] == images[3])
     assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
     assert [entry["text"] for entry in change["added"]] == ["3 LOW findings, at most 1 allowed"]
-    assert change["subject"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]
-    assert [server.get(f"/images/{image}")["verdicts"] for image in images] == before
+    assert change["subject"] == recorded(server, images[3])[0]["digest"]
+    assert [recorded(server, image) for image in images] == before
     assert tried(server, LAX, "history", policy="tried")["changes"] == []
 
 
