@@ -12,6 +12,7 @@ from tests.fakes.registry import push_image
 from tests.parts import free_port, until
 from tests.scanner.images import make
 from tests.scenarios.server import ServerSystem
+from tests.services.collection_site import ASSIGNMENT, REPOSITORY
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -27,15 +28,6 @@ from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.shared.references import ImageReference
 from dockgate.store.records import PushedImage
-
-ASSIGNMENT = """\
-kind: PolicyAssignment
-name: short
-repositories: ["team/*"]
-policy: default
-watch: 1h after push
-"""
-REPOSITORY = "team/app"
 
 
 def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> None:

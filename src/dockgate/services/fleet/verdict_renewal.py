@@ -29,6 +29,7 @@ from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store import Store
 from dockgate.store.fleet_records import FleetImage, FleetVerdict, VerdictChange
 from dockgate.store.fleet_verdicts import is_changed
@@ -247,10 +248,10 @@ class _Renewal:
     def _is_judged_ahead(self) -> bool:
         """Whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
 
-        Within a minute they come true by themselves.
+        By less than servers' clocks may differ, they come true by themselves.
         """
         judged_at = self.service.store.fleet_judging.judged_at(self.policy)
-        return judged_at is not None and judged_at > self.service.clock.later(60)
+        return judged_at is not None and judged_at > latest_possible(self.service.clock.now())
 
     def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""
