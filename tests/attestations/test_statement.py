@@ -52,6 +52,14 @@ def test_it_is_believed_until_it_expires() -> None:
         believe(STATEMENT, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
 
 
+def test_one_of_a_clock_that_was_ahead_is_not_believed() -> None:
+    with pytest.raises(DeniedError, match="still to come"):
+        believe(statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW)
+    with pytest.raises(DeniedError, match="still to come"):
+        believe(STATEMENT, IMAGE, "strict", "2026-11-24T11:54:00.000Z")
+    assert believe(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
+
+
 def test_one_of_another_image_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="of another image"):
         believe(STATEMENT, CHILD, "strict", NOW)

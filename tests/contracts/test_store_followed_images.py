@@ -90,14 +90,35 @@ def test_what_is_not_approved_is_not_renewed(store: Store) -> None:
     assert not store.followed_images.renew(only(store), VERDICT, NOW, LATER)
 
 
-def test_the_end_is_sent_once(store: Store) -> None:
+def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(store: Store) -> None:
     settle(store, "one")
     followed = only(store)
-    for _ in range(2):
-        store.followed_images.end(followed, "not watched", LATER)
+    assert store.followed_images.end_watch(followed, "not watched", LATER)
+    assert not store.followed_images.end_watch(followed, "not watched", LATER)
+    assert (only(store).status, only(store).unwatched_at) == (Status.UNDETERMINED, LATER)
+    assert store.followed_images.change(only(store), Status.APPROVED, VERDICT, "good", LATER)
+    assert (only(store).status, only(store).unwatched_at) == (Status.APPROVED, None)
+    first, second = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    assert (first.payload["status"], first.payload["verdict"]) == ("Undetermined", None)
+    assert (second.payload["before"], second.payload["status"]) == ("Undetermined", "Approved")
+
+
+def test_only_an_image_that_is_not_watched_is_forgotten(store: Store) -> None:
+    settle(store, "one")
+    store.followed_images.forget(only(store))
+    store.followed_images.end_watch(only(store), "not watched", LATER)
+    for followed in [only(store)] * 2:
+        store.followed_images.forget(followed)
     assert list(store.followed_images.list()) == []
-    (entry,) = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
-    assert (entry.payload["status"], entry.payload["verdict"]) == ("Undetermined", None)
+
+
+def test_a_watch_that_ends_while_the_verdict_is_undetermined_is_not_sent(store: Store) -> None:
+    settle(store, "one")
+    store.followed_images.change(only(store), Status.UNDETERMINED, CHANGED, "stale", NOW)
+    assert store.followed_images.end_watch(only(store), "not watched", LATER)
+    assert store.followed_images.change(only(store), Status.UNDETERMINED, CHANGED, "stale", LATER)
+    assert only(store).unwatched_at is None
+    assert len(store.outbox.entries(OutboxKind.VERDICT_CHANGE)) == 1
 
 
 def test_the_revision_changes_with_what_is_followed_and_with_what_becomes_due(store: Store) -> None:
@@ -117,6 +138,7 @@ def test_the_revision_changes_with_what_is_followed_and_with_what_becomes_due(st
     seen.append(revision())
     store.followed_images.change(only(store), Status.APPROVED, CHANGED, "good", LATER)
     seen.append(revision())
-    store.followed_images.end(only(store), "not watched", LATER)
+    store.followed_images.end_watch(only(store), "not watched", LATER)
+    store.followed_images.forget(only(store))
     assert len({*seen}) == len(seen)
     assert revision() == seen[0]

@@ -126,6 +126,24 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
     assert claim(server, image).image == image
 
 
+def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid(server: ServerSystem) -> None:
+    approved(server, "jumped", "short.example")
+    until(lambda: calls(server, "jumped1", SETTLED), seconds=SECONDS)
+    server.clock.ahead += timedelta(days=40)
+    until(lambda: calls(server, "jumped1"), seconds=SECONDS)
+    renewed = approved(server, "future")
+    until(lambda: attested(server, renewed) == 1, seconds=SECONDS)
+    server.clock.ahead -= timedelta(days=40)
+    until(lambda: len(calls(server, "jumped1")) == 2, seconds=SECONDS)
+    assert [body["data"]["status"] for body in calls(server, "jumped1")] == ["Undetermined", "Approved"]
+    until(lambda: attested(server, renewed) == 2, seconds=SECONDS)
+    assert claim(server, renewed).expires_at < format_time(server.clock() + timedelta(days=4))
+    turn(server, "jumped")
+    until(lambda: len(calls(server, "jumped1")) == 3, seconds=SECONDS)
+    assert calls(server, "jumped1")[-1]["data"]["status"] == "Rejected"
+    withdraw(server, "jumped")
+
+
 def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSystem) -> None:
     image = approved(server, "unwatched", "short.example")
     server.clock.ahead += timedelta(days=2, hours=2)
@@ -133,7 +151,11 @@ def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSy
     (body,) = calls(server, "unwatched1")
     assert body["data"]["status"] == "Undetermined"
     assert "not watched any more since" in body["data"]["summary"]
-    assert image not in [followed.image for followed in server.store.followed_images.list()]
+    server.clock.ahead += timedelta(days=7, hours=1)
+    until(
+        lambda: image not in [followed.image for followed in server.store.followed_images.list()],
+        seconds=SECONDS,
+    )
     turn(server, "unwatched")
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()

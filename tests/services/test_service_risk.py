@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) ->
     forget_execution(steps)
     risk.review()
     assert len(looks) == 1
+
+
+def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_passes(steps: Steps) -> None:
+    def passed() -> int:
+        steps.use_cases.service_risk.review()
+        return sum(event.detail_type == "service.deadline_passed" for event in steps.store.event_log.read())
+
+    publish(steps)
+    assert passed() == 0
+    clock = steps.system.clock
+    for days, times in ((60, 1), (-60, 1), (20, 2), (1, 2)):
+        clock.ahead += timedelta(days=days)
+        assert passed() == times
 
 
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:

@@ -15,7 +15,7 @@ from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
-from dockgate.shared.timestamps import format_time, parse_time, to_datetime
+from dockgate.shared.timestamps import format_time, latest_possible, parse_time, to_datetime
 
 # Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
@@ -130,7 +130,8 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 
     Raises UnreadableError for what is not a statement of ours, DeniedError for one of another image, one by another
-    policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.
+    policy, one that approves nothing, one of a clock that was ahead and one that has expired. Whether a trusted key
+    signed it has to be known before.
     """
     try:
         document = json.loads(payload)
@@ -147,9 +148,11 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
             evidence=", ".join(map(str, predicate["evidence"])),
         )
         status, expires = predicate["status"], parse_time(claim.expires_at)
+        confirmed_at = str(predicate.get("renewedAt") or claim.judged_at)
+        confirmed = parse_time(confirmed_at)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
-    if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
+    if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed is None:
         raise UnreadableError("It is not a statement of a verdict.")
     if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
@@ -157,6 +160,10 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         raise DeniedError(f"The statement says {status!r}, which is not an approval.")
     if PolicyReference.parse(claim.policy).name != policy:
         raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
+    if confirmed > to_datetime(latest_possible(now)):
+        raise DeniedError(
+            f"The approval is of {confirmed_at}, which is still to come.", "Check the clocks here and on the server."
+        )
     if to_datetime(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")
     return claim

@@ -60,7 +60,7 @@ def service_risk_changed(
     """A change of a time at risk: `service.at_risk`, `.deadline_near`, `.deadline_passed` or `service.recovered`.
 
     The time at risk began `since`. `deadline` is when the policy wants the image replaced, `owners` are those of the
-    image's repository.
+    image's repository. `time` identifies the change: a deadline that a clock announced which was ahead passes again.
     """
     detail = {
         "service": service,
@@ -71,7 +71,7 @@ def service_risk_changed(
         "deadline": deadline,
         "summary": summary,
     }
-    return _event(kind, f"service {service}", f"{service}/{since}", time, detail, repository=repository)
+    return _event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
 
 
 def feed_failed(
@@ -303,10 +303,10 @@ def waiver_expiring(
 ) -> NewEvent:
     """A waiver ends soon: what it accepts counts again then.
 
-    `scope` is what it accepts, such as a vulnerability.
+    `scope` is what it accepts, such as a vulnerability. `time` identifies the announcement: see `service_risk_changed`.
     """
     detail = {"waiver": waiver, "owner": owner, "until": until, "reason": reason, "scope": dict(scope)}
-    return _event("waiver.expiring", f"waiver {waiver}", f"{waiver}/{until}", time, detail, repository=repository)
+    return _event("waiver.expiring", f"waiver {waiver}", f"{waiver}/{time}", time, detail, repository=repository)
 
 
 def _of_service(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
@@ -52,33 +53,48 @@ class FollowedImages:
     def change(
         self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
     ) -> bool:
-        """Record another status, and tell the callbacks of its approvals.
+        """Record another status of a watched image, and tell the callbacks of its approvals.
 
         Returns False if it was recorded before. `verdict` is the digest of the new verdict, None if there is none.
         """
+        return self._change(followed_image, status, verdict, summary, now, None)
+
+    def end_watch(self, followed_image: FollowedImage, summary: str, now: str) -> bool:
+        """Record that the image is not watched any more, and tell the callbacks that it is Undetermined from now on.
+
+        It may be watched again: see `change`. Returns False if it was recorded before.
+        """
+        return self._change(followed_image, Status.UNDETERMINED, None, summary, now, now)
+
+    def _change(
+        self,
+        followed_image: FollowedImage,
+        status: Status,
+        verdict: str | None,
+        summary: str,
+        now: str,
+        unwatched_at: str | None,
+    ) -> bool:
         with self._database.write() as connection:
             present = _lock(connection, followed_image)
-            if present is None or present.status == status:
+            if present is None or (present.status, present.unwatched_at) == (status, unwatched_at):
                 return False
-            changed = {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
-            connection.execute(
-                update(followed_images).where(_is(followed_image)).values(**changed, changes=present.changes + 1)
-            )
-            _tell(connection, present, status, verdict, summary, now)
+            values: dict[str, Any] = {"unwatched_at": unwatched_at}
+            if present.status != status:
+                values |= {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
+                values["changes"] = present.changes + 1
+                _tell(connection, present, status, verdict, summary, now)
+            connection.execute(update(followed_images).where(_is(followed_image)).values(**values))
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
         return True
 
-    def end(self, followed_image: FollowedImage, summary: str, now: str) -> None:
-        """Follow the image no more, and tell the callbacks that it is Undetermined from now on."""
+    def forget(self, followed_image: FollowedImage) -> None:
+        """Follow an image no more that is not watched."""
         with self._database.write() as connection:
             present = _lock(connection, followed_image)
-            if present is None:
-                return
-            if present.status != Status.UNDETERMINED:
-                _tell(connection, present, Status.UNDETERMINED, None, summary, now)
-            connection.execute(delete(followed_callbacks).where(_is_callback(followed_image)))
-            connection.execute(delete(followed_images).where(_is(followed_image)))
-        self._outbox.wake(OutboxKind.VERDICT_CHANGE)
+            if present is not None and present.unwatched_at is not None:
+                connection.execute(delete(followed_callbacks).where(_is_callback(followed_image)))
+                connection.execute(delete(followed_images).where(_is(followed_image)))
 
     def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
         """Make a renewed attestation due, and record when the next is.

@@ -168,7 +168,8 @@ def _of_images(connection: Connection, digests: Collection[str] | None) -> Itera
     is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(_ATTACHMENTS)
     for image, kind in _rows(connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests):
         yield image or "", Hold(Reason.ATTACHMENT, f"its {kind} is not attached yet")
-    for (image,) in _rows(connection, select(followed_images.c.image), followed_images.c.image, digests):
+    followed = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
+    for (image,) in _rows(connection, followed, followed_images.c.image, digests):
         yield image, Hold(Reason.WATCHED, "its approval is followed")
     approving = (
         select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)

@@ -258,7 +258,7 @@ class FollowedImage:
     """An image that a policy approved in a repository, and its verdict as it was announced last.
 
     `changes` counts how often the status changed. `renew_at` is when its attestation is renewed next, None before the
-    first time.
+    first time. `unwatched_at` is when it was found not to be watched any more, None while it is watched.
     """
 
     image: str
@@ -269,6 +269,7 @@ class FollowedImage:
     changed_at: str
     changes: int = 0
     renew_at: str | None = None
+    unwatched_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ followed_images = Table(
     text("changed_at"),
     Column("changes", Integer, nullable=False),
     Column("renew_at", SafeText),
+    Column("unwatched_at", SafeText),
 )
 
 # Where the changes of their verdicts are sent: the callbacks of their approvals.

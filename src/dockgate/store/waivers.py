@@ -56,6 +56,11 @@ class Waivers:
         """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
         self._write(waiver_id, waivers.c.announced_at, events, announced_at=now)
 
+    def forget_announcements(self, after: str) -> None:
+        """Forget the announcements made after that time: those of a clock that was ahead."""
+        with self._database.write() as connection:
+            connection.execute(update(waivers).where(waivers.c.announced_at > after).values(announced_at=None))
+
     def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
         """Write the values, and append the events, unless the column `unless` is set."""
         change = update(waivers).where(waivers.c.id == waiver_id, unless.is_(None))

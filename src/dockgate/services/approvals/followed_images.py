@@ -19,9 +19,12 @@ from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Rounds
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, latest_possible, parse_time
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage
+
+# An image that is not watched is forgotten after so long. A watch that a clock ended which was ahead goes on till then.
+FORGET_DAYS = 7.0
 
 # Image, repository and policy.
 _Key = tuple[str, str, str]
@@ -83,8 +86,7 @@ class ApprovedImages:
     def _evaluate(self, followed_image: FollowedImage) -> None:
         state = self.watched_images.state(followed_image.repository, followed_image.image)
         if not state.is_watched:
-            summary = f"The image is not watched any more{f' since {state.until}' if state.until else ''}."
-            self.store.followed_images.end(followed_image, summary, self.clock.now())
+            self._end_watch(followed_image, state.until)
             return
         result = self.verdicts.for_approved(followed_image.image, followed_image.repository, followed_image.policy)
         if result is None:
@@ -93,21 +95,35 @@ class ApprovedImages:
         now = self.clock.now()
         if followed_image.status is Status.REJECTED and is_blind(verdict):
             return  # a rejection is announced once
-        if verdict.status != followed_image.status:
+        if verdict.status != followed_image.status or followed_image.unwatched_at is not None:
             self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
         elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
             renew_at = self.clock.later(self.attestation_days * 86400 / 2)
             self.store.followed_images.renew(followed_image, digest, now, renew_at)
 
+    def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
+        """Record the end of the watch, and forget the image some days later: it may be watched again till then."""
+        now, ended = self.clock.now(), followed_image.unwatched_at
+        if ended is None or ended > latest_possible(now):
+            summary = f"The image is not watched any more{f' since {until}' if until else ''}."
+            self.store.followed_images.end_watch(followed_image, summary, now)
+        elif ended <= self.clock.ago(FORGET_DAYS):
+            self.store.followed_images.forget(followed_image)
+
     def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
-        """Whether half of the attestation's time is over. The first one is made when the image is approved."""
+        """Whether half of the attestation's time is over, or a clock made it that was ahead.
+
+        The first one is made when the image is approved.
+        """
         if self.attestation_days is None or followed_image.status is not Status.APPROVED:
             return False
-        if followed_image.renew_at is not None:
-            return followed_image.renew_at <= now
-        since = parse_time(followed_image.changed_at)
         half = self.attestation_days / 2
-        return since is None or (followed_image.changes > 0) or format_time(since) <= self.clock.ago(half)
+        if followed_image.renew_at is not None:
+            return not now < followed_image.renew_at <= latest_possible(self.clock.later(half * 86400))
+        since = parse_time(followed_image.changed_at)
+        if since is None or followed_image.changes > 0:
+            return True
+        return not self.clock.ago(half) < format_time(since) <= latest_possible(now)
 
     def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""

@@ -19,7 +19,7 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.judging.attached_statements import attached_vex, vex_signer
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, latest_possible, parse_time
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 
@@ -193,10 +193,14 @@ class RiskAcceptances:
     # --- announcements --------------------------------------------------------------------------------------------
 
     def announce_expiring(self) -> None:
-        """Announce each waiver that expires soon, once."""
+        """Announce each waiver that expires soon, once. What a clock announced that was ahead does not count."""
         now = self.clock.now()
-        records = {record.waiver.id: record for record in self.store.waivers.active(now) if not record.announced_at}
-        expiring = waivers.expiring_waivers((record.waiver for record in records.values()), now, self.notice_days)
+        latest, active = latest_possible(now), self.store.waivers.active(now)
+        if any(record.announced_at is not None and record.announced_at > latest for record in active):
+            self.store.waivers.forget_announcements(latest)
+            active = self.store.waivers.active(now)
+        unannounced = [record.waiver for record in active if record.announced_at is None]
+        expiring = waivers.expiring_waivers(unannounced, now, self.notice_days)
         for_each(
             expiring, lambda waiver: self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver), lambda each: each.id
         )

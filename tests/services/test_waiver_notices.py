@@ -1,0 +1,46 @@
+"""The expiry of a waiver is announced once, when it is time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, opened
+
+from dockgate.gate.model import Waiver
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+
+START = datetime(2026, 11, 24, 10, tzinfo=UTC)
+END = START + timedelta(days=20)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def announcements(store: Store, *days: float) -> list[str]:
+    """When the end of a waiver is announced, looked for after so many days by the clock, in this order."""
+    waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=format_time(END), created_by="ana")
+    store.waivers.add(waiver)
+    for day in days:
+        clock = ServerClock(lambda day=day: START + timedelta(days=day))  # type: ignore[misc]
+        RiskAcceptances(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
+    return [event.at for event in store.event_log.read() if event.detail_type == "waiver.expiring"]
+
+
+def at(day: float) -> str:
+    return format_time(START + timedelta(days=day))
+
+
+def test_a_waiver_that_expires_is_announced_once(store: Store) -> None:
+    assert announcements(store, 1, 14, 15) == [at(14)]
+
+
+def test_a_waiver_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_time(store: Store) -> None:
+    assert announcements(store, 13.5, 1, 2, 14, 15) == [at(13.5), at(14)]
