@@ -184,7 +184,8 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
         signature = json.dumps({"critical": {"image": {"docker-manifest-digest": subject}}}).encode()
         statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": hexadecimal}}]}
         envelope = {"payload": b64encode(json.dumps(statement).encode()).decode(), "signatures": []}
-        signed = documents(site, "gated/app", signature)
+        root = {"type": "layers", "diff_ids": [digest_of(signature)]}  # as cosign writes it
+        signed = documents(site, "gated/app", signature, config=json.dumps({"config": {}, "rootfs": root}).encode())
         attested = documents(site, "gated/app", json.dumps(envelope).encode())
         plain = documents(site, "gated/app", b'{"of": "no form"}')
         referrer = documents(site, "gated/app", b'{"bomFormat": "CycloneDX"}', subject={"digest": subject})
@@ -211,10 +212,16 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
         if digest != evil.digest:
             site.upload("gated/app", data)
     program = make.tar({"bin/sh": b"\x7fELF\x02\x01\x01\x00"})
+    config = evil.blobs[content["config"]["digest"]]
+    other_case = json.dumps({"rootfs": {}, "Rootfs": json.loads(config)["rootfs"]}).encode()
     attacks = {
         "an image under cosign's tag": content,
         "an image with a subject": content | subject,
         "a program as a signature": json.loads(documents(site, "gated/app", program, **subject)),
+        "an image whose layers a node has already": json.loads(
+            documents(site, "gated/app", *(b'{"layer": 1}' for _ in content["layers"]), config=config, **subject)
+        ),
+        "the same in another case": json.loads(documents(site, "gated/app", b"{}", config=other_case, **subject)),
         "an image and an index at once": content | subject | {"manifests": []},
         "two lists of layers": {
             **json.loads(documents(site, "gated/app", b"{}", **subject)),

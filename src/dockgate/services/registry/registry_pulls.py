@@ -8,7 +8,8 @@ A repository whose policy assignment says `pull: approved` gives out
 
 What is attached is written by everybody who may push, so it counts by its content: it holds JSON documents only, which
 no runtime can execute, whatever their media types say (a program has NUL bytes, and an archive does not begin with
-"{").
+"{"). Its config names no other layers: containerd unpacks no layer if it has one with the diff_id that the config has,
+such as one of an image that was approved once.
 """
 
 import threading
@@ -42,6 +43,7 @@ _CACHE_SIZE = 1024
 # Bytes of one attached document, and of all documents of one manifest.
 DOCUMENT_LIMIT, DOCUMENTS_LIMIT = 8 << 20, 16 << 20
 _NAMES = manifests.NAMES | {"subject", "data"}
+_CONFIG_NAMES = frozenset({"rootfs", "diff_ids"})
 # Images that the documents of one manifest may be attached to, documents in it, and indexes that may hold an image.
 _SUBJECTS, _DOCUMENTS, _INDEXES = 16, 64, 16
 
@@ -259,18 +261,27 @@ class RegistryPulls:
         return [digest for digest in dict.fromkeys(subjects) if is_digest(digest)][:_SUBJECTS]
 
     def _documents(self, repository: str, content: dict[str, Any]) -> Iterator[bytes]:
-        """The blobs of an image manifest. ValueError unless each is a JSON object."""
+        """The blobs of an image manifest. ValueError unless each is a JSON object, and the config names no others."""
         if "fsLayers" in content or len(content["layers"]) > _DOCUMENTS:
             raise ValueError("not a manifest of documents")
         room = DOCUMENTS_LIMIT
-        for descriptor in (content["config"], *content["layers"]):
-            data = self._registry.blob(repository, str(descriptor["digest"]), min(room, DOCUMENT_LIMIT))
+        config, *layers = (str(descriptor["digest"]) for descriptor in (content["config"], *content["layers"]))
+        for digest in (config, *layers):
+            data = self._registry.blob(repository, digest, min(room, DOCUMENT_LIMIT))
             if data is None:
                 raise ValueError("a blob is missing or too large")
             room -= len(data)
             data.decode()  # skipped strings are not checked below
             msgspec.json.decode(data, type=_Object)
+            if digest == config and _diff_ids(data) not in ([], layers):
+                raise ValueError("its config is that of an image with other layers")
             yield data
+
+
+def _diff_ids(config: bytes) -> list[Any]:
+    """The layers that a config says an image has, uncompressed."""
+    root = manifests.load(config, "The config", _CONFIG_NAMES).get("rootfs") or {}
+    return list(root.get("diff_ids") or ())
 
 
 def _named_in(document: bytes) -> Iterator[str]:
