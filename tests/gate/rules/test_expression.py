@@ -185,6 +185,15 @@ def test_a_stored_policy_with_a_refused_expression_gets_a_warning() -> None:
     assert [type(result) for result in RULE.judge(facts(2), stored)] == [Violation]
 
 
+def test_a_finding_in_a_path_that_is_not_unicode_is_named() -> None:
+    odd = package("a", path="app/\udcff/package.json")
+    finding = Finding("CVE-2026-1", (), odd, Severity.HIGH, Rating("", Severity.HIGH), "")
+    image = RuleInput(inventory(odd), Matches((finding,), ()), (), NOW)
+    (result,) = RULE.judge(image, settings("findings.filter(f, f.severity == 'HIGH')"))
+    assert isinstance(result, Violation)
+    assert result.findings == (finding,)
+
+
 conditions = st.sampled_from(("f.disputed", "!f.disputed", "f.exploited", "f.fixed == ''", "f.severity == 'HIGH'"))
 loops = st.sampled_from(("exists", "all", "exists_one"))
 signs = st.sampled_from(("<", "<=", ">", ">=", "==", "!="))

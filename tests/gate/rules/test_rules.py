@@ -20,7 +20,8 @@ KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
 NEEDED: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}, "cvss": {"score": 7}, "epss": {"score": 0.5}}
 NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image": {"allowed": ["**"]}}
 NEEDED |= {"provenance": {"builders": [{"id": BUILDER, "keys": [KEY]}]}}
-NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
+WHEN = "findings.size() > 5 && packages.size() > 5 || image.user == 'x'"
+NEEDED |= {"expression": {"when": WHEN, "message": "Too many"}}
 NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
 NEEDED |= {"at_risk": {"CRITICAL": "3d"}}
 # The required settings by rule.
@@ -43,6 +44,13 @@ class TestEveryRule:
 
     def test_mandatory_settings_are_valid(self, rule: Rule) -> None:
         assert rule.mandatory_settings is None or isinstance(rule.settings(rule.mandatory_settings), dict)
+
+    def test_texts_of_an_image_that_are_not_unicode_are_judged(self, rule: Rule) -> None:
+        odd = "a\udcff"  # a byte that is not UTF-8
+        named = inventory(package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
+        distribution = Distribution(odd, odd, odd, (odd,))
+        strange = replace(named, distribution=distribution, base=odd, created=odd, user=odd, platform=odd)
+        list(rule.judge(RuleInput(strange, Matches((), ()), (), NOW), rule.settings(NEEDED.get(rule.name, {}))))
 
     def test_a_clean_image_has_no_violation(self, rule: Rule) -> None:
         clean = replace(

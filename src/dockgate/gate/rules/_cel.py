@@ -108,15 +108,22 @@ def message(type_name: str, values: Mapping[str, Any]) -> Any:
         if value is None:
             continue
         field_type = TYPES[type_name][name]
+        if isinstance(value, str):
+            value = as_unicode(value)
         if field_type.endswith("Value"):
             getattr(result, name).value = value
         elif field_type == "string[]":
-            getattr(result, name).extend(value)
+            getattr(result, name).extend(map(as_unicode, value))
         elif field_type in TYPES:
             getattr(result, name).CopyFrom(value)
         else:
             setattr(result, name, value)
     return result
+
+
+def as_unicode(text: str) -> str:
+    """The text with lone surrogates (bytes that are not UTF-8) escaped: messages cannot hold them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @cache

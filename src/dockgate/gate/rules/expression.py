@@ -92,11 +92,7 @@ class Expression(Rule):
             yield Violation(self.name, message)
         elif program.result_type == "list(Finding)":
             keys = {(entry.id, entry.package.purl, entry.package.path) for entry in result}
-            findings = tuple(
-                finding
-                for finding in rule_input.matches.findings
-                if (finding.id, patterns.purl(finding.package), finding.package.path) in keys
-            )
+            findings = tuple(finding for finding in rule_input.matches.findings if _key(finding) in keys)
             yield Violation(self.name, f"{message} ({len(findings)})", findings)
         else:
             names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
@@ -117,6 +113,12 @@ class Expression(Rule):
 
 
 RULE: Rule = Expression()
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    """What tells a finding's message from the others."""
+    package = finding.package
+    return _cel.as_unicode(finding.id), _cel.as_unicode(patterns.purl(package)), _cel.as_unicode(package.path)
 
 
 def _variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
