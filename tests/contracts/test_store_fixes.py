@@ -51,7 +51,7 @@ def event(name: str) -> NewEvent:
 
 
 def test_a_fix_is_stored_as_it_is(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 1)
+    assert store.fixes.plan(fix("1"), DAY_1, 1, ())
     assert store.fixes.open_fix("shop") == fix("1")
     assert store.fixes.pipelines() == {"shop"}
     planned = replace(fix("1"), parent="d" * 40, commit="e" * 40)
@@ -66,25 +66,25 @@ def test_a_fix_is_stored_as_it_is(store: Store) -> None:
 
 
 def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 9)
-    assert not store.fixes.plan(fix("1"), DAY_1, 9)
-    assert not store.fixes.plan(fix("2"), DAY_1, 9)
-    assert store.fixes.plan(fix("3", "web"), DAY_1, 9)
+    assert store.fixes.plan(fix("1"), DAY_1, 9, ())
+    assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
+    assert not store.fixes.plan(fix("2"), DAY_1, 9, ())
+    assert store.fixes.plan(fix("3", "web"), DAY_1, 9, ())
     assert store.fixes.end(ended(fix("1")), [event("1")])
     assert not store.fixes.end(ended(fix("1"), FixState.APPLIED), [event("2")])
     assert not store.fixes.offer(fix("1"), [event("3")])
     assert store.fixes.open_fix("shop") is None
-    assert not store.fixes.plan(fix("1"), DAY_1, 9)
-    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_1, 9)
+    assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
+    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_1, 9, ())
     assert [each.id for each in store.fixes.list("shop")] == ["2", "1"]
     assert [each.id for each in store.event_log.read()] == ["1"]
 
 
 def test_a_day_has_a_limit(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 1)
+    assert store.fixes.plan(fix("1"), DAY_1, 1, ())
     store.fixes.end(ended(fix("1")))
-    assert not store.fixes.plan(fix("2"), DAY_1, 1)
-    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1)
+    assert not store.fixes.plan(fix("2"), DAY_1, 1, ())
+    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1, ())
 
 
 def test_of_two_servers_one_plans(store: Store) -> None:
@@ -93,7 +93,7 @@ def test_of_two_servers_one_plans(store: Store) -> None:
 
     def plan(number: int) -> None:
         barrier.wait()
-        answers.append(store.fixes.plan(fix(str(number)), DAY_1, 9) is not None)
+        answers.append(store.fixes.plan(fix(str(number)), DAY_1, 9, ()) is not None)
 
     threads = [Thread(target=plan, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -104,9 +104,9 @@ def test_of_two_servers_one_plans(store: Store) -> None:
 
 
 def test_old_fixes_are_deleted_and_open_ones_stay(store: Store) -> None:
-    store.fixes.plan(fix("1"), DAY_1, 9)
+    store.fixes.plan(fix("1"), DAY_1, 9, ())
     store.fixes.end(ended(fix("1")))
-    store.fixes.plan(fix("2"), DAY_1, 9)
+    store.fixes.plan(fix("2"), DAY_1, 9, ())
     assert store.fixes.purge(DAY_1) == 0
     assert store.fixes.purge(DAY_3) == 1
     assert [each.id for each in store.fixes.list("shop")] == ["2"]

@@ -285,6 +285,22 @@ def test_a_fix_of_an_image_that_is_rejected_again_is_open_again_and_announced_on
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"]
 
 
+def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_it(store: Store) -> None:
+    site = Site(store, FixAction.BRANCH, CHANGE)
+    site.server().review()
+    branch = site.fix().branch
+    assert branch is not None
+    site.search.is_bad = False
+    site.server().review()
+    site.host.rewind("shop", branch, None)
+    head = site.host.push("shop", {"requirements.txt": "flask==1.0\n", "README": "new\n"})
+    site.search.is_bad = True
+    site.server().review()
+    assert (site.fix().state, site.fix().branch, site.fix().parent) == (FixState.OFFERED, branch, head)
+    assert site.host.heads("shop")[branch] == site.fix().commit
+    assert [event.detail_type for event in store.event_log.read()].count("fix.available") == 1
+
+
 @pytest.mark.parametrize("action", [FixAction.BRANCH, FixAction.NOTIFY])
 def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(store: Store, action: FixAction) -> None:
     site = Site(store, action, CHANGE, per_day=9)

@@ -1,6 +1,6 @@
 """Fixes that were found for pipelines: at most one of each pipeline is open, and a day has a limit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +25,13 @@ class Fixes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def plan(self, fix: Fix, since: str, limit: int) -> Fix | None:
+    def plan(self, fix: Fix, since: str, limit: int, branches: Collection[str]) -> Fix | None:
         """Store a fix before it is made, and return it if it is to be made.
 
         None if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
         is known. One that was superseded is not lost: it is open again with the branch on which it was offered, and
-        planned anew without one. It counts for the limit of the day when it was planned first.
+        planned anew without one, or if that is not among the `branches` of its repository. It counts for the limit of
+        the day when it was planned first.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
@@ -42,7 +43,7 @@ class Fixes:
                 return None
             if former is not None:
                 planned = replace(fix, created_at=former.created_at)
-                if former.branch is not None:
+                if former.branch in branches:
                     planned = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
                 connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
                 return planned if planned.state is FixState.PLANNED else None

@@ -116,8 +116,8 @@ class Fixes:
         """The fix to make now, if any: a crash interrupted it, or it is new and within the daily limit."""
         if present is not None:
             return present if present.state is FixState.PLANNED else None
-        since = format_time(self.clock() - DAY)
-        return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day)
+        since, branches = format_time(self.clock() - DAY), self.source.heads(planned.source)
+        return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day, branches)
 
     def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
         """A digest that changes whenever another fix may be found.
