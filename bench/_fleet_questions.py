@@ -20,7 +20,7 @@ from dockgate.services.images.watched import WatchedImages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
 from dockgate.store import Store
-from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.store.images.listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 
 NAMES, REPEATS = 200, 15

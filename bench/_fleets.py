@@ -11,7 +11,7 @@ from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.fleet.index import split_inventory
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
-from dockgate.store.fleet import NewImage
+from dockgate.store.fleet.index import NewImage
 
 NOW = "2026-11-28T10:00:00.000Z"
 BASES, TEAM_LAYERS = 300, 1_500

@@ -49,8 +49,8 @@ from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
+from dockgate.store.images.tag_history import record_push
 from dockgate.store.records import PushedImage
-from dockgate.store.tag_history import record_push
 from dockgate.vulnerabilities.database.keys import write_keys
 
 POLICY = "kind: Policy\nname: fleet\nrules:\n  max_findings: {{CRITICAL: 0, HIGH: {high}, only_fixable: true}}\n"

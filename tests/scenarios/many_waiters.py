@@ -32,9 +32,9 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
-from dockgate.store.approvals import Approvals
-from dockgate.store.outbox import add_entries, webhook_entry
-from dockgate.store.schema import approvals
+from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.events.outbox import add_entries, webhook_entry
+from dockgate.store.schema.tables import approvals
 
 REPOSITORY = "elsewhere.example/app"
 

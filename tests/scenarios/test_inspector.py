@@ -20,7 +20,7 @@ from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.store import Store
-from dockgate.store.approvals import Approvals
+from dockgate.store.delivery.approvals import Approvals
 
 IMAGE = digest_of(1)
 SWEEP_SECONDS = 0.05

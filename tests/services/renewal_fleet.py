@@ -17,7 +17,7 @@ from dockgate.services.judging.cases import Cases, DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
-from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.fleet.records import FleetVerdict
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 

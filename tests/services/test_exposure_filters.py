@@ -28,7 +28,7 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.blocked import BlockingVerdicts
 from dockgate.services.exposure.waived import UNGROUPED_LIMIT
 from dockgate.shared.references import ImageReference
-from dockgate.store.fleet_records import FleetVerdict
+from dockgate.store.fleet.records import FleetVerdict
 from dockgate.store.records import PushedImage, RecordedViolations, VexRecord
 from dockgate.vulnerabilities.model import Severity
 

@@ -24,7 +24,7 @@ from dockgate.services.fleet.finding_trends import (
 )
 from dockgate.services.images.findings import find_by_layer, find_of_tag
 from dockgate.shared.digest import digest_of
-from dockgate.store.trends import ALWAYS
+from dockgate.store.fleet.trends import ALWAYS
 from dockgate.vulnerabilities.model import Severity
 
 

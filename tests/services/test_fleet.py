@@ -18,7 +18,7 @@ from dockgate.services.fleet.index import FleetIndex, split_inventory
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.fleet_records import Component
+from dockgate.store.fleet.records import Component
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 

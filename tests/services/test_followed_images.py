@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES, NOW
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
-from dockgate.store.followed_images import follow_images
+from dockgate.store.delivery.followed_images import follow_images
 
 IMAGES = [digest_of(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
 

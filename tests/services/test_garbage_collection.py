@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.shared.references import ImageReference
-from dockgate.store.schema_fleet import fleet_tags
+from dockgate.store.schema.fleet import fleet_tags
 
 
 @pytest.fixture(params=FACTORIES)

@@ -26,8 +26,8 @@ from dockgate.services.packages import Purls
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
-from dockgate.store.fleet_records import FleetVerdict
-from dockgate.store.image_listing import ImageFilter, ImageListing, ImageSort, Origin
+from dockgate.store.fleet.records import FleetVerdict
+from dockgate.store.images.listing import ImageFilter, ImageListing, ImageSort, Origin
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve, Severity
 

@@ -8,8 +8,8 @@ from tests.services.exposure_fleet import Fleet
 from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.store.exposure_records import Places
-from dockgate.store.vulnerability_lists import (
+from dockgate.store.exposure.records import Places
+from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
     OpenVulnerability,
     VulnerabilityFilter,

@@ -19,7 +19,7 @@ from dockgate.services.judging.cases import DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
-from dockgate.store.followed_images import follow_images
+from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
 

@@ -14,7 +14,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, observe_nothing
 from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
 from dockgate.store import open_store
-from dockgate.store.images import Images
+from dockgate.store.images.images import Images
 from dockgate.store.locks import Locks
 from dockgate.store.records import Scan, ScanState
 

@@ -14,61 +14,61 @@ from sqlalchemy import insert, select
 
 from dockgate.config import DiskLimits
 from dockgate.shared.errors import UnavailableError
-from dockgate.store.approvals import Approvals
-from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
-from dockgate.store.collections import Collections, PushGate
-from dockgate.store.component_search import ComponentSearch
+from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.delivery.executions import Executions
+from dockgate.store.delivery.fixes import Fixes
+from dockgate.store.delivery.followed_images import FollowedImages
+from dockgate.store.delivery.pipelines import Pipelines, Repositories
+from dockgate.store.delivery.pushes import Pushes
+from dockgate.store.delivery.rollouts import Rollouts
+from dockgate.store.delivery.services import Services
 from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
-from dockgate.store.event_cursor import EventCursor
-from dockgate.store.event_log import EventLog
-from dockgate.store.events import Events
-from dockgate.store.executions import Executions
-from dockgate.store.exposure import Exposures
-from dockgate.store.fixes import Fixes
-from dockgate.store.fleet import Fleet
-from dockgate.store.fleet_changes import FleetChanges
-from dockgate.store.fleet_findings import FleetFindings
-from dockgate.store.fleet_judging import FleetJudgingState
-from dockgate.store.fleet_retention import FleetRetention
-from dockgate.store.fleet_verdicts import FleetVerdicts
-from dockgate.store.followed_images import FollowedImages
-from dockgate.store.image_listing import ImageListing
-from dockgate.store.image_removals import ImageRemovals
-from dockgate.store.image_retention import ImageRetention
-from dockgate.store.image_uses import ImageUses
-from dockgate.store.images import Images
+from dockgate.store.events.cursor import EventCursor
+from dockgate.store.events.log import EventLog
+from dockgate.store.events.outbox import Outbox
+from dockgate.store.events.push_events import Events
+from dockgate.store.events.receivers import OutboxReceivers
+from dockgate.store.events.rules import EventRules, EventTargets, PipelineStarts
+from dockgate.store.events.secret_box import SecretBox
+from dockgate.store.exposure.component_search import ComponentSearch
+from dockgate.store.exposure.images import Exposures
+from dockgate.store.exposure.vulnerability_lists import VulnerabilityLists
+from dockgate.store.fleet.changes import FleetChanges
+from dockgate.store.fleet.findings import FleetFindings
+from dockgate.store.fleet.index import Fleet
+from dockgate.store.fleet.judging import FleetJudgingState
+from dockgate.store.fleet.trends import Trends
+from dockgate.store.fleet.verdicts import FleetVerdicts
+from dockgate.store.gate.policies import Policies
+from dockgate.store.gate.policy_assignments import PolicyAssignments
+from dockgate.store.gate.provenance import ProvenanceStatements
+from dockgate.store.gate.reports import Reports
+from dockgate.store.gate.service_risks import ServiceRisks
+from dockgate.store.gate.verdicts import Verdicts
+from dockgate.store.gate.vex import Vex
+from dockgate.store.gate.waivers import Waivers
+from dockgate.store.identity.audit import Audit
+from dockgate.store.identity.people import FirstAdminLinks, Principals, Tokens
+from dockgate.store.identity.sessions import Sessions
+from dockgate.store.images.images import Images
+from dockgate.store.images.listing import ImageListing
+from dockgate.store.images.removals import ImageRemovals
+from dockgate.store.images.rescans import Rescans
+from dockgate.store.images.tag_history import TagHistory
+from dockgate.store.images.uses import ImageUses
 from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
-from dockgate.store.outbox import Outbox
-from dockgate.store.outbox_receivers import OutboxReceivers
-from dockgate.store.people import FirstAdminLinks, Principals, Tokens
-from dockgate.store.pipelines import Pipelines, Repositories
-from dockgate.store.policies import Policies
-from dockgate.store.policy_assignments import PolicyAssignments
-from dockgate.store.provenance import ProvenanceStatements
-from dockgate.store.pushes import Pushes
 from dockgate.store.records import OutboxKind
-from dockgate.store.reports import Reports
-from dockgate.store.rescans import Rescans
-from dockgate.store.rollouts import Rollouts
-from dockgate.store.row_retention import RowRetention
-from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
-from dockgate.store.schema import identity
-from dockgate.store.secret_box import SecretBox
-from dockgate.store.service_risks import ServiceRisks
-from dockgate.store.services import Services
-from dockgate.store.sessions import Sessions
+from dockgate.store.retention.collections import Collections, PushGate
+from dockgate.store.retention.fleet import FleetRetention
+from dockgate.store.retention.images import ImageRetention
+from dockgate.store.retention.rows import RowRetention
+from dockgate.store.schema.tables import identity
 from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
-from dockgate.store.tag_history import TagHistory
-from dockgate.store.trends import Trends
-from dockgate.store.verdicts import Verdicts
-from dockgate.store.vex import Vex
-from dockgate.store.vulnerability_lists import VulnerabilityLists
-from dockgate.store.waivers import Waivers
 from dockgate.store.workers import Workers
 
 __all__ = ["Store", "migrate", "open_store"]

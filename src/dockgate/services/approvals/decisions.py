@@ -28,7 +28,7 @@ from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.wording import shorten
 from dockgate.store import Store
-from dockgate.store.approvals import Approvals
+from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.records import WaiverRecord
 
 # (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was

@@ -13,8 +13,8 @@ from dockgate.services.exposure.finding_life import Excuse
 from dockgate.services.judging.risk_acceptances import RiskAcceptances, VexDocument
 from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent
-from dockgate.store.fleet_records import ClosingReason, FleetImage, Vulnerability
+from dockgate.store.exposure.records import AffectedComponent
+from dockgate.store.fleet.records import ClosingReason, FleetImage, Vulnerability
 from dockgate.store.records import VexRecord
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
 

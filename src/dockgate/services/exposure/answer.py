@@ -9,7 +9,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.exposure.acceptances import Acceptance, NamingWaiver
 from dockgate.services.exposure.finding_life import LifeStep
 from dockgate.services.exposure.unknown import UnknownPage
-from dockgate.store.exposure_records import RunningImage
+from dockgate.store.exposure.records import RunningImage
 
 # Images of a page.
 PAGE, LARGEST_PAGE = 50, 1000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.gate.model import Status
 from dockgate.store import Store
-from dockgate.store.exposure_records import Places
+from dockgate.store.exposure.records import Places
 from dockgate.store.records import RecordedViolations
 
 # Rejected images, the newest, whose recorded verdicts are read.

@@ -7,7 +7,7 @@ says something else, because the image leaves its tags, or because it is accepte
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dockgate.store.fleet_records import ClosingReason
+from dockgate.store.fleet.records import ClosingReason
 
 FIRST_SEEN, WAIVER_ENDED, STATEMENT_ENDED = "first seen", "waiver ended", "VEX statement withdrawn"
 TAG_BACK = "tag moved back"

@@ -9,8 +9,8 @@ from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, Imag
 from dockgate.services.exposure.blocked import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, life_of
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent, Holding, Places, Successor
-from dockgate.store.fleet_records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
+from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor
+from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.model import Severity
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import ExposureSearch, LookUp
-from dockgate.store.fleet_records import Component, ComponentFinding
+from dockgate.store.fleet.records import Component, ComponentFinding
 from dockgate.vulnerabilities.model import Severity
 
 # Vulnerabilities of an answer, the worst first.

@@ -37,8 +37,8 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure_records import AffectedComponent, HoldingImage, ImageFacts, Places, RunningImage
-from dockgate.store.fleet_records import Component
+from dockgate.store.exposure.records import AffectedComponent, HoldingImage, ImageFacts, Places, RunningImage
+from dockgate.store.fleet.records import Component
 from dockgate.vulnerabilities.aliases import alias_order
 
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.

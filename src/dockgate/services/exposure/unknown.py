@@ -8,8 +8,8 @@ from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import plural
 from dockgate.store import Store
-from dockgate.store.exposure_records import HistoryBegin, IndexState, Places, UnknownImage
-from dockgate.store.fleet_records import FleetImage, TagPeriod
+from dockgate.store.exposure.records import HistoryBegin, IndexState, Places, UnknownImage
+from dockgate.store.fleet.records import FleetImage, TagPeriod
 from dockgate.store.records import ScanState
 
 

@@ -11,7 +11,7 @@ from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import vex_authors
 from dockgate.services.exposure.acceptances import AcceptanceFinder, ExposedFinding
-from dockgate.store.exposure_records import HoldingImage, ImageFacts
+from dockgate.store.exposure.records import HoldingImage, ImageFacts
 
 # Up to so many images are looked at one by one, as a page has them anyway.
 UNGROUPED_LIMIT = 50

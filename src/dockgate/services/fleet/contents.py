@@ -10,8 +10,8 @@ from functools import cached_property
 from dockgate.gate.fleet.model import FleetComponent, Holding, Place
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
-from dockgate.store.fleet_judging import IndexedPlatform
-from dockgate.store.fleet_records import BundleContent, ComponentFinding, FleetImage, Vulnerability
+from dockgate.store.fleet.judging import IndexedPlatform
+from dockgate.store.fleet.records import BundleContent, ComponentFinding, FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Undetermined
 
 # What stands for the purl of a component: the component itself tells which it is.

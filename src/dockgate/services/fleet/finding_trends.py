@@ -15,7 +15,7 @@ from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.shared.timestamps import parse_time
 from dockgate.store import Store
-from dockgate.store.trends import ALWAYS, FindingLife, Period
+from dockgate.store.fleet.trends import ALWAYS, FindingLife, Period
 from dockgate.vulnerabilities.model import Severity
 
 DAYS = 90

@@ -26,7 +26,7 @@ from dockgate.services.policies.selection import UsablePolicy
 from dockgate.shared.errors import StoreError
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
-from dockgate.store.fleet_records import FleetImage as IndexedImage
+from dockgate.store.fleet.records import FleetImage as IndexedImage
 from dockgate.vulnerabilities.model import Coverage, Severity
 
 # Where time may change a verdict at a moment that is not known, it is judged again after so long.

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.store.fleet_findings import MatchResult
-from dockgate.store.fleet_records import Component
+from dockgate.store.fleet.findings import MatchResult
+from dockgate.store.fleet.records import Component
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
@@ -18,7 +18,7 @@ def match_components(
 ) -> Iterator[MatchResult]:
     """Yield what matching says of each component, as it would of a package of an image.
 
-    Components come with their ids. `store.fleet.Fleet.uncovered` names those that the database does not cover.
+    Components come with their ids. `store.fleet.index.Fleet.uncovered` names those that the database does not cover.
     """
     by_ecosystem: dict[str, list[tuple[int, Package]]] = {}
     for number, component in components:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.gate import patterns
 from dockgate.services.packages import Purls
 from dockgate.store import Store
-from dockgate.store.fleet_records import Component
+from dockgate.store.fleet.records import Component
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import latest_possible
 from dockgate.store import Store
-from dockgate.store.fleet_records import FleetImage, FleetVerdict, VerdictChange
-from dockgate.store.fleet_verdicts import is_changed
+from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 from dockgate.vulnerabilities.ports import AdvisoryReader

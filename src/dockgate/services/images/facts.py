@@ -14,7 +14,7 @@ from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest
 from dockgate.shared.references import own_repository
 from dockgate.store import Store
-from dockgate.store.image_retention import UsedImage
+from dockgate.store.retention.images import UsedImage
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from datetime import datetime
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.fleet.finding_trends import last_days
 from dockgate.store import Store
-from dockgate.store.fleet_records import ClosingReason, TagPeriod
-from dockgate.store.trends import ALWAYS, FindingLife
+from dockgate.store.fleet.records import ClosingReason, TagPeriod
+from dockgate.store.fleet.trends import ALWAYS, FindingLife
 from dockgate.vulnerabilities.model import Severity
 
 # Digests of a tag whose findings are shown.

@@ -32,7 +32,7 @@ from dockgate.shared.errors import (
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
-from dockgate.store.images import Images
+from dockgate.store.images.images import Images
 from dockgate.store.locks import Locks
 from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
 

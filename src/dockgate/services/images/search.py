@@ -11,8 +11,8 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.watched import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
-from dockgate.store.exposure_records import RunningImage
-from dockgate.store.image_listing import ImageFilter, ImageSort, ListedImage, Origin
+from dockgate.store.exposure.records import RunningImage
+from dockgate.store.images.listing import ImageFilter, ImageSort, ListedImage, Origin
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
@@ -75,7 +75,7 @@ class ImagePage:
 
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """Which images to list. Filters of findings apply to one finding (`store.image_listing`).
+    """Which images to list. Filters of findings apply to one finding (`store.images.listing`).
 
     `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
     probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may

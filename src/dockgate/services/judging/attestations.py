@@ -25,7 +25,7 @@ from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import format_time
-from dockgate.store.outbox import Outbox
+from dockgate.store.events.outbox import Outbox
 from dockgate.store.records import OutboxKind
 
 # The folder of the signing key, in the data folder.

@@ -14,7 +14,7 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.judging.cases import Cases
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.store import Store
-from dockgate.store.exposure_records import Places
+from dockgate.store.exposure.records import Places
 
 # Images that a preview names, the newest first.
 NAMED_IMAGES = 5

@@ -16,7 +16,7 @@ from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, St
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.outbox_receivers import OutboxReceivers, ReceiverState
+from dockgate.store.events.receivers import OutboxReceivers, ReceiverState
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Rules that start pipelines whose events start pipelines: at most so many in a row.

@@ -20,9 +20,9 @@ from dockgate.services.notifications.owners import Owners
 from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, format_time, parse_time
 from dockgate.store import Store
-from dockgate.store.event_cursor import Group, GroupedEvent, Reopening
+from dockgate.store.events.cursor import Group, GroupedEvent, Reopening
+from dockgate.store.events.rules import TargetRecord
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.rules import TargetRecord
 
 # Events that are matched in one transaction, and batches in one run.
 BATCH = 500

@@ -13,7 +13,7 @@ from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store import Store
-from dockgate.store.rules import RuleRecord
+from dockgate.store.events.rules import RuleRecord
 
 DEFAULT_RULE = "default"
 # How long no event must have come before the owners get a message about those that have.

@@ -20,9 +20,9 @@ from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, 
 from dockgate.shared.retry import DELIVERY
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.outbox_receivers import FAILURES_LIMIT, QueueLength, ReceiverState
+from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength, ReceiverState
+from dockgate.store.events.rules import TargetRecord
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.rules import TargetRecord
 
 # What waits for one target, and what could not be sent to it: older entries are given up, and deleted.
 WAITING_LIMIT, DEAD_LIMIT = 10_000, 1_000

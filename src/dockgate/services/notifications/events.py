@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.events.pattern import Pattern
 from dockgate.identity.model import Caller
-from dockgate.store.event_log import EventLog
+from dockgate.store.events.log import EventLog
 
 # Events that one call looks at. A pattern that matches few of them needs several calls.
 MAX_READ = 5000

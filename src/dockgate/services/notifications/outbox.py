@@ -15,7 +15,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, describe, unforeseen
 from dockgate.shared.retry import DELIVERY
 from dockgate.shared.timestamps import format_time
-from dockgate.store.outbox import Outbox
+from dockgate.store.events.outbox import Outbox
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Calls at the same time in one lane; a thread starts when it is needed first.

@@ -14,10 +14,10 @@ from dockgate.services.effects import EffectKind
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.interfaces import override
-from dockgate.store.approvals import Approvals
-from dockgate.store.provenance import ProvenanceStatements
+from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.gate.provenance import ProvenanceStatements
+from dockgate.store.gate.verdicts import Verdicts
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)

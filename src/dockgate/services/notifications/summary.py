@@ -19,7 +19,7 @@ from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
 from dockgate.shared.wording import one_line, shorten
 from dockgate.store import Store
-from dockgate.store.image_listing import ImageFilter, ImageSort, PlaceVerdict
+from dockgate.store.images.listing import ImageFilter, ImageSort, PlaceVerdict
 from dockgate.store.records import ScanState
 from dockgate.vulnerabilities.feed_age import STALE_AFTER, is_stale
 

@@ -10,7 +10,7 @@ from dockgate.delivery.registries.tokens import LEEWAY_SECONDS, TOKEN_SECONDS
 from dockgate.delivery.registry_access import PUSH
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import BusyError
-from dockgate.store.collections import PushGate
+from dockgate.store.retention.collections import PushGate
 
 # By so much clocks of servers may differ, and a token may be issued after its permit.
 SLACK_SECONDS = 60.0

@@ -3,9 +3,9 @@
 A collection is a row. It is requested by a person or by time, and a round of the reconciler carries it out; after a
 crash the next round begins it again. Everything may be removed twice.
 
-Manifests and blobs are removed while nothing can be pushed (`store.collections.PushGate`): a push may rely on a blob,
-or push a manifest again, that is about to be deleted. Whether an image is needed is asked again right before its
-manifest is deleted, and once more before its blobs are: what was used meanwhile is stored again.
+Manifests and blobs are removed while nothing can be pushed (`store.retention.collections.PushGate`): a push may rely
+on a blob, or push a manifest again, that is about to be deleted. Whether an image is needed is asked again right before
+its manifest is deleted, and once more before its blobs are: what was used meanwhile is stored again.
 """
 
 import logging
@@ -21,7 +21,7 @@ from dockgate.services.images.facts import Facts, ImageFacts
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.collections import Collection
+from dockgate.store.retention.collections import Collection
 
 # An unreferenced blob that is younger may be of a push that has not ended.
 PUSH_SECONDS = 3600.0

@@ -9,7 +9,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.retention.garbage_collection import RemovedObjects
 from dockgate.store import Store
-from dockgate.store.fleet_findings import MATCHING
+from dockgate.store.fleet.findings import MATCHING
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError, UsageError
-from dockgate.store.approvals import unknown_approval
+from dockgate.store.delivery.approvals import unknown_approval
 from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_maker
 from dockgate.web.audit_details import note_change
 

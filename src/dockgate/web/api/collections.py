@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
-from dockgate.store.collections import Collection
+from dockgate.store.retention.collections import Collection
 from dockgate.web.api import Administrator, ServerDependency, api_router, view_maker
 
 router = api_router()

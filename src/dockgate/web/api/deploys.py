@@ -19,7 +19,7 @@ from dockgate.delivery.service_model import (
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.services import unknown_service
+from dockgate.store.delivery.services import unknown_service
 from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of

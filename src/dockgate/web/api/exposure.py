@@ -23,7 +23,7 @@ from dockgate.services.images.findings import TagFindings, find_of_tag
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
-from dockgate.store.vulnerability_lists import (
+from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
     OpenVulnerability,
     VulnerabilityFilter,

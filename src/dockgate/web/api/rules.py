@@ -10,7 +10,7 @@ from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Tar
 from dockgate.services.notifications.event_rules import TriedRule
 from dockgate.services.notifications.event_targets import DeadLetter, TargetStatus
 from dockgate.services.web_services import WebServices
-from dockgate.store.rules import RuleRecord
+from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page

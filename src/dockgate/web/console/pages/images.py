@@ -13,7 +13,7 @@ from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.search import NOT_JUDGED, ImageQuery
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.store.image_listing import ImageSort, Origin
+from dockgate.store.images.listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api

@@ -27,7 +27,7 @@ from dockgate.services.exposure.package import PackageVersion, PackageVulnerabil
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DockgateError
-from dockgate.store.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
+from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api.exposure import vulnerability_page

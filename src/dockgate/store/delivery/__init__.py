@@ -1,0 +1,1 @@
+"""From push to running service: pipelines, their executions, approvals, fixes and services."""

@@ -1,0 +1,324 @@
+"""Approvals, which wait as rows. Settling an approval and finishing its action are one transaction."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
+
+from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.events import dockgate_events
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.identity.model import Principal
+from dockgate.shared.canonical import plain
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.wording import shorten
+from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
+from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
+from dockgate.store.identity.people import require_principal
+from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
+from dockgate.store.records import OutboxKind, ScanState
+from dockgate.store.schema.people import votes
+from dockgate.store.schema.tables import action_runs, approvals, events, executions, outbox, scans
+from dockgate.store.statements import delete_unlocked, insert_if_new, lock_rows
+
+_APPROVAL = select_as(Approval, approvals)
+_VOTE = select_as(Vote, votes)
+# What waits on an image. Made once, because making a statement costs more than running it.
+_WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
+_UNJUDGED = select(approvals.c.id).where(*_WAITING, approvals.c.verdict.is_(None)).limit(1)
+_WAITING_REQUESTS = (
+    select(
+        approvals.c.id, approvals.c.policy, approvals.c.repository, approvals.c.service, approvals.c.approvers.is_(None)
+    )
+    .where(*_WAITING)
+    .order_by(approvals.c.seq)
+)
+_BY_IDS = _APPROVAL.where(one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
+_LOCK_WAITING = lock_rows(
+    select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy)
+    .where(one_of(approvals.c.id, "ids"), approvals.c.state == ApprovalState.WAITING)
+    .order_by(approvals.c.id)
+)
+_SETTLE = update(approvals).where(one_of(approvals.c.id, "ids"))
+_OPEN_EXECUTIONS = (
+    select(executions.c.id)
+    .join(action_runs, action_runs.c.execution == executions.c.id)
+    .join(approvals, approvals.c.id == action_runs.c.key)
+    .where(approvals.c.image == bindparam("image"), executions.c.state.in_(OPEN))
+    .group_by(executions.c.id)
+    .order_by(func.min(approvals.c.seq))
+)
+
+
+class Approvals:
+    """Approvals and votes. The approvals table."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._watchers: list[Callable[[Sequence[str]], None]] = []
+
+    def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
+        """Store an approval and return it; if the id exists, return the stored one unchanged.
+
+        With a callback, the answer is sent there once the approval is settled. An approval whose action has ended
+        meanwhile, because it was stopped, is stored as cancelled.
+        """
+        with self._database.write() as connection:
+            _lock_execution(connection, approval.id)
+            if _is_action_over(connection, approval.id):
+                approval = replace(
+                    approval,
+                    state=ApprovalState.CANCELLED,
+                    summary="the action was over before it asked",
+                    settled_at=approval.created_at,
+                )
+            if insert_if_new(connection, approvals, row_of(approval)) and callback is not None:
+                add_entries(connection, [webhook_entry(approval.id, callback)])
+            return _get(connection, approval.id)
+
+    def watch(self, watcher: Callable[[Sequence[str]], None]) -> None:
+        """Call `watcher` with the ids of approvals that this process has settled, right after the commit."""
+        self._watchers.append(watcher)
+
+    def get(self, approval_id: str) -> Approval:
+        """The approval with this id. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return _get(connection, approval_id)
+
+    def callback(self, approval_id: str) -> Callback | None:
+        """Where the answer of an approval is sent. None for an approval without a callback."""
+        payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
+        return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
+
+    def for_image(self, image: str) -> Sequence[Approval]:
+        """All approvals on an image, settled or not, oldest first."""
+        return self._select(approvals.c.image == image)
+
+    def waiting_approvals(self, image: str) -> Sequence[Approval]:
+        """The approvals that wait on an image, oldest first."""
+        return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+
+    def has_unjudged(self, image: str) -> bool:
+        """Whether an approval that waits on an image has no verdict yet."""
+        with self._database.read() as connection:
+            return connection.execute(_UNJUDGED, {"image": image}).first() is not None
+
+    def waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
+        """The approvals that wait on an image, those that ask for the same as one.
+
+        That is the oldest of them, with the ids of all. The same are policy, repository and service. An approval that
+        needs people is alone. Oldest first.
+        """
+        alike: dict[tuple[str, ...], list[str]] = {}
+        with self._database.read() as connection:
+            for name, policy, repository, service, is_automatic in connection.execute(
+                _WAITING_REQUESTS, {"image": image}
+            ):
+                key = (policy, repository, service) if is_automatic else (name,)
+                alike.setdefault(key, []).append(name)
+            groups = {names[0]: names for names in alike.values()}
+            oldest = connection.execute(_BY_IDS, {"ids": text_list(list(groups))}).mappings()
+            return [(Approval(**row), groups[row["id"]]) for row in oldest]
+
+    def _select(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
+        query = _APPROVAL.where(*which).order_by(approvals.c.seq)
+        with self._database.read() as connection:
+            return [Approval(**row) for row in connection.execute(query).mappings()]
+
+    def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
+        """The newest approvals first, in one state if given."""
+        query = _APPROVAL.order_by(approvals.c.seq.desc()).limit(limit)
+        if state is not None:
+            query = query.where(approvals.c.state == state)
+        with self._database.read() as connection:
+            return [Approval(**row) for row in connection.execute(query).mappings()]
+
+    def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
+        """Settle a waiting approval, and finish its action. False when it does not wait any more.
+
+        Its action succeeds when the answer is APPROVED, and fails otherwise; the summary becomes its reason.
+        """
+        return self.settle_all([approval_id], answer, now) == 1
+
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
+        """Settle those of the approvals that wait, as `settle` does. Returns how many."""
+
+        settled = self._database.group_commit(lambda connection: _settle(connection, approval_ids, answer, now))
+        self._announce(settled)
+        return len(settled)
+
+    def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
+        """Record the verdict and summary of an approval that still waits for people.
+
+        The event that it needs them is recorded, too.
+        """
+        change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
+        with self._database.write() as connection:
+            if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
+                append_events(connection, [_needed_event(_get(connection, approval_id), now)])
+
+    def vote(self, vote: Vote) -> Vote:
+        """Store a person's vote and return it; a second vote returns the first.
+
+        A no settles the approval as rejected, and finishes its action, in the same transaction. ConflictError when the
+        approval does not wait any more, or its time is over, and there is no vote of this person.
+        """
+        settled: Sequence[str] = ()
+        with self._database.write() as connection:
+            approval = _get(connection, vote.approval, should_lock=True)
+            present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
+            if (row := connection.execute(present).mappings().first()) is not None:
+                return Vote(**row)
+            if approval.state is not ApprovalState.WAITING:
+                raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` shows the answer.")
+            if approval.expires_at <= vote.at:
+                raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
+            insert_if_new(connection, votes, asdict(vote))
+            if not vote.yes:
+                summary = shorten(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
+                rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
+                settled = _settle(connection, [vote.approval], rejection, vote.at)
+        self._announce(settled)
+        return vote
+
+    def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+        """The votes on an approval with the people who cast them, oldest first."""
+        query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
+        with self._database.read() as connection:
+            cast = [Vote(**row) for row in connection.execute(query).mappings()]
+            return [(vote, require_principal(connection, vote.who)) for vote in cast]
+
+    def _announce(self, settled: Sequence[str]) -> None:
+        if settled:
+            self._outbox.wake(OutboxKind.WEBHOOK, OutboxKind.ATTESTATION)
+            for watcher in self._watchers:
+                watcher(settled)
+
+    def open_executions(self, image: str) -> Sequence[str]:
+        """The unfinished executions that have an approval on this image, settled or not, oldest first."""
+        with self._database.read() as connection:
+            return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
+
+    def answerable_images(self) -> Sequence[str]:
+        """The images whose scan is over while approvals still wait on them."""
+        query = (
+            select(approvals.c.image)
+            .join(scans, scans.c.image == approvals.c.image)
+            .where(approvals.c.state == ApprovalState.WAITING, scans.c.state != ScanState.REQUESTED)
+            .distinct()
+        )
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(approvals.c.image)).all()
+
+    def unscanned_approvals(self) -> Sequence[Approval]:
+        """The oldest waiting approval of each image for which no scan was requested."""
+        query = (
+            select(func.min(approvals.c.seq))
+            .select_from(approvals.outerjoin(scans, scans.c.image == approvals.c.image))
+            .where(approvals.c.state == ApprovalState.WAITING, scans.c.image.is_(None))
+            .group_by(approvals.c.image)
+        )
+        with self._database.read() as connection:
+            oldest = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
+            return [Approval(**row) for row in connection.execute(oldest).mappings()]
+
+    def expired_approvals(self, now: str) -> Sequence[Approval]:
+        """The approvals that still wait after their time limit, the longest overdue first."""
+        query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
+        with self._database.read() as connection:
+            return [Approval(**row) for row in connection.execute(query.order_by(approvals.c.expires_at)).mappings()]
+
+    def purge(self, before: str) -> int:
+        """Delete approvals settled, and events handled, before that time. Returns how many rows.
+
+        An approval whose answer is still to be sent is kept. Executions, verdicts and documents are kept: waiting
+        approvals need nothing of what is deleted.
+        """
+        webhook = outbox.c.kind == OutboxKind.WEBHOOK
+        undelivered = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
+        old = (
+            approvals.c.state != ApprovalState.WAITING,
+            approvals.c.settled_at < before,
+            approvals.c.id.not_in(undelivered),
+        )
+        unlocked = select(approvals.c.seq).where(*old).with_for_update(skip_locked=True)
+        with self._database.write() as connection:
+            deleted = delete(approvals).where(approvals.c.seq.in_(unlocked)).returning(approvals.c.id)
+            ids = connection.scalars(deleted).all()
+            for batch in batches(ids):
+                connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
+            return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
+
+
+def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
+    """Settle those of the approvals that wait, finish their actions, and fill the outbox.
+
+    Returns their ids.
+    """
+    state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
+    waiting = connection.execute(_LOCK_WAITING, {"ids": text_list(approval_ids)}).all()
+    ids = [row.id for row in waiting]
+    if not ids:
+        return ids
+    connection.execute(_SETTLE, {"ids": text_list(ids), **asdict(answer), "settled_at": now})
+    actions = [name for name in ids if not ApprovalId(name).is_external]
+    over = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
+    enqueue_answers(connection, ids, now)
+    if answer.state is ApprovalState.APPROVED and answer.verdict:
+        enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
+        follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
+    if over:
+        append_ends(connection, over, state, now, reason=answer.summary)
+    return ids
+
+
+def _needed_event(approval: Approval, now: str) -> NewEvent:
+    return dockgate_events.approval_needed(
+        approval=approval.id,
+        repository=approval.repository,
+        image=approval.image,
+        pipeline=pipeline_of(approval) or None,
+        execution=approval.action.execution if approval.action else None,
+        service=approval.service,
+        summary=approval.summary,
+        expires=approval.expires_at,
+        approvers=plain(approval.approvers or Approvers()),
+        time=now,
+    )
+
+
+def _get(connection: Connection, approval_id: str, *, should_lock: bool = False) -> Approval:
+    query = _APPROVAL.where(approvals.c.id == approval_id)
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    if row is None:
+        raise unknown_approval(approval_id)
+    return Approval(**row)
+
+
+def unknown_approval(approval_id: str) -> NotFoundError:
+    """The error for an approval that does not exist, or of which a caller may not know."""
+    return NotFoundError(
+        f"there is no approval {approval_id!r}",
+        "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
+    )
+
+
+def _lock_execution(connection: Connection, approval_id: str) -> None:
+    """Lock the execution whose action asks.
+
+    Either its stop finds the approval, or the approval finds it stopped.
+    """
+    execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
+    connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))
+
+
+def _is_action_over(connection: Connection, approval_id: str) -> bool:
+    state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval_id))
+    return state is not None and RunState(state).is_final

@@ -1,0 +1,354 @@
+"""Executions of pipelines and the runs of their actions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
+
+from dockgate.delivery import execution_events
+from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, ExecutionId, Pipeline, RunState
+from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.shared.wording import shorten
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
+from dockgate.store.schema.tables import action_runs, approvals, executions, pipelines
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
+
+_EXECUTION = select_as(Execution, executions)
+_RUN = select_as(ActionRun, action_runs)
+OPEN = [state for state in RunState if not state.is_final]
+_FINISH_RUNS = (
+    update(action_runs)
+    .where(one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
+    .returning(action_runs.c.key)
+)
+# The executions with these ids, each with its pipeline.
+_WITH_PIPELINES = (
+    _EXECUTION.add_columns(pipelines.c.body)
+    .join(
+        pipelines,
+        (pipelines.c.name == executions.c.pipeline) & (pipelines.c.version == executions.c.pipeline_version),
+    )
+    .where(one_of(executions.c.id, "ids"))
+)
+
+
+class Executions:
+    """Executions of pipelines and the runs of their actions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
+        """Start an execution of the newest version of a pipeline, once for each cause."""
+        with self._database.write() as connection:
+            lock_name(connection, pipelines, pipeline)
+            of_pipeline = executions.c.pipeline == pipeline
+            started = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
+            if started is not None:
+                return Execution(**started)
+            version = require_pipeline(connection, pipeline).version
+            last_number = connection.scalar(select(func.max(executions.c.number)).where(of_pipeline)) or 0
+            number = last_number + 1
+            connection.execute(
+                insert(executions).values(
+                    id=ExecutionId.of(pipeline, number),
+                    pipeline=pipeline,
+                    number=number,
+                    pipeline_version=version,
+                    state=RunState.IN_PROGRESS,
+                    trigger=dict(trigger),
+                    cause=cause,
+                    reason=None,
+                    started_at=now,
+                )
+            )
+            execution = _get(connection, ExecutionId.of(pipeline, number))
+            append_events(connection, execution_events.start_events(execution, now))
+            return execution
+
+    def get(self, execution_id: str) -> Execution:
+        """The execution with this id. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return _get(connection, execution_id)
+
+    def for_pipeline(
+        self,
+        pipeline: str,
+        limit: int = 20,
+        after: int | None = None,
+        state: RunState | None = None,
+        *,
+        newest_first: bool = True,
+    ) -> Sequence[Execution]:
+        """The executions of a pipeline, by number: those that come after a number, and in a state, if given."""
+        query = _EXECUTION.where(
+            executions.c.pipeline == pipeline, *after_value(executions.c.number, after, newest_first)
+        )
+        query = query.order_by(in_order(executions.c.number, newest_first)).limit(limit)
+        if state is not None:
+            query = query.where(executions.c.state == state)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query).mappings()]
+
+    def newest_executions(self) -> Sequence[Execution]:
+        """The newest execution of each pipeline that has run, by pipeline."""
+        newest = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
+        newest_of = newest.group_by(executions.c.pipeline).subquery()
+        is_newest = (executions.c.pipeline == newest_of.c.pipeline) & (executions.c.number == newest_of.c.number)
+        with self._database.read() as connection:
+            rows = connection.execute(_EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)).mappings()
+            return [Execution(**row) for row in rows]
+
+    def unfinished_executions(self, limit: int = 50) -> Sequence[Execution]:
+        """The executions that are under way, the oldest first."""
+        query = _EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def runs_of(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
+        """Every run of every action of several executions, by execution."""
+        query = _RUN.where(one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
+        runs: dict[str, list[ActionRun]] = {execution: [] for execution in execution_ids}
+        with self._database.read() as connection:
+            for row in connection.execute(query, {"ids": text_list(list(execution_ids))}).mappings():
+                runs[row["key"].execution].append(ActionRun(**row))
+        return runs
+
+    def caused_by(self, cause: str) -> Sequence[Execution]:
+        """The executions that were started for this cause, at most one of each pipeline."""
+        query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query).mappings()]
+
+    def runs(self, execution_id: str) -> Sequence[ActionRun]:
+        """Every run of every action, in the order they started."""
+        with self._database.read() as connection:
+            return _runs(connection, execution_id)
+
+    def action_run(self, key: ActionKey) -> ActionRun:
+        """The run of an action."""
+        with self._database.read() as connection:
+            return _read_run(connection, key)
+
+    def runnable(self) -> Sequence[str]:
+        """The unfinished executions that should be making progress, oldest first.
+
+        In each an action is in progress, perhaps beside one that waits, or none waits.
+        """
+        has_run = exists().where(action_runs.c.execution == executions.c.id)
+        runs = has_run.where(action_runs.c.state == RunState.IN_PROGRESS)
+        waits = has_run.where(action_runs.c.state == RunState.WAITING)
+        query = select(executions.c.id).where(executions.c.state.in_(OPEN), or_(runs, ~waits))
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
+
+    def in_progress(self) -> Sequence[ActionKey]:
+        """The actions in progress, of all executions: those that `advance` can return."""
+        query = select(action_runs.c.key).join(executions, executions.c.id == action_runs.c.execution)
+        query = query.where(executions.c.state.in_(OPEN), action_runs.c.state == RunState.IN_PROGRESS)
+        with self._database.read() as connection:
+            return connection.scalars(query).all()
+
+    def advance(
+        self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
+    ) -> Sequence[ActionKey]:
+        """Apply what `plan` returns for an execution, in one transaction. Returns its actions in progress.
+
+        Starting an action again under its key does nothing. `plan` is called while other writers wait: it must be
+        quick, and must not use the store.
+        """
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id, should_lock=True)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            runs = _runs(connection, execution_id)
+            step = plan(pipeline, execution, runs)
+            state = None if step.state is execution.state else step.state
+            _start_runs(connection, step.start, now)
+            if state is not None:
+                _set_state(connection, execution_id, state, step.reason, now)
+            started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
+            keys = connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
+            events = execution_events.advance_events(pipeline, execution, runs, step.start, state, step.reason, now)
+            append_events(connection, events)
+            return keys
+
+    def wait(self, key: ActionKey) -> None:
+        """Mark an action in progress as waiting. Does nothing when it is over."""
+        change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == RunState.IN_PROGRESS)
+        with self._database.write() as connection:
+            if connection.execute(change.values(state=RunState.WAITING)).rowcount == 0:
+                _read_run(connection, key)
+
+    def finish(
+        self,
+        key: ActionKey,
+        state: RunState,
+        now: str,
+        *,
+        reason: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        artifact: str | None = None,
+    ) -> bool:
+        """End an action. False when it was over already."""
+        with self._database.write() as connection:
+            if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
+                return True
+            _read_run(connection, key)
+            return False
+
+    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
+        """The execution, except `other_than`, in which this action succeeded last; None if it never did."""
+        query = (
+            select(action_runs.c.key)
+            .join(executions, executions.c.id == action_runs.c.execution)
+            .where(executions.c.pipeline == pipeline, executions.c.id != other_than)
+            .where(action_runs.c.state == RunState.SUCCEEDED)
+            .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
+        )
+        with self._database.read() as connection, connection.execute(query).scalars() as keys:
+            return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), None)
+
+    def retry(self, execution_id: str, now: str, by: str | None = None) -> Sequence[ActionKey]:
+        """Start the failed actions of an execution again, and record who retried. Returns the new runs' keys.
+
+        ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
+        """
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id, should_lock=True)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            runs = _runs(connection, execution_id)
+            keys = plan_retry(pipeline, runs)
+            if not keys:
+                raise ConflictError(
+                    f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
+                )
+            _start_runs(connection, keys, now)
+            _set_state(connection, execution_id, RunState.IN_PROGRESS, None, now)
+            trigger = add_retrier(execution.trigger, by)
+            connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
+            append_events(connection, execution_events.retry_events(pipeline, execution, runs, keys, now))
+            return keys
+
+    def stop(self, execution_id: str, reason: str, now: str) -> None:
+        """Stop an execution and its open actions, and cancel its waiting approvals.
+
+        ConflictError when the execution is over.
+        """
+        with self._database.write() as connection:
+            execution = _get(connection, execution_id, should_lock=True)
+            if execution.state.is_final:
+                raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
+            runs = _runs(connection, execution_id)
+            of_execution = action_runs.c.execution == execution_id
+            is_waiting = (
+                approvals.c.state == ApprovalState.WAITING,
+                approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
+            )
+            waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
+            cancelled = {"state": ApprovalState.CANCELLED, "summary": shorten(reason, SUMMARY_LIMIT), "settled_at": now}
+            connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancelled))
+            connection.execute(
+                update(action_runs)
+                .where(of_execution, action_runs.c.state.in_(OPEN))
+                .values(state=RunState.STOPPED, reason=reason, finished_at=now)
+            )
+            _set_state(connection, execution_id, RunState.STOPPED, reason, now)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            append_events(connection, execution_events.stop_events(pipeline, execution, runs, now))
+
+
+def finish_run(
+    connection: Connection,
+    key: ActionKey,
+    state: RunState,
+    now: str,
+    *,
+    reason: str | None,
+    variables: Mapping[str, str] | None = None,
+    artifact: str | None = None,
+) -> bool:
+    """End the action with this key unless it is over, with its events. Returns whether it did."""
+    change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
+    values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
+    if connection.execute(change.values(state=state, **values)).rowcount == 0:
+        return False
+    append_ends(connection, [key], state, now, reason=reason, variables=variables)
+    return True
+
+
+def finish_runs(
+    connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str
+) -> Sequence[ActionKey]:
+    """End those of these actions that exist and are not over. Returns the keys of these."""
+    values = {"state": state, "reason": reason, "finished_at": now}
+    return connection.scalars(_FINISH_RUNS, {"keys": text_list(keys), **values}).all()
+
+
+def append_ends(
+    connection: Connection,
+    keys: Sequence[ActionKey],
+    state: RunState,
+    now: str,
+    *,
+    reason: str | None,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Append the events of actions that ended in this transaction, after its other rows."""
+    by_id = {}
+    ids = sorted({key.execution for key in keys})
+    for row in connection.execute(_WITH_PIPELINES, {"ids": text_list(ids)}).mappings():
+        columns = dict(row)
+        pipeline = columns.pop("body")
+        by_id[columns["id"]] = pipeline, Execution(**columns)
+    events: list[NewEvent] = []
+    for key in sorted(keys, key=str):
+        pipeline, execution = by_id[key.execution]
+        run = ActionRun(key, state, reason, dict(variables or {}))
+        events.append(execution_events.end_event(pipeline, execution, run, now))
+        events += execution_events.ended_deploy(pipeline, execution, run, now)
+    append_events(connection, events)
+
+
+def _get(connection: Connection, execution_id: str, *, should_lock: bool = False) -> Execution:
+    query = _EXECUTION.where(executions.c.id == execution_id)
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    if row is None:
+        raise NotFoundError(
+            f"there is no execution {execution_id!r}",
+            "`dockgate pipeline show NAME` lists its executions.",
+        )
+    return Execution(**row)
+
+
+def _runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
+    query = _RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
+    return [ActionRun(**row) for row in connection.execute(query).mappings()]
+
+
+def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
+    row = connection.execute(_RUN.where(action_runs.c.key == key)).mappings().first()
+    if row is None:
+        raise NotFoundError(
+            f"the action {str(key)!r} has not started",
+            f"`dockgate pipeline show {key.execution.rpartition('-')[0]}` shows the started actions.",
+        )
+    return ActionRun(**row)
+
+
+def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
+    for key in keys:
+        run = {"key": key, "execution": key.execution, "state": RunState.IN_PROGRESS, "started_at": now}
+        insert_if_new(connection, action_runs, {**run, "reason": None, "variables": {}})
+
+
+def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str | None, now: str) -> None:
+    change = update(executions).where(executions.c.id == execution_id)
+    connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
+
+
+def _show(execution: Execution) -> str:
+    return f"`dockgate pipeline show {execution.pipeline}` shows its state."

@@ -1,0 +1,104 @@
+"""Fixes that were found for pipelines: at most one of each pipeline is open, and a day has a limit."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from dockgate.delivery.fixes import Fix, FixState
+from dockgate.events.envelope import NewEvent
+from dockgate.shared.timestamps import latest_possible
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.schema.fixes import fixes
+from dockgate.store.statements import delete_unlocked, lock_name
+
+_FIX = select_as(Fix, fixes)
+_OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
+
+
+class Fixes:
+    """Fixes. A row is written before anything is done, so that a fix is made once, whatever is interrupted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def plan(self, fix: Fix, since: str, limit: int, branches: Collection[str]) -> Fix | None:
+        """Store a fix before it is made, and return it if it is to be made.
+
+        None if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
+        is known. One that was superseded is not lost: it is open again with the branch on which it was offered, and
+        planned anew without one, or if that is not among the `branches` of its repository. It counts for the limit of
+        the day when it was planned first.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, fixes, fix.pipeline)
+            of_pipeline = fixes.c.pipeline == fix.pipeline
+            former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
+            if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
+                return None
+            if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
+                return None
+            if former is not None:
+                planned = replace(fix, created_at=former.created_at)
+                if former.branch in branches:
+                    planned = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
+                return planned if planned.state is FixState.PLANNED else None
+            recent = fixes.c.created_at > since, fixes.c.created_at <= latest_possible(fix.created_at)
+            if len(connection.scalars(select(fixes.c.id).where(of_pipeline, *recent)).all()) >= limit:
+                return None
+            connection.execute(insert(fixes).values(**row_of(fix)))
+            return fix
+
+    def open_fix(self, pipeline: str) -> Fix | None:
+        """The open fix of a pipeline, None without one."""
+        with self._database.read() as connection:
+            return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
+
+    def pipelines(self) -> frozenset[str]:
+        """The pipelines with an open fix."""
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(select(fixes.c.pipeline).where(_OPEN)))
+
+    def list(self, pipeline: str, limit: int = 20) -> Sequence[Fix]:
+        """The fixes of a pipeline, newest first."""
+        query = _FIX.where(fixes.c.pipeline == pipeline).order_by(fixes.c.created_at.desc(), fixes.c.id).limit(limit)
+        with self._database.read() as connection:
+            return [Fix(**row) for row in connection.execute(query).mappings()]
+
+    def set_commit(self, fix: Fix) -> None:
+        """Record the commit of a planned fix, before a branch leads to it."""
+        self._change(fix, FixState.PLANNED, ())
+
+    def offer(self, fix: Fix, events: Sequence[NewEvent]) -> bool:
+        """Store a fix as it was offered, with its events.
+
+        False if it is not planned any more: nothing changes.
+        """
+        return self._change(fix, FixState.PLANNED, events)
+
+    def end(self, fix: Fix, events: Sequence[NewEvent] = ()) -> bool:
+        """Store a fix as it ended, with its events. False if it has ended before: nothing changes."""
+        return self._change(fix, None, events)
+
+    def _change(self, fix: Fix, before: FixState | None, events: Sequence[NewEvent]) -> bool:
+        which = _OPEN if before is None else fixes.c.state == before
+        with self._database.write() as connection:
+            lock_name(connection, fixes, fix.pipeline)
+            if connection.execute(update(fixes).where(fixes.c.id == fix.id, which).values(**row_of(fix))).rowcount == 0:
+                return False
+            append_events(connection, events)
+            return True
+
+    def purge(self, before: str) -> int:
+        """Delete the fixes that ended before that time. Returns how many."""
+        with self._database.write() as connection:
+            return delete_unlocked(connection, fixes, fixes.c.ended_at < before)
+
+
+def _read_first(connection: Connection, query: Select[Any]) -> Fix | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else Fix(**row)

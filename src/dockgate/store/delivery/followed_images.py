@@ -1,0 +1,227 @@
+"""Approved images whose verdict is followed, for callbacks and attestations."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database
+from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
+from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
+from dockgate.store.schema.tables import outbox
+from dockgate.store.schema.watch import followed_callbacks, followed_images
+from dockgate.store.statements import insert_all_new, lock_rows
+
+# Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
+_SCHEMES = ("http", "https")
+
+_FOLLOWED = select_as(FollowedImage, followed_images)
+_CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
+    outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys")
+)
+
+
+class FollowedImages:
+    """The verdicts that approvals rely on, as they were announced last."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    def list(self) -> Sequence[FollowedImage]:
+        """All followed images, sorted."""
+        key = followed_images.primary_key.columns
+        with self._database.read() as connection:
+            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED.order_by(*key)).mappings()]
+
+    def revision(self, now: str, first_renewal_of: str) -> str:
+        """A text that changes whenever an image is followed or is not any more, has another status, or is due.
+
+        `first_renewal_of`: attestations of images that were approved until then are due for the first time.
+        """
+        columns = followed_images.c
+        is_first_due = and_(columns.renew_at.is_(None), columns.changed_at <= first_renewal_of)
+        due = func.count().filter(or_(columns.renew_at <= now, is_first_due))
+        query = select(func.count(), func.max(columns.changed_at), func.sum(columns.changes), due)
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
+
+    def change(
+        self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
+    ) -> bool:
+        """Record another status of a watched image, and tell the callbacks of its approvals.
+
+        Returns False if it was recorded before. `verdict` is the digest of the new verdict, None if there is none.
+        """
+        return self._change(followed_image, status, verdict, summary, now, None)
+
+    def end_watch(self, followed_image: FollowedImage, summary: str, now: str) -> bool:
+        """Record that the image is not watched any more, and tell the callbacks that it is Undetermined from now on.
+
+        It may be watched again: see `change`. Returns False if it was recorded before.
+        """
+        return self._change(followed_image, Status.UNDETERMINED, None, summary, now, now)
+
+    def _change(
+        self,
+        followed_image: FollowedImage,
+        status: Status,
+        verdict: str | None,
+        summary: str,
+        now: str,
+        unwatched_at: str | None,
+    ) -> bool:
+        with self._database.write() as connection:
+            present = _lock(connection, followed_image)
+            if present is None or (present.status, present.unwatched_at) == (status, unwatched_at):
+                return False
+            values: dict[str, Any] = {"unwatched_at": unwatched_at}
+            if present.status != status:
+                values |= {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
+                values["changes"] = present.changes + 1
+                _tell(connection, present, status, verdict, summary, now)
+            connection.execute(update(followed_images).where(_is(followed_image)).values(**values))
+        self._outbox.wake(OutboxKind.VERDICT_CHANGE)
+        return True
+
+    def forget(self, followed_image: FollowedImage) -> None:
+        """Follow an image no more that is not watched."""
+        with self._database.write() as connection:
+            present = _lock(connection, followed_image)
+            if present is not None and present.unwatched_at is not None:
+                connection.execute(delete(followed_callbacks).where(_is_callback(followed_image)))
+                connection.execute(delete(followed_images).where(_is(followed_image)))
+
+    def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
+        """Make a renewed attestation due, and record when the next is.
+
+        Earlier renewals that are done are deleted. Returns False if it was renewed meanwhile, or is not approved any
+        more.
+        """
+        prefix = f"{followed_image.repository}@{followed_image.image}/{followed_image.policy}/renewed/"
+        with self._database.write() as connection:
+            present = _lock(connection, followed_image)
+            if present is None or present.status != Status.APPROVED or present.renew_at != followed_image.renew_at:
+                return False
+            connection.execute(
+                update(followed_images).where(_is(followed_image)).values(renew_at=renew_at, verdict=verdict)
+            )
+            done = (
+                outbox.c.kind == OutboxKind.ATTESTATION,
+                outbox.c.image == followed_image.image,
+                outbox.c.next_at.is_(None),
+            )
+            connection.execute(delete(outbox).where(*done, outbox.c.key.startswith(prefix, autoescape=True)))
+            entry = OutboxEntry(
+                OutboxKind.ATTESTATION,
+                key=f"{prefix}{now}",
+                receiver=registry_receiver(followed_image.repository),
+                payload={
+                    "verdict": verdict,
+                    "image": followed_image.image,
+                    "repository": followed_image.repository,
+                    "policy": followed_image.policy,
+                    "renewed_at": now,
+                },
+                image=followed_image.image,
+                due_since=now,
+                next_at=now,
+            )
+            add_entries(connection, [entry])
+        self._outbox.wake(OutboxKind.ATTESTATION)
+        return True
+
+
+def follow_images(
+    connection: Connection, approvals: Sequence[tuple[str, str, str, str]], verdict: str, now: str
+) -> None:
+    """Follow what was approved by a verdict: each approval's id, image, repository and policy.
+
+    Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
+    judged again.
+    """
+    rows = [
+        asdict(FollowedImage(image, repository, policy, Status.APPROVED, verdict, now))
+        for image, repository, policy in sorted({approval[1:] for approval in approvals})
+    ]
+    insert_all_new(connection, followed_images, rows)
+    approved = {approval[0]: approval for approval in approvals}
+    callbacks = [
+        {
+            "approval": key,
+            "image": approved[key][1],
+            "repository": approved[key][2],
+            "policy": approved[key][3],
+            "url": payload["url"],
+            "secret": payload["secret"],
+        }
+        for key, payload in connection.execute(_CALLBACKS, {"keys": text_list(list(approved))})
+        if urlsplit(payload["url"]).scheme in _SCHEMES
+    ]
+    insert_all_new(connection, followed_callbacks, callbacks)
+
+
+def _tell(
+    connection: Connection, before: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
+) -> None:
+    """Make the callbacks due.
+
+    One that was asked for while the image was not approved hears of the change, too.
+    """
+    callbacks = select(followed_callbacks).where(_is_callback(before)).order_by(followed_callbacks.c.approval)
+    number = before.changes + 1
+    entries = [
+        OutboxEntry(
+            OutboxKind.VERDICT_CHANGE,
+            key=f"{row.approval}/{number}",
+            receiver=urlsplit(row.url).netloc,
+            payload={
+                "url": row.url,
+                "secret": row.secret,
+                "approval": row.approval,
+                "image": before.image,
+                "repository": before.repository,
+                "policy": before.policy,
+                "before": before.status,
+                "status": status,
+                "summary": summary,
+                "verdict": verdict,
+                "number": number,
+                "at": now,
+            },
+            image=before.image,
+            due_since=now,
+            next_at=now,
+            subject=f"approval {row.approval}",
+            position=number,
+        )
+        for row in connection.execute(callbacks)
+    ]
+    add_entries(connection, entries)
+
+
+def _lock(connection: Connection, followed_image: FollowedImage) -> FollowedImage | None:
+    row = connection.execute(lock_rows(_FOLLOWED.where(_is(followed_image)))).mappings().first()
+    return None if row is None else FollowedImage(**row)
+
+
+def _is(followed_image: FollowedImage) -> ColumnElement[bool]:
+    columns = followed_images.c
+    return and_(
+        columns.image == followed_image.image,
+        columns.repository == followed_image.repository,
+        columns.policy == followed_image.policy,
+    )
+
+
+def _is_callback(followed_image: FollowedImage) -> ColumnElement[bool]:
+    columns = followed_callbacks.c
+    return and_(
+        columns.image == followed_image.image,
+        columns.repository == followed_image.repository,
+        columns.policy == followed_image.policy,
+    )

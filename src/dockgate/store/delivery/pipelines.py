@@ -1,0 +1,119 @@
+"""Pipelines, and the repositories that we host."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from dockgate.delivery.model import Pipeline
+from dockgate.delivery.registry_access import built_repositories as built_by
+from dockgate.delivery.registry_access import source_repositories
+from dockgate.shared.canonical import encode
+from dockgate.store.engine import Database
+from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
+from dockgate.store.schema.tables import built_repositories, pipelines, repositories
+from dockgate.store.statements import insert_if_new, lock_name
+
+_BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
+
+
+class PipelineVersion(NamedTuple):
+    """A version of a pipeline, when it was stored, and how it was written.
+
+    The text is None where only the content is known.
+    """
+
+    pipeline: Pipeline
+    created_at: str
+    text: str | None
+
+
+class Pipelines:
+    """Pipelines and their versions.
+
+    Versions are never changed or deleted, except for how they are written: executions keep the one they started with.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, pipeline: Pipeline, now: str, text: str | None = None) -> Pipeline:
+        """Store a pipeline as the next version. If it equals the present version, return that.
+
+        `text` is how it is written: with another one than before, such as with other comments, it replaces that.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, pipelines, pipeline.name)
+            present = find_pipeline(connection, pipeline.name)
+            if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
+                is_present = pipelines.c.name == present.name, pipelines.c.version == present.version
+                if text is not None:
+                    is_new = pipelines.c.text.is_distinct_from(text)
+                    connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
+                return present
+            stored = replace(pipeline, version=1 if present is None else present.version + 1)
+            for repository in sorted(built_by([stored])):
+                insert_if_new(connection, built_repositories, {"name": repository})
+            values = {"name": stored.name, "version": stored.version, "body": stored, "created_at": now, "text": text}
+            connection.execute(insert(pipelines).values(**values))
+            return stored
+
+    def get(self, name: str, version: int | None = None) -> Pipeline:
+        """The newest version, or the given one."""
+        with self._database.read() as connection:
+            return require_pipeline(connection, name, version)
+
+    def history(self, name: str) -> Sequence[PipelineVersion]:
+        """All versions of a pipeline, the newest first."""
+        table = pipelines.c
+        query = select(table.body, table.created_at, table.text).where(table.name == name)
+        with self._database.read() as connection:
+            return [PipelineVersion(*row) for row in connection.execute(query.order_by(table.version.desc()))]
+
+    def versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
+        """Several versions of pipelines, by name and version. Unknown ones are left out."""
+        names = text_list(sorted({name for name, _ in versions}))
+        query = select(pipelines.c.name, pipelines.c.version, pipelines.c.body)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(one_of(pipelines.c.name, "names")), {"names": names})
+            return {(name, version): body for name, version, body in rows if (name, version) in versions}
+
+    def names(self) -> Sequence[str]:
+        """The names of all pipelines, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+    def newest_versions(self) -> Mapping[str, int]:
+        """The newest version of each pipeline, by name."""
+        query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def sources(self) -> Mapping[str, frozenset[str]]:
+        """The source repositories of each pipeline's newest version, by name."""
+        query = select(pipelines.c.name, pipelines.c.body).order_by(pipelines.c.version)
+        with self._database.read() as connection:
+            return {name: source_repositories(body) for name, body in connection.execute(query)}
+
+    def is_built(self, repository: str) -> bool:
+        """Whether any version of any pipeline pushes its builds to this image repository."""
+        with self._database.read() as connection:
+            return connection.scalar(_BUILT, {"repository": repository}) is not None
+
+
+class Repositories:
+    """The source repositories that we host."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, name: str, now: str) -> None:
+        """Add a repository. Does nothing if it exists."""
+        with self._database.write() as connection:
+            insert_if_new(connection, repositories, {"name": name, "created_at": now})
+
+    def names(self) -> Sequence[str]:
+        """The names of all repositories, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(repositories.c.name)))

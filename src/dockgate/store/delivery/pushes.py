@@ -1,0 +1,92 @@
+"""Who pushed what into the repositories that we host."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, delete, select, update
+
+from dockgate.delivery.contributors import Pusher, PushRecord
+from dockgate.store.engine import Database
+from dockgate.store.queries import batches, row_of, select_as
+from dockgate.store.schema.governance import pushed_commits, pushes
+from dockgate.store.statements import insert_all_new, insert_if_new
+
+# Rows in one transaction: a large push may not keep others from writing.
+ROWS_AT_ONCE = 5000
+
+_PUSH = select_as(PushRecord, pushes)
+
+
+class Pushes:
+    """Who pushed what into our repositories. Rows are never deleted: later approvals need them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_requested(self, records: Sequence[PushRecord]) -> None:
+        """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
+        with self._database.write() as connection:
+            for record in sorted(records, key=lambda record: record.ref):
+                insert_if_new(connection, pushes, row_of(record))
+
+    def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
+        """Store which references a push moved, and the commits that it brought.
+
+        The other updates that it requested were refused by git, and are deleted.
+        """
+        for start in range(0, len(commits), ROWS_AT_ONCE):
+            self._add_commits(records[0], commits[start : start + ROWS_AT_ONCE])
+        moved = {record.ref: record for record in records}
+        with self._database.write() as connection:
+            connection.execute(
+                delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moved))
+            )
+            for record in sorted(records, key=lambda record: record.ref):
+                if not insert_if_new(connection, pushes, row_of(record)):
+                    here = pushes.c.push == push, pushes.c.ref == record.ref
+                    values = {"old": record.old, "new": record.new, "accepted": True}
+                    connection.execute(update(pushes).where(*here).values(**values))
+
+    def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
+        row = {"repository": record.repository, "principal": record.principal, "email": record.email}
+        with self._database.write() as connection:
+            stored = {
+                commit
+                for batch in batches(commits)
+                for commit in connection.scalars(
+                    select(pushed_commits.c.commit).where(
+                        pushed_commits.c.repository == record.repository,
+                        pushed_commits.c.principal == record.principal,
+                        pushed_commits.c.commit.in_(batch),
+                    )
+                )
+            }
+            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored]
+            insert_all_new(connection, pushed_commits, rows)
+
+    def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+        """The updates of a reference, oldest first."""
+        return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
+
+    def unfinished_pushes(self, repository: str) -> Sequence[PushRecord]:
+        """The requested updates of which neither success nor refusal is recorded.
+
+        The server crashed in between.
+        """
+        return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
+
+    def _select(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
+        query = _PUSH.where(*which).order_by(pushes.c.seq)
+        with self._database.read() as connection:
+            return [PushRecord(**row) for row in connection.execute(query).mappings()]
+
+    def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
+        """Who brought each of these commits. A commit without a known pusher has no entry."""
+        pushers: dict[str, list[Pusher]] = {}
+        with self._database.read() as connection:
+            for batch in batches(commits):
+                query = select(pushed_commits).where(
+                    pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
+                )
+                for row in connection.execute(query.order_by(pushed_commits.c.principal)):
+                    pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
+        return pushers

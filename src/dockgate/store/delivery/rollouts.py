@@ -1,0 +1,200 @@
+"""Rollouts: changes of services in progress."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+
+from dockgate.delivery.deployments import check_service
+from dockgate.delivery.model import RunState
+from dockgate.delivery.service_model import Rollout, Service, ServiceChange, TaskDefinition
+from dockgate.events import dockgate_events
+from dockgate.events.envelope import NewEvent
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.delivery.services import changed_meanwhile, definition_of, lock_service
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.schema.rollouts import rollouts
+from dockgate.store.schema.tables import services
+
+# Of each service.
+ROLLOUTS_KEPT = 100
+_ROLLOUT = select_as(Rollout, rollouts)
+
+
+class Rollouts:
+    """Changes of services. At most one rollout of each service is in progress."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, service: str, change: ServiceChange, by: str, now: str) -> Rollout | None:
+        """Begin the rollout of a change on top of the rollout in progress, or else of the service.
+
+        The rollout in progress ends as FAILED, because it is superseded; if it has the same goal, it is returned
+        instead. Returns None when nothing is in progress and the service needs no change. UsageError for a service that
+        can never run (`deployments.check_service`), ConflictError for a new target while tasks run on the old one: then
+        nothing changes.
+        """
+        with self._database.write() as connection:
+            present = lock_service(connection, service)
+            definition = definition_of(connection, service, present.revision)
+            current = _read_first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
+            base = current or Rollout(
+                service,
+                0,
+                present.target,
+                present.desired_count,
+                definition.settings,
+                started_at=now,
+                started_by=by,
+            )
+            goal = _with_change(base, change)
+            if _has_same_goal(goal, base):
+                return current
+            _require_possible(present, definition, goal)
+            if current is not None:
+                reason = f"superseded by a later change of {service}"
+                _end(connection, current, RunState.FAILED, None, reason, now)
+            number = select(func.coalesce(func.max(rollouts.c.number), 0)).where(rollouts.c.service == service)
+            begun = Rollout(
+                service=service,
+                number=(connection.scalar(number) or 0) + 1,
+                target=goal.target,
+                desired_count=goal.desired_count,
+                definition=goal.definition,
+                started_at=now,
+                started_by=by,
+            )
+            connection.execute(insert(rollouts).values(**row_of(begun)))
+            old = rollouts.c.service == service, rollouts.c.number <= begun.number - ROLLOUTS_KEPT
+            connection.execute(delete(rollouts).where(*old))
+            return begun
+
+    def get(self, service: str, number: int) -> Rollout:
+        """The rollout with this number, counted for each service from 1. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return _get(connection, service, number)
+
+    def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
+        """The rollouts of a service, newest first."""
+        query = _of(service).order_by(rollouts.c.number.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [Rollout(**row) for row in connection.execute(query).mappings()]
+
+    def in_progress(self) -> Sequence[Rollout]:
+        """The rollouts in progress of all services."""
+        query = _ROLLOUT.where(rollouts.c.state == RunState.IN_PROGRESS).order_by(rollouts.c.service)
+        with self._database.read() as connection:
+            return [Rollout(**row) for row in connection.execute(query).mappings()]
+
+    def end(
+        self,
+        rollout: Rollout,
+        state: RunState,
+        revision: int | None,
+        reason: str | None,
+        now: str,
+        *,
+        repository: str | None = None,
+    ) -> bool:
+        """End a rollout, with its event.
+
+        After success, the service has its target, desired count and `revision`. `repository` is that of the image which
+        the service runs: people who are limited to it see the event.
+
+        False when it was over already: then nothing changes. ChangedError when it succeeded, but another image was
+        deployed meanwhile.
+        """
+        with self._database.write() as connection:
+            service = lock_service(connection, rollout.service)
+            if _get(connection, rollout.service, rollout.number).state.is_final:
+                return False
+            _end(connection, rollout, state, revision, reason, now)
+            if state is RunState.SUCCEEDED and revision is not None:
+                present = definition_of(connection, service.name, service.revision)
+                if definition_of(connection, service.name, revision).image != present.image:
+                    raise changed_meanwhile(service.name)
+                changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
+                if revision != service.revision:
+                    changed |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
+                connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
+            if event := _end_event(rollout, state, revision, reason, now, repository):
+                append_events(connection, [event])
+            return True
+
+
+def _end_event(
+    rollout: Rollout, state: RunState, revision: int | None, reason: str | None, now: str, repository: str | None
+) -> NewEvent | None:
+    """The event of a rollout that ends."""
+    key, service = f"rollout/{rollout.id}", rollout.service
+    if state is RunState.FAILED:
+        return dockgate_events.deploy_failed(
+            key=key, service=service, reason=reason or "", time=now, repository=repository
+        )
+    if state is RunState.SUCCEEDED:
+        return dockgate_events.deploy_succeeded(
+            key=key,
+            service=service,
+            revision=revision,
+            desired_count=rollout.desired_count,
+            time=now,
+            repository=repository,
+        )
+    return None
+
+
+def _of(service: str) -> Select[tuple[object, ...]]:
+    return _ROLLOUT.where(rollouts.c.service == service)
+
+
+def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else Rollout(**row)
+
+
+def _get(connection: Connection, service: str, number: int) -> Rollout:
+    rollout = _read_first(connection, _of(service).where(rollouts.c.number == number))
+    if rollout is None:
+        raise NotFoundError(
+            f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."
+        )
+    return rollout
+
+
+def _with_change(base: Rollout, change: ServiceChange) -> Rollout:
+    return replace(
+        base,
+        target=base.target if change.target is None else change.target,
+        desired_count=base.desired_count if change.desired_count is None else change.desired_count,
+        definition=base.definition
+        if change.definition is None
+        else replace(change.definition.settings, family=base.service),
+    )
+
+
+def _has_same_goal(rollout: Rollout, base: Rollout) -> bool:
+    return (rollout.target, rollout.desired_count, rollout.definition) == (
+        base.target,
+        base.desired_count,
+        base.definition,
+    )
+
+
+def _require_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
+    check_service(replace(present, desired_count=goal.desired_count), goal.definition)
+    if goal.target != present.target and definition.image and present.desired_count:
+        raise ConflictError(
+            f"{present.name} runs on {present.target} and cannot move to {goal.target} while tasks run",
+            f"Run `dockgate deploy scale {present.name} 0` first, and apply the document again.",
+        )
+
+
+def _end(
+    connection: Connection, rollout: Rollout, state: RunState, revision: int | None, reason: str | None, now: str
+) -> None:
+    is_this = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
+    values = {"state": state, "revision": revision, "reason": reason, "finished_at": now}
+    connection.execute(update(rollouts).where(*is_this).values(**values))

@@ -1,0 +1,222 @@
+"""Services and their task definitions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from dockgate.delivery.deployments import check_not_superseded, check_service
+from dockgate.delivery.model import Execution
+from dockgate.delivery.service_model import Service, ServiceEvent, TaskDefinition
+from dockgate.events.envelope import NewEvent
+from dockgate.shared.errors import ChangedError, NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.events.outbox import Outbox
+from dockgate.store.exposure.records import RunningImage
+from dockgate.store.queries import select_as
+from dockgate.store.schema.rollouts import service_events
+from dockgate.store.schema.tables import executions, services, task_definitions
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
+
+# Of each service.
+EVENTS_KEPT = 100
+_SERVICE = select_as(Service, services)
+_EXECUTION = select_as(Execution, executions)
+_EVENT = select_as(ServiceEvent, service_events)
+
+
+class Services:
+    """Services and the revisions of their task definitions."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    def put(self, service: Service, definition: TaskDefinition) -> Service:
+        """Create a service with the definition as revision 1, and return it.
+
+        An existing service is not changed. The definition's family becomes the service's name. Rollouts change
+        services. UsageError for a service that can never run (`deployments.check_service`).
+        """
+        check_service(service, definition)
+        with self._database.write() as connection:
+            lock_name(connection, services, service.name)
+            if _find(connection, service.name) is None:
+                revision = _add(connection, replace(definition, family=service.name)).revision
+                first = replace(service, revision=revision, at_risk=None, at_risk_until=None, cannot_judge=None)
+                connection.execute(insert(services).values(**asdict(first), deployed_by=""))
+            return require_service(connection, service.name)
+
+    def get(self, name: str) -> Service:
+        """The service with this name. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return require_service(connection, name)
+
+    def list(self) -> Sequence[Service]:
+        """All services, sorted by name."""
+        with self._database.read() as connection:
+            result = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
+        return sorted(result, key=lambda service: service.name)
+
+    def running_images(self) -> Sequence[RunningImage]:
+        """Every service that runs an image, by name."""
+        definitions = task_definitions.c
+        query = (
+            select(
+                services.c.name,
+                services.c.target,
+                services.c.desired_count,
+                services.c.revision,
+                services.c.deployed_by,
+                definitions.body,
+                services.c.at_risk,
+                services.c.at_risk_until,
+            )
+            .join(
+                task_definitions,
+                and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
+            )
+            .order_by(services.c.name)
+        )
+        entries = []
+        with self._database.read() as connection:
+            for *fields, body, at_risk, until in connection.execute(query):
+                definition: TaskDefinition = body
+                if definition.image is not None:
+                    image = definition.image
+                    entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
+        return entries
+
+    def definition(self, family: str, revision: int) -> TaskDefinition:
+        """A revision of a task definition, counted from 1. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return definition_of(connection, family, revision)
+
+    def definitions(self, family: str) -> Sequence[TaskDefinition]:
+        """The task definitions of a service, newest first."""
+        query = select(task_definitions.c.body).where(task_definitions.c.family == family)
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
+
+    def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
+        """Store a definition as the service's next revision, once for each cause. The service is not changed."""
+        same_cause = task_definitions.c.family == service, task_definitions.c.cause == cause
+        with self._database.write() as connection:
+            lock_service(connection, service)
+            registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
+            if registered is not None:
+                return registered
+            return _add(connection, replace(definition, family=service), cause)
+
+    def set_revision(self, service: str, revision: int, by: str) -> None:
+        """Set the service's revision, deployed by the execution `by` ("" for a person), and clear its risk.
+
+        A second call changes nothing, not even a risk that was found in between. DeployError when a newer execution of
+        the same pipeline was deployed meanwhile. ChangedError when the service has other settings than the revision.
+        """
+        with self._database.write() as connection:
+            present = lock_service(connection, service)
+            definition = definition_of(connection, service, revision)
+            deployed_by = _deployed_by(connection, service)
+            if (present.revision, deployed_by) == (revision, by):
+                return
+            _require_newest(connection, service, by, deployed_by)
+            if definition.settings != definition_of(connection, service, present.revision).settings:
+                raise changed_meanwhile(service)
+            connection.execute(
+                update(services)
+                .where(services.c.name == service)
+                .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
+            )
+
+    def deployed_by(self, service: str) -> str:
+        """The execution that deployed the service's revision, "" for none."""
+        with self._database.read() as connection:
+            require_service(connection, service)
+            return _deployed_by(connection, service)
+
+    def record_event(self, event: ServiceEvent, events: Sequence[NewEvent] = ()) -> None:
+        """Store an event and append its `events` to the log, once for each key.
+
+        The service's oldest events are deleted.
+        """
+        newest = select(service_events.c.seq).where(service_events.c.service == event.service)
+        newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
+        with self._database.write() as connection:
+            lock_service(connection, event.service)
+            if insert_if_new(connection, service_events, asdict(event)):
+                oldest = connection.scalars(newest).all()[-1]
+                old = service_events.c.service == event.service, service_events.c.seq < oldest
+                connection.execute(delete(service_events).where(*old))
+                append_events(connection, events)
+
+    def events(self, service: str) -> Sequence[ServiceEvent]:
+        """The events of a service, newest first."""
+        query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
+        with self._database.read() as connection:
+            return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
+
+
+def _find(connection: Connection, name: str, *, should_lock: bool = False) -> Service | None:
+    query = _SERVICE.where(services.c.name == name)
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    return None if row is None else Service(**row)
+
+
+def lock_service(connection: Connection, name: str) -> Service:
+    """As `require_service`, and lock it: its revisions, rollouts, risk and events depend on it."""
+    return require_service(connection, name, should_lock=True)
+
+
+def require_service(connection: Connection, name: str, *, should_lock: bool = False) -> Service:
+    """The service of this name. NotFoundError if it does not exist."""
+    service = _find(connection, name, should_lock=should_lock)
+    if service is None:
+        raise unknown_service(name)
+    return service
+
+
+def unknown_service(name: str) -> NotFoundError:
+    """The error for a service that does not exist, or of which a caller may not know."""
+    return NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
+
+
+def changed_meanwhile(service: str) -> ChangedError:
+    """The error of a deploy or a rollout that would undo another one."""
+    return ChangedError(
+        f"{service} has been changed by another deploy meanwhile", "Try again, on top of the other change."
+    )
+
+
+def _deployed_by(connection: Connection, service: str) -> str:
+    return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
+
+
+def _require_newest(connection: Connection, service: str, by: str, deployed_by: str) -> None:
+    rows = connection.execute(_EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
+    by_id = {row["id"]: Execution(**row) for row in rows}
+    if by in by_id and deployed_by in by_id:
+        check_not_superseded(by_id[by], by_id[deployed_by], service)
+
+
+def definition_of(connection: Connection, family: str, revision: int) -> TaskDefinition:
+    """A task definition. NotFoundError if it does not exist."""
+    is_revision = task_definitions.c.family == family, task_definitions.c.revision == revision
+    definition: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*is_revision))
+    if definition is None:
+        raise NotFoundError(
+            f"there is no revision {revision} of task definition {family!r}",
+            "`dockgate deploy list` lists the services.",
+        )
+    return definition
+
+
+def _add(connection: Connection, definition: TaskDefinition, cause: str | None = None) -> TaskDefinition:
+    """Store a definition as the next revision of its family."""
+    newest = select(func.coalesce(func.max(task_definitions.c.revision), 0))
+    newest = newest.where(task_definitions.c.family == definition.family)
+    added = replace(definition, revision=(connection.scalar(newest) or 0) + 1)
+    row = {"family": added.family, "revision": added.revision, "cause": cause, "body": added}
+    connection.execute(insert(task_definitions).values(**row))
+    return added

@@ -1,0 +1,229 @@
+"""How far the event log was matched by rules, and what follows from it, changed together.
+
+A crash between two of these would lose a message or send it twice.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+
+from dockgate.store.engine import Database
+from dockgate.store.events.outbox import add_entries
+from dockgate.store.queries import BATCH
+from dockgate.store.records import OutboxEntry
+from dockgate.store.schema.rules import event_cursors, grouped_events, notified_topics, sent_summaries
+from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
+
+CURSOR = "rules"
+_POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """Topics that are news again: those that begin with `start`.
+
+    Only those that did not occur at or after `since`, None for all.
+    """
+
+    start: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedEvent:
+    """An event that waits to become one message with others. `position` is its number in the log.
+
+    `topic` identifies what the target would be notified about: it is not notified about a topic again. `reopens` are
+    topics of which it is notified again after this event.
+    """
+
+    target: str
+    rule: str
+    position: int
+    at: str
+    pause_seconds: int
+    topic: str
+    reopens: Reopening | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The events that wait for one target by one rule: how many, and when the first and the last came."""
+
+    target: str
+    rule: str
+    count: int
+    first_at: str
+    last_at: str
+    pause_seconds: int
+
+
+class EventCursor:
+    """The progress of the rules through the event log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def position(self) -> int:
+        """The number of the last event that rules have matched, 0 before the first."""
+        with self._database.read() as connection:
+            return connection.scalar(_POSITION) or 0
+
+    def advance(
+        self,
+        after: int,
+        position: int,
+        entries: Sequence[OutboxEntry],
+        grouped: Sequence[GroupedEvent],
+        topics_since: str,
+    ) -> bool:
+        """Move from `after` to `position` and store what follows from the events in between.
+
+        Events of a topic that the target was notified about since `topics_since` are dropped. False, and nothing has
+        changed, when the position is no longer `after`: another process was faster.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            if (connection.scalar(_POSITION) or 0) != after:
+                return False
+            connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
+            connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
+            insert_all_new(connection, grouped_events, _rows(_new_topics(connection, grouped, topics_since)))
+            add_entries(connection, entries)
+            return True
+
+    def groups(self) -> Sequence[Group]:
+        """What waits to become messages."""
+        query = select(
+            grouped_events.c.target,
+            grouped_events.c.rule,
+            func.count().label("count"),
+            func.min(grouped_events.c.at).label("first_at"),
+            func.max(grouped_events.c.at).label("last_at"),
+            func.max(grouped_events.c.pause_seconds).label("pause_seconds"),
+        ).group_by(grouped_events.c.target, grouped_events.c.rule)
+        with self._database.read() as connection:
+            return [Group(**row) for row in connection.execute(query).mappings()]
+
+    def grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
+        """The numbers of the events of a group, in order."""
+        query = select(grouped_events.c.position).where(*_of(target, rule))
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(grouped_events.c.position).limit(limit)).all()
+
+    def trim_group(self, target: str, rule: str, limit: int) -> int:
+        """Delete the oldest events of a group beyond `limit`. Returns how many."""
+        with self._database.write() as connection:
+            newest = select(grouped_events.c.position).where(*_of(target, rule))
+            last = connection.scalar(newest.order_by(grouped_events.c.position.desc()).offset(limit).limit(1))
+            if last is None:
+                return 0
+            return connection.execute(
+                delete(grouped_events).where(*_of(target, rule), grouped_events.c.position <= last)
+            ).rowcount
+
+    def send_group(self, target: str, rule: str, last: int, entries: Sequence[OutboxEntry]) -> None:
+        """Replace the events of a group up to the number `last` by outbox entries."""
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            which = (*_of(target, rule), grouped_events.c.position <= last)
+            if connection.execute(delete(grouped_events).where(*which)).rowcount:
+                add_entries(connection, entries)
+
+    def summary_due_at(self, target: str) -> str | None:
+        """When the last summary of a target was due that was sent. None before the first."""
+        with self._database.read() as connection:
+            return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
+
+    def send_summary(self, target: str, due_at: str, latest: str, entries: Sequence[OutboxEntry]) -> None:
+        """Send a summary, once for each time at which it was due.
+
+        One that was due after `latest` does not count.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, sent_summaries, target)
+            before = connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
+            if before is not None and due_at <= before <= latest:
+                return
+            connection.execute(delete(sent_summaries).where(sent_summaries.c.target == target))
+            connection.execute(insert(sent_summaries).values(target=target, due_at=due_at))
+            add_entries(connection, entries)
+
+    def purge_topics(self, before: str, after: str) -> int:
+        """Forget topics that did not occur since that time, or after another one in the future.
+
+        Returns how many.
+        """
+        old = or_(notified_topics.c.at < before, notified_topics.c.at > after)
+        with self._database.write() as connection:
+            return delete_unlocked(connection, notified_topics, old)
+
+
+def _of(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
+    return grouped_events.c.target == target, grouped_events.c.rule == rule
+
+
+def _rows(events: Sequence[GroupedEvent]) -> list[dict[str, object]]:
+    names = [column.name for column in grouped_events.c]
+    return [{name: getattr(event, name) for name in names} for event in events]
+
+
+def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
+    """The first event of each topic that its target was not notified about since. All topics are recorded."""
+    times = _topic_times(connection, {(event.target, event.topic) for event in events})
+    present = set(times)
+    news: list[GroupedEvent] = []
+    for event in events:
+        key = event.target, event.topic
+        if times.get(key, "") < since:
+            news.append(event)
+            if event.reopens is not None:
+                reopened = _reopen(connection, event.target, event.reopens, times)
+                present -= reopened
+        times[key] = max(event.at, times.get(key, ""))
+    for target in dict.fromkeys(event.target for event in events):
+        at = max(event.at for event in events if event.target == target)
+        topics = sorted(topic for name, topic in present if name == target)
+        for start in range(0, len(topics), BATCH // 2):
+            which = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
+            connection.execute(update(notified_topics).where(notified_topics.c.target == target, which).values(at=at))
+    added = {(event.target, event.topic) for event in events if (event.target, event.topic) in times} - present
+    rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(added)]
+    insert_all_new(connection, notified_topics, rows)
+    return news
+
+
+def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """When each target was notified of a topic, or would have been.
+
+    Pairs of which it was not notified are left out.
+    """
+    times: dict[tuple[str, str], str] = {}
+    for target in sorted({pair[0] for pair in pairs}):
+        topics = sorted(topic for name, topic in pairs if name == target)
+        for start in range(0, len(topics), BATCH // 2):
+            which = notified_topics.c.target == target, notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
+            query = select(notified_topics.c.topic, notified_topics.c.at).where(*which)
+            times |= {(target, row.topic): row.at for row in connection.execute(query)}
+    return times
+
+
+def _reopen(
+    connection: Connection, target: str, reopening: Reopening, times: dict[tuple[str, str], str]
+) -> set[tuple[str, str]]:
+    """Forget topics in the database and in `times`. Returns those of `times`."""
+    column = notified_topics.c.topic
+    # Topics are hexadecimal digits, so all that begin alike lie before the same beginning with a "g".
+    which = [notified_topics.c.target == target, column.between(reopening.start, f"{reopening.start}g")]
+    if reopening.since is not None:
+        which.append(notified_topics.c.at < reopening.since)
+    connection.execute(delete(notified_topics).where(*which))
+    reopened = {
+        key
+        for key, at in times.items()
+        if key[0] == target and key[1].startswith(reopening.start) and (reopening.since is None or at < reopening.since)
+    }
+    for key in reopened:
+        del times[key]
+    return reopened

@@ -1,0 +1,179 @@
+"""The event log: everything that happened, numbered.
+
+A reader continues after the last `seq` that it has seen, and must never miss an event. On Postgres, transactions
+commit in another order than they insert, so a number that is given at the insert would appear late. So events are
+inserted without a number. Readers give it to the events that are committed, one reader at a time: every number that a
+reader can see is lower than those that come later. A transaction that appends never waits. On SQLite, which has one
+writer at a time, an event gets its number at the insert.
+
+Events of one subject keep the order of their transactions if these exclude each other, by the row that they change.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import sqlite
+
+from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.records import OutboxKind
+from dockgate.store.schema.events import event_log
+from dockgate.store.schema.rules import event_cursors, grouped_events
+from dockgate.store.schema.tables import outbox
+from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
+
+# Events that get their number in one transaction.
+NUMBER_BATCH = 5000
+# Events that are read at once by their numbers.
+READ_BATCH = 500
+# Events among which the latest of some kinds are looked for.
+RECENT = 5000
+
+_EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
+_NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
+_INSERT_NUMBERED = (
+    sqlite.insert(event_log)
+    .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
+    .on_conflict_do_nothing()
+)
+# The last event that rules have matched, the events that are to become one message, and those of unsent messages.
+_MATCHED = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
+_GROUPED = select(grouped_events.c.position)
+_UNSENT = select(outbox.c.position).where(
+    outbox.c.kind == OutboxKind.EVENT, outbox.c.done_at.is_(None), outbox.c.position.is_not(None)
+)
+
+
+class EventLog:
+    """Stored events. Reading is the same on all servers of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, connection: Connection, events: Sequence[NewEvent]) -> None:
+        """Add events within the transaction of the change that caused them. See `append_events`."""
+        append_events(connection, events)
+
+    def record(self, events: Sequence[NewEvent]) -> None:
+        """Add events in a transaction of their own."""
+        if events:
+            self._database.group_commit(lambda connection: append_events(connection, events))
+
+    def read(self, after: int = 0, limit: int = 100) -> Sequence[StoredEvent]:
+        """The first events whose `seq` is greater than `after`, in the order of `seq`.
+
+        No event appears later with a `seq` that was read past.
+        """
+        self._number()
+        query = _EVENT.where(event_log.c.seq > after).order_by(event_log.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+
+    def newest_events(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
+        """Events of these kinds (`detail_type`) since that time, newest first.
+
+        Only the newest RECENT of all kinds are searched.
+        """
+        self._number()
+        query = (
+            _EVENT.where(event_log.c.seq > _NEWEST.scalar_subquery() - RECENT)
+            .where(event_log.c.at >= since, event_log.c.detail_type.in_(kinds))
+            .order_by(event_log.c.seq.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+
+    def by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
+        """The events with these numbers that are still stored, in this order, a few at a time."""
+        for start in range(0, len(numbers), READ_BATCH):
+            query = _EVENT.where(event_log.c.seq.in_(numbers[start : start + READ_BATCH])).order_by(event_log.c.seq)
+            with self._database.read() as connection:
+                rows = connection.execute(query).mappings().all()
+            yield from (StoredEvent(**row) for row in rows)
+
+    def newest_seq(self) -> int:
+        """The `seq` of the newest event, 0 for none."""
+        self._number()
+        with self._database.read() as connection:
+            newest: int = connection.execute(_NEWEST).scalar_one()
+            return newest
+
+    def get(self, event_id: str) -> StoredEvent:
+        """An event by its id. NotFoundError if it is unknown."""
+        self._number()
+        with self._database.read() as connection:
+            row = connection.execute(_EVENT.where(event_log.c.id == event_id)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no event {event_id!r}", "Old ones are deleted. See `dockgate events list`.")
+        return StoredEvent(**row)
+
+    def purge(self, before: str) -> int:
+        """Delete the events before that time that nothing needs any more. Returns how many.
+
+        Needed are those that no rule has matched yet, and those that a message waits to be sent with. The newest stays,
+        whatever its age: the next number follows from it.
+        """
+        self._number()
+        with self._database.write() as connection:
+            newest = _NEWEST.scalar_subquery()
+            seq = event_log.c.seq
+            which = (event_log.c.at < before, seq < newest, seq <= _MATCHED, seq.not_in(_GROUPED), seq.not_in(_UNSENT))
+            return delete_unlocked(connection, event_log, *which)
+
+    def _number(self) -> None:
+        """Number the committed events that have no number yet."""
+        if not self._database.is_shared:
+            return
+        unnumbered = select(event_log.c.position).where(event_log.c.seq.is_(None))
+        while True:
+            with self._database.read() as connection:
+                if connection.scalar(unnumbered.limit(1)) is None:
+                    return
+            with self._database.write() as connection:
+                lock_name(connection, event_log, "seq")
+                _number(connection)
+
+
+def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
+    """Add those events whose id is new, in this order, within a transaction.
+
+    They are its last rows, after outbox entries. Two transactions that may add the same ids must exclude each other by
+    a row that they lock before, or add them in the same order.
+    """
+    if not events:
+        return
+    rows = [
+        {
+            "id": event.id,
+            "source": event.source,
+            "detail_type": event.detail_type,
+            "subject": event.subject,
+            "at": event.time,
+            "repository": event.repository,
+            "pipeline": event.pipeline,
+            "body": event.envelope(),
+        }
+        for event in events
+    ]
+    if is_postgres(connection):
+        insert_in_order(connection, event_log, rows)
+    else:
+        connection.execute(_INSERT_NUMBERED, rows)
+
+
+def _number(connection: Connection) -> None:
+    """Give the next numbers to events without one. Only one transaction at a time may do this."""
+    newest = connection.execute(_NEWEST).scalar_one()
+    unnumbered = (
+        select(event_log.c.position, (func.row_number().over(order_by=event_log.c.position) + newest).label("number"))
+        .where(event_log.c.seq.is_(None))
+        .order_by(event_log.c.position)
+        .limit(NUMBER_BATCH)
+        .subquery()
+    )
+    connection.execute(
+        update(event_log).where(event_log.c.position == unnumbered.c.position).values(seq=unnumbered.c.number)
+    )

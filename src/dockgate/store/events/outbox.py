@@ -1,0 +1,296 @@
+"""The outbox: what is still to be sent, written in the transaction that causes it.
+
+Webhook deliveries, notifications, attestations and provenance statements are rows of one table.
+`services/notifications/outbox.py` sends them.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.shared.references import RepositoryReference
+from dockgate.store.engine import Database
+from dockgate.store.events.receivers import FAILURES_LIMIT
+from dockgate.store.queries import after_value, batches, in_order, one_of, row_of, select_as, text_list
+from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.schema.rules import outbox_receivers
+from dockgate.store.schema.tables import outbox
+from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
+
+# The receiver of what is attached to images in our own registry.
+OWN_REGISTRY = "own registry"
+
+_ENTRY = select_as(OutboxEntry, outbox)
+_IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
+_IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
+_ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys"))
+
+
+def _claimable() -> tuple[ColumnElement[bool], ...]:
+    """Of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
+    earlier = outbox.alias()
+    is_blocked = exists().where(
+        *(earlier.c.kind == outbox.c.kind, earlier.c.receiver == outbox.c.receiver),
+        *(earlier.c.subject == outbox.c.subject, earlier.c.position < outbox.c.position),
+        earlier.c.next_at.is_not(None),
+    )
+    is_paused = exists().where(
+        *(outbox_receivers.c.kind == outbox.c.kind, outbox_receivers.c.receiver == outbox.c.receiver),
+        outbox_receivers.c.paused_until > bindparam("now"),
+    )
+    is_due = outbox.c.next_at <= bindparam("now")
+    return outbox.c.kind == bindparam("kind"), is_due, outbox.c.claimed_by.is_(None), ~is_blocked, ~is_paused
+
+
+def _next_entries() -> Select[Any]:
+    """At most `limit` entries to claim, which are locked by this query.
+
+    Those that another transaction changes are left out.
+    """
+    claimable = _claimable()
+    rank = func.row_number().over(
+        partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
+    )
+    ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
+    claimed = (
+        select(outbox.c.receiver, func.count().label("count"))
+        .where(outbox.c.kind == bindparam("kind"), outbox.c.claimed_by.is_not(None))
+        .group_by(outbox.c.receiver)
+        .subquery()
+    )
+    is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
+    failures = outbox_receivers.c.kind == bindparam("kind"), outbox_receivers.c.receiver == outbox.c.receiver
+    is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
+    receiver_limit = case((is_probed, 1), else_=bindparam("receiver_limit", type_=Integer))
+    return (
+        _ENTRY.join(ranked, is_ranked)
+        .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
+        .where(*claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= receiver_limit)
+        .order_by(ranked.c.rank, outbox.c.next_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+_IS_CLAIMABLE = select(outbox.c.key).where(*_claimable()).limit(1)
+_NEXT = _next_entries()
+
+
+class Outbox:
+    """Entries to send, at least once each. An entry that is done, or was given up, is never due again.
+
+    Who sends an entry claims it first, so that no two servers send one at the same time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watchers: list[Callable[[OutboxKind], None]] = []
+
+    def watch(self, watcher: Callable[[OutboxKind], None]) -> None:
+        """Call `watcher` with the kind whenever this process has committed entries that are due."""
+        self._watchers.append(watcher)
+
+    def wake(self, *kinds: OutboxKind) -> None:
+        """Tell the watchers that entries of these kinds are due. For those who write entries in a transaction."""
+        for kind in kinds:
+            for watcher in self._watchers:
+                watcher(kind)
+
+    def put(self, entries: Sequence[OutboxEntry]) -> None:
+        """Add the entries. One that exists, by its kind, key and receiver, stays as it is."""
+        with self._database.write() as connection:
+            add_entries(connection, entries)
+        self.wake(*dict.fromkeys(entry.kind for entry in entries))
+
+    def entries(
+        self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int = 100
+    ) -> Sequence[OutboxEntry]:
+        """Entries of a kind, of one key or image if given, done or not: the last due first."""
+        query = _ENTRY.where(outbox.c.kind == kind).order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)
+        if key is not None:
+            query = query.where(outbox.c.key == key)
+        if image is not None:
+            query = query.where(outbox.c.image == image)
+        with self._database.read() as connection:
+            return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+
+    def claim(self, kind: OutboxKind, now: str, owner: str, receiver_limit: int, limit: int) -> Sequence[OutboxEntry]:
+        """Claim entries that are due for the worker `owner`, and return them.
+
+        A claim ends with the attempt, or when its worker is given up: it has no time, since clocks differ.
+        At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
+        of every receiver comes before any receiver's second, the longest due first.
+        """
+        which = {"kind": kind, "now": now, "receiver_limit": receiver_limit, "limit": limit}
+        with self._database.read() as connection:
+            if connection.scalar(_IS_CLAIMABLE, which) is None:
+                return []
+        with self._database.write() as connection:
+            lock_name(connection, outbox, kind)  # the claims of all owners are counted together
+            entries = [OutboxEntry(**row) for row in connection.execute(_NEXT, which).mappings()]
+            identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
+            connection.execute(update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner))
+            return [replace(entry, claimed_by=owner) for entry in entries]
+
+    def complete(self, entry: OutboxEntry, now: str, result: str | None = None) -> None:
+        """Record that the receiver has taken the entry, and end its claim. The first time and result stay.
+
+        Does nothing when the entry has been claimed again since: its new owner sends it.
+        """
+        self._change(
+            entry, outbox.c.done_at.is_(None), {"done_at": now, "result": result, "next_at": None, "last_error": None}
+        )
+
+    def fail(self, entry: OutboxEntry, error: str, next_at: str | None) -> None:
+        """Record one more failed attempt than the entry has, and end its claim.
+
+        The entry is due again at `next_at`; None gives it up. Does nothing when the entry is done, this attempt is on
+        record, or the entry has been claimed again since.
+        """
+        is_open = outbox.c.done_at.is_(None) & (outbox.c.attempts <= entry.attempts)
+        self._change(entry, is_open, {"attempts": entry.attempts + 1, "last_error": error, "next_at": next_at})
+
+    def give_back(self, entry: OutboxEntry) -> None:
+        """End the claim of an entry that was not sent."""
+        self._change(entry, outbox.c.done_at.is_(None), {})
+
+    def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
+        which = (
+            *(outbox.c[name] == getattr(entry, name) for name in ("kind", "key", "receiver")),
+            outbox.c.claimed_by.is_not_distinct_from(entry.claimed_by),
+            condition,
+        )
+        change = update(outbox).where(*which).values(**values, claimed_by=None)
+        self._database.group_commit(lambda connection: connection.execute(change))
+
+    def release(self, owner: str) -> None:
+        """End all claims of a worker that has died: its entries may be claimed at once."""
+        self._release(outbox.c.claimed_by == owner)
+
+    def release_lost(self, owners: Collection[str]) -> None:
+        """End all claims of workers that do not exist any more, that is, of all but these."""
+        self._release(outbox.c.claimed_by.not_in(owners))
+
+    def _release(self, is_lost: ColumnElement[bool]) -> None:
+        which = outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None), is_lost
+        with self._database.write() as connection:
+            claimed = connection.execute(lock_rows(select(*_IDENTITY).where(*which).order_by(*_IDENTITY))).all()
+            connection.execute(
+                update(outbox).where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed])).values(claimed_by=None)
+            )
+        self.wake(*dict.fromkeys(row.kind for row in claimed))
+
+    def failing_entries(self, limit: int) -> Sequence[OutboxEntry]:
+        """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
+        query = _ENTRY.where(outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)).mappings()
+            return [OutboxEntry(**row) for row in rows]
+
+    def dead_letters(
+        self, kind: OutboxKind, receiver: str, limit: int, after: tuple[int, str] | None, *, newest_first: bool = True
+    ) -> Sequence[OutboxEntry]:
+        """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
+        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
+        place = outbox.c.position, outbox.c.key
+        query = query.where(*after_value(tuple_(*place), after and tuple_(*after), newest_first))
+        query = query.order_by(*(in_order(column, newest_first) for column in place)).limit(limit)
+        with self._database.read() as connection:
+            return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+
+    def redeliver(self, kind: OutboxKind, receiver: str, now: str, keys: Sequence[str] | None = None) -> int:
+        """Make entries due that were given up, those with these keys or all. Returns how many."""
+        which = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
+        if keys is not None:
+            which.append(outbox.c.key.in_(keys))
+        change = update(outbox).where(*which).values(next_at=now, due_since=now, attempts=0, last_error=None)
+        with self._database.write() as connection:
+            count = connection.execute(change).rowcount
+        self.wake(kind)
+        return count
+
+    def bring_forward(self, latest: str, now: str) -> int:
+        """Make entries of all kinds due now that are due after `latest`.
+
+        Pauses of receivers until then end, too. They were written while the clock was ahead, and would wait until it is
+        that time. Returns how many entries.
+        """
+        ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest, outbox.c.claimed_by.is_(None)
+        paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest
+        with self._database.write() as connection:
+            rows = connection.execute(lock_rows(select(*_IDENTITY).where(*ahead).order_by(*_IDENTITY))).all()
+            for part in batches(rows):
+                which = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
+                connection.execute(update(outbox).where(which).values(next_at=now, due_since=now))
+            connection.execute(update(outbox_receivers).where(*paused).values(paused_until=None))
+        self.wake(*dict.fromkeys(row.kind for row in rows))
+        return len(rows)
+
+    def purge_delivered(self, kind: OutboxKind, before: str) -> int:
+        """Delete the entries of a kind that were sent before that time. Returns how many."""
+        with self._database.write() as connection:
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.done_at < before)
+
+    def purge(self, kind: OutboxKind, before: str) -> int:
+        """Delete the entries of a kind that became due before that time, sent or not. Returns how many."""
+        with self._database.write() as connection:
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.due_since < before)
+
+
+def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
+    """Add entries within a transaction. Call `Outbox.wake` after it."""
+    insert_all_new(connection, outbox, [row_of(entry) for entry in entries])
+
+
+def webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:
+    """The entry of an answer by callback. It is not due before the approval is settled."""
+    payload = {"url": callback.url, "secret": callback.secret}
+    return OutboxEntry(OutboxKind.WEBHOOK, approval_id, urlsplit(callback.url).netloc, payload)
+
+
+def registry_receiver(repository: str) -> str:
+    """The receiver of what is attached to an image of this repository: its registry."""
+    return RepositoryReference.parse(repository).registry or OWN_REGISTRY
+
+
+def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
+    """Make the callbacks of approvals due that were settled in this transaction."""
+    connection.execute(_ANSWER, {"keys": text_list(approval_ids), "due_since": now, "next_at": now})
+
+
+def enqueue_attestations(
+    connection: Connection, verdict: str, approved_images: Collection[tuple[str, str, str]], now: str
+) -> None:
+    """Make the attestations due of what was approved by a verdict: each image, repository and policy once."""
+    add_entries(
+        connection,
+        [
+            OutboxEntry(
+                OutboxKind.ATTESTATION,
+                key=f"{verdict}/{repository}@{image}",
+                receiver=registry_receiver(repository),
+                payload={"verdict": verdict, "image": image, "repository": repository, "policy": policy},
+                image=image,
+                due_since=now,
+                next_at=now,
+            )
+            for image, repository, policy in approved_images
+        ],
+    )

@@ -1,0 +1,142 @@
+"""Events, and the branch heads that push events are made from."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, select, update
+
+from dockgate.events.model import Event, EventKind
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.schema.tables import events
+from dockgate.store.schema.tables import heads as heads_table
+from dockgate.store.statements import insert_if_new, lock_name
+
+_EVENT = select_as(Event, events)
+
+
+class Events:
+    """Stored events, and the branch heads that push events are made from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_heads(
+        self,
+        repository: str,
+        heads: Mapping[str, str],
+        now: str,
+        by: str | None = None,
+        branches: Collection[str] | None = None,
+    ) -> Sequence[Event]:
+        """Record a repository's branches, and add an event for each that moved.
+
+        `by` is who pushed, None if unknown. With `branches`, only these are compared: others are left as they are
+        recorded. The id of a push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts
+        the branch's moves from 1: a branch that returns to an earlier commit has moved once more. A deleted branch
+        keeps its count and has no event; its return is a move.
+        """
+        with self._database.read() as connection:
+            if not _find_moves(_recorded_heads(connection, repository), heads, branches):
+                return ()
+        with self._database.write() as connection:
+            lock_name(connection, heads_table, repository)
+            recorded = _recorded_heads(connection, repository)
+            return _record_moves(connection, repository, recorded, _find_moves(recorded, heads, branches), now, by)
+
+    def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+        """The push events of these branches (branch -> commit) that are at these commits now and have events."""
+        with self._database.read() as connection:
+            recorded = _recorded_heads(connection, repository)
+            ids = [
+                _push_id(repository, branch, commit, recorded[branch][1])
+                for branch, commit in heads.items()
+                if recorded.get(branch, ("", 0))[0] == commit
+            ]
+            stored = {
+                row["id"]: Event(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
+            }
+        return [stored[event_id] for event_id in ids if event_id in stored]
+
+    def get(self, event_id: str) -> Event:
+        """The event with this id. Raises NotFoundError, also for one that was deleted since."""
+        with self._database.read() as connection:
+            row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no event {event_id!r}", "Handled events are deleted after a while.")
+        return Event(**row)
+
+    def unhandled_events(self) -> Sequence[Event]:
+        """The events that are not handled yet, oldest first."""
+        query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
+        with self._database.read() as connection:
+            return [Event(**row) for row in connection.execute(query).mappings()]
+
+    def mark_handled(self, event_id: str, now: str) -> None:
+        """Mark an event as handled. The first time stays. Does nothing for an event that was deleted."""
+        change = update(events).where(events.c.id == event_id, events.c.handled_at.is_(None)).values(handled_at=now)
+        with self._database.write() as connection:
+            connection.execute(change)
+
+
+def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
+    """The recorded branches: branch -> (commit, number of moves)."""
+    query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
+        heads_table.c.repository == repository
+    )
+    return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
+
+
+def _find_moves(
+    recorded: Mapping[str, tuple[str, int]], present: Mapping[str, str], branches: Collection[str] | None
+) -> dict[str, str]:
+    """Those of the branches (None: of all) that moved: branch -> new commit, "" for a deleted one. Sorted."""
+    return {
+        branch: present.get(branch, "")
+        for branch in sorted({*recorded, *present} if branches is None else branches)
+        if present.get(branch, "") != recorded.get(branch, ("", 0))[0]
+    }
+
+
+def _record_moves(
+    connection: Connection,
+    repository: str,
+    recorded: Mapping[str, tuple[str, int]],
+    moved: Mapping[str, str],
+    now: str,
+    by: str | None,
+) -> Sequence[Event]:
+    pushes = []
+    for branch, head in moved.items():
+        moves = recorded.get(branch, ("", 0))[1] + (1 if head else 0)
+        _remember(connection, repository, branch, head, moves)
+        if head:
+            event = _push(repository, branch, head, moves, now, by)
+            insert_if_new(connection, events, asdict(event))
+            pushes.append(event)
+    return pushes
+
+
+def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:
+    row = {"repository": repository, "branch": branch, "head": head, "moves": moves}
+    if not insert_if_new(connection, heads_table, row):
+        connection.execute(
+            update(heads_table)
+            .where(heads_table.c.repository == repository, heads_table.c.branch == branch)
+            .values(head=head, moves=moves)
+        )
+
+
+def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str | None) -> Event:
+    detail = {"repository": repository, "branch": branch, "commit": commit}
+    return Event(
+        id=_push_id(repository, branch, commit, moves),
+        kind=EventKind.REPOSITORY_PUSH,
+        detail={**detail, "by": by} if by else detail,
+        at=now,
+    )
+
+
+def _push_id(repository: str, branch: str, commit: str, moves: int) -> str:
+    return f"push/{repository}/{branch}/{moves}-{commit[:12]}"

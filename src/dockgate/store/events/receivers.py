@@ -1,0 +1,196 @@
+"""The circuit breaker of the outbox, and the limits of what waits for a receiver."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, select, tuple_, update
+
+from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.timestamps import format_time
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.records import OutboxKind
+from dockgate.store.schema.rules import outbox_receivers
+from dockgate.store.schema.tables import outbox
+from dockgate.store.statements import insert_if_new, lock_rows
+
+# After so many failures in a row, a receiver gets one entry at a time, and pauses in between.
+FAILURES_LIMIT = 5
+PAUSE = RetrySchedule(first_pause=30, longest_pause=600)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverState:
+    """How a receiver does. `failures` are those in a row; it gets nothing before `paused_until`.
+
+    It wants no more since `gone_at`. `last_error` is of the last entry, failed or refused.
+    `given_up` counts entries that were given up because too many waited, `deleted` those that were deleted because too
+    many were given up.
+    """
+
+    kind: OutboxKind
+    receiver: str
+    failures: int = 0
+    given_up: int = 0
+    deleted: int = 0
+    paused_until: str | None = None
+    last_error: str | None = None
+    last_sent_at: str | None = None
+    gone_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLength:
+    """How many entries wait for a receiver, and how many were given up."""
+
+    waiting: int = 0
+    dead: int = 0
+
+
+class OutboxReceivers:
+    """The state of the receivers of one kind of entries."""
+
+    def __init__(self, database: Database, kind: OutboxKind) -> None:
+        self._database = database
+        self._kind = kind
+
+    def record_success(self, receiver: str, now: str) -> None:
+        """End the receiver's failures."""
+        values = {"failures": 0, "paused_until": None, "last_error": None, "last_sent_at": now, "gone_at": None}
+        self._database.group_commit(lambda connection: self._change(connection, receiver, values))
+
+    def record_failure(self, receiver: str, error: str, now: datetime) -> None:
+        """Count a failure, and let the receiver pause when there were too many in a row."""
+
+        def run(connection: Connection) -> None:
+            state = self._lock(connection, receiver)
+            failures = state.failures + 1
+            until = None
+            if failures >= FAILURES_LIMIT:
+                until = format_time(PAUSE.next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now)
+            self._change(
+                connection, receiver, {"failures": failures, "paused_until": until, "last_error": error[:2000]}
+            )
+
+        self._database.group_commit(run)
+
+    def record_refusal(self, receiver: str, error: str) -> None:
+        """Note why an entry can never be sent. It is no failure of the receiver, and delays nothing."""
+        self._database.group_commit(lambda connection: self._change(connection, receiver, {"last_error": error[:2000]}))
+
+    def record_gone(self, receiver: str, error: str, now: str) -> None:
+        """Note that the receiver wants no more, until `resume` or `record_success`."""
+
+        def run(connection: Connection) -> None:
+            state = self._lock(connection, receiver)
+            self._change(connection, receiver, {"last_error": error[:2000], "gone_at": state.gone_at or now})
+
+        self._database.group_commit(run)
+
+    def resume(self, receiver: str) -> None:
+        """End a pause, and try again though it wanted no more: the next entry is sent at once."""
+        with self._database.write() as connection:
+            self._change(connection, receiver, {"paused_until": None, "gone_at": None})
+
+    def state(self, receiver: str) -> ReceiverState | None:
+        """The state of a receiver, None if it has none."""
+        return self.states().get(receiver)
+
+    def states(self) -> dict[str, ReceiverState]:
+        """The receivers that have a state, by name."""
+        query = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == self._kind)
+        with self._database.read() as connection:
+            return {row["receiver"]: ReceiverState(**row) for row in connection.execute(query).mappings()}
+
+    def lengths(self) -> dict[str, QueueLength]:
+        """How many entries wait and are dead, by receiver."""
+        waits = func.count(outbox.c.next_at)
+        query = (
+            select(outbox.c.receiver, waits, func.count() - waits)
+            .where(outbox.c.kind == self._kind, outbox.c.done_at.is_(None), outbox.c.subject.is_not(None))
+            .group_by(outbox.c.receiver)
+        )
+        with self._database.read() as connection:
+            return {receiver: QueueLength(waiting, dead) for receiver, waiting, dead in connection.execute(query)}
+
+    def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
+        """Give up the oldest entries beyond `waiting_limit` of each receiver.
+
+        Of a receiver that fails, give up those due since before `overdue_before` as well. Of another one they were not
+        tried, because the server stood still or its clock jumped. Then delete the oldest dead entries beyond
+        `dead_limit`. Both are counted. Returns the receivers concerned.
+        """
+        concerned = []
+        for receiver, length in self.lengths().items():
+            with self._database.write() as connection:
+                given_up = self._give_up(connection, receiver, length.waiting - waiting_limit, overdue_before, error)
+                deleted = self._delete_dead(connection, receiver, length.dead + given_up - dead_limit)
+                if given_up or deleted:
+                    state = self._lock(connection, receiver)
+                    values = {"given_up": state.given_up + given_up, "deleted": state.deleted + deleted}
+                    self._change(connection, receiver, values)
+                    concerned.append(receiver)
+        return concerned
+
+    def forget(self, receiver: str) -> None:
+        """Delete all entries of a receiver that no longer exists, and its state."""
+        with self._database.write() as connection:
+            of_receiver = outbox.c.kind == self._kind, outbox.c.receiver == receiver
+            connection.execute(delete(outbox).where(*of_receiver))
+            connection.execute(
+                delete(outbox_receivers).where(
+                    outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+                )
+            )
+
+    def _give_up(self, connection: Connection, receiver: str, excess: int, overdue_before: str, error: str) -> int:
+        is_waiting = (
+            *(outbox.c.kind == self._kind, outbox.c.receiver == receiver),
+            *(outbox.c.next_at.is_not(None), outbox.c.claimed_by.is_(None)),
+        )
+        oldest = select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
+        keys = [*connection.scalars(oldest.with_for_update(skip_locked=True))]
+        if self._is_failing(connection, receiver):
+            overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
+            keys += connection.scalars(overdue.with_for_update(skip_locked=True))
+        for start in range(0, len(keys), 500):
+            which = (*is_waiting, outbox.c.key.in_(keys[start : start + 500]))
+            connection.execute(
+                update(outbox)
+                .where(*which)
+                .values(next_at=None, last_error=func.coalesce(outbox.c.last_error + "; ", "") + error)
+            )
+        return len(set(keys))
+
+    def _delete_dead(self, connection: Connection, receiver: str, excess: int) -> int:
+        if excess <= 0:
+            return 0
+        is_dead = (
+            *(outbox.c.kind == self._kind, outbox.c.receiver == receiver),
+            *(outbox.c.next_at.is_(None), outbox.c.done_at.is_(None)),
+        )
+        oldest = select(outbox.c.key).where(*is_dead).order_by(outbox.c.position, outbox.c.key).limit(excess)
+        identity = tuple_(outbox.c.kind, outbox.c.receiver, outbox.c.key)
+        keys = [(self._kind, receiver, key) for key in connection.scalars(oldest.with_for_update(skip_locked=True))]
+        for start in range(0, len(keys), 300):
+            connection.execute(delete(outbox).where(identity.in_(keys[start : start + 300])))
+        return len(keys)
+
+    def _is_failing(self, connection: Connection, receiver: str) -> bool:
+        which = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        return bool(connection.scalar(select(outbox_receivers.c.failures).where(*which)))
+
+    def _lock(self, connection: Connection, receiver: str) -> ReceiverState:
+        new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0}
+        insert_if_new(connection, outbox_receivers, new)
+        query = select_as(ReceiverState, outbox_receivers).where(
+            outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        )
+        return ReceiverState(**connection.execute(lock_rows(query)).mappings().one())
+
+    def _change(self, connection: Connection, receiver: str, values: Mapping[str, object]) -> None:
+        which = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        if connection.execute(update(outbox_receivers).where(*which).values(**values)).rowcount == 0:
+            new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0, **values}
+            insert_if_new(connection, outbox_receivers, new)

@@ -1,0 +1,364 @@
+"""Which images hold given components, now or at a time in the past.
+
+Read from their bundles, and from where the images were.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    cast,
+    except_,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from dockgate.delivery.model import ApprovalId
+from dockgate.store.engine import Database
+from dockgate.store.exposure.records import (
+    HistoryBegin,
+    Holding,
+    HoldingImage,
+    ImageFacts,
+    PartlyRead,
+    Places,
+    Successor,
+    UnknownImage,
+)
+from dockgate.store.fleet.findings import MATCHED_SINCE
+from dockgate.store.fleet.records import Component, FleetImage, TagPeriod
+from dockgate.store.queries import batches, numbers_of, texts_of
+from dockgate.store.records import ScanState
+from dockgate.store.schema.fleet import (
+    fleet_bundle_components,
+    fleet_components,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_platforms,
+    fleet_state,
+    fleet_tags,
+    fleet_verdicts,
+)
+from dockgate.store.schema.tables import approvals, scans
+
+_NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
+_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+
+
+class Exposures:
+    """Questions about what images hold. The components come from `store.exposure.component_search`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def images(
+        self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
+    ) -> dict[int, HoldingImage]:
+        """The images that hold one of these components, the newest first, by id.
+
+        They have current verdicts if wanted. `owned`: components that a distribution's package owns count, too.
+        """
+        if not components:
+            return {}
+        table, verdict = fleet_images.c, fleet_verdicts.c
+        holds = table.id.in_(_images_holding(components, owned=owned))
+        query = select(table.id, table.digest, verdict.status if has_status else null())
+        if has_status:
+            is_of = and_(verdict.image == table.id, _is_in(places.repositories, table.repository))
+            query = query.outerjoin_from(fleet_images, fleet_verdicts, is_of)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(holds, _is_placed(places)).order_by(table.id.desc()))
+            return {number: HoldingImage(digest, status) for number, digest, status in rows.all()}
+
+    def image_periods(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
+        """These images, each with those periods that count, the oldest first."""
+        images, tags = fleet_images.c, fleet_tags.c
+        query = (
+            select(*(images[name] for name in FleetImage._fields), *(tags[name] for name in TagPeriod._fields))
+            .outerjoin(fleet_tags, tags.digest == images.digest)
+            .where(numbers_of(images.id, ids))
+            .order_by(images.id, tags.since, tags.repository, tags.tag)
+        )
+        by_id: dict[int, tuple[FleetImage, list[TagPeriod]]] = {}
+        width = len(FleetImage._fields)
+        with self._database.read() as connection:
+            for row in connection.execute(query) if ids else ():
+                image = FleetImage(*row[:width])
+                _, periods = by_id.setdefault(image.id, (image, []))
+                if row[width] is not None and places.shows(period := TagPeriod(*row[width:])):
+                    periods.append(period)
+        return list(by_id.values())
+
+    def successors(
+        self, ended: Collection[TagPeriod], packages: Collection[tuple[str, str]]
+    ) -> dict[TagPeriod, Successor]:
+        """The images to which tags moved on, and their versions of packages (ecosystem and name).
+
+        Periods that ended otherwise are left out.
+        """
+        tags, image, parts, component = fleet_tags.c, fleet_images.c, fleet_bundle_components.c, fleet_components.c
+        by_end = {(entry.repository, entry.tag, entry.until): entry for entry in ended if entry.tag and entry.until}
+        if not by_end:
+            return {}
+        following = select(tags.repository, tags.tag, tags.since, tags.digest, image.id).outerjoin(
+            fleet_images, image.digest == tags.digest
+        )
+        digests: dict[TagPeriod, tuple[str, int | None]] = {}
+        versions: dict[int, dict[tuple[str, str], set[int]]] = {}
+        with self._database.read() as connection:
+            for part in batches(sorted({until for _, _, until in by_end if until})):
+                for repository, tag, since, digest, number in connection.execute(following.where(tags.since.in_(part))):
+                    period = by_end.get((repository, tag, since))
+                    if period is not None and digest != period.digest:
+                        digests[period] = digest, number
+            numbers = {number for _, number in digests.values() if number is not None}
+            contents = (
+                select(fleet_image_bundles.c.image, component.ecosystem, component.name, component.id)
+                .join(fleet_bundle_components, parts.component == component.id)
+                .join(fleet_image_bundles, fleet_image_bundles.c.bundle == parts.bundle)
+                .where(
+                    texts_of(component.name, {name for _, name in packages}),
+                    fleet_image_bundles.c.image.in_(sorted(numbers)),
+                )
+            )
+            for number, ecosystem, name, component_id in connection.execute(contents) if numbers and packages else ():
+                versions.setdefault(number, {}).setdefault((ecosystem, name), set()).add(component_id)
+        return {
+            period: Successor(digest, None if number is None else versions.get(number, {}))
+            for period, (digest, number) in digests.items()
+        }
+
+    def images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
+        """How many of these images hold each of these components; none are left out."""
+        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+        query = (
+            select(parts.component, bundles.image)
+            .join(fleet_image_bundles, bundles.bundle == parts.bundle)
+            .where(numbers_of(parts.component, components))
+        )
+        with self._database.read() as connection:
+            pairs = set(connection.execute(query).all()) if components and images else set()
+        return Counter(component for component, image in pairs if image in images)
+
+    def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
+        """Where these images hold these components."""
+        bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
+        query = (
+            select(
+                bundles.image, platforms.platform, parts.component, parts.n, parts.owned, bundles.layer, bundles.base
+            )
+            .join(fleet_bundle_components, parts.bundle == bundles.bundle)
+            .join(
+                fleet_platforms,
+                and_(platforms.image == bundles.image, platforms.position == bundles.platform),
+            )
+            .where(bundles.image.in_(sorted(images)), numbers_of(parts.component, components))
+            .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
+        )
+        if not owned:
+            query = query.where(~parts.owned)
+        with self._database.read() as connection:
+            return [Holding(*row) for row in connection.execute(query)] if images else []
+
+    def partly_read_images(
+        self,
+        groups: Sequence[Collection[int]],
+        places: Places,
+        packages: Mapping[str, Collection[str]] = _NOTHING,
+        exposed: Collection[int] = (),
+        limit: int | None = None,
+    ) -> PartlyRead:
+        """The images with files that could not be read, and those that hold a component of each of the groups.
+
+        `packages` are source packages by their ecosystems: images that hold one of them, are neither found nor
+        `exposed`, are counted, no further than `limit`.
+        """
+        platforms, image = fleet_platforms.c, fleet_images.c.id
+        unread = (
+            select(literal(-1), image, func.sum(platforms.unread))
+            .join(fleet_platforms, platforms.image == image)
+            .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
+            .group_by(image)
+        )
+        holders = [_images_holding(components, owned=False) if components else None for components in groups]
+        queries = [unread] + [
+            select(literal(number), image, literal(0)).where(image.in_(holding), _is_placed(places))
+            for number, holding in enumerate(holders)
+            if holding is not None
+        ]
+        if packages:
+            is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
+            others = select(image).where(
+                image.in_(_holding_packages(packages)),
+                ~numbers_of(image, exposed),
+                ~is_unread,
+                *(image.not_in(holding) for holding in holders if holding is not None),
+                _is_placed(places),
+            )
+            # A package of a distribution is in thousands of images, which are not rows of the answer.
+            queries.append(
+                select(literal(len(groups)), func.count(), literal(0)).select_from(others.limit(limit).subquery())
+            )
+        answer = PartlyRead([], [[] for _ in groups], 0)
+        with self._database.read() as connection:
+            for number, holder, count in connection.execute(union_all(*queries)).all():
+                if number < 0:
+                    answer.unread_counts.append((holder, count))
+                elif number == len(groups):
+                    answer = answer._replace(other_count=holder)
+                else:
+                    answer.holders[number].append(holder)
+        return answer
+
+    def history_begin(self) -> HistoryBegin:
+        """Since when the index can answer about the past."""
+        first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
+        matched = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
+        with self._database.read() as connection:
+            return HistoryBegin._make(connection.execute(select(first, matched)).one())
+
+    def unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
+        """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
+
+        For a question about the past, those are added that were somewhere then and became known later.
+        """
+        tags = fleet_tags.c
+        indexed = select(fleet_images.c.digest)
+        if places.at is not None:
+            indexed = indexed.where(fleet_images.c.seen_at <= places.at)
+        # In this order SQLite merges two indexes, three times faster than looking for each digest in the other one.
+        unindexed = except_(select(tags.digest), indexed).order_by(literal_column("1")).subquery()
+        query = (
+            select(
+                tags.digest,
+                tags.repository,
+                tags.tag,
+                scans.c.state,
+                func.coalesce(scans.c.reason, ""),
+                fleet_images.c.id.is_not(None),
+            )
+            .outerjoin(scans, scans.c.image == tags.digest)
+            .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
+            .where(
+                tags.digest.in_(select(unindexed.c.digest)),
+                or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
+                _was_by(places.at) if places.include_moved else _is_at(places.at),
+                _is_in(places.repositories),
+            )
+            .order_by(tags.pushed_at.desc(), tags.id.desc())
+        )
+        with self._database.read() as connection:
+            return [UnknownImage._make(row) for row in connection.execute(query)]
+
+    def repositories(self) -> Sequence[str]:
+        """Every repository that has or had an image, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
+
+    def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
+        """The pipelines, places and components of each of these images.
+
+        Pipelines are those that asked to approve it, components those of the question that it holds. Components and
+        repositories are those of no image if no component is given.
+        """
+        table, fleet, tags = approvals.c, fleet_images.c, fleet_tags.c
+        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+        nothing = literal("")
+        queries: list[Select[Any]] = [
+            select(literal(0), fleet.id, table.pipeline, table.id)
+            .join(approvals, table.image == fleet.digest)
+            .where(numbers_of(fleet.id, images))
+        ]
+        if components:
+            queries += [
+                select(literal(1), bundles.image, cast(parts.component, Text), nothing)
+                .join(fleet_image_bundles, bundles.bundle == parts.bundle)
+                .where(numbers_of(parts.component, components), ~parts.owned),
+                select(literal(2), fleet.id, tags.repository, nothing)
+                .join(fleet_tags, tags.digest == fleet.digest)
+                .where(
+                    numbers_of(fleet.id, images),
+                    true() if places.include_moved else _is_at(places.at),
+                    _is_in(places.repositories),
+                ),
+            ]
+        answer = ImageFacts({}, {}, {})
+        with self._database.read() as connection:
+            for kind, image, text, approval in connection.execute(union_all(*queries)).all() if images else ():
+                if kind == 1:
+                    answer.components.setdefault(image, set()).add(int(text))
+                elif kind == 2:
+                    answer.repositories.setdefault(image, set()).add(text)
+                elif name := text or _pipeline_of(approval):
+                    answer.pipelines.setdefault(image, set()).add(name)
+        return answer
+
+
+def _pipeline_of(approval: str) -> str:
+    """The pipeline of ours that waits for the approval, "" if one from outside asked for it."""
+    action = ApprovalId(approval).action
+    return action.pipeline if action else ""
+
+
+def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
+    """The images that hold one of the components."""
+    parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+    holding = select(parts.bundle).where(numbers_of(parts.component, components))
+    if not owned:
+        holding = holding.where(~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(holding))
+
+
+def _holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
+    """The images that hold a source package of one of these names, of its ecosystem."""
+    table, parts, bundles = fleet_components.c, fleet_bundle_components.c, fleet_image_bundles.c
+    is_named = or_(
+        *(and_(table.ecosystem == name, texts_of(table.source_name, names)) for name, names in sorted(packages.items()))
+    )
+    components = select(table.id).where(is_named)
+    holding = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(holding))
+
+
+def _is_placed(places: Places) -> ColumnElement[bool]:
+    """Whether an image is one of those that count."""
+    is_there = exists().where(
+        fleet_tags.c.digest == fleet_images.c.digest,
+        true() if places.include_moved else _is_at(places.at),
+        _is_in(places.repositories),
+    )
+    runs = fleet_images.c.digest.in_(sorted(places.running_images)) if places.running_images else false()
+    if places.at is None:
+        return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
+    existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
+    return and_(fleet_images.c.seen_at <= places.at, existed, or_(is_there, runs))
+
+
+def _is_at(at: str | None) -> ColumnElement[bool]:
+    if at is None:
+        return fleet_tags.c.until.is_(None)
+    return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
+
+
+def _was_by(at: str | None) -> ColumnElement[bool]:
+    return true() if at is None else fleet_tags.c.since <= at
+
+
+def _is_in(
+    repositories: Collection[str] | None, column: ColumnElement[str] = fleet_tags.c.repository
+) -> ColumnElement[bool]:
+    return true() if repositories is None else texts_of(column, repositories)

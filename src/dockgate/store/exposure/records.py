@@ -1,0 +1,164 @@
+"""What questions about images name and return (`store.exposure.images`)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from dockgate.gate.model import Status
+from dockgate.shared.references import ImageReference
+from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.records import ScanState
+from dockgate.vulnerabilities.model import Severity
+
+
+class AffectedComponent(NamedTuple):
+    """A component with a finding, and the time in which it had it.
+
+    `closed` and `why`, a word of `ClosingReason`, are None while it still has. `fixed_at` is when an advisory first
+    named a fix, None if unknown.
+    """
+
+    component: int
+    vulnerability: int
+    severity: Severity
+    fixed: str
+    note: str | None
+    opened: str
+    closed: str | None
+    why: str | None = None
+    fixed_at: str | None = None
+
+
+class Successor(NamedTuple):
+    """The image to which a tag moved on, and its versions of some packages.
+
+    Versions are component ids by ecosystem and name. `versions` is None while the image is not in the index.
+    """
+
+    digest: str
+    versions: Mapping[tuple[str, str], Collection[int]] | None
+
+
+class Places(NamedTuple):
+    """Which images count: those that were in one of these repositories at a time.
+
+    None stands for any repository, and for now. `running_images` images count wherever they are. With `include_moved`,
+    images count whose tags have all moved on.
+    """
+
+    at: str | None = None
+    repositories: Collection[str] | None = None
+    running_images: Collection[str] = ()
+    include_moved: bool = False
+
+    def has(self, repository: str) -> bool:
+        """Whether images of the repository count."""
+        return self.repositories is None or repository in self.repositories
+
+    def shows(self, period: TagPeriod) -> bool:
+        """Whether an image was there at the time, and in one of the repositories."""
+        if not self.has(period.repository):
+            return False
+        if self.at is None:
+            return self.include_moved or period.until is None
+        return period.since <= self.at and (self.include_moved or period.until is None or period.until > self.at)
+
+
+class HoldingImage(NamedTuple):
+    """An image that holds what a question is about.
+
+    `status` is its current verdict, None for none or none to see.
+    """
+
+    digest: str
+    status: Status | None
+
+
+class ImageFacts(NamedTuple):
+    """Of images: the pipelines that asked to approve each, components that it holds, and its repositories."""
+
+    pipelines: dict[int, set[str]]
+    components: dict[int, set[int]]
+    repositories: dict[int, set[str]]
+
+
+class Holding(NamedTuple):
+    """A component in a platform of an image.
+
+    `is_owned`: a distribution's package owns it, and answers for it.
+    """
+
+    image: int
+    platform: str
+    component: int
+    paths: int
+    is_owned: bool
+    layer: str
+    is_base: bool
+
+
+class UnknownImage(NamedTuple):
+    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan.
+
+    `is_indexed`: it is known today, and was not at the time that the question is about.
+    """
+
+    digest: str
+    repository: str
+    tag: str
+    state: ScanState | None
+    reason: str
+    is_indexed: bool
+
+
+class HistoryBegin(NamedTuple):
+    """When the first image became known, and packages were first matched; None for never."""
+
+    images: str | None
+    findings: str | None
+
+
+class RunningImage(NamedTuple):
+    """A service and what it runs.
+
+    `execution` deployed it, "" for a person. `at_risk_until` is its deadline.
+    """
+
+    service: str
+    target: str
+    desired_count: int
+    revision: int
+    execution: str
+    digest: str
+    reference: ImageReference
+    is_at_risk: bool = False
+    at_risk_until: str | None = None
+
+
+class IndexState(NamedTuple):
+    """How far the index can answer: whether components were matched at all, and their ecosystems.
+
+    `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
+    looked up yet. `has_vex`: some VEX document is stored; `had_vex`: or was, and was removed.
+    """
+
+    is_matched: bool
+    ecosystems: Sequence[str]
+    doubts: Sequence[tuple[int, frozenset[str]]]
+    unmatched_components: Sequence[int]
+    has_vex: bool = True
+    had_vex: bool = True
+
+    def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
+        """The components that cannot be compared with an advisory of one of these names."""
+        return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
+
+
+class PartlyRead(NamedTuple):
+    """Images with a number of unread files, and the images that hold a component of each group.
+
+    `other_count` counts further images that hold one of the packages that were named.
+    """
+
+    unread_counts: list[tuple[int, int]]
+    holders: list[list[int]]
+    other_count: int

@@ -1,0 +1,1 @@
+"""The fleet index: the components, findings and current verdicts of all images."""

@@ -1,0 +1,56 @@
+"""The bytes of a bundle: which components it holds."""
+
+import struct
+import sys
+import zlib
+from array import array
+from collections.abc import Mapping
+from itertools import accumulate
+
+from dockgate.store.fleet.records import BundleContent
+
+_HEADER = struct.Struct("<II")
+# More paths than this are counted as this many.
+MOST_PATHS = 0x7FFF
+
+
+def encode(content: BundleContent) -> bytes:
+    """Return a bundle as deflated bytes.
+
+    Two lengths, the ids as differences, and the numbers of paths, little-endian.
+    """
+    header = _HEADER.pack(len(content.counted_components), len(content.owned_components))
+    ids = [_bytes(array("I", _differences(components))) for components in content]
+    numbers = [
+        _bytes(array("H", [min(components[number], MOST_PATHS) for number in sorted(components)]))
+        for components in content
+    ]
+    return zlib.compress(b"".join((header, *ids, *numbers)))
+
+
+def decode(data: bytes) -> BundleContent:
+    """Return what `encode` was given."""
+    raw = zlib.decompress(data)
+    counted, owned = _HEADER.unpack_from(raw)
+    ids, numbers = array("I"), array("H")
+    middle = _HEADER.size + 4 * (counted + owned)
+    ids.frombytes(raw[_HEADER.size : middle])
+    numbers.frombytes(raw[middle:])
+    if sys.byteorder == "big":
+        ids.byteswap()
+        numbers.byteswap()
+    return BundleContent(
+        dict(zip(accumulate(ids[:counted]), numbers[:counted], strict=True)),
+        dict(zip(accumulate(ids[counted:]), numbers[counted:], strict=True)),
+    )
+
+
+def _differences(components: Mapping[int, int]) -> list[int]:
+    in_order = sorted(components)
+    return [number - previous for previous, number in zip([0, *in_order], in_order, strict=False)]
+
+
+def _bytes(numbers: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()

@@ -1,0 +1,395 @@
+"""The findings of the fleet's components: what is known today, and what ended."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
+
+from dockgate.store.engine import Database
+from dockgate.store.fleet.records import ClosingReason, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
+from dockgate.store.queries import BATCH, batches, texts_of
+from dockgate.store.schema.fleet import (
+    fleet_aliases,
+    fleet_components,
+    fleet_doubts,
+    fleet_findings,
+    fleet_past_findings,
+    fleet_state,
+    fleet_vulnerabilities,
+)
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
+from dockgate.vulnerabilities.model import Finding, Undetermined
+
+_FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
+_VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
+# The same with the text of `aliases`: a renewal reads all vulnerabilities several times.
+_VULNERABILITY_TEXT = select(
+    fleet_vulnerabilities.c.id,
+    *(
+        type_coerce(fleet_vulnerabilities.c[name], Text) if name == "aliases" else fleet_vulnerabilities.c[name]
+        for name in Vulnerability._fields
+    ),
+)
+_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+_REFRESH = (
+    update(fleet_vulnerabilities)
+    .where(fleet_vulnerabilities.c.id == bindparam("of_id"))
+    .values({name: bindparam(name) for name in ("exploited", "due", "epss", "percentile")})
+)
+# The lock (`store.locks`) of those that match components.
+MATCHING = "fleet matching"
+# The names of rows of `fleet_state`: the digest of the advisory database that the findings are of, and the version of
+# Dockgate that matched; and when components were matched for the first time.
+ADVISORIES, ENGINE, MATCHED_SINCE = "advisories", "engine", "matched since"
+
+
+# The names of a vulnerability: see `Vulnerability`.
+_Names = tuple[str, tuple[str, ...]]
+
+
+class MatchResult(NamedTuple):
+    """What matching says of a component: all of its findings and doubts, which replace the stored ones."""
+
+    component: int
+    findings: tuple[Finding, ...]
+    doubts: tuple[Undetermined, ...]
+
+
+class Change(NamedTuple):
+    """A finding that has changed: what it was and is, None for one that is new or has ended."""
+
+    component: int
+    vulnerability: int
+    before: ComponentFinding | None
+    after: ComponentFinding | None
+
+
+class Source(NamedTuple):
+    """What findings are of: the digest of an advisory database, and the version of Dockgate that matched."""
+
+    advisories: str
+    engine: str
+
+
+class FleetFindings:
+    """Findings, doubts and vulnerabilities of components."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def source(self) -> Source | None:
+        """What the stored findings are of, None before the first."""
+        with self._database.read() as connection:
+            return _source(connection)
+
+    def findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
+        """All findings of today, or those of these components, by component."""
+        query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
+        for row in self._rows(query, fleet_findings.c.component, components):
+            yield ComponentFinding._make(row)
+
+    def past_findings(self) -> Sequence[PastFinding]:
+        """The findings that have ended, the last first."""
+        query = select(*(fleet_past_findings.c[name] for name in PastFinding._fields))
+        order = fleet_past_findings.c.closed.desc(), fleet_past_findings.c.component
+        with self._database.read() as connection:
+            return [PastFinding(*row) for row in connection.execute(query.order_by(*order))]
+
+    def vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
+        """All vulnerabilities, or these, by id."""
+        return dict(map(_vulnerability, self._rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)))
+
+    def vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
+        """The vulnerabilities that are known by one of these names, by id."""
+        named = select(fleet_aliases.c.vulnerability).where(texts_of(fleet_aliases.c.alias, names))
+        with self._database.read() as connection:
+            rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(named))).all()
+        return dict(map(_vulnerability, rows))
+
+    def cves(self) -> set[str]:
+        """The CVEs of all vulnerabilities."""
+        with self._database.read() as connection:
+            names = connection.scalars(select(fleet_aliases.c.alias).distinct()).all()
+        return {name for name in names if name.startswith("CVE-")}
+
+    def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
+        """What could not be determined, by component. Uncovered components are in `Fleet.uncovered`."""
+        table = fleet_doubts.c
+        query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
+        for component, *fields in self._rows(query, table.component, components):
+            yield component, Doubt(*fields)
+
+    def with_names(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
+        """The components that advisories of these (ecosystem, source name) can be about.
+
+        Their release does not matter.
+        """
+        ecosystems: dict[str, set[str]] = {}
+        for ecosystem, name in keys:
+            ecosystems.setdefault(name, set()).add(ecosystem.partition(":")[0])
+        table = fleet_components.c
+        components: list[int] = []
+        with self._database.read() as connection:
+            for names in batches(sorted(ecosystems)):
+                query = select(table.id, table.source_name, table.ecosystem).where(table.source_name.in_(names))
+                components += [
+                    number
+                    for number, name, ecosystem in connection.execute(query)
+                    if ecosystem.partition(":")[0] in ecosystems[name]
+                ]
+        return sorted(components)
+
+    def in_ecosystems(self, ecosystems: Collection[str]) -> Sequence[int]:
+        """The components of these ecosystems: with a release ("Debian:13") of that one, without one of all."""
+        table = fleet_components.c
+        components: list[int] = []
+        with self._database.read() as connection:
+            for ecosystem in connection.scalars(select(table.ecosystem).distinct()).all():
+                if ecosystem in ecosystems or ecosystem.partition(":")[0] in ecosystems:
+                    components += connection.scalars(select(table.id).where(table.ecosystem == ecosystem))
+        return sorted(components)
+
+    def rated_by_cve(self) -> Sequence[ComponentFinding]:
+        """The findings whose severity comes from the record of a CVE, or that have none."""
+        with self._database.read() as connection:
+            rows = connection.execute(_FINDING.where(fleet_findings.c.source.in_(("", "cve"))))
+            return [ComponentFinding(*row) for row in rows]
+
+    def unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
+        """At most `limit` components whose findings were never looked up, by id."""
+        query = _COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
+        with self._database.read() as connection:
+            return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
+
+    def record_new(self, results: Sequence[MatchResult], source: Source, now: str) -> bool:
+        """Store what matching says of new components.
+
+        False, and nothing is stored, if others are of another source.
+        """
+
+        def write(connection: Connection) -> bool:
+            lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
+            if _source(connection) != source:
+                return False
+            _replace(connection, results, now, ClosingReason.ADVISORY)
+            return True
+
+        return self._database.group_commit(write)
+
+    def begin(self, source: Source, now: str) -> bool:
+        """State the source of the first findings. False if there is one."""
+        with self._database.write() as connection:
+            lock_name(connection, fleet_state, ADVISORIES)
+            if _source(connection) is not None:
+                return False
+            _set_source(connection, source, now)
+            return True
+
+    def record_all(
+        self,
+        results: Sequence[MatchResult],
+        values: Mapping[int, Vulnerability],
+        source: Source,
+        previous: Source | None,
+        now: str,
+    ) -> tuple[Sequence[Change], Sequence[int]] | None:
+        """Replace findings by those of another source.
+
+        With them, what KEV and EPSS say of some vulnerabilities (by id). Returns the findings that changed, and the
+        components with a vulnerability of which KEV or EPSS say something else. None, and nothing is stored, unless the
+        stored findings are of `previous`. The caller holds the lock `MATCHING`, so that no other process matches
+        meanwhile; a component that is added stays unmatched until then.
+        """
+        why = ClosingReason.ADVISORY if previous is None or previous.engine == source.engine else ClosingReason.ENGINE
+        with self._database.write() as connection:
+            lock_name(connection, fleet_state, ADVISORIES)
+            if _source(connection) != previous:
+                return None
+            refreshed = _refresh(connection, values)
+            changes = _replace(connection, results, now, why)
+            _set_source(connection, source, now)
+            return changes, refreshed
+
+    def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
+        with self._database.read() as connection:
+            if ids is None:
+                yield from connection.execute(query).all()
+                return
+            for numbers in batches(sorted(ids)):
+                yield from connection.execute(query.where(column.in_(numbers))).all()
+
+
+def _vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
+    number, name, aliases, *fields = row
+    return number, Vulnerability(name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields)
+
+
+def _source(connection: Connection) -> Source | None:
+    values = {row.name: row.value for row in connection.execute(select(fleet_state))}
+    return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
+
+
+def _set_source(connection: Connection, source: Source, now: str) -> None:
+    insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
+    for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
+        if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
+            connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+
+
+def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Sequence[int]:
+    """Store what KEV and EPSS say.
+
+    Returns the components with a vulnerability of which they say something else.
+    """
+    stored = {
+        number: Vulnerability(*fields)
+        for part in batches(sorted(values))
+        for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+    }
+    changed = [number for number in sorted(stored) if stored[number] != values[number]]
+    if changed:
+        connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed])
+    query = select(fleet_findings.c.component).distinct()
+    return sorted(
+        {
+            component
+            for part in batches(changed)
+            for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
+        }
+    )
+
+
+def _replace(connection: Connection, results: Sequence[MatchResult], now: str, why: ClosingReason) -> list[Change]:
+    """Store results of matching, and return what differs from what was stored."""
+    ids = _vulnerability_ids(connection, results)
+    changes: list[Change] = []
+    for at in range(0, len(results), BATCH):
+        part = results[at : at + BATCH]
+        stored = _read_stored(connection, [result.component for result in part])
+        for result in part:
+            changes += _differences(result, stored.get(result.component, {}), ids, now)
+        _replace_doubts(connection, part)
+        _mark_matched(connection, part)
+    _write(connection, changes, now, why)
+    return changes
+
+
+def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
+    stored: dict[int, dict[int, ComponentFinding]] = {}
+    for row in connection.execute(_FINDING.where(fleet_findings.c.component.in_(components))):
+        stored.setdefault(row[0], {})[row[1]] = ComponentFinding(*row)
+    return stored
+
+
+def _differences(
+    result: MatchResult, stored: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
+) -> Iterator[Change]:
+    current: dict[int, ComponentFinding] = {}
+    for finding in result.findings:
+        number = ids[finding.id, finding.aliases]
+        opened = stored[number].opened if number in stored else now
+        current[number] = _row(result.component, number, finding, opened)
+    for number in sorted(current.keys() | stored.keys()):
+        before, after = stored.get(number), current.get(number)
+        if before != after:
+            yield Change(result.component, number, before, after)
+
+
+def _row(component: int, vulnerability: int, finding: Finding, opened: str) -> ComponentFinding:
+    return ComponentFinding(
+        component,
+        vulnerability,
+        finding.severity,
+        finding.rating.source,
+        finding.rating.score,
+        finding.rating.vector,
+        finding.fixed,
+        finding.note,
+        finding.disputed,
+        finding.published,
+        finding.fixed_at,
+        opened,
+    )
+
+
+def _write(connection: Connection, changes: Sequence[Change], now: str, why: ClosingReason) -> None:
+    gone = [change.before for change in changes if change.before is not None]
+    if gone:
+        connection.execute(
+            delete(fleet_findings).where(
+                fleet_findings.c.component == bindparam("of_component"),
+                fleet_findings.c.vulnerability == bindparam("of_vulnerability"),
+            ),
+            [{"of_component": row.component, "of_vulnerability": row.vulnerability} for row in gone],
+        )
+    past = [
+        {name: getattr(change.before, name) for name in ("component", "vulnerability", "opened", "severity", "fixed")}
+        for change in changes
+        if change.before is not None and change.after is None
+    ]
+    insert_all_new(connection, fleet_past_findings, [{**row, "closed": now, "why": why.value} for row in past])
+    new = [change.after._asdict() for change in changes if change.after is not None]
+    if new:
+        connection.execute(insert(fleet_findings), new)
+
+
+def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> None:
+    components = [result.component for result in results]
+    rows = [
+        {"component": result.component, "position": at, "kind": doubt.kind, "reason": doubt.reason, "ids": doubt.ids}
+        for result in results
+        for at, doubt in enumerate(result.doubts)
+    ]
+    of_these = fleet_doubts.c.component.in_(components)
+    columns = [fleet_doubts.c[name] for name in ("component", "position", "kind", "reason", "ids")]
+    stored = [tuple(row) for row in connection.execute(select(*columns).where(of_these).order_by(*columns[:2]))]
+    if stored == sorted(tuple(row.values()) for row in rows):
+        return
+    connection.execute(delete(fleet_doubts).where(of_these))
+    if rows:
+        connection.execute(insert(fleet_doubts), rows)
+
+
+def _mark_matched(connection: Connection, results: Sequence[MatchResult]) -> None:
+    components = [result.component for result in results]
+    change = update(fleet_components).where(~fleet_components.c.matched, fleet_components.c.id.in_(components))
+    connection.execute(change.values(matched=True))
+
+
+def _vulnerability_ids(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:
+    """The ids of all vulnerabilities of these results. New ones are inserted, changed ones updated."""
+    by_names: dict[_Names, Vulnerability] = {}
+    for result in results:
+        for finding in result.findings:
+            by_names[finding.id, finding.aliases] = Vulnerability.of(finding)
+    stored = _stored_vulnerabilities(connection, by_names)
+    new = sorted(by_names.keys() - stored.keys())
+    if new:
+        insert_all_new(connection, fleet_vulnerabilities, [by_names[names]._asdict() for names in new])
+        stored |= _stored_vulnerabilities(connection, new)
+        aliases = [
+            {"alias": alias, "vulnerability": stored[name, more][0]} for name, more in new for alias in (name, *more)
+        ]
+        insert_all_new(connection, fleet_aliases, aliases)
+    changed = [names for names in sorted(stored) if stored[names][1] != by_names[names]]
+    if changed:
+        connection.execute(_REFRESH, [_catalogue_values(stored[names][0], by_names[names]) for names in changed])
+    return {names: number for names, (number, _) in stored.items()}
+
+
+def _stored_vulnerabilities(
+    connection: Connection, by_names: Collection[_Names]
+) -> dict[_Names, tuple[int, Vulnerability]]:
+    stored: dict[_Names, tuple[int, Vulnerability]] = {}
+    for names in batches(sorted({name for name, _ in by_names})):
+        for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
+            vulnerability = Vulnerability(*fields)
+            if (vulnerability.name, vulnerability.aliases) in by_names:
+                stored[vulnerability.name, vulnerability.aliases] = number, vulnerability
+    return stored
+
+
+def _catalogue_values(number: int, vulnerability: Vulnerability) -> dict[str, object]:
+    values = vulnerability._asdict()
+    return {"of_id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}

@@ -1,0 +1,323 @@
+"""The fleet index: images, their bundles of components, and where they are.
+
+What needs every image reads each table once, in the order of its key, and joins in Python: thousands of ids in one
+statement are slower than all rows.
+"""
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, or_, select, update
+
+from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import decode, encode
+from dockgate.shared.digest import digest_of
+from dockgate.store.engine import Database
+from dockgate.store.fleet import bundles as content_of_bundles
+from dockgate.store.fleet.records import (
+    BundleContent,
+    Component,
+    FleetImage,
+    FleetPlatform,
+    ImageBundle,
+)
+from dockgate.store.queries import batches, one_of, text_list, texts_of
+from dockgate.store.schema.fleet import (
+    fleet_bundle_components,
+    fleet_bundles,
+    fleet_components,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_platforms,
+    fleet_verdicts,
+)
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
+from dockgate.vulnerabilities.model import Coverage
+
+_COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
+_BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(one_of(fleet_bundles.c.digest, "digests"))
+_COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(one_of(fleet_components.c.key, "keys"))
+_IMAGE = select(*(fleet_images.c[name] for name in FleetImage._fields))
+_IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
+
+
+class NewBundle(NamedTuple):
+    """The components that an image attributes to a layer, each with its number of paths."""
+
+    layer: str
+    base: bool
+    counted_components: Mapping[Component, int]
+    owned_components: Mapping[Component, int]
+
+    @property
+    def digest(self) -> str:
+        """The digest of what it holds, whatever the layer."""
+        return digest_of(
+            encode(
+                [
+                    sorted((component.key, n) for component, n in kind.items())
+                    for kind in (self.counted_components, self.owned_components)
+                ]
+            )
+        )
+
+
+class NewPlatform(NamedTuple):
+    """A platform to index: its inventory without packages, and its bundles.
+
+    The base's bundles come first; the number of packages is beside them.
+    """
+
+    facts: Inventory
+    packages: int
+    bundles: tuple[NewBundle, ...]
+
+
+class NewImage(NamedTuple):
+    """An image to index: see `FleetImage`."""
+
+    digest: str
+    repository: str
+    inventories: str
+    scanner: str
+    seen_at: str
+    scanned_at: str
+    platforms: tuple[NewPlatform, ...]
+
+
+class Fleet:
+    """Images and components of the fleet. Findings are in `FleetFindings`, verdicts in `FleetVerdicts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, image: NewImage) -> Sequence[int]:
+        """Index an image, or what a newer scan says of it.
+
+        Returns the components whose findings are not known yet. An image that is indexed by the same inventories stays
+        as it is. Any number of processes may add images at the same time.
+        """
+        drafts = {bundle.digest: bundle for platform in image.platforms for bundle in platform.bundles}
+        facts = [zlib.compress(encode(platform.facts)) for platform in image.platforms]
+
+        def write(connection: Connection) -> Sequence[int]:
+            lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
+            present = _image(connection, image.digest)
+            if present is not None and _is_same(present, image):
+                return []
+            bundles = _bundle_ids(connection, drafts)
+            new = [digest for digest in sorted(drafts) if digest not in bundles]
+            unmatched = _add_bundles(connection, [(digest, drafts[digest]) for digest in new])
+            if new:
+                bundles = _bundle_ids(connection, drafts)
+            _write_image(connection, image, facts, bundles)
+            return unmatched
+
+        return self._database.group_commit(write)
+
+    def image(self, digest: str) -> FleetImage | None:
+        """The image of this digest, None if it is not indexed."""
+        with self._database.read() as connection:
+            return _image(connection, digest)
+
+    def images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
+        """All images that are not gone, or those with these ids, gone or not, in the order of ids."""
+        query = _IMAGE.order_by(fleet_images.c.id)
+        if ids is None:
+            query = query.where(fleet_images.c.gone_at.is_(None))
+        for row in self._rows(query, fleet_images.c.id, ids):
+            yield FleetImage._make(row)
+
+    def platforms(self, ids: Collection[int] | None = None) -> Iterator[FleetPlatform]:
+        """The platforms of all images, or of these, in the order of images and of their scans."""
+        table = fleet_platforms.c
+        query = select(table.image, table.position, table.facts, table.packages)
+        for row in self._rows(query.order_by(table.image, table.position), table.image, ids):
+            yield FleetPlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
+
+    def bundles_of_images(self, ids: Collection[int] | None = None) -> Iterator[ImageBundle]:
+        """The bundles of all images, or of these, in the order of images, platforms and positions.
+
+        Images without packages have none.
+        """
+        table = fleet_image_bundles.c
+        query = select(*(table[name] for name in ImageBundle._fields))
+        for row in self._rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
+            yield ImageBundle._make(row)
+
+    def contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
+        """The bundles of the image with their contents, in the order of platforms and positions."""
+        table = fleet_image_bundles.c
+        query = (
+            select(*(table[name] for name in ImageBundle._fields), fleet_bundles.c.content)
+            .join(fleet_images, fleet_images.c.id == table.image)
+            .join(fleet_bundles, fleet_bundles.c.id == table.bundle)
+            .where(fleet_images.c.digest == digest)
+            .order_by(table.platform, table.position)
+        )
+        for *fields, content in self._rows(query):
+            yield ImageBundle(*fields), content_of_bundles.decode(content)
+
+    def bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
+        """The content of all bundles, or of these, in the order of ids."""
+        table = fleet_bundles.c
+        for number, content in self._rows(select(table.id, table.content).order_by(table.id), table.id, ids):
+            yield number, content_of_bundles.decode(content)
+
+    def holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
+        """Where these components count: (component, bundle, number of paths), owned ones left out."""
+        table = fleet_bundle_components.c
+        query = select(table.component, table.bundle, table.n).where(~table.owned)
+        for row in self._rows(query.order_by(table.component, table.bundle), table.component, components):
+            yield row[0], row[1], row[2]
+
+    def images_with(self, bundles: Collection[int]) -> set[int]:
+        """The images that hold one of these bundles."""
+        table = fleet_image_bundles.c
+        query = select(table.image).distinct().order_by(table.image)
+        return {row[0] for row in self._rows(query, table.bundle, bundles)}
+
+    def components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
+        """All components, or these, in the order of ids."""
+        query = select(fleet_components.c.id, *_COMPONENT_COLUMNS).order_by(fleet_components.c.id)
+        for number, *fields in self._rows(query, fleet_components.c.id, ids):
+            yield number, Component(*fields)
+
+    def ecosystems(self) -> Sequence[str]:
+        """The ecosystems of all components, with their releases, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
+
+    def uncovered_components(
+        self,
+        coverage: Sequence[Coverage],
+        about: Collection[tuple[str, str]] | None = None,
+        ecosystems: Sequence[str] | None = None,
+    ) -> Sequence[int]:
+        """The components that the feeds of the advisory database do not cover.
+
+        There is no feed, or a partial one that does not name them. With `about`, only those that may be packages of
+        these (ecosystem without release, source name): of the same ecosystem, of the same name in another one, or of an
+        unknown distribution. `ecosystems` are those of all components, if they are known.
+        """
+        bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
+        covered = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
+        complete = {entry.ecosystem for entry in coverage if entry.complete}
+        present = self.ecosystems() if ecosystems is None else ecosystems
+        any_name: list[str] = []
+        named: list[str] = []
+        for ecosystem in present:
+            if ecosystem not in complete:
+                is_whole = about is None or not ecosystem or ecosystem.partition(":")[0] in bases
+                (any_name if is_whole else named).append(ecosystem)
+        if not any_name and not named:
+            return ()
+        table = fleet_components.c
+        of_name = and_(table.ecosystem.in_(named), texts_of(table.source_name, package_names))
+        query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
+        nothing = frozenset[str]()
+        rows = self._rows(query.order_by(table.id))
+        return [number for number, name, ecosystem in rows if name not in covered.get(ecosystem, nothing)]
+
+    def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
+        """The rows of a query, of these values of the column if given, a batch at a time."""
+        with self._database.read_transaction() as connection:
+            if ids is None:
+                for part in connection.execution_options(yield_per=ROWS).execute(query).partitions():
+                    yield from part
+                return
+            for numbers in batches(sorted(ids)):
+                yield from connection.execute(query.where(column.in_(numbers))).all()
+
+
+# Rows that are read at once.
+ROWS = 5_000
+# The lock between those that add images, and the one that deletes what no image holds.
+COLLECTION = "collection"
+
+
+def _image(connection: Connection, digest: str) -> FleetImage | None:
+    row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
+    return None if row is None else FleetImage(*row)
+
+
+def _is_same(present: FleetImage, image: NewImage) -> bool:
+    return (present.inventories, present.scanner) == (image.inventories, image.scanner)
+
+
+def _bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+    rows = connection.execute(_BUNDLE_IDS, {"digests": text_list(list(digests))})
+    return {row[0]: row[1] for row in rows}
+
+
+def _component_ids(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    rows = connection.execute(_COMPONENT_IDS, {"keys": text_list(list(keys))})
+    return {row[0]: row[1] for row in rows}
+
+
+def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]) -> Sequence[int]:
+    """Insert bundles and those of their components that are new, whose ids are returned.
+
+    Every table in the order of its keys, or two processes that add the same rows would wait for each other.
+    """
+    if not drafts:
+        return []
+    by_key = {
+        component.key: component
+        for _, draft in drafts
+        for component in (*draft.counted_components, *draft.owned_components)
+    }
+    ids = _component_ids(connection, by_key)
+    new = sorted(by_key.keys() - ids.keys())
+    if new:
+        rows = [{"key": key, "matched": False, **by_key[key]._asdict()} for key in new]
+        insert_all_new(connection, fleet_components, rows)
+        ids = _component_ids(connection, by_key)
+    contents = {
+        digest: BundleContent(*({ids[component.key]: n for component, n in kind.items()} for kind in draft[2:]))
+        for digest, draft in drafts
+    }
+    insert_all_new(
+        connection,
+        fleet_bundles,
+        [{"digest": digest, "content": content_of_bundles.encode(content)} for digest, content in contents.items()],
+    )
+    bundles = _bundle_ids(connection, contents)
+    rows = [
+        {"component": component, "bundle": bundles[digest], "owned": bool(owned), "n": n}
+        for digest, content in contents.items()
+        for owned, components in enumerate(content)
+        for component, n in components.items()
+    ]
+    insert_all_new(connection, fleet_bundle_components, rows)
+    return [ids[key] for key in new]
+
+
+def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
+    columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
+    if not insert_if_new(connection, fleet_images, columns):
+        again = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
+        connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**again))
+    number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
+    for table in (fleet_image_bundles, fleet_platforms):
+        connection.execute(delete(table).where(table.c.image == number))
+    # What was judged by another scan is due at once.
+    connection.execute(update(fleet_verdicts).where(fleet_verdicts.c.image == number).values(next_at=image.scanned_at))
+    for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
+        row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
+        row |= {"manifest": platform.facts.image, "base_layers": platform.facts.base_layers}
+        connection.execute(insert(fleet_platforms).values(image=number, position=at, packages=platform.packages, **row))
+        rows = [
+            {
+                "image": number,
+                "platform": at,
+                "position": position,
+                "bundle": bundles[bundle.digest],
+                "layer": bundle.layer,
+                "base": bundle.base,
+            }
+            for position, bundle in enumerate(platform.bundles)
+        ]
+        if rows:
+            connection.execute(insert(fleet_image_bundles), rows)

@@ -1,0 +1,159 @@
+"""What judging the fleet reads and remembers, beside the index and the verdicts themselves."""
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select, update
+
+from dockgate.gate.fleet.model import Place
+from dockgate.store.engine import Database
+from dockgate.store.queries import batches
+from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
+from dockgate.store.schema.tables import reports
+from dockgate.store.statements import insert_if_new
+
+# Before the name of a policy in `fleet_state`.
+_JUDGED, _JUDGED_AT = "judged/", "judged at/"
+_PLACES = len(Place)
+
+
+class IndexedPlatform(NamedTuple):
+    """A platform of an indexed image. `base_layers` is 0 if they are not known."""
+
+    image: int
+    position: int
+    manifest: str
+    base_layers: int
+    unread_count: int
+    package_count: int
+
+
+class Placement(NamedTuple):
+    """The bundles of a platform of an image, each with its place there."""
+
+    image: int
+    position: int
+    bundles: tuple[tuple[int, Place], ...]
+
+
+_PLATFORMS = select(
+    fleet_platforms.c.image,
+    fleet_platforms.c.position,
+    fleet_platforms.c.manifest,
+    fleet_platforms.c.base_layers,
+    fleet_platforms.c.unread,
+    fleet_platforms.c.packages,
+).order_by(fleet_platforms.c.image, fleet_platforms.c.position)
+
+
+class FleetJudgingState:
+    """Facts about platforms, and from what each policy has judged the fleet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
+        """The platforms of all images, or of these, in the order of images and of their scans."""
+        table, query = fleet_platforms.c, _PLATFORMS
+        with self._database.read() as connection:
+            if images is None:
+                yield from map(IndexedPlatform._make, connection.execute(query).all())
+                return
+            for part in batches(sorted(images)):
+                yield from map(IndexedPlatform._make, connection.execute(query.where(table.image.in_(part))).all())
+
+    def platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
+        """The platforms of the images from id `first` to before id `end`."""
+        table, query = fleet_platforms.c, _PLATFORMS
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(table.image >= first, table.image < end)).all()
+            yield from map(IndexedPlatform._make, rows)
+
+    def placements_between(self, first: int, end: int) -> Iterator[Placement]:
+        """Where the bundles lie in the images from id `first` to before id `end`.
+
+        Images without packages have none.
+        """
+        table = fleet_image_bundles.c
+        yield from self._placements([table.image >= first, table.image < end])
+
+    def placements(self, images: Collection[int]) -> Iterator[Placement]:
+        """As `placements_between`, of these images.
+
+        Where they are a fifth of a range, reading all of it is faster.
+        """
+        for part in batches(sorted(images)):
+            yield from self._placements([fleet_image_bundles.c.image.in_(part)])
+
+    def _placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
+        """One row a platform: reading a row for each of its bundles takes three times as long."""
+        table = fleet_image_bundles.c
+        place = case((table.layer == "", Place.ANY), (table.base, Place.BASE), else_=Place.OWN)
+        bundles = func.aggregate_strings(cast(table.bundle * _PLACES + place, Text), ",")
+        query = select(table.image, table.platform, bundles).where(*conditions).group_by(table.image, table.platform)
+        decode = cache(_decode)  # most of them lie in many images
+        with self._database.read() as connection:
+            for image, position, text in connection.execute(query).all():
+                yield Placement(image, position, tuple(map(decode, text.split(","))))
+
+    def reported_images(self) -> frozenset[str]:
+        """The images of which other scanners have reports."""
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(select(reports.c.image).distinct()))
+
+    def fleet_revision(self) -> str:
+        """A text that changes when an image is added, scanned again or gone."""
+        table = fleet_images.c
+        counts = func.count(), func.count(table.gone_at)
+        query = select(*counts, func.max(table.id), func.max(table.scanned_at), func.max(table.gone_at))
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
+
+    def policies(self) -> set[str]:
+        """The policies that have verdicts."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
+
+    def judged_from(self, policy: str) -> str:
+        """From what the policy has judged every image, as `set_judged_from` stored it; "" before."""
+        with self._database.read() as connection:
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED}{policy}")
+            return connection.scalar(query) or ""
+
+    def judged_at(self, policy: str) -> str | None:
+        """The latest time as of which a verdict of the policy was written since all were; None before."""
+        with self._database.read() as connection:
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT}{policy}")
+            return connection.scalar(query)
+
+    def mark_blind(self, now: str) -> None:
+        """Record of all verdicts that no image can be judged since `now`, where nothing else is recorded."""
+        with self._database.write() as connection:
+            table = fleet_verdicts.c
+            change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))
+            connection.execute(change.values(cannot_judge_since=now))
+            connection.execute(update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED)).values(value=""))
+
+
+def _decode(text: str) -> tuple[int, Place]:
+    bundle, place = divmod(int(text), _PLACES)
+    return bundle, Place(place)
+
+
+def set_judged_from(connection: Connection, policy: str, inputs: str, at: str) -> None:
+    """Store from what the policy has judged every image, in the transaction that writes the last verdict.
+
+    `at` is the time as of which this and the verdicts before it were judged.
+    """
+    for name, value in ((f"{_JUDGED}{policy}", inputs), (f"{_JUDGED_AT}{policy}", at)):
+        if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
+            connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+
+
+def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
+    """Store the time as of which some verdicts were judged, unless others were judged as of a later one."""
+    name = f"{_JUDGED_AT}{policy}"
+    if not insert_if_new(connection, fleet_state, {"name": name, "value": at}):
+        is_earlier = fleet_state.c.name == name, fleet_state.c.value < at
+        connection.execute(update(fleet_state).where(*is_earlier).values(value=at))

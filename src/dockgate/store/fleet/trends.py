@@ -1,0 +1,136 @@
+"""What trends are made of: when images had packages, the lives of findings, and verdicts by day.
+
+A finding has a life in the index (opened, closed). Whether an image had it follows from the times of its tags.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import func, literal, or_, select
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database
+from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.queries import numbers_of
+from dockgate.store.schema.fleet import (
+    fleet_bundle_components,
+    fleet_findings,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_past_findings,
+    fleet_tags,
+)
+from dockgate.store.schema.tables import verdicts
+from dockgate.vulnerabilities.model import Severity
+
+# After every time that a life can end.
+ALWAYS = "9999"
+
+
+class FindingLife(NamedTuple):
+    """A finding of a component, and the time in which the index had it.
+
+    `closed` is ALWAYS while it still has.
+    """
+
+    component: int
+    vulnerability: int
+    severity: Severity
+    opened: str
+    closed: str
+
+
+class Period(NamedTuple):
+    """A time, from `since` to before `until`: ALWAYS while it lasts."""
+
+    since: str
+    until: str
+
+
+class Trends:
+    """Reads the past of findings and verdicts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def component_periods(self) -> Mapping[int, Period]:
+        """When some tag named an image with the component, of components with findings.
+
+        From the first such image to the last. Of components that a distribution's package owns nothing counts.
+        """
+        tags, bundles, parts = fleet_tags.c, fleet_image_bundles.c, fleet_bundle_components.c
+        of_images = (
+            select(
+                fleet_images.c.id.label("image"),
+                func.min(tags.since).label("since"),
+                func.max(func.coalesce(tags.until, ALWAYS)).label("until"),
+            )
+            .join(fleet_tags, tags.digest == fleet_images.c.digest)
+            .group_by(fleet_images.c.id)
+            .subquery()
+        )
+        of_bundles = (
+            select(
+                bundles.bundle,
+                func.min(of_images.c.since).label("since"),
+                func.max(of_images.c.until).label("until"),
+            )
+            .join(of_images, of_images.c.image == bundles.image)
+            .group_by(bundles.bundle)
+            .subquery()
+        )
+        with_findings = or_(
+            parts.component.in_(select(fleet_findings.c.component)),
+            parts.component.in_(select(fleet_past_findings.c.component)),
+        )
+        query = (
+            select(parts.component, func.min(of_bundles.c.since), func.max(of_bundles.c.until))
+            .join(of_bundles, of_bundles.c.bundle == parts.bundle)
+            .where(~parts.owned, with_findings)
+            .group_by(parts.component)
+        )
+        with self._database.read() as connection:
+            return {row[0]: Period(row[1], row[2]) for row in connection.execute(query)}
+
+    def lives(self, components: Collection[int] | None = None, *, has_past: bool = True) -> Sequence[FindingLife]:
+        """The lives of all findings, or of those of these components.
+
+        Those that have ended only with `has_past`.
+        """
+        present, past = fleet_findings.c, fleet_past_findings.c
+        queries = [
+            select(present.component, present.vulnerability, present.severity, present.opened, literal(ALWAYS)),
+            select(past.component, past.vulnerability, past.severity, past.opened, past.closed),
+        ]
+        if components is not None:
+            columns = (present.component, past.component)
+            queries = [
+                query.where(numbers_of(column, components)) for query, column in zip(queries, columns, strict=True)
+            ]
+        with self._database.read() as connection:
+            return [FindingLife(*row) for query in queries[: 2 if has_past else 1] for row in connection.execute(query)]
+
+    def tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
+        """What was under a tag, the newest first."""
+        table = fleet_tags.c
+        query = (
+            select(*(table[name] for name in TagPeriod._fields))
+            .where(table.repository == repository, table.tag == tag)
+            .order_by(table.since.desc(), table.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [TagPeriod(*row) for row in connection.execute(query)]
+
+    def image_ids(self, digests: Collection[str]) -> Mapping[str, int]:
+        """The ids of those of these images that are in the index."""
+        query = select(fleet_images.c.digest, fleet_images.c.id).where(fleet_images.c.digest.in_(sorted(digests)))
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)} if digests else {}
+
+    def verdicts_by_day(self, since: str) -> Mapping[tuple[str, Status], int]:
+        """How many verdicts were reached, by day (YYYY-MM-DD) and status, since a day."""
+        day = func.substr(verdicts.c.judged_at, 1, 10)
+        query = select(day, verdicts.c.status, func.count()).where(verdicts.c.judged_at >= since)
+        with self._database.read() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(day, verdicts.c.status))}

@@ -1,0 +1,168 @@
+"""The current verdicts of the fleet.
+
+Only what differs is written: on Postgres every update leaves a dead row.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from dockgate.events.envelope import NewEvent
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.fleet.judging import extend_judged_at, set_judged_from
+from dockgate.store.fleet.records import FleetVerdict, VerdictChange
+from dockgate.store.queries import batches
+from dockgate.store.schema.fleet import fleet_verdicts
+from dockgate.store.statements import lock_name
+from dockgate.vulnerabilities.model import Severity
+
+_SEVERITIES = [severity.value.lower() for severity in Severity]
+_TABLE = fleet_verdicts.c
+_ROW = select(
+    _TABLE.policy,
+    _TABLE.image,
+    _TABLE.status,
+    *(_TABLE[name] for name in _SEVERITIES),
+    _TABLE.reason,
+    _TABLE.since,
+    _TABLE.next_at,
+    _TABLE.cannot_judge_since,
+    _TABLE.waived,
+)
+_UPDATE = (
+    update(fleet_verdicts)
+    .where(_TABLE.policy == bindparam("of_policy"), _TABLE.image == bindparam("of_image"))
+    .values({column.name: bindparam(column.name) for column in fleet_verdicts.columns if not column.primary_key})
+)
+
+
+class FleetVerdicts:
+    """The current verdict of each image by each policy that judges it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_policy(self, policy: str, images: Collection[int] | None = None) -> dict[int, FleetVerdict]:
+        """The verdicts by a policy, of all images or of these, by the image's id."""
+        query = _ROW.where(_TABLE.policy == policy)
+        with self._database.read() as connection:
+            if images is None:
+                return {row[1]: _verdict(row) for row in connection.execute(query).all()}
+            return {
+                row[1]: _verdict(row)
+                for part in batches(sorted(images))
+                for row in connection.execute(query.where(_TABLE.image.in_(part)))
+            }
+
+    def images(self, policy: str) -> set[int]:
+        """The images (by id) that have a verdict by the policy."""
+        with self._database.read() as connection:
+            return set(connection.scalars(select(_TABLE.image).where(_TABLE.policy == policy)).all())
+
+    def due_images(self, now: str) -> Sequence[tuple[str, int]]:
+        """The policies and images of verdicts that time may have changed."""
+        query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now).order_by(_TABLE.policy, _TABLE.image)
+        with self._database.read() as connection:
+            return [(policy, image) for policy, image in connection.execute(query)]
+
+    def write_changed(self, connection: Connection, verdicts: Iterable[FleetVerdict]) -> Sequence[VerdictChange]:
+        """Write those of the verdicts (of one policy) that differ from the stored ones, and return these.
+
+        Called in the transaction that records their events, whose policy's name the caller has locked (`lock_name` with
+        `fleet_verdicts`): two processes that judge at the same time must not report one change twice. `since` of a
+        verdict whose status is that of the stored one does not count: the stored one stays.
+        """
+        by_policy: dict[str, list[FleetVerdict]] = {}
+        for verdict in verdicts:
+            by_policy.setdefault(verdict.policy, []).append(verdict)
+        changes: list[VerdictChange] = []
+        for policy in sorted(by_policy):
+            present = self._stored_verdicts(connection, policy, by_policy[policy])
+            changes += _differences(present, by_policy[policy])
+        new = [_columns(change.verdict) for change in changes if change.previous is None]
+        changed = [_columns(change.verdict) for change in changes if change.previous is not None]
+        if new:
+            connection.execute(insert(fleet_verdicts), new)
+        if changed:
+            connection.execute(
+                _UPDATE, [{"of_policy": row.pop("policy"), "of_image": row.pop("image"), **row} for row in changed]
+            )
+        return changes
+
+    def record(
+        self,
+        policy: str,
+        verdicts: Sequence[FleetVerdict],
+        at: str,
+        events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
+        judged_from: str | None = None,
+    ) -> Sequence[VerdictChange]:
+        """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.
+
+        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState.judged_from`).
+        """
+        with self._database.write() as connection:
+            lock_name(connection, fleet_verdicts, policy)
+            changes = self.write_changed(connection, verdicts)
+            append_events(connection, events(changes))
+            if judged_from is not None:
+                set_judged_from(connection, policy, judged_from, at)
+            else:
+                extend_judged_at(connection, policy, at)
+        return changes
+
+    def remove(self, connection: Connection, policy: str, images: Collection[int] | None = None) -> None:
+        """Remove the verdicts by a policy: all of them, or those on these images."""
+        query = delete(fleet_verdicts).where(_TABLE.policy == policy)
+        if images is None:
+            connection.execute(query)
+            return
+        for part in batches(sorted(images)):
+            connection.execute(query.where(_TABLE.image.in_(part)))
+
+    def _stored_verdicts(
+        self, connection: Connection, policy: str, verdicts: Sequence[FleetVerdict]
+    ) -> dict[int, FleetVerdict]:
+        """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""
+        ids = sorted(verdict.image for verdict in verdicts)
+        query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
+        if len(ids) <= _FEW:
+            query = query.where(_TABLE.image.in_(ids))
+        return {row[1]: _verdict(row) for row in connection.execute(query).all()}
+
+
+# Ids that are looked up one by one.
+_FEW = 500
+
+
+def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
+    """Whether a verdict is another one than the stored one, whose `since` stays while the status does."""
+    return previous is None or _content(verdict) != _content(previous)
+
+
+def _content(verdict: FleetVerdict) -> tuple[object, ...]:
+    next_at, cannot_judge_since = verdict.next_at, verdict.cannot_judge_since
+    return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived
+
+
+def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
+    return verdict._replace(since=previous.since) if previous.status is verdict.status else verdict
+
+
+def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
+        previous = present.get(verdict.image)
+        if is_changed(verdict, previous):
+            yield VerdictChange(_with_since(verdict, previous) if previous else verdict, previous)
+
+
+def _verdict(row: Sequence[object]) -> FleetVerdict:
+    policy, image, status, *counts, reason, since, next_at, cannot_judge_since, waived = row
+    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since, waived)  # type: ignore[arg-type]
+
+
+def _columns(verdict: FleetVerdict) -> dict[str, object]:
+    row: dict[str, object] = verdict._asdict()
+    row.pop("counts")
+    return {**row, **dict(zip(_SEVERITIES, verdict.counts, strict=True))}

@@ -1,0 +1,1 @@
+"""Verdicts, and what they are made from: policies, waivers, statements and reports of other scanners."""

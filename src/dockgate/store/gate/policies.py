@@ -1,0 +1,164 @@
+"""Policies in all their versions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, bindparam, func, insert, or_, select
+
+from dockgate.delivery.model import ActionType, ApprovalState
+from dockgate.gate.model import Policy
+from dockgate.gate.policy import PolicyVersion, decode_policy
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.store.documents import Document, decompress_document, store_documents
+from dockgate.store.engine import Database
+from dockgate.store.queries import find_pipeline, select_as
+from dockgate.store.schema.governance import policy_assignments
+from dockgate.store.schema.tables import approvals, documents, pipelines, policies
+from dockgate.store.statements import lock_name
+
+_VERSION = select_as(PolicyVersion, policies)
+_NEWEST = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
+
+
+class Policies:
+    """The policies of the server. Versions are never changed or deleted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self,
+        policy: Policy,
+        text: str,
+        by: str,
+        now: str,
+        comment: str | None = None,
+        expected_version: int | None = None,
+    ) -> PolicyVersion:
+        """Store a policy as the next version. If text and digest equal the present version, return that.
+
+        ConflictError when `expected_version` is given and is not the present version (0: the policy does not exist).
+        """
+        with self._database.write() as connection:
+            lock_name(connection, policies, policy.name)
+            present = _read_newest(connection, policy.name)
+            if present is not None and (present.text, present.digest) == (text, policy.digest):
+                return present
+            _expect(policy.name, present, expected_version)
+            number = present.version + 1 if present else 1
+            return _add(
+                connection,
+                PolicyVersion(policy.name, number, policy.digest, policy.rules, text, now, by, comment),
+            )
+
+    def get(self, name: str, version: int | None = None) -> PolicyVersion:
+        """The present version, or the given one. A removed policy is found only by its version number."""
+        with self._database.read() as connection:
+            if version is None:
+                return _require_present(connection, name)
+            query = _VERSION.where(policies.c.name == name, policies.c.version == version)
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError(
+                f"there is no version {version} of a policy {name!r}", f"`dockgate policy history {name}` lists them."
+            )
+        return PolicyVersion(**row)
+
+    def list(self) -> Sequence[PolicyVersion]:
+        """The present versions, sorted by name."""
+        newest = select(func.max(policies.c.seq)).group_by(policies.c.name)
+        query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
+        with self._database.read() as connection:
+            versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+        return [version for version in versions if not version.is_removed]
+
+    def revision(self) -> int:
+        """A number that changes whenever a policy is stored or removed."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.coalesce(func.max(policies.c.seq), 0))) or 0
+
+    def history(self, name: str) -> Sequence[PolicyVersion]:
+        """Every version, newest first, removals too."""
+        query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
+        with self._database.read() as connection:
+            return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+
+    def remove(
+        self, name: str, by: str, now: str, comment: str | None = None, expected_version: int | None = None
+    ) -> PolicyVersion:
+        """Store the removal of a policy as its next version. If it is removed already, return that version.
+
+        ConflictError as in `put`, and while the newest version of a pipeline, a policy assignment or a waiting approval
+        uses the policy.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, policies, name)
+            newest = _read_newest(connection, name)
+            if newest is not None and newest.is_removed:
+                return newest
+            present = _require_present(connection, name)
+            _expect(name, present, expected_version)
+            if users := _users(connection, name):
+                raise ConflictError(
+                    f"the policy {name!r} is in use: {', '.join(users)}", "Give these another policy first."
+                )
+            return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
+
+    def keep_requested(self, policy: Policy) -> None:
+        """Keep the policy that a repository requests for itself, by its digest, for ever."""
+        document = Document.of_policy(policy)
+        with self._database.write() as connection:
+            store_documents(connection, document)
+
+    def by_digest(self, digest: str) -> Policy:
+        """A policy by its digest: one that a repository requested, or one that any verdict used."""
+        query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
+        with self._database.read() as connection:
+            body = connection.scalar(query)
+        if body is None:
+            raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` lists them all.")
+        return decode_policy(decompress_document(body))
+
+
+def _read_newest(connection: Connection, name: str) -> PolicyVersion | None:
+    """The newest version, which may be a removal. None for an unknown policy."""
+    row = connection.execute(_NEWEST, {"of": name}).mappings().first()
+    return None if row is None else PolicyVersion(**row)
+
+
+def _require_present(connection: Connection, name: str) -> PolicyVersion:
+    newest = _read_newest(connection, name)
+    if newest is None or newest.is_removed:
+        gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
+        raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")
+    return newest
+
+
+def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
+    connection.execute(insert(policies).values(**asdict(version)))
+    return version
+
+
+def _expect(name: str, newest: PolicyVersion | None, expected_version: int | None) -> None:
+    present = 0 if newest is None or newest.is_removed else newest.version
+    if expected_version is not None and expected_version != present:
+        actual = f"is at version {present}" if present else "does not exist"
+        raise ChangedError(
+            f"the policy {name!r} {actual}, and not at version {expected_version}",
+            f"Run `dockgate policy show {name}`, and apply your change to the present version.",
+        )
+
+
+def _users(connection: Connection, name: str) -> list[str]:
+    """What uses the policy, in words."""
+    users = []
+    for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
+        newest = find_pipeline(connection, pipeline)
+        actions = [action for stage in newest.stages for action in stage.actions] if newest else []
+        if any(action.type is ActionType.APPROVAL and action.configuration.get("policy") == name for action in actions):
+            users.append(f"the pipeline {pipeline}")
+    assigned = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
+    users += [f"the policy assignment {assignment.name}" for assignment in assigned if name in assignment.policies]
+    waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
+    waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
+    return users + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]

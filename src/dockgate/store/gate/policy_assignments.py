@@ -1,0 +1,52 @@
+"""Which policies judge the images of which repositories."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.store.engine import Database
+from dockgate.store.records import AssignmentChange, AssignmentRecord
+from dockgate.store.schema.governance import policy_assignment_changes as changes
+from dockgate.store.schema.governance import policy_assignments as table
+from dockgate.store.statements import lock_name
+
+
+class PolicyAssignments:
+    """Which policies judge the images of which repositories."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
+        """Store or replace the assignment of this name. An equal assignment keeps its author and time."""
+        with self._database.write() as connection:
+            lock_name(connection, table, assignment.name)
+            row = connection.execute(select(table).where(table.c.name == assignment.name)).first()
+            if row is not None and row.body == assignment:
+                return AssignmentRecord(row.body, row.changed_at, row.changed_by)
+            connection.execute(delete(table).where(table.c.name == assignment.name))
+            values = {"name": assignment.name, "body": assignment, "changed_at": now, "changed_by": by}
+            connection.execute(insert(table).values(**values))
+            connection.execute(insert(changes).values(**values))
+            return AssignmentRecord(assignment, now, by)
+
+    def list(self) -> Sequence[AssignmentRecord]:
+        """All assignments, sorted by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).order_by(table.c.name)).all()
+        return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
+
+    def changes(self) -> Sequence[AssignmentChange]:
+        """All changes of assignments, in their order."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(changes).order_by(changes.c.seq)).all()
+        return [AssignmentChange(row.name, row.body, row.changed_at, row.changed_by) for row in rows]
+
+    def remove(self, name: str, by: str, now: str) -> None:
+        """Remove an assignment. Does nothing if it does not exist."""
+        with self._database.write() as connection:
+            lock_name(connection, table, name)
+            if connection.execute(delete(table).where(table.c.name == name)).rowcount:
+                values = {"name": name, "body": None, "changed_at": now, "changed_by": by}
+                connection.execute(insert(changes).values(**values))

@@ -1,0 +1,97 @@
+"""Provenance statements: those of our own builds, and those fetched from registries."""
+
+import json
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Connection, func, select, update
+
+from dockgate.store.engine import Database
+from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
+from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
+from dockgate.store.schema.tables import built_statements, fetched_statements
+from dockgate.store.statements import insert_if_new
+
+_BUILT = select_as(BuiltStatement, built_statements)
+
+
+class ProvenanceStatements:
+    """Provenance statements of our builds, and those that were fetched from registries."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    def add(self, statement: BuiltStatement) -> None:
+        """Keep the statement of a build, to be attached to its image. Does nothing when that build has one."""
+        entry = OutboxEntry(
+            OutboxKind.PROVENANCE,
+            key=statement.build,
+            receiver=registry_receiver(statement.repository),
+            payload={},
+            image=statement.image,
+            due_since=statement.built_at,
+            next_at=statement.built_at,
+        )
+        with self._database.write() as connection:
+            if insert_if_new(connection, built_statements, asdict(statement)):
+                add_entries(connection, [entry])
+        self._outbox.wake(OutboxKind.PROVENANCE)
+
+    def built_statement(self, build: str) -> BuiltStatement:
+        """The statement of a build."""
+        with self._database.read() as connection:
+            row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()
+        return BuiltStatement(**row)
+
+    def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
+        """Replace the fetched statements of the image in a repository by those attached now."""
+        body = zlib.compress(json.dumps(list(envelopes)).encode())
+        self._look(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
+
+    def record_fetch_error(self, image: str, repository: str, reason: str, now: str) -> None:
+        """Record why the attached statements could not be fetched. Those fetched before are kept."""
+        self._look(image, repository, {"fetched_at": now, "fetch_error": reason})
+
+    def _look(self, image: str, repository: str, values: dict[str, object]) -> None:
+        def write(connection: Connection) -> None:
+            row = {"image": image, "repository": repository, "envelopes": zlib.compress(b"[]"), **values}
+            if not insert_if_new(connection, fetched_statements, row):
+                is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+                connection.execute(update(fetched_statements).where(*is_row).values(**values))
+
+        self._database.group_commit(write)
+
+    def revision(self) -> str:
+        """A text that changes whenever a statement is added or fetched, of any image."""
+        built = select(func.count()).select_from(built_statements)
+        columns = func.count(), func.max(fetched_statements.c.fetched_at)
+        with self._database.read() as connection:
+            return "/".join(map(str, (connection.scalar(built), *connection.execute(select(*columns)).one())))
+
+    def revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """By image and repository, a text that changes whenever `statements` may return something else."""
+        built, fetched = built_statements.c, fetched_statements.c
+        count = select(built.image, func.count()).where(one_of(built.image, "images")).group_by(built.image)
+        last = select(fetched.image, fetched.repository, fetched.fetched_at, fetched.fetch_error)
+        images = {"images": text_list(sorted({image for image, _ in places}))}
+        with self._database.read() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(count, images)}
+            rows = connection.execute(last.where(one_of(fetched.image, "images")), images)
+            fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
+        return {place: f"{counts.get(place[0], 0)} {fetches.get(place, '')}" for place in places}
+
+    def statements(self, image: str, repository: str) -> StoredStatements:
+        """All stored statements of an image: of its builds, and those attached to it in a repository."""
+        built = select(built_statements.c.envelope).where(built_statements.c.image == image)
+        is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
+        fetched = select(fetched_statements).where(*is_row)
+        with self._database.read() as connection:
+            own = connection.scalars(built.order_by(built_statements.c.built_at, built_statements.c.build)).all()
+            row = connection.execute(fetched).mappings().first()
+        if row is None:
+            return StoredStatements(tuple(own))
+        attached = json.loads(zlib.decompress(row["envelopes"]))
+        return StoredStatements(tuple(dict.fromkeys((*own, *attached))), row["fetched_at"], row["fetch_error"])

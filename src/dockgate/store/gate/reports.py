@@ -1,0 +1,103 @@
+"""Reports of other scanners: one document for each image, scanner, platform and submitter."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+
+from dockgate.gate.model import ExternalReport
+from dockgate.identity.model import UNLIMITED
+from dockgate.shared.canonical import decode
+from dockgate.store.documents import Document, decompress_document, store_documents
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.records import ReportRecord, ReportScope
+from dockgate.store.schema.tables import documents, reports
+from dockgate.store.statements import insert_if_new, lock_name
+
+_RECORD = select_as(ReportRecord, reports)
+_OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
+    reports.c.source, reports.c.platform, reports.c.by
+)
+_BODIES = (
+    select(documents.c.body, reports.c.scope)
+    .join(reports, reports.c.digest == documents.c.digest)
+    .where(reports.c.image == bindparam("image"))
+    .order_by(reports.c.source, reports.c.platform, reports.c.by)
+)
+
+_SCOPES = select(reports.c.scope).where(reports.c.image == bindparam("image"))
+
+
+class Reports:
+    """Reports of other scanners. The newest of each scanner, platform and submitter counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, reported: ExternalReport, by: str, scope: ReportScope, now: str) -> ReportRecord:
+        """Store a report and its document, unless a newer one is stored. Returns the stored record.
+
+        The same report counts from now on where the `scope` says.
+        """
+        document = Document.of(reported)
+        inventory = reported.inventory
+        vouched = scope.vouched_in is not None
+        record = ReportRecord(
+            inventory.image, reported.source, inventory.platform, by, document.digest, reported.at, vouched, now
+        )
+        table = reports.c
+        same = (
+            table.image == record.image,
+            table.source == record.source,
+            table.platform == record.platform,
+            table.by == record.by,
+        )
+        with self._database.write() as connection:
+            lock_name(connection, reports, f"{record.image}/{by}")
+            store_documents(connection, document)
+            row_of_it = {**asdict(record), "scope": scope}
+            if not insert_if_new(connection, reports, row_of_it):
+                is_other = or_(table.digest != record.digest, table.scope != scope)
+                is_newer = func.coalesce(table.made_at, "") <= (record.made_at or "")
+                connection.execute(update(reports).where(*same, is_newer, is_other).values(**row_of_it))
+            row = connection.execute(_RECORD.where(*same)).mappings().one()
+            return ReportRecord(**row)
+
+    def replace(self, image: str, reported: Sequence[ExternalReport], by: str, now: str) -> Sequence[ReportRecord]:
+        """Replace everything that `by` reported of an image or index by these reports, one for each platform.
+
+        The reports count as vouched for, in every repository.
+        """
+        table = reports.c
+        stored = [Document.of(report) for report in reported]
+        records = [
+            ReportRecord(image, report.source, report.inventory.platform, by, document.digest, report.at, True, now)
+            for report, document in zip(reported, stored, strict=True)
+        ]
+        with self._database.write() as connection:
+            lock_name(connection, reports, f"{image}/{by}")
+            store_documents(connection, *stored)
+            connection.execute(delete(reports).where(table.image == image, table.by == by))
+            if records:
+                scope = ReportScope(UNLIMITED, UNLIMITED)
+                connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
+        return [record for record in self.for_image(image) if record.by == by]
+
+    def for_image(self, image: str) -> Sequence[ReportRecord]:
+        """The records of an image, sorted by scanner, platform and submitter."""
+        with self._database.read() as connection:
+            return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]
+
+    def external_reports(self, image: str, repository: str) -> Sequence[ExternalReport]:
+        """The documents of `for_image` that count in the repository, in its order."""
+        with self._database.read() as connection:
+            rows = connection.execute(_BODIES, {"image": image}).all()
+        counted = [body for body, scope in rows if scope.counts_in.has(repository)]
+        return [decode(ExternalReport, decompress_document(body)) for body in counted]
+
+    def is_vouched(self, image: str, repository: str) -> bool:
+        """Whether someone who may accept risks in the repository reported on the image."""
+        with self._database.read() as connection:
+            scopes = connection.scalars(_SCOPES, {"image": image}).all()
+        return any(scope.is_vouched(repository) for scope in scopes)

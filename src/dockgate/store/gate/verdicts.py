@@ -1,0 +1,338 @@
+"""Verdicts, and the case that each was made from, as documents."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+
+from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
+from dockgate.gate.evaluate import input_digests
+from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
+from dockgate.gate.policy import decode_policy
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.gate.summaries import count_waived
+from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import build, decode
+from dockgate.store.documents import (
+    Document,
+    Part,
+    decompress_document,
+    new_documents,
+    read_document,
+    store_documents,
+    unknown_document,
+)
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.queries import batches, one_of, select_as, text_list
+from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
+from dockgate.store.schema.tables import (
+    action_runs,
+    approvals,
+    documents,
+    pushed_images,
+    scan_inventories,
+    scans,
+    verdicts,
+)
+from dockgate.store.statements import insert_if_new
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
+
+_REMEMBERED_COUNTS = 1000
+_RECORD = select_as(VerdictRecord, verdicts)
+_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+_TAGS = (
+    select(pushed_images.c.tag)
+    .where(pushed_images.c.digest == bindparam("image"), pushed_images.c.repository == bindparam("repository"))
+    .order_by(pushed_images.c.tag)
+    .limit(MAX_TAGS)
+)
+
+
+class Verdicts:
+    """Stored verdicts. `case` returns everything that one was made from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # A verdict never changes: its digest names its bytes.
+        self._counts = lru_cache(_REMEMBERED_COUNTS)(self._read_counts)
+
+    def newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
+        """The status of the newest verdict of a policy on each of these images, by repository and image.
+
+        Without those that were renewed because something changed: this may be the change that is to be announced.
+        """
+        table = verdicts.c
+        is_renewed = or_(table.cause.startswith(RENEWED_CAUSE), table.cause.contains(AFTER))
+        query = select(table.repository, table.image, table.status).where(table.policy == policy, ~is_renewed)
+        query = query.order_by(table.seq)
+        with self._database.read() as connection:
+            return {
+                (repository, image): Status(status)
+                for part in batches(sorted(images))
+                for repository, image, status in connection.execute(query.where(table.image.in_(part)))
+            }
+
+    def add(
+        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None
+    ) -> tuple[Verdict, str]:
+        """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
+
+        Its events name the image's `repository`. With the number of a scan, it is the verdict on a pushed image.
+
+        The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
+        because it could not be replayed.
+        """
+        parts: list[Document] = []
+
+        def digest(part: Part) -> str:
+            parts.append(Document.of(part))
+            return parts[-1].digest
+
+        inputs = input_digests(case, digest)
+        if verdict.inputs != inputs:
+            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
+        body = Document.of(verdict)
+        parts = [body, Document.of_policy(case.policy), *parts]
+        self._compress_new(parts)
+        row = {
+            "cause": cause,
+            "digest": body.digest,
+            "image": verdict.image,
+            "repository": repository or "",
+            "policy": verdict.policy,
+            "status": verdict.status,
+            "summary": verdict.summary,
+            "waived": count_waived(verdict.platform_verdicts),
+            "judged_at": verdict.inputs.now,
+        }
+
+        def write(connection: Connection) -> tuple[Verdict, str]:
+            stored = connection.scalar(_OF_CAUSE, {"cause": cause})
+            if stored is not None:
+                return _verdict(connection, stored), stored
+            store_documents(connection, *parts)
+            if insert_if_new(connection, verdicts, row):
+                new = NewVerdict(verdict, body.digest, cause, repository, _tags(connection, verdict.image, repository))
+                append_events(connection, new.events(scan))
+                return verdict, body.digest
+            stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
+            return _verdict(connection, stored), stored
+
+        return self._database.group_commit(write)
+
+    def _compress_new(self, candidates: Sequence["Document"]) -> None:
+        """Compress those that are not stored yet, which would block other writers in the transaction."""
+        with self._database.read() as connection:
+            for document in new_documents(connection, candidates):
+                _ = document.body
+
+    def case(self, digest: str) -> VerdictCase:
+        """Everything that a verdict was made from."""
+        with self._database.read() as connection:
+            verdict = json.loads(_verdict_body(connection, digest))
+            digests = build(InputDigests, verdict["inputs"])
+            return VerdictCase(
+                image=verdict["image"],
+                policy=decode_policy(read_document(connection, digests.policy)),
+                now=digests.now,
+                engine=digests.engine,
+                inventories=tuple(decode(Inventory, read_document(connection, part)) for part in digests.inventories),
+                snapshot=decode(AdvisorySnapshot, read_document(connection, digests.snapshot)),
+                waivers=decode(Waivers, read_document(connection, digests.waivers)),
+                baselines={
+                    name: tuple(decode(Inventory, read_document(connection, part)) for part in baseline)
+                    for name, baseline in digests.baselines.items()
+                },
+                external_reports=tuple(
+                    decode(ExternalReport, read_document(connection, part)) for part in digests.external_reports
+                ),
+                no_scan_reason=digests.no_scan_reason,
+                baseline_exemptions={
+                    name: decode(BaselineExemptions, read_document(connection, part))
+                    for name, part in digests.baseline_exemptions.items()
+                },
+                provenance=decode(ProvenanceFacts, read_document(connection, digests.provenance))
+                if digests.provenance
+                else None,
+            )
+
+    def repositories(self, image: str, digest: str) -> Sequence[str]:
+        """The repositories in which a verdict on an image was made, the first one first; "" stands for none."""
+        query = select(verdicts.c.repository).where(verdicts.c.image == image, verdicts.c.digest == digest)
+        query = query.order_by(verdicts.c.seq)
+        with self._database.read() as connection:
+            return list(dict.fromkeys(connection.scalars(query)))
+
+    def get(self, digest: str) -> Verdict:
+        """A verdict by its digest."""
+        with self._database.read() as connection:
+            return _verdict(connection, digest)
+
+    def counts(self, digest: str) -> Mapping[str, int]:
+        """The most findings of any platform of a verdict, by severity. The latest answers are remembered."""
+        return self._counts(digest)
+
+    def _read_counts(self, digest: str) -> Mapping[str, int]:
+        with self._database.read() as connection:
+            platforms = json.loads(_verdict_body(connection, digest))["platform_verdicts"]
+        return {
+            severity.value: max((each["counts"].get(severity, 0) for each in platforms), default=0)
+            for severity in Severity
+        }
+
+    def of_image(self, image: str) -> Sequence[VerdictRecord]:
+        """The verdicts on an image, newest first."""
+        query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
+        with self._database.read() as connection:
+            return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
+
+    def newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
+        """The number of the newest verdict on each image that has one, by image.
+
+        A later verdict has a higher number.
+        """
+        columns = verdicts.c.image, func.max(verdicts.c.seq)
+        query = select(*columns).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"images": text_list(sorted(images))})
+            return {row[0]: row[1] for row in rows}
+
+    def newest_violations(
+        self, images: Sequence[str], repositories: Collection[str] | None, size: int
+    ) -> tuple[Mapping[str, RecordedViolations], int]:
+        """What the newest verdict on each image says, by image.
+
+        Only those made in one of the repositories (None: any) count. Reads documents with `size` compressed bytes in
+        all, a thousand findings in 100,000, and at least one. Also returns of how many images, from the first one on,
+        the verdict was read or does not exist.
+        """
+        last = select(func.max(verdicts.c.seq)).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
+        parameters = {"images": text_list(sorted(images))}
+        if repositories is not None:
+            last = last.where(one_of(verdicts.c.repository, "repositories"))
+            parameters["repositories"] = text_list(sorted(repositories))
+        query = (
+            select(verdicts.c.image, verdicts.c.digest, verdicts.c.status, documents.c.body)
+            .join(documents, documents.c.digest == verdicts.c.digest)
+            .where(verdicts.c.seq.in_(last), documents.c.kind == Verdict.__name__)
+        )
+        with self._database.read() as connection:
+            rows = {row[0]: row[1:] for row in connection.execute(query, parameters)}
+        recorded: dict[str, RecordedViolations] = {}
+        for number, image in enumerate(images):
+            if image not in rows:
+                continue
+            digest, status, body = rows[image]
+            size -= len(body)
+            if recorded and size < 0:
+                return recorded, number
+            recorded[image] = RecordedViolations(digest, status, *_violations(body))
+        return recorded, len(images)
+
+    def newest_records(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+        """The newest verdict on each image by each policy, newest first, each with its position.
+
+        With `policy`, only verdicts by that policy, alone or with rules that repositories add. With `before`, only
+        verdicts at smaller positions (0: all).
+        """
+        last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
+        query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
+        if policy:
+            query = query.where(_by(policy))
+        if before:
+            query = query.where(verdicts.c.seq < before)
+        records = []
+        with self._database.read() as connection:
+            for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
+                columns = dict(row)
+                records.append((columns.pop("seq"), VerdictRecord(**columns)))
+        return records
+
+    def last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
+        """The image of this repository that this policy approved last, other than `image`; None for none."""
+        pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
+        scanned = select(scans.c.image).where(scans.c.repository == repository)
+        query = (
+            select(verdicts.c.image)
+            .where(_by(policy))
+            .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
+            .where(~verdicts.c.cause.startswith(PUSH_CAUSE))
+            .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
+            .order_by(verdicts.c.seq.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            digest: str | None = connection.scalar(query)
+        return digest
+
+    def undetermined_executions(self, executions: Collection[str]) -> set[str]:
+        """Those of the executions with an approval whose verdict is Undetermined."""
+        query = (
+            select(action_runs.c.execution)
+            .distinct()
+            .join(approvals, approvals.c.id == action_runs.c.key)
+            .join(verdicts, (verdicts.c.image == approvals.c.image) & (verdicts.c.digest == approvals.c.verdict))
+            .where(one_of(action_runs.c.execution, "executions"), verdicts.c.status == Status.UNDETERMINED)
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(query, {"executions": text_list(sorted(executions))}))
+
+    def document(self, digest: str) -> bytes:
+        """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""
+        with self._database.read() as connection:
+            return read_document(connection, digest)
+
+    def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
+        """Return the indexes that hold this platform's image and were approved at some time, sorted."""
+        table = scan_inventories.c
+        query = (
+            select(table.image)
+            .join(verdicts, verdicts.c.image == table.image)
+            .where(table.platform_image == platform_image, table.image != platform_image)
+            .where(verdicts.c.status == Status.APPROVED)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(table.image)))
+
+
+def _violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
+    """The names of findings that violate a rule, and those of all findings.
+
+    The former have the message of the first violation. Only the plain JSON is read: building a whole verdict takes ten
+    times as long.
+    """
+    blocking: dict[str, str] = {}
+    names: set[str] = set()
+    for platform in json.loads(decompress_document(body))["platform_verdicts"]:
+        names.update(name for finding in platform["findings"] for name in (finding["id"], *finding["aliases"]))
+        for violation in platform["violations"]:
+            for finding in violation["findings"]:
+                for name in (finding["id"], *finding["aliases"]):
+                    blocking.setdefault(name, violation["message"])
+    return blocking, frozenset(names)
+
+
+def _tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
+    """The tags under which the image was pushed to the repository, at most so many as an event names."""
+    if repository is None:
+        return ()
+    return [tag for tag in connection.scalars(_TAGS, {"image": image, "repository": repository}) if tag]
+
+
+def _by(policy: str) -> ColumnElement[bool]:
+    """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
+    return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
+
+
+def _verdict(connection: Connection, digest: str) -> Verdict:
+    return decode(Verdict, _verdict_body(connection, digest))
+
+
+def _verdict_body(connection: Connection, digest: str) -> bytes:
+    is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
+    body = connection.scalar(select(documents.c.body).where(*is_verdict))
+    if body is None:
+        raise unknown_document("verdict", digest)
+    return decompress_document(body)

@@ -1,0 +1,160 @@
+"""VEX documents: who uploaded them, which image they are attached to, and their statements."""
+
+import json
+import zlib
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from threading import Lock
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
+
+from dockgate.gate.model import VexStatement
+from dockgate.shared import canonical
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.documents import keep_documents
+from dockgate.store.engine import Database
+from dockgate.store.queries import batches, one_of, select_as, text_list
+from dockgate.store.records import VexRecord
+from dockgate.store.schema.tables import documents, vex_documents, vex_statements
+from dockgate.store.statements import insert_if_new, lock_rows
+
+# Of its bytes among the documents.
+KIND = "Vex"
+# Documents whose statements are kept at hand; they never change.
+CACHE_SIZE = 64
+
+_RECORD = select_as(VexRecord, vex_documents)
+_EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
+_ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
+_EVER = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
+
+
+def _was_active(at: str) -> ColumnElement[bool]:
+    """Whether a document was there at a time."""
+    table = vex_documents.c
+    return and_(table.added_at <= at, or_(table.removed_at.is_(None), table.removed_at > at))
+
+
+class Vex:
+    """VEX documents and their statements."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._statements: OrderedDict[str, tuple[VexStatement, ...]] = OrderedDict()
+
+    def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
+        """Store a VEX document, once for each document and image.
+
+        A removed document becomes active again, and new envelopes are added. `Images.document` returns the bytes.
+        """
+        body = zlib.compress(canonical.encode(list(statements)))
+        document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
+        with self._database.write() as connection:
+            keep_documents(connection)
+            insert_if_new(connection, documents, document)
+            insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
+            if not insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1}):
+                present = _get(connection, record.document, record.image, should_lock=True)
+                envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
+                if present.removed_at or envelopes != present.envelopes:
+                    self._change(connection, present, {**asdict(record), "envelopes": envelopes})
+            return _get(connection, record.document, record.image)
+
+    def list(self) -> Sequence[VexRecord]:
+        """All VEX documents, newest first, removed ones too."""
+        with self._database.read() as connection:
+            rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
+            return [VexRecord(**row) for row in rows]
+
+    def active(
+        self, images: Sequence[str], at: str | None = None
+    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """The uploaded documents and those attached to these images, without removed ones, oldest first.
+
+        With `at`, those that were there at this time; one that was added again counts since then.
+        """
+        with self._database.read() as connection:
+            parameters = {"images": text_list(["", *images])}
+            if at is None:
+                rows = connection.execute(_ACTIVE, parameters).mappings().all()
+            else:
+                rows = connection.execute(_EVER.where(_was_active(at)), parameters).mappings().all()
+        return self._with_statements(rows)
+
+    def history(
+        self, images: Sequence[str], at: str | None = None
+    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """As `active`, with those that were removed; with `at` without those that were added later."""
+        with self._database.read() as connection:
+            query = _EVER if at is None else _EVER.where(vex_documents.c.added_at <= at)
+            rows = connection.execute(query, {"images": text_list(["", *images])}).mappings().all()
+        return self._with_statements(rows)
+
+    def images(self, at: str | None = None) -> set[str]:
+        """The images (digests) to which documents are attached that are not removed, or were not at a time."""
+        table = vex_documents.c
+        with self._database.read() as connection:
+            is_active = table.removed_at.is_(None) if at is None else _was_active(at)
+            query = select(table.image).distinct().where(is_active, table.image != "")
+            return set(connection.scalars(query))
+
+    def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """As `active`, for all images."""
+        with self._database.read() as connection:
+            rows = connection.execute(_EVERY_ACTIVE).mappings().all()
+        return self._with_statements(rows)
+
+    def remove(self, document: str, by: str, now: str) -> VexRecord:
+        """Remove an uploaded document. An earlier removal keeps its author and time."""
+        with self._database.write() as connection:
+            present = _get(connection, document, "", should_lock=True)
+            if not present.removed_at:
+                self._change(connection, present, {"removed_at": now, "removed_by": by})
+            return _get(connection, document, "")
+
+    def revision(self) -> str:
+        """A text that changes whenever the result of `active` may change."""
+        query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
+        with self._database.read() as connection:
+            return "/".join(map(str, connection.execute(query).one()))
+
+    def _with_statements(self, rows: Sequence[RowMapping]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        records = [VexRecord(**row) for row in rows]
+        names = {record.document for record in records}
+        with self._lock:
+            statements = {name: self._statements[name] for name in names if name in self._statements}
+        statements |= self._read_statements(names - statements.keys())
+        with self._lock:
+            for name in names:
+                self._statements[name] = statements[name]
+                self._statements.move_to_end(name)
+            while len(self._statements) > CACHE_SIZE:
+                self._statements.popitem(last=False)
+        return [(record, statements[record.document]) for record in records]
+
+    def _read_statements(self, documents: Collection[str]) -> dict[str, tuple[VexStatement, ...]]:
+        """The statements of these documents, many in one query."""
+        statements: dict[str, tuple[VexStatement, ...]] = {}
+        table = vex_statements.c
+        query = select(table.document, table.body)
+        with self._database.read() as connection:
+            for part in batches(sorted(documents)):
+                for name, body in connection.execute(query.where(table.document.in_(part))):
+                    listed = json.loads(zlib.decompress(body))
+                    statements[name] = canonical.build(tuple[VexStatement, ...], listed)
+        return statements
+
+    @staticmethod
+    def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:
+        this = vex_documents.c.document == record.document, vex_documents.c.image == record.image
+        connection.execute(update(vex_documents).where(*this).values(**values, changes=vex_documents.c.changes + 1))
+
+
+def _get(connection: Connection, document: str, image: str, *, should_lock: bool = False) -> VexRecord:
+    query = _RECORD.where(vex_documents.c.document == document, vex_documents.c.image == image)
+    row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
+    if row is None:
+        raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` lists them all.")
+    return VexRecord(**row)

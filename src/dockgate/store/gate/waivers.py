@@ -1,0 +1,81 @@
+"""Waivers, their revocation and the announcement of their expiry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import Waiver
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.records import WaiverRecord
+from dockgate.store.schema.tables import waivers
+from dockgate.store.statements import insert_if_new
+
+_RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
+_ACTIVE = _RECORD.where(
+    waivers.c.revoked_at.is_(None), or_(waivers.c.until.is_(None), waivers.c.until > bindparam("now"))
+).order_by(waivers.c.seq)
+
+
+class Waivers:
+    """Waivers. Rows are never deleted. `until` is RFC 3339 in UTC with milliseconds, null for no date."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, waiver: Waiver) -> WaiverRecord:
+        """Store a waiver. If the id exists, return the stored one unchanged."""
+        row = {"id": waiver.id, "body": waiver, "until": waiver.until}
+        with self._database.write() as connection:
+            insert_if_new(connection, waivers, row)
+            return _get(connection, waiver.id)
+
+    def get(self, waiver_id: str) -> WaiverRecord:
+        """The waiver with this id, revoked or not. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return _get(connection, waiver_id)
+
+    def list(self) -> Sequence[WaiverRecord]:
+        """All waivers, newest first."""
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
+
+    def active(self, now: str) -> Sequence[WaiverRecord]:
+        """The waivers that are neither revoked nor expired, oldest first."""
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(_ACTIVE, {"now": now}).mappings()]
+
+    def revoke(self, waiver_id: str, by: str, now: str) -> WaiverRecord:
+        """Revoke a waiver. An earlier revocation keeps its author and time."""
+        return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=by)
+
+    def mark_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
+        """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
+        self._write(waiver_id, waivers.c.announced_at, events, announced_at=now)
+
+    def forget_announcements(self, after: str) -> None:
+        """Forget the announcements made after that time: those of a clock that was ahead."""
+        with self._database.write() as connection:
+            connection.execute(update(waivers).where(waivers.c.announced_at > after).values(announced_at=None))
+
+    def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
+        """Write the values, and append the events, unless the column `unless` is set."""
+        change = update(waivers).where(waivers.c.id == waiver_id, unless.is_(None))
+        with self._database.write() as connection:
+            if connection.execute(change.values(**values)).rowcount:
+                append_events(connection, events)
+            return _get(connection, waiver_id)
+
+
+def _get(connection: Connection, waiver_id: str) -> WaiverRecord:
+    row = connection.execute(_RECORD.where(waivers.c.id == waiver_id)).mappings().first()
+    if row is None:
+        raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
+    return _record(row)
+
+
+def _record(row: RowMapping) -> WaiverRecord:
+    return WaiverRecord(row["body"], row["revoked_at"], row["revoked_by"], row["announced_at"])

@@ -1,0 +1,47 @@
+"""The audit log: who did what."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import update
+
+from dockgate.identity.model import AuditEntry
+from dockgate.store.engine import Database
+from dockgate.store.queries import after_row, in_order, select_as
+from dockgate.store.schema.people import audit
+from dockgate.store.statements import insert_if_new
+
+_ENTRY = select_as(AuditEntry, audit)
+
+
+class Audit:
+    """The audit log. Rows are never deleted; only their status (once) and their detail change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, entry: AuditEntry) -> None:
+        """Add the entry of a call that begins, without its status. Nothing changes if its id exists."""
+        with self._database.write() as connection:
+            insert_if_new(connection, audit, asdict(entry))
+
+    def describe(self, entry_id: str, detail: str) -> None:
+        """Replace the detail of an entry: first the request, later the result."""
+        with self._database.write() as connection:
+            connection.execute(update(audit).where(audit.c.id == entry_id).values(detail=detail))
+
+    def finish(self, entry_id: str, status: int) -> None:
+        """Set the status of an entry. The first status stays."""
+        with self._database.write() as connection:
+            connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
+
+    def list(
+        self, by: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+    ) -> Sequence[AuditEntry]:
+        """Entries in the order of their time; `after` is the id of the entry to continue from."""
+        order = in_order(audit.c.seq, newest_first)
+        query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
+        if by is not None:
+            query = query.where(audit.c.who == by)
+        with self._database.read() as connection:
+            return [AuditEntry(**row) for row in connection.execute(query).mappings()]

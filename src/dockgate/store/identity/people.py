@@ -1,0 +1,261 @@
+"""Principals and their tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.queries import after_row, in_order, row_of, select_as
+from dockgate.store.schema.people import first_admin_links, identities, principals, tokens
+from dockgate.store.statements import insert_if_new, lock_name
+
+_PRINCIPAL = select_as(Principal, principals)
+_TOKEN = select_as(Token, tokens)
+# A token with its principal, for `read_holder`.
+HOLDER = _TOKEN.add_columns(*_PRINCIPAL.selected_columns).join(principals, principals.c.name == tokens.c.principal)
+_TOKEN_FIELDS = len(fields(Token))
+
+
+class Principals:
+    """Principals. Rows are never deleted, because the audit log names them.
+
+    The last principal who may administer the server cannot be disabled and keeps that role (ConflictError).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Whether there was one: from then on there always is.
+        self._has_any = False
+
+    def has_any(self) -> bool:
+        """Whether any principal was ever added. Asked with each request."""
+        if not self._has_any:
+            with self._database.read() as connection:
+                self._has_any = _exist(connection)
+        return self._has_any
+
+    def add_first(self, principal: Principal, token: Token) -> None:
+        """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if _exist(connection):
+                raise ConflictError("principals exist already", "Ask an admin to add you: `dockgate principal add`.")
+            _add(connection, principal)
+            connection.execute(insert(tokens).values(**row_of(token)))
+            connection.execute(delete(first_admin_links))
+
+    def add(self, principal: Principal) -> None:
+        """Add a principal. ConflictError if the name is taken, ignoring case."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if not _add(connection, principal) and _find(connection, principal.name) != principal:
+                raise ConflictError(
+                    f"there is a principal {principal.name!r} already", "`dockgate principal list` lists them all."
+                )
+
+    def sign_in(self, issuer: str, subject: str, described: Principal) -> Principal:
+        """Return the principal of an identity, with the roles and address of `described`.
+
+        A new one is added. ConflictError if the name of a new one is taken, or if it would be the first principal and
+        no admin.
+        """
+        with self._database.write() as connection:
+            _lock_all(connection)
+            name = _principal_of_identity(connection, issuer, subject)
+            if name is not None:
+                names = ("roles", "project_roles", "email")
+                return _update(connection, name, {column: getattr(described, column) for column in names})
+            if not _exist(connection) and not described.may(Permission.ADMINISTER):
+                raise ConflictError(
+                    "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
+                )
+            if not _add(connection, described):
+                raise ConflictError(
+                    f"The name {described.name} belongs to another principal.",
+                    "Ask an admin: names are never linked to an identity provider by themselves.",
+                )
+            connection.execute(insert(identities).values(issuer=issuer, subject=subject, principal=described.name))
+            return described
+
+    def withdraw(self, issuer: str, subject: str) -> None:
+        """Take the roles from the principal of an identity, if there is one."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            name = _principal_of_identity(connection, issuer, subject)
+            if name is not None:
+                _update(connection, name, {"roles": (), "project_roles": ()})
+
+    def get(self, name: str) -> Principal:
+        """The principal with this name, disabled or not. Raises NotFoundError."""
+        with self._database.read() as connection:
+            return require_principal(connection, name)
+
+    def list(self) -> Sequence[Principal]:
+        """All principals, sorted by name."""
+        with self._database.read() as connection:
+            return [Principal(**row) for row in connection.execute(_PRINCIPAL.order_by(principals.c.folded)).mappings()]
+
+    def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
+        """Replace the roles of a principal."""
+        return self._change(name, {"roles": tuple(roles), "project_roles": tuple(project_roles)})
+
+    def disable(self, name: str, now: str) -> Principal:
+        """Disable a principal, and so its tokens."""
+        return self._change(name, {"disabled_at": now})
+
+    def enable(self, name: str) -> Principal:
+        """Enable a disabled principal, and so its tokens that were not revoked."""
+        return self._change(name, {"disabled_at": None})
+
+    def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
+        with self._database.write() as connection:
+            _lock_all(connection)
+            return _update(connection, name, values)
+
+
+class FirstAdminLinks:
+    """The link by which the first administrator is added. There is at most one; its secret is not stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(self, digest: str, expires_at: str) -> bool:
+        """Make this the only link. Returns False, and does nothing, if there is a principal."""
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if _exist(connection):
+                return False
+            connection.execute(delete(first_admin_links))
+            connection.execute(insert(first_admin_links).values(digest=digest, expires_at=expires_at))
+            return True
+
+    def exchange(self, digest: str, new_digest: str, now: str) -> bool:
+        """Give the link another secret: the old one no longer works. Returns False if it did not before."""
+        valid = (first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now)
+        with self._database.write() as connection:
+            _lock_all(connection)
+            if _exist(connection):
+                return False
+            return connection.execute(update(first_admin_links).where(*valid).values(digest=new_digest)).rowcount == 1
+
+    def is_valid(self, digest: str, now: str) -> bool:
+        """Whether this is the link, and there is no principal yet."""
+        query = select(first_admin_links.c.digest).where(
+            first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now
+        )
+        with self._database.read() as connection:
+            return not _exist(connection) and connection.scalar(query) is not None
+
+
+class Tokens:
+    """API tokens. The secret itself is not stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, token: Token) -> None:
+        """Add a token. ConflictError if another one has its id."""
+        with self._database.write() as connection:
+            require_principal(connection, token.principal)
+            if not insert_if_new(connection, tokens, row_of(token)):
+                present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
+                if Token(**present) != token:
+                    raise ConflictError(f"there is another token {token.id!r}")
+
+    def find(self, token_id: str) -> tuple[Token, Principal] | None:
+        """A token and its principal, None for an unknown token."""
+        with self._database.read() as connection:
+            row = connection.execute(HOLDER.where(tokens.c.id == token_id)).first()
+            return None if row is None else read_holder(row)
+
+    def list(
+        self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+    ) -> Sequence[Token]:
+        """Tokens of one principal or of all, in the order they were made.
+
+        `after` is the id of the one before.
+        """
+        order = in_order(tokens.c.seq, newest_first)
+        query = _TOKEN.where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
+        if principal is not None:
+            query = query.where(tokens.c.principal == principal)
+        with self._database.read() as connection:
+            return [Token(**row) for row in connection.execute(query).mappings()]
+
+    def mark_used(self, token_id: str, now: str) -> None:
+        """Record when a token was last used."""
+        with self._database.write() as connection:
+            connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
+
+    def revoke(self, token_id: str, now: str) -> Token:
+        """Revoke a token. An earlier revocation keeps its time."""
+        change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
+        with self._database.write() as connection:
+            connection.execute(change)
+            row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
+            return Token(**row)
+
+
+def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:
+    """The token and the principal of a row that begins with the columns of `HOLDER`."""
+    principal_end = _TOKEN_FIELDS + len(fields(Principal))
+    return Token(*row[:_TOKEN_FIELDS]), Principal(*row[_TOKEN_FIELDS:principal_end])
+
+
+def _lock_all(connection: Connection) -> None:
+    """Let no other transaction add or change principals.
+
+    The first one, and the last administrator, depend on all.
+    """
+    lock_name(connection, principals, "")
+
+
+def _exist(connection: Connection) -> bool:
+    return connection.scalar(select(principals.c.name).limit(1)) is not None
+
+
+def _add(connection: Connection, principal: Principal) -> bool:
+    return insert_if_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
+
+
+def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Principal:
+    """Change a principal. ConflictError if no administrator would be left."""
+    before = require_principal(connection, name)
+    if values.get("disabled_at") and before.disabled_at:
+        return before
+    connection.execute(update(principals).where(principals.c.name == name).values(**values))
+    if before.may(Permission.ADMINISTER) and not _has_administrator(connection):
+        raise ConflictError(
+            f"{name} is the last administrator of this server", "Make another principal an admin first."
+        )
+    return require_principal(connection, name)
+
+
+def _principal_of_identity(connection: Connection, issuer: str, subject: str) -> str | None:
+    query = select(identities.c.principal).where(identities.c.issuer == issuer, identities.c.subject == subject)
+    name: str | None = connection.scalar(query)
+    return name
+
+
+def _find(connection: Connection, name: str) -> Principal | None:
+    row = connection.execute(_PRINCIPAL.where(principals.c.name == name)).mappings().first()
+    return None if row is None else Principal(**row)
+
+
+def require_principal(connection: Connection, name: str) -> Principal:
+    """The principal of this name. NotFoundError if it does not exist."""
+    principal = _find(connection, name)
+    if principal is None:
+        raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` lists them all.")
+    return principal
+
+
+def _has_administrator(connection: Connection) -> bool:
+    everyone = (Principal(**row) for row in connection.execute(_PRINCIPAL).mappings())
+    return any(principal.may(Permission.ADMINISTER) for principal in everyone)

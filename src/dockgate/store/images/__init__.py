@@ -1,0 +1,1 @@
+"""Images: where they are and were, how they are used, and what their scans have read."""

@@ -1,0 +1,353 @@
+"""Images: where they were pushed, their scans, and the inventories of these."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from sqlalchemy import Connection, bindparam, or_, select, update
+
+from dockgate.delivery.registry_access import SERVER
+from dockgate.events import aws_events, dockgate_events
+from dockgate.events.envelope import NewEvent
+from dockgate.events.model import Event
+from dockgate.scanner.model import Inventory, ScannedPlatform
+from dockgate.shared.digest import from_hex
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.images.scan_contents import read_inventories, read_platforms, replace_platforms
+from dockgate.store.images.tag_history import record_push
+from dockgate.store.queries import select_as
+from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
+from dockgate.store.schema.fleet import fleet_images
+from dockgate.store.schema.tables import events, pushed_images, scan_inventories, scans, tag_moves, verdicts
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
+
+_SCAN = select_as(Scan, scans)
+_SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
+_LOCKED_SCAN = lock_rows(_SCAN_OF)
+_FINISH_SCAN = update(scans).where(
+    scans.c.image == bindparam("of_image"),
+    scans.c.number == bindparam("of_number"),
+    scans.c.state == ScanState.REQUESTED,
+)
+_UNJUDGE = update(pushed_images).where(pushed_images.c.digest == bindparam("of_image")).values(judged_at=None)
+_PUSHED = select_as(PushedImage, pushed_images)
+_LATER = (
+    update(pushed_images)
+    .where(*(column == bindparam(f"of_{column.name}") for column in pushed_images.primary_key))
+    .where(pushed_images.c.pushed_at < bindparam("at"))
+    .values(pushed_at=bindparam("at"))
+)
+_PUSHERS = (
+    select(pushed_images.c.pushed_by)
+    .where(pushed_images.c.digest == bindparam("digest"), pushed_images.c.repository == bindparam("repository"))
+    .distinct()
+)
+_ALL_PUSHERS = select(pushed_images.c.pushed_by).where(pushed_images.c.digest == bindparam("digest")).distinct()
+_TAGGED = (
+    select(pushed_images.c.digest, pushed_images.c.pushed_at)
+    .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
+    .order_by(pushed_images.c.pushed_at.desc())
+    .limit(1)
+)
+_PUSH_KEY = ("repository", "tag", "digest")
+_MOVE = select_as(TagMove, tag_moves)
+_GONE = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
+
+
+class Images:
+    """Images: pushes, tags, scans and inventories."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept_push(self, event: Event) -> Scan | None:
+        """Store an IMAGE_PUSH event, the push, the tag's move and a scan request, in one transaction.
+
+        Returns the scan as `request_scan` does; None when the event is known already.
+        """
+        detail = event.detail
+        pushed_at = detail.get("pushed_at", event.at)
+        image = PushedImage(
+            detail["repository"], detail["tag"], detail["digest"], pushed_at, pushed_by=detail.get("by") or None
+        )
+
+        def write(connection: Connection) -> Scan | None:
+            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
+            if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
+                return None
+            move = _move(connection, event.id, image)
+            _push(connection, image)
+            scan = _request(connection, image.digest, image.repository, event.at)
+            append_events(connection, _push_events(event.id, image, move))
+            return scan
+
+        return self._database.group_commit(write)
+
+    def add_push(self, image: PushedImage) -> None:
+        """Store a push: one row for each digest under a tag, with its latest time.
+
+        A push by the server itself keeps the server as pusher; otherwise the first known pusher stays.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
+            _push(connection, image)
+
+    def pushers(self, repository: str, digest: str) -> Sequence[str | None]:
+        """Who pushed the digest to this repository, under any tag; None stands for an unknown pusher."""
+        with self._database.read() as connection:
+            names = connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}).all()
+        return sorted(names, key=lambda name: name or "")
+
+    def all_pushers(self, digest: str) -> Sequence[str | None]:
+        """Who pushed the digest to any repository; None stands for an unknown pusher."""
+        with self._database.read() as connection:
+            names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
+        return sorted(names, key=lambda name: name or "")
+
+    def tag_moves(self, digest: str) -> Sequence[TagMove]:
+        """The moves of tags to this digest and away from it, newest first."""
+        query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
+        with self._database.read() as connection:
+            return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
+
+    def pushed_images(
+        self,
+        repository: str | None = None,
+        *,
+        digest: str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[PushedImage]:
+        """Pushed images, newest first: of one repository or digest if given, at most `limit`."""
+        table = pushed_images.c
+        query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
+        query = query.limit(limit)
+        if repository is not None:
+            query = query.where(table.repository == repository)
+        if digest is not None:
+            query = query.where(table.digest == digest)
+        with self._database.read() as connection:
+            return [PushedImage(**row) for row in connection.execute(query).mappings()]
+
+    def pushed_repositories(self) -> Sequence[str]:
+        """The repositories that images were pushed to, in alphabetical order."""
+        query = select(pushed_images.c.repository).distinct().order_by(pushed_images.c.repository)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def request_scan(self, image: str, repository: str, now: str) -> Scan:
+        """Request a scan and return it. A requested or completed scan is returned unchanged.
+
+        After a failed scan, and of an image that was gone, a new one is requested under the next number.
+        """
+        with self._database.write() as connection:
+            return _request(connection, image, repository, now)
+
+    def request_new_scan(self, image: str, repository: str, after: int, now: str) -> Scan:
+        """Request a scan of an image that was scanned: it is read anew. Return the newest scan.
+
+        Does nothing unless the scan number `after` is the newest one, and has ended.
+        """
+        with self._database.write() as connection:
+            present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+            if present.number != after or present.state is ScanState.REQUESTED:
+                return present
+            return _request_next(connection, present, repository, now)
+
+    def unjudged_images(self, limit: int) -> Sequence[str]:
+        """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
+        query = (
+            select(pushed_images.c.digest)
+            .join(scans, scans.c.image == pushed_images.c.digest)
+            .where(pushed_images.c.judged_at.is_(None), scans.c.state != ScanState.REQUESTED)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(pushed_images.c.digest).limit(limit)))
+
+    def unjudged_repositories(self, image: str) -> Sequence[str]:
+        """The repositories in which a pushed image was not judged, sorted."""
+        column = pushed_images.c.repository
+        query = select(column).where(pushed_images.c.digest == image, pushed_images.c.judged_at.is_(None))
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(column)))
+
+    def mark_judged(self, repository: str, image: str, scan: int, now: str) -> None:
+        """Record that a pushed image was judged in a repository.
+
+        Unless a scan of another number has been requested.
+        """
+        is_scan = select(scans.c.number).where(scans.c.image == image, scans.c.number == scan).exists()
+        pushed = pushed_images.c.repository == repository, pushed_images.c.digest == image
+        with self._database.write() as connection:
+            connection.execute(update(pushed_images).where(*pushed, is_scan).values(judged_at=now))
+
+    def scan(self, image: str) -> Scan | None:
+        """The newest scan of an image, None without one."""
+        with self._database.read() as connection:
+            return _scan(connection, image)
+
+    def requested_scans(self) -> Sequence[Scan]:
+        """The scans that are not done yet, oldest first."""
+        query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
+        with self._database.read() as connection:
+            return [Scan(**row) for row in connection.execute(query).mappings()]
+
+    def finish_scan(
+        self,
+        image: str,
+        number: int,
+        platforms: Sequence[ScannedPlatform],
+        reason: str | None,
+        now: str,
+        *,
+        is_image: bool = True,
+        scanner: str | None = None,
+    ) -> None:
+        """End a scan: DONE with what it has read; FAILED if there is a reason, or NOT_AN_IMAGE.
+
+        Does nothing unless the scan of this number is requested. A failed scan has no inventories. `scanner` is the
+        version that read the image. Its pushes are due to be judged.
+        """
+        failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
+        state = failed if reason else ScanState.DONE
+        change = {
+            "of_image": image,
+            "of_number": number,
+            "state": state,
+            "reason": reason,
+            "finished_at": now,
+            "scanner": scanner,
+        }
+
+        def write(connection: Connection) -> None:
+            if connection.execute(_FINISH_SCAN, change).rowcount == 0:
+                return
+            connection.execute(_UNJUDGE, {"of_image": image})
+            replace_platforms(connection, image, () if reason else platforms)
+
+        self._database.group_commit(write)
+
+    def inventories(self, image: str) -> Sequence[Inventory]:
+        """The inventories of an image, in the order of its scan; empty without a completed scan."""
+        with self._database.read() as connection:
+            return read_inventories(connection, image)
+
+    def platforms(self, image: str) -> Sequence[ScannedPlatform]:
+        """The same with the origins of the layers."""
+        with self._database.read() as connection:
+            return read_platforms(connection, image)
+
+    def inventory_digests(self, image: str) -> Sequence[str]:
+        """The digests of the image's inventories, in the order of its scan."""
+        query = select(scan_inventories.c.digest).where(scan_inventories.c.image == image)
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(scan_inventories.c.position)))
+
+    def unindexed_images(self, limit: int) -> Sequence[str]:
+        """Images whose finished scan is not in the fleet index yet, at most `limit`, the oldest scans first."""
+        query = (
+            select(scans.c.image)
+            .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
+            .where(
+                scans.c.state == ScanState.DONE,
+                or_(fleet_images.c.id.is_(None), fleet_images.c.scanned_at != scans.c.finished_at),
+            )
+            .order_by(scans.c.finished_at, scans.c.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+        """The digests of images or verdicts that begin with `start`, each with its image.
+
+        The kind is "image" or "verdict". `start` is hexadecimal digits. Sorted by digest.
+        """
+        if kind == "verdict":
+            columns = [(verdicts.c.digest, verdicts.c.image)]
+        else:
+            columns = [(pushed_images.c.digest, pushed_images.c.digest), (scans.c.image, scans.c.image)]
+        images: dict[str, str] = {}
+        with self._database.read() as connection:
+            for digest, image in columns:
+                matches = digest.startswith(from_hex(start), autoescape=True)
+                query = select(digest, image.label("of_image")).where(matches).distinct().order_by(digest).limit(limit)
+                images |= {row[0]: row[1] for row in connection.execute(query)}
+        return sorted(images.items())[:limit]
+
+
+def _push(connection: Connection, image: PushedImage) -> None:
+    record_push(connection, image)
+    if insert_if_new(connection, pushed_images, asdict(image)):
+        return
+    of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
+    connection.execute(_LATER, {**of, "at": image.pushed_at})
+    if image.pushed_by:
+        change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
+        if image.pushed_by != SERVER:
+            change = change.where(pushed_images.c.pushed_by.is_(None))
+        connection.execute(change.values(pushed_by=image.pushed_by))
+
+
+def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
+    """Record that the tag had another digest so far, as its latest push says.
+
+    Returns the move, None for none. A push that is older than that one moves nothing.
+    """
+    tag = {"repository": image.repository, "tag": image.tag}
+    latest = connection.execute(_TAGGED, tag).first() if image.tag else None
+    if latest is not None and latest.digest != image.digest and latest.pushed_at <= image.pushed_at:
+        move = TagMove(
+            event_id, image.repository, image.tag, latest.digest, image.digest, image.pushed_at, image.pushed_by
+        )
+        insert_if_new(connection, tag_moves, asdict(move))
+        return move
+    return None
+
+
+def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
+    pushed = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
+    if move is None:
+        return [pushed]
+    moved = dockgate_events.tag_moved(
+        push=push,
+        repository=move.repository,
+        tag=move.tag,
+        previous=move.previous,
+        image=move.digest,
+        by=move.pushed_by,
+        time=move.moved_at,
+    )
+    return [pushed, moved]
+
+
+def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
+    present = _scan(connection, image)
+    if present is None:
+        requested = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
+        if insert_if_new(connection, scans, asdict(requested)):
+            return requested
+    elif not _is_outdated(connection, present):
+        return present
+    present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+    if not _is_outdated(connection, present):
+        return present
+    return _request_next(connection, present, repository, now)
+
+
+def _is_outdated(connection: Connection, scan: Scan) -> bool:
+    """Whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
+    if scan.state is ScanState.DONE:
+        gone_at = connection.scalar(_GONE, {"image": scan.image})
+        return gone_at is not None and gone_at >= scan.requested_at
+    return scan.state.has_failed
+
+
+def _request_next(connection: Connection, present: Scan, repository: str, now: str) -> Scan:
+    requested = Scan(present.image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == present.image).values(**asdict(requested)))
+    return requested
+
+
+def _scan(connection: Connection, image: str) -> Scan | None:
+    row = connection.execute(_SCAN_OF, {"image": image}).mappings().first()
+    return None if row is None else Scan(**row)

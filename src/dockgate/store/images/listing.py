@@ -1,0 +1,374 @@
+"""List images where they are, a page at a time.
+
+Filters are what was found in them, their verdict and their repository. A row is a place of an image: its digest under a
+tag, or in a repository by its digest alone. Filters of findings apply to one finding: with a severity and a fix, an
+image is listed that has a finding of this severity with a fix.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, or_, select, tuple_
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database
+from dockgate.store.fleet.bundles import decode
+from dockgate.store.queries import BATCH, numbers_of, select_as, texts_of
+from dockgate.store.records import ScanState, VerdictRecord
+from dockgate.store.schema.fleet import (
+    fleet_bundle_components,
+    fleet_bundles,
+    fleet_findings,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_tags,
+    fleet_verdicts,
+    fleet_vulnerabilities,
+)
+from dockgate.store.schema.tables import scans, verdicts
+from dockgate.vulnerabilities.model import Severity
+
+
+class ImageSort(StrEnum):
+    """The order of a list: the latest push first, the worst findings first, or by repository and tag."""
+
+    PUSHED = "pushed"
+    SEVERITY = "severity"
+    NAME = "name"
+
+
+class Origin(StrEnum):
+    """Whether a layer is of the base image."""
+
+    BASE = "base"
+    OWN = "own"
+
+
+class ImageFilter(NamedTuple):
+    """What an image must be or have to be listed; None and () for no matter.
+
+    `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
+    exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
+    image that was not judged. `digests` are those of which its own must be one. With `include_moved`, tags count that
+    have moved on.
+    """
+
+    repositories: Collection[str] | None = None
+    severities: Collection[Severity] = ()
+    is_fixable: bool = False
+    is_exploited: bool = False
+    epss: float | None = None
+    components: Collection[int] | None = None
+    origin: Origin | None = None
+    layer: str | None = None
+    statuses: Collection[Status | None] = ()
+    digests: Collection[str] | None = None
+    include_moved: bool = False
+
+
+class ListedImage(NamedTuple):
+    """A place of an image.
+
+    `tag` is "" for none; `until` is when the tag moved on or the image was deleted. `scanner` read it, "" if that is
+    unknown. `status` is that of the current verdict, or of the newest one where the place has no current one, None
+    without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
+    `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
+    without one. It is the verdict in the repository `judged_in`, where the image was read.
+    """
+
+    id: int
+    repository: str
+    tag: str
+    digest: str
+    pushed_at: str
+    until: str | None
+    judged_in: str
+    scan: ScanState | None
+    scanner: str
+    status: Status | None
+    policy: str | None
+    counts: tuple[int, ...] | None
+    since: str | None
+    cannot_judge_since: str | None
+    waived: int | None
+    gone_at: str | None
+
+
+class PlaceVerdict(NamedTuple):
+    """The verdicts on an image under a tag ("" for none) of a repository.
+
+    `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`. `newest` is the newest
+    one of this repository, None without any.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    judged_in: str
+    scan: ScanState | None
+    policy: str | None
+    status: Status | None
+    newest: Status | None
+    cannot_judge_since: str | None
+
+
+_TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
+_COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
+# The newest verdict of the place, requested or on a push.
+_NEWEST = (
+    select(verdicts.c.status)
+    .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
+    .order_by(verdicts.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
+    ImageSort.PUSHED: (_TAGS.pushed_at, _TAGS.id),
+    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS[:4]), _TAGS.id),
+    ImageSort.NAME: (_TAGS.repository, _TAGS.tag, _TAGS.id),
+}
+
+
+# From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
+WIDE = 500
+
+
+class ImageListing:
+    """Reads lists of images. `wide` is a number of bundles or repositories from which on there are many."""
+
+    def __init__(self, database: Database, wide: int = WIDE) -> None:
+        self._database = database
+        self._wide = wide
+
+    def page(
+        self,
+        image_filter: ImageFilter,
+        sort: ImageSort,
+        after: Sequence[str | int] | None,
+        limit: int,
+        judged_before: str,
+    ) -> tuple[Sequence[ListedImage], Sequence[str | int] | None]:
+        """At most `limit` rows after the position `after`, and the position of the last one if there are more.
+
+        An indexed image that was scanned before `judged_before` and has no current verdict is not watched any more: its
+        status is Undetermined.
+        """
+        status = _status(judged_before)
+        key = _SORTS[sort]
+        query = (
+            select(
+                *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
+                func.coalesce(_IMAGES.repository, _TAGS.repository),
+                _SCANS.state,
+                _IMAGES.scanner,
+                status,
+                _CURRENT.policy,
+                _CURRENT.since,
+                _CURRENT.cannot_judge_since,
+                _CURRENT.waived,
+                _IMAGES.gone_at,
+                *_COUNTS,
+                *key,
+            )
+            .select_from(fleet_tags)
+            .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
+            .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
+            .outerjoin(scans, _SCANS.image == _TAGS.digest)
+            .where(*_conditions(image_filter, status, self._wide))
+        )
+        is_ascending = sort is ImageSort.NAME
+        if after is not None:
+            position = _position(key, after)
+            query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
+        query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
+        with self._database.read() as connection:
+            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide)
+        more = len(rows) > limit
+        # While a repository gets another policy, an image may have verdicts by both for a moment.
+        by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
+        images = list(reversed(by_place.values()))
+        return images, tuple(rows[limit - 1][-len(key) :]) if more else None
+
+    def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
+        """Every image in each of these repositories (None: all) where it is now, with its verdicts.
+
+        `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
+        """
+        conditions = _conditions(ImageFilter(repositories), null(), self._wide)
+        query = (
+            select(
+                *(_TAGS[name] for name in ("repository", "tag", "digest")),
+                func.coalesce(_IMAGES.repository, _TAGS.repository),
+                _SCANS.state,
+                _CURRENT.policy,
+                _status(judged_before),
+                _NEWEST,
+                _CURRENT.cannot_judge_since,
+            )
+            .select_from(fleet_tags)
+            .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
+            .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
+            .outerjoin(scans, _SCANS.image == _TAGS.digest)
+            .where(*conditions, or_(_SCANS.state.is_(None), _SCANS.state != ScanState.NOT_AN_IMAGE))
+            .order_by(_TAGS.repository, _TAGS.digest, _TAGS.tag)
+        )
+        with self._database.read() as connection:
+            return [
+                PlaceVerdict._make((*row[:6], *map(_status_of, row[6:8]), row[8])) for row in connection.execute(query)
+            ]
+
+    def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
+        """The newest verdict on each of these images in each repository, by repository and image.
+
+        It was requested, or made on a push.
+        """
+        place = verdicts.c.image, verdicts.c.repository
+        number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
+        ranked = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
+        newest = ranked.where(verdicts.c.image.in_(sorted(images))).subquery()
+        columns = [column for column in newest.c if column.name != "number"]
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).where(newest.c.number == 1)).mappings()
+            return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
+
+
+def _rows(
+    connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
+) -> Sequence[Sequence[Any]]:
+    """The first rows of the query of images that have what the filter asks for."""
+    if (holders := _holders(image_filter)) is None:
+        return connection.execute(query.limit(limit)).all()
+    # Many bundles have it, so a page is soon full of images with one.
+    if image_filter.layer:
+        holders = _in_layer(connection, holders, image_filter.layer)
+    is_wide = not image_filter.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
+    filtered = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
+    if is_wide and sort is ImageSort.SEVERITY:
+        # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
+        key = _SORTS[sort]
+        first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
+        if first:
+            is_first = numbers_of(_TAGS.id, {row[0] for row in first}), tuple_(*key) >= _position(key, first[-1][1:])
+            rows = connection.execute(filtered.where(*is_first)).all()
+            if len(rows) == limit or len(first) < wide:
+                return rows
+    return connection.execute(filtered).all()
+
+
+def _position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
+    return tuple_(*(literal(value, column.type) for value, column in zip(values, key, strict=True)))
+
+
+def _status(judged_before: str) -> ColumnElement[Any]:
+    is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
+    return case(
+        (_CURRENT.status.is_not(None), _CURRENT.status),
+        (and_(_IMAGES.scanned_at < judged_before, is_judged), literal(Status.UNDETERMINED, _CURRENT.status.type)),
+        else_=_NEWEST,
+    )
+
+
+def _conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if not image_filter.include_moved:
+        conditions.append(_TAGS.until.is_(None))
+    if image_filter.repositories is not None:
+        is_wide = len(image_filter.repositories) >= wide
+        repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it
+        conditions.append(texts_of(repository, image_filter.repositories))
+    if image_filter.digests is not None:
+        conditions.append(texts_of(_TAGS.digest, image_filter.digests))
+    if image_filter.statuses:
+        # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
+        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST, image_filter.statuses))
+        conditions.append(or_(_is_one_of(status, image_filter.statuses), elsewhere))
+    return conditions
+
+
+def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) -> ColumnElement[bool]:
+    named = status.in_([name for name in statuses if name is not None])
+    return or_(named, status.is_(null())) if None in statuses else named
+
+
+def _holders(image_filter: ImageFilter) -> Select[Any] | None:
+    """The bundles that have such a package or finding; None for no matter."""
+    parts = fleet_bundle_components.c
+    asks_for_finding = (
+        bool(image_filter.severities)
+        or image_filter.is_fixable
+        or image_filter.is_exploited
+        or image_filter.epss is not None
+    )
+    if not asks_for_finding and image_filter.components is None:
+        if image_filter.origin is None and not image_filter.layer:
+            return None
+        asks_for_finding = True  # any finding of such a layer
+    holders = select(parts.bundle)
+    if image_filter.components is not None:
+        holders = holders.where(numbers_of(parts.component, image_filter.components))
+    if asks_for_finding:
+        holders = holders.where(parts.component.in_(_with_findings(image_filter)), ~parts.owned)
+    return holders
+
+
+def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Select[Any]:
+    """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
+
+    Their components are read from what each holds, for rows of `fleet_bundle_components` are found by a component only.
+    """
+    bundles, parts = fleet_image_bundles.c, fleet_bundle_components.c
+    of_layer = select(bundles.bundle).where(bundles.layer == layer)
+    query = select(fleet_bundles.c.id, fleet_bundles.c.content).where(fleet_bundles.c.id.in_(of_layer))
+    components: set[int] = set()
+    ids = []
+    for number, content in connection.execute(query.limit(BATCH)):
+        ids.append(number)
+        components.update(*decode(content))
+    return holders.where(numbers_of(parts.component, components), parts.bundle.in_(ids))
+
+
+def _holds(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
+    """Whether an image has one of the bundles in the layer or origin of the filter.
+
+    `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
+    """
+    bundles = fleet_image_bundles.c
+    bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
+    images = select(bundles.image).where(bundle.in_(holders))
+    if image_filter.origin is not None:
+        images = images.where(bundles.base if image_filter.origin is Origin.BASE else ~bundles.base)
+    if image_filter.layer:
+        images = images.where(bundles.layer == image_filter.layer)
+    if is_wide:
+        return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
+    return _IMAGES.id.in_(images)
+
+
+def _with_findings(image_filter: ImageFilter) -> Select[Any]:
+    """The components with such a finding."""
+    findings = fleet_findings.c
+    query = select(findings.component)
+    if image_filter.severities:
+        query = query.where(findings.severity.in_(image_filter.severities))
+    if image_filter.is_fixable:
+        query = query.where(findings.fixed != "")
+    if image_filter.is_exploited:
+        exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
+        query = query.where(findings.vulnerability.in_(exploited))
+    if image_filter.epss is not None:
+        likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= image_filter.epss)
+        query = query.where(findings.vulnerability.in_(likely))
+    return query
+
+
+def _listed_image(row: Sequence[Any]) -> ListedImage:
+    *place, scan, scanner, status, policy, since, cannot_judge_since, waived, gone_at = row[:15]
+    counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
+    return ListedImage._make(
+        (*place, scan, scanner or "", _status_of(status), policy, counts, since, cannot_judge_since, waived, gone_at)
+    )
+
+
+def _status_of(value: str | None) -> Status | None:
+    return None if value is None else Status(value)

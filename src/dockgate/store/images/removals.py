@@ -1,0 +1,96 @@
+"""Images that are no longer where they were: in one repository, and at last in none."""
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
+
+from dockgate.events.aws_events import image_deleted
+from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
+from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.schema.fleet import fleet_images, fleet_tags, fleet_verdicts
+from dockgate.store.schema.tables import pushed_images, scan_inventories, scans
+from dockgate.store.statements import insert_if_new, lock_name, lock_rows
+
+
+class ImageRemovals:
+    """Records removals. The index keeps the content of a removed image for questions about the past."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """At most `limit` repositories and digests of images behind `after`, in this order."""
+        columns = pushed_images.c.repository, pushed_images.c.digest
+        query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
+        with self._database.read() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
+
+    def count_places(self) -> int:
+        """How many pairs of repository and digest `places` lists in total."""
+        places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
+        with self._database.read() as connection:
+            return connection.scalar(select(func.count()).select_from(places)) or 0
+
+    def remove(self, repository: str, image: str, now: str) -> bool:
+        """Record that an image is no longer in a repository, with an event for each tag that it had there.
+
+        Returns whether it is in no repository any more: it is gone then, and has no current verdict. A push or scan of
+        the image brings it back.
+        """
+        with self._database.write() as connection:
+            is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
+            pushes = sorted(connection.scalars(select(pushed_images.c.tag).where(*is_pushed)))
+            for tag in pushes:
+                lock_name(connection, pushed_images, f"{repository}:{tag}")
+            index_row = lock_rows(select(fleet_images.c.id).where(fleet_images.c.digest == image))
+            number = connection.scalar(index_row)
+            is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
+            ended = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
+            tags = sorted(connection.scalars(ended)) or ([""] if pushes else [])
+            connection.execute(delete(pushed_images).where(*is_pushed))
+            is_gone = not _is_anywhere(connection, image)
+            if is_gone and number is not None:
+                _mark_gone(connection, number, now)
+            elif is_gone:
+                _forget_scan(connection, image)
+            append_events(connection, [image_deleted(repository, image, tag, now) for tag in tags])
+        return is_gone
+
+    def untag(self, repository: str, image: str, tag: str, now: str) -> bool:
+        """Record that a tag names an image no longer, with an event. Returns whether it did until now.
+
+        Without another tag, the image is in the repository by its digest.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, pushed_images, f"{repository}:{tag}")
+            is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
+            is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
+            ended = update(fleet_tags).where(*is_here, fleet_tags.c.tag == tag).values(until=now)
+            if not connection.execute(ended).rowcount:
+                return False
+            push = connection.execute(select(pushed_images).where(*is_pushed, pushed_images.c.tag == tag)).first()
+            connection.execute(delete(pushed_images).where(*is_pushed, pushed_images.c.tag == tag))
+            if push is not None and connection.execute(select(pushed_images.c.tag).where(*is_pushed)).first() is None:
+                connection.execute(insert(pushed_images).values({**push._asdict(), "tag": ""}))
+            if connection.execute(select(fleet_tags.c.id).where(*is_here)).first() is None:
+                insert_if_new(connection, fleet_tags, TagPeriod(repository, "", image, now, now)._asdict())
+            append_events(connection, [image_deleted(repository, image, tag, now)])
+        return True
+
+
+def _is_anywhere(connection: Connection, image: str) -> bool:
+    """Whether an image is in a repository. One whose tags have moved on is still there."""
+    places = select(fleet_tags.c.repository).where(fleet_tags.c.digest == image, fleet_tags.c.until.is_(None))
+    pushes = select(pushed_images.c.repository).where(pushed_images.c.digest == image)
+    return connection.execute(places.union(pushes).limit(1)).first() is not None
+
+
+def _mark_gone(connection: Connection, image: int, now: str) -> None:
+    is_present = fleet_images.c.id == image, fleet_images.c.gone_at.is_(None)
+    connection.execute(update(fleet_images).where(*is_present).values(gone_at=now))
+    connection.execute(delete(fleet_verdicts).where(fleet_verdicts.c.image == image))
+
+
+def _forget_scan(connection: Connection, image: str) -> None:
+    """Delete the scan of an image that is not in the index: it would come into it later."""
+    for table in (scan_inventories, scans):
+        connection.execute(delete(table).where(table.c.image == image))

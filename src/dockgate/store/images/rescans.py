@@ -1,0 +1,89 @@
+"""Rescans: images that an older version of the scanner has read, and what a newer one reads in them."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from sqlalchemy import Connection, case, literal, or_, select, update
+
+from dockgate.scanner.model import ScannedPlatform
+from dockgate.store.engine import Database
+from dockgate.store.images.scan_contents import replace_platforms
+from dockgate.store.queries import select_as
+from dockgate.store.records import Scan, ScanState
+from dockgate.store.schema.fleet import fleet_images, fleet_state
+from dockgate.store.schema.tables import scans
+from dockgate.store.statements import insert_if_new, lock_name
+
+# The name of the row of `fleet_state` with the worker that rescans images, and its version of the scanner.
+_READER = "reader"
+_DONE = scans.c.state == ScanState.DONE
+
+
+class Rescans:
+    """The finished scans by the version of the scanner that ran them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def versions(self) -> set[str | None]:
+        """The versions of the scanner whose inventories are stored.
+
+        None for images that were read before versions were recorded.
+        """
+        with self._database.read() as connection:
+            return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
+
+    def select(self, versions: Collection[str | None], first_images: Collection[str], limit: int) -> Sequence[Scan]:
+        """At most `limit` finished scans by these versions.
+
+        Those of `first_images` come first, then the newest images. Without the images that are gone.
+        """
+        names = sorted(name for name in versions if name is not None)
+        is_of = or_(scans.c.scanner.in_(names), scans.c.scanner.is_(None) if None in versions else literal(False))
+        rank = case((scans.c.image.in_(sorted(first_images)), 0), else_=1)
+        query = (
+            select_as(Scan, scans)
+            .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
+            .where(_DONE, is_of, fleet_images.c.gone_at.is_(None))
+            .order_by(rank, scans.c.requested_at.desc(), scans.c.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [Scan(**row) for row in connection.execute(query).mappings()]
+
+    def take_turn(self, worker: str, version: str, is_replaced: Callable[[str, str], bool]) -> bool:
+        """Make a worker the one that rescans images, by its version of the scanner. Returns whether it is.
+
+        One worker is, until `is_replaced` says of it (by its id and version) that another one may take its place.
+        """
+        turn = f"{worker} {version}"
+        present = select(fleet_state.c.value).where(fleet_state.c.name == _READER)
+        with self._database.read() as connection:
+            if connection.scalar(present) == turn:
+                return True
+        with self._database.write() as connection:
+            lock_name(connection, fleet_state, _READER)
+            if insert_if_new(connection, fleet_state, {"name": _READER, "value": turn}):
+                return True
+            of_worker, _, of_version = str(connection.scalar(present)).rpartition(" ")
+            if of_worker != worker and not is_replaced(of_worker, of_version):
+                return False
+            connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))
+            return True
+
+    def record(self, scan: Scan, platforms: Sequence[ScannedPlatform], scanner: str, now: str) -> bool:
+        """Replace what a finished scan has read by what the version `scanner` has read.
+
+        False, and nothing changes, if the image was scanned or read again meanwhile. The scan's number stays, and what
+        decides (verdicts, approvals) keeps its inputs.
+        """
+        is_same = scans.c.image == scan.image, scans.c.number == scan.number, _DONE
+        by = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
+        change = update(scans).where(*is_same, by).values(scanner=scanner, finished_at=now)
+
+        def write(connection: Connection) -> bool:
+            if connection.execute(change).rowcount == 0:
+                return False
+            replace_platforms(connection, scan.image, platforms)
+            return True
+
+        return self._database.group_commit(write)

@@ -1,0 +1,50 @@
+"""What a scan has read: a document for each platform, and the origins of its layers."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from dockgate.scanner.model import Inventory, ScannedPlatform
+from dockgate.shared.canonical import decode
+from dockgate.store.documents import Document, decompress_document, store_documents
+from dockgate.store.schema.tables import documents, scan_inventories
+
+_OF_IMAGE = scan_inventories.c.image == bindparam("image")
+_DOCUMENTS = (
+    select(documents.c.body)
+    .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
+    .where(_OF_IMAGE)
+    .order_by(scan_inventories.c.position)
+)
+_PLATFORMS = _DOCUMENTS.add_columns(scan_inventories.c.layers)
+
+
+def replace_platforms(connection: Connection, image: str, platforms: Sequence[ScannedPlatform]) -> None:
+    """Store what was read of an image, in place of what was read before."""
+    stored = [Document.of(platform.inventory) for platform in platforms]
+    store_documents(connection, *stored)
+    connection.execute(delete(scan_inventories).where(scan_inventories.c.image == image))
+    rows = [
+        {
+            "image": image,
+            "position": at,
+            "digest": document.digest,
+            "platform_image": platform.inventory.image,
+            "layers": platform.origins,
+        }
+        for at, (document, platform) in enumerate(zip(stored, platforms, strict=True))
+    ]
+    if rows:
+        connection.execute(insert(scan_inventories), rows)
+
+
+def read_inventories(connection: Connection, image: str) -> list[Inventory]:
+    """The inventories of an image, in the order of its scan."""
+    bodies = connection.scalars(_DOCUMENTS, {"image": image}).all()
+    return [decode(Inventory, decompress_document(body)) for body in bodies]
+
+
+def read_platforms(connection: Connection, image: str) -> list[ScannedPlatform]:
+    """The inventories of an image with the origins of their layers, in the order of its scan."""
+    rows = connection.execute(_PLATFORMS, {"image": image}).all()
+    return [ScannedPlatform(decode(Inventory, decompress_document(row.body)), row.layers) for row in rows]

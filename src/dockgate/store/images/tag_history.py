@@ -1,0 +1,166 @@
+"""Where images were, and are: the periods in which a digest was under a tag."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, Executable, bindparam, select, update
+
+from dockgate.store.engine import Database
+from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.queries import batches
+from dockgate.store.records import PushedImage
+from dockgate.store.schema.fleet import fleet_images, fleet_tags
+from dockgate.store.schema.tables import pushed_images, scans
+from dockgate.store.statements import insert_if_new, lock_rows
+
+_PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
+# The present period of a tag.
+_PRESENT = _PERIOD.where(
+    fleet_tags.c.repository == bindparam("repository"),
+    fleet_tags.c.tag == bindparam("tag"),
+    fleet_tags.c.until.is_(None),
+)
+# The present period of an image that was pushed by its digest alone.
+_PRESENT_BY_DIGEST = _PRESENT.where(fleet_tags.c.digest == bindparam("digest"))
+_CHANGE = update(fleet_tags).where(
+    *(fleet_tags.c[name] == bindparam(f"of_{name}") for name in ("repository", "tag", "digest", "since"))
+)
+_PUSHED_AGAIN = _CHANGE.values(pushed_at=bindparam("at"))
+_END = _CHANGE.values(until=bindparam("at"))
+
+
+class TagHistory:
+    """The periods of tags. Pushes write them (`record_push`), so they are as old as the pushes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def periods(self, digests: Collection[str]) -> Sequence[TagPeriod]:
+        """Where these images were and are, oldest first."""
+        order = fleet_tags.c.since, fleet_tags.c.repository, fleet_tags.c.tag
+        with self._database.read() as connection:
+            rows = [
+                TagPeriod(*row)
+                for part in batches(sorted(digests))
+                for row in connection.execute(_PERIOD.where(fleet_tags.c.digest.in_(part)).order_by(*order))
+            ]
+        return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
+
+    def other_repositories(self) -> Sequence[tuple[str, str, int]]:
+        """The further repositories of images, each with the image's digest and scan.
+
+        They are those beside the one where the image was read.
+        """
+        query = (
+            select(fleet_tags.c.repository, fleet_tags.c.digest, scans.c.number)
+            .join(fleet_images, fleet_images.c.digest == fleet_tags.c.digest)
+            .join(scans, scans.c.image == fleet_tags.c.digest)
+            .where(fleet_tags.c.until.is_(None), fleet_images.c.gone_at.is_(None))
+            .where(fleet_tags.c.repository != fleet_images.c.repository)
+            .distinct()
+            .order_by(fleet_tags.c.repository, fleet_tags.c.digest)
+        )
+        with self._database.read() as connection:
+            return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
+
+    def untagged(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the places (repository and digest) where a pushed image has no tag now."""
+        pushed, tagged = set[tuple[str, str]](), set[tuple[str, str]]()
+        has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
+        with self._database.read() as connection:
+            for part in batches(sorted({digest for _, digest in places})):
+                pushes = select(pushed_images.c.repository, pushed_images.c.digest)
+                pushed |= {
+                    (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
+                }
+                tags = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
+                    fleet_tags.c.digest.in_(part), *has_tag
+                )
+                tagged |= {(row[0], row[1]) for row in connection.execute(tags)}
+        return (pushed & set(places)) - tagged
+
+    def at(self, repository: str, tag: str) -> str | None:
+        """The digest that is under this tag now, None if there is none."""
+        present = self.present(repository, tag)
+        return None if present is None else present.digest
+
+    def present(self, repository: str, tag: str) -> TagPeriod | None:
+        """The period of a tag that lasts, None if there is none."""
+        with self._database.read() as connection:
+            return _present(connection, repository, tag)
+
+    def add_place(self, digest: str, repository: str, since: str) -> None:
+        """Record that an image is in a repository, where no push of it is known: it was only scanned.
+
+        An image that was gone before `since` is back.
+        """
+        with self._database.write() as connection:
+            places = select(fleet_tags.c.id).where(fleet_tags.c.digest == digest, fleet_tags.c.repository == repository)
+            if _bring_back(connection, digest, since) or connection.execute(places.limit(1)).first() is None:
+                row = TagPeriod(repository, "", digest, since, since)
+                insert_if_new(connection, fleet_tags, row._asdict())
+
+    def add_missing(self) -> int:
+        """Record the pushes of earlier versions, which kept no periods. Returns how many it recorded."""
+        with self._database.write() as connection:
+            missing = (
+                select(*(pushed_images.c[name] for name in ("repository", "tag", "digest", "pushed_at")))
+                .outerjoin(
+                    fleet_tags,
+                    (fleet_tags.c.digest == pushed_images.c.digest)
+                    & (fleet_tags.c.repository == pushed_images.c.repository)
+                    & (fleet_tags.c.tag == pushed_images.c.tag),
+                )
+                .where(fleet_tags.c.id.is_(None))
+                .order_by(pushed_images.c.pushed_at, pushed_images.c.digest)
+                .limit(500)
+            )
+            pushes = [PushedImage(*row) for row in connection.execute(missing)]
+            for push in pushes:
+                record_push(connection, push)
+            return len(pushes)
+
+
+def record_push(connection: Connection, image: PushedImage) -> None:
+    """Record a push: the tag's period begins, and the one before it ends.
+
+    A push that is older than the tag's present period ended when that one began. If the present image was pushed before
+    and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
+    """
+    present = _present(connection, image.repository, image.tag, image.digest)
+    until = None
+    if present is not None and present.digest == image.digest:
+        if present.pushed_at < image.pushed_at:
+            _change(connection, present, _PUSHED_AGAIN, image.pushed_at)
+        return
+    if present is not None and image.pushed_at < present.since:
+        until = present.since
+    elif present is not None:
+        _change(connection, present, _END, image.pushed_at)
+        if image.tag and image.pushed_at < present.pushed_at:
+            until = present.pushed_at
+            again = present._replace(since=present.pushed_at)
+            insert_if_new(connection, fleet_tags, again._asdict())
+    period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
+    insert_if_new(connection, fleet_tags, period._asdict())
+    _bring_back(connection, image.digest, image.pushed_at)
+
+
+def _bring_back(connection: Connection, digest: str, since: str) -> bool:
+    """Mark an image that was gone before `since` as present. Returns whether it was gone."""
+    gone_at = connection.scalar(lock_rows(select(fleet_images.c.gone_at).where(fleet_images.c.digest == digest)))
+    if gone_at is None or gone_at >= since:
+        return False
+    connection.execute(update(fleet_images).where(fleet_images.c.digest == digest).values(gone_at=None))
+    return True
+
+
+def _present(connection: Connection, repository: str, tag: str, digest: str | None = None) -> TagPeriod | None:
+    """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
+    query = _PRESENT if tag else _PRESENT_BY_DIGEST
+    row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()
+    return None if row is None else TagPeriod(*row)
+
+
+def _change(connection: Connection, period: TagPeriod, change: Executable, at: str) -> None:
+    key = {f"of_{name}": getattr(period, name) for name in ("repository", "tag", "digest", "since")}
+    connection.execute(change, {**key, "at": at})

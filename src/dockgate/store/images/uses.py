@@ -1,0 +1,98 @@
+"""When images were pushed, requested to be approved, pulled and run."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_, select, union_all, update
+
+from dockgate.delivery.model import ApprovalState
+from dockgate.gate.watch import ImageUse
+from dockgate.store.engine import Database
+from dockgate.store.queries import one_of, text_list
+from dockgate.store.schema.tables import approvals, pushed_images
+from dockgate.store.schema.watch import image_uses
+from dockgate.store.statements import insert_if_new
+
+_NONE = null()
+_PUSHES = (
+    select(
+        pushed_images.c.digest.label("image"),
+        pushed_images.c.repository,
+        func.max(pushed_images.c.pushed_at).label("pushed_at"),
+        *(cast(_NONE, Text).label(name) for name in ("approval_at", "pulled_at", "run_at")),
+        literal(0).label("waiting"),
+    )
+    .where(one_of(pushed_images.c.digest, "images"))
+    .group_by(pushed_images.c.digest, pushed_images.c.repository)
+)
+_ASKED_AT = case(
+    (approvals.c.settled_at > approvals.c.created_at, approvals.c.settled_at), else_=approvals.c.created_at
+)
+_APPROVALS = (
+    select(
+        approvals.c.image,
+        approvals.c.repository,
+        cast(_NONE, Text),
+        func.max(_ASKED_AT),
+        cast(_NONE, Text),
+        cast(_NONE, Text),
+        func.count().filter(approvals.c.state == ApprovalState.WAITING),
+    )
+    .where(one_of(approvals.c.image, "images"))
+    .group_by(approvals.c.image, approvals.c.repository)
+)
+_RECORDED = select(
+    image_uses.c.image,
+    image_uses.c.repository,
+    cast(_NONE, Text),
+    cast(_NONE, Text),
+    image_uses.c.pulled_at,
+    image_uses.c.run_at,
+    literal(0),
+).where(one_of(image_uses.c.image, "images"))
+_USES = union_all(_PUSHES, _APPROVALS, _RECORDED)
+
+
+class ImageUses:
+    """The last uses of images."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_pull(self, repository: str, image: str, now: str) -> None:
+        """Store the time of a pull, unless a later one is stored."""
+        self._record(repository, image, image_uses.c.pulled_at, now)
+
+    def record_run(self, repository: str, image: str, now: str) -> None:
+        """Store that a service runs the image, unless a later time is stored."""
+        self._record(repository, image, image_uses.c.run_at, now)
+
+    def of_image(self, image: str, now: str) -> Sequence[ImageUse]:
+        """The uses of an image in each repository where it was pushed, approved, pulled or run, sorted.
+
+        A waiting approval counts as requested now.
+        """
+        return self.of_images([image], now)[image]
+
+    def of_images(self, images: Collection[str], now: str) -> Mapping[str, Sequence[ImageUse]]:
+        """The uses of several images, as `of_image`, by image."""
+        values: dict[str, dict[str, dict[str, str | None]]] = {image: {} for image in images}
+        parameters = {"images": text_list(sorted(images))}
+        with self._database.read() as connection:
+            for row in connection.execute(_USES, parameters):
+                times = {name: getattr(row, name) for name in ("pushed_at", "approval_at", "pulled_at", "run_at")}
+                if row.waiting:
+                    times["approval_at"] = now
+                present = {name: time for name, time in times.items() if time is not None}
+                values[row.image].setdefault(row.repository, {}).update(present)
+        return {
+            image: [ImageUse(repository, **times) for repository, times in sorted(repositories.items())]
+            for image, repositories in values.items()
+        }
+
+    def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
+        name = column.key or ""
+        key = image_uses.c.image == image, image_uses.c.repository == repository
+        is_older = or_(column.is_(None), column < now)
+        with self._database.write() as connection:
+            if not insert_if_new(connection, image_uses, {"image": image, "repository": repository, name: now}):
+                connection.execute(update(image_uses).where(*key, is_older).values({name: now}))

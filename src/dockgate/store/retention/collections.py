@@ -1,0 +1,137 @@
+"""Collections of garbage, and the gate that keeps pushes out meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.queries import select_as
+from dockgate.store.schema.retention import collections, push_gate
+from dockgate.store.statements import insert_if_new, later_of, lock_name
+
+# Collections that are on record.
+RECORDS = 100
+_GATE = "pushes"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection.
+
+    `error` says why it ended before its time, `report` what it removed (empty before its end).
+    """
+
+    seq: int
+    requested_at: str
+    requested_by: str
+    started_at: str | None
+    finished_at: str | None
+    error: str | None
+    report: Mapping[str, Any]
+
+
+_COLLECTION = select_as(Collection, collections)
+
+
+class Collections:
+    """The collections table. One collection at a time is not finished."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def request(self, by: str, now: str) -> Collection:
+        """Request a collection, and return it; or the one that is not finished yet."""
+        with self._database.write() as connection:
+            lock_name(connection, collections, "")
+            unfinished = _COLLECTION.where(collections.c.finished_at.is_(None))
+            present = connection.execute(unfinished).mappings().first()
+            if present is None:
+                row = {"requested_at": now, "requested_by": by, "report": {}}
+                connection.execute(insert(collections).values(**row))
+                present = connection.execute(unfinished).mappings().one()
+                connection.execute(delete(collections).where(collections.c.seq <= present["seq"] - RECORDS))
+            return Collection(**present)
+
+    def get(self, number: int) -> Collection:
+        """The collection with this number. Raises NotFoundError."""
+        with self._database.read() as connection:
+            row = connection.execute(_COLLECTION.where(collections.c.seq == number)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no collection {number}", "`dockgate gc --list` lists the last ones.")
+        return Collection(**row)
+
+    def list(self, limit: int = RECORDS) -> Sequence[Collection]:
+        """The collections, newest first."""
+        query = _COLLECTION.order_by(collections.c.seq.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [Collection(**row) for row in connection.execute(query).mappings()]
+
+    def unfinished_collection(self) -> Collection | None:
+        """The collection that is not finished, None if all are."""
+        with self._database.read() as connection:
+            row = connection.execute(_COLLECTION.where(collections.c.finished_at.is_(None))).mappings().first()
+            return None if row is None else Collection(**row)
+
+    def start(self, number: int, now: str) -> None:
+        """Record when a collection started. The first time stays."""
+        change = update(collections).where(collections.c.seq == number, collections.c.started_at.is_(None))
+        with self._database.write() as connection:
+            connection.execute(change.values(started_at=now))
+
+    def finish(self, number: int, report: Mapping[str, Any], error: str | None, now: str) -> None:
+        """End a collection. Does nothing when it has ended."""
+        change = update(collections).where(collections.c.seq == number, collections.c.finished_at.is_(None))
+        with self._database.write() as connection:
+            connection.execute(change.values(report=dict(report), error=error, finished_at=now))
+
+
+class PushGate:
+    """Keeps pushes to our registry out while its manifests and blobs are deleted.
+
+    The registry demands a token for each push, and checks only the token. So there are no pushes while no token that
+    can push is valid: the gate is closed for new ones, and `close` says until when the earlier ones are valid.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enter(self, now: str, until: str) -> bool:
+        """Record that a token that can push is issued, valid until that time. False, if the gate is closed."""
+        with self._database.write() as connection:
+            if insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": until}):
+                return True
+            is_open = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until <= now)
+            change = update(push_gate).where(push_gate.c.name == _GATE, is_open)
+            values = {"pushes_until": later_of(connection, push_gate.c.pushes_until, until), "closed_until": None}
+            return connection.execute(change.values(**values)).rowcount == 1
+
+    def close(self, until: str) -> str:
+        """Close the gate until that time, or longer if it is closed longer.
+
+        Returns until when a token may be valid that can push.
+        """
+        with self._database.write() as connection:
+            insert_if_new(connection, push_gate, {"name": _GATE, "pushes_until": ""})
+            is_shorter = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until < until)
+            connection.execute(update(push_gate).where(is_shorter).values(closed_until=until))
+            pushes_until: str = connection.scalars(select(push_gate.c.pushes_until)).one()
+            return pushes_until
+
+    def open(self) -> None:
+        """Open the gate."""
+        with self._database.write() as connection:
+            connection.execute(update(push_gate).values(closed_until=None))
+
+    def pushes_until(self) -> str:
+        """Until when a token may be valid that can push; "" if there never was one."""
+        with self._database.read() as connection:
+            return connection.scalar(select(push_gate.c.pushes_until)) or ""
+
+    def closed_until(self, now: str) -> str | None:
+        """Until when the gate is closed at the latest, None if it is open."""
+        with self._database.read() as connection:
+            until = connection.scalar(select(push_gate.c.closed_until))
+            return until if until is not None and until > now else None

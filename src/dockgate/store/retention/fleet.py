@@ -1,0 +1,141 @@
+"""Remove images that are gone for long from the fleet index, and parts of old scans.
+
+What no other image has goes with them.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+
+from dockgate.store.engine import Database
+from dockgate.store.fleet import bundles as content_of_bundles
+from dockgate.store.fleet.index import COLLECTION
+from dockgate.store.queries import batches
+from dockgate.store.schema.fleet import (
+    fleet_aliases,
+    fleet_bundle_components,
+    fleet_bundles,
+    fleet_components,
+    fleet_doubts,
+    fleet_findings,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_past_findings,
+    fleet_platforms,
+    fleet_tags,
+    fleet_verdicts,
+    fleet_vulnerabilities,
+)
+from dockgate.store.schema.tables import approvals, pushed_images, reports, scan_inventories, scans
+from dockgate.store.statements import lock_rows, try_lock_name
+
+# Images that leave in one transaction.
+BATCH = 200
+
+
+class FleetRetention:
+    """Deletes images from the index.
+
+    The caller has the lock `fleet_findings.MATCHING`: ids may be used again.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count_gone(self, before: str) -> int:
+        """How many images `delete_gone` would delete in all."""
+        query = select(func.count()).select_from(fleet_images).where(*_is_gone(before))
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
+    def delete_gone(self, before: str) -> int:
+        """Delete some images that are gone since before that time, with their scans and reports.
+
+        Returns how many. An image that an approval names stays. 0 if there is none, or while another process adds
+        images.
+        """
+        with self._database.write() as connection:
+            if not try_lock_name(connection, fleet_bundles, COLLECTION):
+                return 0
+            rows = lock_rows(select(fleet_images.c.id, fleet_images.c.digest).where(*_is_gone(before)).limit(BATCH))
+            images = {row[0]: row[1] for row in connection.execute(rows)}
+            if images:
+                _delete_images(connection, list(images), list(images.values()))
+            return len(images)
+
+    def delete_orphans(self) -> int:
+        """Delete some bundles of earlier scans, which no image has any more. Returns how many.
+
+        0 if there is none, or while another process adds images.
+        """
+        has_image = exists().where(fleet_image_bundles.c.bundle == fleet_bundles.c.id)
+        with self._database.write() as connection:
+            if not try_lock_name(connection, fleet_bundles, COLLECTION):
+                return 0
+            bundles = connection.scalars(select(fleet_bundles.c.id).where(~has_image).limit(BATCH)).all()
+            _delete_unused(connection, bundles)
+            return len(bundles)
+
+    def delete_vulnerabilities(self) -> int:
+        """Delete the vulnerabilities that no component has or had. Returns how many."""
+        number = fleet_vulnerabilities.c.id
+        is_named = (exists().where(table.c.vulnerability == number) for table in (fleet_findings, fleet_past_findings))
+        with self._database.write() as connection:
+            unused = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
+            for part in batches(unused):
+                connection.execute(delete(fleet_aliases).where(fleet_aliases.c.vulnerability.in_(part)))
+                connection.execute(delete(fleet_vulnerabilities).where(number.in_(part)))
+            return len(unused)
+
+
+def _is_gone(before: str) -> tuple[ColumnElement[bool], ...]:
+    digest = fleet_images.c.digest
+    return (
+        fleet_images.c.gone_at.is_not(None),
+        fleet_images.c.gone_at < before,
+        *(~exists().where(column == digest) for column in (pushed_images.c.digest, approvals.c.image)),
+    )
+
+
+def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence[str]) -> None:
+    table = fleet_image_bundles.c
+    bundles = set(connection.scalars(select(table.bundle).where(table.image.in_(ids))))
+    for column in (table.image, fleet_platforms.c.image, fleet_verdicts.c.image, fleet_images.c.id):
+        connection.execute(delete(column.table).where(column.in_(ids)))
+    for name in (fleet_tags.c.digest, scan_inventories.c.image, scans.c.image, reports.c.image):
+        connection.execute(delete(name.table).where(name.in_(digests)))
+    _delete_unused(connection, bundles - set(_present(connection, table.bundle, bundles)))
+
+
+def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
+    """Delete bundles that no image has, and their components that no other bundle has."""
+    components = _delete_bundles(connection, bundles)
+    used = set(_present(connection, fleet_bundle_components.c.component, components))
+    for part in batches(sorted(components - used)):
+        for number in (
+            fleet_findings.c.component,
+            fleet_past_findings.c.component,
+            fleet_doubts.c.component,
+            fleet_components.c.id,
+        ):
+            connection.execute(delete(number.table).where(number.in_(part)))
+
+
+def _delete_bundles(connection: Connection, bundles: Collection[int]) -> set[int]:
+    """Delete bundles. Returns the components that were in them."""
+    every: set[int] = set()
+    for part in batches(sorted(bundles)):
+        for content in connection.scalars(select(fleet_bundles.c.content).where(fleet_bundles.c.id.in_(part))):
+            for kind in content_of_bundles.decode(content):
+                every.update(kind)
+        table = fleet_bundle_components.c
+        for components in batches(sorted(every)):
+            is_there = table.component.in_(components), table.bundle.in_(part)
+            connection.execute(delete(fleet_bundle_components).where(*is_there))
+        connection.execute(delete(fleet_bundles).where(fleet_bundles.c.id.in_(part)))
+    return every
+
+
+def _present(connection: Connection, column: ColumnElement[int], values: Iterable[int]) -> Iterable[int]:
+    for part in batches(sorted(values)):
+        yield from connection.scalars(select(column).where(column.in_(part)).distinct())

@@ -1,0 +1,185 @@
+"""What says whether an image is still needed."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, select
+
+from dockgate.delivery.model import ApprovalState
+from dockgate.delivery.retention import Hold, Reason, kept_revisions
+from dockgate.gate.model import Status
+from dockgate.gate.watch import ImageUse
+from dockgate.shared.references import digest_in
+from dockgate.store.delivery.executions import OPEN
+from dockgate.store.engine import Database
+from dockgate.store.queries import batches
+from dockgate.store.records import PUSH_CAUSE, OutboxKind, ScanState
+from dockgate.store.schema.tables import (
+    action_runs,
+    approvals,
+    executions,
+    outbox,
+    pushed_images,
+    scans,
+    services,
+    task_definitions,
+    verdicts,
+)
+from dockgate.store.schema.watch import followed_images, image_uses
+
+# Of each repository and policy: an image that is judged is compared with the last approved one but itself.
+_LAST_APPROVED = 2
+_ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedImage:
+    """An image in a repository with its last uses, and the tags that it was pushed under."""
+
+    digest: str
+    use: ImageUse
+    tags: tuple[str, ...] = ()
+
+    @property
+    def used_at(self) -> str:
+        """The last use of any kind; "" for none."""
+        use = self.use
+        return max(filter(None, (use.pushed_at, use.approval_at, use.pulled_at, use.run_at)), default="")
+
+
+class ImageRetention:
+    """Facts about images. `digests` limits a question to these images."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
+        """Every image of every repository that it was pushed to. A waiting approval counts as requested now."""
+        images: dict[tuple[str, str], UsedImage] = {}
+        with self._database.read() as connection:
+            pushes = select(*pushed_images.c["repository", "digest", "tag", "pushed_at"])
+            for repository, digest, tag, pushed_at in _rows(connection, pushes, pushed_images.c.digest, digests):
+                image = images.get((repository, digest)) or UsedImage(digest, ImageUse(repository))
+                latest = max(pushed_at, image.use.pushed_at or "")
+                tags = (*image.tags, tag) if tag else image.tags
+                images[repository, digest] = replace(image, use=replace(image.use, pushed_at=latest), tags=tags)
+            for key, use in self._uses(connection, now, digests):
+                if key in images:
+                    pushed = images[key]
+                    images[key] = replace(pushed, use=replace(use, pushed_at=pushed.use.pushed_at))
+        return list(images.values())
+
+    @staticmethod
+    def _uses(
+        connection: Connection, now: str, digests: Collection[str] | None
+    ) -> Iterator[tuple[tuple[str, str], ImageUse]]:
+        values: defaultdict[tuple[str, str], dict[str, str | None]] = defaultdict(dict)
+        asked_at = case(
+            (approvals.c.state == ApprovalState.WAITING, now),
+            (approvals.c.settled_at > approvals.c.created_at, approvals.c.settled_at),
+            else_=approvals.c.created_at,
+        )
+        requests = select(approvals.c.repository, approvals.c.image, func.max(asked_at))
+        requests = requests.group_by(approvals.c.repository, approvals.c.image)
+        for repository, image, at in _rows(connection, requests, approvals.c.image, digests):
+            values[repository, image]["approval_at"] = at
+        uses = select(*image_uses.c["repository", "image", "pulled_at", "run_at"])
+        for repository, image, pulled_at, run_at in _rows(connection, uses, image_uses.c.image, digests):
+            values[repository, image].update(pulled_at=pulled_at, run_at=run_at)
+        for key, columns in values.items():
+            yield key, ImageUse(key[0], **columns)
+
+    def holds(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Hold]]:
+        """What needs images, by digest. Of each service so many revisions count beside the present one."""
+        holds: defaultdict[str, list[Hold]] = defaultdict(list)
+        with self._database.read() as connection:
+            for digest, hold in (
+                *_of_services(connection, revisions),
+                *_of_approvals(connection, digests),
+                *_of_executions(connection),
+                *_of_images(connection, digests),
+            ):
+                if digests is None or digest in digests:
+                    holds[digest].append(hold)
+        return holds
+
+    def forget_uses(self, repository: str, digest: str) -> None:
+        """Delete when an image was used that is no longer in its repository."""
+        is_there = exists().where(pushed_images.c.digest == digest, pushed_images.c.repository == repository)
+        of_image = image_uses.c.image == digest, image_uses.c.repository == repository
+        with self._database.write() as connection:
+            connection.execute(delete(image_uses).where(*of_image, ~is_there))
+
+
+def _rows(
+    connection: Connection, query: Select[Any], column: ColumnElement[str], digests: Collection[str] | None
+) -> Iterator[Any]:
+    """The rows of a query, of these digests if given."""
+    if digests is None:
+        yield from connection.execute(query)
+        return
+    for part in batches(sorted(digests)):
+        yield from connection.execute(query.where(column.in_(part)))
+
+
+def _of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
+    definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
+        definitions[family][revision] = body.image.digest if body.image else ""
+    for name, present, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
+        for revision in sorted(kept_revisions(definitions[name], present, keep), reverse=True):
+            is_running = revision == present and count
+            hold = Hold(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
+            yield definitions[name].get(revision, ""), hold
+
+
+def _of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+    waiting = select(approvals.c.image, approvals.c.id).where(approvals.c.state == ApprovalState.WAITING)
+    for image, name in _rows(connection, waiting, approvals.c.image, digests):
+        yield image, Hold(Reason.APPROVAL, f"approval {name}")
+    under_way = (
+        select(approvals.c.image, executions.c.id)
+        .join(action_runs, action_runs.c.key == approvals.c.id)
+        .join(executions, executions.c.id == action_runs.c.execution)
+        .where(executions.c.state.in_(OPEN))
+    )
+    for image, execution in _rows(connection, under_way, approvals.c.image, digests):
+        yield image, Hold(Reason.EXECUTION, f"execution {execution}")
+
+
+def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
+    """What executions under way have built, or were started for."""
+    runs = select(executions.c.id, action_runs.c.variables).join(
+        action_runs, action_runs.c.execution == executions.c.id
+    )
+    for query in (runs, select(executions.c.id, executions.c.trigger)):
+        for execution, values in connection.execute(query.where(executions.c.state.in_(OPEN))):
+            for value in values.values():
+                if digest := digest_in(value):
+                    yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
+
+
+def _of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+    requested = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
+    for (image,) in _rows(connection, requested, scans.c.image, digests):
+        yield image, Hold(Reason.SCAN, "its scan is requested")
+    is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(_ATTACHMENTS)
+    for image, kind in _rows(connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests):
+        yield image or "", Hold(Reason.ATTACHMENT, f"its {kind} is not attached yet")
+    followed = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
+    for (image,) in _rows(connection, followed, followed_images.c.image, digests):
+        yield image, Hold(Reason.WATCHED, "its approval is followed")
+    approving = (
+        select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)
+        .join(pushed_images, pushed_images.c.digest == verdicts.c.image)
+        .where(verdicts.c.status == Status.APPROVED, ~verdicts.c.cause.startswith(PUSH_CAUSE))
+        .group_by(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)
+        .order_by(func.max(verdicts.c.seq).desc())
+    )
+    counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for repository, policy, image in connection.execute(approving):
+        counts[repository, policy] += 1
+        if counts[repository, policy] <= _LAST_APPROVED:
+            yield image, Hold(Reason.REPLAY, f"one of the last approved images of {repository}")

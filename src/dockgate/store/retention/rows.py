@@ -1,0 +1,281 @@
+"""Rows that nothing needs any more: executions, revisions of services, verdicts, documents."""
+
+import json
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
+
+from dockgate.delivery.model import ActionKey, RunState
+from dockgate.delivery.retention import EndedExecution, kept_revisions, removable_executions
+from dockgate.gate.model import Verdict
+from dockgate.store.delivery.executions import OPEN
+from dockgate.store.delivery.services import lock_service
+from dockgate.store.documents import lock_documents
+from dockgate.store.engine import Database
+from dockgate.store.queries import batches
+from dockgate.store.records import PUSH_CAUSE, OutboxKind
+from dockgate.store.schema.tables import (
+    action_runs,
+    approvals,
+    built_statements,
+    documents,
+    executions,
+    fetched_statements,
+    outbox,
+    policies,
+    pushed_images,
+    reports,
+    scan_inventories,
+    scans,
+    services,
+    tag_moves,
+    task_definitions,
+    verdicts,
+    vex_documents,
+    vex_statements,
+)
+from dockgate.store.schema.watch import followed_images
+
+# The columns that name documents. What verdicts name is in their documents.
+_REFERENCES: tuple[ColumnElement[Any], ...] = (
+    scan_inventories.c.digest,
+    reports.c.digest,
+    verdicts.c.digest,
+    policies.c.digest,
+    vex_documents.c.document,
+    vex_statements.c.document,
+    approvals.c.verdict,
+    followed_images.c.verdict,
+)
+_ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
+
+
+class RowRetention:
+    """Finds and deletes old rows. Each deletion looks again whether the rows are needed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- executions -----------------------------------------------------------------------------------------------
+
+    def old_executions(self, revisions: int, before: str) -> Sequence[str]:
+        """The executions that ended before that time and that nothing needs.
+
+        Services need those that registered one of their kept revisions, and pipelines the last success of each action.
+        """
+        with self._database.read() as connection:
+            ended = select(*executions.c["id", "pipeline", "number", "finished_at"]).where(
+                executions.c.state.not_in(OPEN), executions.c.finished_at < before
+            )
+            candidates = [EndedExecution(*row) for row in connection.execute(ended.order_by(executions.c.id))]
+            if not candidates:
+                return []
+            newest = select(executions.c.pipeline, func.max(executions.c.number)).group_by(executions.c.pipeline)
+            numbers: Mapping[str, int] = {row[0]: row[1] for row in connection.execute(newest)}
+            needed = {*_of_services(connection, revisions), *_last_successes(connection), *_of_approvals(connection)}
+        return removable_executions(candidates, numbers, needed, before)
+
+    def delete_executions(self, ids: Sequence[str], before: str) -> Sequence[str]:
+        """Delete those of the executions that are still over since before that time. Returns them."""
+        deleted: list[str] = []
+        for part in batches(ids):
+            is_over = executions.c.id.in_(part), executions.c.state.not_in(OPEN), executions.c.finished_at < before
+            with self._database.write() as connection:
+                unlocked = select(executions.c.id).where(*is_over).with_for_update(skip_locked=True)
+                over = connection.scalars(unlocked).all()
+                connection.execute(delete(action_runs).where(action_runs.c.execution.in_(over)))
+                connection.execute(delete(executions).where(executions.c.id.in_(over)))
+            deleted += over
+        return deleted
+
+    def executions_without_rows(self, ids: Collection[str]) -> set[str]:
+        """Those of these ids that are not an execution."""
+        with self._database.read() as connection:
+            present = {
+                name
+                for part in batches(sorted(ids))
+                for name in connection.scalars(select(executions.c.id).where(executions.c.id.in_(part)))
+            }
+        return set(ids) - present
+
+    def artifacts(self, without: Collection[str] = ()) -> set[str]:
+        """The artifacts that runs of actions name, those of the executions in `without` left out."""
+        query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact.is_not(None))
+        skipped = set(without)
+        with self._database.read() as connection:
+            return {artifact for execution, artifact in connection.execute(query) if execution not in skipped}
+
+    # --- revisions ------------------------------------------------------------------------------------------------
+
+    def old_revisions(self, keep: int) -> Mapping[str, Sequence[int]]:
+        """The revisions of each service that are neither the present one nor among `keep` before or after it."""
+        with self._database.read() as connection:
+            names = connection.scalars(select(services.c.name).order_by(services.c.name)).all()
+            return {name: old for name in names if (old := _old_revisions(connection, name, keep))}
+
+    def delete_revisions(self, service: str, keep: int) -> int:
+        """Delete the old revisions of a service. Returns how many."""
+        with self._database.write() as connection:
+            lock_service(connection, service)
+            old = _old_revisions(connection, service, keep)
+            is_old = task_definitions.c.family == service, task_definitions.c.revision.in_(old)
+            return connection.execute(delete(task_definitions).where(*is_old)).rowcount
+
+    # --- verdicts and what belongs to images ----------------------------------------------------------------------
+
+    def old_verdicts(self, before: str) -> int:
+        """How many verdicts `delete_verdicts` would delete."""
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(verdicts).where(_is_old_verdict(before))
+            return connection.scalar(query) or 0
+
+    def delete_verdicts(self, before: str) -> int:
+        """Delete verdicts made before that time. Returns how many.
+
+        Of each image, repository, policy and status the newest stays, as long as the image is anywhere; and what an
+        approval names.
+        """
+        with self._database.write() as connection:
+            return connection.execute(delete(verdicts).where(_is_old_verdict(before))).rowcount
+
+    def delete_of_absent_images(self, before: str) -> int:
+        """Delete old statements, moves of tags and sent attachments of images that are nowhere."""
+        count = 0
+        with self._database.write() as connection:
+            for image, at in (
+                (built_statements.c.image, built_statements.c.built_at),
+                (fetched_statements.c.image, fetched_statements.c.fetched_at),
+                (tag_moves.c.digest, tag_moves.c.moved_at),
+            ):
+                count += connection.execute(delete(image.table).where(at < before, _is_absent(image))).rowcount
+            is_sent = outbox.c.kind.in_(_ATTACHMENTS), outbox.c.next_at.is_(None), outbox.c.due_since < before
+            count += connection.execute(delete(outbox).where(*is_sent, _is_absent(outbox.c.image))).rowcount
+        return count
+
+    # --- documents ------------------------------------------------------------------------------------------------
+
+    def unreferenced_documents(self) -> tuple[Sequence[str], frozenset[int]]:
+        """The documents that nothing names, and the positions of the verdicts that were looked at."""
+        with self._database.read() as connection:
+            seen = frozenset(connection.scalars(select(verdicts.c.seq)))
+            named = {*_named_by_rows(connection), *_named_by_verdicts(connection, seen)}
+            return sorted(set(connection.scalars(select(documents.c.digest))) - named), seen
+
+    def documents_size(self, digests: Sequence[str]) -> int:
+        """The bytes of these documents in the database."""
+        with self._database.read() as connection:
+            return sum(
+                connection.scalar(select(func.sum(func.length(documents.c.body))).where(documents.c.digest.in_(part)))
+                or 0
+                for part in batches(digests)
+            )
+
+    def delete_documents(self, digests: Sequence[str], seen: Collection[int]) -> int:
+        """Delete those of the documents that nothing names now. Returns how many.
+
+        `seen` are the positions of the verdicts that were looked at. While a transaction stores documents, which may be
+        stored already, none are deleted: they are left to the next call.
+        """
+        count = 0
+        for part in batches(digests):
+            with self._database.write() as connection:
+                if not lock_documents(connection):
+                    return count
+                present = set(connection.scalars(select(verdicts.c.seq)))
+                named = {*_named_by_rows(connection, part), *_named_by_verdicts(connection, present - set(seen))}
+                unnamed = [digest for digest in part if digest not in named]
+                count += connection.execute(delete(documents).where(documents.c.digest.in_(unnamed))).rowcount
+        return count
+
+
+def _of_services(connection: Connection, keep: int) -> Iterator[str]:
+    """The executions that deployed services, and that registered the revisions that are kept."""
+    yield from connection.scalars(select(services.c.deployed_by))
+    for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
+        of_service = task_definitions.c.family == name
+        rows = select(task_definitions.c.revision, task_definitions.c.cause).where(of_service)
+        causes = {row[0]: row[1] for row in connection.execute(rows)}
+        for revision in kept_revisions(causes, present, keep):
+            yield (causes.get(revision) or "").partition("/")[0]
+
+
+def _last_successes(connection: Connection) -> Iterator[str]:
+    last: dict[tuple[str, str, str], str] = {}
+    succeeded = (
+        select(executions.c.pipeline, action_runs.c.key)
+        .join(executions, executions.c.id == action_runs.c.execution)
+        .where(action_runs.c.state == RunState.SUCCEEDED)
+        .order_by(action_runs.c.finished_at, action_runs.c.seq)
+    )
+    key: ActionKey
+    for pipeline, key in connection.execute(succeeded):
+        last[pipeline, key.stage, key.action] = key.execution
+    yield from last.values()
+
+
+def _of_approvals(connection: Connection) -> Iterator[str]:
+    """The executions whose approvals are still on record."""
+    yield from connection.scalars(
+        select(action_runs.c.execution).join(approvals, approvals.c.id == action_runs.c.key).distinct()
+    )
+
+
+def _old_revisions(connection: Connection, service: str, keep: int) -> Sequence[int]:
+    present = connection.scalar(select(services.c.revision).where(services.c.name == service))
+    of_service = select(task_definitions.c.revision).where(task_definitions.c.family == service)
+    revisions = set(connection.scalars(of_service))
+    return sorted(revisions - kept_revisions(revisions, present or 0, keep))
+
+
+def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether an image is in no repository, was not scanned, and no approval asks for it."""
+    return and_(
+        *(
+            ~exists().where(column == image).correlate(image.table)
+            for column in (pushed_images.c.digest, scans.c.image, approvals.c.image)
+        )
+    )
+
+
+def _is_old_verdict(before: str) -> ColumnElement[bool]:
+    table = verdicts.c
+    groups = table.image, table.repository, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
+    newest = select(func.max(table.seq)).group_by(*groups)
+    of_approvals = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
+    named = of_approvals.union(select(followed_images.c.verdict))
+    pending = select(outbox.c.image).where(outbox.c.next_at.is_not(None), outbox.c.image.is_not(None))
+    return and_(
+        table.judged_at < before,
+        or_(table.seq.not_in(newest), _is_absent(table.image)),
+        table.digest.not_in(named),
+        table.image.not_in(pending),
+    )
+
+
+def _named_by_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
+    for column in _REFERENCES:
+        query = select(column).where(column.is_not(None)).distinct()
+        yield from connection.scalars(query if digests is None else query.where(column.in_(digests)))
+
+
+def _named_by_verdicts(connection: Connection, positions: Collection[int]) -> Iterator[str]:
+    """The documents that the verdicts at these positions are made from."""
+    query = select(documents.c.body).join(verdicts, verdicts.c.digest == documents.c.digest)
+    for part in batches(sorted(positions)):
+        is_verdict = verdicts.c.seq.in_(part), documents.c.kind == Verdict.__name__
+        for body in connection.scalars(query.where(*is_verdict)):
+            yield from _texts(json.loads(zlib.decompress(body))["inputs"])
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a JSON value: the digests of a verdict's inputs are among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,239 @@
+"""The tables of the fleet index: images, components, and what is known of each component.
+
+An inventory is split into *bundles*: the components that one image attributes to one layer. A bundle is stored once,
+under the digest of what it holds, so images of one base share its rows. Findings belong to components, never to images:
+what an image has is derived (`store.fleet.index`). Names of columns are those of the fields in `store.fleet.records`.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    UniqueConstraint,
+)
+
+from dockgate.gate.model import Status
+from dockgate.store.columns import EnumText, Json
+from dockgate.store.schema.tables import metadata, optional, text
+from dockgate.vulnerabilities.model import Severity
+
+
+def number(name: str, *more: ForeignKey) -> Column[int]:
+    """A required whole number."""
+    return Column(name, Integer, *more, nullable=False)
+
+
+# Facts about the index itself: see `store.fleet.index.STATE`.
+fleet_state = Table("fleet_state", metadata, text("name", primary_key=True), text("value"))
+
+# `key` is the digest of the identity: of every column that follows, because a package URL alone is not unique (one
+# package of Debian occurs in several releases). `matched` is false until its findings were looked up.
+fleet_components = Table(
+    "fleet_components",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    text("key", unique=True),
+    text("ecosystem"),
+    text("name"),
+    text("version"),
+    text("purl"),
+    text("source_name"),
+    text("source_version"),
+    text("module"),
+    text("vendor"),
+    Column("matched", Boolean, nullable=False),
+)
+Index(None, fleet_components.c.source_name, fleet_components.c.ecosystem)
+Index(None, fleet_components.c.name)
+Index(None, fleet_components.c.ecosystem)
+Index(
+    "ix_fleet_components_unmatched",
+    fleet_components.c.id,
+    sqlite_where=~fleet_components.c.matched,
+    postgresql_where=~fleet_components.c.matched,
+)
+
+# A vulnerability with the names by which findings know it; the fleet's only. What KEV and EPSS say is here and not in
+# the findings, because it changes daily. Times and -1 as in `vulnerabilities.model.Cve`.
+fleet_vulnerabilities = Table(
+    "fleet_vulnerabilities",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    text("name"),
+    Column("aliases", Json(tuple[str, ...]), nullable=False),
+    optional("exploited"),
+    optional("due"),
+    Column("epss", Float, nullable=False),
+    Column("percentile", Float, nullable=False),
+    UniqueConstraint("name", "aliases"),
+)
+
+# Every name of a vulnerability, its first one included.
+fleet_aliases = Table(
+    "fleet_aliases",
+    metadata,
+    text("alias", primary_key=True),
+    Column("vulnerability", Integer, primary_key=True, autoincrement=False),
+)
+
+# The findings of today. `opened` is when the index first had it, not when an image did.
+fleet_findings = Table(
+    "fleet_findings",
+    metadata,
+    Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
+    Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
+    Column("severity", EnumText(Severity), nullable=False),
+    text("source"),
+    Column("score", Float, nullable=False),
+    optional("vector"),
+    text("fixed"),
+    optional("note"),
+    Column("disputed", Boolean, nullable=False),
+    optional("published"),
+    optional("fixed_at"),
+    text("opened"),
+)
+Index(None, fleet_findings.c.vulnerability)
+
+# Findings that have ended, for questions about the past. `why` is a word of `fleet_records.ClosingReason`.
+fleet_past_findings = Table(
+    "fleet_past_findings",
+    metadata,
+    Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
+    Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
+    text("opened", primary_key=True),
+    text("closed"),
+    text("why"),
+    Column("severity", EnumText(Severity), nullable=False),
+    text("fixed"),
+)
+Index(None, fleet_past_findings.c.vulnerability)
+
+# What could not be determined of a component: `kind`, `reason` and `ids` of `vulnerabilities.model.Undetermined`.
+fleet_doubts = Table(
+    "fleet_doubts",
+    metadata,
+    Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    text("kind"),
+    text("reason"),
+    Column("ids", Json(tuple[str, ...]), nullable=False),
+)
+
+# `content` is what `fleet_bundles.encode` makes of the components and their numbers.
+fleet_bundles = Table(
+    "fleet_bundles",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    text("digest", unique=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# `n` is at how many paths the component lies. An `owned` one belongs to a distribution's package, and does not count.
+# No foreign keys: to delete a bundle, databases would search all of these rows, which are not in the order of bundles.
+fleet_bundle_components = Table(
+    "fleet_bundle_components",
+    metadata,
+    Column("component", Integer, primary_key=True, autoincrement=False),
+    Column("bundle", Integer, primary_key=True, autoincrement=False),
+    Column("owned", Boolean, primary_key=True, autoincrement=False),
+    Column("n", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# `digest` may be of an index. `inventories` is the digest of the list of its inventories' digests, `scanner` the
+# version that read them. `seen_at` is when the image was first known.
+fleet_images = Table(
+    "fleet_images",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    text("digest", unique=True),
+    text("repository"),
+    text("inventories"),
+    text("scanner"),
+    text("seen_at"),
+    text("scanned_at"),
+    optional("gone_at"),
+)
+
+# The platforms of an image in the order of its scan. `facts` is its inventory without packages, as in `documents`;
+# `image` in there is the digest of the platform's manifest. `manifest` is that digest, too, and `base_layers` is one of
+# the facts: judging needs both of every image.
+fleet_platforms = Table(
+    "fleet_platforms",
+    metadata,
+    Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    text("platform"),
+    number("unread"),
+    number("packages"),
+    text("manifest"),
+    number("base_layers"),
+    Column("facts", LargeBinary, nullable=False),
+)
+
+Index(
+    "ix_fleet_platforms_unread",
+    fleet_platforms.c.image,
+    sqlite_where=fleet_platforms.c.unread > 0,
+    postgresql_where=fleet_platforms.c.unread > 0,
+)
+
+# `platform` and `position` count from 0; `layer` is "" for packages without one. `base`: of the base image's layers.
+fleet_image_bundles = Table(
+    "fleet_image_bundles",
+    metadata,
+    Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
+    Column("platform", SmallInteger, primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    number("bundle", ForeignKey(fleet_bundles.c.id)),
+    text("layer"),
+    Column("base", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index(None, fleet_image_bundles.c.bundle, fleet_image_bundles.c.image)
+Index(None, fleet_image_bundles.c.layer)
+
+# Where an image is or was, and for how long: under a tag, or ("") by its digest alone. `until` is when the tag moved on
+# or the image was deleted.
+fleet_tags = Table(
+    "fleet_tags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    text("repository"),
+    text("tag"),
+    text("digest"),
+    text("since"),
+    text("pushed_at"),
+    optional("until"),
+    UniqueConstraint("repository", "tag", "digest", "since"),
+)
+Index(None, fleet_tags.c.digest)
+Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
+
+# The current verdict of an image by a policy, written by `services.fleet.verdict_renewal` and only where it changed. No
+# index on a column that changes: on Postgres, an update that changes no indexed one needs no new index entries if its
+# page has room.
+# `since` is when the status began, `next_at` when time alone can change it, `cannot_judge_since` since when the status
+# is the last one that could be judged, because feeds are stale or missing. `waived` is how much waivers and VEX excuse.
+fleet_verdicts = Table(
+    "fleet_verdicts",
+    metadata,
+    text("policy", primary_key=True),
+    Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
+    Column("status", EnumText(Status), nullable=False),
+    *(number(severity.value.lower()) for severity in Severity),
+    optional("reason"),
+    text("since"),
+    optional("next_at"),
+    optional("cannot_judge_since"),
+    number("waived"),
+    postgresql_with={"fillfactor": 50},
+)
+Index(None, fleet_verdicts.c.image)

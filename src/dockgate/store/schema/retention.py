@@ -1,0 +1,27 @@
+"""The tables of collections: what was removed, and whether images may be pushed meanwhile."""
+
+from typing import Any
+
+from sqlalchemy import Column, Table
+
+from dockgate.store.columns import Json, SafeText
+from dockgate.store.schema.tables import metadata, sequence, text
+
+# `report` is empty until the collection has finished.
+collections = Table(
+    "collections",
+    metadata,
+    sequence(),
+    text("requested_at"),
+    text("requested_by"),
+    Column("started_at", SafeText),
+    Column("finished_at", SafeText),
+    Column("error", SafeText),
+    Column("report", Json(dict[str, Any]), nullable=False),
+)
+
+# One row. No token that can push is issued before `closed_until`, and none that was issued is valid after
+# `pushes_until`.
+push_gate = Table(
+    "push_gate", metadata, text("name", primary_key=True), Column("closed_until", SafeText), text("pushes_until")
+)

@@ -1,0 +1,184 @@
+"""Contract of the event log on both databases: numbers, repetitions, and transactions that overlap."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.shared.errors import NotFoundError
+from dockgate.store import Store
+from dockgate.store.events.cursor import GroupedEvent
+from dockgate.store.records import OutboxEntry, OutboxKind
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def event(event_id: str, time: str = NOW) -> NewEvent:
+    return NewEvent(event_id, "dockgate", "image.judged", "image a", time, {"n": [1, None, {"é": 1.5}]}, ("a", "b"))
+
+
+def ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
+    return [each.id for each in store.event_log.read(after, limit)]
+
+
+def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
+    store.event_log.record([event("b"), event("a")])
+    with store.database.write() as connection:
+        store.event_log.append(connection, [event("c")])
+    first, second, third = store.event_log.read()
+    assert [first.id, second.id, third.id] == ["b", "a", "c"]
+    assert first.seq < second.seq < third.seq == store.event_log.newest_seq()
+    assert first.body == event("b").envelope()
+    assert first.body["resources"] == ["a", "b"]
+    assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
+    assert ids(store, after=first.seq) == ["a", "c"]
+    assert ids(store, after=first.seq, limit=1) == ["a"]
+    assert ids(store, after=third.seq) == []
+
+
+def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
+    deploys = [
+        NewEvent(name, "dockgate", "deploy.failed", "service a", time, {}) for name, time in (("a", NOW), ("b", LATER))
+    ]
+    store.event_log.record([deploys[0], event("c", LATER), deploys[1], event("d", LATER)])
+    kinds = ["deploy.failed", "none.such"]
+    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 10)] == ["b", "a"]
+    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 1)] == ["b"]
+    assert [each.id for each in store.event_log.newest_events(kinds, LATER, 10)] == ["b"]
+
+
+def test_an_event_is_stored_once(store: Store) -> None:
+    store.event_log.record([event("a"), event("a", LATER)])
+    store.event_log.record([event("a", LATER), event("b")])
+    assert [(each.id, each.at) for each in store.event_log.read()] == [("a", NOW), ("b", NOW)]
+    store.event_log.record([])
+
+
+def test_an_event_is_found_by_its_id(store: Store) -> None:
+    store.event_log.record([event("a")])
+    assert store.event_log.get("a").body["detail"] == {"n": [1, None, {"é": 1.5}]}
+    with pytest.raises(NotFoundError, match="'b'"):
+        store.event_log.get("b")
+
+
+def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
+    def fail() -> None:
+        with store.database.write() as connection:
+            store.event_log.append(connection, [event("a")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    store.event_log.record([event("b")])
+    assert ids(store) == ["b"]
+
+
+def matched(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
+    """Have rules match every event so far."""
+    assert store.event_cursor.advance(
+        store.event_cursor.position(), store.event_log.newest_seq(), entries, grouped, NOW
+    )
+
+
+def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) -> None:
+    store.event_log.record([event("first")])
+    matched(store)
+    store.event_log.record([event("a", LATER)])
+    assert store.event_log.purge(LATER) == 1
+    assert ids(store) == ["a"]
+
+
+def test_events_that_rules_have_not_matched_are_not_purged(store: Store) -> None:
+    store.event_log.record([event("a"), event("b")])
+    matched(store)
+    store.event_log.record([event("c"), event("d")])
+    store.event_log.purge(LATER)
+    assert ids(store) == ["c", "d"]
+
+
+def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> None:
+    store.event_log.record([event(name) for name in ("unsent", "grouped", "done", "newest")])
+    unsent, grouped, done, _ = store.event_log.read()
+
+    def entry(of: StoredEvent) -> OutboxEntry:
+        return OutboxEntry(
+            OutboxKind.EVENT, of.id, "ops", {"event": of.id}, due_since=NOW, next_at=NOW, position=of.seq
+        )
+
+    matched(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30, "topic")])
+    store.outbox.complete(entry(done), NOW)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["unsent", "grouped", "newest"]
+    store.outbox.fail(entry(unsent), "refused", None)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["unsent", "grouped", "newest"], "a dead letter can be sent again"
+    store.event_cursor.send_group("ops", "rule", grouped.seq, [])
+    store.outbox.complete(entry(unsent), NOW)
+    store.event_log.purge(LATER)
+    assert ids(store) == ["newest"]
+
+
+def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
+    store.event_log.record([event("a"), event("b")])
+    newest = store.event_log.newest_seq()
+    matched(store)
+    for _ in range(2):
+        store.event_log.purge(LATER)
+        assert ids(store) == ["b"]
+    store.event_log.record([event("c", LATER)])
+    assert ids(store, after=newest) == ["c"]
+    store.event_log.purge(LATER)
+    assert ids(store) == ["c"]
+
+
+def test_a_reader_misses_no_event_of_a_transaction_that_commits_late(tmp_path: Path) -> None:
+    with opened("postgres", tmp_path) as store:
+        with store.database.write() as connection:
+            store.event_log.append(connection, [event("begun first")])
+            store.event_log.record([event("committed first")])
+            (first,) = store.event_log.read()
+            assert first.id == "committed first"
+        assert ids(store, after=first.seq) == ["begun first"]
+
+
+def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> None:
+    writers, count = 4, 25
+    read: list[list[tuple[int, str]]] = [[], []]
+    is_over = threading.Event()
+
+    def write(name: int) -> None:
+        for number in range(count):
+            store.event_log.record([event(f"{name}-{number}-{part}") for part in range(3)])
+
+    def follow(into: list[tuple[int, str]]) -> None:
+        after = 0
+        while True:
+            last = is_over.is_set()
+            events = store.event_log.read(after, 7)
+            into.extend((each.seq, each.id) for each in events)
+            if events:
+                after = events[-1].seq
+            elif last:
+                return
+
+    readers = [threading.Thread(target=follow, args=(into,)) for into in read]
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(writers)]
+    for thread in (*readers, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    is_over.set()
+    for thread in readers:
+        thread.join()
+    assert read[0] == read[1]
+    assert len({event_id for _, event_id in read[0]}) == writers * count * 3
+    for name in range(writers):  # the order of each writer's own transactions
+        mine = [event_id for _, event_id in read[0] if event_id.startswith(f"{name}-")]
+        assert mine == [f"{name}-{number}-{part}" for number in range(count) for part in range(3)]

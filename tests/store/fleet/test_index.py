@@ -1,0 +1,235 @@
+"""Contract of the store: the fleet index. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+
+from dockgate.gate.fleet.model import Place
+from dockgate.gate.model import Status
+from dockgate.scanner.model import Inventory, Unread
+from dockgate.store import Store
+from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
+from dockgate.store.fleet.findings import Change, MatchResult, Source
+from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
+from dockgate.store.fleet.judging import Placement
+from dockgate.store.fleet.records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
+from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
+
+FLASK = Component("PyPI", "Flask", "0.12", "pkg:pypi/flask@0.12", "flask", "0.12")
+ZLIB = Component("Debian:13", "zlib1g", "1.3", "pkg:deb/debian/zlib1g@1.3?distro=debian-13", "zlib", "1.3")
+OLD_ZLIB = ZLIB._replace(ecosystem="Debian:12")
+BASE = NewBundle("sha256:1", True, {ZLIB: 1}, {FLASK: 1})
+OWN = NewBundle("sha256:2", False, {FLASK: 2}, {})
+FACTS = Inventory(IMAGE, "linux/amd64", None, ("sha256:1", "sha256:2"), (), (Unread("a/\udce4", "cut off"),), 1)
+NEW = NewImage(IMAGE, "web", "sha256:i", "1", NOW, NOW, (NewPlatform(FACTS, 3, (BASE, OWN)),))
+SECOND_FACTS = replace(FACTS, image="sha256:" + "b" * 64)
+SOURCE, NEWER = Source("sha256:db", "1"), Source("sha256:newer", "1")
+FINDING = Finding(
+    "CVE-1",
+    ("GHSA-1",),
+    FLASK.package(),
+    Severity.HIGH,
+    Rating("advisory", Severity.HIGH, 7.5, "CVSS:3.1/AV:N"),
+    "1.0",
+    exploited="2026-01-01",
+    epss=0.5,
+)
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def ids(store: Store) -> dict[Component, int]:
+    return {component: number for number, component in store.fleet.components()}
+
+
+def test_an_image_is_split_into_bundles(store: Store) -> None:
+    new = store.fleet.add(NEW)
+    assert sorted(new) == sorted(ids(store).values())
+    assert store.fleet.add(NEW) == []
+    (image,) = store.fleet.images()
+    assert (image.digest, image.repository, image.seen_at, image.gone_at) == (IMAGE, "web", NOW, None)
+    assert store.fleet.image(IMAGE) == image
+    assert store.fleet.image("sha256:none") is None
+    (platform,) = store.fleet.platforms()
+    assert platform == (image.id, 0, FACTS, 3)
+    bundles = list(store.fleet.bundles_of_images())
+    assert [(row.layer, row.base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
+    assert list(store.fleet.bundles_of_images([image.id])) == bundles
+    numbers = ids(store)
+    contents = dict(store.fleet.bundles())
+    assert contents[bundles[0].bundle] == ({numbers[ZLIB]: 1}, {numbers[FLASK]: 1})
+    assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
+    assert list(store.fleet.holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
+    assert store.fleet.images_with([bundles[0].bundle]) == {image.id}
+
+
+def test_images_of_one_base_share_its_bundle(store: Store) -> None:
+    store.fleet.add(NEW)
+    new = NEW._replace(
+        digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 1, (BASE._replace(layer="sha256:3"),)),)
+    )
+    assert store.fleet.add(new) == []
+    first, second = store.fleet.images()
+    bundles = list(store.fleet.bundles_of_images())
+    assert bundles[2] == ImageBundle(second.id, 0, 0, bundles[0].bundle, "sha256:3", True)
+    platform = Placement(
+        second.id, 0, tuple((row.bundle, Place.BASE if row.base else Place.OWN) for row in bundles[2:])
+    )
+    assert list(store.fleet_judging.placements_between(second.id, second.id + 1)) == [platform]
+    assert list(store.fleet_judging.placements([second.id])) == [platform]
+    assert store.fleet.images_with([bundles[0].bundle]) == {first.id, second.id}
+
+
+def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
+    store.fleet.add(NEW)
+    again = NEW._replace(
+        inventories="sha256:j", scanner="2", scanned_at=LATER, platforms=(NewPlatform(FACTS, 1, (OWN,)),)
+    )
+    assert store.fleet.add(again) == []
+    (image,) = store.fleet.images()
+    assert (image.scanner, image.seen_at, image.scanned_at) == ("2", NOW, LATER)
+    assert [row.layer for row in store.fleet.bundles_of_images()] == ["sha256:2"]
+
+
+def test_components_are_distinguished_by_every_field_that_matching_reads(store: Store) -> None:
+    bundle = NewBundle("", False, {ZLIB: 1, OLD_ZLIB: 1, ZLIB._replace(module="a:1"): 1}, {})
+    assert len(store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (bundle,)),)))) == 3
+    assert store.fleet.ecosystems() == ["Debian:12", "Debian:13"]
+
+
+def test_uncovered_components(store: Store) -> None:
+    store.fleet.add(NEW)
+    numbers = ids(store)
+    assert store.fleet.uncovered_components([]) == sorted(numbers.values())
+    assert store.fleet.uncovered_components([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
+    partial = [Coverage("PyPI", False, ("flask",), NOW), Coverage("Debian:13", False, ("glibc",), NOW)]
+    assert store.fleet.uncovered_components(partial) == [numbers[ZLIB]]
+
+
+def matched(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
+    return MatchResult(ids(store)[FLASK], findings, doubts)
+
+
+def test_findings_of_new_components(store: Store) -> None:
+    store.fleet.add(NEW)
+    results = [matched(store, FINDING, doubts=(Undetermined("", "odd", "uncomparable", ("CVE-2",)),))]
+    assert not store.fleet_findings.record_new(results, SOURCE, NOW)
+    assert store.fleet_findings.begin(SOURCE, NOW)
+    assert not store.fleet_findings.begin(SOURCE, NOW)
+    assert {component for _, component in store.fleet_findings.unmatched_components(10)} == {FLASK, ZLIB}
+    for _ in range(2):
+        assert store.fleet_findings.record_new(results, SOURCE, NOW)
+    assert [component for _, component in store.fleet_findings.unmatched_components(10)] == [ZLIB]
+    (row,) = store.fleet_findings.findings()
+    vulnerability = store.fleet_findings.vulnerabilities()[row.vulnerability]
+    assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", None, 0.5, -1.0)
+    assert row.finding(FLASK.package(), vulnerability) == FINDING
+    assert row.opened == NOW
+    assert list(store.fleet_findings.doubts()) == [(row.component, Doubt("uncomparable", "odd", ("CVE-2",)))]
+    assert store.fleet_findings.with_names([("PyPI", "flask"), ("npm", "flask")]) == [row.component]
+    assert store.fleet_findings.with_names([("Debian", "zlib")]) == [ids(store)[ZLIB]]
+    assert store.fleet_findings.with_names([("Alpine:v3", "zlib")]) == []
+
+
+def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE, NOW)
+    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
+    (first,) = store.fleet_findings.findings()
+    record = store.fleet_findings.record_all
+    assert record([matched(store)], {}, NEWER, NEWER, LATER) is None
+    fixed = replace(FINDING, fixed="2.0")
+    assert record([matched(store, fixed)], {}, NEWER, SOURCE, LATER) == (
+        [Change(first.component, first.vulnerability, first, first._replace(fixed="2.0"))],
+        [],
+    )
+    assert record([matched(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
+    ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
+    assert record([matched(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
+    assert list(store.fleet_findings.findings()) == []
+    assert store.fleet_findings.source() == NEWER
+
+
+def test_kev_and_epss_change_no_finding(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE, NOW)
+    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
+    ((number, vulnerability),) = store.fleet_findings.vulnerabilities().items()
+    newer = vulnerability._replace(epss=0.75)
+    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], [ids(store)[FLASK]])
+    assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], [])
+    assert store.fleet_findings.vulnerabilities() == {number: newer}
+
+
+def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE, NOW)
+    renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
+    unnamed = replace(FINDING, id="MAL-3", aliases=())
+    store.fleet_findings.record_new([matched(store, FINDING, renamed, unnamed)], SOURCE, NOW)
+    numbers = {entry.name: number for number, entry in store.fleet_findings.vulnerabilities().items()}
+    named = store.fleet_findings.vulnerabilities_named
+    assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])
+    assert named(["CVE-2"]).keys() == {numbers["GHSA-2"]}
+    assert named(["MAL-3", "CVE-1"]).keys() == {numbers["MAL-3"], numbers["CVE-1"]}
+    assert named([]) == named(["cve-1"]) == {}
+    assert store.fleet_findings.cves() == {"CVE-1", "CVE-2"}
+
+
+def test_only_changed_verdicts_are_written(store: Store) -> None:
+    store.fleet.add(NEW)
+    image = next(store.fleet.images()).id
+    verdict = FleetVerdict("default", image, Status.APPROVED, (0, 0, 1, 0, 0, 0), None, NOW)
+
+    def write(*verdicts: FleetVerdict) -> list[tuple[FleetVerdict | None, FleetVerdict]]:
+        with store.database.write() as connection:
+            changes = store.fleet_verdicts.write_changed(connection, verdicts)
+            return [(change.previous, change.verdict) for change in changes]
+
+    assert write(verdict) == [(None, verdict)]
+    assert write(verdict._replace(since=LATER)) == []
+    more = verdict._replace(counts=(0, 0, 2, 0, 0, 0), next_at=LATER, since=LATER)
+    assert write(more) == [(verdict, more._replace(since=NOW))]
+    rejected = more._replace(status=Status.REJECTED, reason="1 HIGH", next_at=None)
+    assert write(rejected) == [(more._replace(since=NOW), rejected)]
+    assert store.fleet_verdicts.of_policy("default") == {image: rejected}
+    assert store.fleet_verdicts.of_policy("default", [image + 1]) == {}
+    assert (store.fleet_verdicts.images("default"), store.fleet_verdicts.images("other")) == ({image}, set())
+    assert write(more) != []
+    assert store.fleet_verdicts.due_images(NOW) == []
+    assert store.fleet_verdicts.due_images(LATER) == [("default", image)]
+    with store.database.write() as connection:
+        store.fleet_verdicts.remove(connection, "default", [image])
+    assert store.fleet_verdicts.of_policy("default") == {}
+
+
+def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:
+    store.fleet.add(NEW)
+    recent = store.fleet_changes.recent_vulnerabilities
+    assert recent([IMAGE], "") == {}
+    store.fleet_findings.begin(SOURCE, NOW)
+    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, LATER)
+    found_in = {IMAGE: [{"id": "CVE-1", "severity": "HIGH"}]}
+    assert recent([IMAGE, "sha256:none"], LATER) == found_in
+    assert recent([IMAGE], NOW) == found_in
+    assert recent([IMAGE], "2999") == recent([], LATER) == {}
+
+
+def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(store: Store) -> None:
+    elsewhere = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
+    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(elsewhere,))):
+        store.fleet.add(image)
+    store.fleet_findings.begin(SOURCE, NOW)
+    others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
+    many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
+    store.fleet_findings.record_new([matched(store, FINDING), many], SOURCE, LATER)
+    recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER)
+    assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
+    assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

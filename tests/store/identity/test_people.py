@@ -1,0 +1,183 @@
+"""Contract of the store: principals, tokens and the audit log. Each changing call is made twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Session, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store import Store
+from dockgate.store.identity.sessions import MAX_OF_TOKEN
+
+ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
+BEN = Principal("ben", (Role.DEVELOPER, Role.APPROVER), "", NOW)
+TOKEN = Token("0123456789ab", "ada", "f" * 64, NOW, LATER)
+EVEN_LATER = "2026-11-24T12:00:00.000Z"
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def peopled(store: Store) -> Store:
+    store.principals.add_first(ADA, TOKEN)
+    store.principals.add(BEN)
+    return store
+
+
+def test_the_first_principal_is_added_once_with_a_token(store: Store) -> None:
+    assert not store.principals.has_any()
+    store.principals.add_first(ADA, TOKEN)
+    assert store.principals.has_any()
+    assert store.tokens.find(TOKEN.id) == (TOKEN, ADA)
+    with pytest.raises(ConflictError, match="already"):
+        store.principals.add_first(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
+    assert [principal.name for principal in store.principals.list()] == ["ada"]
+    assert store.tokens.find("ba9876543210") is None
+
+
+def test_a_principal_is_added_once_and_keeps_the_name(peopled: Store) -> None:
+    peopled.principals.add(BEN)
+    for changed in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
+        with pytest.raises(ConflictError, match="already"):
+            peopled.principals.add(changed)
+    assert list(peopled.principals.list()) == [ADA, BEN]
+    assert peopled.principals.get("ben") == BEN
+    with pytest.raises(NotFoundError, match="'cid'"):
+        peopled.principals.get("cid")
+
+
+DESCRIBED = Principal("cid", (Role.DEVELOPER,), "cid@example.org", NOW)
+
+
+def test_an_identity_is_one_principal_with_the_latest_roles(peopled: Store) -> None:
+    for roles in ((Role.DEVELOPER,), (Role.VIEWER, Role.APPROVER), (Role.VIEWER, Role.APPROVER)):
+        described = replace(DESCRIBED, name="renamed" if Role.VIEWER in roles else "cid", roles=roles)
+        assert peopled.principals.sign_in("https://id", "1", described) == replace(DESCRIBED, roles=roles)
+    assert [each.name for each in peopled.principals.list()] == ["ada", "ben", "cid"]
+    for _ in range(2):
+        peopled.principals.withdraw("https://id", "1")
+        assert peopled.principals.get("cid").roles == ()
+    peopled.principals.withdraw("https://id", "2")
+
+
+@pytest.mark.parametrize("name", ["ben", "BEN"])
+def test_an_identity_never_becomes_another_principal(peopled: Store, name: str) -> None:
+    with pytest.raises(ConflictError, match="belongs to another"):
+        peopled.principals.sign_in("https://id", "1", replace(DESCRIBED, name=name))
+    peopled.principals.sign_in("https://id", "1", DESCRIBED)
+    for issuer, subject in (("https://id", "2"), ("https://other", "1")):
+        with pytest.raises(ConflictError, match="belongs to another"):
+            peopled.principals.sign_in(issuer, subject, DESCRIBED)
+
+
+def test_an_identity_keeps_the_last_administrator(store: Store) -> None:
+    with pytest.raises(ConflictError, match="must be an admin"):
+        store.principals.sign_in("https://id", "1", DESCRIBED)
+    assert not store.principals.has_any()
+    store.principals.sign_in("https://id", "1", replace(DESCRIBED, roles=(Role.ADMIN,)))
+    with pytest.raises(ConflictError, match="last administrator"):
+        store.principals.sign_in("https://id", "1", DESCRIBED)
+    with pytest.raises(ConflictError, match="last administrator"):
+        store.principals.withdraw("https://id", "1")
+    assert store.principals.get("cid").roles == (Role.ADMIN,)
+
+
+def test_no_other_token_takes_an_id_that_exists(peopled: Store) -> None:
+    session_token = replace(TOKEN, id="aaaaaaaaaaaa", is_session=True)
+    peopled.tokens.add(session_token)
+    with pytest.raises(ConflictError, match="another token 'aaaaaaaaaaaa'"):
+        peopled.tokens.add(replace(session_token, digest="e" * 64))
+    assert peopled.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
+
+
+def test_a_token_has_a_limited_number_of_sessions(peopled: Store) -> None:
+    times = [f"2026-11-{day:02}T{hour:02}:00:00.000Z" for day in range(1, 7) for hour in range(20)]
+    began = [Session(f"{number:064}", TOKEN.id, at, at, "2999-01-01") for number, at in enumerate(times)]
+    for session in began:
+        peopled.sessions.add(session)
+    assert len(began) > MAX_OF_TOKEN
+    assert list(peopled.sessions.of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
+
+
+def test_roles_are_replaced(peopled: Store) -> None:
+    for _ in range(2):
+        assert peopled.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)
+    assert peopled.principals.get("ben").roles == (Role.VIEWER,)
+
+
+def test_a_principal_is_disabled_and_enabled(peopled: Store) -> None:
+    assert peopled.principals.disable("ben", NOW).disabled_at == NOW
+    assert peopled.principals.disable("ben", LATER).disabled_at == NOW
+    for _ in range(2):
+        assert peopled.principals.enable("ben") == BEN
+
+
+def test_the_last_administrator_cannot_be_disabled_or_lose_the_role(peopled: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="last"):
+            peopled.principals.disable("ada", NOW)
+        with pytest.raises(ConflictError, match="last"):
+            peopled.principals.set_roles("ada", [Role.SECURITY])
+    assert peopled.principals.get("ada") == ADA
+    peopled.principals.set_roles("ben", [Role.ADMIN])
+    assert peopled.principals.disable("ada", NOW).disabled_at == NOW
+    with pytest.raises(ConflictError, match="last"):
+        peopled.principals.disable("ben", NOW)
+    assert peopled.principals.has_any()
+
+
+def test_tokens_are_found_and_listed(peopled: Store) -> None:
+    limited = Token(
+        "00000000000b", "ben", "e" * 64, NOW, LATER, (Permission.READ, Permission.RUN), ("web", "team-*"), ("Web",)
+    )
+    for _ in range(2):
+        peopled.tokens.add(limited)
+    assert peopled.tokens.find(limited.id) == (limited, BEN)
+    assert list(peopled.tokens.list()) == [limited, TOKEN]
+    assert list(peopled.tokens.list(limit=1)) == [limited]
+    assert list(peopled.tokens.list(after=limited.id)) == [TOKEN]
+    assert list(peopled.tokens.list(newest_first=False)) == [TOKEN, limited]
+    assert list(peopled.tokens.list(after=TOKEN.id, newest_first=False)) == [limited]
+    assert list(peopled.tokens.list("ada")) == [TOKEN]
+    assert peopled.tokens.find("ffffffffffff") is None
+    with pytest.raises(NotFoundError):
+        peopled.tokens.add(replace(limited, id="c", principal="unknown"))
+
+
+def test_a_token_is_used_and_revoked(peopled: Store) -> None:
+    for _ in range(2):
+        peopled.tokens.mark_used(TOKEN.id, LATER)
+    assert peopled.tokens.revoke(TOKEN.id, LATER) == replace(TOKEN, last_used_at=LATER, revoked_at=LATER)
+    assert peopled.tokens.revoke(TOKEN.id, EVEN_LATER).revoked_at == LATER
+    with pytest.raises(NotFoundError, match="'none'"):
+        peopled.tokens.revoke("none", LATER)
+
+
+def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
+    entries = [
+        AuditEntry(name, NOW, who, "", "POST /x", "/x") for name, who in (("a", "ada"), ("b", "ben"), ("c", "ada"))
+    ]
+    for entry in (*entries, replace(entries[0], who="eve")):
+        store.audit.begin(entry)
+    for status in (200, 500):
+        store.audit.finish("a", status)
+    for detail in ("requested", "done"):
+        store.audit.describe("a", detail)
+        store.audit.describe("a", detail)
+    assert [entry.detail for entry in store.audit.list()] == [None, None, "done"]
+    assert [(entry.id, entry.who, entry.status) for entry in store.audit.list()] == [
+        ("c", "ada", 0),
+        ("b", "ben", 0),
+        ("a", "ada", 200),
+    ]
+    assert [entry.id for entry in store.audit.list("ada")] == ["c", "a"]
+    assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
+    assert [entry.id for entry in store.audit.list(after="b")] == ["a"]
+    assert [entry.id for entry in store.audit.list(after="b", newest_first=False)] == ["c"]

@@ -1,0 +1,158 @@
+"""Contract of the store: rows that nothing needs any more."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, key, opened
+from tests.store.images.test_images import CASE, VERDICT
+
+from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState
+from dockgate.delivery.pipeline import plan_next
+from dockgate.delivery.retention import KEPT_EXECUTIONS
+from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.gate.model import Status
+from dockgate.store import Store
+from dockgate.store.documents import keep_documents
+from dockgate.store.records import PushedImage
+from dockgate.store.schema.tables import documents
+
+EXECUTIONS = KEPT_EXECUTIONS + 5
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def ended(store: Store, *successes: int) -> list[str]:
+    """Executions that ended at NOW. The source action of these has succeeded, of the others failed."""
+    store.pipelines.put(PIPELINE, NOW)
+    ids = [store.executions.start("web", f"push {number}", {}, NOW).id for number in range(EXECUTIONS)]
+    for number, execution in enumerate(ids):
+        state = RunState.SUCCEEDED if number in successes else RunState.FAILED
+        store.executions.advance(execution, plan_next, NOW)
+        store.executions.finish(key("Source", execution=execution), state, NOW, artifact=f"artifact of {execution}")
+        store.executions.stop(execution, "enough", NOW)
+    return ids
+
+
+def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> None:
+    ids = ended(store)
+    assert store.row_retention.old_executions(10, NOW) == []
+    old = store.row_retention.old_executions(10, LATER)
+    assert sorted(old) == sorted(ids[:5])
+    assert store.row_retention.artifacts(without=old) == {f"artifact of {name}" for name in ids[5:]}
+    assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(old)
+    assert store.row_retention.delete_executions(old, LATER) == []
+    assert store.row_retention.executions_without_rows(ids) == set(old)
+    assert store.row_retention.artifacts() == {f"artifact of {name}" for name in ids[5:]}
+    assert store.executions.start("web", "next", {}, NOW).number == EXECUTIONS + 1
+
+
+def test_what_services_pipelines_and_approvals_need_stays(store: Store) -> None:
+    ids = ended(store)
+    store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
+    definition = TaskDefinition("shop", 0, "app", None, environment={"A": "1"})
+    cause = str(ActionKey(ids[0], "Deploy", "Deploy", 1))
+    store.services.register("shop", definition, cause)
+    store.approvals.add(approval(str(key("Source", execution=ids[1]))))
+    assert sorted(store.row_retention.old_executions(10, LATER)) == sorted(ids[2:5])
+
+
+def test_the_last_success_of_an_action_stays(store: Store) -> None:
+    ids = ended(store, 0, 2)
+    assert sorted(store.row_retention.old_executions(10, LATER)) == sorted([ids[0], ids[1], *ids[3:5]])
+
+
+def test_an_execution_that_is_retried_meanwhile_stays(store: Store) -> None:
+    ids = ended(store)
+    old = store.row_retention.old_executions(10, LATER)
+    store.executions.retry(ids[0], LATER)
+    assert ids[0] in old
+    assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(ids[1:5])
+    assert store.executions.runs(ids[0])
+
+
+def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
+    store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
+    for number in range(6):
+        definition = TaskDefinition("shop", 0, "app", None, command=(str(number),))
+        registered = store.services.register("shop", definition, f"deploy {number}")
+    assert store.row_retention.old_revisions(2) == {"shop": [2, 3, 4, 5]}
+    assert store.row_retention.delete_revisions("shop", 2) == 4
+    assert store.row_retention.delete_revisions("shop", 2) == 0
+    assert [entry.revision for entry in store.services.definitions("shop")] == [7, 6, 1]
+    definition = replace(registered, command=("last",))
+    assert store.services.register("shop", definition, "deploy last").revision == 8
+
+
+# --- verdicts and documents ---
+
+
+def judged(store: Store, at: str, cause: str) -> str:
+    """A verdict of that time on the sample's image, stored with everything that it was made from."""
+    verdict = replace(VERDICT, inputs=replace(VERDICT.inputs, now=at))
+    return store.verdicts.add(verdict, replace(CASE, now=at), cause)[1]
+
+
+def count_documents(store: Store) -> int:
+    with store.database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(documents)) or 0
+
+
+def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) -> None:
+    first, second, third = (judged(store, f"2026-11-24T1{hour}:00:00.000Z", f"cause {hour}") for hour in (0, 1, 2))
+    image = store.verdicts.get(first).image
+    store.images.add_push(PushedImage("team/app", "1", image, NOW))
+    store.approvals.add(replace(approval("external/a", image)))
+    store.approvals.settle("external/a", Answer(ApprovalState.REJECTED, "no", first), NOW)
+    before = "2026-11-24T12:30:00.000Z"
+    assert store.row_retention.old_verdicts(before) == 1
+    assert store.row_retention.delete_verdicts(before) == 1
+    assert {record.digest for record in store.verdicts.of_image(image)} == {first, third}
+    assert second not in {first, third}
+
+
+def test_an_image_that_is_nowhere_has_no_verdicts_left(store: Store) -> None:
+    judged(store, "2026-11-24T10:00:00.000Z", "cause")
+    assert store.row_retention.delete_verdicts("2026-11-24T09:00:00.000Z") == 0
+    assert store.row_retention.delete_verdicts("2026-11-24T11:00:00.000Z") == 1
+
+
+def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
+    judged(store, "2026-11-24T10:00:00.000Z", "old")
+    needed = judged(store, "2026-11-24T11:00:00.000Z", "new")
+    assert store.row_retention.unreferenced_documents()[0] == []
+    store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
+    digests, seen = store.row_retention.unreferenced_documents()
+    assert digests
+    assert store.row_retention.documents_size(digests) > 0
+    total = count_documents(store)
+    assert store.row_retention.delete_documents(digests, seen) == len(digests)
+    assert count_documents(store) == total - len(digests)
+    assert store.verdicts.case(needed).image == store.verdicts.get(needed).image
+    assert store.verdicts.get(needed).status is Status.REJECTED
+
+
+def test_a_document_that_is_named_again_meanwhile_stays(store: Store) -> None:
+    judged(store, "2026-11-24T10:00:00.000Z", "old")
+    store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
+    digests, seen = store.row_retention.unreferenced_documents()
+    again = judged(store, "2026-11-24T10:00:00.000Z", "again")
+    assert store.row_retention.delete_documents(digests, seen) == 0
+    assert store.verdicts.case(again)
+
+
+def test_while_documents_are_being_stored_none_is_deleted(tmp_path: Path) -> None:
+    with opened("postgres", tmp_path) as store:
+        judged(store, "2026-11-24T10:00:00.000Z", "old")
+        store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
+        digests, seen = store.row_retention.unreferenced_documents()
+        with store.database.write() as connection:
+            keep_documents(connection)
+            assert store.row_retention.delete_documents(digests, seen) == 0
+        assert store.row_retention.delete_documents(digests, seen) == len(digests)
