@@ -1,7 +1,9 @@
 """Writes what follows the mark in some pages of docs/, out of the code: `make docs`. tests/test_docs.py compares."""
 
 import importlib
+import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +20,18 @@ MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
 def commands() -> Iterator[str]:
-    """Every command of the tree, with its options."""
-    yield from _described(root, click.Context(root, info_name="dockgate", **root.context_settings))
+    """A table of all commands with links, then every command of the tree with its options."""
+    context = click.Context(root, info_name="dockgate", **root.context_settings)
+    yield "\n| command | |\n|---|---|\n"
+    for name in root.list_commands(context):
+        command = _child(root, context, name)
+        words = _line((command.help or "").split("\n\n")[0])
+        if isinstance(command, click.Group):
+            child_names = command.list_commands(click.Context(command, parent=context, info_name=name))
+            words += " " + ", ".join(f"[{child}](#dockgate-{name}-{child})" for child in child_names)
+        has_section = not isinstance(command, click.Group) or command.invoke_without_command
+        yield f"| {f'[`{name}`](#dockgate-{name})' if has_section else f'`{name}`'} | {words} |\n"
+    yield from _described(root, context)
 
 
 def settings() -> Iterator[str]:
@@ -69,16 +81,26 @@ def page(name: str) -> str:
 
 def _described(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
+        if command.invoke_without_command and context.parent is not None:
+            yield from _section(command, context)
         for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            if child is None:
-                raise LookupError(f"{context.command_path} lists {name}, and has no such command")
+            child = _child(command, context, name)
             yield from _described(child, click.Context(child, parent=context, info_name=name))
-        return
+    else:
+        yield from _section(command, context)
+
+
+def _child(group: click.Group, context: click.Context, name: str) -> click.Command:
+    child = group.get_command(context, name)
+    if child is None:
+        raise LookupError(f"{context.command_path} lists {name}, and has no such command")
+    return child
+
+
+def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"\n## {context.command_path}\n\n    {usage}\n"
-    paragraphs = (command.help or "").replace("\b", "").split("\n\n")
-    yield from (f"\n{_line(paragraph)}\n" for paragraph in paragraphs)
+    yield from (_paragraph(paragraph) for paragraph in inspect.cleandoc(command.help or "").split("\n\n"))
     options = (
         parameter.get_help_record(context)
         for parameter in command.get_params(context)
@@ -88,6 +110,13 @@ def _described(command: click.Command, context: click.Context) -> Iterator[str]:
     if shown:
         yield "\n| option | |\n|---|---|\n"
         yield from (f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in shown)
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of a help text; one that click does not wrap (\\b) is a code block."""
+    if not text.startswith("\b"):
+        return f"\n{_line(text)}\n"
+    return f"\n{textwrap.indent(textwrap.dedent(text.lstrip(chr(8)).strip(chr(10))), '    ')}\n"
 
 
 def _line(text: str) -> str:

@@ -127,6 +127,7 @@ _DEFAULTS = Settings(Path(), Path())
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of this process. An empty variable counts as not set. Raises UsageError."""
     values = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
+    port = _whole_number(values, "DOCKGATE_PORT", _DEFAULTS.port)
     home = Path(values.get("HOME") or Path.home())
     data, cache = home / ".local/share/dockgate", home / ".cache/dockgate"
     if os.geteuid() == 0:
@@ -134,10 +135,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         data=Path(values.get("DOCKGATE_DATA", data)),
         cache=Path(values.get("DOCKGATE_CACHE", cache)),
-        server=values.get("DOCKGATE_SERVER", _DEFAULTS.server).rstrip("/"),
+        server=values.get("DOCKGATE_SERVER", f"http://127.0.0.1:{port}").rstrip("/"),
         token=values.get("DOCKGATE_TOKEN"),
         host=values.get("DOCKGATE_HOST", _DEFAULTS.host),
-        port=_whole_number(values, "DOCKGATE_PORT", _DEFAULTS.port),
+        port=port,
         registry_port=_whole_number(values, "DOCKGATE_REGISTRY_PORT", _DEFAULTS.registry_port),
         push_limit=_mebibytes(values, "DOCKGATE_PUSH_LIMIT", _DEFAULTS.push_limit),
         registry_listen=_address(values, "DOCKGATE_REGISTRY_LISTEN"),

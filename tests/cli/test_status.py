@@ -107,6 +107,8 @@ def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate
     failing = {"failures": 3, "failing_since": answers.ago(7200), "reason": "it answered 500 \x1b[31m", "next_at": soon}
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("osv", next_at=soon)]
     out = dockgate("status").out
+    server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("cvss", off="not set")]
+    assert "not set" not in dockgate("status").out, "a feed that is not set explains no failure"
     assert "kev since 2 h ago, next in 4" in out
     assert "it answered 500" in out
     assert "\x1b[31m" not in out
@@ -116,7 +118,7 @@ def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate
 def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, digest="sha256:1", coverage=[])
     off = "the database was imported: set DOCKGATE_UPDATES=on to fetch it"
-    server.answers["GET /status"]["feeds"] = [feed("cvss", off="no URL"), feed("kev", off=off), feed("osv", off=off)]
+    server.answers["GET /status"]["feeds"] = [feed("cvss", off="not set"), feed("kev", off=off), feed("osv", off=off)]
     assert off in " ".join(dockgate("status").out.split())
 
 

@@ -188,7 +188,7 @@ def redrive(stack: str, region: str) -> None:
 @_stack
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(stack: str, region: str, yes: bool) -> None:
-    """Delete the stack, with the objects in its buckets and its images.
+    """Delete the stack, its images and its buckets.
 
     The command asks first. It restores the registry's previous scanning configuration.
     """

@@ -112,9 +112,10 @@ def logs(service: str, task: str, lines: int) -> None:
 @click.option("--no-wait", is_flag=True, help="Return before the tasks are healthy.")
 @format_option
 def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None:
-    """Set the number of tasks of SERVICE, and wait until they are healthy.
+    """Set the number of tasks of SERVICE.
 
-    If they do not become healthy, the desired count does not change, and the command exits with 2.
+    The command waits until the tasks are healthy. If they do not become healthy, the desired count does not change, and
+    the command exits with 2.
     """
     client = Client()
     answer = client.post("services", service, "scale", body={"desired_count": desired})

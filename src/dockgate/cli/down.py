@@ -9,9 +9,9 @@ from dockgate.config import from_environment
 @click.command()
 @click.option("--purge", is_flag=True, help="Also stop all deployed tasks, and delete all data.")
 def command(purge: bool) -> None:
-    """Stop the server of DOCKGATE_DATA.
+    """Stop the server on this machine.
 
-    Deployed tasks keep running, unless --purge is given.
+    Its data is in DOCKGATE_DATA. Deployed tasks keep running, unless --purge is given.
     """
     from dockgate.server import daemon
 

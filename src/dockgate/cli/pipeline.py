@@ -124,7 +124,7 @@ def executions(name: str, limit: int, state: str | None, sort: str, output_forma
 @click.argument("name")
 @format_option
 def fixes(name: str, output_format: str) -> None:
-    """List the fixes that were found for rejected images of a pipeline, newest first.
+    """List fixes for the rejected images of a pipeline.
 
     A fix is a change with which the image was judged again and passes. `onFix` of the pipeline says what happens then.
     """

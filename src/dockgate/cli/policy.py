@@ -71,7 +71,7 @@ def history(name: str, output_format: str) -> None:
 @click.argument("old", type=click.IntRange(1))
 @click.argument("new", type=click.IntRange(1), required=False)
 def diff(name: str, old: int, new: int | None) -> None:
-    """Print the differences between versions OLD and NEW of a policy.
+    """Compare versions OLD and NEW of a policy.
 
     Without NEW the command compares with the present version.
     """

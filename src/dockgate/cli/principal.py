@@ -22,7 +22,7 @@ role_option = click.option(
 
 @click.group()
 def command() -> None:
-    """Manage users and service accounts (principals) and their roles."""
+    """Manage principals (users, service accounts) and roles."""
 
 
 @command.command()

@@ -18,13 +18,13 @@ from dockgate.shared.references import ImageReference, TagReference
 
 @click.group()
 def command() -> None:
-    """Manage registry logins and webhooks, and show what can be pulled."""
+    """Manage registry logins, webhooks and pull policies."""
 
 
 @command.command("list")
 @format_option
 def list_repositories(output_format: str) -> None:
-    """List the repositories of the server's registry, and which of their images can be pulled.
+    """List image repositories and their pull policies.
 
     PULL is `approved` where other machines can pull approved images only, `any` without a pull policy, and `nothing`
     where two policy assignments contradict each other.
@@ -48,9 +48,9 @@ def list_repositories(output_format: str) -> None:
 @format_option
 @click.pass_context
 def check(context: click.Context, image: str, output_format: str) -> None:
-    """Show whether other machines can pull an image from the server's registry now, and why not.
+    """Show whether other machines can pull an image now.
 
-    The command exits 1 if the registry refuses the pull.
+    If the registry refuses the pull, the command prints the reason and exits 1.
 
     \b
     dockgate registry check prod/web:1
@@ -135,10 +135,10 @@ def authfile(repository: str, file: Path, push: bool) -> None:
 
     \b
     dockgate registry authfile --push base/python auth.json
-    podman push --authfile auth.json 127.0.0.1:7421/base/python:3
+    podman push --tls-verify=false --authfile auth.json 127.0.0.1:7421/base/python:3
 
     This needs no server, but access to the server's folder (DOCKGATE_DATA). Other users log in with their token:
-    `podman login 127.0.0.1:7421`.
+    `podman login --tls-verify=false 127.0.0.1:7421`.
     """
     from dockgate.services.registry import registry_tokens
 

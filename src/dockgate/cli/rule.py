@@ -70,7 +70,9 @@ def show(name: str, output_format: str) -> None:
 @format_option
 @click.pass_context
 def try_rule(context: click.Context, name: str, file: TextIO, output_format: str) -> None:
-    """Match an event with the rule NAME, and show what its targets would get.
+    """Test whether the rule NAME matches an event.
+
+    The command shows what each target would get.
 
     Nothing is sent. Exits 0 when the event matches, 1 when it does not.
     """

@@ -91,7 +91,7 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         lines.append(("next update", f"{newest['feed']} {times.format_time(newest['next_at'])}"))
     elif any(_is_next(feed) for feed in status["feeds"]):
         lines.append(("next update", "now"))
-    elif reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"]):
+    elif not lines and (reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"])):
         lines.append(("no updates", (clean(reasons.most_common(1)[0][0]), "yellow")))
     return lines
 

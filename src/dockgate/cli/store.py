@@ -9,7 +9,7 @@ from dockgate.config import from_environment
 
 @click.group()
 def command() -> None:
-    """Manage the server's database."""
+    """Move the server's database."""
 
 
 @command.command()
@@ -18,11 +18,11 @@ def command() -> None:
 )
 @format_option
 def copy(url: str, output_format: str) -> None:
-    """Copy a stopped server's tables to an empty database, and compare them row by row.
+    """Copy a stopped server's tables to an empty database.
 
-    Run it on the server's machine, as the server's user. It copies from Postgres if DOCKGATE_DATABASE_URL is set,
-    otherwise from the SQLite file in DOCKGATE_DATA, which stays as it is. A row that differs undoes the copy. Work that
-    was interrupted continues when a server starts on the new database.
+    The command compares both row by row. Run it on the server's machine, as the server's user. It copies from Postgres
+    if DOCKGATE_DATABASE_URL is set, otherwise from the SQLite file in DOCKGATE_DATA, which stays as it is. A row that
+    differs undoes the copy. Work that was interrupted continues when a server starts on the new database.
 
     Keep a password out of the URL: use PGPASSWORD or ~/.pgpass. The way back is sqlite:////PATH/dockgate.db.
     """

@@ -87,7 +87,10 @@ def show(name: str, output_format: str) -> None:
 @click.argument("name")
 @format_option
 def try_target(name: str, output_format: str) -> None:
-    """Send a test message to the target NAME, and wait until it has accepted it."""
+    """Send a test message to the target NAME.
+
+    The command waits until the target has accepted it.
+    """
     answer = Client().post("targets", name, "test")
     print_answer(answer, output_format, f"{name}: accepted the test message")
 

@@ -1,6 +1,8 @@
 """`dockgate up`: start the server on this machine."""
 
+import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 import click
@@ -17,11 +19,13 @@ from dockgate.config import Settings, from_environment
     "--registry-port", type=click.IntRange(1, 65535), help="The registry's port.  [default: DOCKGATE_REGISTRY_PORT]"
 )
 def command(detach: bool, host: str | None, port: int | None, registry_port: int | None) -> None:
-    """Start the server with its registry, its git host and podman's service.
+    """Start the server on this machine.
 
-    The server listens on loopback. Another address needs a principal and TLS. All data is in DOCKGATE_DATA. Without
-    --detach the server runs until it is interrupted. While there is no principal, a link for the first administrator
-    is printed: to a terminal, or with --detach.
+    The server includes a git host and a registry, and starts podman's service. Run it as root: builds need that. It
+    listens on loopback; another address needs a principal and TLS. All data is in DOCKGATE_DATA.
+
+    Without --detach the server runs until it is interrupted. While there is no principal, the command prints a link
+    for the first administrator, to a terminal or with --detach.
     """
     settings = from_environment()
     settings = settings._replace(
@@ -43,13 +47,27 @@ def _start_in_background(settings: Settings) -> None:
     from dockgate.server.bind_config import listen_address
 
     daemon.start(settings)
-    echo(f"Dockgate runs at {listen_address(settings).url}")
+    url = listen_address(settings).url
+    echo(f"Dockgate runs at {url}")
     _print_link(settings)
+    for line in next_steps(settings, url, is_root=os.geteuid() == 0):
+        echo(f"  {line}")
+
+
+def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
+    """The lines that follow the start of a server at `url`: what needs attention, then the commands to go on with."""
+    if url != settings.server:
+        yield f"To call this server: export DOCKGATE_SERVER={url}"
+    if not is_root and not settings.unsafe_builds:
+        yield "This server builds no images. Builds need root: run `dockgate up` as root."
     if not settings.advisories.exists():
-        echo("  dockgate db update       downloads the advisory database")
-    echo("  dockgate apply FILE...   creates repositories, pipelines and services")
-    echo("  dockgate status          shows an overview of the server")
-    echo("  dockgate down            stops it")
+        if settings.updates.mode == "off":
+            yield "dockgate db update       downloads the advisories"
+        else:
+            yield "The server downloads the advisories now. `dockgate status` shows when they are complete."
+    yield "dockgate apply FILE...   creates repositories, pipelines and services"
+    yield "dockgate status          shows an overview of the server"
+    yield "dockgate down            stops it"
 
 
 def _print_link(settings: Settings) -> None:

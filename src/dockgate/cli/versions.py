@@ -15,7 +15,7 @@ from dockgate.shared.errors import UsageError
 @click.argument("ecosystem", metavar="ECOSYSTEM")
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
 def command(ecosystem: str, output: str) -> None:
-    """Compare pairs of versions by the rules of ECOSYSTEM.
+    """Compare versions on standard input by the rules of ECOSYSTEM.
 
     \b
     Standard input has lines "A B", separated by a tab or a space.

@@ -50,7 +50,7 @@ def command(
     all_images: bool,
     output_format: str,
 ) -> None:
-    """Find every image, service and pipeline that holds a vulnerability or a package.
+    """Find images that hold a vulnerability or a package.
 
     \b
     Name a vulnerability by any of its names, or a package:

@@ -19,10 +19,11 @@ QUEUES = "build,deploy,scan,deliver,control"
 @click.option("--labels", multiple=True, help="What this host can do, such as arch=arm64,zone=a. May be repeated.")
 @click.pass_context
 def command(context: click.Context, queues: str, labels: tuple[str, ...]) -> None:
-    """Take work from a server's database, until interrupted or drained.
+    """Run a worker for servers on Postgres.
 
-    Needs the server's DOCKGATE_DATABASE_URL (Postgres) and DOCKGATE_SHARED. A build that asks for labels runs only at a
-    worker that has them. Queues: build, deploy, scan, deliver, control, upkeep.
+    It takes work from the database until it is interrupted or drained. It needs the server's DOCKGATE_DATABASE_URL
+    (Postgres) and DOCKGATE_SHARED. A build that asks for labels runs only at a worker that has them. Queues: build,
+    deploy, scan, deliver, control, upkeep.
     """
     if context.invoked_subcommand is not None:
         return
@@ -63,7 +64,7 @@ def list_workers(output_format: str) -> None:
 @command.command()
 @click.argument("worker")
 def drain(worker: str) -> None:
-    """Have a worker take no more work, and end once its present work has ended."""
+    """Have a worker finish its work, take no more, and end."""
     Client().post("workers", worker, "drain")
     echo(f"{worker}: draining")
 

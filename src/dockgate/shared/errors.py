@@ -64,16 +64,19 @@ class UnavailableError(DockgateError):
 
 
 class DownloadError(UnavailableError):
-    """A file could not be downloaded from `host`. `cause` is alike for all files that fail together.
+    """A file of a feed could not be downloaded from `url`, which has no password.
 
-    `is_unreachable`: there was no connection, so no other file can be downloaded from there. `is_stalled`: the host
-    took the request and sent no more.
+    `cause` is alike for all files of `host` that fail together. `is_unreachable`: there was no connection, so no other
+    file can be downloaded from there. `is_stalled`: the host took the request and sent no more.
     """
 
     def __init__(
-        self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool, is_stalled: bool = False
+        self, feed: str, url: str, host: str, cause: str, *, is_unreachable: bool, is_stalled: bool = False
     ) -> None:
-        super().__init__(message, advice)
+        super().__init__(
+            f"The feed {feed} cannot be fetched from {url}: {cause}.",
+            f"Check the network and DOCKGATE_FEED_{feed.upper()}, then run `dockgate db update` again.",
+        )
         self.host = host
         self.cause = cause
         self.is_unreachable = is_unreachable

@@ -47,4 +47,4 @@ def lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) 
             yield f"Started {execution.id}"
             yield f"  follow   dockgate pipeline logs -f {execution.id}"
             yield f"  details  dockgate pipeline show {execution.id}"
-            yield f"  {url}/api/v1/executions/{execution.id}"
+            yield f"  console  {url}/executions/{execution.id}"

@@ -262,7 +262,7 @@ def test_a_second_writer_is_refused(path: Path, tmp_path: Path) -> None:
     built(path, folder)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ConflictError, match="Another process"):
+        with pytest.raises(ConflictError, match="updates the advisory database"):
             built(path, folder)
 
 

@@ -216,7 +216,9 @@ class Unreachable(Osv):
         Unreachable.requests += 1
         is_stalled = Unreachable.is_stalled
         host = urlsplit(str(origin)).netloc
-        raise DownloadError("no", "", host, "refused", is_unreachable=not is_stalled, is_stalled=is_stalled)
+        raise DownloadError(
+            self.name, str(origin), host, "refused", is_unreachable=not is_stalled, is_stalled=is_stalled
+        )
 
 
 @pytest.mark.parametrize("is_stalled", [False, True], ids=["no connection", "no more bytes"])
@@ -233,6 +235,19 @@ def test_an_unreachable_or_stalled_host_is_not_tried_for_every_part(path: Path, 
         assert database.digest == digest
 
 
+def test_feeds_of_one_unreachable_host_are_each_named_in_their_failure(path: Path) -> None:
+    class OtherUnreachable(Unreachable):
+        name = "kev"
+
+    Unreachable.is_stalled = False
+    feeds, host = (Unreachable(), OtherUnreachable()), "http://mirror.example"
+    many = tuple(f"E{number}" for number in range(CONNECTION_FAILURE_LIMIT))
+    result = update(path, feeds, {"osv": f"{host}/osv", "kev": f"{host}/kev"}, many, LATER, lambda line: None)
+    last = result.failures[-1]
+    assert (last.feed, last.reason) == ("kev", f"The feed kev cannot be fetched from {host}/kev: refused.")
+    assert "DOCKGATE_FEED_KEV" in last.advice
+
+
 def test_a_database_without_coverage_is_not_written(path: Path, site: Site) -> None:
     del site.files[DEBIAN], site.files[PYPI]
     result = run_update(path, site)
@@ -244,7 +259,7 @@ def test_a_feed_without_a_url_is_reported_and_keeps_its_part(path: Path, site: S
     run_update(path, site)
     urls = {name: url for name, url in urls_of(site).items() if name != "cvss"}
     result = update(path, FEEDS, urls, ("Debian", "PyPI"), LATER, lambda line: None)
-    assert result.missing == ("no URL for the feed cvss: set DOCKGATE_FEED_CVSS",)
+    assert result.missing == ("optional feed cvss: skipped, DOCKGATE_FEED_CVSS is not set",)
     assert read_snapshot(path).cves[0].rating == Rating("cve", Severity.CRITICAL, 9.8, VECTOR)
     assert read_check_times(path)["cvss"] == NOW_TEXT
 

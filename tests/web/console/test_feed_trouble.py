@@ -13,7 +13,7 @@ FEED = FeedStatus("osv", "https://example.org", RECENT, RECENT, RECENT, None, No
 
 def test_a_feed_that_works_or_was_never_fetched_is_no_trouble() -> None:
     assert feed_trouble(FEED, NOW) is None
-    assert feed_trouble(replace(FEED, checked_at=None, off="it has no URL"), NOW) is None
+    assert feed_trouble(replace(FEED, checked_at=None, off="DOCKGATE_FEED_KEV is not set"), NOW) is None
 
 
 def test_a_stale_feed_says_what_that_does_and_why_it_is() -> None:

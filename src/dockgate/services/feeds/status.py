@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.wording import plural
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import read_states
@@ -58,7 +59,7 @@ def read_suspect_feeds(database: Path) -> dict[str, str]:
 def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
     own = [part for part in parts if part.feed == name]
     reasons = [failure.reason for failure in state.failed_parts]
-    more = f" ({len(reasons) - 1} more parts fail)" if len(reasons) > 1 else ""
+    more = f" ({plural(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
     return FeedStatus(
         feed=name,
         source=own[0].source if own else public_url(url) if url else None,

@@ -175,7 +175,7 @@ class FeedUpdates:
 
     def _why_off(self, feed: Feed, origin: str | None) -> str | None:
         if not (self._urls.get(feed.name) or feed.url):
-            return f"it has no URL: set DOCKGATE_FEED_{feed.name.upper()}"
+            return f"DOCKGATE_FEED_{feed.name.upper()} is not set"
         if self._settings.updates.mode == "off" or self._periods.get(feed.name) == 0:
             return "DOCKGATE_UPDATES turns it off"
         if feed.name in self._periods or feed.name in self._urls or self._settings.updates.mode == "on":

@@ -66,7 +66,7 @@ def update(
             for feed, url, name in _downloads_to_make(feeds, urls, ecosystems, old_parts, ca_bundle):
                 old_part = old_parts.get((feed.name, name))
                 try:
-                    unreachable.check(url)
+                    unreachable.check(feed.name, url)
                     part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, allow_smaller)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
@@ -80,7 +80,7 @@ def update(
             digest = writer.commit() if parts and writer.covers else ""
     others = [part for key, part in old_parts.items() if key not in parts]
     missing = tuple(
-        f"no URL for the feed {feed.name}: set DOCKGATE_FEED_{feed.name.upper()}"
+        f"optional feed {feed.name}: skipped, DOCKGATE_FEED_{feed.name.upper()} is not set"
         for feed in feeds
         if not (urls.get(feed.name) or feed.url)
     )
@@ -104,11 +104,20 @@ class _UnreachableHosts:
         if isinstance(error, DownloadError) and (error.is_unreachable or error.is_stalled):
             self._errors.setdefault(error.host, []).append(error)
 
-    def check(self, url: str) -> None:
-        """Raise the last DownloadError again if the URL's host is one of them."""
-        errors = self._errors.get(urlsplit(public_url(url)).netloc, [])
+    def check(self, feed: str, url: str) -> None:
+        """Raise a DownloadError of this feed, with the cause of the last one, if the URL's host is one of them."""
+        host = urlsplit(public_url(url)).netloc
+        errors = self._errors.get(host, [])
         if len(errors) >= CONNECTION_FAILURE_LIMIT:
-            raise errors[-1]
+            last = errors[-1]
+            raise DownloadError(
+                feed,
+                public_url(url),
+                host,
+                last.cause,
+                is_unreachable=last.is_unreachable,
+                is_stalled=last.is_stalled,
+            )
 
 
 def _downloads_to_make(

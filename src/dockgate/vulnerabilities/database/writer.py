@@ -47,7 +47,8 @@ def database_lock(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConflictError(
-                f"Another process is writing the advisory database {path}.", "Wait until it is done, then try again."
+                f"A server or another command updates the advisory database {path} at this moment.",
+                "Nothing is lost: `dockgate db status` shows the result. Run the command again if you still need it.",
             ) from error
         yield
 

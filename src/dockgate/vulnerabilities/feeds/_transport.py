@@ -146,8 +146,8 @@ class Web:
             if pause is not None:
                 time.sleep(pause)
         raise DownloadError(
-            f"The feed {self._feed} cannot be fetched from {public_url(url)}: {reason}.",
-            f"Check the network and DOCKGATE_FEED_{self._feed.upper()}, then run `dockgate db update` again.",
+            self._feed,
+            public_url(url),
             urlsplit(public_url(url)).netloc,
             reason,
             is_unreachable=is_unreachable,
