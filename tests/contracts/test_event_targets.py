@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from moto import mock_aws
@@ -92,6 +95,22 @@ def test_a_target_is_checked_and_a_message_may_be_sent_again(place: Place) -> No
     for _ in range(2):
         send(place)
     assert len(place.arrived()) == 2
+
+
+def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(place: Place) -> None:
+    summary, expected = "CVE-2026-1 in a\ud800 and \ud83d\ude00", "CVE-2026-1 in a\ufffd and \U0001f600"
+    event = {**EVENT, "detail": {**EVENT["detail"], "summary": summary}}
+    message = replace(MESSAGE, event=event, data=json.dumps(event), title=summary, text=summary)
+    send(place, message)
+    send(place, replace(message, data=json.dumps({"text": summary}), is_custom=True))
+    if place.target.type is not TargetType.PIPELINE:  # takes objects alone
+        send(place, replace(message, data=summary, is_custom=True))
+    if place.target.name == "hook":
+        event_data, *custom_data = (json.loads(body)["data"] for _, _, body in place.arrived())
+        assert [event_data["detail"]["summary"], *custom_data] == [expected, {"text": expected}, expected]
+    if place.target.name == "mail":
+        contents = [message_from_bytes(each.original_content, policy=default) for each in place.arrived()]
+        assert [content.get_content().strip() for content in contents] == [expected, ANY, expected]
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------
@@ -191,6 +210,14 @@ def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> N
     assert envelope.rcpt_tos == ["ops@example.org"]
     assert "Subject: web is at risk Bcc: everyone@example.org" in content
     assert "CVE-2026-1" in content
+
+
+def test_a_mail_that_is_sent_again_has_the_same_id_and_another_mail_another(mailbox: Mailbox) -> None:
+    for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
+        send(mail(mailbox), message)
+    ids = [message_from_bytes(each.original_content)["message-id"] for each in mailbox.mails]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] == f"<{MESSAGE.id}@127.0.0.1>"
 
 
 def test_a_service_on_this_machine_is_refused_where_it_is_not_allowed(mailbox: Mailbox, receiver: Receiver) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.events.message import Message
+from dockgate.shared.wording import valid_text
 
 TYPE_PREFIX = "dev.dockgate."
 
@@ -32,15 +33,14 @@ def http_message(message: Message, mode: CloudEventsMode) -> tuple[dict[str, str
     content_type = "application/json" if is_json else "text/plain; charset=utf-8"
     if mode is CloudEventsMode.BINARY:
         headers = {f"ce-{name}": _header(value) for name, value in attributes.items() if value}
-        return {**headers, "content-type": content_type}, message.data
+        return {**headers, "content-type": content_type}, valid_text(message.data)
     body = {
         **{name: value for name, value in attributes.items() if value},
         "datacontenttype": content_type,
         "data": data,
     }
-    return {"content-type": "application/cloudevents+json; charset=utf-8"}, json.dumps(
-        body, ensure_ascii=False, separators=(",", ":")
-    )
+    content = valid_text(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+    return {"content-type": "application/cloudevents+json; charset=utf-8"}, content
 
 
 def event_type(source: str, detail_type: str) -> str:
@@ -60,4 +60,4 @@ def _header(value: str) -> str:
 
     All but printable ASCII without space, " and % is percent-encoded.
     """
-    return quote(value, safe="!#$&'()*+,/:;<=>?@[\\]^_`{|}~-.")
+    return quote(valid_text(value), safe="!#$&'()*+,/:;<=>?@[\\]^_`{|}~-.")

@@ -6,6 +6,7 @@ need, whatever service, redirect or answer asks for it.
 """
 
 import contextlib
+import email.utils
 import fnmatch
 import json
 import logging
@@ -120,6 +121,7 @@ def main() -> None:
 
 
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
+    _identify_mails(request.get("id", "check"))
     import apprise
 
     records: list[str] = []
@@ -145,6 +147,18 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True}
     errors = [*guard.reasons[-1:], *records[-3:]]
     return {"ok": False, "error": "; ".join(errors)[:1000] or "the service did not accept the message"}
+
+
+def _identify_mails(message: str) -> None:
+    """Have a mail's Message-ID be that of its message, so that receivers recognise one that is sent again.
+
+    It is called before the library is imported, which has no setting for it.
+    """
+
+    def make_msgid(idstring: str | None = None, domain: str | None = None) -> str:
+        return f"<{message}@{domain or 'dockgate'}>"
+
+    email.utils.make_msgid = make_msgid
 
 
 class _Collector(logging.Handler):

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from dockgate.events.message import Message
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten, valid_text
 
 # Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
 BODY_LIMIT = 200_000
@@ -13,8 +13,9 @@ BODY_LIMIT = 200_000
 
 def body_of(message: Message) -> str:
     """The message's data. If it is too long: the event without its detail, and the text for people."""
-    if len(message.data.encode("utf-8", "backslashreplace")) <= BODY_LIMIT:
-        return message.data
+    data = valid_text(message.data)
+    if len(data.encode()) <= BODY_LIMIT:
+        return data
     return json.dumps(short_detail(message), separators=(",", ":"))
 
 

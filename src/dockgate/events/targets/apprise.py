@@ -20,7 +20,7 @@ from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import one_line, shorten
+from dockgate.shared.wording import one_line, shorten, valid_text
 
 CHILD = "dockgate.events.targets._apprise_child"
 SECONDS = 30.0
@@ -109,8 +109,9 @@ class AppriseAdapter(TargetAdapter):
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         require_scheme(secrets["url"])
-        title, body = shorten(one_line(message.title), TITLE_LIMIT), shorten(message.body, TEXT_LIMIT)
-        self._run({"url": secrets["url"], "title": title, "body": body})
+        title, body = one_line(valid_text(message.title)), valid_text(message.body)
+        texts = {"title": shorten(title, TITLE_LIMIT), "body": shorten(body, TEXT_LIMIT)}
+        self._run({"url": secrets["url"], "id": message.id, **texts})
 
     def _run(self, request: Mapping[str, Any]) -> None:
         """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""

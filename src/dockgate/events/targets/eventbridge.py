@@ -11,6 +11,7 @@ from dockgate.events.targets._aws import detail_of
 from dockgate.shared.aws import BUS, aws_errors, parse_arn
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import valid_text
 
 # PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
 _AWS, _OURS = "aws.", "dockgate."
@@ -41,7 +42,11 @@ class EventBridgeAdapter(TargetAdapter):
         entry: dict[str, Any] = {
             "Source": f"{_OURS}{source.removeprefix(_AWS)}" if source.startswith(_AWS) else source,
             "DetailType": str(message.event.get("detail-type") or "event")[:_LONGEST_TYPE],
-            "Detail": json.dumps({**detail_of(message), "dockgate-event": message.key}, separators=(",", ":")),
+            "Detail": valid_text(
+                json.dumps(
+                    {**detail_of(message), "dockgate-event": message.key}, ensure_ascii=False, separators=(",", ":")
+                )
+            ),
             "EventBusName": bus,
             "Resources": [str(resource) for resource in message.event.get("resources") or ()],
         }
