@@ -47,7 +47,7 @@ from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.store import Store
 from dockgate.store.records import ScanState
-from dockgate.store.schema.tables import scans
+from dockgate.store.schema.images import scans
 
 PIPELINES, SCANNED = 40, 300
 REQUESTS, COMMANDS, BAR = 30, 15, 0.100

@@ -13,7 +13,7 @@ from tests.scenarios.live import Live
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
 from dockgate.store.engine import Database
 from dockgate.store.retention.rows import RowRetention
-from dockgate.store.schema.tables import metadata
+from dockgate.store.schema.base import metadata
 
 # times, tokens, ports, and the order in which rows happened to come.
 MASKED = re.compile(r"(_at|_until|^until|^since|^opened|^url|^receiver|^body|^envelope|^at|^seq|^token|^expires_at)$")

@@ -34,7 +34,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.events.outbox import add_entries, webhook_entry
-from dockgate.store.schema.tables import approvals
+from dockgate.store.schema.delivery import approvals
 
 REPOSITORY = "elsewhere.example/app"
 

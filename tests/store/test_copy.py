@@ -21,8 +21,9 @@ from dockgate.store import Store, migrate, open_store
 from dockgate.store.copy import copy_store, open_source, open_target
 from dockgate.store.engine import Database
 from dockgate.store.records import Worker
-from dockgate.store.schema.tables import documents, metadata, repositories
-from dockgate.store.schema.workers import workers
+from dockgate.store.schema.base import metadata
+from dockgate.store.schema.delivery import repositories
+from dockgate.store.schema.store import documents, workers
 
 OTHER_KIND = {"sqlite": "postgres", "postgres": "sqlite"}
 

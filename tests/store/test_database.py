@@ -18,7 +18,7 @@ from tests.store.factories import IMAGE, NOW, approval
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
 from dockgate.store import Store, migrate, migrations, open_store
-from dockgate.store.schema.tables import metadata
+from dockgate.store.schema.base import metadata
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ from dockgate.store.gate.verdicts import Verdicts
 from dockgate.store.gate.vex import Vex
 from dockgate.store.gate.waivers import Waivers
 from dockgate.store.identity.audit import Audit
-from dockgate.store.identity.people import FirstAdminLinks, Principals, Tokens
+from dockgate.store.identity.principals import FirstAdminLinks, Principals
 from dockgate.store.identity.sessions import Sessions
+from dockgate.store.identity.tokens import Tokens
 from dockgate.store.images.images import Images
 from dockgate.store.images.listing import ImageListing
 from dockgate.store.images.removals import ImageRemovals
@@ -66,7 +67,7 @@ from dockgate.store.retention.collections import Collections, PushGate
 from dockgate.store.retention.fleet import FleetRetention
 from dockgate.store.retention.images import ImageRetention
 from dockgate.store.retention.rows import RowRetention
-from dockgate.store.schema.tables import identity
+from dockgate.store.schema.store import identity
 from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
 from dockgate.store.workers import Workers

@@ -43,8 +43,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.store.engine import Database
 from dockgate.store.migrations import migrate, require_current
-from dockgate.store.schema.tables import identity, metadata
-from dockgate.store.schema.workers import workers
+from dockgate.store.schema.base import metadata
+from dockgate.store.schema.store import identity, workers
 from dockgate.store.statements import is_postgres
 
 # Rows are read and written in batches of this size. Those with documents and other bytes may have megabytes each.

@@ -14,7 +14,7 @@ from dockgate.shared.canonical import encode
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.queries import one_of, text_list
-from dockgate.store.schema.tables import documents
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_all_new, lock_name, try_lock_name
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 

@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.interfaces import override
-from dockgate.store.schema.tables import pipelines
+from dockgate.store.schema.delivery import pipelines
 
 K = TypeVar("K")
 

@@ -8,7 +8,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.records import Worker, WorkerState
-from dockgate.store.schema.workers import workers
+from dockgate.store.schema.store import workers
 from dockgate.store.statements import insert_if_new
 
 _WORKER = select_as(Worker, workers)

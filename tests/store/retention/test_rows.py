@@ -17,7 +17,7 @@ from dockgate.gate.model import Status
 from dockgate.store import Store
 from dockgate.store.documents import keep_documents
 from dockgate.store.records import PushedImage
-from dockgate.store.schema.tables import documents
+from dockgate.store.schema.store import documents
 
 EXECUTIONS = KEPT_EXECUTIONS + 5
 

@@ -20,11 +20,12 @@ from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
-from dockgate.store.identity.people import require_principal
+from dockgate.store.identity.principals import require_principal
 from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxKind, ScanState
-from dockgate.store.schema.people import votes
-from dockgate.store.schema.tables import action_runs, approvals, events, executions, outbox, scans
+from dockgate.store.schema.delivery import action_runs, approvals, executions, votes
+from dockgate.store.schema.events import events, outbox
+from dockgate.store.schema.images import scans
 from dockgate.store.statements import delete_unlocked, insert_if_new, lock_rows
 
 _APPROVAL = select_as(Approval, approvals)

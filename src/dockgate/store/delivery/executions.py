@@ -14,7 +14,7 @@ from dockgate.shared.wording import shorten
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
-from dockgate.store.schema.tables import action_runs, approvals, executions, pipelines
+from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 _EXECUTION = select_as(Execution, executions)

@@ -12,7 +12,7 @@ from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema.fixes import fixes
+from dockgate.store.schema.delivery import fixes
 from dockgate.store.statements import delete_unlocked, lock_name
 
 _FIX = select_as(Fix, fixes)

@@ -12,8 +12,8 @@ from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
-from dockgate.store.schema.tables import outbox
-from dockgate.store.schema.watch import followed_callbacks, followed_images
+from dockgate.store.schema.delivery import followed_callbacks, followed_images
+from dockgate.store.schema.events import outbox
 from dockgate.store.statements import insert_all_new, lock_rows
 
 # Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.

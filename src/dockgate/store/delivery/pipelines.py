@@ -12,7 +12,7 @@ from dockgate.delivery.registry_access import source_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
-from dockgate.store.schema.tables import built_repositories, pipelines, repositories
+from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
 
 _BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))

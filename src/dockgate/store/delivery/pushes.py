@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches, row_of, select_as
-from dockgate.store.schema.governance import pushed_commits, pushes
+from dockgate.store.schema.delivery import pushed_commits, pushes
 from dockgate.store.statements import insert_all_new, insert_if_new
 
 # Rows in one transaction: a large push may not keep others from writing.

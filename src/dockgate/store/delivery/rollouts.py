@@ -15,8 +15,7 @@ from dockgate.store.delivery.services import changed_meanwhile, definition_of, l
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema.rollouts import rollouts
-from dockgate.store.schema.tables import services
+from dockgate.store.schema.delivery import rollouts, services
 
 # Of each service.
 ROLLOUTS_KEPT = 100

@@ -15,8 +15,7 @@ from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.queries import select_as
-from dockgate.store.schema.rollouts import service_events
-from dockgate.store.schema.tables import executions, services, task_definitions
+from dockgate.store.schema.delivery import executions, service_events, services, task_definitions
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 # Of each service.

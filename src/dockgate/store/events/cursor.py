@@ -12,7 +12,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.outbox import add_entries
 from dockgate.store.queries import BATCH
 from dockgate.store.records import OutboxEntry
-from dockgate.store.schema.rules import event_cursors, grouped_events, notified_topics, sent_summaries
+from dockgate.store.schema.events import event_cursors, grouped_events, notified_topics, sent_summaries
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
 
 CURSOR = "rules"

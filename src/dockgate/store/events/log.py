@@ -19,9 +19,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema.events import event_log
-from dockgate.store.schema.rules import event_cursors, grouped_events
-from dockgate.store.schema.tables import outbox
+from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox
 from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
 
 # Events that get their number in one transaction.

@@ -30,8 +30,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.receivers import FAILURES_LIMIT
 from dockgate.store.queries import after_value, batches, in_order, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.schema.rules import outbox_receivers
-from dockgate.store.schema.tables import outbox
+from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
 
 # The receiver of what is attached to images in our own registry.

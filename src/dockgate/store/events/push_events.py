@@ -9,8 +9,8 @@ from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
-from dockgate.store.schema.tables import events
-from dockgate.store.schema.tables import heads as heads_table
+from dockgate.store.schema.events import events
+from dockgate.store.schema.events import heads as heads_table
 from dockgate.store.statements import insert_if_new, lock_name
 
 _EVENT = select_as(Event, events)

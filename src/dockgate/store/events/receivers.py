@@ -11,8 +11,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema.rules import outbox_receivers
-from dockgate.store.schema.tables import outbox
+from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import insert_if_new, lock_rows
 
 # After so many failures in a row, a receiver gets one entry at a time, and pauses in between.

@@ -10,7 +10,7 @@ from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
 from dockgate.store.events.secret_box import SecretBox
-from dockgate.store.schema.rules import (
+from dockgate.store.schema.events import (
     event_rules,
     event_targets,
     grouped_events,

@@ -33,7 +33,7 @@ from dockgate.store.schema.fleet import (
     fleet_state,
     fleet_vulnerabilities,
 )
-from dockgate.store.schema.tables import vex_documents
+from dockgate.store.schema.gate import vex_documents
 
 # What a finding has no longer once it has ended.
 _PRESENT_ONLY = ("note", "fixed_at")

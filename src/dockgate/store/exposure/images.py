@@ -43,6 +43,7 @@ from dockgate.store.fleet.findings import MATCHED_SINCE
 from dockgate.store.fleet.records import Component, FleetImage, TagPeriod
 from dockgate.store.queries import batches, numbers_of, texts_of
 from dockgate.store.records import ScanState
+from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_components,
@@ -53,7 +54,7 @@ from dockgate.store.schema.fleet import (
     fleet_tags,
     fleet_verdicts,
 )
-from dockgate.store.schema.tables import approvals, scans
+from dockgate.store.schema.images import scans
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))

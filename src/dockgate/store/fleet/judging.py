@@ -10,7 +10,7 @@ from dockgate.gate.fleet.model import Place
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
-from dockgate.store.schema.tables import reports
+from dockgate.store.schema.gate import reports
 from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.

@@ -20,7 +20,7 @@ from dockgate.store.schema.fleet import (
     fleet_past_findings,
     fleet_tags,
 )
-from dockgate.store.schema.tables import verdicts
+from dockgate.store.schema.gate import verdicts
 from dockgate.vulnerabilities.model import Severity
 
 # After every time that a life can end.

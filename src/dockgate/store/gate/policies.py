@@ -12,8 +12,9 @@ from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, select_as
-from dockgate.store.schema.governance import policy_assignments
-from dockgate.store.schema.tables import approvals, documents, pipelines, policies
+from dockgate.store.schema.delivery import approvals, pipelines
+from dockgate.store.schema.gate import policies, policy_assignments
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import lock_name
 
 _VERSION = select_as(PolicyVersion, policies)

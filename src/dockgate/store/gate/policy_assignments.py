@@ -7,8 +7,8 @@ from sqlalchemy import delete, insert, select
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
 from dockgate.store.records import AssignmentChange, AssignmentRecord
-from dockgate.store.schema.governance import policy_assignment_changes as changes
-from dockgate.store.schema.governance import policy_assignments as table
+from dockgate.store.schema.gate import policy_assignment_changes as changes
+from dockgate.store.schema.gate import policy_assignments as table
 from dockgate.store.statements import lock_name
 
 

@@ -11,7 +11,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
-from dockgate.store.schema.tables import built_statements, fetched_statements
+from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
 
 _BUILT = select_as(BuiltStatement, built_statements)

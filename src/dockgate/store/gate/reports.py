@@ -12,7 +12,8 @@ from dockgate.store.documents import Document, decompress_document, store_docume
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord, ReportScope
-from dockgate.store.schema.tables import documents, reports
+from dockgate.store.schema.gate import reports
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_name
 
 _RECORD = select_as(ReportRecord, reports)

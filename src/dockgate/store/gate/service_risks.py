@@ -13,8 +13,8 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.queries import select_as
-from dockgate.store.schema.tables import services
-from dockgate.store.schema.watch import service_risks
+from dockgate.store.schema.delivery import services
+from dockgate.store.schema.gate import service_risks
 
 _TIME = select_as(TimeAtRisk, service_risks)
 

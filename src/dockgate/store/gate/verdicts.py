@@ -27,15 +27,10 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
-from dockgate.store.schema.tables import (
-    action_runs,
-    approvals,
-    documents,
-    pushed_images,
-    scan_inventories,
-    scans,
-    verdicts,
-)
+from dockgate.store.schema.delivery import action_runs, approvals
+from dockgate.store.schema.gate import verdicts
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
 

@@ -16,7 +16,8 @@ from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import VexRecord
-from dockgate.store.schema.tables import documents, vex_documents, vex_statements
+from dockgate.store.schema.gate import vex_documents, vex_statements
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_rows
 
 # Of its bytes among the documents.

@@ -11,7 +11,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.records import WaiverRecord
-from dockgate.store.schema.tables import waivers
+from dockgate.store.schema.gate import waivers
 from dockgate.store.statements import insert_if_new
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)

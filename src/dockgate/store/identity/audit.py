@@ -8,7 +8,7 @@ from sqlalchemy import update
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
 from dockgate.store.queries import after_row, in_order, select_as
-from dockgate.store.schema.people import audit
+from dockgate.store.schema.identity import audit
 from dockgate.store.statements import insert_if_new
 
 _ENTRY = select_as(AuditEntry, audit)

@@ -6,9 +6,9 @@ from sqlalchemy import delete, insert, select, update
 
 from dockgate.identity.model import Principal, Session, Token
 from dockgate.store.engine import Database
-from dockgate.store.identity.people import HOLDER, read_holder
+from dockgate.store.identity.tokens import HOLDER, read_holder
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.schema.people import sessions, tokens
+from dockgate.store.schema.identity import sessions, tokens
 
 _SESSION = select_as(Session, sessions)
 # One query with each request of a browser: a token, its principal, and the session.

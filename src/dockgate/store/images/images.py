@@ -17,8 +17,10 @@ from dockgate.store.images.scan_contents import read_inventories, read_platforms
 from dockgate.store.images.tag_history import record_push
 from dockgate.store.queries import select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
+from dockgate.store.schema.events import events
 from dockgate.store.schema.fleet import fleet_images
-from dockgate.store.schema.tables import events, pushed_images, scan_inventories, scans, tag_moves, verdicts
+from dockgate.store.schema.gate import verdicts
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 _SCAN = select_as(Scan, scans)

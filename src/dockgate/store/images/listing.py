@@ -26,7 +26,8 @@ from dockgate.store.schema.fleet import (
     fleet_verdicts,
     fleet_vulnerabilities,
 )
-from dockgate.store.schema.tables import scans, verdicts
+from dockgate.store.schema.gate import verdicts
+from dockgate.store.schema.images import scans
 from dockgate.vulnerabilities.model import Severity
 
 

@@ -7,7 +7,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import TagPeriod
 from dockgate.store.schema.fleet import fleet_images, fleet_tags, fleet_verdicts
-from dockgate.store.schema.tables import pushed_images, scan_inventories, scans
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 

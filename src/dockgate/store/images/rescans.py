@@ -10,7 +10,7 @@ from dockgate.store.images.scan_contents import replace_platforms
 from dockgate.store.queries import select_as
 from dockgate.store.records import Scan, ScanState
 from dockgate.store.schema.fleet import fleet_images, fleet_state
-from dockgate.store.schema.tables import scans
+from dockgate.store.schema.images import scans
 from dockgate.store.statements import insert_if_new, lock_name
 
 # The name of the row of `fleet_state` with the worker that rescans images, and its version of the scanner.

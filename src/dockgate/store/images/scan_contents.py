@@ -7,7 +7,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.canonical import decode
 from dockgate.store.documents import Document, decompress_document, store_documents
-from dockgate.store.schema.tables import documents, scan_inventories
+from dockgate.store.schema.images import scan_inventories
+from dockgate.store.schema.store import documents
 
 _OF_IMAGE = scan_inventories.c.image == bindparam("image")
 _DOCUMENTS = (

@@ -9,7 +9,7 @@ from dockgate.store.fleet.records import TagPeriod
 from dockgate.store.queries import batches
 from dockgate.store.records import PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
-from dockgate.store.schema.tables import pushed_images, scans
+from dockgate.store.schema.images import pushed_images, scans
 from dockgate.store.statements import insert_if_new, lock_rows
 
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))

@@ -8,8 +8,8 @@ from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
 from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, text_list
-from dockgate.store.schema.tables import approvals, pushed_images
-from dockgate.store.schema.watch import image_uses
+from dockgate.store.schema.delivery import approvals
+from dockgate.store.schema.images import image_uses, pushed_images
 from dockgate.store.statements import insert_if_new
 
 _NONE = null()

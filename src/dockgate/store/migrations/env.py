@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from dockgate.store.schema.tables import metadata
+from dockgate.store.schema.base import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -11,6 +11,7 @@ from dockgate.store.engine import Database
 from dockgate.store.fleet import bundles as content_of_bundles
 from dockgate.store.fleet.index import COLLECTION
 from dockgate.store.queries import batches
+from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_bundle_components,
@@ -26,7 +27,8 @@ from dockgate.store.schema.fleet import (
     fleet_verdicts,
     fleet_vulnerabilities,
 )
-from dockgate.store.schema.tables import approvals, pushed_images, reports, scan_inventories, scans
+from dockgate.store.schema.gate import reports
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import lock_rows, try_lock_name
 
 # Images that leave in one transaction.

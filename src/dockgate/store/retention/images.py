@@ -16,18 +16,17 @@ from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.records import PUSH_CAUSE, OutboxKind, ScanState
-from dockgate.store.schema.tables import (
+from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
     executions,
-    outbox,
-    pushed_images,
-    scans,
+    followed_images,
     services,
     task_definitions,
-    verdicts,
 )
-from dockgate.store.schema.watch import followed_images, image_uses
+from dockgate.store.schema.events import outbox
+from dockgate.store.schema.gate import verdicts
+from dockgate.store.schema.images import image_uses, pushed_images, scans
 
 # Of each repository and policy: an image that is judged is compared with the last approved one but itself.
 _LAST_APPROVED = 2

@@ -16,27 +16,26 @@ from dockgate.store.documents import lock_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.records import PUSH_CAUSE, OutboxKind
-from dockgate.store.schema.tables import (
+from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
-    built_statements,
-    documents,
     executions,
-    fetched_statements,
-    outbox,
-    policies,
-    pushed_images,
-    reports,
-    scan_inventories,
-    scans,
+    followed_images,
     services,
-    tag_moves,
     task_definitions,
+)
+from dockgate.store.schema.events import outbox
+from dockgate.store.schema.gate import (
+    built_statements,
+    fetched_statements,
+    policies,
+    reports,
     verdicts,
     vex_documents,
     vex_statements,
 )
-from dockgate.store.schema.watch import followed_images
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
+from dockgate.store.schema.store import documents
 
 # The columns that name documents. What verdicts name is in their documents.
 _REFERENCES: tuple[ColumnElement[Any], ...] = (

@@ -1,14 +1,39 @@
-"""The table of the event log."""
+"""The tables of events: pushes, the event log, rules and targets, and the outbox."""
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 
-from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema.tables import metadata, text
+from dockgate.events.model import EventKind
+from dockgate.events.rule import Rule, Target
+from dockgate.store.columns import EnumText, Json, SafeText
+from dockgate.store.records import OutboxKind
+from dockgate.store.schema.base import metadata, optional, sequence, text
 
 # SQLite counts up only columns of the type INTEGER, which has 64 bits there.
 _Number = BigInteger().with_variant(Integer, "sqlite")
+
+# The recorded head of each branch, "" for a deleted one, and how often it has moved.
+heads = Table(
+    "heads",
+    metadata,
+    text("repository", primary_key=True),
+    text("branch", primary_key=True),
+    text("head"),
+    Column("moves", Integer, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    sequence(),
+    text("id", unique=True),
+    Column("kind", EnumText(EventKind), nullable=False),
+    Column("detail", Json(dict[str, str]), nullable=False),
+    text("at"),
+    optional("handled_at"),
+)
+Index(None, events.c.handled_at, events.c.seq)
 
 # `position` is the order of the inserts, in which transactions may overlap; `seq` is the order in which readers see
 # the events. It is NULL until a reader numbers the event: see `store/events/log.py`.
@@ -27,3 +52,102 @@ event_log = Table(
     Column("body", Json(dict[str, Any]), nullable=False),
 )
 Index(None, event_log.c.at)
+
+event_rules = Table(
+    "event_rules",
+    metadata,
+    text("name", primary_key=True),
+    Column("body", Json(Rule), nullable=False),
+    Column("version", Integer, nullable=False),
+    text("changed_at"),
+    text("changed_by"),
+)
+
+# `secrets` are encrypted: see `store.events.secret_box`.
+event_targets = Table(
+    "event_targets",
+    metadata,
+    text("name", primary_key=True),
+    Column("body", Json(Target), nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    text("changed_at"),
+    text("changed_by"),
+)
+
+# The number of the last event that a reader of the event log has handled.
+event_cursors = Table(
+    "event_cursors", metadata, text("name", primary_key=True), Column("position", BigInteger, nullable=False)
+)
+
+# Events that wait to become one message of a target. `position` is the event's number.
+grouped_events = Table(
+    "grouped_events",
+    metadata,
+    text("target", primary_key=True),
+    text("rule", primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    text("at"),
+    Column("pause_seconds", Integer, nullable=False),
+)
+
+# What a target was notified about, and when that last happened: the same thing is not sent again.
+notified_topics = Table(
+    "notified_topics", metadata, text("target", primary_key=True), text("topic", primary_key=True), text("at")
+)
+Index(None, notified_topics.c.at)
+
+# When the last daily summary of a target was due.
+sent_summaries = Table("sent_summaries", metadata, text("target", primary_key=True), text("due_at"))
+
+# What is still to be sent, and what was: see `records.OutboxEntry`.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("kind", EnumText(OutboxKind), primary_key=True, nullable=False),
+    text("key", primary_key=True),
+    text("receiver", primary_key=True),
+    Column("payload", Json(dict[str, Any]), nullable=False),
+    Column("image", SafeText),
+    Column("due_since", SafeText),
+    Column("next_at", SafeText),
+    Column("attempts", Integer, nullable=False),
+    Column("done_at", SafeText),
+    Column("result", SafeText),
+    Column("last_error", SafeText),
+    Column("claimed_by", SafeText),
+    Column("subject", SafeText),
+    Column("position", BigInteger),
+)
+Index(None, outbox.c.kind, outbox.c.next_at)
+Index(None, outbox.c.kind, outbox.c.claimed_by)
+Index(None, outbox.c.kind, outbox.c.due_since)
+Index(None, outbox.c.image)
+# Of entries that are sent in order.
+Index(
+    None,
+    *(outbox.c.kind, outbox.c.receiver, outbox.c.subject, outbox.c.position),
+    sqlite_where=outbox.c.subject.is_not(None),
+    postgresql_where=outbox.c.subject.is_not(None),
+)
+
+# Receivers of the outbox that fail, or have failed: the circuit breaker.
+outbox_receivers = Table(
+    "outbox_receivers",
+    metadata,
+    Column("kind", EnumText(OutboxKind), primary_key=True, nullable=False),
+    text("receiver", primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("given_up", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("paused_until", SafeText),
+    Column("last_error", SafeText),
+    Column("last_sent_at", SafeText),
+    optional("gone_at"),
+)
+
+# Executions that rules have started: a rule may start a pipeline only so often.
+pipeline_starts = Table(
+    "pipeline_starts", metadata, text("cause", primary_key=True), text("rule"), text("pipeline"), text("at")
+)
+Index(None, pipeline_starts.c.rule, pipeline_starts.c.pipeline, pipeline_starts.c.at)

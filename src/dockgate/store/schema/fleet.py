@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from dockgate.gate.model import Status
 from dockgate.store.columns import EnumText, Json
-from dockgate.store.schema.tables import metadata, optional, text
+from dockgate.store.schema.base import metadata, optional, text
 from dockgate.vulnerabilities.model import Severity
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema.tables import metadata, sequence, text
+from dockgate.store.schema.base import metadata, sequence, text
 
 # `report` is empty until the collection has finished.
 collections = Table(

@@ -7,7 +7,7 @@ it before there is a second revision.
 
 from alembic import op
 
-from dockgate.store.schema.tables import metadata
+from dockgate.store.schema.base import metadata
 
 revision = "0001"
 down_revision = None

@@ -1,10 +1,10 @@
-"""The tables of principals, their tokens, sessions and votes, and the audit log."""
+"""The tables of principals, their tokens and sessions, and the audit log."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
 from dockgate.identity.model import Permission, ProjectRole, Role
 from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema.tables import metadata, optional, sequence, text
+from dockgate.store.schema.base import metadata, optional, sequence, text
 
 # `folded` is the name in lower case: two principals never differ in case alone.
 principals = Table(
@@ -81,16 +81,3 @@ audit = Table(
     optional("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
-
-# Votes are kept when their approval is deleted.
-votes = Table(
-    "votes",
-    metadata,
-    sequence(),
-    text("approval"),
-    text("who", ForeignKey(principals.c.name)),
-    Column("yes", Boolean, nullable=False),
-    text("reason"),
-    text("at"),
-    UniqueConstraint("approval", "who"),
-)

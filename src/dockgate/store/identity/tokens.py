@@ -1,0 +1,77 @@
+"""API tokens of principals."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import update
+
+from dockgate.identity.model import Principal, Token
+from dockgate.shared.errors import ConflictError, NotFoundError
+from dockgate.store.engine import Database
+from dockgate.store.identity.principals import PRINCIPAL, require_principal
+from dockgate.store.queries import after_row, in_order, row_of, select_as
+from dockgate.store.schema.identity import principals, tokens
+from dockgate.store.statements import insert_if_new
+
+_TOKEN = select_as(Token, tokens)
+# A token with its principal, for `read_holder`.
+HOLDER = _TOKEN.add_columns(*PRINCIPAL.selected_columns).join(principals, principals.c.name == tokens.c.principal)
+_TOKEN_FIELDS = len(fields(Token))
+
+
+class Tokens:
+    """API tokens. The secret itself is not stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, token: Token) -> None:
+        """Add a token. ConflictError if another one has its id."""
+        with self._database.write() as connection:
+            require_principal(connection, token.principal)
+            if not insert_if_new(connection, tokens, row_of(token)):
+                present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
+                if Token(**present) != token:
+                    raise ConflictError(f"there is another token {token.id!r}")
+
+    def find(self, token_id: str) -> tuple[Token, Principal] | None:
+        """A token and its principal, None for an unknown token."""
+        with self._database.read() as connection:
+            row = connection.execute(HOLDER.where(tokens.c.id == token_id)).first()
+            return None if row is None else read_holder(row)
+
+    def list(
+        self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+    ) -> Sequence[Token]:
+        """Tokens of one principal or of all, in the order they were made.
+
+        `after` is the id of the one before.
+        """
+        order = in_order(tokens.c.seq, newest_first)
+        query = _TOKEN.where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
+        if principal is not None:
+            query = query.where(tokens.c.principal == principal)
+        with self._database.read() as connection:
+            return [Token(**row) for row in connection.execute(query).mappings()]
+
+    def mark_used(self, token_id: str, now: str) -> None:
+        """Record when a token was last used."""
+        with self._database.write() as connection:
+            connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
+
+    def revoke(self, token_id: str, now: str) -> Token:
+        """Revoke a token. An earlier revocation keeps its time."""
+        change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
+        with self._database.write() as connection:
+            connection.execute(change)
+            row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
+            return Token(**row)
+
+
+def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:
+    """The token and the principal of a row that begins with the columns of `HOLDER`."""
+    principal_end = _TOKEN_FIELDS + len(fields(Principal))
+    return Token(*row[:_TOKEN_FIELDS]), Principal(*row[_TOKEN_FIELDS:principal_end])

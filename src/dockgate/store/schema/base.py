@@ -1,0 +1,29 @@
+"""What every table is made of: the metadata that lists them, and the usual columns."""
+
+from sqlalchemy import Column, ForeignKey, Integer, MetaData
+
+from dockgate.store.columns import SafeText
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def sequence() -> Column[int]:
+    """The column of the order in which rows were inserted."""
+    return Column("seq", Integer, primary_key=True)
+
+
+def text(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+    """A required text column."""
+    return Column(name, SafeText, *more, primary_key=primary_key, unique=unique, nullable=False)
+
+
+def optional(name: str) -> Column[str]:
+    """A text, or null."""
+    return Column(name, SafeText, nullable=True)
