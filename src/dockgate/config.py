@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.shared.errors import UsageError
+from dockgate.shared.host_port import HostPort
 
 # `DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case.
 FEED_PREFIX = "DOCKGATE_FEED_"
@@ -57,8 +58,8 @@ class OidcSettings(NamedTuple):
 class Settings(NamedTuple):
     """The settings of a process. None: not set.
 
-    `feeds` has the names (in lower case) and URLs of the feeds that the environment names. `registry_listen` is host
-    and port. `push_limit` is in bytes, `build_memory` and `build_disk` in GiB, `build_log` in MiB.
+    `feeds` has the names (in lower case) and URLs of the feeds that the environment names.
+    `push_limit` is in bytes, `build_memory` and `build_disk` in GiB, `build_log` in MiB.
     """
 
     data: Path
@@ -69,7 +70,7 @@ class Settings(NamedTuple):
     port: int = 7420
     registry_port: int = 7421
     push_limit: int = DEFAULT_PUSH_LIMIT
-    registry_listen: tuple[str, int] | None = None
+    registry_listen: HostPort | None = None
     registry_push: tuple[str, ...] = ()
     registry_storage: str | None = None
     disk_limits: DiskLimits = DiskLimits()
@@ -141,7 +142,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         port=port,
         registry_port=_whole_number(values, "DOCKGATE_REGISTRY_PORT", _DEFAULTS.registry_port),
         push_limit=_mebibytes(values, "DOCKGATE_PUSH_LIMIT", _DEFAULTS.push_limit),
-        registry_listen=_address(values, "DOCKGATE_REGISTRY_LISTEN"),
+        registry_listen=_host_port(values, "DOCKGATE_REGISTRY_LISTEN"),
         registry_push=tuple(values.get("DOCKGATE_REGISTRY_PUSH", "").split()),
         registry_storage=values.get("DOCKGATE_REGISTRY_STORAGE"),
         disk_limits=DiskLimits(
@@ -262,15 +263,13 @@ def _path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
 
 
-def _address(values: Mapping[str, str], name: str) -> tuple[str, int] | None:
-    """Host and port; an IPv6 address keeps its brackets."""
+def _host_port(values: Mapping[str, str], name: str) -> HostPort | None:
     if name not in values:
         return None
-    host, _, port = values[name].rpartition(":")
-    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if not host or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 65536:
+    place = HostPort.parse(values[name])
+    if place is None:
         raise UsageError(f"{name} is {values[name]!r}", "Set it to HOST:PORT, such as 0.0.0.0:7422.")
-    return host, int(port)
+    return place
 
 
 def _url(values: Mapping[str, str], name: str) -> str | None:

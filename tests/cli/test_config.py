@@ -77,6 +77,7 @@ def test_commands_call_the_server_on_the_port_that_is_set() -> None:
         ("DOCKGATE_PORT", "0"),
         ("DOCKGATE_PORT", "65536"),
         ("DOCKGATE_REGISTRY_PORT", "seven"),
+        ("DOCKGATE_REGISTRY_LISTEN", "10.0.0.7"),
         ("DOCKGATE_RISK_DAYS", "-1"),
         ("DOCKGATE_KEEP_DAYS", "nan"),
         ("DOCKGATE_KEEP_DAYS", "inf"),

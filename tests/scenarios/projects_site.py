@@ -11,6 +11,7 @@ from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.route_table import V
 from tests.scenarios.server import SECRET, ServerSystem
+from tests.store.factories import deploy
 
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Service, ServiceChange, ServiceEvent, TaskDefinition
@@ -127,7 +128,7 @@ class Projects:
         for number, image in enumerate(images):
             repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
             definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
-            revision = services.register(service, definition, f"deploy {number}").revision
+            revision = services.register(service, definition, deploy(f"deploy-{number}")).revision
             services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else "")
             if not number:
                 now = "2026-01-01T00:00:00Z"

@@ -13,6 +13,7 @@ from tests.parts import free_port, until
 from tests.scanner.images import make
 from tests.scenarios.server import ServerSystem
 from tests.services.collection_site import ASSIGNMENT, REPOSITORY
+from tests.store.factories import deploy
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -108,7 +109,7 @@ class Site:
         store = self.system.store
         store.services.put(Service("web", "podman", 1, 0), TaskDefinition("web", 0, "app", None))
         image = ImageReference(f"{self.address}/{REPOSITORY}", digest)
-        definition = store.services.register("web", TaskDefinition("web", 0, "app", image), "x")
+        definition = store.services.register("web", TaskDefinition("web", 0, "app", image), deploy())
         store.services.set_revision("web", definition.revision, "")
 
     def collect(self) -> str | None:

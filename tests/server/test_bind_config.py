@@ -17,6 +17,7 @@ from dockgate.server.bind_config import (
     require_principals,
 )
 from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.shared.host_port import HostPort
 from dockgate.store import open_store
 
 
@@ -69,9 +70,9 @@ def registry(**settings: Any) -> PublicRegistry | None:
 def test_the_registry_listens_on_loopback_alone_by_default() -> None:
     assert registry(registry_port=5000) is None
     realm = "https://gate.example.org/registry/token"
-    behind_a_proxy = registry(registry_listen=("127.0.0.1", 5001), **BEHIND)
-    assert behind_a_proxy == PublicRegistry("127.0.0.1", 5001, "gate.example.org:5001", realm)
-    settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
+    behind_a_proxy = registry(registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
+    assert behind_a_proxy == PublicRegistry(HostPort("127.0.0.1", 5001), "gate.example.org:5001", realm)
+    settings = Settings(Path("/data"), Path("/cache"), registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
     assert public_registry(settings) == "gate.example.org:5001"
     assert public_registry(Settings(Path("/data"), Path("/cache"))) is None
 
@@ -79,9 +80,9 @@ def test_the_registry_listens_on_loopback_alone_by_default() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"registry_listen": ("10.0.0.1", 5001)}, "needs TLS and a token server"),
-        ({"registry_listen": ("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
-        ({"registry_listen": ("127.0.0.1", 7421)}, "listens for the server itself"),
+        ({"registry_listen": HostPort("10.0.0.1", 5001)}, "needs TLS and a token server"),
+        ({"registry_listen": HostPort("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
+        ({"registry_listen": HostPort("127.0.0.1", 7421)}, "listens for the server itself"),
     ],
 )
 def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.fakes.registry import push_image
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import deploy
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.retention import Retention
@@ -62,7 +63,7 @@ class Site:
         for number, digest in enumerate(digests):
             image = ImageReference(f"{self.registry.address}/{REPOSITORY}", digest)
             definition = TaskDefinition(name, 0, "app", image)
-            revision = self.store.services.register(name, definition, f"deploy {number}").revision
+            revision = self.store.services.register(name, definition, deploy(f"deploy-{number}")).revision
             self.store.services.set_revision(name, revision, "")
 
     def ask(self, digest: str) -> None:

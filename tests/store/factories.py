@@ -9,6 +9,7 @@ from tests.sqlite import open_sqlite
 
 from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import plan_next
+from dockgate.delivery.service_model import RevisionCause
 from dockgate.store import Store
 
 FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgres": open_postgres}
@@ -41,6 +42,11 @@ def key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
     """A try of one of PIPELINE's actions."""
     stage = next(stage.name for stage in PIPELINE.stages if action in [there.name for there in stage.actions])
     return ActionKey(execution, stage, action, attempt)
+
+
+def deploy(execution: str = "web-1") -> RevisionCause:
+    """What registers the revision that an execution deploys."""
+    return RevisionCause(ActionKey(execution, "Deploy", "Deploy", 1))
 
 
 def approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expires_at: str = LATER) -> Approval:

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from tests.store.factories import (
     NOW,
+    deploy,
     started,
 )
 from tests.store.interleaving import Outcome, Pair, only_error
 from tests.store.risks import reject
 
 from dockgate.delivery.model import RunState
-from dockgate.delivery.service_model import Service, ServiceChange, TaskDefinition
+from dockgate.delivery.service_model import RevisionCause, Service, ServiceChange, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, DeployError
 from dockgate.shared.references import ImageReference
@@ -45,8 +46,8 @@ def two_revisions(store: Store, peer: Store, number: int) -> Pair:
         assert sorted(definition.revision for definition in outcomes) == [2, 3]
 
     return Pair(
-        lambda: store.services.register(name, built(1), "web-1"),
-        lambda: peer.services.register(name, built(2), "web-2"),
+        lambda: store.services.register(name, built(1), deploy("web-1")),
+        lambda: peer.services.register(name, built(2), deploy("web-2")),
         check,
     )
 
@@ -64,7 +65,8 @@ def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pa
     name = service(store, number)
     older, newer = (started(store, f"push {number} {which}") for which in ("older", "newer"))
     revisions = {
-        deploy: store.services.register(name, built(at), deploy).revision for at, deploy in enumerate((older, newer))
+        execution: store.services.register(name, built(at), deploy(execution)).revision
+        for at, execution in enumerate((older, newer))
     }
     first, second = (older, newer) if older_first else (newer, older)
 
@@ -102,8 +104,8 @@ def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
     changed = replace(DEFINITION, environment={"MODE": "real"})
     rollout = store.rollouts.begin(name, ServiceChange(definition=changed), "ann", NOW)
     assert rollout is not None
-    of_rollout = store.services.register(name, changed, "rollout").revision
-    of_deploy = store.services.register(name, built(1), "web-1").revision
+    of_rollout = store.services.register(name, changed, RevisionCause(rollout.key, 1)).revision
+    of_deploy = store.services.register(name, built(1), deploy("web-1")).revision
 
     def check(*outcomes: Outcome) -> None:
         assert only_error(outcomes, ChangedError)

@@ -36,6 +36,7 @@ from dockgate.services.clock import DatabaseClock
 from dockgate.services.effects import Observer, observe_nothing
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.host_port import HostPort
 from dockgate.shared.interfaces import override
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
@@ -187,7 +188,7 @@ def _serve(
             web.run()
         except SystemExit:  # uvicorn's own way to say so; its reason is in the log
             raise UnavailableError(
-                f"this server cannot listen at {place.host}:{place.port}",
+                f"this server cannot listen at {HostPort(place.host, place.port)}",
                 "If the port is taken, give `--port` another.",
             ) from None
 
@@ -221,11 +222,11 @@ def _serve_inside(listener: socket.socket, app: App) -> Iterator[None]:
 def _served_registry(app: App, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
     """Serve the registry to other machines. Raises UnavailableError where it cannot listen."""
     try:
-        family = socket.AF_INET6 if ":" in public.host else socket.AF_INET
-        listener = socket.create_server((public.host, public.port), family=family, backlog=2048)
+        family = socket.AF_INET6 if ":" in public.listen.host else socket.AF_INET
+        listener = socket.create_server(public.listen, family=family, backlog=2048)
     except OSError as error:
         raise UnavailableError(
-            f"the registry cannot listen on {public.host}:{public.port}: {error.strerror}",
+            f"the registry cannot listen on {public.listen}: {error.strerror}",
             "Stop what uses the port, or give DOCKGATE_REGISTRY_LISTEN another.",
         ) from error
     names = RegistryNames(programs.registry, programs.realm, public.address, public.realm, app.server.url)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ActionKey, RunState
 from dockgate.shared.references import ImageReference
 
 
@@ -144,6 +144,29 @@ class RolloutKey:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionCause:
+    """What registers a revision of a service, once: a deploy action or a rollout.
+
+    `base` is the service's revision that the new one differs from; None for the first that an action registers. Its
+    text is "<action key>" or "rollout/<rollout key>", and " above <base>" if it has one.
+    """
+
+    by: ActionKey | RolloutKey
+    base: int | None = None
+
+    def __str__(self) -> str:
+        by = f"rollout/{self.by}" if isinstance(self.by, RolloutKey) else str(self.by)
+        return by if self.base is None else f"{by} above {self.base}"
+
+    @classmethod
+    def parse(cls, text: str) -> "RevisionCause":
+        """Read the text of a cause. Raises ValueError for other text."""
+        by, above, base = text.partition(" above ")
+        rollout = by.removeprefix("rollout/")
+        return cls(ActionKey.parse(by) if rollout == by else RolloutKey.parse(rollout), int(base) if above else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A change of a service in progress: `desired_count` tasks of `definition` on `target`.
 
@@ -165,9 +188,14 @@ class Rollout:
     finished_at: str | None = None
 
     @property
+    def key(self) -> RolloutKey:
+        """What identifies it."""
+        return RolloutKey(self.service, self.number)
+
+    @property
     def id(self) -> str:
-        """The text of its `RolloutKey`."""
-        return str(RolloutKey(self.service, self.number))
+        """The text of its key."""
+        return str(self.key)
 
 
 @dataclass(frozen=True, slots=True)

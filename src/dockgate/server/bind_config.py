@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from dockgate.config import Settings
 from dockgate.shared.addresses import LOOPBACK, is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.shared.host_port import HostPort
 from dockgate.shared.tls import client_context
 from dockgate.store import open_store
 
@@ -37,7 +38,7 @@ def listen_address(settings: Settings) -> ListenAddress:
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
     """
     tls = _tls(settings)
-    here = f"{'https' if tls else 'http'}://{_bracket_host(settings.host)}:{settings.port}"
+    here = f"{'https' if tls else 'http'}://{HostPort(settings.host, settings.port)}"
     url = settings.public_url or here
     called = urlsplit(url)
     is_public = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
@@ -77,11 +78,10 @@ def listen_address(settings: Settings) -> ListenAddress:
 class PublicRegistry:
     """Where other machines reach the registry.
 
-    `address` is what they call it by, `realm` the URL that it sends them to for a token.
+    It listens at `listen`. `address` is what they call it by, `realm` the URL that it sends them to for a token.
     """
 
-    host: str
-    port: int
+    listen: HostPort
     address: str
     realm: str
     certificate: Path | None = None
@@ -95,21 +95,21 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
     """
     if settings.registry_listen is None:
         return None
-    (host, port), place, tls = settings.registry_listen, listen_address(settings), _tls(settings)
-    if port == settings.registry_port:
+    listen, place, tls = settings.registry_listen, listen_address(settings), _tls(settings)
+    if listen.port == settings.registry_port:
         raise UsageError(
-            f"DOCKGATE_REGISTRY_LISTEN has port {port}, where the registry listens for the server itself",
+            f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, where the registry listens for the server itself",
             "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
         )
-    if not is_loopback(host) and not (tls and place.is_public):
+    if not is_loopback(listen.host) and not (tls and place.is_public):
         raise UsageError(
-            f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
+            f"DOCKGATE_REGISTRY_LISTEN is {listen}: beyond this machine a registry needs TLS and a token server",
             "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
         )
     # Where a proxy ends TLS, the registry behind it lies on loopback.
     certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
-    address = f"{_bracket_host(urlsplit(place.url).hostname or LOOPBACK)}:{port}"
-    return PublicRegistry(host.strip("[]"), port, address, f"{place.url}/registry/token", certificate, key)
+    address = HostPort(urlsplit(place.url).hostname or LOOPBACK, listen.port)
+    return PublicRegistry(listen, str(address), f"{place.url}/registry/token", certificate, key)
 
 
 def public_registry(settings: Settings) -> str | None:
@@ -149,8 +149,3 @@ def _tls(settings: Settings) -> bool:
             "Both are PEM files: the certificate with its chain, and the key without a passphrase.",
         ) from None
     return True
-
-
-def _bracket_host(host: str) -> str:
-    """Write a host as in a URL, IPv6 addresses in brackets (RFC 3986, section 3.2.2)."""
-    return f"[{host}]" if ":" in host else host

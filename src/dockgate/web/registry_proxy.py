@@ -93,6 +93,7 @@ class RegistryProxy:
         self._pulls = pulls
         self._tokens = tokens
         self._names = names
+        self._registry_url = httpx.URL(f"http://{names.address}")
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
         self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._questions = CapacityLimiter(16)
@@ -244,9 +245,8 @@ class RegistryProxy:
         content: AsyncIterator[bytes] | bytes | None = None,
     ) -> httpx.Response:
         """The registry's answer, whose body is not read yet. Raises httpx.HTTPError."""
-        host, _, port = self._names.address.rpartition(":")
         raw_path = path.encode() + (b"?" + query if query else b"")
-        url = httpx.URL(scheme="http", host=host, port=int(port), raw_path=raw_path)
+        url = self._registry_url.copy_with(raw_path=raw_path)
         request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": _TIMEOUTS})
         return await self._registry.handle_async_request(request)
 

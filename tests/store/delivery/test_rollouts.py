@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.factories import FACTORIES, LATER, NOW, deploy, opened
 from tests.store.risks import reject
 
 from dockgate.delivery.model import RunState
-from dockgate.delivery.service_model import PortMapping, Rollout, Service, ServiceChange, TaskDefinition
+from dockgate.delivery.service_model import PortMapping, RevisionCause, Rollout, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def deployed(store: Store) -> None:
     """An execution has deployed an image as revision 2."""
     definition = replace(DEFINITION, image=IMAGE)
-    store.services.set_revision("web", store.services.register("web", definition, "deploy/1").revision, "web-1")
+    store.services.set_revision("web", store.services.register("web", definition, deploy()).revision, "web-1")
 
 
 def begun(store: Store, change: ServiceChange) -> Rollout:
@@ -61,7 +61,9 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     deployed(store)
     reject(store, "web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
-    revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
+    revision = store.services.register(
+        "web", replace(rollout.definition, image=IMAGE), RevisionCause(rollout.key, 2)
+    ).revision
     assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, None, LATER, repository="team/web")
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.factories import FACTORIES, LATER, NOW, deploy, opened
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
@@ -75,10 +75,10 @@ def test_a_service_that_can_never_run_is_refused_and_not_stored(store: Store) ->
 def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     definition = replace(DEFINITION, image=IMAGE, family="ignored", revision=77)
-    first = store.services.register("web", definition, "deploy/1")
+    first = store.services.register("web", definition, deploy("web-1"))
     assert first == replace(DEFINITION, revision=2, image=IMAGE)
-    assert store.services.register("web", DEFINITION, "deploy/1") == first
-    assert store.services.register("web", definition, "deploy/2").revision == 3
+    assert store.services.register("web", DEFINITION, deploy("web-1")) == first
+    assert store.services.register("web", definition, deploy("web-2")).revision == 3
     assert [there.revision for there in store.services.definitions("web")] == [3, 2, 1]
     assert store.services.get("web").revision == 1
 
@@ -86,8 +86,8 @@ def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
 def test_causes_and_revisions_are_separate_for_each_service(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.put(replace(SERVICE, name="api"), DEFINITION)
-    store.services.register("web", BUILT, "deploy/1")
-    assert store.services.register("api", BUILT, "deploy/1") == replace(
+    store.services.register("web", BUILT, deploy("web-1"))
+    assert store.services.register("api", BUILT, deploy("web-1")) == replace(
         DEFINITION, family="api", revision=2, image=IMAGE
     )
     assert [service.name for service in store.services.list()] == ["api", "web"]
@@ -95,7 +95,7 @@ def test_causes_and_revisions_are_separate_for_each_service(store: Store) -> Non
 
 def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    store.services.register("web", BUILT, "deploy/1")
+    store.services.register("web", BUILT, deploy("web-1"))
     reject(store, "web", "CVE-1", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
@@ -166,7 +166,7 @@ def test_an_announcement_is_written_with_its_time_at_risk(store: Store) -> None:
 def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     for ask in (
         lambda: store.services.get("web"),
-        lambda: store.services.register("web", BUILT, "deploy/1"),
+        lambda: store.services.register("web", BUILT, deploy("web-1")),
         lambda: store.services.set_revision("web", 1, ""),
         lambda: store.services.deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),

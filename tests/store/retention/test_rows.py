@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, key, opened
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, deploy, key, opened
 from tests.store.images.test_images import CASE, VERDICT
 
-from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState
+from dockgate.delivery.model import Answer, ApprovalState, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.retention import KEPT_EXECUTIONS
-from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.delivery.service_model import RevisionCause, RolloutKey, Service, TaskDefinition
 from dockgate.gate.model import Status
 from dockgate.store import Store
 from dockgate.store.documents import keep_documents
@@ -57,8 +57,9 @@ def test_what_services_pipelines_and_approvals_need_stays(store: Store) -> None:
     ids = ended(store)
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     definition = TaskDefinition("shop", 0, "app", None, environment={"A": "1"})
-    cause = str(ActionKey(ids[0], "Deploy", "Deploy", 1))
-    store.services.register("shop", definition, cause)
+    store.services.register("shop", definition, deploy(ids[0]))
+    changed = RevisionCause(RolloutKey("shop", 1), 2)
+    store.services.register("shop", replace(definition, environment={"A": "2"}), changed)
     store.approvals.add(approval(str(key("Source", execution=ids[1]))))
     assert sorted(store.row_retention.old_executions(10, LATER)) == sorted(ids[2:5])
 
@@ -81,13 +82,13 @@ def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     for number in range(6):
         definition = TaskDefinition("shop", 0, "app", None, command=(str(number),))
-        registered = store.services.register("shop", definition, f"deploy {number}")
+        registered = store.services.register("shop", definition, deploy(f"shop-{number}"))
     assert store.row_retention.old_revisions(2) == {"shop": [2, 3, 4, 5]}
     assert store.row_retention.delete_revisions("shop", 2) == 4
     assert store.row_retention.delete_revisions("shop", 2) == 0
     assert [entry.revision for entry in store.services.definitions("shop")] == [7, 6, 1]
     definition = replace(registered, command=("last",))
-    assert store.services.register("shop", definition, "deploy last").revision == 8
+    assert store.services.register("shop", definition, deploy("shop-7")).revision == 8
 
 
 # --- verdicts and documents ---

@@ -19,6 +19,7 @@ from dockgate.delivery.deployments import (
 from dockgate.delivery.model import ActionKey, Execution, RunState
 from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import (
+    RevisionCause,
     Rollout,
     Service,
     ServiceChange,
@@ -65,7 +66,7 @@ class Deployments:
             definition = self.store.services.definition(name, service.revision)
             image = _image_of(self.store.blobs.path(artifact), definition.container)
             self._require_deployable(key, name, image)
-            return self.store.services.register(name, replace(definition, image=image), str(key))
+            return self.store.services.register(name, replace(definition, image=image), RevisionCause(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
         """Run the revision's tasks, and make it the service's revision.
@@ -96,7 +97,7 @@ class Deployments:
         if present.image == definition.image and self.store.services.deployed_by(present.family) == key.execution:
             return present
         goal = replace(present, image=definition.image)
-        return self.store.services.register(present.family, goal, f"{key} above {present.revision}")
+        return self.store.services.register(present.family, goal, RevisionCause(key, present.revision))
 
     def _deployed_by(self, service: str) -> Execution | None:
         """The execution that deployed the service last; None for none, or one that was removed since."""
@@ -200,7 +201,7 @@ class Rollouts:
         if rollout.definition == present.settings:
             return present
         goal = replace(rollout.definition, image=present.image)
-        return self.store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
+        return self.store.services.register(rollout.service, goal, RevisionCause(rollout.key, present.revision))
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
         repository = image.repository_in(self.registry)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
 from dockgate.delivery.model import Execution
-from dockgate.delivery.service_model import Service, ServiceEvent, TaskDefinition
+from dockgate.delivery.service_model import RevisionCause, Service, ServiceEvent, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
 from dockgate.store.engine import Database
@@ -98,9 +98,9 @@ class Services:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
 
-    def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
+    def register(self, service: str, definition: TaskDefinition, cause: RevisionCause) -> TaskDefinition:
         """Store a definition as the service's next revision, once for each cause. The service is not changed."""
-        same_cause = task_definitions.c.family == service, task_definitions.c.cause == cause
+        same_cause = task_definitions.c.family == service, task_definitions.c.cause == str(cause)
         with self._database.write() as connection:
             lock_service(connection, service)
             registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
@@ -211,11 +211,11 @@ def definition_of(connection: Connection, family: str, revision: int) -> TaskDef
     return definition
 
 
-def _add(connection: Connection, definition: TaskDefinition, cause: str | None = None) -> TaskDefinition:
+def _add(connection: Connection, definition: TaskDefinition, cause: RevisionCause | None = None) -> TaskDefinition:
     """Store a definition as the next revision of its family."""
     newest = select(func.coalesce(func.max(task_definitions.c.revision), 0))
     newest = newest.where(task_definitions.c.family == definition.family)
     added = replace(definition, revision=(connection.scalar(newest) or 0) + 1)
-    row = {"family": added.family, "revision": added.revision, "cause": cause, "body": added}
+    row = {"family": added.family, "revision": added.revision, "cause": cause and str(cause), "body": added}
     connection.execute(insert(task_definitions).values(**row))
     return added

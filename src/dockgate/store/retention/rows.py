@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or
 
 from dockgate.delivery.model import ActionKey, RunState
 from dockgate.delivery.retention import EndedExecution, kept_revisions, removable_executions
+from dockgate.delivery.service_model import RevisionCause
 from dockgate.gate.model import Verdict
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.services import lock_service
@@ -195,9 +196,10 @@ def _of_services(connection: Connection, keep: int) -> Iterator[str]:
     for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
         of_service = task_definitions.c.family == name
         rows = select(task_definitions.c.revision, task_definitions.c.cause).where(of_service)
-        causes = {row[0]: row[1] for row in connection.execute(rows)}
-        for revision in kept_revisions(causes, present, keep):
-            yield (causes.get(revision) or "").partition("/")[0]
+        causes: Mapping[int, str | None] = {row[0]: row[1] for row in connection.execute(rows)}
+        needed = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
+        keys = (RevisionCause.parse(cause).by for cause in needed if cause is not None)
+        yield from (key.execution for key in keys if isinstance(key, ActionKey))
 
 
 def _last_successes(connection: Connection) -> Iterator[str]:

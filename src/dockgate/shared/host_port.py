@@ -1,0 +1,24 @@
+"""Where something listens: a host and a port."""
+
+from typing import NamedTuple
+
+
+class HostPort(NamedTuple):
+    """A host, without brackets, and a port from 1 to 65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As in a URL: an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPort | None":
+        """Read "<host>:<port>". None for other text."""
+        host, _, port = text.rpartition(":")
+        is_bracketed = host.startswith("[") and host.endswith("]")
+        name = host[1:-1] if is_bracketed else host
+        if not name or (":" in name) != is_bracketed or not port.isdecimal() or not 0 < int(port) < 65536:
+            return None
+        return cls(name, int(port))
