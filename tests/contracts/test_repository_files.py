@@ -112,6 +112,12 @@ def test_the_history_is_newest_first(repository: Repository) -> None:
     assert len(repository.files.history("web", "main", 1)) == 1
 
 
+def test_a_message_with_control_characters_is_one_commit(repository: Repository) -> None:
+    message = "First\x1e\n\nb\x1fc\x1e\x1d"
+    repository.push({"a": "1"}, message)
+    assert [entry.message for entry in repository.files.history("web", "main", 10)] == [message]
+
+
 def test_a_difference_has_both_sides(repository: Repository) -> None:
     first = repository.push({"a": "one\n", "b": "same\n"})
     second = repository.push({"a": "two\n", "b": "same\n"})

@@ -21,7 +21,8 @@ _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
 MAX_MESSAGE = 10_000
 MAX_PATH = 1000
-_COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B%x1e"
+# With -z, each field ends with NUL, which no name and no message contains.
+_COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B"
 
 
 class GitFiles(RepositoryFiles):
@@ -56,6 +57,7 @@ class GitFiles(RepositoryFiles):
         place, commit = self._find(repository, revision)
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
         options = (
+            "-z",
             "--no-show-signature",
             "--encoding=UTF-8",
             f"--max-count={limit}",
@@ -63,12 +65,11 @@ class GitFiles(RepositoryFiles):
             f"--format={_COMMIT_FORMAT}",
         )
         text = run("-C", str(place), "log", *options, "--end-of-options", commit, "--")
-        commits = []
-        for record in text.split("\x1e"):
-            if record.strip("\n"):
-                identity, author, time, message = record.lstrip("\n").split("\0", 3)
-                commits.append(Commit(identity, "", author, message.rstrip("\n"), time))
-        return commits
+        fields = iter(text.split("\0")[:-1])
+        return [
+            Commit(identity, "", author, message.rstrip("\n"), time)
+            for identity, author, time, message in zip(fields, fields, fields, fields, strict=True)
+        ]
 
     @override
     def difference(self, repository: str, base: str | None, commit: str) -> str:
