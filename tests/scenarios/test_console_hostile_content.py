@@ -1,5 +1,6 @@
 """Content of images, commits, advisories and logs that tries to act in the console's pages: it is shown as text."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ ATTACK = (
     """</textarea></title><form action=//evil.example evil=1>{{ evil }}\u202e\x1b]8;;javascript:evil()\x07"""
 )
 NAME = f"lib{ATTACK}"
+# A byte of a path that is not UTF-8, as the scanner keeps it; JSON can have it, too.
+ODD = "\udcff"
 VULNERABILITY = "CVE-2026-66666"
 
 
@@ -39,22 +42,22 @@ class Hostile(ServerSystem):
         if repository.startswith("calm/"):  # which may be deployed
             return [inventory]
         hostile = replace(
-            package(NAME), version=f"1{ATTACK}", path=f"/{ATTACK}", purl=f"pkg:deb/debian/{quote(NAME, safe='')}@1"
+            package(NAME), version=f"1{ATTACK}", path=f"/{ATTACK}{ODD}", purl=f"pkg:deb/debian/{quote(NAME, safe='')}@1"
         )
         return [
             replace(
                 inventory,
                 distribution=Distribution("debian", "13", ATTACK),
                 packages=(*inventory.packages, hostile, replace(package("plain"), path=ATTACK, ecosystem="Debian:13")),
-                unread=(*inventory.unread, Unread(ATTACK, ATTACK)),
+                unread=(*inventory.unread, Unread(ATTACK, ATTACK + ODD)),
                 layers=("sha256:" + "1" * 64,),
                 base=ATTACK,
-                user=ATTACK,
+                user=ATTACK + ODD,
             )
         ]
 
     def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
-        return (LayerOrigin(1, ATTACK),)
+        return (LayerOrigin(1, ATTACK + ODD),)
 
 
 class Elements(HTMLParser):
@@ -156,6 +159,14 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
                 waiting.append(link)
     assert shown > 25
     assert tags > 3  # its list, its page, that of its tag, those of what it holds
+
+
+def test_calls_answer_with_texts_that_are_not_unicode(hostile: tuple[Hostile, str, str, str]) -> None:
+    server, _, image, _ = hostile
+    view = server.get(f"/images/{image}")
+    verdict = server.get(f"/verdicts/{view['verdicts'][0]['digest']}")
+    assert all(ODD in json.dumps(answer, ensure_ascii=False) for answer in (view, verdict))
+    assert server.get("/events")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,18 @@ def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
     assert server.get(f"/documents/{record['digest']}")["source"] == "trivy"
 
 
+def test_a_report_whose_texts_are_not_unicode_counts(server: ServerSystem) -> None:
+    image = server.image("odd", PlannedFindings({}))
+    document = json.loads(trivy(server, image, "trivy-findings"))
+    document["Metadata"]["OS"]["Family"] += "\ud800"
+    document["Results"][0]["Vulnerabilities"][0]["PkgName"] += "\ud800"
+    report(server, image, json.dumps(document).encode())
+    server.scanned(image)
+    assert server.answer(server.approval(image)) == "Rejected"
+    answer = server.client.post(f"/images/{image}/findings", content=b'{"Metadata": {"\\ud800": 1}}')
+    assert answer.status_code == 400
+
+
 def test_an_old_report_is_ignored_when_there_is_a_scan(server: ServerSystem) -> None:
     image = server.image("old", PlannedFindings({}))
     execution = server.approval(image)

@@ -9,6 +9,7 @@ from sqlalchemy.types import TypeDecorator
 
 from dockgate.delivery.model import ActionKey
 from dockgate.shared.canonical import build, encode
+from dockgate.shared.escaping import as_unicode
 from dockgate.shared.interfaces import override
 
 
@@ -22,7 +23,7 @@ class SafeText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        return as_unicode(value).replace("\0", "\\x00")
 
 
 class EnumText(TypeDecorator[StrEnum]):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -36,6 +36,7 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.error_responses import add_error_schema
 from dockgate.web.git_process import GitProcesses
+from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import TakenSlots, Threads
 
@@ -165,7 +166,7 @@ def _refuse_other_origins(request: Request) -> Response | None:
     ours = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
     if origin is None or origin in ours:
         return None
-    return JSONResponse(
+    return AsciiResponse(
         {"error": f"Requests from the origin {origin} are refused.", "advice": "Use the command `dockgate`."}, 403
     )
 
@@ -174,7 +175,7 @@ def _refuse_plain_http(request: Request) -> Response | None:
     """Refuse plain HTTP from other machines."""
     if request.url.scheme == "https" or is_loopback(request.client.host if request.client else ""):
         return None
-    return JSONResponse(
+    return AsciiResponse(
         {"error": "This server accepts only TLS.", "advice": "Use a URL that begins with https://."}, 403
     )
 
@@ -186,7 +187,7 @@ async def _error_response(request: Request, error: Exception) -> Response:
     if console.wants_page(request):
         return console.error_of(request, error, status, authorized_caller(request))
     is_git = request.url.path.startswith("/git/")
-    answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
+    answer: Response = AsciiResponse({"error": str(error), "advice": error.advice}, status)
     if is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.full_message}\n", status)
     if status == 503:
@@ -214,7 +215,7 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
         return console.error_page(
             request, error.status_code, "There is no such page.", "Go to the overview, or search."
         )
-    return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
+    return AsciiResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
 async def _validation_response(request: Request, error: Exception) -> Response:
@@ -226,7 +227,7 @@ async def _validation_response(request: Request, error: Exception) -> Response:
         advice = "Follow a link of the console, or correct the address."
         return console.error_page(request, 422, f"{name}: {reason}", advice, authorized_caller(request))
     where = ".".join(str(part) for part in problem["loc"])
-    return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
+    return AsciiResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
 
 
 async def _unexpected_response(request: Request, error: Exception) -> Response:
@@ -238,4 +239,4 @@ async def _unexpected_response(request: Request, error: Exception) -> Response:
         status, message, advice = 500, f"Internal error: {type(error).__name__}.", "See the server's log."
     if console.wants_page(request):
         return console.error_page(request, status, message, advice, authorized_caller(request))
-    return JSONResponse({"error": message, "advice": advice}, status)
+    return AsciiResponse({"error": message, "advice": advice}, status)

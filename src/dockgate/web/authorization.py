@@ -31,6 +31,7 @@ from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.shared.interfaces import override
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
+from dockgate.web.json_responses import accept_any_text
 from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
 
@@ -196,6 +197,7 @@ class GuardedRoute(APIRoute):
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        accept_any_text(self)
         handle = super().get_route_handler()
         guards = permissions_of(self.dependant)
         is_json = self.body_field is not None

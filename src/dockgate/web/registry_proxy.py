@@ -19,7 +19,7 @@ from functools import partial
 import httpx
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dockgate.delivery.model import REPOSITORY
@@ -30,6 +30,7 @@ from dockgate.server.connections import max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import digest_of, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
+from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import refuse_ambiguous
 from dockgate.web.threads import Turns
 
@@ -322,4 +323,4 @@ def _error(status: int, code: str, message: str) -> Response:
     """An error as the distribution specification has it."""
     headers = {"Retry-After": str(_RETRY_SECONDS)} if status == 503 else {}
     body = {"errors": [{"code": code, "message": message, "detail": None}]}
-    return JSONResponse(body, status, {"Docker-Distribution-Api-Version": "registry/2.0", **headers})
+    return AsciiResponse(body, status, {"Docker-Distribution-Api-Version": "registry/2.0", **headers})

@@ -12,6 +12,7 @@ from typing import Any
 from dockgate.gate.rules import _cel_ast, _cel_limits, _cel_null
 from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.escaping import as_unicode
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -119,11 +120,6 @@ def message(type_name: str, values: Mapping[str, Any]) -> Any:
         else:
             setattr(result, name, value)
     return result
-
-
-def as_unicode(text: str) -> str:
-    """The text with lone surrogates (bytes that are not UTF-8) escaped: messages cannot hold them."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @cache

@@ -11,6 +11,7 @@ from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refusal, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.escaping import as_unicode
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
@@ -118,7 +119,7 @@ RULE: Rule = Expression()
 def _key(finding: Finding) -> tuple[str, str, str]:
     """What tells a finding's message from the others."""
     package = finding.package
-    return _cel.as_unicode(finding.id), _cel.as_unicode(patterns.purl(package)), _cel.as_unicode(package.path)
+    return as_unicode(finding.id), as_unicode(patterns.purl(package)), as_unicode(package.path)
 
 
 def _variables(rule_input: RuleInput, text: str) -> dict[str, Any]:

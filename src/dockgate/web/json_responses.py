@@ -1,0 +1,41 @@
+"""JSON for texts that are not Unicode: paths in images whose bytes are not UTF-8, and what JSON of others has escaped.
+
+Pydantic and Starlette write UTF-8, and fail on lone surrogates. JSON in ASCII has them as escapes.
+"""
+
+import json
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic_core import PydanticSerializationError
+
+from dockgate.shared.interfaces import override
+
+
+class AsciiResponse(JSONResponse):
+    """A response in JSON, for any text."""
+
+    @override
+    def render(self, content: Any) -> bytes:
+        return _to_ascii(content)
+
+
+def accept_any_text(route: APIRoute) -> None:
+    """Have the route answer with any text. Others are written as before: in ASCII it takes ten times as long."""
+    field = route.response_field
+    if field is None:
+        return
+    serialize_json = field.serialize_json
+
+    def serialize(value: Any, **options: Any) -> bytes:
+        try:
+            return serialize_json(value, **options)
+        except PydanticSerializationError:
+            return _to_ascii(field.serialize(value, **options))
+
+    field.serialize_json = serialize  # type: ignore[method-assign]
+
+
+def _to_ascii(content: Any) -> bytes:
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
