@@ -97,15 +97,33 @@ def test_a_link_lasts_a_month_at_most(site: Site, days: float) -> None:
     assert site.server.client.post(path, json={"days": days}).status_code == 400
 
 
-def test_only_who_may_read_a_verdict_makes_a_link_and_it_is_recorded(site: Site) -> None:
+def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorded(site: Site) -> None:
     digest = verdict_of(site, site.rejected)
     url = f"{site.server.url}/api/v1/verdicts/{digest}/link"
-    assert httpx.post(url, json={}).status_code == 401
-    limited = site.token("viewer", repositories=["elsewhere/*"])
-    assert httpx.post(url, json={}, headers={"Authorization": f"Bearer {limited}"}).status_code == 403
-    made = httpx.post(url, json={}, headers={"Authorization": f"Bearer {site.tokens[Role.VIEWER]}"})
-    assert made.status_code == 201
+
+    def ask(method: str, token: str) -> httpx.Response:
+        return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json={"days": 1})
+
+    limited = site.token("approver", repositories=["elsewhere/*"])
+    for method in ("POST", "DELETE"):
+        assert httpx.request(method, url).status_code == 401
+        for token in (limited, site.tokens[Role.VIEWER], site.tokens[Role.DEVELOPER]):
+            assert ask(method, token).status_code == 403
+    made = ask("POST", site.tokens[Role.APPROVER])
+    assert (made.status_code, ask("DELETE", site.tokens[Role.APPROVER]).status_code) == (201, 204)
     signature = parse_qs(urlsplit(made.json()["url"]).query)["signature"][0]
-    entries = site.server.get("/audit?by=viewer")
-    assert ("POST /api/v1/verdicts/{digest}/link", 201) in {(entry["call"], entry["status"]) for entry in entries}
+    entries = site.server.get("/audit?by=approver")
+    call = "/api/v1/verdicts/{digest}/link"
+    assert {(f"POST {call}", 201), (f"DELETE {call}", 204)} <= {(entry["call"], entry["status"]) for entry in entries}
     assert signature not in str(entries)
+
+
+def test_links_to_a_verdict_are_revoked_and_those_to_others_and_later_ones_count(site: Site) -> None:
+    digest = verdict_of(site, site.rejected)
+    paths = [make(site, digest), make(site, verdict_of(site, site.approved))]
+    for _ in range(2):
+        assert site.server.client.delete(f"/verdicts/{digest}/link").status_code == 204
+    paths.append(make(site, digest))
+    with Browser(site.server) as visitor:
+        assert [visitor.get(path).status_code for path in paths] == [403, 200, 200]
+    assert site.server.client.delete(f"/verdicts/sha256:{'0' * 64}/link").status_code == 404

@@ -97,7 +97,9 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=CurrentDatabase(settings.advisories),
         answers={
-            codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url, links=VerdictLinks(programs.secret, url, clock))
+            codepipeline.SCHEME: codepipeline.CodePipelineAnswers(
+                url, links=VerdictLinks(programs.secret, url, clock, store.verdicts.count_link_revocations)
+            )
         },
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
         attestor=RegistryAttestor(

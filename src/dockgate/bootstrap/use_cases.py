@@ -299,7 +299,9 @@ class _Wiring(JudgingWiring):
             people=people,
             sessions=sessions,
             first_admin=FirstAdmin(store, people, clock),
-            verdict_links=VerdictLinks(options.secret, options.public_url, clock),
+            verdict_links=VerdictLinks(
+                options.secret, options.public_url, clock, store.verdicts.count_link_revocations
+            ),
             provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
             if adapters.identity_provider
             else None,

@@ -41,8 +41,7 @@ FAILURE_SECONDS = 60.0
 # Changing calls of one principal within FAILURE_SECONDS that are answered with 4xx: each has an entry in the audit log,
 # which is never deleted.
 MAX_REFUSALS = 60
-# Sign-ins and links to verdicts of one principal within FAILURE_SECONDS. They need the permission read alone, and have
-# an entry as well.
+# Sign-ins of one principal within FAILURE_SECONDS. They need the permission read alone, and have an entry as well.
 MAX_RECORDED = 60
 # Characters of a path in the audit log.
 MAX_SUBJECT = 300
@@ -272,11 +271,11 @@ def _begin(request: Request, caller: Caller, call: str) -> None:
 
 
 def require_few(request: Request, caller: Caller) -> None:
-    """Count a recorded call that needs no more than the permission read. Raises BusyError if there are too many."""
+    """Count a sign-in. Raises BusyError if there are too many."""
     recorded: RecentCalls = request.app.state.recorded_calls
     if recorded.count(caller.name):
         raise BusyError(
-            f"More than {MAX_RECORDED} sign-ins or links of {caller.name} within {FAILURE_SECONDS:g} seconds.",
+            f"More than {MAX_RECORDED} sign-ins of {caller.name} within {FAILURE_SECONDS:g} seconds.",
             "Retry in a minute.",
         )
 

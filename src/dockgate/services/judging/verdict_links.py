@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,12 +21,14 @@ _PURPOSE = b"dockgate: link to a verdict, version 1"
 class VerdictLinks:
     """Makes and checks links.
 
-    `secret` is known to the servers of one database alone, `url` is their public URL.
+    `secret` is known to the servers of one database alone, `url` is their public URL. `count_revocations` returns how
+    often the links to a verdict were revoked: those that were made before do not count.
     """
 
     secret: str
     url: str
     clock: Clock
+    count_revocations: Callable[[str], int]
 
     def link(self, digest: str, days: float = DEFAULT_DAYS) -> tuple[str, str]:
         """Return a link to the verdict of this digest, and when it ends. Raises UsageError for too many days."""
@@ -41,11 +44,11 @@ class VerdictLinks:
         is_signed = hmac.compare_digest(self._sign(digest, expires).encode(), signature.encode(errors="replace"))
         if not is_signed or not expires.isdecimal() or int(expires) <= self.clock().timestamp():
             raise DeniedError(
-                "This link to a verdict is not valid, or has ended.",
+                "This link to a verdict is not valid, has ended or was revoked.",
                 "Ask for a new link, or sign in and open the verdict.",
             )
 
     def _sign(self, digest: str, expires: str) -> str:
         key = hmac.digest(self.secret.encode(), _PURPOSE, hashlib.sha256)
-        content = f"{digest}\n{expires}".encode(errors="replace")
+        content = f"{digest}\n{expires}\n{self.count_revocations(digest)}".encode(errors="replace")
         return base64.urlsafe_b64encode(hmac.digest(key, content, hashlib.sha256)).decode().rstrip("=")

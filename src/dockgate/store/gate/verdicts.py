@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import input_digests
@@ -159,6 +159,18 @@ class Verdicts:
         query = query.order_by(verdicts.c.seq)
         with self._database.read() as connection:
             return list(dict.fromkeys(connection.scalars(query)))
+
+    def count_link_revocations(self, digest: str) -> int:
+        """How often the links to a verdict were revoked, 0 for an unknown verdict."""
+        query = select(func.coalesce(func.max(verdicts.c.link_revocations), 0)).where(verdicts.c.digest == digest)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def revoke_links(self, digest: str) -> None:
+        """Count a revocation of the links to a verdict."""
+        count = verdicts.c.link_revocations + 1
+        with self._database.write() as connection:
+            connection.execute(update(verdicts).where(verdicts.c.digest == digest).values(link_revocations=count))
 
     def get(self, digest: str) -> Verdict:
         """A verdict by its digest."""

@@ -136,6 +136,7 @@ verdicts = Table(
     text("summary"),
     optional("waived"),
     text("judged_at"),
+    Column("link_revocations", Integer, nullable=False, default=0),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
 

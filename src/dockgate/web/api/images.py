@@ -28,7 +28,6 @@ from dockgate.store.images.listing import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.authorization import begin_audit_entry, require_few
 
 router = api.api_router()
 
@@ -342,16 +341,18 @@ class VerdictLink:
 
 @router.post("/verdicts/{digest}/link", status_code=201)
 @api.checks_token_limits
-def link(
-    digest: api.Digest, body: LinkRequest, request: Request, caller: api.Reader, server: api.ServerDependency
-) -> VerdictLink:
+def link(digest: api.Digest, body: LinkRequest, caller: api.Decider, server: api.ServerDependency) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
-    _recorded_verdict(digest, caller, server)
-    require_few(request, caller)
-    url, expires_at = server.verdict_links.link(digest, body.days)
-    entry = begin_audit_entry(server, caller, "POST /api/v1/verdicts/{digest}/link", request.url.path)
-    server.store.audit.finish(entry, 201)
-    return VerdictLink(url, expires_at)
+    verdict(digest, caller, server)
+    return VerdictLink(*server.verdict_links.link(digest, body.days))
+
+
+@router.delete("/verdicts/{digest}/link", status_code=204)
+@api.checks_token_limits
+def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDependency) -> None:
+    """Revoke all links to this verdict that were made so far."""
+    verdict(digest, caller, server)
+    server.store.verdicts.revoke_links(digest)
 
 
 @router.get("/verdicts/{digest}/case")
