@@ -4,7 +4,7 @@ The programs come from Debian's package. Postgres refuses to run as root: it run
 """
 
 import atexit
-import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -13,6 +13,7 @@ import tempfile
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from dbos import DBOS
@@ -90,21 +91,21 @@ class Cluster:
 
     def execute(self, statement: str, *names: str) -> None:
         """Run a statement of administration on these databases."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute(SQL(statement).format(*map(Identifier, names)))
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(f"host={self.address} port={self.port} user={USER} dbname={database}", autocommit=True)
 
     def stop(self) -> None:
         self.kill()  # it would wait for its clients, and what it has on the disk is deleted
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(f"host={self.address} port={self.port} user={USER} dbname=postgres", autocommit=True)
-
     def _answers(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError((self.folder / "log").read_text())
         try:
-            self._connect().close()
+            self.connect().close()
         except psycopg.OperationalError:
             return False
         return True
@@ -122,24 +123,69 @@ def cluster() -> Cluster:
     return made
 
 
+class Databases:
+    """A database for each folder that asks for one. Emptying one costs a tenth of making one: they are used again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._names: dict[Path, str] = {}
+        self._unused: list[str] = []
+        self._made = itertools.count()
+
+    def name(self, folder: Path) -> str:
+        """Return the database of this folder. It is made, with all tables, when it is first asked for."""
+        if folder not in self._names:
+            self._names[folder] = self._unused.pop() if self._unused else self._make()
+        return self._names[folder]
+
+    def release(self, folder: Path) -> None:
+        """Empty the database of this folder, if it has one, for another folder."""
+        name = self._names.pop(folder, None)
+        if name is None:
+            return
+        fresh = f"store_{next(self._made)}"
+        # A thread that outlives its test connects to neither name.
+        self._cluster.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+        with self._cluster.connect() as connection:
+            connection.execute(_END_CONNECTIONS, [name])
+        self._cluster.execute("ALTER DATABASE {} RENAME TO {}", name, fresh)
+        self._cluster.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", fresh)
+        with self._cluster.connect(fresh) as connection:
+            tables = [SQL("{}.{}").format(*map(Identifier, row)) for row in connection.execute(_TABLES_WITH_ROWS)]
+            if tables:
+                connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(SQL(", ").join(tables)))
+        self._unused.append(fresh)
+
+    def _make(self) -> str:
+        name = f"store_{next(self._made)}"
+        self._cluster.execute("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG", name, TEMPLATE)
+        return name
+
+
+_END_CONNECTIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+# The template has rows in two tables: which migrations have run.
+_TABLES_WITH_ROWS = """
+    SELECT schemaname, relname FROM pg_stat_user_tables
+    WHERE pg_relation_size(relid) > 0 AND relname NOT IN ('alembic_version', 'dbos_migrations')
+"""
+
+
+@cache
+def databases() -> Databases:
+    return Databases(cluster())
+
+
 def database_url(folder: Path) -> str:
     """The URL of the database that belongs to this folder, made with all tables when it is first asked for."""
-    name = _database_name(folder)
-    with suppress(psycopg.errors.DuplicateDatabase):
-        cluster().execute("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, TEMPLATE)
-    return cluster().url(name)
+    return cluster().url(databases().name(folder))
 
 
 def drop_database(folder: Path) -> None:
-    """Delete the database of this folder, if it has one, and end its connections."""
-    if cluster.cache_info().currsize:
-        cluster().execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", _database_name(folder))
+    """Delete what the database of this folder has, if there is one, and end its connections."""
+    if databases.cache_info().currsize:
+        databases().release(folder)
 
 
 def open_postgres(folder: Path) -> Store:
     """Open the store of this folder, its tables on Postgres."""
     return open_store(folder, database_url(folder))
-
-
-def _database_name(folder: Path) -> str:
-    return f"store_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
