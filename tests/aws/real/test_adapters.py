@@ -6,6 +6,7 @@ it as its input, for ministack takes none from outside.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -114,7 +115,7 @@ def test_a_queue_needs_all_permissions_of_the_page(aws: Cloud) -> None:
 
 
 def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) -> None:
-    assert len(BUCKETS) == 3
+    assert len(BUCKETS) == 4
     aws.client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def blobs(allowed: set[str], folder: str) -> S3Blobs:
@@ -130,6 +131,9 @@ def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) 
         blobs(BUCKETS - {"s3:PutObject"}, "three").put(write)
     with pytest.raises(DockgateError, match="GetObject"):
         blobs(BUCKETS - {"s3:GetObject"}, "four").path(digest)
+    with pytest.raises(DockgateError, match="DeleteObject"):
+        blobs(BUCKETS - {"s3:DeleteObject"}, "five").delete(digest, math.inf)
+    assert blobs(BUCKETS, "six").delete(digest, math.inf)
 
 
 @pytest.fixture
