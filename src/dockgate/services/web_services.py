@@ -52,18 +52,24 @@ GitBackend = Callable[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebServices:
     """`url` is where the API answers, `registry` the address of our own registry.
 
-    `scratch` is a folder for request bodies; a push may have `push_limit` bytes. `feeds` are the settings by which
-    advisories are updated.
+    `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
     """
 
+    # The server itself.
     url: str
     registry: str
-    store: Store
+    version: str
     clock: ServerClock
+    scratch: Path
+    push_limit: int = DEFAULT_PUSH_LIMIT
+    store: Store
+    workers: Workers
+
+    # Adapters.
     source: RepositoryHost
     files: RepositoryFiles
     git_backend: GitBackend
@@ -71,40 +77,50 @@ class WebServices:
     webhooks: Webhooks
     attestor: Attestor | None
     advisories: Advisories
-    scratch: Path
+
+    # From push to running service.
     git_pushes: GitPushes
-    registry_notifications: RegistryNotifications
-    registry_access: RegistryAccess
-    registry_pulls: RegistryPulls
     executions: Executions
-    events: EventReader
+    documents: Documents
+    rollouts: Rollouts
+
+    # Images: what they hold, and where vulnerabilities are.
     scans: ScanScheduler
     finding_reports: FindingReports
+    image_search: ImageSearch
+    watched_images: WatchedImages
+    exposure_search: ExposureSearch
+    trends: TrendReader
+
+    # The decision.
     approval_requests: ApprovalRequests
     approval_decisions: ApprovalDecisions
     approval_pubsub: ApprovalPubSub
-    exceptions: RiskAcceptances
-    waiver_previews: WaiverPreviews
-    exposure_search: ExposureSearch
-    trends: TrendReader
-    image_search: ImageSearch
     policies: Policies
     policy_dry_run: PolicyDryRun
-    documents: Documents
+    exceptions: RiskAcceptances
+    waiver_previews: WaiverPreviews
+    verdict_links: VerdictLinks
+
+    # The registry, and what is removed from it.
+    registry_notifications: RegistryNotifications
+    registry_access: RegistryAccess
+    registry_pulls: RegistryPulls
+    garbage_collection: GarbageCollection
+
+    # Events and where they go.
+    events: EventReader
     event_rules: EventRules
     event_targets: EventTargets
-    rollouts: Rollouts
+
+    # People. `provider_sign_in` is None without an identity provider.
     people: People
     sessions: Sessions
     first_admin: FirstAdmin
-    verdict_links: VerdictLinks
-    watched_images: WatchedImages
-    garbage_collection: GarbageCollection
-    workers: Workers
-    version: str
     provider_sign_in: ProviderSignIn | None = None
+
+    # The settings by which advisories are updated; None if they are not.
     feeds: Settings | None = None
-    push_limit: int = DEFAULT_PUSH_LIMIT
 
     def clone_url(self, repository: str) -> str:
         """The URL that `git clone` and `git push` take for the repository."""
