@@ -26,7 +26,10 @@ class PinError(ValueError):
 
 
 def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> str | None:
-    """Change `name==old` to `name==new` in a requirements file (pip documentation, "Requirements File Format")."""
+    """Change `name==old` to `name==new` in a requirements file.
+
+    Source: pip's documentation, "Requirements File Format".
+    """
     changed = []
     is_pinned = False
     for line in _logical_lines(text):

@@ -71,7 +71,7 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PushRules:
-    """Which repositories principals may push to: those that match `patterns`, except those that a pipeline builds.
+    """The repositories that principals may push to: by `patterns`, except those that a pipeline builds.
 
     Only the server pushes to a repository that a pipeline builds: each image there comes from a recorded commit, and
     the repository's waivers were accepted for such images.

@@ -35,9 +35,10 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class FileEdit:
-    """A change of one file, to be committed to a branch whose head is `parent` (None: a branch that does not exist).
+    """A change of one file, to be committed to a branch.
 
-    `path` is relative, with slashes. `author` is "Name <mail>".
+    `parent` is the head of the branch (None: a branch that does not exist). `path` is relative, with slashes. `author`
+    is "Name <mail>".
     """
 
     branch: str

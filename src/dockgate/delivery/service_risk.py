@@ -26,7 +26,10 @@ class RiskChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskTerms:
-    """`notice` is how long before the deadline it is announced, `recovery` how long an image must not be rejected."""
+    """When a deadline is announced, and when a service has recovered.
+
+    `notice` is how long before the deadline it is announced, `recovery` how long an image must not be rejected.
+    """
 
     notice: timedelta = timedelta(days=1)
     recovery: timedelta = timedelta(days=1)

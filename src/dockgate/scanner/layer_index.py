@@ -165,10 +165,11 @@ class LayerStack:
         return layer
 
     def third_party(self, ecosystem: str) -> frozenset[str]:
-        """Return the evidence names of packages whose file lists show that the distribution did not build them.
+        """Return the evidence names of packages that the distribution did not build.
 
-        Empty if most lists of the base layer show that: then the lists are of the distribution and were shortened. A
-        list that was shortened above the layer that introduced this version does not count either.
+        Their file lists show it. Empty if most lists of the base layer show that: then the lists are of the
+        distribution and were shortened. A list that was shortened above the layer that introduced this version does not
+        count either.
         """
         lists = [(at, file) for at, file in self.files_of(ecosystem) if file.owns]
         base = [file.is_third_party for at, file in lists if at == lists[0][0]]

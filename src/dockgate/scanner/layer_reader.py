@@ -43,9 +43,10 @@ def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
 
 
 def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
-    """The version of the scanner for people, such as "13.58-0f2a7c41": another one may find other things in an image.
+    """The version of the scanner for people, such as "13.58-0f2a7c41".
 
-    The second number is the sum of the plugins' versions, so that versions have an order (`is_older_scanner`).
+    Another version may find other things in an image. The second number is the sum of the plugins' versions, so that
+    versions have an order (`is_older_scanner`).
     """
     plugins = sum(kind.version for kind in ecosystems)
     return f"{FACTS_VERSION}.{plugins}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
@@ -357,7 +358,10 @@ class _Draft:
 
 
 def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
-    """Return a function that finds the ecosystems whose triggers match a path and the first bytes of its content."""
+    """Return a function that finds the ecosystems that may want a file.
+
+    Their triggers match its path and the first bytes of its content.
+    """
     names, suffixes, prefixes, parts, magics = (_by_trigger(ecosystems, field) for field in Triggers._fields)
     beginnings = tuple(prefixes)
 

@@ -21,10 +21,10 @@ _FOLDER_COST = 64  # bytes of memory that a folder takes besides its path
 
 
 class LayerTree:
-    """The paths of one layer: `files` (everything except folders) and `folders`, with and without own entries.
+    """The paths of one layer: `files` and `folders`, with and without own entries.
 
-    Entries are added in the order of the layer. `implied_folders` are folders that had no entry before their content,
-    `symlinks` the targets as written, `devices` everything else.
+    `files` are everything except folders. Entries are added in the order of the layer. `implied_folders` are folders
+    that had no entry before their content, `symlinks` the targets as written, `devices` everything else.
     """
 
     def __init__(self) -> None:

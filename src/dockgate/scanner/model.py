@@ -102,9 +102,10 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class LayerOrigin:
-    """What an image's manifest and config say of a layer: the bytes of its blob, and the command that made it, or "".
+    """A layer's size as a blob in bytes, and the command that made it ("" if unknown).
 
-    A command may contain a secret, so it is not part of an inventory, which people publish and attach to builds.
+    They are in the image's manifest and config. A command may contain a secret, so it is not part of an inventory,
+    which people publish and attach to builds.
     """
 
     size: int

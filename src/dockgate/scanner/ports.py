@@ -65,7 +65,10 @@ class Layer(Protocol):
 
 
 class ImageMetadata(NamedTuple):
-    """The origin of an image according to its manifest and config; `Inventory` has the fields before `layers`."""
+    """The origin of an image according to its manifest and config.
+
+    `Inventory` has these fields, too, before `layers`.
+    """
 
     base_layers: int = 0
     base: str | None = None

@@ -27,7 +27,7 @@ _MERGED_FOLDERS = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 def find_problems(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread_paths: Collection[str]
 ) -> Iterator[Unread]:
-    """Yield an unread entry for each layer that writes through a link, and for each link that hides evidence.
+    """Yield an unread entry for each link that hides evidence, and each layer that writes through one.
 
     Skips links that are in `unread_paths`. A link of a distribution package may lead to any evidence except a
     distribution's.

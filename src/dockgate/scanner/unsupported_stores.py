@@ -1,4 +1,7 @@
-"""Find folders of software that no package database of the image lists: Nix, snaps, container storage and so on."""
+"""Find folders of software that no package database of the image lists.
+
+These are Nix, snaps, container storage and so on.
+"""
 
 from collections.abc import Iterator
 from functools import cache

@@ -47,7 +47,10 @@ class CveScore:
 
 @dataclass(frozen=True, slots=True)
 class ExploitedCve:
-    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by, None if unknown."""
+    """A CVE that is known to be exploited.
+
+    `since` is the date of its listing, `due` the date to fix it by, None if unknown.
+    """
 
     cve: str
     since: str
@@ -114,9 +117,9 @@ class Feed(Protocol):
         ...
 
     def ecosystem(self, part: str) -> str:
-        """The OSV ecosystem that the part covers completely, with all its releases: "Debian", "Amazon Linux:2023".
+        """The OSV ecosystem that the part covers completely: "Debian", "Amazon Linux:2023".
 
-        "" for a feed without parts.
+        It is covered with all its releases. "" for a feed without parts.
         """
         ...
 

@@ -21,10 +21,11 @@ def is_stale(checked_at: str, now: datetime, limit: timedelta = STALE_AFTER) -> 
 
 
 def quiet_limit(days: Iterable[str]) -> timedelta | None:
-    """How long a feed may bring no new record before it is suspect; None if its history is too short to say.
+    """How long a feed may bring no new record before it is suspect.
 
-    `days` are those on which it published or changed records (YYYY-MM-DD). The limit is three times the longest pause
-    between its last HISTORY_DAYS days: a feed with a slow rhythm is suspect later.
+    None if its history is too short to say. `days` are those on which it published or changed records (YYYY-MM-DD). The
+    limit is three times the longest pause between its last HISTORY_DAYS days: a feed with a slow rhythm is suspect
+    later.
     """
     dates = sorted({date for day in days if (date := parse_time(day)) is not None})[-HISTORY_DAYS:]
     if len(dates) < HISTORY_DAYS // 2:

@@ -94,7 +94,10 @@ class Matcher:
         )
 
     def count_vulnerabilities(self, package: Package) -> int:
-        """The number of vulnerabilities with an advisory for the package's release, whatever versions they affect."""
+        """The number of vulnerabilities with an advisory for the package's release.
+
+        The versions that they affect do not count.
+        """
         return len(self._advisories_of(package)[1])
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:

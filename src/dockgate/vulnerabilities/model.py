@@ -111,10 +111,11 @@ class Cve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How completely the database covers an ecosystem with its release ("Debian:13"), or one of CATALOGUES.
+    """How completely the database covers an ecosystem or one of CATALOGUES.
 
-    `complete`: the feed has everything that its publisher says. Otherwise it covers only `names` (source names).
-    `checked_at` is the last successful check, RFC 3339 in UTC. A check that finds nothing new counts.
+    An ecosystem has its release ("Debian:13"). `complete`: the feed has everything that its publisher says. Otherwise
+    it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC. A check that
+    finds nothing new counts.
     """
 
     ecosystem: str

@@ -1,1 +1,4 @@
-"""Registries that builds are pushed to and services run from, one file per kind (`delivery.ports.Registry`)."""
+"""Registries that builds are pushed to and services run from, one file for each kind.
+
+The interface is `delivery.ports.Registry`.
+"""

@@ -1,6 +1,7 @@
-"""Tokens for our own registry (CNCF Distribution, "Token Authentication Specification"), and the key that signs them.
+"""Tokens for our own registry, and the key that signs them.
 
-ES256 with `x5c`: Ed25519 makes docker-registry 2.8 panic, and how `kid` is computed differs between its releases.
+Source: CNCF Distribution, "Token Authentication Specification". ES256 with `x5c`: Ed25519 makes docker-registry 2.8
+panic, and how `kid` is computed differs between its releases.
 """
 
 import base64

@@ -52,7 +52,10 @@ class GitHost(RepositoryHost):
 
     @override
     def create(self, repository: str) -> None:
-        """Raises UsageError unless the name has 1 to 100 of A-Z a-z 0-9 . _ - and starts with a letter or digit."""
+        """Create a repository. UsageError for a name that is not allowed.
+
+        A name has 1 to 100 of A-Z a-z 0-9 . _ - and starts with a letter or digit.
+        """
         if not _NAME.fullmatch(repository):
             raise UsageError(
                 f"{repository!r} cannot be the name of a repository",

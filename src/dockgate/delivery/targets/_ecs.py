@@ -136,7 +136,7 @@ def is_missing(error: Exception) -> bool:
 
 
 def ecs_errors(action: str) -> AbstractContextManager[None]:
-    """Raise our errors for botocore's: DeniedError, DeployError for what ECS will not do, UnavailableError."""
+    """Raise our errors for botocore's: DeniedError, UnavailableError, DeployError for what ECS refuses."""
     return aws_errors(action, _classify)
 
 

@@ -53,7 +53,10 @@ class EcsTarget:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
-        """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
+        """Deploy a revision of the service; after a failure its tasks run `previous` again.
+
+        Without a `previous`, they run what the service ran before Dockgate's first deploy.
+        """
         require_image(service.name, definition)
         with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
             revision = self._find_or_register(service.name, definition)

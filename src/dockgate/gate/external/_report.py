@@ -146,7 +146,10 @@ class ReportBuilder:
         self.undetermined.append(Undetermined("/", reason, kind))
 
     def build(self) -> ExternalReport:
-        """The report. Each finding is there once, merged from all its entries; sorted, so that digests are stable."""
+        """Build the report: each finding once, merged from all its entries, and sorted.
+
+        The order makes digests stable.
+        """
         if len(self.findings) > FINDINGS_LIMIT:
             raise UsageError(f"The document has more than {FINDINGS_LIMIT} findings.")
         findings: dict[tuple[str, str, str, str], Finding] = {}

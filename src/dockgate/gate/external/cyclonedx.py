@@ -52,7 +52,10 @@ class CycloneDx(Format):
 
     @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
-        """Findings count whatever their `analysis` says: it is a VEX statement, valid only from a trusted author."""
+        """Read the findings of a CycloneDX document, whatever their `analysis` says.
+
+        An `analysis` is a VEX statement, valid only from a trusted author.
+        """
         version = document.get("specVersion")
         if version not in VERSIONS:
             raise UsageError(f"CycloneDX {text(version)} is not supported; supported: {', '.join(VERSIONS)}.")

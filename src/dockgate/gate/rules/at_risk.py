@@ -20,7 +20,7 @@ _UNITS = {"h": 3600, "d": 86400}
 
 
 class AtRisk(SettingsRule):
-    """Settings: for each severity the time until a running image has to be replaced, such as "3d" or "12h".
+    """Settings: for each severity the time until a running image must be replaced ("3d", "12h").
 
     The canonical form has seconds.
     """

@@ -12,7 +12,7 @@ from dockgate.vulnerabilities.model import Finding
 
 
 class Cvss(_property_limit.PropertyLimit):
-    """Settings: findings with `score` (0 to 10) or more count; `max` (0) of them are allowed; and the selection.
+    """Settings: `score` (0 to 10) from which findings count, how many may (`max`, 0), and the selection.
 
     `unscored` findings are "undetermined" (the default), or to "count" or "ignore". The score is that of the rating
     that decided the severity.

@@ -50,10 +50,10 @@ ubuntu 12.04=2017-04-28 12.10=2014-05-16 13.04=2014-01-27 13.10=2014-07-17 14.04
 
 
 class EndOfLife(Rule):
-    """Settings: `within_days` (0) before the end of life count too; `unknown` is "undetermined" (default) or "allow".
+    """Settings: `within_days` (0) before the end count, too; `unknown` is "undetermined" or "allow".
 
-    The end of life is the last day with support: the earlier of os-release's SUPPORT_END and the date in `_DATES`, so
-    that an image cannot extend it.
+    The default is "undetermined". The end of life is the last day with support: the earlier of os-release's SUPPORT_END
+    and the date in `_DATES`, so that an image cannot extend it.
     """
 
     name = "end_of_life"

@@ -16,11 +16,11 @@ _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 
 class Epss(_property_limit.PropertyLimit):
-    """Settings: `score` (the probability) or `percentile` (the rank), each 0 to 1; findings that reach either count.
+    """Settings: `score` (the probability) or `percentile` (the rank) from which findings count, 0 to 1.
 
-    `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or to "count" or "ignore"; and
-    the selection. Without current EPSS data, findings below the bounds are undetermined or count, never ignored: a
-    missing feed must not approve.
+    Findings that reach either count. `max` (0) of them are allowed; `unscored` findings are "undetermined" (the
+    default), or to "count" or "ignore"; and the selection. Without current EPSS data, findings below the bounds are
+    undetermined or count, never ignored: a missing feed must not approve.
     """
 
     name = "epss"

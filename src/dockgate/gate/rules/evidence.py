@@ -25,12 +25,13 @@ _ACTIONS = (_BLOCK, _REJECT, _WARN, _ALLOW)
 
 
 class Evidence(Rule):
-    """Settings for each kind of missing evidence: "undetermined" (the default), "reject", "warn" or "allow".
+    """Settings for missing evidence: "undetermined" (the default), "reject", "warn" or "allow".
 
-    `unread` (files of the image), `uncomparable` (versions), `uncovered` (ecosystems and packages without a feed) and
-    `stale` (feeds, and another scanner's findings). `no_feed_for` lists ecosystems that may lack a feed, by the names
-    in reasons and inventories ("Java runtime", "vendor:docker.com"): their packages get a note. `stale_after_days` (7,
-    at least 1): the age at which a feed's last successful check, or another scanner's report, is stale.
+    Each kind has its own: `unread` (files of the image), `uncomparable` (versions), `uncovered` (ecosystems and
+    packages without a feed) and `stale` (feeds, and another scanner's findings). `no_feed_for` lists ecosystems that
+    may lack a feed, by the names in reasons and inventories ("Java runtime", "vendor:docker.com"): their packages get a
+    note. `stale_after_days` (7, at least 1): the age at which a feed's last successful check, or another scanner's
+    report, is stale.
     """
 
     name = "evidence"

@@ -23,10 +23,10 @@ _ENTRY_SCHEMAS = {
 
 
 class ForbiddenPackages(Rule):
-    """Settings: `packages`, each a package URL pattern, or a mapping of `purl` (the pattern), `versions` and `reason`.
+    """Settings: `packages`, each a package URL pattern, or a mapping of `purl`, `versions` and `reason`.
 
-    `versions` is a VERS range ("vers:npm/<4.17.21"); messages show `reason`; both are optional. Patterns are those of
-    `gate.patterns`: "pkg:npm/lodash", "pkg:npm/@acme/*", "pkg:deb/debian/openssl@1.*".
+    `purl` is the pattern. `versions` is a VERS range ("vers:npm/<4.17.21"); messages show `reason`; both are optional.
+    Patterns are those of `gate.patterns`: "pkg:npm/lodash", "pkg:npm/@acme/*", "pkg:deb/debian/openssl@1.*".
     """
 
     name = "forbidden_packages"

@@ -22,10 +22,10 @@ OTHER_PARTS = frozenset(("cache", "images", "sboms", "__pycache__"))
 
 
 class InventoryCache:
-    """Inventories in files of `folder`, keyed by layers, manifest, config and a hash of the scanner's source.
+    """Inventories in files of `folder`, keyed by what they are made from.
 
-    The hash makes a changed scanner check again the images that it read before. Inventories with an unreadable layer
-    are not stored, nor is the rest of the config.
+    That is layers, manifest, config and a hash of the scanner's source. The hash makes a changed scanner check again
+    the images that it read before. Inventories with an unreadable layer are not stored, nor is the rest of the config.
     """
 
     def __init__(self, folder: Path, package: Path = PACKAGE) -> None:

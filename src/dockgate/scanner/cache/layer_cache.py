@@ -28,7 +28,10 @@ class LayerCache:
         self.needs_diff_ids = needs_diff_ids
 
     def find(self, layer: Layer) -> LayerFacts | None:
-        """The facts of a layer that was read before, None when it has to be read: a folder, without digest, always."""
+        """The facts of a layer that was read before, None when it has to be read.
+
+        A folder, without a digest, has to be read always.
+        """
         facts = self._find(layer)
         return facts if facts and (facts.diff_id or not self.needs_diff_ids) else None
 

@@ -1,6 +1,6 @@
-"""Read layers in parallel: in processes if possible, because walking a tar file keeps the interpreter busy.
+"""Read layers in parallel: in processes if possible, otherwise in threads.
 
-Otherwise in threads, which overlap inflating and waiting for a registry.
+Walking a tar file keeps the interpreter busy. Threads overlap inflating and waiting for a registry.
 """
 
 import os

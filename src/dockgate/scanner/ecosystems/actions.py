@@ -49,9 +49,9 @@ class Actions(StandaloneEcosystem):
 
     @override
     def version_key(self, version: str) -> bytes:
-        """Semantic Versioning, with or without a "v" before three numbers; a tag with fewer moves, and is refused.
+        """The key of a semantic version. UncomparableError for a "v" before fewer than three numbers.
 
-        Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63).
+        Such a tag moves. Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63).
         """
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:

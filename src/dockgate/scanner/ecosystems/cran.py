@@ -100,9 +100,10 @@ class Cran(StandaloneEcosystem):
 
     @override
     def version_key(self, version: str) -> bytes:
-        """Two or more numbers, separated by dots or dashes, missing ones 0: R's operators on `package_version`.
+        """The key of two or more numbers, separated by dots or dashes; missing ones are 0.
 
-        `compareVersion` sorts 1.0 before 1.0.0, but CRAN accepts no second release that the operators call equal.
+        That is how R's operators compare a `package_version`. `compareVersion` sorts 1.0 before 1.0.0, but CRAN accepts
+        no second release that the operators call equal.
         """
         parts = version.replace("-", ".").split(".")
         if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):

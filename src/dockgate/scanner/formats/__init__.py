@@ -1,1 +1,4 @@
-"""Readers of file formats that ecosystems share, and helpers: limits, version keys, upgrade commands, vendors."""
+"""Readers of file formats that ecosystems share, and helpers.
+
+Helpers are for limits, version keys, upgrade commands and vendors.
+"""

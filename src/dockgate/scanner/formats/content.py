@@ -26,7 +26,10 @@ def read_text(file: BinaryIO, limit: int) -> str:
 
 
 def join_path(folder: str, path: str) -> str:
-    """Join a relative folder and a path, normalised; ".." above the root stays at the root, a leading "/" is it."""
+    """Join a relative folder and a path, normalised.
+
+    ".." above the root stays at the root, and a leading "/" is the root.
+    """
     parts: list[str] = []
     for part in (path if path.startswith("/") else f"{folder}/{path}").split("/"):
         if part == "..":

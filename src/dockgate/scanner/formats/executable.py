@@ -40,9 +40,10 @@ class Part(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """The executable of one architecture, with its first bytes; offsets count from `base`, its position in `file`.
+    """The executable of one architecture, with its first bytes.
 
-    `segments` are the loaded parts; those of a PE file are its sections.
+    Offsets count from `base`, its position in `file`. `segments` are the loaded parts; those of a PE file are its
+    sections.
     """
 
     file: BinaryIO

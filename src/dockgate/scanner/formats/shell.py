@@ -18,7 +18,10 @@ def is_plain(text: str, signs: str) -> bool:
 def select_upgrades(
     upgrades: Sequence[PackageUpgrade], is_name: Callable[[str], bool]
 ) -> tuple[list[tuple[str, PackageUpgrade]], tuple[str, ...]]:
-    """Return each package once with its name, sorted, and a remark if illegal names, versions or paths are left out."""
+    """Return each package once with its name, sorted, and a remark if some are left out.
+
+    Those with illegal names, versions or paths are.
+    """
     selected: dict[tuple[str, str], PackageUpgrade] = {}
     refused = set()
     for upgrade in upgrades:

@@ -14,10 +14,11 @@ def read_packages(
     *,
     ignore_invalid: bool = False,
 ) -> tuple[dict[str, Package], tuple[tuple[str, str], ...]]:
-    """Return the packages of a document by package URL, and the unread parts: path in the document, reason.
+    """Return the packages of a document by package URL, and the unread parts.
 
-    `build` makes a package from name, version and qualifiers. Entries that are not SPDX packages are unread parts,
-    unless `ignore_invalid`. Raises UnreadableError if the content is not an SPDX document.
+    An unread part is a path in the document, and a reason. `build` makes a package from name, version and qualifiers.
+    Entries that are not SPDX packages are unread parts, unless `ignore_invalid`. Raises UnreadableError if the content
+    is not an SPDX document.
     """
     from urllib.parse import unquote
 

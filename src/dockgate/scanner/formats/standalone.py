@@ -69,13 +69,19 @@ class StandaloneEcosystem(Ecosystem):
 def build_package(
     ecosystem: str, name: str, version: str, purl: str, path: str, *, source: tuple[str, str] | None = None
 ) -> Package:
-    """Build a package; `source` is its name and version in advisories if these differ from the installed ones."""
+    """Build a package from its name, version, package URL and path.
+
+    `source` is its name and version in advisories if these differ from the installed ones.
+    """
     source_name, source_version = source or (name, version)
     return Package(name, version, purl, ecosystem, source_name, source_version, path)
 
 
 def check_purl(purl: Purl, form: str, *, namespace: str | None = None) -> None:
-    """Raise UsageError with the advice `form` if version, or `namespace` ("group", "" for none), is missing."""
+    """Raise UsageError unless a package URL has a version, and a namespace if one is needed.
+
+    `namespace` is what it is called ("group"), "" if none is needed; `form` is the advice.
+    """
     if not purl.version or (namespace and not purl.namespace):
         missing = namespace if purl.version else "version"
         raise UsageError(f"{purl} has no {missing}.", f"Write it as {form}.")

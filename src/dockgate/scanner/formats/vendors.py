@@ -94,7 +94,10 @@ def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
 
 
 def mark_stated(vendor: str) -> str:
-    """Mark a vendor as stated by the package itself, the form of `Package.vendor` before `assign_distribution`."""
+    """Mark a vendor as stated by the package itself.
+
+    This is the form of `Package.vendor` before `assign_distribution`.
+    """
     return _STATED_PREFIX + vendor if vendor else ""
 
 

@@ -1,4 +1,7 @@
-"""Read images entry by entry from a registry, folder, archive or container engine, without trusting their content."""
+"""Read images from a registry, folder, archive or container engine.
+
+They are read entry by entry, without trusting their content.
+"""
 
 import os
 import sys

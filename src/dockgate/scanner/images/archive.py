@@ -1,8 +1,8 @@
-"""Images in a tar file: `docker save`, `podman save` and skopeo's oci-archive and docker-archive, read in place.
+"""Images in a tar file, read in place.
 
-Before version 25, `docker save` wrote only a manifest.json; since then it also writes an OCI layout. The layout is
-read, and manifest.json must agree with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON +
-Filesystem Changeset Format".
+`docker save`, `podman save` and skopeo's oci-archive and docker-archive write them. Before version 25, `docker save`
+wrote only a manifest.json; since then it also writes an OCI layout. The layout is read, and manifest.json must agree
+with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON + Filesystem Changeset Format".
 """
 
 import hashlib

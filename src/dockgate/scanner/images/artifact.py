@@ -1,4 +1,7 @@
-"""Files in a registry: OCI artifacts of one blob (OCI image spec 1.1, "Guidelines for Artifact Usage")."""
+"""Files in a registry: OCI artifacts of one blob.
+
+Source: OCI image spec 1.1, "Guidelines for Artifact Usage".
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

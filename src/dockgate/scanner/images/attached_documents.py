@@ -1,7 +1,7 @@
-"""Read documents attached to an image in its registry or layout: OCI referrers and cosign attestations.
+"""Read documents attached to an image: OCI referrers and cosign attestations.
 
-OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's SIGNATURE_SPEC.md for the tag
-`sha256-<hex>.att`, under which a manifest has an attestation a layer.
+They lie in its registry or layout. OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's
+SIGNATURE_SPEC.md for the tag `sha256-<hex>.att`, under which a manifest has an attestation a layer.
 """
 
 from collections.abc import Iterator
@@ -64,10 +64,11 @@ def read(
 
 
 def read_layout(path: Path, image: str) -> list[bytes]:
-    """Read the documents in an OCI layout (a folder or archive) beside the image of this digest, each once.
+    """Read the documents in an OCI layout beside the image of this digest, each once.
 
-    Reads every entry of index.json except the image: the caller checks which image a document is about. Raises
-    UsageError if it is not a layout, UnavailableError, and ImageError for a broken index.
+    The layout is a folder or an archive. Reads every entry of index.json except the image: the caller checks which
+    image a document is about. Raises UsageError if it is not a layout, UnavailableError, and ImageError for a broken
+    index.
     """
     with closing(_layout(path)) as image_source:
         index = load(image_source.index(), f"The index.json of {path}", _NAMES)

@@ -31,9 +31,9 @@ class AttestationCheck:
         self._statements: set[str] = set()
 
     def find_objection(self, entry: Descriptor, data: bytes) -> str | None:
-        """Return why the manifest `data`, listed as `entry`, is not an attestation manifest; None if it is one.
+        """Return why the manifest `data` is not an attestation manifest; None if it is one.
 
-        Raises UnavailableError.
+        An index lists it as `entry`. Raises UnavailableError.
         """
         try:
             return find_objection(entry, self._siblings, data) or self._check_content(load(data, entry.digest, NAMES))

@@ -21,10 +21,10 @@ _LAYERS = 64
 
 
 def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str | None:
-    """Return why `data`, listed in an index as `entry`, is not an attestation manifest; None if its form is one.
+    """Return why `data` has not the form of an attestation manifest; None if it has.
 
-    `siblings` are the digests of the images in the index, one of which must be its subject. `attestation_check` checks
-    its blobs. Raises ImageError if it is not a JSON object.
+    An index lists it as `entry`. `siblings` are the digests of the images in the index, one of which must be its
+    subject. `attestation_check` checks its blobs. Raises ImageError if it is not a JSON object.
     """
     if entry.platform != NOT_RUNNABLE or entry.media_type != MANIFESTS[0]:
         return f"its index lists it as {entry.media_type or 'something'} for {entry.platform or 'no platform'}"

@@ -1,6 +1,7 @@
-"""Authenticate to registries: Basic, and Bearer tokens (distribution spec, "Token Authentication Specification").
+"""Authenticate to registries: Basic, and Bearer tokens.
 
-Docker's OAuth2 variant is used where `login` left an identity token rather than a password.
+Source: distribution spec, "Token Authentication Specification". Docker's OAuth2 variant is used where `login` left an
+identity token rather than a password.
 """
 
 import base64
@@ -154,7 +155,7 @@ class IssuedAuthorizer:
 def authorizer_for(
     transport: Transport, reference: RegistryReference, issuers: Issuers | None, actions: str = "pull"
 ) -> Authorizer | IssuedAuthorizer:
-    """Return an authorizer with tokens of the registry's issuer, or with the credentials that this user has stored."""
+    """Return an authorizer by an issuer's tokens, or by the credentials that this user has stored."""
     registry, repository = reference.registry, reference.repository
     if issuers and registry in issuers:
         return IssuedAuthorizer(issuers[registry], repository, actions)

@@ -90,9 +90,10 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
 
 
 def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
-    """Read the envelopes attached to an image, in order and unverified: anyone who can push may have attached them.
+    """Read the envelopes attached to an image, in order and unverified.
 
-    Raises errors of registries, and ImageError for broken or too large attestations.
+    Anyone who can push may have attached them. Raises errors of registries, and ImageError for broken or too large
+    attestations.
     """
     with closing(place.open(tag=attestation_tag(digest))) as image_source:
         layers = _layers(image_source)

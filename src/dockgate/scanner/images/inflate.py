@@ -1,4 +1,7 @@
-"""Decompress layer blobs: gzip, zstd or plain, detected by their first bytes, as container runtimes do."""
+"""Decompress layer blobs: gzip, zstd or plain.
+
+Their first bytes tell which, as for container runtimes.
+"""
 
 import io
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast

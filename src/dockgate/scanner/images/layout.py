@@ -1,4 +1,7 @@
-"""Read an OCI image layout, in a folder or inside a tar file (OCI image spec 1.1, "Image Layout Specification")."""
+"""Read an OCI image layout, in a folder or inside a tar file.
+
+Source: OCI image spec 1.1, "Image Layout Specification".
+"""
 
 import io
 from collections.abc import Mapping

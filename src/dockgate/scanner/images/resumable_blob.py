@@ -1,4 +1,7 @@
-"""Read a blob over several connections: when one breaks off, the next one continues (RFC 9110, section 14)."""
+"""Read a blob over several connections: when one breaks off, the next one continues.
+
+Source: RFC 9110, section 14.
+"""
 
 import io
 import re

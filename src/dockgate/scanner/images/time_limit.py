@@ -1,4 +1,7 @@
-"""A time limit for all requests to a registry, so that a slow trickle of bytes cannot block a scan forever."""
+"""A time limit for all requests to a registry.
+
+Without it, a slow trickle of bytes could block a scan forever.
+"""
 
 import socket
 import threading

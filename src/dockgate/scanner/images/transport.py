@@ -220,7 +220,10 @@ class Transport:
 
 @contextmanager
 def enforce_limit(limit: TimeLimit | None) -> Iterator[None]:
-    """Raise TooSlowError if the time is over before or after the block; TimeLimit then broke the connection."""
+    """Raise TooSlowError if the time is over before or after the block.
+
+    TimeLimit then broke the connection.
+    """
     try:
         if limit is not None:
             limit.require()

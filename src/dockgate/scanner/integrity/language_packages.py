@@ -11,7 +11,7 @@ _INFO = (".dist-info", ".egg-info", "egg-info")
 
 
 def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
-    """Find packages whose metadata was removed, or changed its version, while their other files stayed the same.
+    """Find packages whose metadata was removed, or names another version, beside unchanged files.
 
     Raises UnreadableError if the check would take too long; results so far are yielded before.
     """

@@ -1,4 +1,4 @@
-"""Find metadata folders of Python packages without the file that names the package or without the list of its files.
+"""Find metadata folders of Python packages without a name or without a list of files.
 
 Other files in the folder show that a package is installed. Without METADATA or PKG-INFO its name is unknown. Without
 RECORD its files are unknown, and an edit of the metadata could not be detected. Every installer writes RECORD (pip, uv,
@@ -24,9 +24,10 @@ class PackageFolders:
         self._view = stack
 
     def find_nameless(self) -> Iterator[tuple[int, str, Unread]]:
-        """Yield folders without the file that names the package, each with the layer and path of one of its files.
+        """Yield folders without the file that names the package.
 
-        `language_packages` checks folders with a list of files. Raises UnreadableError if there are too many files.
+        Each is yielded with the layer and path of one of its files. `language_packages` checks folders with a list of
+        files. Raises UnreadableError if there are too many files.
         """
         named = {path for path in self._present_paths if path.endswith(_NAMES)}
         for folder in self._folders:

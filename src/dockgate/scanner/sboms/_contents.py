@@ -1,4 +1,4 @@
-"""The format-independent contents of an SBOM: items that may be packages, and tool-specific properties."""
+"""The contents of an SBOM of any format: items that may be packages, and properties of tools."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -85,7 +85,10 @@ def system(name: str, version: str, description: str, properties: Properties) ->
 
 
 def is_package(purl: str) -> bool:
-    """Whether a package URL is of anything but an image: then it is of a package, whatever a document calls that."""
+    """Whether a package URL is of a package: of anything but an image.
+
+    What a document calls it does not count.
+    """
     return bool(purl) and not purl.startswith(("pkg:oci/", "pkg:docker/"))
 
 

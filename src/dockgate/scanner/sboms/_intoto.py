@@ -1,7 +1,8 @@
-"""Bills of materials inside in-toto statements, with or without a DSSE envelope, as `cosign attest` and BuildKit write.
+"""Bills of materials inside in-toto statements, with or without a DSSE envelope.
 
-Sources: in-toto Statement v1 and v0.1 (`_type`, `subject`, `predicateType`, `predicate`), DSSE v1 (`payloadType`,
-`payload` in Base64). No signature is verified here: who made a document is not what it says.
+`cosign attest` and BuildKit write them. Sources: in-toto Statement v1 and v0.1 (`_type`, `subject`, `predicateType`,
+`predicate`), DSSE v1 (`payloadType`, `payload` in Base64). No signature is verified here: who made a document is not
+what it says.
 """
 
 import base64

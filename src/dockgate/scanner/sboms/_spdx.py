@@ -27,7 +27,10 @@ _BUILT_FROM = "built package from: "  # how Trivy's sourceInfo begins, and ours
 
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
-    """Return the digest that the document describes, and its contents for each image, as `_cyclonedx.read`."""
+    """Return the digest that the document describes, and its contents for each image.
+
+    `_cyclonedx.read` returns the same.
+    """
     version = document.get("spdxVersion")
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")

@@ -9,7 +9,7 @@ LONGEST_WAIT = 0.5
 
 
 class Precedence:
-    """Counts the images whose approvals are being answered in this process, and lets background work wait for them."""
+    """Counts the images whose approvals are answered in this process; background work waits for them."""
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
         self._longest_wait = longest_wait

@@ -49,7 +49,10 @@ class BlockingVerdicts:
 def find_blocking_verdicts(
     store: Store, images: Sequence[str], names: Sequence[str], places: Places, *, reads_more: bool
 ) -> BlockingVerdicts:
-    """What the newest recorded verdicts on the first of these images say of the vulnerability with these names."""
+    """Find what the newest verdicts on these images say of the vulnerability with these names.
+
+    Only the first MAX_BLOCKED images are looked at.
+    """
     if not images:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if reads_more else _FEW_BYTES

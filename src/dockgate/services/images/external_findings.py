@@ -57,9 +57,10 @@ def read_context(image: str | None, at: str | None = None) -> external.ReadConte
 
 
 class InspectorFindings(FindingsSource):
-    """`delivery.ports.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
+    """Inspector's findings on images in ECR (`delivery.ports.FindingsSource`).
 
-    `clock` gives epoch seconds. May be used from several threads.
+    Only repositories that match one of `patterns`, which include the registry, have them. `clock` gives epoch seconds.
+    May be used from several threads.
     """
 
     name = inspector.SOURCE

@@ -24,8 +24,9 @@ QUESTION_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ImageAccess:
-    """`own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
+    """Opens and reads images in our own registry and in those that may be asked.
 
+    `own_registry` is our registry's address, and `public_registry` what others call it by (None for nothing else).
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
     `issuers` make the tokens for our own registry.
 

@@ -37,7 +37,10 @@ class DeploymentContext:
 
 @dataclass(frozen=True, slots=True)
 class BaselineImages:
-    """What an image is compared with, by the names of the baselines: see `gate.model.VerdictCase` for each."""
+    """The images that an image is compared with, by the names of their baselines.
+
+    See `gate.model.VerdictCase` for each.
+    """
 
     inventories: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
     exemptions: dict[str, BaselineExemptions] = field(default_factory=dict)

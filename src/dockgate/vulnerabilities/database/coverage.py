@@ -50,10 +50,10 @@ def is_covered_by(ecosystem: str, covered: str) -> bool:
 
 
 def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
-    """The ecosystems that a complete export covers, by the number of statements about each that are not withdrawn.
+    """The ecosystems that a complete export covers, by the number of statements about each.
 
-    If any of them has a release, the export is of a distribution and covers only releases; those that were removed from
-    it do not count.
+    Withdrawn statements are not counted. If any of them has a release, the export is of a distribution and covers only
+    releases; those that were removed from it do not count.
     """
     releases = {name: count for name, count in statement_counts.items() if ":" in name} or statement_counts
     minimum = max(releases.values(), default=0) // _REMOVED_FRACTION

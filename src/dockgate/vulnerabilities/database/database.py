@@ -74,9 +74,10 @@ class Database:
         self.close()
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        """The sorted advisories for these inventories' packages, and the coverage of their ecosystems and catalogues.
+        """The advisories for these inventories' packages, and the coverage of their ecosystems.
 
-        Leaves out packages that a distribution package owns: the distribution's advisories cover them.
+        Advisories are sorted; the coverage of catalogues is there, too. Leaves out packages that a distribution package
+        owns: the distribution's advisories cover them.
         """
         names_by_ecosystem: dict[str, set[str]] = {}
         for inventory in inventories:
@@ -176,7 +177,10 @@ class Database:
             return _packages(packages for packages, _ in rows) if rows else None
 
     def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
-        """The advisories of records of these names, sorted by ecosystem and package; without withdrawn records."""
+        """The advisories of records of these names, sorted by ecosystem and package.
+
+        Withdrawn records are left out.
+        """
         with _database_errors(self.path):
             rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
             packages: dict[str, set[str]] = {}
@@ -207,7 +211,10 @@ class Database:
             return dict(rows.fetchall())
 
     def record_days(self, feed: str, name: str) -> set[str]:
-        """The days (YYYY-MM-DD) on which records of a part were published or changed, or CVEs were listed by KEV."""
+        """The days (YYYY-MM-DD) on which a part of a feed brought something.
+
+        Records were published or changed, or CVEs were listed by KEV.
+        """
         with _database_errors(self.path):
             rows = self._sql.execute(_RECORD_DAYS, {"feed": feed, "name": name}).fetchall()
             return {day for (day,) in rows if day}

@@ -1,8 +1,8 @@
-"""Export the database as one signed file, and import it: for machines without network, or for short jobs.
+"""Export the database as one signed file, and import it.
 
-It is a zstd file (RFC 8878). One skippable frame is the header, another one its signature, and the frames after them
-are the database file, so that its parts keep the times of their checks. Nothing is unpacked before the header is
-trusted: a trusted key signed it, or it has the expected digest.
+It is for machines without network, or for short jobs. It is a zstd file (RFC 8878). One skippable frame is the header,
+another one its signature, and the frames after them are the database file, so that its parts keep the times of their
+checks. Nothing is unpacked before the header is trusted: a trusted key signed it, or it has the expected digest.
 """
 
 import hashlib

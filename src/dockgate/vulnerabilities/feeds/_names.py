@@ -1,4 +1,7 @@
-"""Normalize the ecosystems, releases, packages and versions in OSV records, which publishers write differently."""
+"""Normalize the ecosystems, releases, packages and versions in OSV records.
+
+Publishers write them differently.
+"""
 
 import re
 from collections.abc import Callable
@@ -27,13 +30,14 @@ _CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
 
 
 def ecosystems(text: str) -> tuple[str, ...]:
-    """The ecosystems of packages for a record's ecosystem: a distribution with its release, a language without suffix.
+    """The ecosystems of packages for a record's ecosystem.
 
-    Products from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is "Red
-    Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5" and includes the
-    fixes of its long-term support. Modules of SUSE 12 are for all of its service packs. Docker's hardened images have a
-    distribution and its release ("Docker Hardened Images:Debian:13"). FreeBSD has ports and the system, without a
-    release. The suffix of a language is a registry ("Packagist:https://packages.drupal.org/8").
+    A distribution has its release, a language no suffix. Products from one code base become one release: "Red
+    Hat:enterprise_linux:10.1::baseos" is "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15
+    SP5" is "SUSE:15 SP5" and includes the fixes of its long-term support. Modules of SUSE 12 are for all of its service
+    packs. Docker's hardened images have a distribution and its release ("Docker Hardened Images:Debian:13"). FreeBSD
+    has ports and the system, without a release. The suffix of a language is a registry
+    ("Packagist:https://packages.drupal.org/8").
 
     Fixes that Ubuntu publishes only to subscribers of Pro have records for "Ubuntu:Pro:22.04:LTS" and none for
     "Ubuntu:22.04:LTS", which has the same packages without these fixes (UBUNTU-CVE-2024-24258 in

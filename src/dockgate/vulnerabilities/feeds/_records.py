@@ -114,9 +114,9 @@ _decode_package = msgspec.json.Decoder(_AffectedPackage).decode
 
 
 def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
-    """Parse a record: an advisory for each of its packages in the ecosystem `part`, and what cannot be read.
+    """Parse a record: an advisory for each of its packages, and what cannot be read.
 
-    Each rpm module has its own advisory.
+    Packages of other ecosystems than `part` are left out. Each rpm module has its own advisory.
     """
     try:
         record = _decode_record(data)

@@ -20,16 +20,20 @@ _WORDS = {
 
 
 def by_word(source: str, word: object) -> Rating | None:
-    """A rating from a publisher's word: Debian's urgencies, Ubuntu's priorities, Red Hat's and GitHub's severities.
+    """A rating from a publisher's word for a severity.
 
-    None for a word without a severity ("not yet assigned", "None", "Unknown"). Debian marks a guess with asterisks.
+    Debian has urgencies, Ubuntu priorities, Red Hat and GitHub severities. None for a word without a severity ("not yet
+    assigned", "None", "Unknown"). Debian marks a guess with asterisks.
     """
     severity = _WORDS.get(word.strip().rstrip("*").upper()) if isinstance(word, str) else None
     return Rating(source, severity) if severity else None
 
 
 def by_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
-    """The rating by the newest CVSS version among these vectors, the worst of equals; None if none can be scored."""
+    """The rating by the newest CVSS version among these vectors, the worst of equals.
+
+    None if none can be scored.
+    """
     ratings = [rating for vector in vectors if (rating := _score(source, vector))]
     return min(ratings, key=_newest_and_worst, default=None)
 

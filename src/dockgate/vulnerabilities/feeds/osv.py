@@ -1,4 +1,7 @@
-"""OSV records as in the public export: a zip file per ecosystem, a JSON file per record (OSV schema 1.7)."""
+"""OSV records as in the public export: a zip file for each ecosystem, a JSON file for each record.
+
+The format is OSV schema 1.7.
+"""
 
 import zipfile
 import zlib
@@ -29,7 +32,10 @@ class Osv(FetchedFeed):
 
     @override
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """The ecosystems that `ecosystems.txt` lists; all if a mirror lacks it, or a proxy answers with a page."""
+        """The ecosystems that `ecosystems.txt` lists; all if it cannot be had.
+
+        A mirror may lack it, and a proxy may answer with a page.
+        """
         try:
             with TemporaryDirectory() as folder, Web(self.name, ca_bundle) as web:
                 names = set(

@@ -63,14 +63,18 @@ Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permiss
 
 
 def api_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema: bool = True) -> APIRouter:
-    """A router of calls. Its routes are served as they are: FastAPI would build those of an included router twice."""
+    """A router of calls, whose routes are served as they are.
+
+    FastAPI would build those of an included router twice.
+    """
     return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
 
 
 def view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]:
-    """Return a function that makes a `kind` from a `source`, whose fields have the same names, and `others` by keyword.
+    """Return a function that makes a `kind` from a `source` and `others`.
 
-    TypeError, at the import, if `kind` has a field that neither of them gives.
+    Fields of the source have the same names; `others` are given by keyword. TypeError, at the import, if `kind` has a
+    field that neither of them gives.
     """
     names = {field.name for field in dataclasses.fields(kind)} - set(others)  # type: ignore[arg-type]
     available = {*(field.name for field in dataclasses.fields(source)), *dir(source)}  # type: ignore[arg-type]

@@ -12,7 +12,10 @@ router = api_router()
 
 @dataclass(frozen=True, slots=True)
 class CollectionView:
-    """A collection. `report` is what it removed, `error` why it ended before its time; null before its end."""
+    """A collection of garbage.
+
+    `report` is what it removed, `error` why it ended before its time; null before its end.
+    """
 
     seq: int
     requested_at: str

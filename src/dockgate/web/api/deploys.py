@@ -96,7 +96,10 @@ class Change:
 
 
 def visible_services(caller: Caller, server: WebServices) -> list[Service]:
-    """The services that the caller may see: for limited callers, those that run an image of their repositories."""
+    """The services that the caller may see.
+
+    Limited callers see those that run an image of their repositories.
+    """
     services = server.store.services.list()
     if not caller.is_limited:
         return list(services)

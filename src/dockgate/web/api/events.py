@@ -32,7 +32,10 @@ async def events(
     pattern: Annotated[str, Query(max_length=MAX_TEXT)] = "",
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> EventPage:
-    """List the events after the `seq` `after`, or the newest ones; `pattern` selects, `wait` waits for the first."""
+    """List the events after the `seq` `after`, or the newest ones.
+
+    `pattern` selects, `wait` waits for the first.
+    """
     compiled = parse_pattern(pattern) if pattern else None
     end = time.monotonic() + wait
     position = after

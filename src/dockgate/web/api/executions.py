@@ -24,7 +24,10 @@ router = api_router()
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last attempt of an action. `has_log`: it writes a log; `approval` and `service`: of these actions only."""
+    """The last attempt of an action.
+
+    `has_log`: it writes a log; `approval` and `service`: of these actions only.
+    """
 
     name: str
     type: ActionType
@@ -152,7 +155,10 @@ def retry(execution_id: str, caller: Runner, server: ServerDependency) -> Execut
 def artifact(
     execution_id: str, stage: str, action: str, caller: Reader, server: ServerDependency, attempt: Count = 1
 ) -> FileResponse:
-    """Download the artifact of an action as a tar archive: a source's files, or a build's `imagedefinitions.json`."""
+    """Download the artifact of an action as a tar archive.
+
+    It has a source's files, or a build's `imagedefinitions.json`.
+    """
     key = ActionKey(execution_id, stage, action, attempt)
     return download_file(
         f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", artifact_of(key, caller, server)

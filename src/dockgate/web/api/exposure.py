@@ -81,7 +81,10 @@ def exposure(
 
 @dataclass(frozen=True, slots=True)
 class ListedVulnerability:
-    """A vulnerability with its worst severity. `exploited` and `epss` are null if nothing is known of them."""
+    """A vulnerability with its worst severity.
+
+    `exploited` and `epss` are null if nothing is known of them.
+    """
 
     name: str
     severity: Severity
@@ -93,7 +96,10 @@ class ListedVulnerability:
 
 @dataclass(frozen=True, slots=True)
 class VulnerabilityPage:
-    """Vulnerabilities of packages in images, the most urgent first. `next` is the cursor of the following page."""
+    """Vulnerabilities of packages in images, the most urgent first.
+
+    `next` is the cursor of the following page.
+    """
 
     vulnerabilities: list[ListedVulnerability]
     next: str | None
@@ -143,7 +149,10 @@ def vulnerability_page(
 @router.get("/vulnerabilities/{name}")
 @api.checks_token_limits
 def vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
-    """Get what the advisory database says of a vulnerability, by any of its names: ratings and affected versions."""
+    """Get what the advisory database says of a vulnerability, by any of its names.
+
+    It has ratings and affected versions.
+    """
     entries = server.store.component_search.vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
     return read_facts(server.advisories, name, sorted(names))

@@ -19,7 +19,10 @@ class RequestedFeeds:
 
 @router.post("/feeds/update", status_code=202)
 def update(caller: Accepter, server: ServerDependency) -> RequestedFeeds:
-    """Have the server fetch its advisory feeds now, not when they are due. A feed is fetched once a minute at most."""
+    """Have the server fetch its advisory feeds now, not when they are due.
+
+    A feed is fetched once a minute at most.
+    """
     if server.feeds is None:
         raise ConflictError("This server fetches no feed.", "Run `dockgate db update` where its database is.")
     names = list(request_update(server.feeds.advisories, server.clock()))

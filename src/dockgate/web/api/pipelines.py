@@ -174,7 +174,10 @@ def start(
     idempotency_key: str = Header(""),
     fresh: bool = False,
 ) -> Execution:
-    """Start a pipeline. The same Idempotency-Key starts it once. `fresh` builds without layers of earlier builds."""
+    """Start a pipeline. The same Idempotency-Key starts it once.
+
+    `fresh` builds without layers of earlier builds.
+    """
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
     started = server.executions.start(name, cause, caller.name if caller.token else None, fresh=fresh)

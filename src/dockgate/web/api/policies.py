@@ -220,7 +220,10 @@ def visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]
 
 
 def require_visible(name: str, caller: Caller, server: WebServices) -> None:
-    """Raise NotFoundError for a policy that judges nothing of a limited caller: for it, this one does not exist."""
+    """Raise NotFoundError for a policy that judges nothing of a limited caller.
+
+    For that caller, it does not exist.
+    """
     if caller.is_limited and name not in {version.name for version in visible_policies(caller, server)}:
         raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
 

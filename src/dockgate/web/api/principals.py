@@ -40,7 +40,10 @@ class AddedPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The new roles of a principal. `project_roles` are for some repositories, by a pattern such as "team-a/*"."""
+    """The new roles of a principal.
+
+    `project_roles` are for some repositories, by a pattern such as "team-a/*".
+    """
 
     roles: list[Role]
     project_roles: list[ProjectRole] = field(default_factory=list)
@@ -59,7 +62,10 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A token without its secret, and without the secret's digest. `is_session`: it is a sign-in's, not a program's."""
+    """A token without its secret, and without the secret's digest.
+
+    `is_session`: it is a sign-in's, not a program's.
+    """
 
     id: str
     principal: str
@@ -86,7 +92,10 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class CallerView:
-    """The caller. `permissions` are those of the token, everywhere or for the repositories of `project_roles`."""
+    """The caller and what it may do.
+
+    `permissions` are those of the token, everywhere or for the repositories of `project_roles`.
+    """
 
     name: str
     roles: tuple[Role, ...]
@@ -180,7 +189,10 @@ def token_page(server: WebServices, query: PageQuery, principal: str | None = No
 def create_token(
     body: NewToken, caller: api.Administrator, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> IssuedToken:
-    """Create a token. Only this response contains its text. The same Idempotency-Key creates one token, then 409."""
+    """Create a token. Only this response contains its text.
+
+    The same Idempotency-Key creates one token, then 409.
+    """
     key = f"{caller.name}/{idempotency_key}" if idempotency_key else ""
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])

@@ -39,7 +39,10 @@ def commits(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: str | None = None,
 ) -> list[Commit]:
-    """List commits of a branch or commit, newest first; `after` is the id of the last one of the page before."""
+    """List commits of a branch or commit, newest first.
+
+    `after` is the id of the last one of the page before.
+    """
     if after:
         return list(server.files.history(name, after, limit + 1))[1:]
     return list(server.files.history(name, at, limit))

@@ -37,7 +37,10 @@ class Match:
 def search(
     caller: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
 ) -> list[Match]:
-    """Find vulnerabilities, packages, images, executions and others by the beginning or a part of their name."""
+    """Find vulnerabilities, packages, images, executions and others by name.
+
+    The beginning or a part of a name is enough.
+    """
     return find_matches(caller, server, q.strip())
 
 

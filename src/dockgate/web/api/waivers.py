@@ -150,7 +150,10 @@ def add(
 
 @router.post("/waivers/preview")
 def preview(body: PreviewedWaiver, caller: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
-    """Get what a waiver would change, without adding it: a verdict (`verdict`), and the images where it would count."""
+    """Get what a waiver would change, without adding it.
+
+    That is a verdict (`verdict`), and the images where it would count.
+    """
     waiver = Waiver(id="preview", created_by=caller.name, **_fields(body))
     return server.waiver_previews.preview(waiver, caller, body.verdict)
 

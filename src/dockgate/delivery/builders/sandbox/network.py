@@ -52,9 +52,10 @@ def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def pasta(resolver: str | None) -> list[str]:
-    """The command of pasta(1) that connects a network namespace without access to the host's addresses or ports.
+    """Return the command of pasta(1) that connects a network namespace.
 
-    `resolver` is the host's, None for the one that pasta finds in /etc/resolv.conf.
+    The namespace has no access to the host's addresses or ports. `resolver` is the host's, None for the one that pasta
+    finds in /etc/resolv.conf.
     """
     command = ["pasta", "--quiet", "--config-net", "--no-map-gw", f"--dns-forward={RESOLVER}"]
     if resolver is not None:

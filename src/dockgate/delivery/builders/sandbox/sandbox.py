@@ -94,7 +94,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The host's ids for builds: a user without a login, and the first of `count` subordinate ids (subuid(5))."""
+    """The host's ids for builds: a user without a login, and the first of its subordinate ids (subuid(5)).
+
+    There are `count` of the latter.
+    """
 
     user: int
     group: int

@@ -30,7 +30,10 @@ class Host:
         self.limits = limits
 
     def has_disk(self, folder: Path) -> bool:
-        """False: all repositories share the host's storage, which others may change, so bases are always loaded."""
+        """Return False, so that bases are always loaded.
+
+        All repositories share the host's storage, which others may change.
+        """
         return False
 
     def make_disk(self, folder: Path) -> None:

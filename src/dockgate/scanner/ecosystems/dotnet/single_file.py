@@ -20,7 +20,10 @@ _FIXED_FIELDS, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
 def may_be_bundle(size: int, head: bytes) -> bool:
-    """Whether data follows the table of sections, which linkers put last (Go's puts it first): perhaps a bundle."""
+    """Whether data follows the table of sections, as in a bundle.
+
+    Linkers put the table last; Go's puts it first.
+    """
     if head[:4] != ELF or len(head) < 64 or not may_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"

@@ -119,7 +119,10 @@ def known_library(name: str) -> tuple[str, str]:
 
 
 def tomcat_library(name: str) -> tuple[str, str]:
-    """Return group and artifact of a jar of Tomcat, which renames jars; bootstrap stands for Tomcat itself."""
+    """Return group and artifact of a jar of Tomcat, which renames jars.
+
+    The jar "bootstrap" stands for Tomcat itself.
+    """
     if name == "bootstrap":
         return "org.apache.tomcat", "tomcat"
     if name in ("catalina-ssi", "catalina-storeconfig", "catalina-tribes"):

@@ -1,4 +1,4 @@
-"""Read archives from which applications run without unpacking: Electron's asar, and Yarn's zip (Plug'n'Play).
+"""Read archives that applications run from: Electron's asar, and Yarn's zip (Plug'n'Play).
 
 An asar archive: four 32-bit numbers (4, the size up to the files, that less 4, the size of the JSON), the JSON,
 padding, the files. In the JSON, a folder has `files`, a file `size` and `offset`, a link `link`; `unpacked` files are

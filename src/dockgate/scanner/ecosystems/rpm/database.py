@@ -1,4 +1,4 @@
-"""Read rpm's database in its three formats (SQLite, ndb and Berkeley DB), or the manifest that replaces it."""
+"""Read rpm's database (SQLite, ndb or Berkeley DB), or the manifest that replaces it."""
 
 from collections.abc import Iterator
 from typing import BinaryIO

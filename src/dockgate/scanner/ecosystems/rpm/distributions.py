@@ -116,9 +116,10 @@ def tuxcare_naming(distribution: Distribution) -> Naming:
 
 
 def parse_distribution(distro: str) -> Distribution:
-    """Parse a package URL's `distro`: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1", "fedora".
+    """Parse a package URL's `distro`: "rocky-9.4", "opensuse-leap-15.5", "fedora".
 
-    Trivy writes "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)".
+    openEuler's is "openEuler-24.03-LTS-SP1". Trivy writes "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon
+    Linux)".
     """
     distro = distro.partition(" (")[0]
     lower = distro.lower()
