@@ -16,6 +16,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 
 _ENTRY = re.compile(r"(\w+)=(\S+)")
+_ENTRIES = _DIGEST, _PLACE, _EXECUTION, _POLICY = "Image_Digest", "Image_Repository", "Execution", "Policy"
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # In PutApprovalResult's and ECR's models.
@@ -59,6 +60,7 @@ class CustomData:
     digest: str
     repository: str | None
     execution: str | None
+    policy: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,24 @@ def request(body: Mapping[str, Any]) -> Request:
 
 
 def custom_data(comment: str) -> CustomData:
-    """The entries of CustomData: NAME=VALUE, separated by spaces."""
-    entries = dict(_ENTRY.findall(comment))
-    digest = entries.get("Image_Digest", "")
+    """The entries of CustomData: NAME=VALUE, separated by spaces.
+
+    Raises UsageError if it gives one of them two values: a variable in it may have the text of a committer.
+    """
+    pairs = set(_ENTRY.findall(comment))
+    names = [name for name, _ in pairs]
+    if ambiguous := next((name for name in _ENTRIES if names.count(name) > 1), None):
+        raise UsageError(
+            f"The comment (CustomData) of the approval action has two values of {ambiguous}.",
+            "Leave texts that others write out of it, such as the commit's message.",
+        )
+    entries = dict(pairs)
+    digest = entries.get(_DIGEST, "")
     return CustomData(
         digest=digest if is_digest(digest) else "",
-        repository=_repository(entries.get("Image_Repository", "")) or None,
-        execution=entries.get("Execution"),
+        repository=_repository(entries.get(_PLACE, "")) or None,
+        execution=entries.get(_EXECUTION),
+        policy=entries.get(_POLICY),
     )
 
 

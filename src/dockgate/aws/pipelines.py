@@ -183,15 +183,15 @@ class Pipelines:
         comment = _comment(entry)
         if comment is None:
             return PendingApproval(request, int(waiting_since), is_readable=False)
-        entries, objection = messages.custom_data(comment), None
-        repository = entries.repository
+        objection = None
         try:
-            repository = ecr_registry.repository(repository, *self._place) if repository else None
+            entries = messages.custom_data(comment)
+            objection = None if entries.digest else _NO_DIGEST
+            request = replace(request, digest=entries.digest)
+            if entries.repository:
+                request = replace(request, repository=ecr_registry.repository(entries.repository, *self._place))
         except UsageError as error:
-            objection = f"Undetermined: {error.full_message}"
-        if not entries.digest:
-            objection = _NO_DIGEST
-        request = replace(request, digest=entries.digest, repository=repository)
+            objection = objection or f"Undetermined: {error.full_message}"
         return PendingApproval(request, int(waiting_since), comment=comment, objection=objection)
 
 

@@ -69,6 +69,19 @@ def test_an_action_without_a_digest_is_answered_by_the_sweep(aws: Account) -> No
     assert "the approval action names no digest" in aws.approvals.summaries[token]
 
 
+@pytest.mark.parametrize("how", ["by its message", "by the sweep"])
+def test_an_action_whose_comment_names_two_images_is_rejected(scanned: Account, how: str) -> None:
+    """Its comment has the message of the commit, whose author chose what is to be judged."""
+    text = f"{CLEAN} Image_Digest={CLEAN}"
+    token = scanned.ask(IMAGE, Message=text)
+    handlers = scanned.functions()
+    if how == "by its message":
+        handlers.record(approval_event(token, image=IMAGE, Message=text))
+    handlers.sweep(CLOCK)
+    assert scanned.answers(token) == ["Rejected"]
+    assert "has two values of Image_Digest" in scanned.approvals.summaries[token]
+
+
 def test_a_message_that_comes_after_the_sweep_changes_nothing(scanned: Account) -> None:
     token, handlers = scanned.ask(CLEAN), scanned.functions()
     handlers.sweep(CLOCK)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dockgate.aws.approval_answers import Answers, summary
-from dockgate.aws.messages import Record, Request, body, request
+from dockgate.aws.messages import Record, Request, body, custom_data, request
 from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
 from dockgate.delivery import ports
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
@@ -40,7 +40,6 @@ TIMEOUT = 7 * 86400
 EARLY_SECONDS = 60
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
-_POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
 
 _log = logging.getLogger(__name__)
 
@@ -91,14 +90,13 @@ class CodePipelineRequests:
         _log.info("%s waits for the approval %s", where, approval.id)
 
     def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
-        policy = _POLICY.search(comment)
         where = f"{action.pipeline}/{action.stage}/{action.action}"
         return ApprovalRequest(
             pipeline=action.pipeline,
             stage=action.stage,
             execution=action.execution or "unknown",
             reference=f"{self._repository(action, region)}@{action.digest}",
-            policy=policy[1] if policy else None,
+            policy=custom_data(comment).policy,
             callback=Callback(f"{SCHEME}://{region}/{where}", action.token),
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
