@@ -37,15 +37,15 @@ MADE_OF = {
 }
 HEAD = """# Accuracy
 
-<!-- Made by `python bench/accuracy.py --write`; the explanations stand in bench/accuracy.yaml. -->
+<!-- Made by `python bench/accuracy.py --write`; bench/accuracy.yaml has the explanations. -->
 
-What Dockgate, {peers} find in the same three images, compared package by package: by type, name
-and version, and for packages of a distribution also by architecture, source package and source version, because
-advisories use those. Each difference is explained below; an unexplained difference fails the comparison. Repeat it with
-`sh scripts/bench bench/accuracy.py`.
+Does a scan find what other scanners find? This page compares the packages that Dockgate, {peers} list in
+the same three images: by type, name and version, and for packages of a distribution also by architecture, source
+package and source version, because advisories use those. Each difference is explained; an unexplained one fails the
+comparison. Repeat it with `sh scripts/bench bench/accuracy.py`.
 
-All run without a network. Trivy gets an empty Java database, because it would have to download the full one: it opens
-every jar and reports its content, but cannot look up jars without metadata.
+All run without a network. Trivy gets an empty Java database instead of the full one, which it would have to download:
+it opens every jar and reports its content, but cannot look up jars without metadata.
 """
 
 Patterns = Sequence[str]
