@@ -72,8 +72,8 @@ def ask(
     for sort in (ImageSort.PUSHED, ImageSort.SEVERITY):
         for name, query in LISTS.items():
             page = replace(query, sort=sort)
-            count = len(images.page(page).images)
-            yield f"list by {sort}: {name} ({count})", _times([partial(images.page, page)] * REPEATS)
+            count = len(images.list_images(page).images)
+            yield f"list by {sort}: {name} ({count})", _times([partial(images.list_images, page)] * REPEATS)
 
 
 def _times(runs: Sequence[Callable[[], object]]) -> Times:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.cli.conftest import Dockgate, Ran
 
-from dockgate.services.packages import ecosystem_names
+from dockgate.services.packages import list_ecosystem_names
 
 PAIRS = "1.0~rc1 1.0\n1.0\t1.0\n1:0 2\n"
 
@@ -74,6 +74,6 @@ def test_an_unknown_ecosystem_is_an_error_that_lists_the_known_ones(dockgate: Do
 
 
 def test_every_ecosystem_name_belongs_to_one_order() -> None:
-    lowered = [name.lower() for name in ecosystem_names()]
+    lowered = [name.lower() for name in list_ecosystem_names()]
     assert lowered == sorted(set(lowered))
-    assert {"Bitnami", "Debian", "Go", "dpkg", "rust"} <= set(ecosystem_names())
+    assert {"Bitnami", "Debian", "Go", "dpkg", "rust"} <= set(list_ecosystem_names())

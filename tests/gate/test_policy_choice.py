@@ -15,7 +15,7 @@ from dockgate.gate.policy import VEX_RULE, combine_policies, make_policy
 from dockgate.gate.policy_choice import (
     AllowedPolicies,
     PolicyAssignment,
-    assignment_for,
+    choose_assignment,
     choose_policy,
     is_stricter,
     may_judge,
@@ -93,13 +93,13 @@ def test_the_most_specific_pattern_wins_and_a_tie_is_refused() -> None:
     broad, team = assigned("weak", "**", name="broad"), assigned("strict", "team/*", name="team")
     exact = assigned("other", "team/app", name="exact")
     for order in ((broad, team, exact), (exact, team, broad)):
-        assert assignment_for(order, "team/app") == exact
-        assert assignment_for(order, "team/web") == team
-        assert assignment_for(order, "quay.io/team/app") == broad
+        assert choose_assignment(order, "team/app") == exact
+        assert choose_assignment(order, "team/web") == team
+        assert choose_assignment(order, "quay.io/team/app") == broad
     tie = assigned("weak", "team/*", name="second")
     with pytest.raises(ConflictError, match="second, team match the repository team/app equally well"):
-        assignment_for((team, tie), "team/app")
-    assert assignment_for((team, assigned("strict", "team/*", name="same")), "team/app") == team
+        choose_assignment((team, tie), "team/app")
+    assert choose_assignment((team, assigned("strict", "team/*", name="same")), "team/app") == team
 
 
 def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:

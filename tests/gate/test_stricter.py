@@ -12,7 +12,7 @@ from tests.gate.samples import ECOSYSTEMS, RULES, judge, policy
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, limits
 
 from dockgate.gate import evaluate
-from dockgate.gate.definitions.policy import complete_settings, parse_rules, with_mandatory_rules
+from dockgate.gate.definitions.policy import add_mandatory_rules, complete_settings, parse_rules
 from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, PolicyReference, combine_policies, make_policy, merge_rules
 from dockgate.scanner.model import Inventory
@@ -51,7 +51,7 @@ def servers(draw: st.DrawFn) -> Policy:
     uses: dict[str, list[dict[str, object]]] = {"max_findings": draw(st.lists(counted, min_size=1, max_size=2))}
     if draw(st.booleans()):
         uses["evidence"] = [draw(evidence)]
-    return with_mandatory_rules(full("default", uses), RULES)
+    return add_mandatory_rules(full("default", uses), RULES)
 
 
 @given(inventories(), advisories(), servers(), wishes(), coverage)
@@ -110,7 +110,7 @@ def test_a_mandatory_rule_is_not_relaxed_in_an_older_policy() -> None:
     """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
     before = make_policy("default", {"max_findings": [complete_settings(RULE["max_findings"], {"HIGH": 0})]})
     request = full("repository", {"evidence": [RELAXED]})
-    assert len(combine_policies(with_mandatory_rules(before, RULES), request).rules["evidence"]) == 2
+    assert len(combine_policies(add_mandatory_rules(before, RULES), request).rules["evidence"]) == 2
 
 
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:

@@ -11,9 +11,9 @@ from dockgate.identity.model import Principal, Role, Token
 from dockgate.server.bind_config import (
     ListenAddress,
     PublicRegistry,
-    listen_address,
-    public_registry,
-    registry_listening,
+    find_registry_name,
+    read_listen_address,
+    read_public_registry,
     require_principals,
 )
 from dockgate.shared.errors import ConflictError, UsageError
@@ -22,7 +22,7 @@ from dockgate.store import open_store
 
 
 def place(**settings: Any) -> ListenAddress:
-    return listen_address(Settings(Path("/data"), Path("/cache"), **settings))
+    return read_listen_address(Settings(Path("/data"), Path("/cache"), **settings))
 
 
 PUBLIC = {"public_url": "https://gate.example.org"}
@@ -64,7 +64,7 @@ def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
 
 
 def registry(**settings: Any) -> PublicRegistry | None:
-    return registry_listening(Settings(Path("/data"), Path("/cache"), **settings))
+    return read_public_registry(Settings(Path("/data"), Path("/cache"), **settings))
 
 
 def test_the_registry_listens_on_loopback_alone_by_default() -> None:
@@ -73,8 +73,8 @@ def test_the_registry_listens_on_loopback_alone_by_default() -> None:
     behind_a_proxy = registry(registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
     assert behind_a_proxy == PublicRegistry(HostPort("127.0.0.1", 5001), "gate.example.org:5001", realm)
     settings = Settings(Path("/data"), Path("/cache"), registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
-    assert public_registry(settings) == "gate.example.org:5001"
-    assert public_registry(Settings(Path("/data"), Path("/cache"))) is None
+    assert find_registry_name(settings) == "gate.example.org:5001"
+    assert find_registry_name(Settings(Path("/data"), Path("/cache"))) is None
 
 
 @pytest.mark.parametrize(

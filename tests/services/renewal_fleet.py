@@ -32,10 +32,10 @@ class CrashError(Exception):
 class FailingCases(Cases):
     """Fails for `failing_images` with an internal error."""
 
-    def do_waivers_apply(self, repository: str, image: str) -> bool:
+    def should_apply_waivers(self, repository: str, image: str) -> bool:
         if image in failing_images:
             raise KeyError(image)
-        return super().do_waivers_apply(repository, image)
+        return super().should_apply_waivers(repository, image)
 
 
 @dataclass

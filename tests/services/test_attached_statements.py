@@ -27,7 +27,7 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.judging.attached_statements import attached_vex, envelopes, look_up, verify, vex_signer
+from dockgate.services.judging.attached_statements import envelopes, find_vex_signer, look_up, read_attached_vex, verify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches
@@ -177,9 +177,9 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
 def check_reading(document: bytes) -> None:
     """Read the document beside a good statement, as provenance and as VEX."""
     assert passes(collected(document, GOOD), policy())
-    for vex in attached_vex([document], IMAGE.digest):
+    for vex in read_attached_vex([document], IMAGE.digest):
         if vex.envelope is not None:
-            vex_signer(vex.envelope, "sha256:" + "0" * 64, IMAGE.digest, [OURS.public.pem])
+            find_vex_signer(vex.envelope, "sha256:" + "0" * 64, IMAGE.digest, [OURS.public.pem])
 
 
 def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() -> None:

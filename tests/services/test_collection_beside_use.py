@@ -124,7 +124,9 @@ def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
         if len(waited) == 3:
             site.store.push_gate.open()
 
-    issue = PushPermits(site.store.push_gate, site.system.server.clock, sleep=sleep).issuer(lambda name, what: what)
+    issue = PushPermits(site.store.push_gate, site.system.server.clock, sleep=sleep).make_issuer(
+        lambda name, what: what
+    )
     assert issue(REPOSITORY, "pull") == "pull"
     assert not waited
     assert issue(REPOSITORY, "pull,push") == "pull,push"

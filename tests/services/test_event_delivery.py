@@ -46,7 +46,7 @@ class Hook:
 
     @property
     def status(self) -> TargetStatus:
-        return self.targets.status("hook")
+        return self.targets.read_status("hook")
 
 
 @pytest.fixture(params=FACTORIES)

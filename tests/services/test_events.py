@@ -35,19 +35,19 @@ def fill(store: Store) -> EventReader:
 
 
 def numbers(reader: EventReader, caller: Caller, after: int | None, limit: int = 100) -> list[int]:
-    return [event["detail"]["n"] for event in reader.page(caller, None, after, limit).events]
+    return [event["detail"]["n"] for event in reader.read_page(caller, None, after, limit).events]
 
 
 def test_pages_follow_each_other(store: Store) -> None:
     reader = fill(store)
-    first = reader.page(ADMIN, None, 0, 2)
+    first = reader.read_page(ADMIN, None, 0, 2)
     assert [event["seq"] for event in first.events] == [1, 2]
     assert (first.after, first.has_more) == (2, True)
     assert numbers(reader, ADMIN, first.after) == [2, 3, 4]
-    last = reader.page(ADMIN, None, 5, 2)
+    last = reader.read_page(ADMIN, None, 5, 2)
     assert (list(last.events), last.after, last.has_more) == ([], 5, False)
     assert numbers(reader, ADMIN, None, 2) == [3, 4]
-    assert reader.page(ADMIN, None, None, 2).after == 5
+    assert reader.read_page(ADMIN, None, None, 2).after == 5
 
 
 def test_a_limited_token_gets_the_events_of_its_repositories_and_pipelines(store: Store) -> None:
@@ -57,6 +57,6 @@ def test_a_limited_token_gets_the_events_of_its_repositories_and_pipelines(store
 
 def test_a_pattern_selects(store: Store) -> None:
     pattern = compile_pattern({"detail": {"n": [{"numeric": [">", 2]}]}})
-    page = fill(store).page(ADMIN, pattern, 0, 1)
+    page = fill(store).read_page(ADMIN, pattern, 0, 1)
     assert [event["detail"]["n"] for event in page.events] == [3]
     assert (page.after, page.has_more) == (4, True)

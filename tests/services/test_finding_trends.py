@@ -20,7 +20,7 @@ from dockgate.services.fleet.finding_trends import (
     TrendReader,
     compute_trends,
     count_open,
-    last_days,
+    list_last_days,
 )
 from dockgate.services.images.findings import find_by_layer, find_of_tag
 from dockgate.shared.digest import digest_of
@@ -116,7 +116,7 @@ def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
     fleet.push("b", "team/web", "1", package("idna", "3.7"))
     fleet.today = 13
     findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 5)
-    assert findings.days == last_days(fleet.clock()(), 5) == [day(number)[:10] for number in range(9, 14)]
+    assert findings.days == list_last_days(fleet.clock()(), 5) == [day(number)[:10] for number in range(9, 14)]
     assert findings.severities[Severity.HIGH] == [None, 1, 1, 0, 0]
     assert [entry.counts for entry in findings.digests] == [[], [(1, Severity.HIGH)]]
     assert findings.digests[0].until is None

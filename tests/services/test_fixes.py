@@ -69,7 +69,7 @@ class Search:
     def is_rejected(self, image: str) -> bool:
         return self.is_bad
 
-    def base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
+    def find_base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
         return self.base
 
     def find(self, delivered: DeliveredImage, commit: str) -> ProvenFix | None:

@@ -23,7 +23,7 @@ class FailingVerdicts:
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
 
-    def advisory_digest(self) -> str:
+    def read_advisory_digest(self) -> str:
         return "sha256:0"
 
     def for_approved(self, image: str, repository: str, policy: str) -> None:

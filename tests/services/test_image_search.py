@@ -73,7 +73,7 @@ def listed(fleet: Fleet, **query: object) -> list[str]:
 
 
 def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
-    return search(fleet).page(ImageQuery(**query)).images  # type: ignore[arg-type]
+    return search(fleet).list_images(ImageQuery(**query)).images  # type: ignore[arg-type]
 
 
 def judge(
@@ -198,7 +198,7 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     assert listed(fleet, caller=caller) == listed(fleet, caller=caller, repository="*/**") == ["own", "base"]
     assert listed(fleet, repository="*/**") == ["clean", "both", "own", "base"]
     assert listed(fleet, caller=caller, repository="other/both") == []
-    assert search(fleet).repositories(caller) == ["team/base", "team/own"]
+    assert search(fleet).list_repositories(caller) == ["team/base", "team/own"]
 
 
 @pytest.mark.parametrize("sort", list(ImageSort))
@@ -213,7 +213,7 @@ def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort
     assert listed(fleet, sort=sort) == expected
     seen, after = [], ""
     for _ in range(2):
-        page = search(fleet).page(ImageQuery(sort=sort, limit=2, after=after))
+        page = search(fleet).list_images(ImageQuery(sort=sort, limit=2, after=after))
         seen += [image.repository.rpartition("/")[2] for image in page.images]
         after = page.next or ""
     assert (seen, after) == (expected, "")
@@ -250,9 +250,9 @@ def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(f
     fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", day(1))
     for number in range(2):
         fleet.store.images.add_push(PushedImage(f"late/{number}", "1", digest("clean"), day(18)))
-    page = search(fleet).page(ImageQuery(statuses=["Rejected"], limit=2))
+    page = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2))
     assert [image.repository for image in page.images] == ["other/clean", "other/both"]
-    following = search(fleet).page(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
+    following = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
     assert [image.repository for image in following.images] == ["team/own", "team/base"]
 
 
@@ -277,9 +277,9 @@ def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -
 
 
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:
-    page = search(fleet).page(ImageQuery(limit=2))
+    page = search(fleet).list_images(ImageQuery(limit=2))
     push(fleet, "late", "team/late", package("six", "1"))
-    following = search(fleet).page(ImageQuery(limit=2, after=page.next or ""))
+    following = search(fleet).list_images(ImageQuery(limit=2, after=page.next or ""))
     assert [image.repository for image in following.images] == ["team/own", "team/base"]
 
 
@@ -303,4 +303,4 @@ WRONG_CURSORS: tuple[object, ...] = (
 )
 def test_a_wrong_cursor_is_refused(fleet: Fleet, cursor: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
-        search(fleet).page(ImageQuery(after=cursor))
+        search(fleet).list_images(ImageQuery(after=cursor))

@@ -69,7 +69,7 @@ class Promoted:
 
     def statuses(self) -> dict[str, str]:
         search: ImageSearch = self.system.server.image_search
-        return {image.repository: image.status for image in search.page(ImageQuery()).images}
+        return {image.repository: image.status for image in search.list_images(ImageQuery()).images}
 
     def changes(self) -> list[tuple[str, str, str]]:
         """Repository, status before and status of each event about a changed verdict."""

@@ -5,11 +5,11 @@ from dockgate.services.reconciler_rounds import ROUND_LIMIT, OverdueItems, Round
 
 def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
     left_behind = OverdueItems[str]()
-    assert left_behind.among(["a", "b"]) == ["a", "b"]
-    assert left_behind.among(["c", "b"]) == ["b"]
-    assert left_behind.among(["c"]) == ["c"]
-    assert left_behind.among([]) == []
-    assert left_behind.among(["c"]) == []  # it was done meanwhile, and is due anew
+    assert left_behind.select_overdue(["a", "b"]) == ["a", "b"]
+    assert left_behind.select_overdue(["c", "b"]) == ["b"]
+    assert left_behind.select_overdue(["c"]) == ["c"]
+    assert left_behind.select_overdue([]) == []
+    assert left_behind.select_overdue(["c"]) == []  # it was done meanwhile, and is due anew
 
 
 def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:

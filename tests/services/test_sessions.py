@@ -28,7 +28,7 @@ class Door:
 
     def is_open(self, secret: str) -> bool:
         try:
-            return self.sessions.caller(secret).name == "ada"
+            return self.sessions.authenticate(secret).name == "ada"
         except UnknownCallerError:
             return False
 
@@ -41,7 +41,7 @@ def door(tmp_path: Path) -> Iterator[Door]:
 
 
 def test_a_session_acts_as_the_token_that_signed_in(door: Door) -> None:
-    caller = door.sessions.caller(door.sessions.start(door.token))
+    caller = door.sessions.authenticate(door.sessions.start(door.token))
     assert caller.token is not None
     assert door.token.split("_")[1] == caller.token.id
 
@@ -81,7 +81,7 @@ def test_a_disabled_principal_has_no_session(door: Door) -> None:
     secret = door.sessions.start(text)
     door.store.principals.disable("eve", "2026-11-28T12:00:00.000Z")
     with pytest.raises(UnknownCallerError):
-        door.sessions.caller(secret)
+        door.sessions.authenticate(secret)
 
 
 def test_the_store_has_no_secret_of_a_session(door: Door, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_nonsense_is_no_session(door: Door, secret: str) -> None:
 def test_a_limited_token_neither_sees_nor_ends_the_sessions_of_other_tokens(door: Door) -> None:
     _, text = door.people.issue("ada", 1, [Permission.READ])
     limited_session, full_session = door.sessions.start(text), door.sessions.start(door.token)
-    reader, ada = door.sessions.caller(limited_session), door.sessions.caller(full_session)
+    reader, ada = door.sessions.authenticate(limited_session), door.sessions.authenticate(full_session)
     assert [session.digest for session in door.sessions.of(reader)] == [digest(limited_session)]
     assert {session.digest for session in door.sessions.of(ada)} == {digest(limited_session), digest(full_session)}
     with pytest.raises(NotFoundError):

@@ -27,7 +27,7 @@ from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.identity.ports import IdentityProvider
 from dockgate.scanner.images.auth import Issuers
 from dockgate.server import podman_service
-from dockgate.server.bind_config import listen_address, public_registry
+from dockgate.server.bind_config import find_registry_name, read_listen_address
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
 from dockgate.services.approvals import codepipeline
@@ -60,7 +60,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     registry_address, podman = programs.registry, programs.podman
     clock = DatabaseClock(_now, store.database.time) if store.database.is_shared else _now
     permits = PushPermits(store.push_gate, ServerClock(clock))
-    issuers = {registry_address: permits.issuer(programs.tokens.repository_token)}
+    issuers = {registry_address: permits.make_issuer(programs.tokens.repository_token)}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
     access = RegistryAccess(programs.tokens, settings.registry_push, programs.trust_current_key)
     images = ImageAccess(
@@ -69,7 +69,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         settings.cache,
         settings.ca_bundle,
         issuers,
-        public_registry=public_registry(settings),
+        public_registry=find_registry_name(settings),
     )
     repositories = settings.shared_data / "git"
 
@@ -91,7 +91,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         resolve_image=images.resolve,
         attached_documents=images.read_attached,
         webhooks=HttpWebhooks(
-            settings.callback_hosts, loopback=not listen_address(settings).is_public, ca_bundle=settings.ca_bundle
+            settings.callback_hosts, loopback=not read_listen_address(settings).is_public, ca_bundle=settings.ca_bundle
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
         targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),
@@ -105,7 +105,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         attestor=RegistryAttestor(
             Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
-        target_adapters=target_adapters(settings, is_public=listen_address(settings).is_public),
+        target_adapters=target_adapters(settings, is_public=read_listen_address(settings).is_public),
         builtin_targets=builtin_targets(settings),
         clock=clock,
         registry_storage=programs.storage,
@@ -213,7 +213,7 @@ def _builder(
         registry,
         podman.folder,
         ca_bundle=_certificates(settings),
-        ca_mount=podman_service.ca_mount(podman),
+        ca_mount=podman_service.find_ca_mount(podman),
         environment=proxies(os.environ),
         records=settings.shared_data / "builds",
     )

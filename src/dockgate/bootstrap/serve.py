@@ -22,8 +22,8 @@ from dockgate.server import connections
 from dockgate.server.bind_config import (
     ListenAddress,
     PublicRegistry,
-    listen_address,
-    registry_listening,
+    read_listen_address,
+    read_public_registry,
     require_principals,
 )
 from dockgate.server.daemon import identity, lock_folder
@@ -70,7 +70,7 @@ def run(settings: Settings, seams: Seams = _NO_SEAMS, on_ready: Callable[[], Non
     `on_ready` is called as soon as it listens.
     """
     with _process(settings) as (stack, running):
-        place = listen_address(settings)
+        place = read_listen_address(settings)
         require_principals(place, settings)
         app, inside = _start(stack, settings, place, tuple(Queue), {}, seams)
         stack.callback((running / "server.json").unlink, missing_ok=True)
@@ -89,7 +89,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seam
             "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
         )
     with _process(settings) as (stack, _):
-        app, inside = _start(stack, settings, listen_address(settings), queues, labels, seams)
+        app, inside = _start(stack, settings, read_listen_address(settings), queues, labels, seams)
         with _serve_inside(inside, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
@@ -123,7 +123,7 @@ def _start(
 
     Returns it with its internal listener.
     """
-    public = registry_listening(settings)
+    public = read_public_registry(settings)
     inside = stack.enter_context(_socket())
     url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
     secret = _secret(settings.shared_data / "run" / "registry-secret")

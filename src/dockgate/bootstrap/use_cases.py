@@ -250,7 +250,15 @@ class _Wiring(JudgingWiring):
             self.effects,
             settings.gc_hours,
             # Those that name others come first.
-            [old.revisions, old.executions, old.logs, old.artifacts, old.gone_images, old.verdicts, old.documents],
+            [
+                old.collect_revisions,
+                old.collect_executions,
+                old.collect_logs,
+                old.collect_artifacts,
+                old.collect_gone_images,
+                old.collect_verdicts,
+                old.collect_documents,
+            ],
         )
         self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
 

@@ -110,7 +110,7 @@ def status(database: Path | None, output_format: str) -> None:
 
     A feed shows its last success, its last failure, and when the server tries it next.
     """
-    database_status = advisories.status(database_path(database), from_environment().feeds)
+    database_status = advisories.describe_database(database_path(database), from_environment().feeds)
     if output_format == "json":
         print_json(plain(database_status) | {"path": str(database_status.path)})
     else:
@@ -164,7 +164,7 @@ def key() -> None:
 
     It is PEM, for `dockgate db import --key`.
     """
-    echo(advisories.public_key(from_environment()), nl=False)
+    echo(advisories.read_public_key(from_environment()), nl=False)
 
 
 def _print_transfer(how: str, transfer: "Transfer", output_format: str) -> None:

@@ -207,12 +207,12 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
     metadata.
     """
-    from dockgate.services.images.image_inventory import base_layers
+    from dockgate.services.images.image_inventory import read_base_layers
 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     echo("base_image:\n  images:")
-    images = base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.insecure)
+    images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.insecure)
     for platform, layers in images:
         first, *others = {**entry, "platform": platform}.items()
         echo(f"    - {first[0]}: {json.dumps(first[1])}")

@@ -44,10 +44,10 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 
 def _start_in_background(settings: Settings) -> None:
     from dockgate.server import daemon
-    from dockgate.server.bind_config import listen_address
+    from dockgate.server.bind_config import read_listen_address
 
     daemon.start(settings)
-    url = listen_address(settings).url
+    url = read_listen_address(settings).url
     echo(f"Dockgate runs at {url}")
     _print_link(settings)
     for line in next_steps(settings, url, is_root=os.geteuid() == 0):
@@ -72,10 +72,10 @@ def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
 
 def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
-    from dockgate.server.bind_config import listen_address
+    from dockgate.server.bind_config import read_listen_address
     from dockgate.services.people.first_admin import LINK_MINUTES, link_of
 
-    link = link_of(settings, listen_address(settings).url)
+    link = link_of(settings, read_listen_address(settings).url)
     if link:
         echo(f"  {link}")
         echo(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Finding
 _NO_EXEMPTIONS = BaselineExemptions()
 
 
-def baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher) -> dict[str, BaselineFindings]:
+def find_baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher) -> dict[str, BaselineFindings]:
     """The findings of each baseline on this platform, by the case's own advisories.
 
     A baseline without this platform has no entry.
@@ -52,7 +52,7 @@ def find_exemptions(
     only_fixable = any(use.get("only_fixable") for use in uses)
     grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
     for verdict in platform_verdicts:
-        in_baseline = {key for keys in baseline_findings(case, verdict.platform, matcher).values() for key in keys}
+        in_baseline = {key for keys in find_baseline_findings(case, verdict.platform, matcher).values() for key in keys}
         waived_here = {finding_key(applied.finding) for applied in verdict.waived if applied.finding}
         waived |= waived_here - in_baseline
         for finding in verdict.findings:

@@ -64,7 +64,7 @@ def judge(
         status=worst([platform_verdict.status for platform_verdict in platform_verdicts]),
         summary=why_unscanned or summarize(platform_verdicts, case.policy),
         platform_verdicts=platform_verdicts,
-        inputs=input_digests(case),
+        inputs=digest_inputs(case),
     )
 
 
@@ -87,7 +87,7 @@ def _platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Pla
     if not case.no_scan_reason:
         matcher = Matcher(case.snapshot, ecosystems)
         for inventory in _sort_inventories(case.inventories):
-            findings = baselines.baseline_findings(case, inventory.platform, matcher)
+            findings = baselines.find_baseline_findings(case, inventory.platform, matcher)
             platforms.append(_Platform(case, ecosystems, inventory, matcher, case.snapshot.coverage, findings))
     for report in case.external_reports:
         report_matcher = ExternalReportMatcher(report, ecosystems)
@@ -239,7 +239,7 @@ def input_digest(value: object) -> str:
     return digest_of(canonical.encode(value))
 
 
-def input_digests(case: VerdictCase, digest: Callable[[Any], str] = input_digest) -> InputDigests:
+def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = input_digest) -> InputDigests:
     """The case with each part replaced by its `digest`, as a verdict records it."""
     return InputDigests(
         inventories=tuple(map(digest, _sort_inventories(case.inventories))),

@@ -95,7 +95,7 @@ class PolicyAssignment:
         return tuple(dict.fromkeys([self.policy, *(name for entry in self.allowed for name in entry.policies)]))
 
 
-def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> PolicyAssignment | None:
+def choose_assignment(assignments: Iterable[PolicyAssignment], repository: str) -> PolicyAssignment | None:
     """The assignment with the most specific pattern for the repository, None if no pattern matches.
 
     An exact name comes before a pattern, then the longer text before the first `*`, then the longer pattern.
@@ -137,10 +137,10 @@ def choose_policy(
 
     `requested` is the policy that the request names, None for none. `read` returns a policy by its name.
 
-    Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as `assignment_for`
-    does, and the errors of `read`.
+    Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as
+    `choose_assignment` does, and the errors of `read`.
     """
-    assignment = assignment_for(assignments, repository)
+    assignment = choose_assignment(assignments, repository)
     own = assignment.policy if assignment else DEFAULT_POLICY
     name = requested or own
     if PolicyReference.parse(name).repository_digest:
@@ -174,7 +174,7 @@ def may_judge(
     `pipeline` are the policies in the pipeline's definition. Administrators write it, so these policies count unless an
     assignment says otherwise.
     """
-    assignment = assignment_for(assignments, repository)
+    assignment = choose_assignment(assignments, repository)
     name = PolicyReference.parse(name).name
     if assignment is None:
         counting: Collection[str] = (DEFAULT_POLICY, *pipeline)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
 from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
-from dockgate.gate.waivers import applied_waiver, by_latest_end, check_unread, is_active
+from dockgate.gate.waivers import applied_waiver, check_unread, is_active, sort_by_latest_end
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
@@ -50,7 +50,7 @@ def apply_to_unread(
     images = {inventory.image, index} - {""}
     waivers = [
         waiver
-        for waiver in by_latest_end(exceptions.waivers)
+        for waiver in sort_by_latest_end(exceptions.waivers)
         if waiver.unread
         and (not waiver.image or waiver.image in images)
         and _is_valid(waiver)

@@ -111,7 +111,7 @@ def select_waivers(
     return tuple(sorted(selected, key=lambda waiver: waiver.id))
 
 
-def expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
+def select_expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
     """The waivers that expire by date within this many days, soonest first."""
     expiring = (waiver for waiver in waivers if waiver.until and is_within_days(waiver.until, now, days))
     return tuple(sorted(expiring, key=lambda waiver: (parse_time(waiver.until), waiver.id)))
@@ -125,7 +125,7 @@ def is_active(waiver: Waiver, now: str) -> bool:
     return until is not None and here is not None and here < until
 
 
-def by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
+def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
     """Sort waivers by their end, latest first, then by age, oldest first.
 
     Those without a date come before all.
@@ -156,7 +156,9 @@ def apply_to_findings(
     a fact without an end. Nothing excuses a malicious package.
     """
     images = {digest for digest in (inventory.image, index) if digest}
-    candidates = [waiver for waiver in by_latest_end(exceptions.waivers) if not waiver.image or waiver.image in images]
+    candidates = [
+        waiver for waiver in sort_by_latest_end(exceptions.waivers) if not waiver.image or waiver.image in images
+    ]
     vex = vex_statements.PlatformStatements(exceptions.statements, policy, inventory, images, now)
     counting: list[Finding] = []
     waived: list[AppliedWaiver] = []
@@ -193,7 +195,7 @@ def apply_to_violations(
     """
     candidates = [
         waiver
-        for waiver in by_latest_end(exceptions.waivers)
+        for waiver in sort_by_latest_end(exceptions.waivers)
         if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
     counting: list[Violation] = []

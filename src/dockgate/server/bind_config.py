@@ -32,7 +32,7 @@ class ListenAddress:
     proxies: tuple[str, ...] = ()
 
 
-def listen_address(settings: Settings) -> ListenAddress:
+def read_listen_address(settings: Settings) -> ListenAddress:
     """Return where the settings let the server listen.
 
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
@@ -88,14 +88,14 @@ class PublicRegistry:
     key: Path | None = None
 
 
-def registry_listening(settings: Settings) -> PublicRegistry | None:
+def read_public_registry(settings: Settings) -> PublicRegistry | None:
     """Return where the registry listens for other machines; None if the settings name nothing.
 
     Raises UsageError if tokens would be sent without TLS.
     """
     if settings.registry_listen is None:
         return None
-    listen, place, tls = settings.registry_listen, listen_address(settings), _tls(settings)
+    listen, place, tls = settings.registry_listen, read_listen_address(settings), _tls(settings)
     if listen.port == settings.registry_port:
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, where the registry listens for the server itself",
@@ -112,12 +112,12 @@ def registry_listening(settings: Settings) -> PublicRegistry | None:
     return PublicRegistry(listen, str(address), f"{place.url}/registry/token", certificate, key)
 
 
-def public_registry(settings: Settings) -> str | None:
+def find_registry_name(settings: Settings) -> str | None:
     """Return the registry's public name, None if it is on loopback only.
 
     It is the public URL's host with the registry's port.
     """
-    public = registry_listening(settings)
+    public = read_public_registry(settings)
     return public.address if public else None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dockgate.config import Settings
 from dockgate.server import log_tail, podman_service
-from dockgate.server.bind_config import listen_address
+from dockgate.server.bind_config import read_listen_address
 from dockgate.server.private_files import DATA_ENTRIES, restrict
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
 
@@ -27,7 +27,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
     If it does not answer within `patience` seconds, it is stopped. Raises UnavailableError.
     """
-    listen_address(settings)
+    read_listen_address(settings)
     if _running_pid(settings.data) is not None:
         raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
     restrict(settings.data)

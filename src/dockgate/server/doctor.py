@@ -16,7 +16,7 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
 from dockgate.server.host_check import Check
-from dockgate.server.supervisor import dying_with_us
+from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
 from dockgate.store.engine import Database
@@ -130,7 +130,7 @@ def _trial() -> Check:
         place = Path(folder)
         limits = Limits(seconds=60, memory=2**28, processes=128, disk=2**25)
         try:
-            sandbox = Sandbox(place, dying_with_us("KILL", ()), build_host.ids, limits)
+            sandbox = Sandbox(place, end_with_thread("KILL", ()), build_host.ids, limits)
             sandbox.make_disk(place)
             outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
         except DockgateError as error:

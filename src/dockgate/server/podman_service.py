@@ -18,7 +18,7 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.podman import Runner
 from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, end_leftovers
 from dockgate.delivery.builders.sandbox.unboxed import Host
-from dockgate.server.supervisor import ChildProcess, dying_with_us, find
+from dockgate.server.supervisor import ChildProcess, end_with_thread, find
 from dockgate.shared.errors import UnavailableError
 
 # The OCI runtimes that podman is packaged with, its own favourite first.
@@ -125,7 +125,7 @@ def service(podman: Podman, data: Path) -> ChildProcess:
 
 def builder(podman: Podman) -> tuple[str, ...]:
     """Return the start of a command line whose process ends with the server: its result would be lost."""
-    return dying_with_us("KILL", podman.command)
+    return end_with_thread("KILL", podman.command)
 
 
 def build_place(podman: Podman) -> Path:
@@ -137,10 +137,10 @@ def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequ
     """Return what builds run in: a sandbox, or, if `is_unsafe`, the host itself."""
     if is_unsafe:
         return Host(builder(podman), podman.environment, limits)
-    return Sandbox(build_place(podman), dying_with_us("KILL", ()), build_host.ids, limits, allowed, blocked)
+    return Sandbox(build_place(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed, blocked)
 
 
-def ca_mount(podman: Podman) -> str:
+def find_ca_mount(podman: Podman) -> str:
     """The paths at which a build finds the host's certificates.
 
     podman mounts a file of its own at the first path, and removes only that mount point afterwards; an older podman

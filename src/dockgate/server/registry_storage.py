@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dockgate.delivery.ports import UnreferencedBlob
-from dockgate.server.supervisor import dying_with_us, find
+from dockgate.server.supervisor import end_with_thread, find
 from dockgate.shared.digest import PATTERN, hex_of
 from dockgate.shared.errors import UnavailableError
 
@@ -60,7 +60,7 @@ class DistributionStorage:
         if self._folder is not None and not (self._folder / _ROOT / "repositories").is_dir():
             return ""
         program = find("docker-registry", "docker-registry")
-        command = dying_with_us("KILL", [program, "garbage-collect", *options, str(self._configuration)])
+        command = end_with_thread("KILL", [program, "garbage-collect", *options, str(self._configuration)])
         # Its REGISTRY_* variables would overrule the configuration.
         environment = {"PATH": os.environ.get("PATH", os.defpath), **self._environment}
         try:

@@ -34,7 +34,7 @@ def find(program: str, package: str) -> str:
     return path
 
 
-def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
+def end_with_thread(signal: str, command: Sequence[str]) -> tuple[str, ...]:
     """The command, ended by the kernel when the *thread* that started it ends.
 
     That is PR_SET_PDEATHSIG (prctl(2)); it also happens when our process is killed.
@@ -45,7 +45,7 @@ def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
 class ChildProcess:
     """One program. `ready` says whether it answers; what it prints goes to the file `log`.
 
-    A thread of its own starts it and waits for it, and lives as long as it does: see `dying_with_us`.
+    A thread of its own starts it and waits for it, and lives as long as it does: see `end_with_thread`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ChildProcess:
     ) -> None:
         """`umask` -1 leaves the program our own."""
         self.name = name
-        self._command = dying_with_us("TERM", command)
+        self._command = end_with_thread("TERM", command)
         self._environment = dict(environment)
         self._log = log
         self._log_start = 0

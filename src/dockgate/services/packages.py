@@ -36,7 +36,7 @@ class Purls:
                 f"{text!r} is not a package URL: {error}", "Write it as pkg:TYPE/NAMESPACE/NAME@VERSION."
             ) from None
 
-    def knows(self, purl: Purl) -> bool:
+    def is_known(self, purl: Purl) -> bool:
         """Return whether any ecosystem reads packages of its type."""
         return purl.type in self._kinds
 
@@ -119,7 +119,7 @@ def _reason(entry: Undetermined, package: Package) -> str:
 def _read_purl(purls: Purls, text: str) -> Answer:
     try:
         purl = purls.parse(text)
-        if not purls.knows(purl):
+        if not purls.is_known(purl):
             return Answer(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
         return Answer(text, purls.package(purl))
     except UsageError as error:
@@ -149,10 +149,10 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
         for kind in kinds:
             if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
                 return (_compare(kind.version_key, first, second) for first, second in pairs)
-    raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(ecosystem_names())}.")
+    raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(list_ecosystem_names())}.")
 
 
-def ecosystem_names() -> tuple[str, ...]:
+def list_ecosystem_names() -> tuple[str, ...]:
     """Return every name that `compare_versions` accepts, sorted; of those that differ by case alone OSV's."""
     kinds = [kind for kind in ecosystems.load() if kind.osv_names]
     ours, theirs = [kind.name for kind in kinds], [name for kind in kinds for name in kind.osv_names]

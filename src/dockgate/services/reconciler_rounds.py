@@ -83,7 +83,7 @@ class OverdueItems(Generic[Key]):
     def __init__(self) -> None:
         self._due: set[Key] | None = None
 
-    def among(self, due: Sequence[Key]) -> Sequence[Key]:
+    def select_overdue(self, due: Sequence[Key]) -> Sequence[Key]:
         """Those of this round's due items that were left behind, in the same order. Call it once in a round."""
         previous, self._due = self._due, set(due)
         return [item for item in due if previous is None or item in previous]

@@ -46,7 +46,9 @@ class Recovery:
 
     def _answer_approvals(self) -> None:
         """A scan that has just ended answers its approvals itself."""
-        for_each(self._unanswered.among(self.store.approvals.answerable_images()), self.waiting_approvals.answer)
+        for_each(
+            self._unanswered.select_overdue(self.store.approvals.answerable_images()), self.waiting_approvals.answer
+        )
 
     def _continue_executions(self) -> None:
         for_each(self.store.executions.runnable(), self.starter.continue_execution)

@@ -143,14 +143,14 @@ class ServerStatus:
     feeds: Sequence[FeedStatus] = ()
 
 
-def status(server: WebServices) -> ServerStatus:
+def read_server_status(server: WebServices) -> ServerStatus:
     """Return what the server is, and the state of its advisory database."""
-    unserved = server.workers.status().unserved
-    database, feeds = advisory_database(server), advisory_feeds(server)
+    unserved = server.workers.read_status().unserved
+    database, feeds = describe_advisory_database(server), read_advisory_feeds(server)
     return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved, feeds)
 
 
-def advisory_database(server: WebServices) -> dict[str, Any]:
+def describe_advisory_database(server: WebServices) -> dict[str, Any]:
     """Return what the advisory database covers, or why there is none."""
     try:
         reader = server.advisories()
@@ -165,6 +165,6 @@ def advisory_database(server: WebServices) -> dict[str, Any]:
         return {"error": str(error), "advice": error.advice}
 
 
-def advisory_feeds(server: WebServices) -> Sequence[FeedStatus]:
+def read_advisory_feeds(server: WebServices) -> Sequence[FeedStatus]:
     """Return the state of the advisory feeds."""
     return read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()

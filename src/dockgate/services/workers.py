@@ -25,7 +25,7 @@ class Workers:
     starter: Starter
     is_shared: bool
 
-    def status(self) -> WorkersStatus:
+    def read_status(self) -> WorkersStatus:
         """Return the workers, and the queues that no active worker takes work from."""
         workers = self.table.list()
         return WorkersStatus(workers, self.starter.unserved_queues(workers))

@@ -118,7 +118,7 @@ def authenticated_caller(request: Request) -> Caller:
         if secret:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
-            return server.sessions.caller(secret)
+            return server.sessions.authenticate(secret)
         return server.people.authenticate(request_token(request))
     except UnknownCallerError:
         if header:
@@ -181,7 +181,7 @@ class RequirePermission:
             permission = self.alternative
         if not caller.may_somewhere(permission):
             require(caller, permission)
-        caller = replace(server.people.with_projects(caller), permission=permission)
+        caller = replace(server.people.add_project_pipelines(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             caller.require(**_subject(request))
         return caller

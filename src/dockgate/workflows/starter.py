@@ -7,7 +7,7 @@ from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import Rollout
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter, UnservedQueue
-from dockgate.services.pipelines.actions import definition_of
+from dockgate.services.pipelines.actions import read_definition
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
@@ -39,7 +39,7 @@ class WorkflowStarter(Starter):
             return [str(key) for key in self._store.executions.advance(execution, plan_next, self._clock.now())]
 
         for text in self._effects.run(EffectKind.ADVANCE, advance):
-            _, action = definition_of(self._store, ActionKey.parse(text))
+            _, action = read_definition(self._store, ActionKey.parse(text))
             self._engine.begin(_WORKFLOWS[action.type], text, text, action.labels)
 
     @override

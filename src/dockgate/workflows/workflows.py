@@ -19,7 +19,7 @@ from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.images.scans import ScanScheduler
-from dockgate.services.pipelines.actions import ActionResult, Actions, definition_of
+from dockgate.services.pipelines.actions import ActionResult, Actions, read_definition
 from dockgate.services.pipelines.deployments import Deployments, Rollouts
 from dockgate.services.pipelines.executions import Executions
 from dockgate.shared.errors import DockgateError, StoreError
@@ -94,7 +94,7 @@ class Workflows:
     def _perform(self, key: ActionKey) -> ActionResult | None:
         """The result of the action; None for an approval, which its answer finishes."""
         run, actions = self._effects.run, self._actions
-        _, action = definition_of(self._store, key)
+        _, action = read_definition(self._store, key)
         if action.type is ActionType.SOURCE:
             return run(EffectKind.SOURCE, actions.fetch_source, key)
         if action.type is ActionType.BUILD:
@@ -121,7 +121,7 @@ def labels_of(store: Store, workflow: Workflow, argument: str) -> Labels:
     """The labels that a worker needs for a workflow with this argument."""
     if workflow is not Workflow.BUILD:
         return NO_LABELS
-    return definition_of(store, ActionKey.parse(argument))[1].labels
+    return read_definition(store, ActionKey.parse(argument))[1].labels
 
 
 def explain(error: Exception) -> str:

@@ -167,7 +167,7 @@ def _purl(data: bytes) -> None:
         parsed = reader.parse(data.decode("utf-8", "replace"))
         again = reader.parse(str(parsed))
         assert (again.type, again.name, again.version) == (parsed.type, parsed.name, parsed.version)
-        if reader.knows(parsed):
+        if reader.is_known(parsed):
             reader.package(parsed)
     except UsageError as error:
         advised(error)

@@ -1,7 +1,7 @@
 import pytest
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import BUILTIN, builtin_policy, read_named_policy, with_mandatory_rules
+from dockgate.gate.definitions.policy import BUILTIN, add_mandatory_rules, builtin_policy, read_named_policy
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -166,4 +166,4 @@ def test_errors_in_a_document_have_their_line(change: tuple[str, str], error: st
 def test_new_mandatory_rules_are_added_to_stored_policies() -> None:
     complete = read_named_policy(DOCUMENT, "strict", RULES)
     stored = make_policy("strict", {"max_findings": complete.rules["max_findings"]})
-    assert with_mandatory_rules(stored, RULES) == complete
+    assert add_mandatory_rules(stored, RULES) == complete

@@ -12,7 +12,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.envelope import NewEvent
-from dockgate.services.judging.attestations import attestations_of
+from dockgate.services.judging.attestations import list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.events.outbox import OWN_REGISTRY
@@ -276,9 +276,9 @@ def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
     assert entry.payload == {"verdict": VERDICT, "image": IMAGE, "repository": "components/web", "policy": "default"}
     store.outbox.complete(entry, LATER, "key")
     assert due(store, ATTESTATION, NEVER) == []
-    (attestation,) = attestations_of(store.outbox, IMAGE)
+    (attestation,) = list_attestations(store.outbox, IMAGE)
     assert (attestation.verdict, attestation.key, attestation.attested_at) == (VERDICT, "key", LATER)
-    assert list(attestations_of(store.outbox, OTHER_IMAGE)) == []
+    assert list(list_attestations(store.outbox, OTHER_IMAGE)) == []
 
 
 def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:

@@ -84,7 +84,7 @@ VERDICT = Verdict(
             Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), is_sufficient=True),
         ),
     ),
-    evaluate.input_digests(CASE),
+    evaluate.digest_inputs(CASE),
 )
 
 
@@ -325,7 +325,7 @@ def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
 def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
-        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.input_digests(case))
+        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.digest_inputs(case))
         for _ in range(2):
             store.verdicts.add(verdict, case, cause)
 

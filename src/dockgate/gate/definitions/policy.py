@@ -95,7 +95,7 @@ def parse_rules(
     return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if add_mandatory else settings)
 
 
-def with_mandatory_rules(policy: Policy, rules: Sequence[Rule]) -> Policy:
+def add_mandatory_rules(policy: Policy, rules: Sequence[Rule]) -> Policy:
     """The policy with the mandatory rules that it does not name; newer versions have more of them."""
     return canonical.make_policy(policy.name, _add_mandatory_rules(policy.rules, rules))
 

@@ -113,7 +113,7 @@ class _Search:
         others = [candidate for candidate in candidates if not candidate.is_simple]
         combined = _limit_combinations(others)
         # The candidates over the limit are reduced to their best version, and each set is evaluated.
-        reduced = [candidate.at_best() for candidate in others[len(combined) :]]
+        reduced = [candidate.reduce_to_best() for candidate in others[len(combined) :]]
         self._is_exhaustive = not reduced
         self._starts = [
             _Start(trials, [*simple, *reduced], chosen, is_monotone=not reduced) for chosen in _combinations(combined)

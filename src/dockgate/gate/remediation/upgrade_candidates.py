@@ -54,7 +54,7 @@ class Candidate:
         """Whether a single clean choice is left."""
         return len(self.choices) == 1 and self.choices[0].is_clean
 
-    def at_best(self) -> "Candidate":
+    def reduce_to_best(self) -> "Candidate":
         """Reduce the choices to the one with the fewest findings; among equals the lowest."""
         return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining_findings)),))
 

@@ -93,7 +93,7 @@ def _input_differences(recorded: RecordedVerdict) -> Iterator[str]:
     policy = recorded.case.policy
     if digest_of(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} does not match its digest {policy.digest}."
-    stated, actual = recorded.verdict.inputs, evaluate.input_digests(recorded.case)
+    stated, actual = recorded.verdict.inputs, evaluate.digest_inputs(recorded.case)
     for field in fields(InputDigests):
         if getattr(stated, field.name) != getattr(actual, field.name):
             yield f"The case does not match the verdict's digest of {field.name}."

@@ -10,7 +10,7 @@ from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.delivery.source_ports import CommitPeople, Source
-from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, email_of
+from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, find_email
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store
 
@@ -51,7 +51,7 @@ class ContributorFinder:
                     emails.append(email)
         except DockgateError as error:
             unknown = error.full_message
-        emails += [email_of(self._store, name) for name in names]
+        emails += [find_email(self._store, name) for name in names]
         return Contributors.of(names, emails, unknown)
 
     def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:

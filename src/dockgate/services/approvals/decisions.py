@@ -183,7 +183,7 @@ class ApprovalDecisions:
             )
         verdict = self.store.verdicts.get(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
-        if remaining := self.verdicts.rejection_with_waivers(approval, waivers):
+        if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
             raise ConflictError(
                 f"waiving everything that was rejected until {until} would not be enough: {remaining}",
                 "Request a new approval first: the advisories have changed since, or the date has passed. If an "

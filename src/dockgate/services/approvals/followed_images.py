@@ -55,7 +55,7 @@ class ApprovedImages:
 
         One that fails is logged.
         """
-        database, now = self.verdicts.advisory_digest(), self.clock.now()
+        database, now = self.verdicts.read_advisory_digest(), self.clock.now()
         revision = self._revision(now)
         if self._rounds.is_finished(revision):
             return
@@ -73,7 +73,7 @@ class ApprovedImages:
         def evaluate(key: _Key) -> bool:
             self.precedence.give_way()
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
-            return self.verdicts.advisory_digest() == database
+            return self.verdicts.read_advisory_digest() == database
 
         self._rounds.run(by_key, state, evaluate, "judging", revision)
 

@@ -19,7 +19,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.images.watched import WatchedImages
 from dockgate.services.judging.provenance import Provenance
-from dockgate.services.pipelines.actions import definition_of
+from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared import canonical
 from dockgate.shared.digest import is_digest
@@ -62,7 +62,7 @@ class ApprovalRequests:
         The row is written last, because it may be answered from that moment on. Approvals beside a failed scan are
         answered by the reconciler.
         """
-        pipeline, action = definition_of(self.store, key)
+        pipeline, action = read_definition(self.store, key)
         variables = pipeline_logic.collect_variables(pipeline, self.store.executions.runs(key.execution))
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
         if not is_digest(image):

@@ -139,18 +139,18 @@ class AcceptanceFinder:
         """Whether there is a waiver or a VEX document that may apply to some image."""
         return self._has_vex or bool(self._waivers)
 
-    def accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
+    def find_accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
         finding = entry.finding()
         if finding.is_malicious:
             return []
         return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
 
-    def images_with_documents(self) -> set[str]:
+    def find_images_with_documents(self) -> set[str]:
         """The images (digests) to which a VEX document is attached."""
         return self._store.vex.images(self._as_of) if self._has_vex else set()
 
-    def general_statements(self) -> list[VexStatement]:
+    def read_general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
         if not self._has_vex:
             return []
@@ -187,7 +187,7 @@ class AcceptanceFinder:
             for image, listed in documents.items()
         }
 
-    def naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
+    def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first.
 
         A limited caller gets those of its repositories.
@@ -218,7 +218,7 @@ class AcceptanceFinder:
             self._by_inputs[key] = self._find(image, repositories, entry)
         return self._by_inputs[key]
 
-    def excuses(
+    def find_excuses(
         self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding, since: str
     ) -> list[Excuse]:
         """The times from which the finding was, or was not, excused in all repositories, oldest first.

@@ -53,7 +53,7 @@ class Presence:
     why: str | None = None
 
 
-def life_of(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) -> list[LifeStep]:
+def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now: str) -> list[LifeStep]:
     """The steps of a life until a time, the oldest first. `excuses` are in the order of their times."""
     steps: list[LifeStep] = []
     for presence in sorted(presences, key=lambda entry: entry.since):

@@ -7,7 +7,7 @@ from dockgate.gate.model import Status
 from dockgate.services.exposure.acceptances import Acceptance, AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
 from dockgate.services.exposure.blocked import BlockingVerdicts
-from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, life_of
+from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor
 from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
@@ -128,8 +128,8 @@ class ImageContents:
                 if self._acceptances:
                     finding, first = subject.finding(affected), min(entry.since for entry in presences)
                     waived = self._acceptances.find(image, repositories, finding)
-                    excuses = self._acceptances.excuses(image, repositories, finding, first)
-                life = life_of(presences, excuses, self._now)
+                    excuses = self._acceptances.find_excuses(image, repositories, finding, first)
+                life = describe_life(presences, excuses, self._now)
             packages.append(
                 ExposedPackage(
                     name=component.name,

@@ -30,7 +30,7 @@ from dockgate.services.exposure.unknown import (
     AdvisoryKnowledge,
     UnknownImages,
     ask_advisories,
-    reason_of_history,
+    explain_missing_history,
 )
 from dockgate.services.exposure.waived import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
 from dockgate.services.fleet.packages import FleetPackages
@@ -151,7 +151,7 @@ class ExposureSearch:
             waived_of=lists.waived_of,
             services=holders.services,
             pipelines=_count_pipelines(pipelines),
-            waivers=acceptances.naming_waivers(request.caller) if acceptances else [],
+            waivers=acceptances.find_naming_waivers(request.caller) if acceptances else [],
             images=[
                 view_image(
                     contents,
@@ -193,7 +193,7 @@ class ExposureSearch:
         if as_of is None:
             return None
         begin = self.store.exposures.history_begin()
-        return reason_of_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
+        return explain_missing_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """What the newest verdicts on the rejected images say; of more images if the question is about them."""

@@ -145,7 +145,7 @@ class UnknownImages:
         return UnknownExposure(image.digest, *place, "; ".join(self._reasons[image.id]))
 
 
-def reason_of_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:
+def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:
     """Why nothing is known of a time, None where something is: it lies before what was recorded."""
     if begin.images is None:
         return "Nothing is recorded: the history begins with the first scan of an image."

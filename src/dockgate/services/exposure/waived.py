@@ -68,14 +68,14 @@ class _Scope:
 
     def __init__(self, acceptances: AcceptanceFinder, findings: Sequence[ExposedFinding]) -> None:
         self._acceptances = acceptances
-        statements = acceptances.general_statements()
+        statements = acceptances.read_general_statements()
         self._has_statements = bool(statements)
         products = (vex_statements.image_of(product) for entry in statements for product in entry.products)
-        self.images = {digest for digest in products if digest} | acceptances.images_with_documents()
+        self.images = {digest for digest in products if digest} | acceptances.find_images_with_documents()
         accepting = {entry.affected.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
         for entry in findings:
-            for waiver in acceptances.accepting_waivers(entry):
+            for waiver in acceptances.find_accepting_waivers(entry):
                 if waiver.image:
                     self.images.add(waiver.image)
                 else:

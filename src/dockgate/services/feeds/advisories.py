@@ -117,7 +117,7 @@ def update(
     return result
 
 
-def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
+def describe_database(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
     """Describe the database at `path`; `urls` are those set for feeds.
 
     Raises DatabaseError when there is none.
@@ -147,7 +147,7 @@ def export(
     from dockgate.attestations import dsse
     from dockgate.vulnerabilities.database.transfer import pack
 
-    status(path)  # no key is made where there is nothing to sign
+    describe_database(path)  # no key is made where there is nothing to sign
     signer = _signer(settings)
     reference = target.removeprefix(REGISTRY)
 
@@ -216,7 +216,7 @@ def import_database(
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
 
 
-def public_key(settings: Settings) -> str:
+def read_public_key(settings: Settings) -> str:
     """Return the public half of the key that signs exports, in PEM."""
     return _signer(settings).public.pem
 

@@ -36,7 +36,7 @@ class FleetFacts:
         """The ids of `components`."""
         return frozenset(self._findings.keys() | self._doubts.keys() | self._uncovered_components)
 
-    def components_among(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
+    def select_components(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
         """The components among these that have findings or doubts."""
         chosen = self.notable.intersection(numbers)
         ids = {row.vulnerability for number in chosen for row in self._findings.get(number, ())}
@@ -58,7 +58,7 @@ class FleetFacts:
     @cached_property
     def every_holding(self) -> _Holdings:
         """All that all bundles hold."""
-        return {bundle: holdings_of(content) for bundle, content in self.store.fleet.bundles()}
+        return {bundle: read_holdings(content) for bundle, content in self.store.fleet.bundles()}
 
     @cached_property
     def ecosystems(self) -> Mapping[int, str]:
@@ -157,14 +157,14 @@ class FleetContents:
         if self.is_dense:
             return self.facts.components
         numbers = {entry.component for holdings in self.bundles.values() for entry in holdings}
-        return self.facts.components_among(numbers)
+        return self.facts.select_components(numbers)
 
     @cached_property
     def every_holding(self) -> _Holdings:
         """All that the images' bundles hold."""
         if self.is_dense:
             return self.facts.every_holding
-        return {bundle: holdings_of(content) for bundle, content in self._contents.items()}
+        return {bundle: read_holdings(content) for bundle, content in self._contents.items()}
 
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
@@ -197,7 +197,7 @@ class FleetContents:
         return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
 
 
-def holdings_of(content: BundleContent) -> tuple[Holding, ...]:
+def read_holdings(content: BundleContent) -> tuple[Holding, ...]:
     """What a bundle holds."""
     return (
         *(Holding(component, paths) for component, paths in content.counted_components.items()),

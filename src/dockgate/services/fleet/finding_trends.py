@@ -110,7 +110,7 @@ class TrendReader:
 
 def compute_trends(store: Store, now: datetime) -> FindingTrends:
     """Compute the trends as of a time."""
-    days = last_days(now, DAYS)
+    days = list_last_days(now, DAYS)
     with store.database.read():
         periods = store.trends.component_periods()
         opened = list(_open_times(periods, store.trends.lives()))
@@ -121,7 +121,7 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
     return FindingTrends(days, severities, verdicts, begins_on)
 
 
-def last_days(now: datetime, count: int) -> list[str]:
+def list_last_days(now: datetime, count: int) -> list[str]:
     """The last days until today, oldest first."""
     return [(now.date() - timedelta(days=count - 1 - number)).isoformat() for number in range(count)]
 

@@ -65,7 +65,7 @@ class FleetJudging:
     rules: Sequence[Rule]
     clock: ServerClock
 
-    def feed_state(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
+    def judge_feeds(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
         """What the policy says of the feeds, whatever the image (`FleetJudge.objectionable_feeds`)."""
         return (
             ()
@@ -145,7 +145,7 @@ class FleetJudging:
     def _repository(self, image: IndexedImage, limited: Collection[str]) -> str | None:
         """The repository whose waivers count for the image, None if none do."""
         if any(patterns.matches(image.repository, pattern) for pattern in limited):
-            return image.repository if self.cases.do_waivers_apply(image.repository, image.digest) else None
+            return image.repository if self.cases.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
 
     def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:

@@ -46,7 +46,7 @@ class RepositoryVerdicts:
 
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
-        database, now = self.verdicts.advisory_digest(), self.clock.now()
+        database, now = self.verdicts.read_advisory_digest(), self.clock.now()
         others = self.store.tag_history.other_repositories()
         clear = self.selection.clear_assignments_of({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
@@ -66,7 +66,7 @@ class RepositoryVerdicts:
 
         def judge(place: Place) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._judge, *place)
-            return self.verdicts.advisory_digest() == database
+            return self.verdicts.read_advisory_digest() == database
 
         self._rounds.run(scans, state, judge, "judging")
 

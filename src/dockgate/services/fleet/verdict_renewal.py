@@ -109,7 +109,7 @@ class VerdictRenewal:
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
             present = self.store.fleet_verdicts.images(policy)
             renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
-        former = {image: verdict for renewal in renewals for image, verdict in renewal.former_verdicts().items()}
+        former = {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
         for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Only now: a process that dies before has the statuses again that the events compare with.
         for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
@@ -162,7 +162,7 @@ class VerdictRenewal:
         }
         # Where images are watched for ever, there is no need to ask.
         limited = {name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER}
-        states = self.watched_images.states(
+        states = self.watched_images.read_states(
             {(image.repository, image.digest) for image in images if image.repository in limited}
         )
         groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
@@ -199,7 +199,7 @@ class _Renewal:
     due_images: Collection[int]
     present: Collection[int]
 
-    def former_verdicts(self) -> dict[int, FleetVerdict]:
+    def read_former_verdicts(self) -> dict[int, FleetVerdict]:
         """The verdict by this policy on each image that is not judged by it any more."""
         images = self._former_images()
         return self.service.store.fleet_verdicts.of_policy(self.policy, images) if images else {}
@@ -275,7 +275,7 @@ class _Renewal:
         """A digest of what decides beside the advisories and the images."""
         service, store = self.service, self.service.store
         waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
-        feeds = service.fleet_judging.feed_state(usable, self.facts.coverage)
+        feeds = service.fleet_judging.judge_feeds(usable, self.facts.coverage)
         parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
         return digest_of(canonical.encode(parts))
 

@@ -46,7 +46,7 @@ class Facts:
     indexes: Mapping[tuple[str, str], Sequence[str]]
     kept_images: Mapping[tuple[str, str], KeptImage]
 
-    def related_images(self, image: StoredImage) -> list[StoredImage]:
+    def find_related_images(self, image: StoredImage) -> list[StoredImage]:
         """The image, what is in it, and the indexes that it is in."""
         digests = (image.digest, *image.children, *self.indexes.get((image.repository, image.digest), ()))
         places = [(image.repository, digest) for digest in dict.fromkeys(digests)]
@@ -104,7 +104,7 @@ class ImageFacts:
         `removed` are the digests that were removed from its repository since. What was kept when the facts were
         gathered is kept.
         """
-        related = [entry for entry in facts.related_images(image) if entry.digest not in removed or entry == image]
+        related = [entry for entry in facts.find_related_images(image) if entry.digest not in removed or entry == image]
         digests = {entry.digest for entry in related}
         present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
         fresh = [

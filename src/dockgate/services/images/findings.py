@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dockgate.scanner.model import ScannedPlatform
-from dockgate.services.fleet.finding_trends import last_days
+from dockgate.services.fleet.finding_trends import list_last_days
 from dockgate.store import Store
 from dockgate.store.fleet.records import ClosingReason, TagPeriod
 from dockgate.store.fleet.trends import ALWAYS, FindingLife
@@ -118,7 +118,7 @@ def list_layers(
 
 def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_count: int) -> TagFindings:
     """Return the findings of a tag in the last days."""
-    days = last_days(now, day_count)
+    days = list_last_days(now, day_count)
     with store.database.read():
         periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
         components = _components(store, {period.digest for period in periods})

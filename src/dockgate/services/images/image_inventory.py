@@ -172,7 +172,7 @@ def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     )
 
 
-def base_layers(
+def read_base_layers(
     reference: str, platform: str = "all", *, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> list[tuple[str, list[str]]]:
     """Return each platform of an image with its layers: diff_ids, base first. Every layer is read once.

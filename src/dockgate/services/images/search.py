@@ -110,7 +110,7 @@ class ImageSearch:
     clock: ServerClock
     registry: str
 
-    def page(self, query: ImageQuery) -> ImagePage:
+    def list_images(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
@@ -168,7 +168,7 @@ class ImageSearch:
             newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
-            watches = {**watches, **self.watched_images.watches(missing)}
+            watches = {**watches, **self.watched_images.read_watches(missing)}
         # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
         # `services.fleet.repository_verdicts` judges it.
         is_elsewhere = any(row.repository != row.judged_in for row in rows)
@@ -195,7 +195,7 @@ class ImageSearch:
             if caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
         ]
 
-    def repositories(self, caller: Caller | None = None) -> Sequence[str]:
+    def list_repositories(self, caller: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
         names = self.store.exposures.repositories()
         return (
@@ -208,7 +208,7 @@ class ImageSearch:
         is_limited = caller is not None and caller.is_limited
         if not pattern and not is_limited:
             return None
-        names = self.repositories(caller)
+        names = self.list_repositories(caller)
         chosen = [name for name in names if not pattern or patterns.matches(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(chosen) == len(names) and not is_limited else chosen

@@ -38,13 +38,13 @@ class ImageVisibility:
             *((scan.repository,) if scan else ()),
         }
 
-    def shows_image(self, image: str) -> bool:
+    def can_see_image(self, image: str) -> bool:
         """Whether the caller may see a repository that has the image."""
         return not self.caller.is_limited or bool(self.repositories(image))
 
     def require_image(self, image: str) -> None:
         """Raise DeniedError unless the image is visible."""
-        if not self.shows_image(image):
+        if not self.can_see_image(image):
             raise self._refusal()
 
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
@@ -68,7 +68,7 @@ class ImageVisibility:
                 raise self._refusal()
         return made_in[0] if made_in else ""
 
-    def shows_verdict(self, image: str, verdict: str) -> bool:
+    def can_see_verdict(self, image: str, verdict: str) -> bool:
         """Whether the caller may see a repository for which the verdict was made."""
         try:
             self.repository_of_verdict(image, verdict)

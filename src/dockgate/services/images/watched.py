@@ -12,7 +12,7 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch,
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.cases import running_image
+from dockgate.services.judging.cases import find_running_image
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -56,7 +56,7 @@ class WatchedImages:
     _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def repositories(self, image: str) -> Sequence[WatchedRepository]:
+    def list_repositories(self, image: str) -> Sequence[WatchedRepository]:
         """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`."""
         now = self.clock.now()
         uses = self.store.image_uses.of_image(image, now)
@@ -65,7 +65,7 @@ class WatchedImages:
         is_running = is_limited and image in self._running_images()
         return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
-    def watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
+    def read_watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
         """Return the watch of each image in its repository, by repository and digest.
 
         ConflictError as `state`.
@@ -73,21 +73,21 @@ class WatchedImages:
         assignments = self.selection.assignments_of({repository for repository, _ in places})
         return {
             place: _watched_repository(place[0], assignments[place[0]], state)
-            for place, state in self.states(places).items()
+            for place, state in self.read_states(places).items()
         }
 
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
-        return is_watched_in(self.repositories(image))
+        return is_watched_in(self.list_repositories(image))
 
     def state(self, repository: str, image: str) -> WatchState:
         """Return whether an image is watched in a repository.
 
         ConflictError if two policy assignments match the repository equally well.
         """
-        return self.states([(repository, image)])[repository, image]
+        return self.read_states([(repository, image)])[repository, image]
 
-    def states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
+    def read_states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
         """Return whether each image is watched in its repository, by repository and digest.
 
         ConflictError as `state`. The number of statements does not depend on the number of places.
@@ -128,7 +128,7 @@ class WatchedImages:
         for_each(self.store.services.list(), self._record_run, lambda service: service.name)
 
     def _record_run(self, service: Service) -> None:
-        running = running_image(self.store, service, self.registry)
+        running = find_running_image(self.store, service, self.registry)
         if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
             self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 

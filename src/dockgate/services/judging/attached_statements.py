@@ -33,7 +33,7 @@ class AttachedVex:
     envelope: str | None = None
 
 
-def attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVex]:
+def read_attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVex]:
     """Return the VEX documents among those that are attached to an image (a digest).
 
     No signature is verified.
@@ -41,7 +41,7 @@ def attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVex]:
     return [vex for data in documents if (vex := _attached_vex(data, image)) is not None]
 
 
-def vex_signer(envelope: str, document: str, image: str, keys: Sequence[str]) -> str | None:
+def find_vex_signer(envelope: str, document: str, image: str, keys: Sequence[str]) -> str | None:
     """Return the fingerprint of the one of `keys` (PEM) that signed the envelope; None if none did.
 
     The envelope must contain the document with this digest and name the image.

@@ -199,7 +199,7 @@ def _verify_envelope(
         return VerifiedAttestation(None, str(error))
 
 
-def attestations_of(outbox: Outbox, image: str) -> Sequence[Attestation]:
+def list_attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
     """The attestations of an image, pending and failed ones too: the last approved first."""
     return [
         Attestation(

@@ -71,7 +71,7 @@ class Baselines:
         if not names:
             return BaselineImages()
         own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
-        record = approving_record(self.store.verdicts.of_image(image), own_policy)
+        record = find_approving_record(self.store.verdicts.of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
             case = self.store.verdicts.case(record.digest)
@@ -100,7 +100,7 @@ class Baselines:
         """
         records = self.store.verdicts.of_image(image)
         approving = (record for record in records if record.decides and record.status == Status.APPROVED)
-        record = approving_record(records, own_policy) or next(approving, None)
+        record = find_approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
         verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
@@ -121,7 +121,7 @@ class Baselines:
             return None
 
 
-def running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
+def find_running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
     """Return the digest that a service runs with the context of its evaluation, None if it runs nothing."""
     image = store.services.definition(service.name, service.revision).image
     if image is None:
@@ -130,7 +130,7 @@ def running_image(store: Store, service: Service, registry: str) -> tuple[str, D
     return image.digest, DeploymentContext(image.repository_in(registry), service.name, execution, keep_baselines=True)
 
 
-def approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
+def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
     own = (record for record in records if record.decides and PolicyReference.parse(record.policy).name == policy)
     return next((record for record in own if record.status == Status.APPROVED), None)
@@ -191,7 +191,7 @@ class Cases:
         except DatabaseError as error:
             return replace(case, inventories=inventories, no_scan_reason=error.full_message)
 
-    def do_waivers_apply(self, repository: str, image: str) -> bool:
+    def should_apply_waivers(self, repository: str, image: str) -> bool:
         """Return whether the waivers of a repository may count for an image."""
         with self.store.database.read():
             return self._waivers_apply(repository, image, self.store.images.scan(image))

@@ -31,4 +31,4 @@ class JudgingInputs:
         waivers = [record.waiver.id for record in self.store.waivers.active(now)]
         policies = self.store.policies.revision(), self.selection.revision()
         vex = self.store.vex.revision()
-        return digest_of(canonical.encode([self.verdicts.advisory_digest(), *policies, waivers, vex, now[:15]]))
+        return digest_of(canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]]))

@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.attached_statements import attached_vex, vex_signer
+from dockgate.services.judging.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, latest_possible, parse_time
@@ -76,7 +76,7 @@ class RiskAcceptances:
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
             return
-        for vex in attached_vex(documents, image):
+        for vex in read_attached_vex(documents, image):
             try:
                 statements = vex_formats.read(vex.document, f"what is attached to {image}")
             except UsageError as error:
@@ -178,7 +178,7 @@ class RiskAcceptances:
         """The key that the policy lists for the document's author and that signed the document, "" for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
-            if fingerprint := vex_signer(envelope, record.document, record.image, keys):
+            if fingerprint := find_vex_signer(envelope, record.document, record.image, keys):
                 return f"{vex_statements.KEY}{fingerprint}"
         return ""
 
@@ -200,7 +200,7 @@ class RiskAcceptances:
             self.store.waivers.forget_announcements(latest)
             active = self.store.waivers.active(now)
         unannounced = [record.waiver for record in active if record.announced_at is None]
-        expiring = waivers.expiring_waivers(unannounced, now, self.notice_days)
+        expiring = waivers.select_expiring_waivers(unannounced, now, self.notice_days)
         for_each(
             expiring, lambda waiver: self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver), lambda each: each.id
         )

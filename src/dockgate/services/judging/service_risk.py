@@ -15,7 +15,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.cases import DeploymentContext, running_image
+from dockgate.services.judging.cases import DeploymentContext, find_running_image
 from dockgate.services.judging.inputs import JudgingInputs
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdicts import Verdicts
@@ -106,8 +106,8 @@ class ServiceRisk:
 
         Return their digest, None if something else was judged: it is due once more.
         """
-        database = self.verdicts.advisory_digest()
-        running = running_image(self.store, service, self.registry)
+        database = self.verdicts.read_advisory_digest()
+        running = find_running_image(self.store, service, self.registry)
         if running is None:
             return None
         image, context = running
@@ -115,7 +115,7 @@ class ServiceRisk:
         if evaluated != present:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
-            if not is_recorded or self.verdicts.advisory_digest() != database:
+            if not is_recorded or self.verdicts.read_advisory_digest() != database:
                 return None
         return present
 
@@ -134,7 +134,7 @@ class ServiceRisk:
     def _announce_due(self, name: str) -> None:
         """Announce what time alone has changed."""
         service = self.store.services.get(name)
-        running = running_image(self.store, service, self.registry)
+        running = find_running_image(self.store, service, self.registry)
         repository = running[1].repository if running else ""
         self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 

@@ -58,7 +58,7 @@ class Verdicts:
             return None
         return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
 
-    def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
+    def find_rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
         """Return why the image would not be approved now with these waivers added, None when it would."""
         case = self._case_of(approval)
         if case is None:
@@ -97,7 +97,7 @@ class Verdicts:
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
-                name = f"{cause}/{self.advisory_digest()}/{name}"
+                name = f"{cause}/{self.read_advisory_digest()}/{name}"
                 self.store.verdicts.add(verdict, case, name, context.repository)
                 continue
             if case and verdict:
@@ -137,7 +137,7 @@ class Verdicts:
             cannot_judge="; ".join(doubts) or None,
         )
 
-    def deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
+    def build_deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
         """Return the cases of a deployed image, one for each required policy.
 
         Empty while it cannot be judged by all.
@@ -196,7 +196,7 @@ class Verdicts:
         verdict = self._evaluate(case)
         return verdict, self._record(verdict, case, repository)
 
-    def advisory_digest(self) -> str:
+    def read_advisory_digest(self) -> str:
         """Return the digest of the present advisory database, "" where there is none."""
         try:
             return self.advisories().digest

@@ -82,7 +82,7 @@ class WaiverPreviews:
         case = self.store.verdicts.case(digest)
         images = [stored.image, *(inventory.image for inventory in case.inventories)]
         added = waivers.select_waivers([waiver], repository, images, self.clock.now())
-        if added and not self.cases.do_waivers_apply(repository, stored.image):
+        if added and not self.cases.should_apply_waivers(repository, stored.image):
             added = ()
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *added))
         after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)

@@ -88,11 +88,11 @@ class EventDispatcher:
         events = self._store.event_log.read(after, BATCH)
         if not events:
             return False
-        compiled = {rule.rule.name: rule for rule in self._rules.enabled_rules()}
+        compiled = {rule.rule.name: rule for rule in self._rules.list_enabled_rules()}
         groups = any(each.target.group_seconds is not None for rule in compiled.values() for each in rule.targets)
         batch = _Batch(self._clock(), self._recent(events) if groups else {})
         patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
-        targets = {record.target.name: record.target for record in self._targets.records()}
+        targets = {record.target.name: record.target for record in self._targets.list_records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
         for event in events:
             for name in sorted(patterns.matches(event.body)):
@@ -203,7 +203,9 @@ class EventDispatcher:
         A new target's first one is due at the next time of day.
         """
         now = self._clock()
-        for_each(self._targets.records(), lambda record: self._send_summary(record, now), lambda each: each.target.name)
+        for_each(
+            self._targets.list_records(), lambda record: self._send_summary(record, now), lambda each: each.target.name
+        )
 
     def _send_summary(self, record: TargetRecord, now: datetime) -> None:
         target = record.target

@@ -79,7 +79,7 @@ class EventRules:
         record = self._store.event_rules.put(rule, by, self._clock.now())
         return record, "created" if before is None else "unchanged" if before == record.version else "updated"
 
-    def records(self) -> list[RuleRecord]:
+    def list_records(self) -> list[RuleRecord]:
         """All rules; the built-in one, of version 0, first, unless one of its name was applied."""
         stored = list(self._store.event_rules.list())
         if any(record.rule.name == DEFAULT_RULE for record in stored):
@@ -88,7 +88,7 @@ class EventRules:
 
     def get(self, name: str) -> RuleRecord:
         """The rule of this name, applied or built-in. Raises NotFoundError."""
-        for record in self.records():
+        for record in self.list_records():
             if record.rule.name == name:
                 return record
         raise NotFoundError(f"there is no rule {name!r}", "`dockgate rule list` lists them all.")
@@ -110,9 +110,9 @@ class EventRules:
             return TriedRule(False, ())
         return TriedRule(True, tuple(_try(target, event, name) for target in compiled.targets))
 
-    def enabled_rules(self) -> list[CompiledRule]:
+    def list_enabled_rules(self) -> list[CompiledRule]:
         """The enabled rules, compiled once for each change."""
-        rules = [record.rule for record in self.records() if record.rule.enabled]
+        rules = [record.rule for record in self.list_records() if record.rule.enabled]
         compiled = {}
         for rule in rules:
             before = self._compiled.get(rule.name)

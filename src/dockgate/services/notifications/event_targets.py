@@ -101,13 +101,13 @@ class EventTargets:
             self._store.event_receivers.resume(target.name)
         return record, change
 
-    def records(self) -> list[TargetRecord]:
+    def list_records(self) -> list[TargetRecord]:
         """All targets, those of the settings first."""
         return [*(TargetRecord(target, 0) for target in self._builtin.values()), *self._store.event_targets.list()]
 
-    def owners(self, registry: str = "") -> Owners:
+    def read_owners(self, registry: str = "") -> Owners:
         """The owners of repositories and their targets, as they are now. `registry` is the address of our own."""
-        return Owners.load(self._store, [record.target for record in self.records()], registry)
+        return Owners.load(self._store, [record.target for record in self.list_records()], registry)
 
     def find(self, name: str) -> Target | None:
         """The target of this name, None if there is none."""
@@ -118,7 +118,7 @@ class EventTargets:
         except NotFoundError:
             return None
 
-    def statuses(self) -> list[TargetStatus]:
+    def list_statuses(self) -> list[TargetStatus]:
         """All targets and their delivery state."""
         states, lengths = self._store.event_receivers.states(), self._store.event_receivers.lengths()
         return [
@@ -127,12 +127,12 @@ class EventTargets:
                 states.get(record.target.name, ReceiverState(OutboxKind.EVENT, record.target.name)),
                 lengths.get(record.target.name, QueueLength()),
             )
-            for record in self.records()
+            for record in self.list_records()
         ]
 
-    def status(self, name: str) -> TargetStatus:
+    def read_status(self, name: str) -> TargetStatus:
         """A target and its delivery state. Raises NotFoundError."""
-        for status in self.statuses():
+        for status in self.list_statuses():
             if status.target.name == name:
                 return status
         raise _unknown(name)
@@ -165,7 +165,7 @@ class EventTargets:
 
         Raises DockgateError with the reason when the target refuses.
         """
-        target = self.status(name).target
+        target = self.read_status(name).target
         now = self._clock.now()
         event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": by})
         body = event.envelope()
@@ -174,17 +174,17 @@ class EventTargets:
         self.send(Message(event.id, "", body, encode(body).decode(), title, text, event.subject), target)
         self._store.event_receivers.record_success(name, now)
 
-    def dead_letters(
+    def list_dead_letters(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, newest_first: bool = True
     ) -> list[DeadLetter]:
         """The messages of a target that were given up, by position, after the one of this position and key."""
-        self.status(name)
+        self.read_status(name)
         entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
         return [_dead_letter(entry) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send messages again that were given up: those with these keys, or all. Returns how many."""
-        self.status(name)
+        self.read_status(name)
         self._store.event_receivers.resume(name)
         return self._store.outbox.redeliver(OutboxKind.EVENT, name, self._clock.now(), keys)
 

@@ -32,7 +32,7 @@ class EventReader:
 
     log: EventLog
 
-    def page(self, caller: Caller, pattern: Pattern | None, after: int | None, limit: int) -> EventPage:
+    def read_page(self, caller: Caller, pattern: Pattern | None, after: int | None, limit: int) -> EventPage:
         """Return at most `limit` events after the `seq` `after`; without `after`, the newest ones.
 
         At most `MAX_READ` events are looked at: a page may be empty while there are more. A token that is limited to

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockgate.events.rule import Target
-from dockgate.gate.policy_choice import PolicyAssignment, assignment_for
+from dockgate.gate.policy_choice import PolicyAssignment, choose_assignment
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -47,7 +47,7 @@ class Owners:
         """Whether any repository's events go to the target."""
         return any(target in self._targets_of_owner(owner) for each in self.assignments for owner in each.owners)
 
-    def owns(self, target: str, repository: str) -> bool:
+    def is_owner_of(self, target: str, repository: str) -> bool:
         """Whether the events of the repository go to the target."""
         return target in self.targets_of({"detail": {"repository": repository}})
 
@@ -57,7 +57,7 @@ class Owners:
 
     def _targets_for(self, repository: str) -> tuple[str, ...]:
         try:
-            assignment = assignment_for(self.assignments, repository)
+            assignment = choose_assignment(self.assignments, repository)
         except DockgateError as error:
             _log.warning("the owners of %s are unknown: %s", repository, error)
             return ()

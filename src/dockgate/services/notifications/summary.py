@@ -11,7 +11,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Waiver
-from dockgate.gate.waivers import expiring_waivers
+from dockgate.gate.waivers import select_expiring_waivers
 from dockgate.services.images.search import JUDGING_MINUTES
 from dockgate.services.images.watched import WatchedImages
 from dockgate.services.notifications.owners import Owners
@@ -149,7 +149,7 @@ class NotificationSummary:
     def _states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
         """The state of each place. No image of a repository is known whose policy is not clear."""
         clear = self.watched_images.selection.clear_assignments_of({place.repository for place in places})
-        watches = self.watched_images.watches(
+        watches = self.watched_images.read_watches(
             {(place.repository, place.digest) for place in places if place.repository in clear}
         )
         for place in places:
@@ -188,12 +188,12 @@ class NotificationSummary:
         owned = self._owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {one_line(waiver.owner)} expires at {waiver.until}"
-            for waiver in expiring_waivers(active, at, WAIVER_DAYS)
+            for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
             if not is_owner or _applies_to_any(waiver, owned)
         ]
 
     def _owned_repositories(self, owners: Owners, target: Target) -> list[str]:
-        return [name for name in self.store.exposures.repositories() if owners.owns(target.name, name)]
+        return [name for name in self.store.exposures.repositories() if owners.is_owner_of(target.name, name)]
 
 
 def _applies_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:

@@ -125,7 +125,7 @@ class People:
         _require_roles(name, roles, project_roles)
         return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles)))
 
-    def with_projects(self, caller: Caller) -> Caller:
+    def add_project_pipelines(self, caller: Caller) -> Caller:
         """The caller with the pipelines of the repositories for which it has roles."""
         limited = [permission for permission in Permission if caller.principal.patterns(permission)]
         if not limited:

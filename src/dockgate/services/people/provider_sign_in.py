@@ -45,7 +45,7 @@ class ProviderSignIn:
         identity = self.provider.redeem(request, code, issuer)
         principal = self._principal(identity)
         secret = self.sessions.start_for(principal.name, request.state)
-        return secret, self.sessions.caller(secret)
+        return secret, self.sessions.authenticate(secret)
 
     def _principal(self, identity: Identity) -> Principal:
         try:

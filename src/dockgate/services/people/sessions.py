@@ -62,7 +62,7 @@ class Sessions:
         self.store.sessions.add(Session(digest(secret), token.id, created_at=at, seen_at=at, ends_at=ends_at))
         return secret
 
-    def caller(self, secret: str) -> Caller:
+    def authenticate(self, secret: str) -> Caller:
         """Return who signed in.
 
         Raises UnknownCallerError for a session that is unknown or over, or whose token is.

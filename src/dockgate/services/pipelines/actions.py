@@ -38,7 +38,7 @@ class ActionResult:
     artifact: str | None = None
 
 
-def definition_of(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
+def read_definition(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
     """Return the pipeline, in the execution's version of it, and the action."""
     execution = store.executions.get(key.execution)
     pipeline = store.pipelines.get(execution.pipeline, execution.pipeline_version)
@@ -65,7 +65,7 @@ class Actions:
 
     def fetch_source(self, key: ActionKey) -> ActionResult:
         """Store the commit that triggered the execution, or the branch's head, as an artifact."""
-        _, action = definition_of(self.store, key)
+        _, action = read_definition(self.store, key)
         repository, branch = str(action.configuration["repository"]), str(action.configuration["branch"])
         trigger = self.store.executions.get(key.execution).trigger
         is_triggered = trigger.get("repository") == repository and trigger.get("branch") == branch
@@ -86,7 +86,7 @@ class Actions:
 
     def build(self, key: ActionKey) -> BuildResult:
         """Build and push the image."""
-        pipeline, action = definition_of(self.store, key)
+        pipeline, action = read_definition(self.store, key)
         runs = self.store.executions.runs(key.execution)
         artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
         variables = pipeline_logic.collect_variables(pipeline, runs)
@@ -112,7 +112,7 @@ class Actions:
 
         The push is recorded here too, because the registry's notification may be lost with the registry.
         """
-        pipeline, action = definition_of(self.store, key)
+        pipeline, action = read_definition(self.store, key)
         digest = result.digest
         repository = f"{self.registry}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()

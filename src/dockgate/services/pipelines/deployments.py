@@ -33,7 +33,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.judging.cases import DeploymentContext
 from dockgate.services.judging.verdicts import Verdicts
-from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, ActionResult, definition_of, read_image_definitions
+from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, ActionResult, read_definition, read_image_definitions
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference
@@ -58,7 +58,7 @@ class Deployments:
 
     def register_revision(self, key: ActionKey) -> TaskDefinition:
         """Return a new revision of the service's task definition, with the approved image."""
-        pipeline, action = definition_of(self.store, key)
+        pipeline, action = read_definition(self.store, key)
         name = str(action.configuration["service"])
         artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.runs(key.execution), action.input)
         with self.store.locks.hold(_lock_name(name)):

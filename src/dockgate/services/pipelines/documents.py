@@ -161,7 +161,7 @@ class Documents:
         self.store.policy_assignments.put(assignment, by, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         advice = "dockgate policy assignments"
-        if silent := self.event_targets.owners().without_target(assignment.owners):
+        if silent := self.event_targets.read_owners().without_target(assignment.owners):
             advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 

@@ -21,7 +21,7 @@ from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.cases import DeploymentContext, running_image
+from dockgate.services.judging.cases import DeploymentContext, find_running_image
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.shared.references import without_digest
@@ -151,7 +151,7 @@ class FixSearch:
 
     def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
         """Return the fix with the fewest changes to this commit, None where none is proven."""
-        cases = self.verdicts.deployed_cases(delivered_image.image, delivered_image.context)
+        cases = self.verdicts.build_deployed_cases(delivered_image.image, delivered_image.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
             return None
         present = [self._judge(case, remediations=False) for case in cases]
@@ -175,7 +175,7 @@ class FixSearch:
             best = best or ProvenFix(plan, details)
         return best
 
-    def base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
+    def find_base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
         reference = self._base_reference(delivered_image, commit)
         return self._digest_now(delivered_image, reference) if reference else None
@@ -218,7 +218,7 @@ class FixSearch:
 
     def _runs(self, service: str, image: str) -> bool:
         try:
-            running = running_image(self.store, self.store.services.get(service), self.registry)
+            running = find_running_image(self.store, self.store.services.get(service), self.registry)
         except DockgateError:
             return False
         return running is not None and running[0] == image

@@ -125,7 +125,7 @@ class Fixes:
         It changes every hour, too, because rules may count time.
         """
         records = [record.digest for record in self.store.verdicts.of_image(delivered_image.image)]
-        base = self.search.base_digest(delivered_image, head)
+        base = self.search.find_base_digest(delivered_image, head)
         parts = [
             delivered_image.pipeline.version,
             delivered_image.execution.id,

@@ -139,7 +139,7 @@ class GitPushes:
         *,
         is_accepted: bool,
     ) -> list[PushRecord]:
-        pusher, email, now = by or "local", email_of(self.store, by) if by else "", self.clock.now()
+        pusher, email, now = by or "local", find_email(self.store, by) if by else "", self.clock.now()
         return [
             PushRecord(
                 push, repository, update.ref, update.old, update.new, pusher, email, token or "", now, is_accepted
@@ -156,7 +156,7 @@ class GitPushes:
         return self.source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 
 
-def email_of(store: Store, principal: str) -> str:
+def find_email(store: Store, principal: str) -> str:
     """Return the principal's e-mail address, "" for none and for an unknown principal."""
     try:
         return store.principals.get(principal).email or ""

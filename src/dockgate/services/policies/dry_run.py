@@ -25,7 +25,7 @@ from dockgate.gate.replay.policy_diff import (
 )
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.judging.cases import Cases, DeploymentContext, running_image
+from dockgate.services.judging.cases import Cases, DeploymentContext, find_running_image
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
@@ -100,7 +100,7 @@ class PolicyDryRun:
                 if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, last)
                 last = service.name
-                running = running_image(self.store, service, self.registry)
+                running = find_running_image(self.store, service, self.registry)
                 if running is None:
                     continue
                 image, context = running

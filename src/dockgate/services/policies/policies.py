@@ -161,7 +161,7 @@ class Policies:
                 f"The policy {name!r} names rules that do not exist here: {', '.join(unknown)}.",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
-        return definitions.with_mandatory_rules(make_policy(name, stored.rules), self._rules)
+        return definitions.add_mandatory_rules(make_policy(name, stored.rules), self._rules)
 
     def _of_builtin(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)

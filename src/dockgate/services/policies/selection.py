@@ -15,7 +15,7 @@ from dockgate.gate.policy_choice import (
     PolicyAssignment,
     PullPolicy,
     Watch,
-    assignment_for,
+    choose_assignment,
     choose_policy,
     may_judge,
 )
@@ -95,16 +95,16 @@ class PolicySelection:
         return digest_of(canonical.encode([assignments, policies]))
 
     def assignment_of(self, repository: str) -> PolicyAssignment | None:
-        """Return the repository's policy assignment, None without one. ConflictError as `assignment_for`."""
+        """Return the repository's policy assignment, None without one. ConflictError as `choose_assignment`."""
         return self.assignments_of([repository])[repository]
 
     def assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
         """Return the policy assignments of several repositories, by repository.
 
-        ConflictError as `assignment_for`.
+        ConflictError as `choose_assignment`.
         """
         assignments = self._assignments()
-        return {repository: assignment_for(assignments, repository) for repository in repositories}
+        return {repository: choose_assignment(assignments, repository) for repository in repositories}
 
     def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
         """As `assignments_of`, without repositories that two assignments match equally well.
@@ -114,23 +114,23 @@ class PolicySelection:
         assignments, clear = self._assignments(), dict[str, PolicyAssignment | None]()
         for repository in repositories:
             try:
-                clear[repository] = assignment_for(assignments, repository)
+                clear[repository] = choose_assignment(assignments, repository)
             except ConflictError as error:
                 _log.warning("images of %s are not judged: %s", repository, error.full_message)
         return clear
 
     def pull_policy(self, repository: str) -> PullPolicy:
-        """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""
+        """Return which of the repository's images other machines may pull. ConflictError as `choose_assignment`."""
         assignment = self.assignment_of(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 
     def watch_of(self, repository: str) -> Watch:
-        """Return how long the repository's images are watched. ConflictError as `assignment_for`."""
+        """Return how long the repository's images are watched. ConflictError as `choose_assignment`."""
         assignment = self.assignment_of(repository)
         return assignment.watch if assignment else Watch()
 
     def owners_of(self, repository: str) -> tuple[str, ...]:
-        """Return who hears of the repository's images. ConflictError as `assignment_for`."""
+        """Return who hears of the repository's images. ConflictError as `choose_assignment`."""
         assignment = self.assignment_of(repository)
         return assignment.owners if assignment else ()
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from dockgate.gate.model import Policy
 from dockgate.gate.patterns import matches
 from dockgate.gate.policy import make_policy, vex_authors
-from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for
+from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, choose_assignment
 from dockgate.shared.errors import ConflictError
 from dockgate.store.records import AssignmentChange
 
@@ -61,7 +61,7 @@ class PolicyTimeline:
             if change.changed_at <= at:
                 present[change.name] = change.assignment
         try:
-            assignment = assignment_for([entry for entry in present.values() if entry], repository)
+            assignment = choose_assignment([entry for entry in present.values() if entry], repository)
         except ConflictError:
             return None
         return assignment.policy if assignment else DEFAULT_POLICY

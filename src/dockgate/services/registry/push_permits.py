@@ -40,7 +40,7 @@ class PushPermits:
                 "the registry takes no pushes while unused images are removed", "Push again in a few minutes."
             )
 
-    def issuer(self, issue: Callable[[str, str], str]) -> Callable[[str, str], str]:
+    def make_issuer(self, issue: Callable[[str, str], str]) -> Callable[[str, str], str]:
         """Return the issuer of the server's own tokens: for a push, it waits until images may be pushed.
 
         BusyError after PATIENCE_SECONDS.

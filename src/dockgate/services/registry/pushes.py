@@ -54,7 +54,7 @@ class WebhookSecrets:
         self._file = file
         self._lock = threading.Lock()
 
-    def secret(self, form: str, registry: str) -> str:
+    def read_secret(self, form: str, registry: str) -> str:
         """Return the secret that this registry sends with notifications of this format."""
         name = f"{form}/{registry}"
         changed = self._changes().get(name, 0)
@@ -173,7 +173,7 @@ class RegistryNotifications:
     url: str
     registry: str
 
-    def hook(self, form: str, registry: str) -> Hook:
+    def describe_hook(self, form: str, registry: str) -> Hook:
         """Return where this registry sends its notifications.
 
         NotFoundError for an unknown format, UsageError for an invalid registry.
@@ -181,20 +181,20 @@ class RegistryNotifications:
         _format(form)
         if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
-        url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.secret(form, registry)
+        url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.read_secret(form, registry)
         scheme, _, rest = url.partition("://")
         with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}"
         return Hook(form, registry, url, f"Bearer {secret}", with_secret)
 
     def rotate_secret(self, form: str, registry: str) -> Hook:
         """Return the hook with a new secret; the old secret ends now. Raises what `hook` raises."""
-        self.hook(form, registry)
+        self.describe_hook(form, registry)
         self.secrets.change(form, registry)
-        return self.hook(form, registry)
+        return self.describe_hook(form, registry)
 
     def require_secret(self, form: str, registry: str, authorization: str) -> None:
         """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
-        secret = self.secrets.secret(form, registry) if registry else self.secrets.own
+        secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own
         if not _has_secret(authorization, secret):
             raise DeniedError(
                 "the registry's notification came without our secret", "`dockgate registry hook` prints it."

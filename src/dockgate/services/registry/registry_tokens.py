@@ -91,7 +91,7 @@ class RegistryAccess:
         return self.tokens.login(Login(SERVER, repository, (PULL,)))
 
 
-def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
+def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
     """Return a login for one repository, made with the server's key in `data`.
 
     No server is asked. UsageError for what is not a repository, and where no server has made a key yet.

@@ -21,14 +21,14 @@ class RowRetention:
     effects: Effects
     retention: Retention
 
-    def executions(self, remove: bool) -> RemovedObjects:
+    def collect_executions(self, remove: bool) -> RemovedObjects:
         """Executions that ended long ago and that nothing needs."""
         old = self._old_executions()
         if remove:
             old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._before)
         return RemovedObjects("executions", len(old))
 
-    def logs(self, remove: bool) -> RemovedObjects:
+    def collect_logs(self, remove: bool) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.executions(self._a_day_ago)
         gone = self.store.row_retention.executions_without_rows(logs.keys())
@@ -37,7 +37,7 @@ class RowRetention:
             self.store.logs.delete(execution)
         return RemovedObjects("logs", len(gone), sum(logs[execution] for execution in gone))
 
-    def artifacts(self, remove: bool) -> RemovedObjects:
+    def collect_artifacts(self, remove: bool) -> RemovedObjects:
         """Artifacts that no action has made or uses.
 
         Those of the last day stay: their action may not have ended.
@@ -51,7 +51,7 @@ class RowRetention:
                 count, size = count + 1, size + blob.size
         return RemovedObjects("artifacts", count, size)
 
-    def revisions(self, remove: bool) -> RemovedObjects:
+    def collect_revisions(self, remove: bool) -> RemovedObjects:
         """Revisions of services that are too old to return to."""
         keep, old = self.retention.keep_revisions, self.store.row_retention.old_revisions(self.retention.keep_revisions)
         if not remove:
@@ -60,7 +60,7 @@ class RowRetention:
         count = sum(self.effects.run(EffectKind.PURGE, delete, service, keep) for service in old)
         return RemovedObjects("revisions of services", count)
 
-    def verdicts(self, remove: bool) -> RemovedObjects:
+    def collect_verdicts(self, remove: bool) -> RemovedObjects:
         """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
         if not remove:
@@ -69,7 +69,7 @@ class RowRetention:
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._before)
         return RemovedObjects("verdicts", count)
 
-    def gone_images(self, remove: bool) -> RemovedObjects:
+    def collect_gone_images(self, remove: bool) -> RemovedObjects:
         """What the fleet index has of images that are gone for long, and what no image has any more."""
         fleet, before = self.store.fleet_retention, self._before
         if not remove:
@@ -83,7 +83,7 @@ class RowRetention:
             self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
         return RemovedObjects("gone images", count)
 
-    def documents(self, remove: bool) -> RemovedObjects:
+    def collect_documents(self, remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
         digests, seen = rows.unreferenced_documents()

@@ -7,7 +7,7 @@ from functools import lru_cache
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
-from dockgate.gate.evaluate import input_digests
+from dockgate.gate.evaluate import digest_inputs
 from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
 from dockgate.gate.policy import decode_policy
 from dockgate.gate.provenance import ProvenanceFacts
@@ -85,7 +85,7 @@ class Verdicts:
             parts.append(Document.of(part))
             return parts[-1].digest
 
-        inputs = input_digests(case, digest)
+        inputs = digest_inputs(case, digest)
         if verdict.inputs != inputs:
             raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
         body = Document.of(verdict)

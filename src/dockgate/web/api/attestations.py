@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.judging.attestations import attestations_of
+from dockgate.services.judging.attestations import list_attestations
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, Reader, ServerDependency, api_router, checks_token_limits
@@ -40,7 +40,7 @@ def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> li
     visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
     names = visibility.repositories(digest) if caller.is_limited else None
-    attested = attestations_of(server.store.outbox, digest)
+    attested = list_attestations(server.store.outbox, digest)
     return [entry for entry in attested if names is None or entry.repository in names]
 
 

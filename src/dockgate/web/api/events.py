@@ -40,7 +40,7 @@ async def events(
     end = time.monotonic() + wait
     position = after
     while True:
-        page = await threads.run(caller.name, server.events.page, caller, compiled, position, limit)
+        page = await threads.run(caller.name, server.events.read_page, caller, compiled, position, limit)
         if page.events or time.monotonic() >= end:
             return page
         position = page.after

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.identity.model import Caller
-from dockgate.services.pipelines.actions import definition_of
+from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_maker
@@ -171,7 +171,7 @@ def artifact_of(key: ActionKey, caller: Caller, server: WebServices) -> Path:
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
     """
     run = server.store.executions.action_run(key)
-    _, action = definition_of(server.store, key)
+    _, action = read_definition(server.store, key)
     if action.type is ActionType.SOURCE:
         caller.require(repository=str(action.configuration["repository"]))
     if run.artifact is None:

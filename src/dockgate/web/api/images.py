@@ -121,7 +121,7 @@ def images(
     finding. `include_moved` also lists tags that have moved on, and images that are gone. `after` is the `next` of the
     page before. A limited token sees its repositories only.
     """
-    return server.image_search.page(
+    return server.image_search.list_images(
         ImageQuery(
             caller=caller,
             repository=repository,
@@ -161,7 +161,7 @@ def visible_digests(kind: str, start: str, caller: Caller, server: WebServices) 
     return [
         digest
         for digest, image in server.store.images.find_digests(kind, start, MAX_DIGESTS)
-        if (visibility.shows_image(image) if kind == "image" else visibility.shows_verdict(image, digest))
+        if (visibility.can_see_image(image) if kind == "image" else visibility.can_see_verdict(image, digest))
     ]
 
 
@@ -182,7 +182,7 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     visibility = ImageVisibility(server.store, caller)
-    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.repositories(digest))
+    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest))
     places = list(server.image_search.places(digest, watches, verdicts, caller))
     moves = list(server.store.images.tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too

@@ -11,8 +11,7 @@ from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument
-from dockgate.services.web_services import ServerStatus, WebServices
-from dockgate.services.web_services import status as status_of
+from dockgate.services.web_services import ServerStatus, WebServices, read_server_status
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -51,7 +50,7 @@ class PipelineSummary:
 @api.checks_token_limits
 def status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
-    return status_of(server)
+    return read_server_status(server)
 
 
 @router.post("/apply", openapi_extra=api.body_of("application/yaml", "string"))

@@ -18,7 +18,7 @@ from dockgate.gate.policy_choice import (
     PolicyAssignment,
     PullPolicy,
     Watch,
-    assignment_for,
+    choose_assignment,
 )
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
@@ -206,7 +206,7 @@ def assignments(caller: api.Reader, server: api.ServerDependency) -> list[Assign
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
     what is allowed to others, only of those that are for its repositories alone.
     """
-    owners = server.event_targets.owners()
+    owners = server.event_targets.read_owners()
     return [_assignment_view(entry, owners) for entry in _visible(caller, server)]
 
 
@@ -240,7 +240,7 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     applied = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
-            if assignment := assignment_for([record.assignment for record in records], repository):
+            if assignment := choose_assignment([record.assignment for record in records], repository):
                 applied.add(assignment.name)
     visible = []
     for record in records:
@@ -277,7 +277,7 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> A
     server.store.policy_assignments.remove(name, caller.name, server.clock.now())
     removed = present[name].assignment
     note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
-    return _assignment_view(present[name], server.event_targets.owners())
+    return _assignment_view(present[name], server.event_targets.read_owners())
 
 
 _make_assignment_view = api.view_maker(

@@ -27,7 +27,7 @@ Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 @router.get("/registries/{registry}/hook/{form}")
 def hook(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
-    return server.registry_notifications.hook(form, registry)
+    return server.registry_notifications.describe_hook(form, registry)
 
 
 @router.post("/registries/{registry}/hook/{form}")

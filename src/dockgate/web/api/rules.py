@@ -105,7 +105,7 @@ def rules(
 def rule_page(server: WebServices, query: PageQuery) -> Page[RuleView]:
     """A page of the rules."""
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
-    return page_of([_rule_view(record) for record in server.event_rules.records()], keys, query)
+    return page_of([_rule_view(record) for record in server.event_rules.list_records()], keys, query)
 
 
 @router.get("/rules/{name}")
@@ -142,13 +142,13 @@ def target_page(server: WebServices, query: PageQuery) -> Page[TargetView]:
         "waiting": lambda target: (target.waiting, target.name),
         "dead": lambda target: (target.dead, target.name),
     }
-    return page_of([_target_view(status) for status in server.event_targets.statuses()], keys, query)
+    return page_of([_target_view(status) for status in server.event_targets.list_statuses()], keys, query)
 
 
 @router.get("/targets/{name}")
 def target(name: str, caller: api.Reader, server: api.ServerDependency) -> TargetView:
     """Get a target and its delivery state."""
-    return _target_view(server.event_targets.status(name))
+    return _target_view(server.event_targets.read_status(name))
 
 
 @router.post("/targets/{name}/test")
@@ -161,7 +161,7 @@ def try_target(name: str, caller: api.Administrator, server: api.ServerDependenc
 @router.delete("/targets/{name}")
 def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> TargetView:
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
-    removed = server.event_targets.status(name)
+    removed = server.event_targets.read_status(name)
     server.event_targets.remove(name)
     return _target_view(removed)
 
@@ -182,7 +182,7 @@ def dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[D
     """A page of the messages to a target that were given up."""
 
     def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
-        return server.event_targets.dead_letters(name, limit, after, newest_first=newest_first)
+        return server.event_targets.list_dead_letters(name, limit, after, newest_first=newest_first)
 
     return stored_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 

@@ -9,7 +9,7 @@ router = api_router()
 @router.get("/workers")
 def workers(server: ServerDependency, caller: Reader) -> WorkersStatus:
     """List the workers, and the queues that none of them takes work from."""
-    return server.workers.status()
+    return server.workers.read_status()
 
 
 @router.post("/workers/{worker}/drain", status_code=204)

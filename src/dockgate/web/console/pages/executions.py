@@ -14,7 +14,7 @@ from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalS
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, definition_of, read_image_definitions
+from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
@@ -129,7 +129,7 @@ def _artifacts(
                 scan
                 and scan.finished_at
                 and not scan.reason
-                and ImageVisibility(server.store, caller).shows_image(image)
+                and ImageVisibility(server.store, caller).can_see_image(image)
             ):
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
@@ -274,7 +274,7 @@ def raw_log(
 
 def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
-    pipeline, _ = definition_of(server.store, key)
+    pipeline, _ = read_definition(server.store, key)
     last = latest_runs(server.store.executions.runs(key.execution))
     actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
     keys = [

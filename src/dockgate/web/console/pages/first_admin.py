@@ -47,7 +47,7 @@ async def add(request: Request, server: api.ServerDependency, threads: api.Threa
         await threads.run_prompt(audit_sign_in, request, None, str(error))
         return render(request, None, "signin_refused.html", 403, title="Error: first administrator", error=error)
     session = await threads.run_prompt(server.sessions.start, token)
-    caller = await threads.run_prompt(server.sessions.caller, session)
+    caller = await threads.run_prompt(server.sessions.authenticate, session)
     await threads.run_prompt(audit_sign_in, request, caller)
     response = render(request, caller, "first_admin_added.html", title="You are the administrator", token=token)
     clear_link(request, response)

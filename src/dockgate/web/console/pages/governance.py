@@ -17,7 +17,7 @@ from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.judging.waiver_preview import WaiverPreview
 from dockgate.services.policies.dry_run import PART_LIMIT
-from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
+from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, NotFoundError, UsageError
 from dockgate.web import api
@@ -326,8 +326,8 @@ def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response
 @router.get("/advisories")
 def advisories(request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
     """Show what the advisory database covers, and how old it is."""
-    database = advisory_database(server)
-    feeds = page_of(advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
+    database = describe_advisory_database(server)
+    feeds = page_of(read_advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
     troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
     return render(
         request,

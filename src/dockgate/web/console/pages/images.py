@@ -100,7 +100,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         limit=PAGE_SIZE,
         after=after,
     )
-    page = server.image_search.page(query)
+    page = server.image_search.list_images(query)
     filters: list[tuple[str, str]] = [
         *(("severity", name.value) for name in severities),
         *(("status", name) for name in statuses),
@@ -118,7 +118,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         "images.html",
         title="Images",
         images=page.images,
-        repositories=server.image_search.repositories(caller),
+        repositories=server.image_search.list_repositories(caller),
         query=query,
         filters=filters,
         links=links,

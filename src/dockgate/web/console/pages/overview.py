@@ -12,7 +12,7 @@ from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices, advisory_database, advisory_feeds
+from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
@@ -156,7 +156,7 @@ def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueI
 
 
 def _advisories(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
-    database = {} if caller.is_limited else advisory_database(server)
+    database = {} if caller.is_limited else describe_advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
@@ -186,7 +186,7 @@ def _undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
 def _feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
     may_see = caller.may(Permission.ACCEPT) and not caller.is_limited
-    for feed in advisory_feeds(server) if may_see else ():
+    for feed in read_advisory_feeds(server) if may_see else ():
         if trouble := feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")
 

@@ -237,7 +237,7 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
         sessions=page_table(
             request, "sessions", server.sessions.of(caller) if caller.token else (), _SESSION_KEYS, _SESSION_SORTS
         ),
-        workers=None if caller.is_limited else server.workers.status(),
+        workers=None if caller.is_limited else server.workers.read_status(),
         undelivered=page_table(
             request,
             "deliveries",

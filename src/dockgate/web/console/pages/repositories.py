@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
-from dockgate.services.pipelines.git_pushes import email_of
+from dockgate.services.pipelines.git_pushes import find_email
 from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
@@ -191,7 +191,7 @@ def _edit_form(
     values: dict[str, str],
     error: Exception | None = None,
 ) -> Response:
-    defaults = {"author": caller.name, "email": email_of(server.store, caller.name), "message": "", "path": path}
+    defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) else 422 if error else 200
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
     return render(

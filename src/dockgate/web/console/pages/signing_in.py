@@ -71,7 +71,7 @@ async def sign_in(
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
         return _form(request, server, to, "That token is not valid: it may be mistyped, expired or revoked.")
-    caller = await threads.run_prompt(server.sessions.caller, secret)
+    caller = await threads.run_prompt(server.sessions.authenticate, secret)
     await threads.run_prompt(audit_sign_in, request, caller)
     response = see_other(to)
     set_session(request, response, secret, MOST_DAYS * 86_400)
