@@ -113,6 +113,8 @@ def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate
     assert "it answered 500" in out
     assert "\x1b[31m" not in out
     assert "osv in 4" in out
+    server.answers["GET /status"]["feeds"] = [feed("kev", **{**failing, "next_at": None, "off": "it is turned off"})]
+    assert "kev since 2 h ago, not fetched by the server: it answered 500" in " ".join(dockgate("status").out.split())
 
 
 def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server: FakeServer) -> None:

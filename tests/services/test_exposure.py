@@ -14,7 +14,7 @@ from tests.services.test_fleet import (
     digest,
     package,
 )
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, approval, opened
 
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -27,6 +27,7 @@ from dockgate.services.exposure.answer import (
 )
 from dockgate.shared.errors import UsageError
 from dockgate.store.records import PushedImage
+from dockgate.vulnerabilities.model import Cve
 
 
 @pytest.fixture(params=FACTORIES)
@@ -251,6 +252,24 @@ def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet
     assert unaffected == UnaffectedImages(1, ["idna"])
     assert fleet.where("idna").unaffected is None
     assert fleet.where("CVE-2026-1", as_of=20).unaffected is None
+
+
+def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) -> None:
+    fleet.database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", exploited=day(24)[:10], epss=0.5)}
+    fleet.push("a", "team/a", "1", package("idna", "3.6"))
+    requested = replace(approval("web-1/Gate/Approve/1", digest("a")), repository="team/a", created_at=day(22))
+    fleet.store.approvals.add(requested)
+    fleet.today = 25
+
+    def names(as_of: int | None) -> tuple[list[str], str | None, float | None]:
+        exposure = fleet.where("CVE-2026-1", as_of=as_of)
+        assert [image.pipelines for image in exposure.images] == [[each.pipeline for each in exposure.pipelines]]
+        return [each.pipeline for each in exposure.pipelines], exposure.exploited, exposure.epss
+
+    assert names(21) == ([], None, None)
+    assert names(23) == (["web"], None, None)
+    assert names(24) == (["web"], day(24)[:10], None)
+    assert names(None) == (["web"], day(24)[:10], 0.5)
 
 
 def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:

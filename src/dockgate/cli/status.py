@@ -81,10 +81,10 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     for feed in status["feeds"]:
         if feed["failures"]:
             since = times.format_age(feed["failing_since"])
-            next_at = times.format_time(feed["next_at"]) if feed["next_at"] else "now"
-            lines.append(
-                ("feed fails", (f"{feed['feed']} since {since}, next {next_at}: {clean(feed['reason'])}", "red"))
-            )
+            following = f"next {times.format_time(feed['next_at']) if feed['next_at'] else 'now'}"
+            if feed["off"]:
+                following = "not fetched by the server"
+            lines.append(("feed fails", (f"{feed['feed']} since {since}, {following}: {clean(feed['reason'])}", "red")))
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:
         newest = min(works, key=lambda feed: feed["next_at"])

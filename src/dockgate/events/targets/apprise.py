@@ -132,7 +132,8 @@ class AppriseAdapter(TargetAdapter):
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(
-                f"{scheme_of(request['url'])}: no answer within {self._seconds:.0f} s", "It is tried again."
+                f"{scheme_of(request['url'])}: no answer within {self._seconds:.0f} s",
+                "Check that the server reaches the service.",
             ) from None
         answer = _read_answer(result.stdout)
         if answer.get("ok"):

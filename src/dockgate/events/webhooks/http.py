@@ -103,7 +103,9 @@ class HttpWebhooks(Webhooks):
                 "Give another URL, or test it once it accepts messages again.",
             )
         if not 200 <= status < 300:
-            raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", "It is tried again.")
+            is_redirect = 300 <= status < 400
+            advice = "Redirects are not followed: name the final URL." if is_redirect else "See the receiver's log."
+            raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", advice)
 
 
 def _failures() -> tuple[type[Exception], ...]:

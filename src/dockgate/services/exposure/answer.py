@@ -163,7 +163,8 @@ class UnaffectedImages:
 class Exposure:
     """The answer to where something is.
 
-    `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited.
+    `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
+    null if it was not at the time of the question; `epss` is null for a question about the past.
     `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
     `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict it violates a rule,
     `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not reject, and

@@ -130,6 +130,7 @@ class ExposureSearch:
         page, has_more = _page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
+        exploited = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
         pipelines = _visible_pipelines(facts, request.caller)
         return Exposure(
@@ -138,8 +139,8 @@ class ExposureSearch:
             is_limited=request.caller is not None and request.caller.is_limited,
             state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
-            exploited=min((entry.exploited for entry in entries if entry.exploited), default=None),
-            epss=max((entry.epss for entry in entries if entry.epss >= 0), default=None),
+            exploited=min((each for each in exploited if request.as_of is None or each <= request.as_of), default=None),
+            epss=max((entry.epss for entry in entries if entry.epss >= 0 and request.as_of is None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(holders.ids),

@@ -273,7 +273,7 @@ class Exposures:
     def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
         """The pipelines, places and components of each of these images.
 
-        Pipelines are those that asked to approve it, components those of the question that it holds. Components and
+        Pipelines are those that had asked to approve it, components those of the question that it holds. Components and
         repositories are those of no image if no component is given.
         """
         table, fleet, tags = approvals.c, fleet_images.c, fleet_tags.c
@@ -282,7 +282,7 @@ class Exposures:
         queries: list[Select[Any]] = [
             select(literal(0), fleet.id, table.pipeline, table.id)
             .join(approvals, table.image == fleet.digest)
-            .where(numbers_of(fleet.id, images))
+            .where(numbers_of(fleet.id, images), true() if places.at is None else table.created_at <= places.at)
         ]
         if components:
             queries += [
