@@ -44,7 +44,7 @@ class Figures:
         except _measure.FailedError as error:
             self.failed = str(error)
 
-    def weigh(self, command: list[str], environment: dict[str, str]) -> None:
+    def count(self, command: list[str], environment: dict[str, str]) -> None:
         if not self.failed:
             self.memory = _measure.memory(command, environment)
 
@@ -94,9 +94,9 @@ def main(runs: int, colds: int) -> None:
                     again[program].run(command(image), environment)
         for program, (command, environment) in commands.items():
             empty(work, program)
-            cold[program].weigh(command(image), environment)
+            cold[program].count(command(image), environment)
             if program in again:
-                again[program].weigh(command(image), environment)
+                again[program].count(command(image), environment)
             cached = f"; again {again[program]}" if program in again else ""
             print(f"{name:7} {program:9} {cold[program]}{cached}")
         print(f"{name:7} {'; '.join(ratios(name, cold, again))}", flush=True)

@@ -128,7 +128,7 @@ class Reads(StrEnum):
     It decides how the verdicts of many images are renewed at once (`gate.fleet`).
     """
 
-    # Sums over findings (`Rule.weigh`), and whether the base image's layers are known.
+    # Sums over findings (`Rule.count`), and whether the base image's layers are known.
     FINDING_SUMS = "finding sums"
     # The same, over packages as well.
     PACKAGE_SUMS = "package sums"
@@ -184,15 +184,15 @@ class Rule(Protocol):
         """What the answers depend on, under these complete settings; everything by default."""
         return Reads.PACKAGES
 
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        """Numbers that decide the status, for a rule that reads sums.
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        """What the rule counts: numbers that decide the status, for a rule that reads sums.
 
-        The numbers of an image are the sums of those of its packages alone, each with its findings. None is negative.
+        The counts of an image are the sums of those of its packages alone, each with its findings. None is negative.
         """
         return ()
 
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        """The status that `judge` leads to, from the sums of `weigh`.
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+        """The status that `judge` leads to, from the sums of `count`.
 
         `rule_input` has the facts without packages and findings.
         """

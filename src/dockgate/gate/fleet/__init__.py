@@ -1,1 +1,1 @@
-"""Judge a fleet of images at once, by sums of what components weigh under a policy."""
+"""Judge a fleet of images at once, by sums of what counts in their components."""

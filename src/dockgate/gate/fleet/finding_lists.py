@@ -9,8 +9,8 @@ from math import inf
 from typing import NamedTuple
 
 from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
+from dockgate.gate.fleet.component_counts import ComponentCounts, first_change, inventory_of
 from dockgate.gate.fleet.model import Place
-from dockgate.gate.fleet.weights import Weight, first_change, inventory_of
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.matching import worst_first
@@ -19,10 +19,10 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches
 _NOWHERE = "own"  # no layer of an image has this digest
 
 
-class ListedWeight(NamedTuple):
-    """A component's weight, with the place and the number of paths at which an image has it."""
+class ListedComponent(NamedTuple):
+    """What counts in a component, with the place and the number of paths at which an image has it."""
 
-    weight: Weight
+    counts: ComponentCounts
     place: Place
     paths: int
 
@@ -54,20 +54,20 @@ class FindingLists:
         self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
         # Their addresses are keys above.
-        self._weights: dict[int, Weight] = {}
+        self._by_address: dict[int, ComponentCounts] = {}
 
     def ask(
-        self, listed: Sequence[ListedWeight], rule_input: RuleInput | None, *, has_known_base: bool
+        self, listed: Sequence[ListedComponent], rule_input: RuleInput | None, *, has_known_base: bool
     ) -> tuple[list[Answers], float]:
         """What the rules say, and when time can change it.
 
         `rule_input` is the image's, without findings; rules that read nothing but findings do without.
         """
-        listed = [entry for entry in listed if entry.weight.findings]
+        listed = [entry for entry in listed if entry.counts.findings]
         answers, changes_at = [], inf
         if self._rules:
-            self._weights |= {id(entry.weight): entry.weight for entry in listed}
-            key = has_known_base, frozenset((id(entry.weight), entry.place, entry.paths) for entry in listed)
+            self._by_address |= {id(entry.counts): entry.counts for entry in listed}
+            key = has_known_base, frozenset((id(entry.counts), entry.place, entry.paths) for entry in listed)
             if key not in self._answers:
                 self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed)
             answer, changes_at = self._answers[key]
@@ -79,23 +79,23 @@ class FindingLists:
         return answers, changes_at
 
     def _ask(
-        self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed: Sequence[ListedWeight]
+        self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed: Sequence[ListedComponent]
     ) -> tuple[Answers, float]:
         base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
         layers = {Place.ANY: "", Place.BASE: base, Place.OWN: _NOWHERE}
         findings = [
-            finding for weight, place, paths in listed for finding in self._copies_of(weight, paths, layers[place])
+            finding for counts, place, paths in listed for finding in self._copies_of(counts, paths, layers[place])
         ]
         matches = Matches(tuple(sorted(findings, key=worst_first)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
         return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._here) for active in rules)
 
-    def _copies_of(self, weight: Weight, count: int, layer: str) -> tuple[Finding, ...]:
+    def _copies_of(self, counts: ComponentCounts, paths: int, layer: str) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""
-        key = id(weight), count, layer
+        key = id(counts), paths, layer
         if key not in self._copies:
-            self._weights[id(weight)] = weight
-            package = weight.findings[0].package
-            packages = [replace(package, path=str(number), layer=layer) for number in range(count)]
-            self._copies[key] = tuple(finding.of(package) for package in packages for finding in weight.findings)
+            self._by_address[id(counts)] = counts
+            package = counts.findings[0].package
+            packages = [replace(package, path=str(number), layer=layer) for number in range(paths)]
+            self._copies[key] = tuple(finding.of(package) for package in packages for finding in counts.findings)
         return self._copies[key]

@@ -11,8 +11,15 @@ from math import inf
 
 from dockgate.gate import cve_enrichment, unread_waivers, waivers
 from dockgate.gate.active_rules import ActiveRule, Answers, active_rules_of, ask_rules, catalogues_of
+from dockgate.gate.fleet.component_counts import (
+    ComponentCounter,
+    ComponentCounts,
+    first_after,
+    first_change,
+    inventory_of,
+)
 from dockgate.gate.fleet.contexts import Context, Contexts, names_of
-from dockgate.gate.fleet.finding_lists import FindingLists, ListedWeight
+from dockgate.gate.fleet.finding_lists import FindingLists, ListedComponent
 from dockgate.gate.fleet.model import (
     Bundles,
     FleetComponent,
@@ -22,7 +29,6 @@ from dockgate.gate.fleet.model import (
     Place,
     PlatformResult,
 )
-from dockgate.gate.fleet.weights import Weigher, Weight, first_after, first_change, inventory_of
 from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.scanner.model import Inventory, Package
@@ -70,7 +76,7 @@ class FleetJudge:
         self._database_paths = tuple(path for ecosystem in ecosystems for path in ecosystem.database_paths)
         self._compare = Orders(ecosystems).compare
         self._contexts = Contexts(exceptions, now)
-        self._weigher = Weigher(
+        self._counter = ComponentCounter(
             policy,
             self._rules_that_read(*_SUMS),
             Reads.PACKAGE_SUMS in self._reads,
@@ -79,7 +85,7 @@ class FleetJudge:
             self._compare,
             self._contexts.conditional,
         )
-        self._weights: dict[tuple[Context, int], Weight] = {}
+        self._counts: dict[tuple[Context, int], ComponentCounts] = {}
         # By context, then by bundle and place.
         self._totals: dict[Context, dict[tuple[int, Place], tuple[int, float]]] = {}
         self._evidence: dict[tuple[object, ...], Answers] = {}
@@ -92,7 +98,7 @@ class FleetJudge:
         )
 
     @cached_property
-    def weighs_packages(self) -> bool:
+    def counts_packages(self) -> bool:
         """Whether components without findings and doubts count, so that all components are needed."""
         return Reads.PACKAGE_SUMS in self._reads
 
@@ -145,7 +151,7 @@ class FleetJudge:
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
         context = self._contexts.of(image, platform)
         total, changes_at = self._total(context, platform)
-        sums = self._weigher.sums(total, has_known_base=platform.has_known_base)
+        sums = self._counter.sums(total, has_known_base=platform.has_known_base)
         doubts = (*sums.doubts, *self._missing_feeds(platform)) if platform.ecosystems else sums.doubts
         if not (context.is_exact and sums.is_exact) or (doubts and context.accepts_doubts):
             return None
@@ -176,8 +182,8 @@ class FleetJudge:
             key = placed if platform.has_known_base else (placed[0], Place.ANY)
             if key not in totals:
                 totals[key] = self._bundle_total(context, *key)
-            weight, at = totals[key]
-            total += weight
+            counts, at = totals[key]
+            total += counts
             if at < changes_at:
                 changes_at = at
         return total, changes_at
@@ -185,19 +191,19 @@ class FleetJudge:
     def _bundle_total(self, context: Context, bundle: int, place: Place) -> tuple[int, float]:
         total, changes_at = 0, inf
         for holding in self._bundles.get(bundle, ()):
-            weight = self._weight(context, holding.component)
-            total += holding.paths * (weight.owned_numbers if holding.is_owned else weight.places[place])
-            changes_at = min(changes_at, inf if holding.is_owned else weight.changes_at)
+            counts = self._count(context, holding.component)
+            total += holding.paths * (counts.owned_numbers if holding.is_owned else counts.places[place])
+            changes_at = min(changes_at, inf if holding.is_owned else counts.changes_at)
         return total, changes_at
 
-    def _weight(self, context: Context, number: int) -> Weight:
+    def _count(self, context: Context, number: int) -> ComponentCounts:
         component = self._components[number]
         if context is not self._contexts.general_context and not context.touches(names_of(component.findings)):
             context = self._contexts.general_context
         key = context, number
-        if key not in self._weights:
-            self._weights[key] = self._weigher.weigh(component, context)
-        return self._weights[key]
+        if key not in self._counts:
+            self._counts[key] = self._counter.count(component, context)
+        return self._counts[key]
 
     def _holdings(self, platform: FleetPlatform) -> dict[tuple[int, Place], int]:
         """At how many paths the platform has each component that belongs to no other package, by place."""
@@ -266,7 +272,7 @@ class FleetJudge:
             changes_at = min(first_change(active, facts, self._here) for active in self._image_rules)
         if self._listed.is_needed:
             listed = [
-                ListedWeight(self._weight(context, component), place, count)
+                ListedComponent(self._count(context, component), place, count)
                 for (component, place), count in self._holdings(platform).items()
             ]
             more, at = self._listed.ask(listed, facts, has_known_base=platform.has_known_base)

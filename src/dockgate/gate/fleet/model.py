@@ -39,7 +39,7 @@ class Holding(NamedTuple):
     is_owned: bool = False
 
 
-# What bundles hold. Components without findings and doubts may be missing (`FleetJudge.weighs_packages`).
+# What bundles hold. Components without findings and doubts may be missing (`FleetJudge.counts_packages`).
 Bundles = Mapping[int, tuple[Holding, ...]]
 
 

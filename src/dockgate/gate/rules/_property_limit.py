@@ -57,10 +57,10 @@ class PropertyLimit(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return self.weigh_selected(_selection.select(rule_input, settings), rule_input, settings)
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return self.count_selected(_selection.select(rule_input, settings), rule_input, settings)
 
-    def weigh_selected(
+    def count_selected(
         self, selected: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
@@ -68,8 +68,8 @@ class PropertyLimit(Rule):
         return len(violating), len(unknown) + len(uncertain)
 
     @override
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        certain, possible = weight
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+        certain, possible = counts
         status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
         return _selection.status_in_scope(status, rule_input, settings)
 

@@ -78,15 +78,15 @@ class ForbiddenPackages(Rule):
         return Reads.PACKAGE_SUMS
 
     @override
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """How many entries forbid the packages, and of how many that is unknown."""
         answers = list(self.judge(rule_input, settings))
         forbidden = sum(isinstance(answer, Violation) for answer in answers)
         return forbidden, len(answers) - forbidden
 
     @override
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        forbidden, unknown = weight
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+        forbidden, unknown = counts
         return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
 
     @override

@@ -35,12 +35,12 @@ class Malicious(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         return (sum(finding.is_malicious for finding in rule_input.matches.findings),)
 
     @override
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        return Status.REJECTED if any(weight) else Status.APPROVED
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+        return Status.REJECTED if any(counts) else Status.APPROVED
 
     @override
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

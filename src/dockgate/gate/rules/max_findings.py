@@ -87,7 +87,7 @@ class MaxFindings(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
         selected = _selection.select(rule_input, settings)
         certain = Counter(severity for severity, _ in selected.findings)
@@ -96,10 +96,10 @@ class MaxFindings(Rule):
         return *numbers, len(selected.findings), len(selected.uncounted_findings)
 
     @override
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
-            compare_with_limit(weight[at], weight[at] + weight[at + 1], limit)
+            compare_with_limit(counts[at], counts[at] + counts[at + 1], limit)
             for at, limit in limits
             if isinstance(limit, int)
         ]

@@ -50,13 +50,13 @@ class Reference2022(Rule):
         return Reads.FINDING_SUMS
 
     @override
-    def weigh(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         severities = [finding.severity for finding in rule_input.matches.findings]
         return tuple(severities.count(severity) for severity in _DECIDING)
 
     @override
-    def status_of(self, weight: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, weight, strict=True))
+    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+        reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, counts, strict=True))
         return Status.REJECTED if any(reached) else Status.APPROVED
 
     @override

@@ -133,7 +133,7 @@ class FleetJudging:
         traits = self._traits(policy, coverage, now)
         components, bundles = (
             (contents.facts.every_component, contents.every_holding)
-            if traits.weighs_packages
+            if traits.counts_packages
             else (contents.components, contents.bundles)
         )
         return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, exceptions, coverage, now)

@@ -1,6 +1,6 @@
-"""What a component weighs under a policy: the numbers whose sums decide the status of an image. Pure.
+"""What counts in a component under a policy: the numbers whose sums decide the status of an image. Pure.
 
-The rules themselves weigh (`Rule.weigh`), after waivers and VEX statements were applied as in the gate. All numbers of
+The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate. All numbers of
 a component are packed into one integer, so that those of an image are one sum of integers.
 """
 
@@ -34,7 +34,7 @@ _BASE, _OWN = "base", "own"
 _LAYERS = {Place.ANY: "", Place.BASE: _BASE, Place.OWN: _OWN}
 
 
-class Weight(NamedTuple):
+class ComponentCounts(NamedTuple):
     """The packed numbers of a component by `Place`, those of an owned one, and when time can change them.
 
     `findings` are those that no waiver or statement excuses.
@@ -71,24 +71,24 @@ def inventory_of(packages: Sequence[Package], *, has_known_base: bool) -> Invent
     return Inventory("", "", None, (_BASE, _OWN), tuple(packages), (), base_layers=int(has_known_base))
 
 
-class Weigher:
-    """Weighs components under one policy at one time. `coverage` has stale catalogues as incomplete.
+class ComponentCounter:
+    """Counts for components under one policy at one time. `coverage` has stale catalogues as incomplete.
 
-    `weighs_packages`: a rule counts packages without findings, too.
+    `counts_packages`: a rule counts packages without findings, too.
     """
 
     def __init__(
         self,
         policy: Policy,
         active_rules: Sequence[ActiveRule],
-        weighs_packages: bool,
+        counts_packages: bool,
         coverage: tuple[Coverage, ...],
         now: str,
         compare: Callable[[str, str, str], int],
         conditional: tuple[VexStatement, ...],
     ) -> None:
         self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
-        self._weighs_packages = weighs_packages
+        self._counts_packages = counts_packages
         self._here = to_datetime(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
         self._is_conditional = bool(conditional)
@@ -103,7 +103,7 @@ class Weigher:
         self._rules: list[tuple[ActiveRule, int, int]] = []
         offset = _WAIVED + 1
         for active in active_rules:
-            length = len(active.rule.weigh(self._facts((), (), Place.ANY), active.settings))
+            length = len(active.rule.count(self._facts((), (), Place.ANY), active.settings))
             self._rules.append((active, offset, offset + length))
             offset += length
         self._first_doubt = offset
@@ -115,8 +115,8 @@ class Weigher:
             is_known: replace(empty, inventory=inventory_of((), has_known_base=is_known)) for is_known in (False, True)
         }
 
-    def weigh(self, component: FleetComponent, context: Context) -> Weight:
-        """What the component weighs in images of this context."""
+    def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
+        """What counts in the component, in images of this context."""
         findings, waived, changes_at = self._excuse(component, context)
         facts = self._facts((component.package,), findings, Place.ANY)
         numbers = self._numbers(facts, waived, component.doubts)
@@ -127,11 +127,11 @@ class Weigher:
         ]
         base, own = others or (numbers, numbers)
         owned = 0
-        if self._weighs_packages:
+        if self._counts_packages:
             owned = self._numbers(self._facts((replace(component.package, owner="owner"),), (), Place.ANY), 0, ())
         for active, _, _ in self._rules:
             changes_at = min(changes_at, first_change(active, facts, self._here))
-        return Weight((numbers, base, own), owned, changes_at, findings)
+        return ComponentCounts((numbers, base, own), owned, changes_at, findings)
 
     def sums(self, total: int, *, has_known_base: bool) -> Sums:
         """What the sum of the packed numbers of all packages of an image says."""
@@ -174,7 +174,7 @@ class Weigher:
         conditional = sum(bool(self._conditional.about(finding)) for finding in findings) if self._is_conditional else 0
         numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived]
         for active, _, _ in self._rules:
-            numbers += active.rule.weigh(rule_input, active.settings)
+            numbers += active.rule.count(rule_input, active.settings)
         total = _pack(numbers)
         for doubt in doubts:
             total += 1 << (_BITS * self._index(doubt))
