@@ -155,7 +155,7 @@ class SharedTarget:
                 file.write(json.dumps([asdict(task) for task in target._tasks.values()]))
 
 
-def seams(settings: Settings) -> serve.Seams:
+def hooks(settings: Settings) -> serve.ProcessHooks:
     record = Record(settings.shared_data / EFFECTS)
 
     def alter(adapters: Adapters) -> Adapters:
@@ -173,15 +173,15 @@ def seams(settings: Settings) -> serve.Seams:
         return replace(adapters, read_image=read, builder=builder, targets={"podman": target})
 
     lease = float(os.environ.get("DOCKGATE_TEST_LEASE", "6"))
-    return serve.Seams(record.write, alter, LeaseTimes(beat=lease / 6, lease=lease))
+    return serve.ProcessHooks(record.write, alter, LeaseTimes(beat=lease / 6, lease=lease))
 
 
 def main(kind: str, queues: str = "", labels: str = "") -> None:
     settings = from_environment()
     if kind == "up":
-        serve.run(settings, seams(settings))
+        serve.run(settings, hooks(settings))
     else:
-        serve.run_worker(settings, parse_queues(queues), parse_labels([labels]), seams(settings))
+        serve.run_worker(settings, parse_queues(queues), parse_labels([labels]), hooks(settings))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tests.delivery.test_approvals import PEOPLE, verdict
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
 from dockgate.identity.model import Principal
-from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 

@@ -3,18 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from dockgate.shared.retry import DELIVERY, RetrySchedule
+from dockgate.shared.retry import OUTBOX_RETRIES, RetrySchedule
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
     now, failures, pauses = NOW, 0, []
-    while (following := DELIVERY.next_attempt("msg_1", failures + 1, now, NOW.isoformat())) is not None:
+    while (following := OUTBOX_RETRIES.next_attempt("msg_1", failures + 1, now, NOW.isoformat())) is not None:
         failures += 1
         pauses.append(following - now)
         now = following
-    longest = timedelta(seconds=DELIVERY.longest_pause)
+    longest = timedelta(seconds=OUTBOX_RETRIES.longest_pause)
     assert timedelta(seconds=2) <= pauses[0] < timedelta(seconds=3)
     assert all(shorter < right for shorter, right in pairwise(pauses[:10]))
     assert max(pauses) <= longest * 1.25
@@ -24,7 +24,7 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
 def test_a_delivery_that_was_due_days_ago_is_tried_for_an_hour() -> None:
     """A server that was off, or whose clock jumped, gives nothing up at its first attempt."""
     now, failures, since = NOW, 0, (NOW - timedelta(days=3)).isoformat()
-    while (following := DELIVERY.next_attempt("msg_1", failures + 1, now, since)) is not None:
+    while (following := OUTBOX_RETRIES.next_attempt("msg_1", failures + 1, now, since)) is not None:
         failures += 1
         now = following
     assert timedelta(minutes=30) < now - NOW < timedelta(hours=2)
@@ -37,7 +37,7 @@ def test_a_schedule_may_limit_the_number_of_attempts() -> None:
 
 
 def test_items_that_failed_together_are_retried_at_different_times() -> None:
-    assert DELIVERY.next_attempt("a", 1, NOW) != DELIVERY.next_attempt("b", 1, NOW)
+    assert OUTBOX_RETRIES.next_attempt("a", 1, NOW) != OUTBOX_RETRIES.next_attempt("b", 1, NOW)
 
 
 def test_pauses_double_up_to_the_longest() -> None:

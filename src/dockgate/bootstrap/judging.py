@@ -10,9 +10,9 @@ from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
-from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
 from dockgate.services.exposure.search import ExposureSearch

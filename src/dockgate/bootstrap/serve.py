@@ -53,7 +53,7 @@ def keep_adapters(adapters: Adapters) -> Adapters:
 
 
 @dataclass(frozen=True, slots=True)
-class Seams:
+class ProcessHooks:
     """What tests change in a process: `observe` sees every effect, `alter` replaces adapters."""
 
     observe: Observer = observe_nothing
@@ -61,23 +61,25 @@ class Seams:
     lease_times: LeaseTimes = DEFAULT_TIMES
 
 
-_NO_SEAMS = Seams()
+_NO_HOOKS = ProcessHooks()
 
 
-def run(settings: Settings, seams: Seams = _NO_SEAMS, on_ready: Callable[[], None] = lambda: None) -> None:
+def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[[], None] = lambda: None) -> None:
     """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end.
 
     `on_ready` is called as soon as it listens.
     """
-    with _process(settings) as (stack, running):
-        place = read_listen_address(settings)
-        require_principals(place, settings)
-        app, inside = _start(stack, settings, place, tuple(Queue), {}, seams)
-        stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, inside, app, pollers(settings, app.server), running / "server.json", on_ready)
+    with _prepare_process(settings) as (stack, run_folder):
+        listen_address = read_listen_address(settings)
+        require_principals(listen_address, settings)
+        app, internal_listener = _start(stack, settings, listen_address, tuple(Queue), {}, hooks)
+        stack.callback((run_folder / "server.json").unlink, missing_ok=True)
+        _serve(
+            listen_address, internal_listener, app, pollers(settings, app.server), run_folder / "server.json", on_ready
+        )
 
 
-def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seams: Seams = _NO_SEAMS) -> None:
+def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, hooks: ProcessHooks = _NO_HOOKS) -> None:
     """Take work from these queues until SIGTERM, or until the worker is drained; KeyboardInterrupt on SIGINT.
 
     It has a registry and podman of its own, and the database and the shared folder of its servers. UsageError without
@@ -88,51 +90,51 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seam
             "a worker needs the Postgres database of its servers",
             "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
         )
-    with _process(settings) as (stack, _):
-        app, inside = _start(stack, settings, read_listen_address(settings), queues, labels, seams)
-        with _serve_inside(inside, app):
+    with _prepare_process(settings) as (stack, _):
+        app, internal_listener = _start(stack, settings, read_listen_address(settings), queues, labels, hooks)
+        with _serve_internal_app(internal_listener, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
             threading.Event().wait()
 
 
 @contextmanager
-def _process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
+def _prepare_process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
     """The one process of a data folder, with logs and signals set up: gives what ends with it, and its folder `run`."""
     start_logging()
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
     restrict(settings.data)
-    running = settings.data / "run"
-    running.mkdir(mode=0o700, exist_ok=True)
+    run_folder = settings.data / "run"
+    run_folder.mkdir(mode=0o700, exist_ok=True)
     signal.signal(signal.SIGTERM, _terminate)
     with suppress(_Terminated), ExitStack() as stack:
-        stack.enter_context(lock_folder(running / "lock"))
-        yield stack, running
+        stack.enter_context(lock_folder(run_folder / "lock"))
+        yield stack, run_folder
 
 
 def _start(
     stack: ExitStack,
     settings: Settings,
-    place: ListenAddress,
+    listen_address: ListenAddress,
     queues: tuple[str, ...],
     labels: Labels,
-    seams: Seams,
+    hooks: ProcessHooks,
 ) -> tuple[App, socket.socket]:
     """Start the local programs, open the store, and make the application.
 
     Returns it with its internal listener.
     """
     public = read_public_registry(settings)
-    inside = stack.enter_context(_socket())
-    url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
-    secret = _secret(settings.shared_data / "run" / "registry-secret")
+    internal_listener = stack.enter_context(_open_loopback_socket())
+    url = f"http://{LOOPBACK}:{internal_listener.getsockname()[1]}"
+    secret = _read_registry_secret(settings.shared_data / "run" / "registry-secret")
     programs = stack.enter_context(LocalPrograms(settings, secret, url))
     store = open_store(settings.shared_data, settings.database_url, blobs(settings), settings.disk_limits)
     stack.callback(store.close)
     shared = SharedFolder(settings.shared_data, store.id)
     shared.require()
-    adapters = seams.alter(make_adapters(settings, programs, place.url, store))
+    adapters = hooks.alter(make_adapters(settings, programs, listen_address.url, store))
 
     def check() -> None:
         shared.require()
@@ -145,50 +147,50 @@ def _start(
 
     app = assemble(
         adapters,
-        make_options(settings, programs, place.url, queues, labels),
-        seams.observe,
+        make_options(settings, programs, listen_address.url, queues, labels),
+        hooks.observe,
         on_drain=lambda: threading.Thread(target=drain, name="drain", daemon=True).start(),
         check=check,
-        lease_times=seams.lease_times,
+        lease_times=hooks.lease_times,
     )
     stack.callback(app.background.close)
     if public is not None:
-        stack.enter_context(_served_registry(app, programs, public))
-    return app, inside
+        stack.enter_context(_serve_public_registry(app, programs, public))
+    return app, internal_listener
 
 
 def _serve(
-    place: ListenAddress,
-    inside: socket.socket,
+    listen_address: ListenAddress,
+    internal_listener: socket.socket,
     app: App,
     queues: Sequence[Poller],
-    status: Path,
+    server_file: Path,
     on_ready: Callable[[], None],
 ) -> None:
     """Answer requests until a signal. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
-        create_app(app.server, place.is_public),
-        host=place.host,
-        port=place.port,
-        ssl_certfile=place.certificate,
-        ssl_keyfile=place.key,
-        proxy_headers=bool(place.proxies),
-        forwarded_allow_ips=list(place.proxies),
+        create_app(app.server, listen_address.is_public),
+        host=listen_address.host,
+        port=listen_address.port,
+        ssl_certfile=listen_address.certificate,
+        ssl_keyfile=listen_address.key,
+        proxy_headers=bool(listen_address.proxies),
+        forwarded_allow_ips=list(listen_address.proxies),
         **connections.settings(),
     )
 
-    def listens() -> None:
-        status.write_text(identity(app.server.url))
+    def announce() -> None:
+        server_file.write_text(identity(app.server.url))
         on_ready()
 
-    web = _Web(config, listens)
-    with _serve_inside(inside, app), _poll_queues(queues):
+    web = _Web(config, announce)
+    with _serve_internal_app(internal_listener, app), _poll_queues(queues):
         app.background.launch()
         try:
             web.run()
         except SystemExit:  # uvicorn's own way to say so; its reason is in the log
             raise UnavailableError(
-                f"this server cannot listen at {HostPort(place.host, place.port)}",
+                f"this server cannot listen at {HostPort(listen_address.host, listen_address.port)}",
                 "If the port is taken, give `--port` another.",
             ) from None
 
@@ -205,13 +207,13 @@ def _poll_queues(queues: Sequence[Poller]) -> Iterator[None]:
 
 
 @contextmanager
-def _serve_inside(listener: socket.socket, app: App) -> Iterator[None]:
+def _serve_internal_app(listener: socket.socket, app: App) -> Iterator[None]:
     """Serve the registry and podman on loopback over plain HTTP.
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
     config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings())
-    with _serve_in_thread(config, listener, "inside"):
+    with _serve_in_thread(config, listener, "internal"):
         try:
             yield
         finally:
@@ -219,7 +221,7 @@ def _serve_inside(listener: socket.socket, app: App) -> Iterator[None]:
 
 
 @contextmanager
-def _served_registry(app: App, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
+def _serve_public_registry(app: App, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
     """Serve the registry to other machines. Raises UnavailableError where it cannot listen."""
     try:
         family = socket.AF_INET6 if ":" in public.listen.host else socket.AF_INET
@@ -255,12 +257,12 @@ def _serve_in_thread(config: uvicorn.Config, listener: socket.socket, name: str)
         thread.join()
 
 
-def _socket() -> socket.socket:
+def _open_loopback_socket() -> socket.socket:
     """A socket on a free loopback port. Clients that connect before it is served wait."""
-    made = socket.socket()
-    made.bind((LOOPBACK, 0))
-    made.listen()
-    return made
+    listener = socket.socket()
+    listener.bind((LOOPBACK, 0))
+    listener.listen()
+    return listener
 
 
 class _Terminated(BaseException):
@@ -285,7 +287,7 @@ class _Web(uvicorn.Server):
             self._listening()
 
 
-def _secret(path: Path) -> str:
+def _read_registry_secret(path: Path) -> str:
     """The secret that the registry sends with its notifications; made once, by one of the servers that share it."""
     create_once(path, lambda: secrets.token_urlsafe(32))
     return path.read_text()

@@ -13,10 +13,11 @@ from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate.model import Policy
 from dockgate.services.approvals.contributors import ContributorFinder
-from dockgate.services.approvals.decisions import ApprovalDecisions, WaitingApprovals
+from dockgate.services.approvals.decisions import ApprovalDecisions
 from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
 from dockgate.services.feeds.status import read_suspect_feeds
@@ -34,11 +35,11 @@ from dockgate.services.judging.push_verdicts import PushVerdicts
 from dockgate.services.judging.service_risk import ServiceRisk
 from dockgate.services.judging.verdict_links import VerdictLinks
 from dockgate.services.judging.verdicts import Verdicts
-from dockgate.services.notifications.event_delivery import RuleExecutions
 from dockgate.services.notifications.event_dispatch import EventDispatcher
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.events import EventReader
+from dockgate.services.notifications.pipeline_starts import RuleExecutions
 from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.services.people.first_admin import FirstAdmin
 from dockgate.services.people.identity import People

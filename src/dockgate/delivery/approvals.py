@@ -1,6 +1,6 @@
 """Decide how an approval ends, and whose vote counts.
 
-`services.approvals.decisions` has the loop that calls this.
+`services.approvals.settlement` has the loop that calls this.
 """
 
 from collections.abc import Sequence

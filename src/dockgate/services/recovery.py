@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Approval
-from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.effects import Starter
 from dockgate.services.error_isolation import for_each
 from dockgate.services.images.scans import ScanScheduler

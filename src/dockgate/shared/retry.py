@@ -47,4 +47,4 @@ class RetrySchedule:
 
 
 # What the outbox sends: the receiver may be down for hours. The first eleven attempts take more than one.
-DELIVERY = RetrySchedule(first_pause=2, longest_pause=3600, give_up_after=86400, minimum_attempts=11)
+OUTBOX_RETRIES = RetrySchedule(first_pause=2, longest_pause=3600, give_up_after=86400, minimum_attempts=11)

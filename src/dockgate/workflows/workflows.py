@@ -14,8 +14,8 @@ from dbos import error as dbos_error
 from dockgate.delivery.labels import NO_LABELS, Labels
 from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.service_model import RolloutKey
-from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.approvals.requests import ApprovalRequests
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.images.scans import ScanScheduler

@@ -104,18 +104,18 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
     """The findings that count under these settings, which are in full."""
     scope = str(settings["scope"])
     has_known_base = rule_input.inventory.base_layers > 0
-    words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
-    doubt = None
+    scope_words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
+    scope_doubt = None
     if scope == "base" and not has_known_base:
-        words, doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
-    applied = scope if has_known_base else "image"
+        scope_words, scope_doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
+    known_scope = scope if has_known_base else "image"
     findings = rule_input.matches.findings
     return SelectedFindings(
-        tuple(_counting_findings(findings, rule_input, settings, applied)),
-        tuple(_uncertain(findings, rule_input, settings, applied)),
-        words,
+        tuple(_counting_findings(findings, rule_input, settings, known_scope)),
+        tuple(_possible_findings(findings, rule_input, settings, known_scope)),
+        scope_words,
         settings["baseline"] != _NO_BASELINE,
-        doubt,
+        scope_doubt,
     )
 
 
@@ -127,7 +127,7 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
 
 
 def status_in_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status with `Selected.violation` in mind: what the scope leaves in doubt is not a violation."""
+    """The status with `SelectedFindings.violation` in mind: what the scope leaves in doubt is not a violation."""
     has_doubt = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
 
@@ -144,7 +144,7 @@ def changes_at(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterato
             yield from (shift_time(since, timedelta(days=days)) for days in periods)
 
 
-def _uncertain(
+def _possible_findings(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""

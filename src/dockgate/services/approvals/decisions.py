@@ -1,26 +1,20 @@
-"""Decide approvals: by a verdict as soon as there is one, and by people.
-
-People vote, reject and override. An approval and a scan may come in any order, and each may come twice: both sides
-first write their half, then call `WaitingApprovals.settle`. The later of the two writes sees both halves, and the table
-settles an approval only while it waits: so each waiter gets one answer.
-"""
+"""What people decide of approvals: they vote, reject and override."""
 
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import decide, vote_objection
+from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
 from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
-from dockgate.gate.model import Verdict
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.error_isolation import for_each
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.pipelines.executions import Executions
@@ -28,92 +22,7 @@ from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.wording import shorten
 from dockgate.store import Store
-from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.records import WaiverRecord
-
-# (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was
-# scanned. The same cause gives the same verdict.
-Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingApprovals:
-    """Answers waiting approvals, and starts what follows."""
-
-    approvals: Approvals
-    evaluate: Evaluate
-    clock: ServerClock
-    effects: Effects
-    starter: Starter
-
-    def answer(self, image: str) -> None:
-        """Settle the approvals of this image, and continue the executions."""
-        for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
-            self.starter.continue_execution(execution)
-
-    def settle(self, image: str) -> list[str]:
-        """Settle every approval that waits on this image and can be decided now.
-
-        Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
-        together.
-        """
-        for_each(self.approvals.waiting_groups(image), self._settle_group, lambda group: group[0].id)
-        return list(self.approvals.open_executions(image))
-
-    def expire(self) -> None:
-        """Settle the approvals whose time is over."""
-        now = self.clock.now()
-
-        def expire(approval: Approval) -> None:
-            answer = decide(approval, None, now)
-            self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
-            self.continue_execution(approval.id)
-
-        for_each(self.approvals.expired_approvals(now), expire, lambda approval: approval.id)
-
-    def continue_execution(self, approval_id: str) -> None:
-        """Continue the execution that waited on the approval.
-
-        Pipelines elsewhere read the answer, or get it by callback.
-        """
-        if action := ApprovalId(approval_id).action:
-            self.starter.continue_execution(action.execution)
-
-    def _settle_group(self, group: tuple[Approval, Sequence[str]]) -> None:
-        approval, ids = group
-        if approval.approvers is not None:
-            self._settle_with_people(approval, approval.approvers)
-        else:
-            self._decide(approval, ids, approval.id)
-
-    def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
-        """Evaluate the image again with the last vote that is needed.
-
-        People may vote long after the verdict.
-        """
-        if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
-            return
-        votes = self.approvals.votes(approval.id)
-        supporters = [
-            vote.who
-            for vote, who in votes
-            if vote.yes and vote_objection(approvers, who, approval.committers, approval.repository) is None
-        ]
-        if len(supporters) >= approvers.count:
-            self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
-
-    def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
-        """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
-        verdict = self.evaluate(approval, cause)
-        if verdict is None:
-            return False
-        now = self.clock.now()
-        answer = decide(approval, verdict, now, tuple(supporters))
-        if answer.state is ApprovalState.WAITING:
-            self.approvals.record_verdict(approval.id, answer, now)
-            return True
-        self.approvals.settle_all(ids, answer, now)
-        return False
 
 
 @dataclass(frozen=True, slots=True)

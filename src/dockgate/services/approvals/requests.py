@@ -13,7 +13,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.contributors import ContributorFinder
-from dockgate.services.approvals.decisions import WaitingApprovals
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
-from dockgate.services.approvals.decisions import WaitingApprovals
 from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.judging.risk_acceptances import RiskAcceptances

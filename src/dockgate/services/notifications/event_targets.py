@@ -17,7 +17,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError
-from dockgate.shared.retry import DELIVERY
+from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength, ReceiverState
@@ -190,7 +190,7 @@ class EventTargets:
 
     def trim(self) -> None:
         """Keep what waits and what was given up within the limits."""
-        overdue = format_time(self._clock() - timedelta(seconds=DELIVERY.give_up_after or 0))
+        overdue = format_time(self._clock() - timedelta(seconds=OUTBOX_RETRIES.give_up_after or 0))
         reason = f"given up: older than a day, or more than {WAITING_LIMIT} messages waited"
         self._store.event_receivers.trim(WAITING_LIMIT, DEAD_LIMIT, overdue, reason)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, describe, unforeseen
-from dockgate.shared.retry import DELIVERY
+from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -42,7 +42,7 @@ class OutboxHandler(Protocol):
         """Send the entry, and return what is kept of the result.
 
         The same entry may be sent again after a crash. UndeliverableError gives the entry up. After any other error it
-        is sent again later (`retry.DELIVERY`).
+        is sent again later (`retry.OUTBOX_RETRIES`).
         """
         ...
 
@@ -180,7 +180,7 @@ class _Lane:
             self.outbox.complete(entry, format_time(self.clock()), result)
 
     def _retry(self, entry: OutboxEntry, error: str) -> None:
-        following = DELIVERY.next_attempt(entry.key, entry.attempts + 1, self.clock(), since=entry.due_since)
+        following = OUTBOX_RETRIES.next_attempt(entry.key, entry.attempts + 1, self.clock(), since=entry.due_since)
         if following is None:
             self.outbox.fail(entry, error, None)
             _log.error("Gave up %s after %d attempts: %s", _label(entry), entry.attempts + 1, error)

@@ -25,23 +25,23 @@ def read_database(path: str, file: BinaryIO) -> Extract:
     """
     from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
 
-    read_blobs = dict(zip(DATABASE_NAMES, (_sqlite_blobs, ndb.read_headers, bdb.read_headers), strict=True))[
+    read_headers = dict(zip(DATABASE_NAMES, (_read_sqlite_headers, ndb.read_headers, bdb.read_headers), strict=True))[
         path.rpartition("/")[2]
     ]
     size = file.seek(0, 2)
     file.seek(0)
     rows: list[RpmPackage] = []
-    owns: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     unread: list[tuple[str, str]] = []
-    taken = paths = 0
-    for count, blob in enumerate(read_blobs(file, size, headers.SIZE_LIMIT), 1):
-        taken += len(blob)
+    total_size = paths_size = 0
+    for count, blob in enumerate(read_headers(file, size, headers.SIZE_LIMIT), 1):
+        total_size += len(blob)
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
-        if taken > size:
+        if total_size > size:
             raise UnreadableError("its packages overlap")
         try:
-            header = headers.parse(blob, PATHS_LIMIT - paths)
+            header = headers.parse(blob, PATHS_LIMIT - paths_size)
         except UnreadableError as error:
             unread.append((f"package {count}", str(error)))
             if len(unread) > UNREAD_LIMIT:
@@ -54,13 +54,13 @@ def read_database(path: str, file: BinaryIO) -> Extract:
         module, vendor = module_stream(header.module), header.vendor or vendors.UNKNOWN
         rows.append(RpmPackage(header.name, version, header.arch, header.source, module, vendor))
         if header.files:
-            paths += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
-            owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
-    owned = {name: tuple(files) for name, files in owns.items()}
+            paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
+            files.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
+    owned = {name: tuple(paths) for name, paths in files.items()}
     return Extract(build_packages(rows, path), owned, unread_parts=tuple(unread))
 
 
-def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
+def _read_sqlite_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     from dockgate.scanner.formats.sqlite import rows
 
     return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))

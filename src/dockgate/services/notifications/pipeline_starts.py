@@ -1,0 +1,75 @@
+"""Start the pipelines that rules name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from dockgate.events.message import Message
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Starter
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+
+# Rules that start pipelines whose events start pipelines: at most so many in a row.
+CHAIN_LIMIT = 5
+VARIABLE_PREFIX = "variable."
+
+
+@dataclass(frozen=True, slots=True)
+class RuleExecutions:
+    """Starts pipelines for rules, and stops rules that start each other or themselves."""
+
+    store: Store
+    starter: Starter
+    clock: ServerClock
+
+    def start(self, pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
+        """Start a pipeline at the heads of its branches, once for each message.
+
+        UsageError where the event comes of an execution that the same rule has started, or a chain of rules is too
+        long, or the rule has started the pipeline `limit` times within an hour.
+        """
+        chain = [*self._chain_of(message.event), message.rule]
+        cause = f"rule/{message.key}"
+        if message.rule in chain[:-1]:
+            raise UsageError(
+                f"the rule {message.rule} has started the execution that this event comes of: it is not started again",
+                f"Change the rule's pattern so that events of the pipeline {pipeline} do not match it.",
+            )
+        if len(chain) > CHAIN_LIMIT:
+            raise UsageError(
+                f"the rules {', '.join(chain)} start pipelines in a chain: at most {CHAIN_LIMIT} do so in a row",
+                "Change the pattern of one of these rules.",
+            )
+        since, now = format_time(self.clock() - timedelta(hours=1)), self.clock.now()
+        if not self.store.pipeline_starts.allow(cause, message.rule, pipeline, now, since, limit):
+            raise UsageError(
+                f"the rule {message.rule} has started the pipeline {pipeline} {limit} times within an hour",
+                "Does the pipeline cause the events? Change the pattern, or set `perHour` of the target.",
+            )
+        author = next((each.changed_by for each in self.store.event_rules.list() if each.rule.name == message.rule), "")
+        trigger = {
+            **{f"{VARIABLE_PREFIX}{name}": value for name, value in variables.items()},
+            "cause": f"the rule {message.rule}",
+            "event": str(message.event.get("id", "")),
+            "rules": ",".join(chain),
+            **({"started_by": author} if author else {}),
+        }
+        execution = self.store.executions.start(pipeline, cause, trigger, now)
+        self.starter.continue_execution(execution.id)
+
+    def _chain_of(self, event: Mapping[str, Any]) -> list[str]:
+        """The rules that led to the execution which an event is about."""
+        detail = event.get("detail")
+        if not isinstance(detail, Mapping):
+            return []
+        execution = detail.get("execution-id") or detail.get("execution")
+        if not isinstance(execution, str):
+            return []
+        try:
+            trigger = self.store.executions.get(execution).trigger
+        except NotFoundError:
+            return []
+        return [name for name in trigger.get("rules", "").split(",") if name]
