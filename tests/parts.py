@@ -132,10 +132,10 @@ def podman_builder(
     """A builder as the server has it."""
     issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").repository_token}
     return PodmanBuilder(
-        runner or podman_service.runner(podman, limits, (), (), unsafe),
+        runner or podman_service.make_runner(podman, limits, (), (), unsafe),
         build_places(podman, limits),
         RegistryBuildImages(
-            podman_service.build_place(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
+            podman_service.build_folder(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
         ),
         registry,
         podman.folder,
@@ -145,7 +145,7 @@ def podman_builder(
 
 
 def build_places(podman: podman_service.Podman, limits: Limits = SMALL) -> Workspaces:
-    return Workspaces(podman_service.build_place(podman) / "repositories", limits.seconds)
+    return Workspaces(podman_service.build_folder(podman) / "repositories", limits.seconds)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Host:
 
     def stored(self, repository: str, *options: str) -> list[str]:
         """The images in the storage of a repository's builds, by their ids."""
-        sandbox = podman_service.runner(self.podman, SMALL, (), (), is_unsafe=False)
+        sandbox = podman_service.make_runner(self.podman, SMALL, (), (), is_unsafe=False)
         lines: list[str] = []
         job = Job([[*PODMAN, "images", "--quiet", *options]], [])
         with build_places(self.podman).reserve(repository, lines.append) as folder:
@@ -223,8 +223,8 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
     tokens = RegistryTokens(data / "keys")
     with token_server(tokens) as realm:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, realm)
-        distribution = registry_service.registry(data, endpoint, tokens.certificate(), notify, "secret")
-        service = podman_service.service(podman, data)
+        distribution = registry_service.make_registry(data, endpoint, tokens.certificate(), notify, "secret")
+        service = podman_service.make_service(podman, data)
         try:
             distribution.start()
             service.start()

@@ -151,7 +151,7 @@ def pull_site(folder: Path) -> Iterator[Site]:
         realm = "http://127.0.0.1:9/registry/token"
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", inside_port, realm)
         events = f"{server.url}/registry/events"
-        child = registry_service.registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
+        child = registry_service.make_registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
         registry = DistributionRegistry(inside, lambda access: tokens.token(SERVER, access))
         verdicts = server.use_cases.verdicts
         site = Site(server, None, tokens, address, inside)  # type: ignore[arg-type]

@@ -137,7 +137,7 @@ def open_site(folder: Path) -> Iterator[Site]:
     with ServerSystem(folder, access=access) as server:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, f"{server.url}/registry/token")
         events = f"{server.url}/registry/events"
-        child = registry_service.registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
+        child = registry_service.make_registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
         children.append(child)
         child.start()
         try:

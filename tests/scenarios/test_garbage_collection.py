@@ -126,7 +126,9 @@ def running(folder: Path) -> Iterator[Site]:
     port, tokens = free_port(), RegistryTokens(folder / "keys")
     (folder / "server").mkdir()
     endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/registry/token")
-    child = registry_service.registry(folder, endpoint, tokens.certificate(), "http://127.0.0.1:9/events", "secret")
+    child = registry_service.make_registry(
+        folder, endpoint, tokens.certificate(), "http://127.0.0.1:9/events", "secret"
+    )
     child.start()
     site = Site(folder, port, tokens)
     try:

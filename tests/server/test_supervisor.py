@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
         with pytest.raises(UnavailableError, match=str(port)) as caught:
-            registry_service.registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
+            registry_service.make_registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
     assert "DOCKGATE_REGISTRY_PORT" in caught.value.advice
 
 

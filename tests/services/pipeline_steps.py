@@ -88,7 +88,7 @@ class Steps:
         self.system.planned[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
-        self.use_cases.verdicts.for_approval(approval, f"approval of {name}")
+        self.use_cases.verdicts.judge_approval(approval, f"approval of {name}")
         execution = self.store.executions.start("web", name, {}, NOW).id
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
         self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)

@@ -107,7 +107,7 @@ class Fleet:
         names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.images()}
         return {names[number]: row.status.value for number, row in store.fleet_verdicts.of_policy(policy).items()}
 
-    def blind(self) -> set[str | None]:
+    def cannot_judge_since(self) -> set[str | None]:
         return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.of_policy("default").values()}
 
     def events(self) -> list[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ class FailingVerdicts:
     def read_advisory_digest(self) -> str:
         return "sha256:0"
 
-    def for_approved(self, image: str, repository: str, policy: str) -> None:
+    def judge_followed(self, image: str, repository: str, policy: str) -> None:
         self.requests[image] += 1
         raise UnavailableError("The registry does not answer.")
 

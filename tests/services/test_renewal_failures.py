@@ -56,14 +56,14 @@ def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> Non
     before = format_time(fleet.system.clock())
     fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
-    since = max(filter(None, fleet.blind()))
+    since = max(filter(None, fleet.cannot_judge_since()))
     assert since >= before
     fleet.publish("api")  # what is continuous with old feeds still rejects
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["api"] == "Rejected"
     fleet.feeds.checked_at = ""
     fleet.verdict_renewal.renew()
-    assert fleet.blind() == {None}
+    assert fleet.cannot_judge_since() == {None}
     assert fleet.events() == [("team/api", "Approved", "Rejected")]
 
 
@@ -71,15 +71,15 @@ def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.feeds.is_missing = True
     fleet.verdict_renewal.renew()
-    (since,) = fleet.blind()
+    (since,) = fleet.cannot_judge_since()
     assert since is not None
     fleet.system.clock.ahead += timedelta(hours=2)
     fleet.verdict_renewal.renew()
-    assert fleet.blind() == {since}
+    assert fleet.cannot_judge_since() == {since}
     assert set(fleet.verdicts().values()) == {"Approved"}
     fleet.feeds.is_missing = False
     fleet.verdict_renewal.renew()
-    assert fleet.blind() == {None}
+    assert fleet.cannot_judge_since() == {None}
     assert fleet.events() == []
 
 

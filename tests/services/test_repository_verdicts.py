@@ -56,7 +56,7 @@ class Promoted:
 
     def follow(self, repository: str, policy: str) -> None:
         """As after an approval for an outside pipeline."""
-        result = self.system.use_cases.verdicts.for_approved(IMAGE, repository, policy)
+        result = self.system.use_cases.verdicts.judge_followed(IMAGE, repository, policy)
         assert result is not None
         with self.system.store.database.write() as connection:
             follow_images(connection, [("external/1", IMAGE, repository, policy)], result[1], self.now())
@@ -126,7 +126,7 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     promoted.publish(Severity.LOW)
     promoted.judge()
     use_cases = promoted.system.use_cases
-    use_cases.verdicts.for_approved(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
+    use_cases.verdicts.judge_followed(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
     for _ in range(2):
         promoted.system.clock.ahead += timedelta(hours=1)
         promoted.judge()

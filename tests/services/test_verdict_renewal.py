@@ -41,9 +41,9 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     """What runs is judged by a task of its own, which may come first."""
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
     verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
-    verdicts.for_push(fleet.images["web"], "team/web", 1)
+    verdicts.judge_push(fleet.images["web"], "team/web", 1)
     fleet.publish("web")
-    renewed = verdicts.for_approved(fleet.images["web"], "team/web", "default")
+    renewed = verdicts.judge_followed(fleet.images["web"], "team/web", "default")
     assert renewed is not None
     assert renewed[0].status == "Rejected"
     fleet.verdict_renewal.renew()
@@ -54,7 +54,7 @@ def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_ch
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
     verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
     for name in ("web", "api"):
-        verdicts.for_push(fleet.images[name], f"team/{name}", 1)
+        verdicts.judge_push(fleet.images[name], f"team/{name}", 1)
     fleet.publish("web")
     fleet.publish("job")
     for _ in range(2):

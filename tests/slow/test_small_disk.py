@@ -91,7 +91,7 @@ class Delivery:
         approval = store.approvals.add(
             Approval(str(gate), "token", image, "web/app", "default", "", now, self.clock.later(86400))
         )
-        verdict = self.use_cases.verdicts.for_approval(approval, str(gate))
+        verdict = self.use_cases.verdicts.judge_approval(approval, str(gate))
         assert verdict is not None
         store.approvals.settle(approval.id, Answer(ApprovalState.APPROVED, "ok", verdict[1]), now)
         definition = self.use_cases.deployments.register_revision(deploy)

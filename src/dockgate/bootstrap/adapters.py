@@ -111,7 +111,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         registry_storage=programs.storage,
         local_storage=HostStorage(
             target,
-            Workspaces(podman_service.build_place(podman) / "repositories", settings.build_minutes * 60),
+            Workspaces(podman_service.build_folder(podman) / "repositories", settings.build_minutes * 60),
         ),
         identity_provider=_identity_provider(settings, url),
     )
@@ -191,7 +191,7 @@ def _builder(
     images: ImageAccess,
     issuers: Issuers,
 ) -> PodmanBuilder:
-    place = podman_service.build_place(podman)
+    place = podman_service.build_folder(podman)
     limits = Limits(
         seconds=settings.build_minutes * 60,
         memory=int(settings.build_memory * 2**30),
@@ -200,7 +200,7 @@ def _builder(
         log=int(settings.build_log * 2**20),
     )
     return PodmanBuilder(
-        podman_service.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
+        podman_service.make_runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
         Workspaces(place / "repositories", limits.seconds),
         RegistryBuildImages(
             place / "bases",

@@ -146,7 +146,7 @@ class JudgingWiring:
         """Make what reads images, and what learns of pushes to registries."""
         store, adapters, signals = self.store, self.adapters, self.store.signals
         self.waiting_approvals = WaitingApprovals(
-            store.approvals, self.verdicts.for_approval, self.clock, self.effects, self.starter
+            store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
         )
         self.scan_runner = ScanRunner(
             store, adapters.read_image, adapters.findings, self.exceptions, self.clock, self.scanner_version

@@ -20,7 +20,7 @@ class LocalPrograms:
 
     They run within the `with` block, and end when this process ends, even by a crash. Containers keep running.
 
-    The registry sends `secret` with its notifications. `inside` is the URL of the server's internal listener
+    The registry sends `secret` with its notifications. `internal_url` is the URL of the server's internal listener
     (`web.app.create_internal_app`), which issues tokens and receives notifications. Entering raises UnavailableError if
     a program is missing, cannot run on this host, or does not answer.
     """
@@ -29,15 +29,15 @@ class LocalPrograms:
     # Where the registry stores its blobs.
     storage: DistributionStorage
 
-    def __init__(self, settings: Settings, secret: str, inside: str) -> None:
+    def __init__(self, settings: Settings, secret: str, internal_url: str) -> None:
         self.secret = secret
-        self._inside = inside
+        self._internal_url = internal_url
         self.registry = f"{LOOPBACK}:{settings.registry_port}"
         self.tokens = RegistryTokens(settings.shared_data / KEYS)
         self._settings = settings
         self._stack = ExitStack()
         # Where the registry sends its clients for tokens.
-        self.realm = f"{inside}/registry/token"
+        self.realm = f"{internal_url}/registry/token"
         self._endpoint = registry_service.Endpoint("registry", LOOPBACK, settings.registry_port, self.realm)
         self._registry: ChildProcess | None = None
         self._trusted = b""
@@ -47,15 +47,15 @@ class LocalPrograms:
         settings = self._settings
         with ExitStack() as started:
             self.podman = podman_service.prepare(settings.data, self.registry)
-            notify, self._trusted = f"{self._inside}/registry/events", self.tokens.certificate()
+            notify, self._trusted = f"{self._internal_url}/registry/events", self.tokens.certificate()
             storage, location = settings.shared_data / "registry", settings.registry_storage
             s3 = registry_service.s3_storage(location, os.environ) if location else None
-            self._registry = registry_service.registry(
+            self._registry = registry_service.make_registry(
                 settings.data, self._endpoint, self._trusted, notify, self.secret, storage, s3
             )
             configuration = registry_service.configuration_file(settings.data, self._endpoint)
             self.storage = DistributionStorage(configuration, None if s3 else storage, s3.environment if s3 else {})
-            for child in (self._registry, podman_service.service(self.podman, settings.data)):
+            for child in (self._registry, podman_service.make_service(self.podman, settings.data)):
                 started.callback(child.stop)
                 child.start()
             self._stack = started.pop_all()

@@ -102,7 +102,7 @@ def prepare(data: Path, registry: str) -> Podman:
         )
     podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_other_boot(podman.folder)
-    end_leftovers(build_place(podman))
+    end_leftovers(build_folder(podman))
     shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
     (podman.folder / "scratch").mkdir(mode=0o700)
     (podman.folder / "registries.conf").write_text(_registries(registry), encoding="utf-8")
@@ -110,7 +110,7 @@ def prepare(data: Path, registry: str) -> Podman:
     return podman
 
 
-def service(podman: Podman, data: Path) -> ChildProcess:
+def make_service(podman: Podman, data: Path) -> ChildProcess:
     """Return `podman system service`, not started. The containers that it starts outlive it."""
     podman.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return ChildProcess(
@@ -123,21 +123,18 @@ def service(podman: Podman, data: Path) -> ChildProcess:
     )
 
 
-def builder(podman: Podman) -> tuple[str, ...]:
-    """Return the start of a command line whose process ends with the server: its result would be lost."""
-    return end_with_thread("KILL", podman.command)
-
-
-def build_place(podman: Podman) -> Path:
+def build_folder(podman: Podman) -> Path:
     """Return the folder of the builds' data."""
     return podman.folder / _BUILDS
 
 
-def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], is_unsafe: bool) -> Runner:
+def make_runner(
+    podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], is_unsafe: bool
+) -> Runner:
     """Return what builds run in: a sandbox, or, if `is_unsafe`, the host itself."""
     if is_unsafe:
-        return Host(builder(podman), podman.environment, limits)
-    return Sandbox(build_place(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed, blocked)
+        return Host(end_with_thread("KILL", podman.command), podman.environment, limits)
+    return Sandbox(build_folder(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed, blocked)
 
 
 def find_ca_mount(podman: Podman) -> str:

@@ -65,7 +65,7 @@ def s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
     return S3Storage(parameters, passed_on)
 
 
-def registry(
+def make_registry(
     data: Path,
     endpoint: Endpoint,
     trusted: bytes,

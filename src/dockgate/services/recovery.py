@@ -47,7 +47,8 @@ class Recovery:
     def _answer_approvals(self) -> None:
         """A scan that has just ended answers its approvals itself."""
         for_each(
-            self._unanswered.select_overdue(self.store.approvals.answerable_images()), self.waiting_approvals.answer
+            self._unanswered.select_overdue(self.store.approvals.answerable_images()),
+            self.waiting_approvals.settle_and_continue,
         )
 
     def _continue_executions(self) -> None:

@@ -11,9 +11,9 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched import WatchedImages
-from dockgate.services.judging.blind_verdicts import is_blind
 from dockgate.services.judging.inputs import JudgingInputs
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.stale_advisories import has_only_stale_advisories
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Rounds
@@ -88,12 +88,12 @@ class ApprovedImages:
         if not state.is_watched:
             self._end_watch(followed_image, state.until)
             return
-        result = self.verdicts.for_approved(followed_image.image, followed_image.repository, followed_image.policy)
+        result = self.verdicts.judge_followed(followed_image.image, followed_image.repository, followed_image.policy)
         if result is None:
             return  # it is being scanned
         verdict, digest = result
         now = self.clock.now()
-        if followed_image.status is Status.REJECTED and is_blind(verdict):
+        if followed_image.status is Status.REJECTED and has_only_stale_advisories(verdict):
             return  # a rejection is announced once
         if verdict.status != followed_image.status or followed_image.unwatched_at is not None:
             self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)

@@ -31,7 +31,7 @@ class WaitingApprovals:
     effects: Effects
     starter: Starter
 
-    def answer(self, image: str) -> None:
+    def settle_and_continue(self, image: str) -> None:
         """Settle the approvals of this image, and continue the executions."""
         for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
             self.starter.continue_execution(execution)

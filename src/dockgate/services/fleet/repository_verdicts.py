@@ -16,8 +16,8 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.unused import find_unused_images
 from dockgate.services.images.watched import WatchedImages
-from dockgate.services.judging.blind_verdicts import is_blind
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.judging.stale_advisories import has_only_stale_advisories
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Rounds
@@ -78,7 +78,7 @@ class RepositoryVerdicts:
             return
         verdict, previous = renewal.verdict, renewal.previous
         seen = self._last_known_verdict(repository, image, previous)
-        is_changed = not is_blind(verdict) and seen.status != verdict.status
+        is_changed = not has_only_stale_advisories(verdict) and seen.status != verdict.status
         if is_changed and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
             names = (image, repository, verdict.policy, seen.status, verdict.status)
@@ -98,7 +98,7 @@ class RepositoryVerdicts:
             return previous
         records = self.store.verdicts.of_image(image)
         earlier = [record for record in records if record.repository == repository and not record.decides]
-        seen = (record for record in earlier if not is_blind(self.store.verdicts.get(record.digest)))
+        seen = (record for record in earlier if not has_only_stale_advisories(self.store.verdicts.get(record.digest)))
         return next(seen, previous)
 
 

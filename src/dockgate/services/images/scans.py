@@ -310,5 +310,5 @@ class FindingReports:
         put, now = self.store.reports.put, self.clock.now()
         records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
-            self.waiting_approvals.answer(image)
+            self.waiting_approvals.settle_and_continue(image)
         return records

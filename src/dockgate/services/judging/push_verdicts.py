@@ -68,7 +68,7 @@ class PushVerdicts:
             is_image = scan.state is not ScanState.NOT_AN_IMAGE
             is_due = is_image and self.watched_images.state(repository, image).is_watched
             if is_due and not self._is_judged(image, repository, scan.finished_at):
-                self.verdicts.for_push(image, repository, scan.number)
+                self.verdicts.judge_push(image, repository, scan.number)
             self.store.images.mark_judged(repository, image, scan.number, self.clock.now())
 
     def _is_judged(self, image: str, repository: str, since: str) -> bool:

@@ -47,7 +47,7 @@ class Verdicts:
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
 
-    def for_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
+    def judge_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         """Return the verdict that an approval waits for, with its digest; None until the image was scanned.
 
         It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
@@ -146,7 +146,7 @@ class Verdicts:
         cases = [self._case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
         return [case for case in cases if case is not None] if None not in cases else []
 
-    def for_push(self, image: str, repository: str, scan: int) -> None:
+    def judge_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
         usable = self.selection.read(self.selection.policy_of(repository))
         self.provenance.fetch_once(repository, image, usable.policy.name)
@@ -183,7 +183,7 @@ class Verdicts:
         cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{AFTER}{renewal.previous.digest}"
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
-    def for_approved(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
+    def judge_followed(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
         """Return the present verdict on an approved image, and the digest of the stored one like it.
 
         None while it is being scanned. It is stored if it decides something else than the newest one of its policy.

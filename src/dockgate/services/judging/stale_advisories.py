@@ -4,7 +4,7 @@ from dockgate.gate.evaluate import input_digest
 from dockgate.gate.model import EMPTY_SNAPSHOT, Status, Verdict
 
 
-def is_blind(verdict: Verdict) -> bool:
+def has_only_stale_advisories(verdict: Verdict) -> bool:
     """Whether nothing but stale or missing advisories keeps a scanned image from being judged.
 
     Such a verdict is no change to announce: the image is what it was.
