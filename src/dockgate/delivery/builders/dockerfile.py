@@ -59,56 +59,78 @@ def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     `arguments` are those of the build. Raises BuildError for a name that is not an image in a registry, and for
     too many.
     """
-    values = _platform()
-    stages: _Stages = {}
-    stage: str | None = None
-    last: str | None = None
-    references: dict[str, None] = {}
-    commands: list[tuple[str, str]] = []
-    has_stage = False
-    stage_count = 0
+    reading = _Reading(arguments)
     for name, rest in _instructions(text):
-        if name == "ARG" and not has_stage:
-            _require_ascii(name, rest)
-            for word in _words(rest):
-                key, has_default, default = word.partition("=")
-                _require_plain_argument(key, default)
-                if key in arguments:
-                    values[key] = arguments[key]
-                elif has_default:
-                    values[key] = _fill_variables(default.strip("\"'"), values)
-            if len(values) > _MOST_ARGUMENTS:
-                raise BuildError(
-                    f"the Dockerfile has more than {_MOST_ARGUMENTS} ARG values before its first FROM",
-                    "Move those that no FROM uses behind it.",
-                )
+        if name == "ARG":
+            reading.add_arguments(rest)
         elif name == "FROM":
-            has_stage = True
-            stage_count += 1
-            _require_ascii(name, rest)
-            if stage:
-                stages[stage.lower()] = (stage, last)
-            words = _words(_flags(rest)[1])
-            reference = _fill_variables(words[0].strip("\"'"), values) if words else ""
-            if _is_stage(reference, stages):
-                last = stages[reference.lower()][1]
-            elif reference == "scratch":
-                last = None
-            else:
-                last = _check_reference(reference)
-                references[last] = None
-            stage = _stage_name(words)
+            reading.begin_stage(rest)
         elif name in ("COPY", "ADD", "RUN"):
-            if name == "RUN" and last is not None:
-                commands.append((last, rest))
-            for reference in _sources(rest):
-                number = int(reference[:9]) if reference.isdecimal() else -1
-                is_number = str(number) == reference and number < stage_count - 1
-                if not is_number and not _is_stage(reference, stages) and reference != "scratch":
-                    references[_check_reference(reference)] = None
-    if len(references) > _MOST:
-        raise BuildError(f"the Dockerfile names {len(references)} images", f"At most {_MOST} are pulled for a build.")
-    return NamedImages(tuple(references), last, tuple(commands))
+            reading.add_sources(name, rest)
+    if len(reading.images) > _MOST:
+        raise BuildError(
+            f"the Dockerfile names {len(reading.images)} images", f"At most {_MOST} are pulled for a build."
+        )
+    return NamedImages(tuple(reading.images), reading.base, tuple(reading.commands))
+
+
+class _Reading:
+    """What is known of a Dockerfile up to an instruction. `base` is the image that the present stage starts from."""
+
+    def __init__(self, arguments: Mapping[str, str]) -> None:
+        self.images: dict[str, None] = {}
+        self.commands: list[tuple[str, str]] = []
+        self.base: str | None = None
+        self._arguments = arguments
+        self._values = _platform()
+        self._stages: _Stages = {}
+        self._stage: str | None = None
+        self._stage_count = 0
+
+    def add_arguments(self, rest: str) -> None:
+        """Read an ARG. Behind the first FROM it is for the commands of a stage alone."""
+        if self._stage_count:
+            return
+        _require_ascii("ARG", rest)
+        for word in _words(rest):
+            key, has_default, default = word.partition("=")
+            _require_plain_argument(key, default)
+            if key in self._arguments:
+                self._values[key] = self._arguments[key]
+            elif has_default:
+                self._values[key] = _fill_variables(default.strip("\"'"), self._values)
+        if len(self._values) > _MOST_ARGUMENTS:
+            raise BuildError(
+                f"the Dockerfile has more than {_MOST_ARGUMENTS} ARG values before its first FROM",
+                "Move those that no FROM uses behind it.",
+            )
+
+    def begin_stage(self, rest: str) -> None:
+        """Read a FROM: the present stage ends, and has a name from now on."""
+        _require_ascii("FROM", rest)
+        if self._stage:
+            self._stages[self._stage.lower()] = (self._stage, self.base)
+        self._stage_count += 1
+        words = _words(_flags(rest)[1])
+        reference = _fill_variables(words[0].strip("\"'"), self._values) if words else ""
+        if _is_stage(reference, self._stages):
+            self.base = self._stages[reference.lower()][1]
+        elif reference == "scratch":
+            self.base = None
+        else:
+            self.base = _check_reference(reference)
+            self.images[self.base] = None
+        self._stage = _stage_name(words)
+
+    def add_sources(self, name: str, rest: str) -> None:
+        """Read a COPY, ADD or RUN: the images that it copies from or mounts, and its command."""
+        if name == "RUN" and self.base is not None:
+            self.commands.append((self.base, rest))
+        for reference in _sources(rest):
+            number = int(reference[:9]) if reference.isdecimal() else -1
+            is_earlier_stage = str(number) == reference and number < self._stage_count - 1
+            if not is_earlier_stage and not _is_stage(reference, self._stages) and reference != "scratch":
+                self.images[_check_reference(reference)] = None
 
 
 def _platform() -> dict[str, str]:
