@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure.acceptances import PolicyLookup
+from dockgate.services.exposure.acceptance_records import PolicyLookup, RememberedAcceptances
 from dockgate.services.exposure.answer import ExposureRequest
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.fleet.packages import FleetPackages
@@ -60,7 +60,7 @@ def ask(
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    search = ExposureSearch(store, advisories, exceptions, packages, lookup, clock, "")
+    search = ExposureSearch(store, advisories, exceptions, packages, RememberedAcceptances(store, lookup), clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.vulnerabilities().values()})
     chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(chosen[0]))

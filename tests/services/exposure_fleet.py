@@ -1,6 +1,5 @@
 """A fleet of images in which tests look for vulnerabilities, day by day."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +20,7 @@ from dockgate.gate.rules import load as load_rules
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
+from dockgate.services.exposure.acceptance_records import RememberedAcceptances
 from dockgate.services.exposure.answer import (
     Exposure,
     ExposureRequest,
@@ -47,9 +47,6 @@ class FixedPolicy:
     """One policy that always judged everything."""
 
     policy: Policy
-
-    def policies_of(self, repositories: Collection[str]) -> dict[str, Policy]:
-        return dict.fromkeys(repositories, self.policy)
 
     def timeline(self) -> PolicyTimeline:
         return PolicyTimeline(list, lambda name: [("", self.policy)])
@@ -103,7 +100,7 @@ class Fleet:
             self.database,
             exceptions,
             FleetPackages(self.store, Purls(KINDS)),
-            self.selection or FixedPolicy(self.policy),
+            RememberedAcceptances(self.store, self.selection or FixedPolicy(self.policy)),
             clock,
             "registry.example",
             self.ungrouped_limit,

@@ -210,7 +210,7 @@ def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_
         "team/a": [day(12), day(14)],
         "team/one": [day(12), day(13)],
     }
-    assert not vex_authors(selection.policies_of(["team/a"])["team/a"])
+    assert not vex_authors(selection.timeline().policy("team/a", None))
 
 
 def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its_author(fleet: Fleet) -> None:

@@ -15,6 +15,7 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
+from dockgate.services.exposure.acceptance_records import RememberedAcceptances
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.feeds.advisories import compare
 from dockgate.services.fleet.index import FleetIndex
@@ -138,7 +139,13 @@ class JudgingWiring:
         )
         fleet_packages = FleetPackages(store, Purls(self.ecosystems))
         self.exposure_search = ExposureSearch(
-            store, advisories, self.exceptions, fleet_packages, self.selection, self.clock, self.registry
+            store,
+            advisories,
+            self.exceptions,
+            fleet_packages,
+            RememberedAcceptances(store, self.selection),
+            self.clock,
+            self.registry,
         )
         self.image_search = ImageSearch(store, fleet_packages, self.watched_images, self.clock, self.registry)
 

@@ -13,6 +13,12 @@ _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 _FRESH = {"fresh": "yes"}
 
 
+def source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
+    """The git repositories and branches from which a pipeline starts."""
+    configurations = (action.configuration for action in pipeline.stages[0].actions)
+    return {(str(entry["repository"]), str(entry["branch"])) for entry in configurations}
+
+
 def manual_trigger(by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
     """The trigger of an execution that a principal started (None: the server has no principals yet)."""
     return {"cause": "started by hand", **({"started_by": by} if by else {}), **(_FRESH if is_fresh else {})}

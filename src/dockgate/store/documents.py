@@ -1,7 +1,7 @@
 """Documents: canonical bytes, stored once under their digest and compressed."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 from sqlalchemy import Connection, select
@@ -24,6 +24,7 @@ Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | Advis
 # The lock between those that store documents, and the one that deletes what nothing names.
 _COLLECTION = "collection"
 _STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
+_BODIES = select(documents.c.digest, documents.c.body).where(one_of(documents.c.digest, "digests"))
 
 
 class Document:
@@ -97,6 +98,16 @@ def read_document(connection: Connection, digest: str) -> bytes:
     if body is None:
         raise unknown_document("document", digest)
     return decompress_document(body)
+
+
+def read_documents(connection: Connection, digests: Collection[str]) -> Mapping[str, bytes]:
+    """The canonical bytes of documents, by digest. Raises NotFoundError."""
+    rows = connection.execute(_BODIES, {"digests": text_list(sorted(digests))})
+    bodies = {digest: decompress_document(body) for digest, body in rows}
+    for digest in digests:
+        if digest not in bodies:
+            raise unknown_document("document", digest)
+    return bodies
 
 
 def unknown_document(kind: str, digest: str) -> NotFoundError:

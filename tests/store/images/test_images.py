@@ -174,12 +174,12 @@ def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_invento
     origins = LayerOrigin(70_000, "COPY app /app"), LayerOrigin(0, 'RUN echo "\0\x1b"')
     read = [ScannedPlatform(INVENTORY, origins)]
     store.images.finish_scan(IMAGE, scan.number, read, None, LATER)
-    assert list(store.images.platforms(IMAGE)) == read
+    assert list(store.images.scan_with_platforms(IMAGE)[1]) == read
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
     done = store.images.scan(IMAGE)
     assert done is not None
     assert store.rescans.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
-    assert [platform.origins for platform in store.images.platforms(IMAGE)] == [origins[:1]]
+    assert [platform.origins for platform in store.images.scan_with_platforms(IMAGE)[1]] == [origins[:1]]
 
 
 def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) -> None:

@@ -1,17 +1,17 @@
 """Who waived a vulnerability in an image, or stated that it is not affected."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dockgate.gate import patterns, waivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
+from dockgate.services.exposure.acceptance_records import AcceptanceRecords
 from dockgate.services.exposure.finding_life import Excuse
 from dockgate.services.judging.risk_acceptances import RiskAcceptances, VexDocument
-from dockgate.services.policies.timeline import PolicyTimeline
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent
 from dockgate.store.fleet.records import ClosingReason, FleetImage, Vulnerability
@@ -21,16 +21,6 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating
 # The latest changes of what excuses a finding that are looked at.
 CHANGES_LIMIT = 50
 _NO_POLICY = make_policy("", {})
-
-
-class PolicyLookup(Protocol):
-    """The policies that judge the images of repositories."""
-
-    def policies_of(self, repositories: Collection[str], /) -> Mapping[str, Policy]:
-        """Those of now, by repository."""
-
-    def timeline(self) -> PolicyTimeline:
-        """The policies of all repositories, now and at any time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,46 +88,39 @@ class AcceptanceFinder:
         self,
         store: Store,
         exceptions: RiskAcceptances,
-        lookup: PolicyLookup,
+        acceptances: AcceptanceRecords,
         now: str,
         names: Collection[str],
-        *,
-        has_vex: bool,
-        had_vex: bool,
         as_of: str | None = None,
     ) -> None:
-        """`names` are those of the vulnerability. `has_vex`: any VEX document counts; `had_vex`: or one did.
+        """`names` are those of the vulnerability.
 
         With `as_of`, VEX documents count that were there at that time, which is `now`, too.
         """
         self._exceptions = exceptions
-        self._lookup = lookup
+        self._acceptances = acceptances
         self._now = now
         self._as_of = as_of
         self._records = [
             record
-            for record in store.waivers.list()
+            for record in acceptances.waivers
             if _is_added(record.waiver, now) and record.waiver.vulnerability in {None, "", *names}
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
-        self._has_vex = has_vex
-        self._had_vex = had_vex or has_vex
         self._names = frozenset(names)
-        self._timeline: PolicyTimeline | None = None
         # Those that count in the answer.
         self._policies: dict[str, Policy] = {}
         self._store = store
-        # VEX documents by the image that they are attached to, "" for those that name their products.
-        self._documents: dict[str, list[VexDocument]] = {}
-        # The same with those that were removed.
-        self._every_document: dict[str, list[VexDocument]] = {}
+        # VEX documents on the vulnerability, also removed ones: attached to no image, and by the image.
+        self._general = self._select_relevant(acceptances.documents)
+        self._attached: dict[str, list[VexDocument]] = {}
         # What was found in images that no waiver or document names, by all that it depends on.
         self._by_inputs: dict[tuple[object, ...], list[Acceptance]] = {}
 
     @property
     def has_any(self) -> bool:
         """Whether there is a waiver or a VEX document that may apply to some image."""
-        return self._has_vex or bool(self._waivers)
+        return bool(self._waivers or self._general or self._acceptances.images)
 
     def find_accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
@@ -147,45 +130,26 @@ class AcceptanceFinder:
         return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
 
     def find_images_with_documents(self) -> set[str]:
-        """The images (digests) to which a VEX document is attached."""
-        return self._store.vex.images(self._as_of) if self._has_vex else set()
+        """The images (digests) to which a VEX document is or was attached."""
+        return set(self._acceptances.images)
 
     def read_general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
-        if not self._has_vex:
-            return []
-        self.prepare(())
-        documents = (statements for _, statements in self._documents.get("", ()))
-        listed = (statement for statements in documents for statement in statements)
+        listed = (statement for _, statements in self._present(self._general) for statement in statements)
         return [statement for statement in listed if not self._names.isdisjoint(statement.vulnerabilities)]
 
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
-        """The policies of the repositories, as of the time of the answer. They are read once."""
-        missing = set(repositories) - self._policies.keys()
-        if missing and self._as_of is not None:
-            timeline = self._read_timeline()
-            self._policies |= {repository: timeline.policy(repository, self._as_of) for repository in missing}
-        elif missing:
-            self._policies |= self._lookup.policies_of(missing)
+        """The policies of the repositories, as of the time of the answer."""
+        timeline = self._acceptances.timeline
+        for repository in set(repositories) - self._policies.keys():
+            self._policies[repository] = timeline.policy(repository, self._as_of)
         return self._policies
 
-    def _read_timeline(self) -> PolicyTimeline:
-        if self._timeline is None:
-            self._timeline = self._lookup.timeline()
-        return self._timeline
-
-    def prepare(self, images: Collection[str], repositories: Collection[str] = ()) -> None:
-        """Read VEX documents of images (digests) and policies of repositories in advance."""
-        if self._has_vex:
-            self.policies(repositories)
-        documents: dict[str, list[VexDocument]] = {}
-        for record, statements in self._store.vex.history(sorted(images), self._as_of) if self._had_vex else ():
-            documents.setdefault(record.image, []).append((record, statements))
-        self._every_document |= documents
-        self._documents |= {
-            image: [entry for entry in listed if _was_there(entry[0], self._as_of)]
-            for image, listed in documents.items()
-        }
+    def prepare(self, images: Collection[str]) -> None:
+        """Read the VEX documents that are or were attached to images (digests)."""
+        having = sorted(self._acceptances.images.intersection(images))
+        for document in self._select_relevant(self._store.vex.history(having) if having else ()):
+            self._attached.setdefault(document[0].image, []).append(document)
 
     def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first.
@@ -211,7 +175,7 @@ class AcceptanceFinder:
 
     def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
         """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
-        if self._has_vex or any(waiver.image for waiver in self._waivers):
+        if self._documents_of(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
         key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
         if key not in self._by_inputs:
@@ -228,11 +192,7 @@ class AcceptanceFinder:
         """
         affected = entry.affected
         records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
-        documents = [
-            document
-            for document in (*self._every_document.get("", ()), *self._every_document.get(image.digest, ()))
-            if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
-        ]
+        documents = self._documents_of(image.digest)
         if not repositories or not (records or documents) or entry.finding().is_malicious:
             return []
         times = {since, *filter(None, (affected.fixed_at,))}
@@ -240,7 +200,7 @@ class AcceptanceFinder:
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
         if documents:
-            times.update(time for name in repositories for time in self._read_timeline().author_changes(name))
+            times.update(time for name in repositories for time in self._acceptances.timeline.author_changes(name))
         excuses: list[Excuse] = []
         for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
             active = [
@@ -259,14 +219,14 @@ class AcceptanceFinder:
         return excuses
 
     def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
-        if not self._has_vex and not any(
+        documents = self._present(self._documents_of(image.digest))
+        if not documents and not any(
             (not waiver.image or waiver.image == image.digest)
             and (not waiver.package or patterns.names_package(waiver.package, entry.package))
             for waiver in self._waivers
         ):
             return []
-        listed = [*self._documents.get("", ()), *self._documents.get(image.digest, ())] if self._has_vex else []
-        return self._apply(image, repositories, entry, self._waivers, listed, self._now)
+        return self._apply(image, repositories, entry, self._waivers, documents, self._now)
 
     def _apply(
         self,
@@ -311,8 +271,24 @@ class AcceptanceFinder:
         if not documents:
             return _NO_POLICY
         if at != self._now:
-            return self._read_timeline().policy(repository, at)
+            return self._acceptances.timeline.policy(repository, at)
         return self.policies([repository])[repository]
+
+    def _select_relevant(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
+        """Those of the documents that say something about the vulnerability."""
+        return [
+            document
+            for document in documents
+            if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
+        ]
+
+    def _documents_of(self, image: str) -> list[VexDocument]:
+        """Those that may be about an image (digest), also removed ones. `prepare` was called with the image."""
+        return [*self._general, *self._attached.get(image, ())]
+
+    def _present(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
+        """Those of the documents that count in the answer."""
+        return [document for document in documents if _was_there(document[0], self._as_of)]
 
 
 def _was_there(record: VexRecord, at: str | None) -> bool:

@@ -10,18 +10,22 @@ from dockgate.services.exposure.blocked import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor
-from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, PastFinding, TagPeriod, Vulnerability
+from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.model import Severity
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a question is about: components, with their findings if it is about a vulnerability."""
+    """What a question is about: components, with their findings if it is about a vulnerability.
+
+    `affected` are those of the time of the question, `ended` all that have ended, the oldest first.
+    """
 
     is_vulnerability: bool
     components: Mapping[int, Component]
     vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
     affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
+    ended: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
 
     def finding(self, affected: AffectedComponent) -> ExposedFinding:
         """A vulnerability of one of the components."""
@@ -45,7 +49,6 @@ class ImageContents:
         self._acceptances = acceptances
         self._now = now
         self._holdings: dict[int, list[Holding]] = {}
-        self._past: dict[int, list[PastFinding]] = {}
         self._successors: dict[TagPeriod, Successor] = {}
         self._packages: dict[int, list[ExposedPackage]] = {}
         # By id, and by digest.
@@ -64,17 +67,13 @@ class ImageContents:
         for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
             self._holdings.setdefault(holding.image, []).append(holding)
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
-        for past in self._store.component_search.past_findings(self._subject.vulnerabilities, present):
-            self._past.setdefault(past.component, []).append(past)
         stays = [stay for number in missing for stay in _stays(self.where[self.images[number].digest])]
         ended = [period for stay in stays for period in stay.ended]
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.successors(ended, names)
         if self._acceptances:
-            images = [self.images[number] for number in missing]
-            repositories = {repository for image in images for repository in self._repositories(image)}
-            self._acceptances.prepare([image.digest for image in images], repositories)
+            self._acceptances.prepare([self.images[number].digest for number in missing])
 
     def packages(self, number: int) -> list[ExposedPackage]:
         """The packages of an image that was read."""
@@ -158,7 +157,7 @@ class ImageContents:
         findings = [Presence(affected.opened, affected.closed, affected.why)]
         findings += [
             Presence(past.opened, past.closed, past.why)
-            for past in self._past.get(affected.component, ())
+            for past in self._subject.ended.get(affected.component, ())
             if past.vulnerability == affected.vulnerability and past.opened != affected.opened
         ]
         presences = []

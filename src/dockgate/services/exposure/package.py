@@ -64,8 +64,7 @@ def find_package(
         components = {} if look_up.subject.is_vulnerability else look_up.subject.components
         images = store.exposures.images_by_component(components, search.find_holders(look_up, caller))
         present = {number: component for number, component in components.items() if images.get(number)}
-        findings = list(store.fleet_findings.findings(present)) if present else []
-        entries = store.fleet_findings.vulnerabilities({finding.vulnerability for finding in findings})
+        findings, entries = store.component_search.findings_of(present)
     by_component: dict[int, list[Severity]] = {}
     by_vulnerability: dict[int, list[ComponentFinding]] = {}
     for finding in findings:

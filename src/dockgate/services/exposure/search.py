@@ -12,7 +12,8 @@ from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure.acceptances import AcceptanceFinder, PolicyLookup
+from dockgate.services.exposure.acceptance_records import RememberedAcceptances
+from dockgate.services.exposure.acceptances import AcceptanceFinder
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     ExposedPipeline,
@@ -37,7 +38,7 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure.records import AffectedComponent, HoldingImage, ImageFacts, Places, RunningImage
+from dockgate.store.exposure.records import AffectedComponent, HoldingImage, Places, RunningImage
 from dockgate.store.fleet.records import Component
 from dockgate.vulnerabilities.aliases import alias_order
 
@@ -66,15 +67,14 @@ class LookUp:
 class ExposureSearch:
     """Answers where something is.
 
-    `selection` has the policies that judge repositories' images, now or at a time. `registry` is the address of our own
-    registry. For more images than `ungrouped_limit`, like ones are looked at once.
+    `registry` is the address of our own registry. For more images than `ungrouped_limit`, like ones are looked at once.
     """
 
     store: Store
     advisories: Advisories
     exceptions: RiskAcceptances
     packages: FleetPackages
-    selection: PolicyLookup
+    acceptances: RememberedAcceptances
     clock: ServerClock
     registry: str
     ungrouped_limit: int = UNGROUPED_LIMIT
@@ -120,11 +120,11 @@ class ExposureSearch:
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
         contents = ImageContents(self.store, subject, holders.places, acceptances, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, holders, names)
-        facts = self._read_facts(subject, holders, acceptances)
         lists = _ImageLists(holders, blocking)
         if acceptances and acceptances.has_any:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.ungrouped_limit:
+                facts = self.store.exposures.facts(holders.ids, subject.components, holders.places)
                 groups = group_images(acceptances, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _page(lists.by_filter[request.only], request)
@@ -132,7 +132,7 @@ class ExposureSearch:
         entries = subject.vulnerabilities.values()
         exploited = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
-        pipelines = _visible_pipelines(facts, request.caller)
+        pipelines = _visible_pipelines(holders.images, request.caller)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
@@ -202,12 +202,6 @@ class ExposureSearch:
         reads_more = request.only is ExposureFilter.BLOCKED
         return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
 
-    def _read_facts(self, subject: Subject, holders: "_Holders", acceptances: AcceptanceFinder | None) -> ImageFacts:
-        """Where the images are. With their components only if that decides which images are alike."""
-        needs_components = acceptances is not None and acceptances.has_any and len(holders.ids) > self.ungrouped_limit
-        components = subject.components if needs_components else ()
-        return self.store.exposures.facts(holders.ids, components, holders.places)
-
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
     ) -> tuple[AdvisoryKnowledge, AcceptanceFinder]:
@@ -225,12 +219,10 @@ class ExposureSearch:
         acceptances = AcceptanceFinder(
             self.store,
             self.exceptions,
-            self.selection,
+            self.acceptances.at(state.acceptances),
             as_of or self.clock.now(),
             names,
-            has_vex=state.has_vex or as_of is not None,
-            had_vex=state.had_vex,
-            as_of=as_of,
+            as_of,
         )
         return knowledge, acceptances
 
@@ -241,11 +233,15 @@ class ExposureSearch:
         vulnerabilities = self.store.component_search.vulnerabilities(question, any_case=is_named)
         if vulnerabilities or is_named:
             affected: dict[int, list[AffectedComponent]] = {}
+            ended: dict[int, list[AffectedComponent]] = {}
             components: dict[int, Component] = {}
-            for entry, component in self.store.component_search.affected_components(vulnerabilities, at):
-                affected.setdefault(entry.component, []).append(entry)
-                components[entry.component] = component
-            return Subject(True, components, vulnerabilities, affected)
+            for entry, component in self.store.component_search.affected_components(vulnerabilities):
+                if entry.is_there(at):
+                    affected.setdefault(entry.component, []).append(entry)
+                    components[entry.component] = component
+                if entry.closed is not None:
+                    ended.setdefault(entry.component, []).append(entry)
+            return Subject(True, components, vulnerabilities, affected, ended)
         return Subject(False, self.packages.find(question))
 
     def _repositories(self, caller: Caller | None) -> Collection[str] | None:
@@ -331,11 +327,11 @@ def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[st
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
-def _visible_pipelines(facts: ImageFacts, caller: Caller | None) -> dict[int, list[str]]:
+def _visible_pipelines(images: Mapping[int, HoldingImage], caller: Caller | None) -> dict[int, list[str]]:
     """The pipelines that asked for a verdict on each image, of those that the caller may see."""
     return {
-        number: sorted(name for name in names if caller is None or caller.reaches(pipeline=name))
-        for number, names in facts.pipelines.items()
+        number: sorted(name for name in image.pipelines if caller is None or caller.reaches(pipeline=name))
+        for number, image in images.items()
     }
 
 

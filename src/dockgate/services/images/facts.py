@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from dockgate.attestations.statements import attached_to
 from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
+from dockgate.gate.policy_choice import Watch
 from dockgate.gate.watch import WatchState, watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
@@ -135,15 +136,18 @@ class ImageFacts:
 
     def _stored_images(self, pushed: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
         """The images of our own registry."""
-        now, watches = self.clock.now(), {}
-        images = {}
-        for image in pushed:
+        now, images = self.clock.now(), {}
+        own = [
+            image
+            for image in pushed
+            if own_repository(self.name_in_registry(image.use.repository), self.registry.address)
+            == image.use.repository
+        ]
+        assignments = self.selection.assignments_of({image.use.repository for image in own})
+        for image in own:
             repository = image.use.repository
-            if own_repository(self.name_in_registry(repository), self.registry.address) != repository:
-                continue  # of another registry
-            if repository not in watches:
-                watches[repository] = self.selection.watch_of(repository)
-            watch = watch_state(watches[repository], image.use, now, is_running=False)
+            assignment = assignments[repository]
+            watch = watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
             images[repository, image.digest] = StoredImage(
                 repository, image.digest, image.use.pushed_at or "", image.used_at, watch, image.tags
             )

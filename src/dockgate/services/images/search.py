@@ -114,7 +114,7 @@ class ImageSearch:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running = self._running_images(query.caller)
+            running = self.visible_services(self.store.services.running_images(), query.caller)
             image_filter = ImageFilter(
                 repositories=self._repositories(query.repository, query.caller),
                 severities=query.severities,
@@ -139,16 +139,16 @@ class ImageSearch:
         image: str,
         watches: Sequence[WatchedRepository],
         verdicts: Sequence[VerdictRecord],
-        caller: Caller | None = None,
+        running: Sequence[RunningImage],
     ) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), each with the services that `caller` sees.
+        """The places of one image (a digest), each with those of the services `running` that run it.
 
         Those where it is now come first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         newest = {(record.repository, image): record for record in reversed(verdicts)}
         with self.store.database.read():
-            image_filter, running = ImageFilter(digests=[image], include_moved=True), self._running_images(caller)
+            image_filter = ImageFilter(digests=[image], include_moved=True)
             places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest)
         return sorted(places, key=lambda place: place.until is not None)
 
@@ -187,11 +187,11 @@ class ImageSearch:
         ]
         return summaries, position
 
-    def _running_images(self, caller: Caller | None) -> Sequence[RunningImage]:
-        """What services run, of the repositories that the caller sees."""
+    def visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:
+        """Those of the services that run an image of a repository that the caller sees."""
         return [
             entry
-            for entry in self.store.services.running_images()
+            for entry in running
             if caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
         ]
 

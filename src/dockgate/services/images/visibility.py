@@ -3,8 +3,8 @@
 An image can be in several repositories, under one digest: each of them has verdicts, pushes and waivers of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from dockgate.delivery.approval_request import scope_of
 from dockgate.identity.model import Caller
@@ -19,24 +19,32 @@ class ImageVisibility:
 
     store: Store
     caller: Caller
+    # By image: every repository, and the visible ones.
+    _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
     def repositories(self, image: str) -> Sequence[str]:
         """The visible repositories of an image, sorted: where it was pushed, scanned or approved."""
-        if not self.caller.is_limited:
-            return sorted(self.all_repositories(image))
-        approvals = self.store.approvals.for_image(image)
-        approved = {approval.repository for approval in approvals if self.caller.reaches(**scope_of(approval))}
-        reached = {name for name in self.all_repositories(image) if self.caller.reaches(repository=name)}
-        return sorted(reached | approved)
+        _, visible = self._read(image)
+        return visible
 
-    def all_repositories(self, image: str) -> set[str]:
+    def all_repositories(self, image: str) -> Collection[str]:
         """Every repository of an image."""
-        scan = self.store.images.scan(image)
-        return {
-            *(pushed.repository for pushed in self.store.images.pushed_images(digest=image)),
-            *(approval.repository for approval in self.store.approvals.for_image(image)),
-            *((scan.repository,) if scan else ()),
-        }
+        every, _ = self._read(image)
+        return every
+
+    def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
+        """Every repository of an image and the visible ones, which are read once."""
+        if image not in self._repositories:
+            scan, approvals = self.store.images.scan(image), self.store.approvals.for_image(image)
+            approved = {approval.repository for approval in approvals if self.caller.reaches(**scope_of(approval))}
+            every = {
+                *(pushed.repository for pushed in self.store.images.pushed_images(digest=image)),
+                *(approval.repository for approval in approvals),
+                *((scan.repository,) if scan else ()),
+            }
+            reached = {name for name in every if self.caller.reaches(repository=name)}
+            self._repositories[image] = every, sorted(reached | approved)
+        return self._repositories[image]
 
     def can_see_image(self, image: str) -> bool:
         """Whether the caller may see a repository that has the image."""

@@ -16,6 +16,7 @@ from dockgate.services.judging.cases import find_running_image
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
+from dockgate.store.exposure.records import RunningImage
 
 # How often the last pull or run of an image is written, in seconds.
 RECORD_SECONDS = 3600.0
@@ -56,13 +57,19 @@ class WatchedImages:
     _recorded_at: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def list_repositories(self, image: str) -> Sequence[WatchedRepository]:
-        """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`."""
+    def list_repositories(
+        self, image: str, running: Collection[RunningImage] | None = None
+    ) -> Sequence[WatchedRepository]:
+        """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`.
+
+        `running` is what services run, None to read it.
+        """
         now = self.clock.now()
         uses = self.store.image_uses.of_image(image, now)
         assignments = self.selection.assignments_of([use.repository for use in uses])
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
-        is_running = is_limited and image in self._running_images()
+        digests = None if running is None else {entry.digest for entry in running}
+        is_running = is_limited and image in (self._running_images() if digests is None else digests)
         return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
     def read_watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:

@@ -103,8 +103,10 @@ class Baselines:
         record = find_approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
-        verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
-        return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
+        verdict = self.store.verdicts.get(record.digest)
+        return baselines.find_exemptions(
+            self.store.verdicts.case_of(verdict), verdict.platform_verdicts, self.ecosystems
+        )
 
     def _running_image(self, service: str | None, repository: str) -> str | None:
         """The digest that the service runs, None if none or of another repository.

@@ -79,7 +79,7 @@ class WaiverPreviews:
     def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
         stored = self.store.verdicts.get(digest)
         repository = ImageVisibility(self.store, caller).repository_of_verdict(stored.image, digest)
-        case = self.store.verdicts.case(digest)
+        case = self.store.verdicts.case_of(stored)
         images = [stored.image, *(inventory.image for inventory in case.inventories)]
         added = waivers.select_waivers([waiver], repository, images, self.clock.now())
         if added and not self.cases.should_apply_waivers(repository, stored.image):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Execution
-from dockgate.delivery.pipeline import manual_trigger
+from dockgate.delivery.pipeline import manual_trigger, source_branches
 from dockgate.events.model import Event
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
@@ -38,10 +38,10 @@ class Executions:
         """
         executions = []
         pushed = event.detail["repository"], event.detail["branch"]
-        for name in self.store.pipelines.names():
-            sources = self.store.pipelines.get(name).stages[0].actions
-            if pushed in {(action.configuration["repository"], action.configuration["branch"]) for action in sources}:
-                executions.append(self.store.executions.start(name, event.id, event.detail, self.clock.now()).id)
+        for pipeline in self.store.pipelines.newest():
+            if pushed in source_branches(pipeline):
+                execution = self.store.executions.start(pipeline.name, event.id, event.detail, self.clock.now())
+                executions.append(execution.id)
         return executions
 
     def retry(self, execution: str, by: str | None) -> None:

@@ -69,8 +69,8 @@ class Fixes:
         A failure of one does not block the others.
         """
         unfinished = self.store.fixes.pipelines()
-        for name in self.store.pipelines.names():
-            on_fix = self.store.pipelines.get(name).on_fix
+        for pipeline in self.store.pipelines.newest():
+            name, on_fix = pipeline.name, pipeline.on_fix
             if on_fix is None and name not in unfinished:
                 continue
             try:

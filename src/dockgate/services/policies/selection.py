@@ -71,17 +71,6 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def policies_of(self, repositories: Collection[str]) -> Mapping[str, Policy]:
-        """Return the policies that evaluate the repositories' images, by repository. Each is read once.
-
-        One that cannot be read, or of a repository that two assignments match equally well, has no rules.
-        """
-        assignments = self.clear_assignments_of(repositories)
-        names = {name: entry.policy if entry else DEFAULT_POLICY for name, entry in assignments.items()}
-        policies = {name: self.read(name).policy for name in set(names.values())}
-        nothing = make_policy("", {})
-        return {name: policies[names[name]] if name in names else nothing for name in repositories}
-
     def timeline(self) -> PolicyTimeline:
         """Return which policies evaluated the images of repositories at any time."""
         versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])

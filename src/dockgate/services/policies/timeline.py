@@ -25,8 +25,8 @@ class PolicyTimeline:
     read_versions: ReadVersions
     _versions: dict[str, Sequence[tuple[str, Policy]]] = field(default_factory=dict)
 
-    def policy(self, repository: str, at: str) -> Policy:
-        """The policy that judged the repository's images at a time, without rules if none could."""
+    def policy(self, repository: str, at: str | None) -> Policy:
+        """The policy that judged the repository's images at a time, None for now; without rules if none could."""
         return self._policy_of(self._name(self._changes_of(repository), repository, at), at)
 
     def author_changes(self, repository: str) -> list[str]:
@@ -54,11 +54,11 @@ class PolicyTimeline:
         }
         return [change for change in self._changes if change.name in names]
 
-    def _name(self, changes: Sequence[AssignmentChange], repository: str, at: str) -> str | None:
+    def _name(self, changes: Sequence[AssignmentChange], repository: str, at: str | None) -> str | None:
         """The name of the repository's policy at a time; None where two assignments were for it alike."""
         present: dict[str, PolicyAssignment | None] = {}
         for change in changes:
-            if change.changed_at <= at:
+            if at is None or change.changed_at <= at:
                 present[change.name] = change.assignment
         try:
             assignment = choose_assignment([entry for entry in present.values() if entry], repository)
@@ -66,9 +66,10 @@ class PolicyTimeline:
             return None
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def _policy_of(self, name: str | None, at: str) -> Policy:
+    def _policy_of(self, name: str | None, at: str | None) -> Policy:
         versions = self._versions_of(name) if name is not None else ()
-        return next((policy for since, policy in reversed(versions) if since <= at), make_policy(name or "", {}))
+        present = (policy for since, policy in reversed(versions) if at is None or since <= at)
+        return next(present, make_policy(name or "", {}))
 
     def _versions_of(self, name: str) -> Sequence[tuple[str, Policy]]:
         if name not in self._versions:

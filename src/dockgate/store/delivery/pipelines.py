@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
@@ -84,6 +84,13 @@ class Pipelines:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
+    def newest(self) -> Sequence[Pipeline]:
+        """The newest version of each pipeline, sorted by name."""
+        of_newest = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
+        is_newest = tuple_(pipelines.c.name, pipelines.c.version).in_(of_newest)
+        with self._database.read() as connection:
+            return list(connection.scalars(select(pipelines.c.body).where(is_newest).order_by(pipelines.c.name)))
+
     def newest_versions(self) -> Mapping[str, int]:
         """The newest version of each pipeline, by name."""
         query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
@@ -92,9 +99,7 @@ class Pipelines:
 
     def sources(self) -> Mapping[str, frozenset[str]]:
         """The source repositories of each pipeline's newest version, by name."""
-        query = select(pipelines.c.name, pipelines.c.body).order_by(pipelines.c.version)
-        with self._database.read() as connection:
-            return {name: source_repositories(body) for name, body in connection.execute(query)}
+        return {pipeline.name: source_repositories(pipeline) for pipeline in self.newest()}
 
     def is_built(self, repository: str) -> bool:
         """Whether any version of any pipeline pushes its builds to this image repository."""

@@ -1,15 +1,13 @@
 """The components of the fleet that have a vulnerability or a name, now or at a time in the past."""
 
 import json
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
     Text,
     cast,
-    exists,
     func,
     literal,
     null,
@@ -22,8 +20,8 @@ from sqlalchemy import (
 from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, IndexState
 from dockgate.store.fleet.findings import ADVISORIES
-from dockgate.store.fleet.records import Component, PastFinding, Vulnerability
-from dockgate.store.queries import batches, numbers_of
+from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
+from dockgate.store.queries import numbers_of
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -33,10 +31,11 @@ from dockgate.store.schema.fleet import (
     fleet_state,
     fleet_vulnerabilities,
 )
-from dockgate.store.schema.gate import vex_documents
+from dockgate.store.schema.gate import policies, policy_assignment_changes, vex_documents, waivers
 
-# What a finding has no longer once it has ended.
+# What a finding has only while it is there, and only once it has ended.
 _PRESENT_ONLY = ("note", "fixed_at")
+_ENDED_ONLY = ("closed", "why")
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 
 # The ecosystems of the fleet, each found in the index after the one before: DISTINCT would read every component.
@@ -48,6 +47,18 @@ _ECOSYSTEMS = _FIRST.union_all(
         .scalar_subquery()
     ).where(_FIRST.c.name.is_not(None))
 )
+
+# How many there are of what may excuse a finding, with each change: rows of these tables are never deleted.
+_COUNTS = (
+    select(func.count()).select_from(waivers),
+    select(func.count(waivers.c.revoked_at)),
+    select(func.coalesce(func.sum(vex_documents.c.changes), 0)),
+    select(func.count()).select_from(policies),
+    select(func.count()).select_from(policy_assignment_changes),
+)
+_ACCEPTANCES: ColumnElement[str] = literal("")
+for _count in _COUNTS:
+    _ACCEPTANCES = _ACCEPTANCES.concat(cast(_count.scalar_subquery(), Text)).concat("/")
 
 
 class ComponentSearch:
@@ -86,8 +97,7 @@ class ComponentSearch:
             select(literal("ecosystem"), nothing, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
-            select(literal("vex"), nothing, literal("")).where(exists().where(vex_documents.c.removed_at.is_(None))),
-            select(literal("had vex"), nothing, literal("")).where(exists().select_from(vex_documents)),
+            select(literal("acceptances"), nothing, _ACCEPTANCES),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -99,54 +109,54 @@ class ComponentSearch:
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
-            has_vex="vex" in by_kind,
-            had_vex="had vex" in by_kind,
+            acceptances=by_kind["acceptances"][0][1],
         )
 
-    def affected_components(
-        self, vulnerabilities: Collection[int], at: str | None = None
-    ) -> Sequence[tuple[AffectedComponent, Component]]:
-        """The components that have one of these vulnerabilities, or had it at a time."""
+    def affected_components(self, vulnerabilities: Collection[int]) -> Sequence[tuple[AffectedComponent, Component]]:
+        """The components that have or had one of these vulnerabilities, in the order of their findings' begin."""
         present, past = fleet_findings.c, fleet_past_findings.c
         component = [fleet_components.c[name] for name in Component._fields]
-        rows: list[tuple[AffectedComponent, Component]] = []
-        columns: list[ColumnElement[Any]]
-        with self._database.read() as connection:
-            for part in batches(sorted(vulnerabilities)):
-                names = [name for name in AffectedComponent._fields if name not in ("closed", "why", "fixed_at")]
-                columns = [*(present[name] for name in names), present.fixed_at]
-                query = select(*columns, *component).where(present.vulnerability.in_(part))
-                query = query.join(fleet_components, fleet_components.c.id == present.component)
-                if at is not None:
-                    query = query.where(present.opened <= at)
-                width = len(columns)
-                rows += [
-                    (AffectedComponent._make((*row[: width - 1], None, None, row[width - 1])), Component(*row[width:]))
-                    for row in connection.execute(query)
-                ]
-                if at is None:
-                    continue
-                columns = [null() if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
-                ended = select(*columns, *component).where(
-                    past.vulnerability.in_(part), past.opened <= at, past.closed > at
-                )
-                ended = ended.join(fleet_components, fleet_components.c.id == past.component)
-                width = len(columns)
-                rows += [
-                    (AffectedComponent(*row[:width]), Component(*row[width:])) for row in connection.execute(ended)
-                ]
-        return rows
-
-    def past_findings(self, vulnerabilities: Collection[int], components: Collection[int]) -> Sequence[PastFinding]:
-        """The ended findings of these components with these vulnerabilities, oldest first."""
-        table = fleet_past_findings.c
-        query = (
-            select(*(table[name] for name in PastFinding._fields))
-            .where(numbers_of(table.vulnerability, vulnerabilities), numbers_of(table.component, components))
-            .order_by(table.opened)
+        of_present = [
+            type_coerce(null(), past[name].type).label(name) if name in _ENDED_ONLY else present[name]
+            for name in AffectedComponent._fields
+        ]
+        of_past = [null().label(name) if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
+        query = union_all(
+            select(*of_present, *component)
+            .join(fleet_components, fleet_components.c.id == present.component)
+            .where(numbers_of(present.vulnerability, vulnerabilities)),
+            select(*of_past, *component)
+            .join(fleet_components, fleet_components.c.id == past.component)
+            .where(numbers_of(past.vulnerability, vulnerabilities)),
         )
+        width = len(AffectedComponent._fields)
         with self._database.read() as connection:
-            return [PastFinding(*row) for row in connection.execute(query)] if vulnerabilities and components else []
+            rows = connection.execute(query).all() if vulnerabilities else ()
+        affected = [(AffectedComponent(*row[:width]), Component(*row[width:])) for row in rows]
+        return sorted(affected, key=lambda entry: entry[0].opened)
+
+    def findings_of(
+        self, components: Collection[int]
+    ) -> tuple[Sequence[ComponentFinding], Mapping[int, Vulnerability]]:
+        """The findings of these components, by component, and the vulnerabilities that they have, by id."""
+        present, table = fleet_findings.c, fleet_vulnerabilities.c
+        query = (
+            select(
+                *(present[name] for name in ComponentFinding._fields), *(table[name] for name in Vulnerability._fields)
+            )
+            .join(fleet_vulnerabilities, table.id == present.vulnerability)
+            .where(numbers_of(present.component, components))
+            .order_by(present.component, present.vulnerability)
+        )
+        findings: list[ComponentFinding] = []
+        vulnerabilities: dict[int, Vulnerability] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query) if components else ():
+                finding = ComponentFinding._make(row[: len(ComponentFinding._fields)])
+                findings.append(finding)
+                if finding.vulnerability not in vulnerabilities:
+                    vulnerabilities[finding.vulnerability] = Vulnerability(*row[len(ComponentFinding._fields) :])
+        return findings, vulnerabilities
 
     def components_named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.

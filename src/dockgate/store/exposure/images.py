@@ -6,7 +6,6 @@ Read from their bundles, and from where the images were.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -69,21 +68,30 @@ class Exposures:
     def images(
         self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
     ) -> dict[int, HoldingImage]:
-        """The images that hold one of these components, the newest first, by id.
+        """The images that hold one of these components, the newest first, by id, with the pipelines that had asked.
 
         They have current verdicts if wanted. `owned`: components that a distribution's package owns count, too.
         """
         if not components:
             return {}
-        table, verdict = fleet_images.c, fleet_verdicts.c
+        table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         holds = table.id.in_(_images_holding(components, owned=owned))
-        query = select(table.id, table.digest, verdict.status if has_status else null())
+        status = verdict.status if has_status else null()
+        had_asked = true() if places.at is None else approval.created_at <= places.at
+        query = select(table.id, table.digest, status, approval.pipeline, approval.id).outerjoin_from(
+            fleet_images, approvals, and_(approval.image == table.digest, had_asked)
+        )
         if has_status:
             is_of = and_(verdict.image == table.id, _is_in(places.repositories, table.repository))
-            query = query.outerjoin_from(fleet_images, fleet_verdicts, is_of)
+            query = query.outerjoin(fleet_verdicts, is_of)
         with self._database.read() as connection:
             rows = connection.execute(query.where(holds, _is_placed(places)).order_by(table.id.desc()))
-            return {number: HoldingImage(digest, status) for number, digest, status in rows.all()}
+            images: dict[int, HoldingImage] = {}
+            for number, digest, current, pipeline, approval_id in rows.all():
+                image = images.setdefault(number, HoldingImage(digest, current, set()))
+                if name := pipeline or _pipeline_of(approval_id):
+                    image.pipelines.add(name)
+        return images
 
     def image_periods(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
@@ -271,48 +279,35 @@ class Exposures:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
     def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
-        """The pipelines, places and components of each of these images.
-
-        Pipelines are those that had asked to approve it, components those of the question that it holds. Components and
-        repositories are those of no image if no component is given.
-        """
-        table, fleet, tags = approvals.c, fleet_images.c, fleet_tags.c
+        """Which of the components each of these images holds, and where it is."""
+        fleet, tags = fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        nothing = literal("")
-        queries: list[Select[Any]] = [
-            select(literal(0), fleet.id, table.pipeline, table.id)
-            .join(approvals, table.image == fleet.digest)
-            .where(numbers_of(fleet.id, images), true() if places.at is None else table.created_at <= places.at)
-        ]
-        if components:
-            queries += [
-                select(literal(1), bundles.image, cast(parts.component, Text), nothing)
-                .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-                .where(numbers_of(parts.component, components), ~parts.owned),
-                select(literal(2), fleet.id, tags.repository, nothing)
-                .join(fleet_tags, tags.digest == fleet.digest)
-                .where(
-                    numbers_of(fleet.id, images),
-                    true() if places.include_moved else _is_at(places.at),
-                    _is_in(places.repositories),
-                ),
-            ]
-        answer = ImageFacts({}, {}, {})
+        query = union_all(
+            select(literal(True), bundles.image, cast(parts.component, Text))
+            .join(fleet_image_bundles, bundles.bundle == parts.bundle)
+            .where(numbers_of(parts.component, components), ~parts.owned),
+            select(literal(False), fleet.id, tags.repository)
+            .join(fleet_tags, tags.digest == fleet.digest)
+            .where(
+                numbers_of(fleet.id, images),
+                true() if places.include_moved else _is_at(places.at),
+                _is_in(places.repositories),
+            ),
+        )
+        answer = ImageFacts({}, {})
         with self._database.read() as connection:
-            for kind, image, text, approval in connection.execute(union_all(*queries)).all() if images else ():
-                if kind == 1:
+            for is_component, image, text in connection.execute(query).all() if images and components else ():
+                if is_component:
                     answer.components.setdefault(image, set()).add(int(text))
-                elif kind == 2:
+                else:
                     answer.repositories.setdefault(image, set()).add(text)
-                elif name := text or _pipeline_of(approval):
-                    answer.pipelines.setdefault(image, set()).add(name)
         return answer
 
 
-def _pipeline_of(approval: str) -> str:
-    """The pipeline of ours that waits for the approval, "" if one from outside asked for it."""
-    action = ApprovalId(approval).action
-    return action.pipeline if action else ""
+def _pipeline_of(approval: str | None) -> str | None:
+    """The pipeline of ours that waits for the approval, None if one from outside asked for it."""
+    action = ApprovalId(approval).action if approval else None
+    return action.pipeline if action else None
 
 
 def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:

@@ -27,6 +27,12 @@ class AffectedComponent(NamedTuple):
     why: str | None = None
     fixed_at: str | None = None
 
+    def is_there(self, at: str | None) -> bool:
+        """Whether the component had the finding at a time, None for now."""
+        if at is None:
+            return self.closed is None
+        return self.opened <= at and (self.closed is None or self.closed > at)
+
 
 class Successor(NamedTuple):
     """The image to which a tag moved on, and its versions of some packages.
@@ -66,17 +72,17 @@ class Places(NamedTuple):
 class HoldingImage(NamedTuple):
     """An image that holds what a question is about.
 
-    `status` is its current verdict, None for none or none to see.
+    `status` is its current verdict, None for none or none to see. `pipelines` asked to approve it.
     """
 
     digest: str
     status: Status | None
+    pipelines: set[str]
 
 
 class ImageFacts(NamedTuple):
-    """Of images: the pipelines that asked to approve each, components that it holds, and its repositories."""
+    """Of images: the components that each holds, and its repositories."""
 
-    pipelines: dict[int, set[str]]
     components: dict[int, set[int]]
     repositories: dict[int, set[str]]
 
@@ -138,15 +144,14 @@ class IndexState(NamedTuple):
     """How far the index can answer: whether components were matched at all, and their ecosystems.
 
     `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
-    looked up yet. `has_vex`: some VEX document is stored; `had_vex`: or was, and was removed.
+    looked up yet. `acceptances` is a text that changes whenever waivers, VEX documents or policies do.
     """
 
     is_matched: bool
     ecosystems: Sequence[str]
     doubts: Sequence[tuple[int, frozenset[str]]]
     unmatched_components: Sequence[int]
-    has_vex: bool = True
-    had_vex: bool = True
+    acceptances: str
 
     def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""

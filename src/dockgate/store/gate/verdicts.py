@@ -20,6 +20,7 @@ from dockgate.store.documents import (
     decompress_document,
     new_documents,
     read_document,
+    read_documents,
     store_documents,
     unknown_document,
 )
@@ -127,31 +128,12 @@ class Verdicts:
         """Everything that a verdict was made from."""
         with self._database.read() as connection:
             verdict = json.loads(_verdict_body(connection, digest))
-            digests = build(InputDigests, verdict["inputs"])
-            return VerdictCase(
-                image=verdict["image"],
-                policy=decode_policy(read_document(connection, digests.policy)),
-                now=digests.now,
-                engine=digests.engine,
-                inventories=tuple(decode(Inventory, read_document(connection, part)) for part in digests.inventories),
-                snapshot=decode(AdvisorySnapshot, read_document(connection, digests.snapshot)),
-                waivers=decode(Waivers, read_document(connection, digests.waivers)),
-                baselines={
-                    name: tuple(decode(Inventory, read_document(connection, part)) for part in baseline)
-                    for name, baseline in digests.baselines.items()
-                },
-                external_reports=tuple(
-                    decode(ExternalReport, read_document(connection, part)) for part in digests.external_reports
-                ),
-                no_scan_reason=digests.no_scan_reason,
-                baseline_exemptions={
-                    name: decode(BaselineExemptions, read_document(connection, part))
-                    for name, part in digests.baseline_exemptions.items()
-                },
-                provenance=decode(ProvenanceFacts, read_document(connection, digests.provenance))
-                if digests.provenance
-                else None,
-            )
+            return _case(connection, verdict["image"], build(InputDigests, verdict["inputs"]))
+
+    def case_of(self, verdict: Verdict) -> VerdictCase:
+        """As `case`, for a verdict that was read already."""
+        with self._database.read() as connection:
+            return _case(connection, verdict.image, verdict.inputs)
 
     def repositories(self, image: str, digest: str) -> Sequence[str]:
         """The repositories in which a verdict on an image was made, the first one first; "" stands for none."""
@@ -302,6 +284,33 @@ class Verdicts:
         )
         with self._database.read() as connection:
             return list(connection.scalars(query.distinct().order_by(table.image)))
+
+
+def _case(connection: Connection, image: str, digests: InputDigests) -> VerdictCase:
+    """What was judged, from documents that are all read at once."""
+    parts = [digests.policy, *digests.inventories, digests.snapshot, digests.waivers, *digests.external_reports]
+    parts += [part for baseline in digests.baselines.values() for part in baseline]
+    parts += [*digests.baseline_exemptions.values(), *filter(None, [digests.provenance])]
+    stored = read_documents(connection, parts)
+    return VerdictCase(
+        image=image,
+        policy=decode_policy(stored[digests.policy]),
+        now=digests.now,
+        engine=digests.engine,
+        inventories=tuple(decode(Inventory, stored[part]) for part in digests.inventories),
+        snapshot=decode(AdvisorySnapshot, stored[digests.snapshot]),
+        waivers=decode(Waivers, stored[digests.waivers]),
+        baselines={
+            name: tuple(decode(Inventory, stored[part]) for part in baseline)
+            for name, baseline in digests.baselines.items()
+        },
+        external_reports=tuple(decode(ExternalReport, stored[part]) for part in digests.external_reports),
+        no_scan_reason=digests.no_scan_reason,
+        baseline_exemptions={
+            name: decode(BaselineExemptions, stored[part]) for name, part in digests.baseline_exemptions.items()
+        },
+        provenance=decode(ProvenanceFacts, stored[digests.provenance]) if digests.provenance else None,
+    )
 
 
 def _violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:

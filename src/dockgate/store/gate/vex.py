@@ -84,22 +84,16 @@ class Vex:
                 rows = connection.execute(_EVER.where(_was_active(at)), parameters).mappings().all()
         return self._with_statements(rows)
 
-    def history(
-        self, images: Sequence[str], at: str | None = None
-    ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """As `active`, with those that were removed; with `at` without those that were added later."""
+    def history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """The documents attached to these images, "" for those that were uploaded, with removed ones, oldest first."""
         with self._database.read() as connection:
-            query = _EVER if at is None else _EVER.where(vex_documents.c.added_at <= at)
-            rows = connection.execute(query, {"images": text_list(["", *images])}).mappings().all()
+            rows = connection.execute(_EVER, {"images": text_list(images)}).mappings().all()
         return self._with_statements(rows)
 
-    def images(self, at: str | None = None) -> set[str]:
-        """The images (digests) to which documents are attached that are not removed, or were not at a time."""
-        table = vex_documents.c
+    def images(self) -> set[str]:
+        """The images (digests) to which documents are or were attached."""
         with self._database.read() as connection:
-            is_active = table.removed_at.is_(None) if at is None else _was_active(at)
-            query = select(table.image).distinct().where(is_active, table.image != "")
-            return set(connection.scalars(query))
+            return set(connection.scalars(select(vex_documents.c.image).distinct().where(vex_documents.c.image != "")))
 
     def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """As `active`, for all images."""

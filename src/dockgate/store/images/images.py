@@ -13,7 +13,7 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.digest import from_hex
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.images.scan_contents import read_inventories, read_platforms, replace_platforms
+from dockgate.store.images.scan_contents import read_inventories, read_scan, replace_platforms
 from dockgate.store.images.tag_history import record_push
 from dockgate.store.queries import select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
@@ -233,10 +233,13 @@ class Images:
         with self._database.read() as connection:
             return read_inventories(connection, image)
 
-    def platforms(self, image: str) -> Sequence[ScannedPlatform]:
-        """The same with the origins of the layers."""
+    def scan_with_platforms(self, image: str) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
+        """The newest scan of an image, and the inventories that it or an earlier one has read.
+
+        They have the origins of their layers.
+        """
         with self._database.read() as connection:
-            return read_platforms(connection, image)
+            return read_scan(connection, image)
 
     def inventory_digests(self, image: str) -> Sequence[str]:
         """The digests of the image's inventories, in the order of its scan."""

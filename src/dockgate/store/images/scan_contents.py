@@ -7,7 +7,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.canonical import decode
 from dockgate.store.documents import Document, decompress_document, store_documents
-from dockgate.store.schema.images import scan_inventories
+from dockgate.store.queries import select_as
+from dockgate.store.records import Scan
+from dockgate.store.schema.images import scan_inventories, scans
 from dockgate.store.schema.store import documents
 
 _OF_IMAGE = scan_inventories.c.image == bindparam("image")
@@ -17,7 +19,14 @@ _DOCUMENTS = (
     .where(_OF_IMAGE)
     .order_by(scan_inventories.c.position)
 )
-_PLATFORMS = _DOCUMENTS.add_columns(scan_inventories.c.layers)
+_SCAN = (
+    select_as(Scan, scans)
+    .add_columns(documents.c.body, scan_inventories.c.layers)
+    .outerjoin(scan_inventories, scan_inventories.c.image == scans.c.image)
+    .outerjoin(documents, documents.c.digest == scan_inventories.c.digest)
+    .where(scans.c.image == bindparam("image"))
+    .order_by(scan_inventories.c.position)
+)
 
 
 def replace_platforms(connection: Connection, image: str, platforms: Sequence[ScannedPlatform]) -> None:
@@ -45,7 +54,12 @@ def read_inventories(connection: Connection, image: str) -> list[Inventory]:
     return [decode(Inventory, decompress_document(body)) for body in bodies]
 
 
-def read_platforms(connection: Connection, image: str) -> list[ScannedPlatform]:
-    """The inventories of an image with the origins of their layers, in the order of its scan."""
-    rows = connection.execute(_PLATFORMS, {"image": image}).all()
-    return [ScannedPlatform(decode(Inventory, decompress_document(row.body)), row.layers) for row in rows]
+def read_scan(connection: Connection, image: str) -> tuple[Scan | None, list[ScannedPlatform]]:
+    """The newest scan of an image, and the inventories of a scan with the origins of their layers, in its order."""
+    scan, platforms = None, []
+    for row in connection.execute(_SCAN, {"image": image}):
+        *columns, body, layers = row
+        scan = Scan(*columns)
+        if body is not None:
+            platforms.append(ScannedPlatform(decode(Inventory, decompress_document(body)), layers))
+    return scan, platforms

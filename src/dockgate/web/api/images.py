@@ -50,9 +50,9 @@ class ImageView:
     `places` are where it is and was, each with its current verdict, as lists of images show them. `status` and
     `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
     its push; "" where there is none. An image that is not watched any more is Undetermined.
-    `watches` says for each repository of the image whether it is watched there, and who owns it. `is_watched`: in any
-    of them. `scanner` is the version of the server's scanner; `scan` has the one that read the image. `lag` says why
-    the first of `verdicts` differs from the current verdict, null if it does not.
+    `services` run it. `watches` says for each repository of the image whether it is watched there, and who owns it.
+    `is_watched`: in any of them. `scanner` is the version of the server's scanner; `scan` has the one that read the
+    image. `lag` says why the first of `verdicts` differs from the current verdict, null if it does not.
     """
 
     digest: str
@@ -64,6 +64,7 @@ class ImageView:
     moves: list[TagMove]
     inventories: list[InventoryView]
     verdicts: list[VerdictRecord]
+    services: list[str]
     is_watched: bool
     watches: list[WatchedRepository]
     scanner: str
@@ -175,15 +176,17 @@ def image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) 
 
 def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image with its whole inventories. NotFoundError, DeniedError."""
-    scan, platforms = read_platforms(digest, caller, server)
+    visibility = ImageVisibility(server.store, caller)
+    scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
     findings = find_by_layer(server.store, digest) if platforms else {}
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
-    visibility = ImageVisibility(server.store, caller)
-    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest))
-    places = list(server.image_search.places(digest, watches, verdicts, caller))
+    running = server.store.services.running_images()
+    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest, running))
+    running = server.image_search.visible_services(running, caller)
+    places = list(server.image_search.places(digest, watches, verdicts, running))
     moves = list(server.store.images.tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
@@ -217,6 +220,7 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
             for number, (platform, inventory) in enumerate(zip(platforms, inventories, strict=True))
         ],
         verdicts=list(verdicts),
+        services=[entry.service for entry in running if entry.digest == digest],
         is_watched=is_watched,
         watches=watches,
         scanner=server.scans.runner.version,
@@ -238,19 +242,22 @@ def _lag(
     return explain_lag(places[0], verdicts[0], server.store.verdicts.counts(verdicts[0].digest))
 
 
-def read_platforms(digest: str, caller: Caller, server: WebServices) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
+def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
     """The scan of an image, and what it has read if it has succeeded. DeniedError.
 
     An image that was scanned in a repository that the caller may not see has the scan in one that they may see.
     """
-    visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
-    scan = server.store.images.scan(digest)
+    scan, platforms = visibility.store.images.scan_with_platforms(digest)
     has_succeeded = scan is not None and scan.finished_at and not scan.reason
-    if scan is not None and caller.is_limited and scan.repository not in (visible := visibility.repositories(digest)):
+    if (
+        scan is not None
+        and visibility.caller.is_limited
+        and scan.repository not in (visible := visibility.repositories(digest))
+    ):
         reason = "it could not be read in another repository" if scan.reason else ""
         scan = replace(scan, repository=visible[0], reason=reason)
-    return scan, server.store.images.platforms(digest) if has_succeeded else ()
+    return scan, platforms if has_succeeded else ()
 
 
 @router.post("/images/{digest}/scan", status_code=202)
@@ -381,4 +388,4 @@ def document(digest: api.Digest, caller: api.Reader, server: api.ServerDependenc
 
 def _recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
     stored = verdict(digest, caller, server)
-    return case_file.RecordedVerdict(stored, server.store.verdicts.case(digest))
+    return case_file.RecordedVerdict(stored, server.store.verdicts.case_of(stored))

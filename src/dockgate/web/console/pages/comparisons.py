@@ -17,6 +17,8 @@ from dockgate.web.api.images import visible_digests
 
 # A digest or its first hexadecimal digits, with or without the ellipsis of a table.
 _DIGEST_START = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})…?")
+# Hexadecimal digits of a whole digest, which nothing else has.
+_WHOLE_DIGITS = 64
 # Findings of one kind that a comparison lists.
 MAX_FINDINGS = 20
 
@@ -63,7 +65,8 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
     verdicts = visible_digests("verdict", start[1], caller, server)
-    images = [] if len(verdicts) > 1 else visible_digests("image", start[1], caller, server)
+    is_whole = len(start[1]) == _WHOLE_DIGITS
+    images = [] if len(verdicts) > 1 or (verdicts and is_whole) else visible_digests("image", start[1], caller, server)
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(

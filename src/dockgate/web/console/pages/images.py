@@ -1,7 +1,7 @@
 """Images: by repository and tag, and one image with what it holds."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -11,6 +11,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.search import NOT_JUDGED, ImageQuery
+from dockgate.services.images.visibility import ImageVisibility
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.images.listing import ImageSort, Origin
@@ -19,7 +20,6 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
-from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
@@ -161,7 +161,7 @@ def image(
         verdicts=page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
         pushes=page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
-        services=_services(caller, server, view),
+        services=view.services,
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
@@ -174,7 +174,7 @@ def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, f
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
-    scan, platforms = calls.read_platforms(digest, caller, server)
+    scan, platforms = calls.read_platforms(digest, ImageVisibility(server.store, caller))
     inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
         raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
@@ -197,18 +197,6 @@ async def scan(
     repository = fields.get("repository", "")
     await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, server)
     return see_other(f"/images/{digest}")
-
-
-def _services(caller: api.Reader, server: api.ServerDependency, view: calls.ImageView) -> Sequence[str]:
-    """The services that run the image, of those that the caller may see."""
-    if view.places:
-        running = view.places[0].services
-    else:  # it runs, and is in no place
-        running = [entry.service for entry in server.store.services.running_images() if entry.digest == view.digest]
-    if caller.is_limited:
-        visible = {service.name for service in visible_services(caller, server)}
-        running = [name for name in running if name in visible]
-    return running
 
 
 @router.get("/search")

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
+from dockgate.delivery.pipeline import source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.git_pushes import find_email
@@ -209,14 +210,8 @@ def _edit_form(
 
 def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[str]:
     """The pipelines that a commit to the branch starts."""
-    source = {"repository": name, "branch": branch}
     return [
-        pipeline
-        for pipeline in server.store.pipelines.names()
-        if any(
-            {"branch": "main", **action.configuration}.items() >= source.items()
-            for action in server.store.pipelines.get(pipeline).stages[0].actions
-        )
+        pipeline.name for pipeline in server.store.pipelines.newest() if (name, branch) in source_branches(pipeline)
     ]
 
 

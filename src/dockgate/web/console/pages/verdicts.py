@@ -116,10 +116,9 @@ def verdict(
     if against:
         try:
             second = find_verdict(against, stored.policy, caller, server)
-            against_recorded = RecordedVerdict(
-                calls.verdict(second, caller, server), server.store.verdicts.case(second)
-            )
-            comparison = compare(RecordedVerdict(stored, server.store.verdicts.case(digest)), against_recorded)
+            compared = _read(request, server, second)
+            case_of = server.store.verdicts.case_of
+            comparison = compare(RecordedVerdict(stored, case_of(stored)), RecordedVerdict(compared, case_of(compared)))
         except (UsageError, NotFoundError) as error:
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
@@ -158,8 +157,8 @@ def _replay(
     count = sum(len(platform.findings) for platform in stored.platform_verdicts)
     if count > REPLAYED_FINDINGS and not is_requested:
         return recent.replays.get(digest)
-    case = server.store.verdicts.case
-    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored, case(digest))))
+    case_of = server.store.verdicts.case_of
+    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored, case_of(stored))))
 
 
 @router.get("/verdicts/{digest}/link")
@@ -215,6 +214,7 @@ def _content(
     """What the page shows of the verdict itself."""
     chosen = FindingFilter.of_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
+    base_layers = _base_layers(server, stored.image)
     return {
         "links": ListLinks(request.url.path, SORTS, chosen.sort, filters, descending=LAST_FIRST),
         "chosen": chosen,
@@ -222,7 +222,10 @@ def _content(
         "title": f"{stored.status}: {stored.image[7:19]}",
         "digest": digest,
         "verdict": stored,
-        "platforms": [_platform_page(server, stored, platform, chosen) for platform in stored.platform_verdicts],
+        "platforms": [
+            _platform_page(stored, platform, base_layers.get(platform.image), chosen)
+            for platform in stored.platform_verdicts
+        ],
         "repository": repository,
         "scan": server.store.images.scan(stored.image),
         "scanner": server.scans.runner.version,
@@ -240,7 +243,7 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     if kind is None:
         raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
     stored = calls.verdict(digest, caller, server)
-    case = server.store.verdicts.case(digest)
+    case = server.store.verdicts.case_of(stored)
     repository = ImageVisibility(server.store, caller).repository_of_verdict(stored.image, digest)
     reference = f"{repository}@{stored.image}" if repository else stored.image
     content = reports.GateReport(reference, stored, case.inventories, case)
@@ -255,9 +258,8 @@ def _newer(records: Sequence[VerdictRecord], digest: str, stored: Verdict) -> Ve
 
 
 def _platform_page(
-    server: api.ServerDependency, stored: Verdict, platform: PlatformVerdict, chosen: FindingFilter
+    stored: Verdict, platform: PlatformVerdict, base_layers: frozenset[str] | None, chosen: FindingFilter
 ) -> PlatformPage:
-    base_layers = _base_layers(server, stored.image, platform.image)
     order = list(Group)
     every = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
     by = chosen.order()
@@ -285,12 +287,13 @@ def _platform_page(
     )
 
 
-def _base_layers(server: api.ServerDependency, image: str, platform_image: str) -> frozenset[str] | None:
-    """The digests of the base image's layers, None if the base is unknown."""
-    for inventory in server.store.images.inventories(image):
-        if inventory.image == platform_image and inventory.base_layers:
-            return frozenset(inventory.layers[: inventory.base_layers])
-    return None
+def _base_layers(server: api.ServerDependency, image: str) -> dict[str, frozenset[str]]:
+    """The digests of the base image's layers by the platform's image, without platforms whose base is unknown."""
+    return {
+        inventory.image: frozenset(inventory.layers[: inventory.base_layers])
+        for inventory in server.store.images.inventories(image)
+        if inventory.base_layers
+    }
 
 
 def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:

@@ -1,0 +1,56 @@
+"""What may excuse findings in any image. Read once, and again after it has changed."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol
+
+from dockgate.services.judging.risk_acceptances import VexDocument
+from dockgate.services.policies.timeline import PolicyTimeline
+from dockgate.store import Store
+from dockgate.store.records import WaiverRecord
+
+
+class PolicyLookup(Protocol):
+    """The policies that judge the images of repositories."""
+
+    def timeline(self) -> PolicyTimeline:
+        """The policies of all repositories, now and at any time before."""
+
+
+class AcceptanceRecords:
+    """Each part is read when it is first needed. `timeline` says whose statements count."""
+
+    def __init__(self, store: Store, lookup: PolicyLookup) -> None:
+        self._store = store
+        self.timeline = lookup.timeline()
+
+    @cached_property
+    def waivers(self) -> Sequence[WaiverRecord]:
+        """All of them, also revoked ones, newest first."""
+        return self._store.waivers.list()
+
+    @cached_property
+    def documents(self) -> Sequence[VexDocument]:
+        """The documents that are attached to no image, also removed ones."""
+        return self._store.vex.history([""])
+
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """The images (digests) to which documents are or were attached."""
+        return frozenset(self._store.vex.images())
+
+
+class RememberedAcceptances:
+    """The records of a revision (`IndexState.acceptances`), which are the same for all answers until the next one."""
+
+    def __init__(self, store: Store, lookup: PolicyLookup) -> None:
+        self._store = store
+        self._lookup = lookup
+        self._remembered: tuple[str, AcceptanceRecords] | None = None
+
+    def at(self, revision: str) -> AcceptanceRecords:
+        """The records as of a revision, which the caller's transaction has read."""
+        remembered = self._remembered
+        if remembered is None or remembered[0] != revision:
+            remembered = self._remembered = revision, AcceptanceRecords(self._store, self._lookup)
+        return remembered[1]
