@@ -3,16 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.fakes.registry import push_image
-from tests.scenarios.browser import Browser, Forms
+from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.retention import Retention
 from dockgate.identity.model import Role
+from dockgate.shared.digest import digest_of
 from dockgate.store.records import PushedImage, Worker
 
 # Its tests share a server, and later ones change what earlier ones look at.
@@ -118,6 +120,26 @@ def test_a_vex_document_is_uploaded_and_removed(site: Site, admin: Browser, view
     removed = _press(admin, "/vex", action)
     assert action not in Forms(removed).actions
     assert site.server.get("/vex")[0]["removed_by"] == "ada"
+
+
+def test_a_vex_document_is_uploaded_as_a_file_byte_by_byte(site: Site, admin: Browser, viewer: Browser) -> None:
+    data = json.dumps({**DOCUMENT, "@id": "https://example.org/vex/2"}, indent=2).replace("\n", "\r\n").encode()
+    form: dict[str, Any] = {"data": {"content": ""}, "files": {"file": ("statement.json", data)}}
+    assert viewer.post("/vex", **form, headers=FROM_PAGE).status_code == 403
+    assert admin.post("/vex", **form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert admin.post("/vex", **form, headers=FROM_PAGE).status_code == 303
+    assert digest_of(data) in {document["document"] for document in site.server.get("/vex")}
+    assert "statement.json" in admin.get("/audit").text
+
+
+def test_a_wrong_file_is_refused_by_its_name_as_the_call_refuses_it(admin: Browser) -> None:
+    wrong = json.dumps({**DOCUMENT, "author": "a\0"}).encode()
+    for name, data, reason in (("a.json", b"{", "a.json"), ("b.json", wrong, "NUL"), ("", b"", "no document")):
+        answer = admin.post("/vex", files={"file": (name, data)}, data={"content": ""}, headers=FROM_PAGE)
+        assert answer.status_code == 422
+        assert reason.lower() in answer.text.lower()
+    answer = admin.post("/vex", files={"file": ("a.json", b" " * (9 << 20))}, headers=FROM_PAGE)
+    assert "The request body exceeds" in answer.text
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"@context": "x"}', "[" * 5000])

@@ -93,3 +93,18 @@ def test_a_time_has_its_zone_and_its_exact_value() -> None:
 )
 def test_lengths_of_time(started: str, finished: str, length: str) -> None:
     assert formats.took(started, finished, NOW) == length
+
+
+def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> None:
+    commit, digest = "4e1c" * 10, "sha256:" + "9f" * 32
+    html = str(formats.recorded(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
+    assert f'title="{commit}">4e1c4e1c4e1c…</span> on main<br>' in html
+    assert f'title="{digest}">sha256:9f9f9f9f9f9f…</span> &lt;b&gt; until <time' in html
+    assert ">2999-01-01 00:00 UTC</time>" in html
+
+
+@pytest.mark.parametrize(
+    ("at", "distance"), [("2027-06-30", "in 213 d"), ("2999-01-01", "in 972 years"), ("2026-11-26", "2 d ago")]
+)
+def test_distances_in_time_have_a_unit_that_people_can_imagine(at: str, distance: str) -> None:
+    assert formats.ago(at, NOW) == distance

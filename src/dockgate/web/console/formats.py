@@ -20,6 +20,8 @@ from dockgate.web.console.terminal_text import visible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
+# A moment, or a digest or commit, of which people see the first digits.
+_LONG = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
 # A command or name in a sentence.
 _CODE = re.compile(r"`([^`]+)`")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
@@ -31,6 +33,8 @@ _FIRST_WORDS = frozenset(
         *("unknown", "waiving", "what", "write"),
     )
 )
+# Seconds of 365 days.
+_YEAR = 365 * 86_400
 # Hexadecimal digits of a digest that people see.
 DIGEST_LENGTH = 12
 # Bars of a severity; None: unknown.
@@ -132,8 +136,11 @@ def breakable(text: str | None) -> Markup:
     """
     if text is None:
         return Markup()
-    parts = Markup("<wbr>").join(escape(part) for part in _BREAKS.split(visible(text)))
-    return _FOREIGN + parts + _END_OF_FOREIGN
+    return _FOREIGN + _with_breaks(visible(text)) + _END_OF_FOREIGN
+
+
+def _with_breaks(text: str) -> Markup:
+    return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(text))
 
 
 def prose(text: str | None) -> Markup:
@@ -172,7 +179,9 @@ def ago(text: str | None, now: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time with its largest unit: "40 s", "3 min", "5 h", "6 d"."""
+    """A length of time with its largest unit: "40 s", "3 min", "5 h", "6 d", "2 years" from two years on."""
+    if seconds >= 2 * _YEAR:
+        return f"{seconds // _YEAR:,.0f} years"
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
@@ -201,6 +210,24 @@ def named_field(message: object, fields: Sequence[str]) -> str:
     """The id of the field of a form that an error is about: the first whose name is in its message, or the first."""
     words = str(message).lower()
     return "field-" + next((name for name in fields if name.replace("_", " ").replace("-", " ") in words), fields[0])
+
+
+def recorded(text: str | None) -> Markup:
+    """Foreign text of the audit log: its moments as people read them, and the first digits of its digests."""
+    return _FOREIGN + Markup("<br>").join(map(_shorten, visible(text or "").splitlines())) + _END_OF_FOREIGN
+
+
+def _shorten(line: str) -> Markup:
+    parts = _LONG.split(line)  # every second one is a moment, a digest or a commit
+    return Markup().join(_shown(part) if at % 2 else _with_breaks(part) for at, part in enumerate(parts))
+
+
+def _shown(part: str) -> Markup:
+    if parse_time(part):
+        return when(part)
+    algorithm, colon, digits = part.rpartition(":")
+    shown = f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
+    return Markup('<span class="nowrap" title="{}">{}</span>').format(part, shown)
 
 
 def line_breaks(text: str | None) -> Markup:

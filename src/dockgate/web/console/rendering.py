@@ -201,6 +201,7 @@ _FUNCTIONS = (
     page_paths.package_path,
     plural,
     formats.prose,
+    formats.recorded,
     page_paths.repository_path,
     formats.sentence,
     formats.shell_word,

@@ -43,15 +43,20 @@ def page_router() -> APIRouter:
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
+async def body_of(request: Request) -> bytes:
+    """The body of a form. Raises BusyError while too many others are received."""
+    threads, caller = await threads_of(request), authorized_caller(request)
+    address = request.client.host if request.client else ""
+    async with threads.receiving(caller.name) if caller else threads.receiving_open_form(address):
+        return await request.body()
+
+
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form, with lines that end by newlines, and without surrounding blanks except for texts.
 
     Raises UsageError for a malformed body, BusyError while too many others are received.
     """
-    threads, caller = await threads_of(request), authorized_caller(request)
-    address = request.client.host if request.client else ""
-    async with threads.receiving(caller.name) if caller else threads.receiving_open_form(address):
-        body = await request.body()
+    body = await body_of(request)
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
                            max_num_fields=MAX_FIELDS)  # fmt: skip

@@ -10,10 +10,10 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
-from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
+from dockgate.web.console.uploads import PASTED, Upload, upload_of
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
@@ -46,13 +46,18 @@ def _documents(
 
 
 @router.post("/vex")
-def upload(request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
-    """Upload a VEX document, for which the caller vouches."""
-    content = fields.get("content", "")
+async def upload(
+    request: Request, caller: api.Accepter, server: api.ServerDependency, threads: api.ThreadsDependency
+) -> Response:
+    """Upload a VEX document, for which the caller vouches: a file, or its text."""
+    document = Upload(PASTED, b"")
     try:
-        calls.upload_document(server, content.encode(), "document.json", caller)
+        document = await upload_of(request)
+        await threads.run(caller.name, calls.upload_document, server, document.data, document.name, caller)
     except UsageError as error:
-        return _documents(request, caller, server, content, error)
+        # A browser lets no page choose a file again; a text stays in its field.
+        content = document.data.decode(errors="replace") if document.name == PASTED else ""
+        return await threads.run(caller.name, _documents, request, caller, server, content, error)
     return see_other("/vex")
 
 
