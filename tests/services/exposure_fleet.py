@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from tests.scanned_platforms import platforms_of
-from tests.services.test_fleet import (
+from tests.services.fleet.test_index import (
     KINDS,
     AdvisoryDatabase,
     digest,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.scanned_platforms import platforms_of
-from tests.services.test_fleet import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
+from tests.services.fleet.test_index import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
 from tests.store.factories import FACTORIES, NOW, opened
 
 from dockgate.delivery.service_model import Service, TaskDefinition

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.test_fleet import KINDS, AdvisoryDatabase, advisory, digest, package
+from tests.services.fleet.test_index import KINDS, AdvisoryDatabase, advisory, digest, package
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.test_fleet import AdvisoryDatabase, digest, package
-from tests.services.test_image_search import judge, push, search
+from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
+from tests.services.images.test_search import judge, push, search
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.delivery.service_model import Service, TaskDefinition

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.fakes.event_target import MemoryEventTarget
 from tests.services.exposure_fleet import Fleet
-from tests.services.test_fleet import AdvisoryDatabase
-from tests.services.test_image_search import search
+from tests.services.fleet.test_index import AdvisoryDatabase
+from tests.services.images.test_search import search
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.events.cloudevents import CloudEventsMode, http_message

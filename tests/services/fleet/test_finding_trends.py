@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.test_fleet import FLASK, IDNA, AdvisoryDatabase, advisory, package
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.scanner.model import Package

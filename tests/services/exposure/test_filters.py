@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.test_fleet import (
+from tests.services.fleet.test_index import (
     FLASK,
     IDNA,
     AdvisoryDatabase,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.test_fleet import (
+from tests.services.fleet.test_index import (
     FLASK,
     IDNA,
     AdvisoryDatabase,
