@@ -110,6 +110,17 @@ def test_the_topic_is_the_same_for_what_happens_again_and_another_for_what_diffe
     assert topic_of(unknown) != topic_of({**unknown, "id": "2"})
 
 
+def test_fields_are_described_as_people_write_them() -> None:
+    detail = {"counts": {"CRITICAL": 1200, "HIGH": 0, "LOW": 2}, "owners": ["ada", "role:security"], "none": {"LOW": 0}}
+    _, text = describe({"id": "1", "source": "dockgate", "detail-type": "x", "detail": {**detail, "more": [{"a": 1}]}})
+    assert text.split("\n") == [
+        "counts: 1,200 CRITICAL, 2 LOW",
+        "owners: ada, role:security",
+        "none: 0",
+        'more: [{"a": 1}]',
+    ]
+
+
 _LEAVES = st.none() | st.booleans() | st.integers() | st.text()
 _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 _FIELDS = st.sampled_from(

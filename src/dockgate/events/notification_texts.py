@@ -77,9 +77,19 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
         if name not in ("summary", "reason") and value not in (None, "", [], {}):
-            shown = value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
-            lines.append(f"{one_line(str(name))}: {shorten(one_line(str(shown)), 500)}")
+            lines.append(f"{one_line(str(name))}: {shorten(one_line(_value(value)), 500)}")
     return shorten(title, _TITLE_LIMIT), shorten("\n".join(lines), _TEXT_LIMIT)
+
+
+def _value(value: object) -> str:
+    """A field's value: lists and numbers by name as people write them ("1 CRITICAL, 2 HIGH"), others as JSON."""
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping) and value and all(type(each) is int for each in value.values()):
+        return ", ".join(f"{count:,} {name}" for name, count in value.items() if count) or "0"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def summarize(event: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.REJECTED, 1)
     judge(fleet, "theirs", Status.APPROVED)
     title, text = summary(fleet, "all")
-    assert "1 of 2 images rejected, 0 undetermined" in title
+    assert title == "1 of 2 images rejected"
     assert "Images: 2, rejected: 1, undetermined: 0, without a verdict: 0." in text
     assert text.count("- team/app:") == 1
 
@@ -62,7 +62,7 @@ def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.UNDETERMINED)
     judge(fleet, "theirs", Status.APPROVED)
     title, _ = summary(fleet, "all")
-    assert "0 of 2 images rejected, 1 undetermined" in title
+    assert title == "1 image undetermined"
 
 
 def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
@@ -70,7 +70,7 @@ def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
     judge(fleet, "theirs", Status.REJECTED, 3)
     assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
-    assert summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 images, all approved"
+    assert summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 image, all approved"
     assert "1 of 2 images rejected" in summary(fleet, "all")[0]
 
 
@@ -95,7 +95,7 @@ def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
     scan = store.images.request_scan(digest("broken"), "team/app", day(12))
     store.images.finish_scan(digest("broken"), scan.number, (), "a layer is damaged", day(12))
     title, text = summary(fleet, "all")
-    assert "0 of 3 images rejected, 0 undetermined, 1 without a verdict" in title
+    assert title == "1 image without a verdict"
     assert "- team/app:3: its scan has failed" in text
 
 
@@ -103,7 +103,7 @@ def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Flee
     judge(fleet, "ours", Status.APPROVED)
     fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), day(12)))
     title, text = summary(fleet, "all")
-    assert "0 of 3 images rejected, 1 undetermined, 1 without a verdict" in title
+    assert title == "1 image undetermined, 1 image without a verdict"
     assert "- team/app:3: not scanned yet" in text
     assert "- other/app:1: undetermined" in text
 
@@ -121,7 +121,7 @@ def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> N
     approve_all(fleet)
     judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=day(13))
     title, text = summary(fleet, "all")
-    assert "1 undetermined" in title
+    assert "1 image undetermined" in title
     assert f"- other/app:1: advisories are stale or missing since {day(13)}" in text
 
 
@@ -130,7 +130,7 @@ def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
     fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), day(12)))
     fleet.store.policy_assignments.put(PolicyAssignment("third", ("third/*",), "strict"), "ann", day(12))
     title, text = summary(fleet, "all")
-    assert "1 without a verdict" in title
+    assert "1 image without a verdict" in title
     assert "- third/app:1: not judged yet" in text
 
 
@@ -139,17 +139,17 @@ def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(flee
     brief = PolicyAssignment("other", ("other/*",), "default", watch=Watch(WatchStart.PUSH, 86400))
     fleet.store.policy_assignments.put(brief, "ann", day(12))
     fleet.today = 28
-    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 images, all approved, 1 not watched"
+    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 image, all approved, 1 not watched"
 
 
 def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     title, text = summary(fleet, "all", NOW + timedelta(days=30))
-    assert title.endswith("advisories are stale")
+    assert title.endswith("stale advisories")
     assert "- PyPI: last checked" in text
     fleet.database.fails = True
     title, text = summary(fleet, "all")
-    assert title.endswith("advisories are stale")
+    assert title.endswith("stale advisories")
     assert "- There is no advisory database." in text
 
 
@@ -160,7 +160,7 @@ def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     verdict = RunningVerdict(digest("ours"), cannot_judge="advisories are stale")
     assert fleet.store.service_risks.record("shop", None, verdict, NOW, RiskTerms(), lambda change, risk: ())
     title, text = summary(fleet, "all")
-    assert "1 not judged" in title
+    assert title == "1 service not judged"
     assert "- shop: advisories are stale" in text
 
 
@@ -169,6 +169,6 @@ def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None
     suspect = {"osv": "the newest record of osv: PyPI is of 2026-09-01"}
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database, lambda: suspect)
     title, text, detail = summaries.of(Target("all", TargetType.LOG, ""), NOW, "registry.example")
-    assert title.endswith("0 waivers expire soon, 1 feeds bring no new records")
+    assert title == "1 feed without new records"
     assert "- osv: the newest record of osv: PyPI is of 2026-09-01" in text.splitlines()
     assert detail["suspect_feeds"] == ["osv: the newest record of osv: PyPI is of 2026-09-01"]

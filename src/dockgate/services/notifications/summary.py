@@ -17,7 +17,7 @@ from dockgate.services.images.watched import WatchedImages
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
-from dockgate.shared.wording import one_line, shorten
+from dockgate.shared.wording import one_line, plural, shorten
 from dockgate.store import Store
 from dockgate.store.images.listing import ImageFilter, ImageSort, PlaceVerdict
 from dockgate.store.records import ScanState
@@ -86,15 +86,20 @@ class NotificationSummary:
         bad, unknown = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
         unjudged, unwatched = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
         not_watched = f", {unwatched} not watched" if unwatched else ""
-        title = f"All is well: {services} services, none at risk; {total} images, all approved{not_watched}"
-        if at_risk or unclear or waivers or bad or unknown or unjudged or stale or suspect:
-            not_judged = f", {len(unclear)} not judged" if unclear else ""
-            title = (
-                f"{len(at_risk)} of {services} services at risk{not_judged}, {bad} of {total} images rejected,"
-                f" {unknown} undetermined, {unjudged} without a verdict, {len(waivers)} waivers expire soon"
-                f"{', advisories are stale' if stale else ''}"
-                f"{f', {len(suspect)} feeds bring no new records' if suspect else ''}"
-            )
+        problems = (
+            (at_risk, f"{len(at_risk)} of {plural(services, 'service')} at risk"),
+            (unclear, f"{plural(len(unclear), 'service')} not judged"),
+            (bad, f"{bad:,} of {plural(total, 'image')} rejected"),
+            (unknown, f"{plural(unknown, 'image')} undetermined"),
+            (unjudged, f"{plural(unjudged, 'image')} without a verdict"),
+            (waivers, f"{plural(len(waivers), 'waiver')} ending soon"),
+            (stale, "stale advisories"),
+            (suspect, f"{plural(len(suspect), 'feed')} without new records"),
+        )
+        title = ", ".join(text for is_there, text in problems if is_there)
+        if not title:
+            title = f"All is well: {plural(services, 'service')}, none at risk; {plural(total, 'image')}, all approved"
+            title += not_watched
         scope = "of your repositories" if is_owner else "of this server"
         lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_list_lines(at_risk)]
         if unclear:
