@@ -175,8 +175,8 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
     refused = bring()
     assert (refused[0], "--key FILE or --digest" in refused[1]) == (2, True)
     wrong = {
-        "does not hold": (file, ["--key", str(stranger)]),
-        "is expected": (file, ["--digest", "sha256:" + "0" * 64]),
+        "is not valid": (file, ["--key", str(stranger)]),
+        "not the expected": (file, ["--digest", "sha256:" + "0" * 64]),
         "is not a digest": (file, ["--digest", exported["content"].upper()]),
         "cannot be read": (file, ["--key", str(tmp_path / "none.pub")]),
         "not a public key": (file, ["--key", file]),

@@ -40,7 +40,7 @@ def test_a_running_server_is_not_copied(dockgate: Dockgate, tmp_path: Path) -> N
     with lock_folder(tmp_path / "data" / "run" / "lock"):
         ran = dockgate("store", "copy", "--to", f"sqlite:///{tmp_path}/new.db")
     assert ran.code == 2
-    assert "another server works on" in ran.err
+    assert "another server runs with the data in" in ran.err
     assert "dockgate down" in ran.err
     assert not (tmp_path / "new.db").exists()
 
@@ -57,5 +57,5 @@ def test_a_second_copy_to_the_same_database_is_refused(dockgate: Dockgate, tmp_p
 def test_a_folder_without_tables_is_reported(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("store", "copy", "--to", f"sqlite:///{tmp_path}/new.db")
     assert ran.code == 2
-    assert "no server has kept its tables" in ran.err
+    assert "no server has stored data" in ran.err
     assert "DOCKGATE_DATA" in ran.err

@@ -66,7 +66,7 @@ def test_a_token_for_some_pipelines_reaches_nothing_else() -> None:
     assert caller.is_limited
     caller.require(pipeline="team-a")
     for wrong in ({"pipeline": "other"}, {"repository": "team-a"}, {"pipeline": "", "repository": ""}):
-        with pytest.raises(DeniedError, match="is not for"):
+        with pytest.raises(DeniedError, match="does not cover"):
             caller.require(**wrong)
     Caller(ANN, token()).require(pipeline="other")
 

@@ -164,7 +164,7 @@ def test_a_form_of_a_token_that_is_sent_twice_makes_one(site: Site) -> None:
         first, second = (browser.send_form("/people/ada/tokens", days="1", key=key[1]) for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 422)
     assert "shown once" in first.text
-    assert "has made the token" in second.text
+    assert "created the token" in second.text
     assert "shown once" not in second.text
     headers, body = {"Idempotency-Key": "one"}, {"principal": "ada"}
     statuses = [site.server.client.post("/tokens", json=body, headers=headers).status_code for _ in range(2)]

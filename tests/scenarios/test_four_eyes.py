@@ -252,7 +252,7 @@ def test_a_commit_with_unknown_pusher_cannot_be_approved(eyes: FourEyes) -> None
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     execution = eyes.start(name)
     for who in ("ann", "ben", "cyd"):
-        assert eyes.refuses(who, execution, f"nothing says who pushed the commit {commit[:12]}")
+        assert eyes.refuses(who, execution, f"the pusher of the commit {commit[:12]}")
 
 
 def test_a_push_during_a_crash_keeps_its_pusher(eyes: FourEyes) -> None:
@@ -322,8 +322,8 @@ def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> Non
     ("pushes", "reason"),
     [
         # Under a tag of attached documents it is not recorded as an image.
-        ([("outside/app", "sha256-" + "a" * 64 + ".sig", "ben")], "nothing says who pushed the image"),
-        ([("outside/app", "1", "")], "nothing says who pushed the image"),
+        ([("outside/app", "sha256-" + "a" * 64 + ".sig", "ben")], "the pusher of the image is unknown"),
+        ([("outside/app", "1", "")], "the pusher of the image is unknown"),
         ([("outside/first", "1", "ben"), ("outside/app", "1", "ann")], "ben pushed the image"),
     ],
     ids=["attachment", "unknown", "copied"],

@@ -236,7 +236,7 @@ def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
     assert (trigger["variable.IMAGE"], trigger["cause"]) == ("sha256:1", "the rule loop")
     server.happens("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
     (letter,) = until(lambda: server.get("/targets/start/dead-letters"), 20)
-    assert "has started the execution that this event comes of" in letter["error"]
+    assert "started the execution that this event is about" in letter["error"]
     for number in range(5):
         server.happens("kind.loop", f"y{number}", image="sha256:2")
     letters = until(lambda: (listed := server.get("/targets/start/dead-letters")) and len(listed) == 4 and listed, 20)

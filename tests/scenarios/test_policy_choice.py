@@ -181,7 +181,7 @@ def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> No
         action["reason"] for stage in server.get(f"/executions/{weaker}")["stages"] for action in stage["actions"]
     ]
     assert any(
-        "names the policy 'lax', and images of bound/app are judged by 'no-low'" in (reason or "") for reason in reasons
+        "names the policy 'lax', but the policy of bound/app is 'no-low'" in (reason or "") for reason in reasons
     )
 
 

@@ -125,7 +125,7 @@ class Callers:
             # A page that follows events is answered for most of a minute: only what is refused is read.
             text = answer.read().decode() if answer.status_code in (403, 404) else ""
         # A permitted caller may still be refused as pusher or starter, or find that something else is not there.
-        by_permission = {403: r"needs the permission \w+|is not for", 404: r"there is no (approval|service) .*mine"}
+        by_permission = {403: r"needs the permission \w+|does not cover", 404: r"there is no (approval|service) .*mine"}
         is_by_permission = re.search(by_permission.get(answer.status_code, ""), text)
         return answer.status_code if is_by_permission else ALLOWED_AND_REFUSED
 

@@ -40,9 +40,9 @@ def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
     ("settings", "named"),
     [
         ({"host": "::"}, "DOCKGATE_PUBLIC_URL is not set"),
-        ({"host": "10.0.0.1", **PUBLIC}, "in the clear"),
-        ({"host": "gate.example.org", **PUBLIC}, "in the clear"),
-        (PUBLIC, "in the clear"),
+        ({"host": "10.0.0.1", **PUBLIC}, "without TLS"),
+        ({"host": "gate.example.org", **PUBLIC}, "without TLS"),
+        (PUBLIC, "without TLS"),
         ({"host": "10.0.0.1", **BEHIND, "public_url": "http://gate.example.org"}, "DOCKGATE_PUBLIC_URL is http://"),
         ({"proxies": ("*",)}, "DOCKGATE_TRUSTED_PROXIES"),
         ({"proxies": ("gate",)}, "DOCKGATE_TRUSTED_PROXIES"),
@@ -82,7 +82,7 @@ def test_the_registry_listens_on_loopback_alone_by_default() -> None:
     [
         ({"registry_listen": HostPort("10.0.0.1", 5001)}, "needs TLS and a token server"),
         ({"registry_listen": HostPort("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
-        ({"registry_listen": HostPort("127.0.0.1", 7421)}, "listens for the server itself"),
+        ({"registry_listen": HostPort("127.0.0.1", 7421)}, "which is DOCKGATE_REGISTRY_PORT"),
     ],
 )
 def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:
@@ -95,7 +95,7 @@ def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
     settings = Settings(tmp_path, tmp_path)
     require_principals(place(), settings)
     beyond = place(host="10.0.0.1", **BEHIND)
-    with pytest.raises(ConflictError, match="no principals") as error:
+    with pytest.raises(ConflictError, match="without principals") as error:
         require_principals(beyond, settings)
     assert "dockgate principal add" in error.value.advice
     with closing(open_store(tmp_path)) as store:

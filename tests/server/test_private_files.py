@@ -57,6 +57,6 @@ def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(tmp
 
 def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    with pytest.raises(UsageError, match="everybody may write") as error:
+    with pytest.raises(UsageError, match="every user can write") as error:
         restrict(tmp_path)
     assert "DOCKGATE_DATA" in error.value.advice

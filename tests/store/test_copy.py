@@ -200,7 +200,7 @@ def test_large_documents_are_copied_within_little_memory(tmp_path: Path) -> None
 
 
 def test_the_source_has_to_exist_and_the_target_to_be_a_database(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no server has kept its tables") as missing, open_source(tmp_path, None):
+    with pytest.raises(NotFoundError, match="no server has stored data") as missing, open_source(tmp_path, None):
         pass
     assert "DOCKGATE_DATA" in missing.value.advice
     for url in ("sqlite://", "sqlite:///:memory:", "mysql://host/name"):

@@ -97,9 +97,9 @@ class Signer:
         try:
             key = load_pem_private_key(pem, None)
         except (TypeError, ValueError, UnsupportedAlgorithm):
-            raise UsageError("The signing key cannot be read.", "It has to be a PEM file without a password.") from None
+            raise UsageError("The signing key cannot be read.", "Use a PEM file without a password.") from None
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-            raise UsageError("The signing key is of another kind.", "It has to be an ECDSA key on the curve P-256.")
+            raise UsageError("The signing key has an unsupported type.", "Use an ECDSA key on the curve P-256.")
         self._key = key
         self.public = PublicKey(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
@@ -164,9 +164,7 @@ def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     for key in keys:
         if any(key.verifies(signature, signed) for signature in envelope.signatures):
             return SignedStatement(envelope.payload_type, envelope.payload, key.id)
-    raise DeniedError(
-        "No signature of the envelope is by a key that is trusted here.", "Was it signed by another key, or changed?"
-    )
+    raise DeniedError("No trusted key signed the envelope.", "Was it signed by another key, or changed?")
 
 
 def _check_kind(key: Any) -> None:
@@ -179,8 +177,8 @@ def _check_kind(key: Any) -> None:
     )
     if not fine:
         raise UsageError(
-            "That public key is of a kind that is not taken here.",
-            f"Taken are ECDSA on P-256, Ed25519, and RSA of {_WEAKEST_RSA} bits or more.",
+            "The public key has an unsupported type.",
+            f"Use ECDSA on P-256, Ed25519, or RSA of at least {_WEAKEST_RSA} bits.",
         )
 
 

@@ -155,11 +155,16 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed is None:
         raise UnreadableError("It is not a statement of a verdict.")
     if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
-        raise DeniedError("The statement is of another image.", "Was it copied from there?")
+        raise DeniedError("The statement is about another image.", "Request an approval of this image.")
     if status != Status.APPROVED:
-        raise DeniedError(f"The statement says {status!r}, which is not an approval.")
+        raise DeniedError(
+            f"The statement says {status!r}, which is not an approval.", "Request an approval of the image."
+        )
     if PolicyReference.parse(claim.policy).name != policy:
-        raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
+        raise DeniedError(
+            f"The approval is by the policy {claim.policy!r}, not by {policy!r}.",
+            f"Request an approval by {policy!r}, or name the other one with --policy.",
+        )
     if confirmed > to_datetime(latest_possible(now)):
         raise DeniedError(
             f"The approval is of {confirmed_at}, which is still to come.", "Check the clocks here and on the server."

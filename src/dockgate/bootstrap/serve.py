@@ -88,7 +88,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, hook
     if not (settings.database_url or "").startswith("postgresql"):
         raise UsageError(
             "a worker needs the Postgres database of its servers",
-            "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
+            "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED to their values. A server on SQLite does all work itself.",
         )
     with _prepare_process(settings) as (stack, _):
         app, internal_listener = _start(stack, settings, read_listen_address(settings), queues, labels, hooks)
@@ -103,7 +103,7 @@ def _prepare_process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
     """The one process of a data folder, with logs and signals set up: gives what ends with it, and its folder `run`."""
     start_logging()
     if settings.port == settings.registry_port:
-        raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
+        raise UsageError(f"API and registry cannot both have port {settings.port}", "Set `--registry-port` to another.")
     restrict(settings.data)
     run_folder = settings.data / "run"
     run_folder.mkdir(mode=0o700, exist_ok=True)
@@ -191,7 +191,7 @@ def _serve(
         except SystemExit:  # uvicorn's own way to say so; its reason is in the log
             raise UnavailableError(
                 f"this server cannot listen at {HostPort(listen_address.host, listen_address.port)}",
-                "If the port is taken, give `--port` another.",
+                "If the port is in use, set `--port` to another.",
             ) from None
 
 

@@ -62,7 +62,7 @@ def read_text(value: str) -> str:
         with Path(value).open(encoding="utf-8") as file:
             return file.read(MAX_FILE)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{value}: no text in UTF-8.") from error
+        raise UsageError(f"{value} is not UTF-8.", "Save it as UTF-8.") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{value} cannot be read: {error}", "Name a file, or pass the JSON itself.") from error
 
@@ -71,7 +71,7 @@ def _read_event(value: str) -> dict[str, Any]:
     try:
         event = json.loads(read_text(value))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The event is not JSON: {error}.") from error
+        raise UsageError(f"The event is not JSON: {error}.", "Copy one from `dockgate events list -o json`.") from error
     if not isinstance(event, dict):
         raise UsageError("The event is not a JSON object.", 'An event looks like {"detail-type": "image.judged", …}.')
     return event

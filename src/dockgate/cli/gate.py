@@ -135,7 +135,7 @@ def command(
         gate_request = _server_request(server, argument, policy or "", findings, local, outputs, server_request)
         _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
-        raise click.UsageError("--wait needs --server URL.")
+        raise UsageError("--wait needs --server.", "Add --server URL, or omit --wait.")
 
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database

@@ -64,7 +64,7 @@ class ApprovalRequest:
         if request != (approval.reference, approval.policy, approval.service):
             raise ConflictError(
                 f"the idempotency key {self.key!r} stands for {approval.reference} by the policy {approval.policy!r}",
-                "Take another key for another question.",
+                "Use another key for another request.",
             )
 
 

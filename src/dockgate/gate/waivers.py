@@ -59,7 +59,7 @@ def check_unread(waiver: Waiver, unread: str) -> None:
     The message begins with the key at fault.
     """
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
-        raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
+        raise UsageError("unread: a waiver accepts findings, or a rule, or unread content", "Add one waiver for each.")
     if not unread.strip("/*"):
         advice = "Name a path or a package: a waiver cannot accept a whole image."
         raise UsageError(f"unread: {unread!r} names no path", advice)
@@ -68,7 +68,7 @@ def check_unread(waiver: Waiver, unread: str) -> None:
     if not (waiver.image or (waiver.repository or "").strip("*/")):
         raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
     if "*" in unread and not waiver.image:
-        raise UsageError("unread: a pattern is for one image", "Name its digest (image), or one path without *.")
+        raise UsageError("unread: a pattern needs an image", "Name its digest (image), or one path without *.")
     if unread.startswith(("*", "pkg:*")):
         raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
 
@@ -82,7 +82,7 @@ def _check_rule(waiver: Waiver) -> None:
             "Accept the unread path or package (unread), or relax the rule in the policy.",
         )
     if waiver.vulnerability or waiver.package:
-        raise UsageError("rule: a waiver is of a rule, or of findings", "Add one waiver for each.")
+        raise UsageError("rule: a waiver accepts a rule or findings", "Add one waiver for each.")
     if not waiver.image:
         raise UsageError("image: it is missing", "A rule is waived for one image: name its digest.")
     if not waiver.until:

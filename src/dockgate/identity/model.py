@@ -259,11 +259,11 @@ class Caller:
         what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
         if not self._token_reaches(repository, pipeline):
             raise DeniedError(
-                f"this token of {self.name} is not for {what}",
+                f"this token of {self.name} does not cover {what}",
                 "Use a token without such limits: `dockgate token create`.",
             )
         raise DeniedError(
-            f"the role of {self.name} is not for {what}",
+            f"the role of {self.name} does not cover {what}",
             f"Ask an admin for a role with the permission {self.permission} there: `dockgate principal roles`.",
         )
 

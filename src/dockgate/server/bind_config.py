@@ -53,12 +53,12 @@ def read_listen_address(settings: Settings) -> ListenAddress:
         if not settings.public_url:
             raise UsageError(
                 f"{settings.host} is not loopback, and DOCKGATE_PUBLIC_URL is not set",
-                "Set it to what others call this server: https://gate.example.org",
+                "Set it to the URL that others use: https://gate.example.org",
             )
         if not tls and not settings.proxies:
             raise UsageError(
-                "beyond this machine tokens do not travel in the clear",
-                "Set DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY, or name the proxy that ends TLS in "
+                "this server would receive tokens without TLS",
+                "Set DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY, or set the proxy that terminates TLS in "
                 "DOCKGATE_TRUSTED_PROXIES.",
             )
         if called.scheme != "https":
@@ -98,7 +98,7 @@ def read_public_registry(settings: Settings) -> PublicRegistry | None:
     listen, place, tls = settings.registry_listen, read_listen_address(settings), _tls(settings)
     if listen.port == settings.registry_port:
         raise UsageError(
-            f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, where the registry listens for the server itself",
+            f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, which is DOCKGATE_REGISTRY_PORT",
             "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
         )
     if not is_loopback(listen.host) and not (tls and place.is_public):
@@ -129,7 +129,7 @@ def require_principals(place: ListenAddress, settings: Settings) -> None:
         has_principals = store.principals.has_any()
     if not has_principals:
         raise ConflictError(
-            f"this server has no principals, and is not let listen for {place.url}",
+            f"a server without principals may not listen at {place.url}",
             "Start it on loopback, and add an admin: dockgate principal add NAME --role admin",
         )
 

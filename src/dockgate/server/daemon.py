@@ -29,7 +29,7 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
     """
     read_listen_address(settings)
     if _running_pid(settings.data) is not None:
-        raise ConflictError(f"a server works on {settings.data} already", "`dockgate down` stops it.")
+        raise ConflictError(f"a server already runs with the data in {settings.data}", "`dockgate down` stops it.")
     restrict(settings.data)
     log = settings.data / "logs" / "server.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,7 +97,8 @@ def lock_folder(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConflictError(
-                f"another server works on {lock.parent.parent}", "Stop it with `dockgate down`, or set DOCKGATE_DATA."
+                f"another server runs with the data in {lock.parent.parent}",
+                "Stop it with `dockgate down`, or set DOCKGATE_DATA.",
             ) from None
         yield
 

@@ -201,7 +201,7 @@ def _version(program: str) -> tuple[int, int]:
         major, minor = output.split()[-1].split(".")[:2]
         return int(major), int(minor)
     except (IndexError, ValueError):
-        raise UnavailableError(f"{program} tells no version: {output!r}", "Install podman 4.3 or newer.") from None
+        raise UnavailableError(f"{program} prints no version: {output!r}", "Install podman 4.3 or newer.") from None
 
 
 def _forget_other_boot(folder: Path) -> None:

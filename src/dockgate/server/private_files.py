@@ -32,7 +32,7 @@ def restrict(data: Path) -> None:
     if status.st_uid != os.geteuid():
         raise UsageError(f"{data} belongs to the user {status.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
     if status.st_mode & stat.S_IWOTH:
-        raise UsageError(f"everybody may write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
+        raise UsageError(f"every user can write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
     ours = [path for pattern in DATA_ENTRIES for path in data.glob(pattern)]
     if others := {path.name for path in data.iterdir()} - {path.name for path in ours}:
         _log.warning("%s keeps its mode, for it holds other files: %s", data, ", ".join(sorted(others)[:5]))

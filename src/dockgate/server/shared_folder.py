@@ -23,12 +23,12 @@ class SharedFolder:
         except OSError as error:
             raise UnavailableError(
                 f"the shared folder {self._folder} cannot be read: {error.strerror}",
-                "Mount it again; this worker takes no work before.",
+                "Mount it again. Until then this worker takes no work.",
             ) from error
         if mark != self._store_id:
             raise UnavailableError(
                 f"{self._folder} belongs to another database than this server uses",
-                "Set DOCKGATE_SHARED and DOCKGATE_DATABASE_URL as the other servers have them.",
+                "Set DOCKGATE_SHARED and DOCKGATE_DATABASE_URL to the values of the other servers.",
             )
 
 

@@ -65,7 +65,7 @@ def judge(
             raise UsageError(
                 f"The report of {external_report.source} is about {external_report.inventory.image}, "
                 f"not about {scanned.reference}.",
-                f"The image is {scanned.digest}. Was another one scanned?",
+                f"Scan {scanned.digest} again with the other scanner.",
             )
     at = format_time(now or datetime.now(UTC))
     inventories = (*scanned.inventories, *(report.inventory for report in external_reports))
@@ -204,7 +204,10 @@ def _text_of(file: Path) -> str:
 def read_case(file: Path) -> RecordedVerdict:
     """Return the verdict in a case file. Raises UsageError for any other file."""
     if file.stat().st_size > CASE_LIMIT:
-        raise UsageError(f"{file} has {file.stat().st_size} bytes; no case has more than {CASE_LIMIT}.")
+        raise UsageError(
+            f"{file} has {file.stat().st_size:,} bytes. A case has at most {CASE_LIMIT:,}.",
+            "Name a file of `dockgate gate IMAGE -o case=FILE`.",
+        )
     return case_file.read(file.read_bytes(), str(file))
 
 

@@ -48,7 +48,7 @@ class Purls:
         kind = self._kinds.get(purl.type)
         if kind is None:
             types = ", ".join(sorted(self._kinds))
-            raise UsageError(f"No packages of the type {purl.type} are read.", f"Types are: {types}.")
+            raise UsageError(f"Dockgate reads no packages of the type {purl.type}.", f"Types are: {types}.")
         return kind.package_from_purl(purl, distribution)
 
 

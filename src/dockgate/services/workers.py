@@ -41,5 +41,5 @@ class Workers:
         ConflictError where there can be no others.
         """
         if not self.is_shared:
-            raise ConflictError("no other worker can take over the work", "`dockgate down` stops this server.")
+            raise ConflictError("no other worker can take its work", "`dockgate down` stops this server.")
         self.table.end(worker_id)

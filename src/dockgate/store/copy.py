@@ -89,7 +89,7 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
             _compare(each, rows, copied)
         store_id = copied.scalar(select(identity.c.id))
         if store_id is None:
-            raise ConflictError(f"{source.name} holds no store", "Start the server once with `dockgate up`.")
+            raise ConflictError(f"{source.name} has no tables of Dockgate", "Start the server once with `dockgate up`.")
     return StoreCopy(store_id, source.name, target.name, counts)
 
 
@@ -105,8 +105,8 @@ def open_source(folder: Path, url: str | None) -> Iterator[Database]:
         path = folder / "dockgate.db"
         if not path.exists():
             raise NotFoundError(
-                f"no server has kept its tables in {folder}",
-                "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as the server has it.",
+                f"no server has stored data in {folder}",
+                "Set DOCKGATE_DATA or DOCKGATE_DATABASE_URL to the server's value.",
             )
         source = Database.from_file(path, read_only=True)
     with closing(source):
@@ -175,7 +175,7 @@ def _require_empty(target: Connection, name: str) -> None:
         if target.execute(select(text("1")).select_from(place).limit(1)).first() is not None:
             raise ConflictError(
                 f"{name} is not empty: {place.name} has rows",
-                "Copy to a new database; a server must not have been started on it.",
+                "Copy to a new database on which no server has been started.",
             )
 
 

@@ -62,7 +62,7 @@ def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -
 
 
 def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DockgateError, match="no server has kept its tables") as messages:
+    with pytest.raises(DockgateError, match="no server has stored data") as messages:
         identity.issue_local_token(settings(tmp_path), "ada", 1)
     assert "DOCKGATE_DATA" in messages.value.advice
     assert list(tmp_path.iterdir()) == []

@@ -165,7 +165,7 @@ async def http_backend(
     """
     place_of(folder, repository)
     if "\0" in path + query:
-        raise NotFoundError(f"no such path in {repository}")
+        raise NotFoundError(f"no such path in {repository}", "Use the URL that `dockgate repository list` shows.")
     values = {name.lower(): value for name, value in headers.items()}
     variables = {
         **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_hooks(folder))}),

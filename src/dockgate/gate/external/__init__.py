@@ -95,7 +95,8 @@ def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext
     try:
         reports = matching[0].read(document, context)
     except UsageError as error:
-        raise UsageError(f"{name}: {error}", error.advice) from None
+        advice = error.advice or f"The file was read as {matching[0].title}. Write it again with the scanner."
+        raise UsageError(f"{name}: {error}", advice) from None
     if context.image:
         reports = tuple(report for report in reports if report.inventory.image == context.image)
     images = sorted({report.inventory.image for report in reports})
@@ -108,10 +109,10 @@ def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext
 
 def _parse(data: bytes, name: str) -> Any:
     if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{name} has more than {SIZE_LIMIT} bytes, the limit for a findings document.")
+        raise UsageError(f"{name} has more than {SIZE_LIMIT:,} bytes, the limit for a report.", "Report fewer details.")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except RecursionError:
-        raise UsageError(f"{name} is nested too deeply.") from None
+        raise UsageError(f"{name} is nested too deeply.", "Check that a scanner wrote it.") from None
     except ValueError as error:
         raise UsageError(f"{name} is not JSON: {error}.", "Set the scanner's output format to JSON.") from None

@@ -43,7 +43,7 @@ class ContributorFinder:
             for action in pipeline.stages[0].actions:
                 built = _commit(runs.get((pipeline.stages[0].name, action.name)))
                 if not built:
-                    raise NotFoundError(f"the source action {action.name} has no commit")
+                    raise NotFoundError(f"the source action {action.name} has no commit", "Start the pipeline again.")
                 repository = str(action.configuration["repository"])
                 base = next((commit for place, commit in before if place == repository), "")
                 for name, email in self._contributors_since(repository, action, base, built):
@@ -102,7 +102,7 @@ class ContributorFinder:
                 missing -= pushed_commits
         if missing:
             raise NotFoundError(
-                f"nothing says who pushed the commit {min(missing)[:12]} of {repository}",
+                f"the pusher of the commit {min(missing)[:12]} of {repository} is unknown",
                 "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
             )
 

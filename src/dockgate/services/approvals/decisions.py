@@ -45,7 +45,7 @@ class ApprovalDecisions:
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
-            raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` shows the answer.")
+            raise ConflictError(f"{approval_id} is already settled", "`dockgate approval show` shows the answer.")
         self.waiting_approvals.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
@@ -58,13 +58,14 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         if approval.approvers is None:
             raise UsageError(
-                f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
+                f"{approval_id} waits only for a verdict, not for people",
+                "To require people, set `approvers` of the action. `dockgate approval reject` works without them.",
             )
         objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self.contributors.of(approval.action).objection(principal)
         if objection:
-            raise DeniedError(objection, "Another approver has to vote.")
+            raise DeniedError(objection, "Another approver must vote.")
         vote = Vote(approval_id, principal.name, yes, reason, self.clock.now())
         first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
         if first.yes != yes:
@@ -85,7 +86,7 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
-            raise DeniedError(objection, "Another person has to override it.")
+            raise DeniedError(objection, "Another person must override it.")
         if not approval.verdict:
             raise ConflictError(
                 f"{approval_id} was not rejected by a verdict", "`dockgate approval show` shows its state."
@@ -94,7 +95,7 @@ class ApprovalDecisions:
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
         if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
             raise ConflictError(
-                f"waiving everything that was rejected until {until} would not be enough: {remaining}",
+                f"waivers until {until} for everything that was rejected would not be enough: {remaining}",
                 "Request a new approval first: the advisories have changed since, or the date has passed. If an "
                 "expression rejects findings without naming them, waive these findings.",
             )
@@ -114,7 +115,7 @@ class ApprovalDecisions:
                 return f"{principal.name} pushed the image"
             is_own = RepositoryReference.parse(approval.repository).is_own
             if is_own and not any(self.store.images.pushers(approval.repository, approval.image)):
-                return "nothing says who pushed the image"  # such as one under a tag of attached documents
+                return "the pusher of the image is unknown"  # such as one under a tag of attached documents
             return None
         if approval.approvers is not None and not approval.approvers.exclude_committer:
             return None

@@ -238,9 +238,9 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
 
     if key is None and not digest and not is_pinned:
         raise UsageError(
-            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
+            "An import needs the exporter's key or the expected digest. Otherwise everyone who can write the file or "
             "the registry could hide vulnerabilities.",
-            f"Give --key FILE or --digest sha256:…. {_ADVICE}",
+            f"Add --key FILE or --digest sha256:…. {_ADVICE}",
         )
     if digest and not is_digest(digest):
         raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
@@ -252,22 +252,20 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
     def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
         content = from_hex(header.content)
         if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
-            raise DeniedError(
-                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
-            )
+            raise DeniedError(f"The export has the digest {content}, not the expected {digest}.", _ADVICE)
         if public is None:
             return
         if not envelope:
             raise DeniedError(
                 "The export is not signed.",
-                "Export it with this version of Dockgate, or give the digest that is expected: --digest sha256:….",
+                "Export it with this version of Dockgate, or add the expected digest: --digest sha256:….",
             )
         try:
             signed = dsse.verify(envelope, [public])
         except DockgateError as error:
-            raise DeniedError(f"The export's signature does not hold: {error}", _ADVICE) from None
+            raise DeniedError(f"The export's signature is not valid: {error}", _ADVICE) from None
         if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
-            raise DeniedError("The export's signature is of something else.", _ADVICE)
+            raise DeniedError("The export's signature is for another document.", _ADVICE)
 
     return trust
 

@@ -33,7 +33,7 @@ def read_file(path: Path, image: str | None = None, at: str | None = None) -> tu
         with path.open("rb") as file:
             data = file.read(external.SIZE_LIMIT + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give the file that a scanner wrote.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name the file that a scanner wrote.") from None
     return read(data, str(path), image, at)
 
 
@@ -46,7 +46,7 @@ def read(data: bytes, name: str, image: str | None = None, at: str | None = None
     if image:
         require_digest(image)
     if at and not timestamp(at):
-        raise UsageError(f"{at!r} is not a time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
+        raise UsageError(f"{at!r} is not a time.", "Write it in RFC 3339: 2026-11-24T12:00:00Z.")
     return external.read(data, name, external.load(), read_context(image or None, timestamp(at) or None))
 
 

@@ -87,5 +87,5 @@ class ImageAccess:
         allowed = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
         if registry != self.own_registry and self.registries and not any(allowed):
             raise DeniedError(
-                f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
+                f"this server reads no images in {registry}", "Add the registry to DOCKGATE_REGISTRIES of the server."
             )

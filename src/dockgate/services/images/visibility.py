@@ -97,6 +97,6 @@ class ImageVisibility:
     def _refusal(self) -> DeniedError:
         """It names no repository: the caller may not know the one."""
         return DeniedError(
-            f"the role or token of {self.caller.name} is not for all that this image is in",
+            f"the role or token of {self.caller.name} does not cover all repositories of this image",
             "Use a role and a token for the image's repositories: `dockgate principal roles`, `dockgate token create`.",
         )

@@ -125,7 +125,7 @@ def verify(envelope: str, key: str) -> bytes:
     try:
         signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:
-        raise DeniedError(f"The policy lists a key that cannot be used: {error}") from None
+        raise DeniedError(f"The policy lists a key that cannot be used: {error}", error.advice) from None
     if signed.payload_type != dsse.IN_TOTO:
         raise UnreadableError(f"A signed document is of the type {signed.payload_type[:100]!r}, not in-toto's.")
     return signed.payload

@@ -102,12 +102,12 @@ class RiskAcceptances:
     def _upload_vex(self, data: bytes, name: str, by: str) -> VexRecord:
         statements = vex_formats.read(data, name)
         if not statements:
-            raise UsageError(f"{name} states nothing", "Give a document with statements.")
+            raise UsageError(f"{name} has no statements", "Name a document with statements.")
         bare = next((statement for statement in statements if not statement.products), None)
         if bare is not None:
             raise UsageError(
                 f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
-                "Name the image by its digest, or packages; only what is attached to an image may leave that out.",
+                "Name the image by its digest, or packages. Only documents attached to an image may omit that.",
             )
         return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{by}", ())
 

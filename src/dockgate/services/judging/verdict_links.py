@@ -33,7 +33,9 @@ class VerdictLinks:
     def link(self, digest: str, days: float = DEFAULT_DAYS) -> tuple[str, str]:
         """Return a link to the verdict of this digest, and when it ends. Raises UsageError for too many days."""
         if not 0 < days <= MOST_DAYS:
-            raise UsageError(f"a link of {days:g} days", f"A link to a verdict lasts at most {MOST_DAYS:g} days.")
+            raise UsageError(
+                f"{days:g} days is no lifetime of a link", f"Use more than 0 and at most {MOST_DAYS:g} days."
+            )
         end = self.clock() + timedelta(days=days)
         expires = int(end.timestamp())
         query = f"expires={expires}&signature={self._sign(digest, str(expires))}"

@@ -88,7 +88,7 @@ class Verdicts:
         if not policies:
             raise DeployError(
                 f"every policy that judged {image} was removed since: only approved digests run",
-                "Start the pipeline again, so that the image is judged by the policy that it names now.",
+                "Start the pipeline again: its present policy then judges the image.",
             )
         for usable in policies:
             name = usable.policy.name

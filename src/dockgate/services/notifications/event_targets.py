@@ -141,8 +141,8 @@ class EventTargets:
         """Remove a target, and what waits for it. Raises ConflictError for one that a rule or an owner names."""
         if name in RESERVED:
             raise ConflictError(
-                f"the target {name!r} is made by the server's settings",
-                "Leave out DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC, or change the rule that names it.",
+                f"the server's settings define the target {name!r}",
+                "Unset DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC, or change the rule that names it.",
             )
         self._store.event_targets.get(name)
         for record in self._store.policy_assignments.list():

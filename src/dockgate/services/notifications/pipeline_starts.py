@@ -35,7 +35,7 @@ class RuleExecutions:
         cause = f"rule/{message.key}"
         if message.rule in chain[:-1]:
             raise UsageError(
-                f"the rule {message.rule} has started the execution that this event comes of: it is not started again",
+                f"the rule {message.rule} started the execution that this event is about, so it does not start another",
                 f"Change the rule's pattern so that events of the pipeline {pipeline} do not match it.",
             )
         if len(chain) > CHAIN_LIMIT:

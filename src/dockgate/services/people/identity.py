@@ -153,11 +153,13 @@ class People:
         """
         owner = self.store.principals.get(principal)
         if not 0 < days <= MOST_TOKEN_DAYS:
-            raise UsageError(f"a token of {days:g} days", f"A token lasts at most {MOST_TOKEN_DAYS} days.")
+            raise UsageError(
+                f"{days:g} days is no lifetime of a token", f"Use more than 0 and at most {MOST_TOKEN_DAYS} days."
+            )
         beyond = [scope for scope in scopes if not owner.may_somewhere(scope)]
         if beyond:
             raise UsageError(
-                f"{principal} may not {beyond[0]}: no token of theirs can lend that",
+                f"{principal} does not have the permission {beyond[0]}, so a token cannot have it",
                 "Give them the role first: `dockgate principal roles`.",
             )
         if owner.disabled_at:
@@ -173,8 +175,8 @@ class People:
             self.store.tokens.add(token)
         except ConflictError:
             raise ConflictError(
-                f"This request has made the token {token.id} already, whose text was shown then.",
-                "Revoke it if its text is lost, and make another.",
+                f"This request created the token {token.id} already, and its text was shown then.",
+                "If its text is lost, revoke it and create another.",
             ) from None
         return token, text
 
@@ -191,7 +193,7 @@ class People:
 def _require_description(name: str, email: str | None) -> None:
     require_name(name)
     if email and not EMAIL.fullmatch(email):
-        raise UsageError(f"{email!r} is not an e-mail address", "It is the one that their commits name.")
+        raise UsageError(f"{email!r} is not an e-mail address", "Use the address in the person's commits.")
 
 
 def _require_roles(name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole]) -> None:
@@ -205,7 +207,7 @@ def require_name(name: str) -> None:
     if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
         raise UsageError(
             f"{name!r} cannot be a principal's name",
-            "Take up to 100 letters, digits and . _ - + @, beginning with a letter or digit, and not "
+            "Use up to 100 letters, digits and . _ - + @, and begin with a letter or digit. Reserved: "
             f"{', '.join(RESERVED)}.",
         )
 
@@ -226,8 +228,8 @@ def issue_local_token(
     """
     if not settings.database_url and not (settings.shared_data / "dockgate.db").exists():
         raise NotFoundError(
-            f"no server has kept its tables in {settings.shared_data}",
-            "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as it has it.",
+            f"no server has stored data in {settings.shared_data}",
+            "Set DOCKGATE_DATA or DOCKGATE_DATABASE_URL to the server's value.",
         )
     with closing(open_store(settings.shared_data, settings.database_url)) as store:
         everybody = {existing.name: existing for existing in store.principals.list()}

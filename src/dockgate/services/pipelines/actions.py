@@ -92,7 +92,7 @@ class Actions:
         variables = pipeline_logic.collect_variables(pipeline, runs)
         arguments = action.configuration["args"]
         if not isinstance(arguments, dict):
-            raise UsageError(f"{key}: args is not a mapping")
+            raise UsageError(f"{key}: args is not a mapping", "Write `args: {NAME: value}` in the pipeline.")
         with tempfile.TemporaryDirectory(prefix="build-", dir=self.scratch) as folder:
             context = Path(folder)
             unpack_source(self.store.blobs.path(artifact), context)
@@ -162,5 +162,6 @@ def unpack_source(archive: Path, into: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, umask=0o022)
     if result.returncode:
         raise BuildError(
-            f"cannot unpack the source: {result.stderr.strip()[-500:]}", "Remove that file from the repository."
+            f"cannot unpack the source: {result.stderr.strip()[-500:]}",
+            "Remove the file that the message names from the repository.",
         )

@@ -84,7 +84,8 @@ class RegistryBuildImages(BuildImages):
             with closing(opened) as origin:
                 return self._fetch(reference, named, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError, TooSlowError) as error:
-            raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
+            advice = error.advice or "Name another base image in the Dockerfile."
+            raise BuildError(f"the base image {reference} cannot be used: {error}", advice) from error
 
     def _check(self, registry: str) -> None:
         """DeniedError for a registry that a Dockerfile may not have the server speak to.

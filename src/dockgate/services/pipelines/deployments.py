@@ -113,7 +113,7 @@ class Deployments:
         The action must run, no newer execution be deployed, and the digest be approved as of now.
         """
         if self.store.executions.action_run(key).state.is_final:
-            raise DeployError(f"{key} was stopped")
+            raise DeployError(f"{key} was stopped", "Start the pipeline again to deploy.")
         last = self._deployed_by(service)
         if last:
             check_not_superseded(self.store.executions.get(key.execution), last, service)
@@ -126,7 +126,8 @@ def _image_of(artifact: Path, container: str) -> ImageReference:
     try:
         images = {item["name"]: item["imageUri"] for item in json.loads(read_image_definitions(artifact) or b"[]")}
     except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
-        raise DeployError(f"cannot read {IMAGE_DEFINITIONS} of the artifact: {error}") from None
+        problem = f"cannot read {IMAGE_DEFINITIONS} of the artifact: {error}"
+        raise DeployError(problem, "Set the deploy action's `input` to the output of a build action.") from None
     image = images.get(container)
     if image is None:
         names = ", ".join(sorted(images)) or "none"

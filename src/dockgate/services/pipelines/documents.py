@@ -196,4 +196,4 @@ class Documents:
     def _require_target(self, definition: ServiceDefinition) -> None:
         name, target = definition.service.name, definition.service.target
         if target not in self.targets:
-            raise UsageError(f"{name}: this server has no target {target}", "Name another target.")
+            raise UsageError(f"{name}: this server has no target {target}", "Use `target: podman` or `target: ecs`.")

@@ -136,7 +136,7 @@ class PolicyDryRun:
     def _turn_taken(self) -> Iterator[Callable[[], bool]]:
         """Hold the turn, and give whether the time of the part is over."""
         if not self.turn.acquire(blocking=False):
-            raise BusyError("another candidate is being tried", "Try again when that is over.")
+            raise BusyError("another policy is being tried", "Try again when that has ended.")
         end = time.monotonic() + PART_SECONDS
         try:
             yield lambda: time.monotonic() > end
@@ -146,5 +146,5 @@ class PolicyDryRun:
 
 def _number(after: str | None) -> int:
     if after and not after.isdecimal():
-        raise UsageError(f"after: {after!r} is not the end of a part", "Give `next` of the previous answer.")
+        raise UsageError(f"after: {after!r} is not a cursor of this answer", "Give `next` of the previous answer.")
     return int(after) if after else 0

@@ -133,13 +133,13 @@ class Policies:
         """Raise ConflictError for a built-in policy, UsageError for an invalid name."""
         if name in definitions.BUILTIN:
             raise ConflictError(
-                f"the policy {name!r} comes with Dockgate and stays as it is",
+                f"the policy {name!r} is built in and cannot be changed",
                 f"Copy it under another name: `dockgate policy show {name}`.",
             )
         if name in RESERVED or not definitions.is_policy_name(name):
             raise UsageError(
-                f"{name!r} is not a name for a policy",
-                f"Letters, digits, '.', '_' and '-', at most 48; not {' or '.join(RESERVED)}.",
+                f"{name!r} cannot be a policy's name",
+                f"Use up to 48 letters, digits, '.', '_' and '-'. Reserved: {', '.join(RESERVED)}.",
             )
 
     def _stored_policy(self, name: str) -> Policy:
@@ -170,4 +170,4 @@ class Policies:
 
 def _require_short(comment: str | None) -> None:
     if comment is not None and len(comment) > COMMENT_LIMIT:
-        raise UsageError(f"the comment has {len(comment)} characters", f"Allowed: {COMMENT_LIMIT}.")
+        raise UsageError(f"the comment has {len(comment)} characters", f"Use at most {COMMENT_LIMIT}.")

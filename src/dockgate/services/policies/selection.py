@@ -137,9 +137,9 @@ class PolicySelection:
         name = named or self.policy_of(repository)
         if not self._may_evaluate(repository, name, [name], [name]):
             raise DeniedError(
-                f"the pipeline names the policy {name!r}, and images of {repository} are judged by "
+                f"the pipeline names the policy {name!r}, but the policy of {repository} is "
                 f"{self.policy_of(repository)!r}",
-                "Leave `policy` out of the approval action, or allow it in the PolicyAssignment.",
+                "Omit `policy` in the approval action, or allow it in the PolicyAssignment.",
             )
         required = self._required_by_sources(pipeline, key)
         policy = self.policies(name).name
@@ -247,7 +247,7 @@ def _read_from_source(archive: Path, name: str) -> bytes | None:
                 if not member.isreg() or member.size > REPOSITORY_FILE_LIMIT:
                     raise DefinitionError(
                         f"{name}:1: not a regular file of at most {REPOSITORY_FILE_LIMIT} bytes",
-                        "Write into it what the repository requires, or remove it.",
+                        "Write the repository's rules into it, or remove it.",
                     )
                 file = tar.extractfile(member)
                 return file.read() if file else None

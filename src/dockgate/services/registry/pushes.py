@@ -86,7 +86,7 @@ class WebhookSecrets:
             reason = str(error)
         raise UnavailableError(
             f"{self._file} cannot be read: {reason}",
-            "Restore it, or replace `registry-secret` beside it by a new one and delete it: all secrets are new then.",
+            "Restore it, or delete it and replace `registry-secret` beside it: all secrets are then new.",
         )
 
 
@@ -197,7 +197,7 @@ class RegistryNotifications:
         secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own
         if not _has_secret(authorization, secret):
             raise DeniedError(
-                "the registry's notification came without our secret", "`dockgate registry hook` prints it."
+                "the registry's notification does not have the right secret", "`dockgate registry hook` prints it."
             )
 
     def receive(self, form: str, registry: str, authorization: str, sent: bytes) -> None:
@@ -220,7 +220,10 @@ class RegistryNotifications:
         for report in _read_reports(ECR, "", lambda: event):
             registry = report.registry or ""
             if EcrRegistry.parse(registry) is None:
-                raise UsageError(f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR")
+                raise UsageError(
+                    f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR",
+                    "Let the rule send only events with the source aws.ecr to this queue.",
+                )
             self._record(ECR, registry, report)
 
     def _record(self, form: str, registry: str, report: RegistryPush | RegistryDeletion) -> None:
@@ -285,7 +288,8 @@ def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list
         for report in reports:
             _check(report, registry)
     except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"not a notification of {form}: {type(error).__name__}: {error}") from None
+        problem = f"not a notification of {form}: {type(error).__name__}: {error}"
+        raise UsageError(problem, "Use the URL that `dockgate registry hook` prints for this registry.") from None
     return reports
 
 
@@ -293,7 +297,7 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
     """ValueError unless each field follows the grammar: they become part of requests to a registry."""
     if registry and report.registry and report.registry != registry:
         raise DeniedError(
-            f"the secret of {registry} came with a notification of {report.registry}",
+            f"a notification of {report.registry} has the secret of {registry}",
             "Each registry has a secret of its own: `dockgate registry hook`.",
         )
     push = report if isinstance(report, RegistryPush) else None
@@ -314,7 +318,7 @@ _load_formats = cache(pushes.load)
 def _format(form: str) -> Pushes:
     formats = _load_formats()
     if form not in formats:
-        raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(formats)}.")
+        raise NotFoundError(f"there is no format {form!r} of notifications", f"Use one of: {', '.join(formats)}.")
     return formats[form]
 
 

@@ -97,7 +97,7 @@ def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str
     No server is asked. UsageError for what is not a repository, and where no server has made a key yet.
     """
     if not re.fullmatch(REPOSITORY, repository):
-        raise UsageError(f"{repository!r} is not a repository", "Give its name without the registry: base/python.")
+        raise UsageError(f"{repository!r} is not a repository", "Name it without the registry: base/python.")
     tokens = RegistryTokens(data / KEYS)
     if not tokens.path.exists():
         raise UsageError(f"there is no registry in {data}", "Set DOCKGATE_DATA to the server's folder, and start it.")

@@ -178,7 +178,7 @@ class Approvals:
             if (row := connection.execute(present).mappings().first()) is not None:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
-                raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` shows the answer.")
+                raise ConflictError(f"{vote.approval} is already settled", "`dockgate approval show` shows the answer.")
             if approval.expires_at <= vote.at:
                 raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
             insert_if_new(connection, votes, asdict(vote))

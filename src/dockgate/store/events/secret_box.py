@@ -32,7 +32,7 @@ class SecretBox:
             values: dict[str, str] = json.loads(self._fernet.decrypt(data))
         except InvalidToken:
             raise StoreError(
-                f"the secrets of targets are not of the key in {self._path}",
+                f"the secrets of targets were encrypted with another key than the one in {self._path}",
                 "Restore that file from a backup, or apply the Target documents again.",
             ) from None
         return values

@@ -61,7 +61,7 @@ class Policies:
             row = connection.execute(query).mappings().first()
         if row is None:
             raise NotFoundError(
-                f"there is no version {version} of a policy {name!r}", f"`dockgate policy history {name}` lists them."
+                f"the policy {name!r} has no version {version}", f"`dockgate policy history {name}` lists them."
             )
         return PolicyVersion(**row)
 
@@ -101,7 +101,7 @@ class Policies:
             _expect(name, present, expected_version)
             if users := _users(connection, name):
                 raise ConflictError(
-                    f"the policy {name!r} is in use: {', '.join(users)}", "Give these another policy first."
+                    f"the policy {name!r} is in use: {', '.join(users)}", "Assign these another policy first."
                 )
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 

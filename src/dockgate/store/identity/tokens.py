@@ -33,7 +33,7 @@ class Tokens:
             if not insert_if_new(connection, tokens, row_of(token)):
                 present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
                 if Token(**present) != token:
-                    raise ConflictError(f"there is another token {token.id!r}")
+                    raise ConflictError(f"there is another token {token.id!r}", "Create the token again.")
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         """A token and its principal, None for an unknown token."""

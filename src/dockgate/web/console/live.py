@@ -79,7 +79,7 @@ class LiveChanges:
             limit = (
                 f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
             )
-            raise BusyError(f"More than {limit} are open.", "Close some, or reload the page now and then.")
+            raise BusyError(f"More than {limit} are open.", "Close some pages, or reload this one now and then.")
         return self._refreshes(caller, subjects, threads, since)
 
     async def _refreshes(

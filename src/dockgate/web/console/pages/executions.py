@@ -331,7 +331,7 @@ def reject(approval_id: str, caller: api.Decider, server: api.ServerDependency, 
     """Reject what waits for a verdict."""
     waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
-        raise NotFoundError("This approval waits no longer.", "Reload the page: it shows the decision.")
+        raise NotFoundError("This approval no longer waits.", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
     approval_calls.reject(approval_id, body, caller, server)
     return see_other(approval_path(approval_id))

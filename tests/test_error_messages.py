@@ -1,0 +1,29 @@
+"""An error that people or programs cause names the next step."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src" / "dockgate"
+FOLDERS = ("attestations", "bootstrap", "cli", "identity", "server", "services", "store", "web")
+# Each takes a message and the advice. A document's error names the allowed values in its message.
+ERRORS = ("BusyError", "ConflictError", "DeniedError", "DeployError", "NotFoundError", "TooLargeError", "UsageError")
+
+
+def _errors(tree: ast.AST) -> Iterator[ast.Call]:
+    """The calls that make the errors which are raised."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Raise(exc=ast.Call(func=ast.Name(id=name)) as call) if name in ERRORS:
+                yield call
+
+
+def test_each_error_of_a_caller_has_an_advice() -> None:
+    errors = [
+        (f"{file.relative_to(SOURCE)}:{call.lineno}", len(call.args) + len(call.keywords))
+        for folder in FOLDERS
+        for file in sorted((SOURCE / folder).rglob("*.py"))
+        for call in _errors(ast.parse(file.read_text()))
+    ]
+    assert len(errors) > 200
+    assert [place for place, count in errors if count < 2] == []
