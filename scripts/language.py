@@ -4,7 +4,7 @@
 
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_). Bare participles and pronouns say
 nothing of what they hold. Text for people uses the words of the field; docs/reference/glossary.md has the few that are
-ours.
+ours. The first line of a public docstring says in FIRST_LINE characters what the reader gets.
 """
 
 import ast
@@ -43,6 +43,8 @@ KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
 # Folders of test data: files of others, and recorded cases.
 DATA = ("data", "cases")
 PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held)\b", re.IGNORECASE)
+# The longest first line of the docstring of a module, or of a public class or function.
+FIRST_LINE = 100
 # By file: what it may say all the same.
 ALLOWED: dict[str, frozenset[str]] = {
     "src/dockgate/delivery/builders/sandbox/sandbox.py": frozenset({"nobody"}),  # a user of passwd(5)
@@ -55,17 +57,32 @@ def problems(path: Path) -> Iterator[str]:
     place = path.relative_to(ROOT).as_posix()
     allowed = ALLOWED.get(place, frozenset())
     if path.suffix == ".py":
-        for number, name in _identifiers(ast.parse(text)):
+        tree = ast.parse(text)
+        for number, name in _identifiers(tree):
             lower = name.strip("_").lower()
             if lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{place}:{number}: the name {name!r} does not say what it holds"
         if path.stem.strip("_") in NAMES:
             yield f"{place}: the file name does not say what it holds"
+        for number, first in _summaries(tree) if place.startswith("src") else ():
+            if len(first) > FIRST_LINE:
+                yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
     for number, line in enumerate(text.splitlines(), 1):
         phrases = PHRASES.findall(line) + (PRODUCT_PHRASES.findall(line) if place.startswith(PRODUCT) else [])
         for phrase in phrases:
             if phrase.lower() not in allowed:
                 yield f"{place}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
+
+
+def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
+    """The first lines of the docstrings of the module, and of its public classes, functions and methods."""
+    for each in (node, *node.body):
+        if isinstance(each, ast.ClassDef) and each is not node and not each.name.startswith("_"):
+            yield from _summaries(each)
+        elif isinstance(each, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = "" if isinstance(each, ast.Module) else each.name
+            if (text := ast.get_docstring(each)) and not name.startswith("_"):
+                yield each.body[0].lineno, text.partition("\n")[0]
 
 
 def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:

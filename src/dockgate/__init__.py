@@ -1,3 +1,3 @@
-"""Dockgate: from `git push` to a running container, past a gate that its vulnerabilities cannot talk round."""
+"""Dockgate: from `git push` to a running container, through a gate that judges vulnerabilities."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""Settings: the environment variables, read once, as one frozen value. docs/reference/settings.md describes them.
+"""Settings: the environment variables, read once, as one frozen value.
 
-Standard library only, and no data classes, since every scan imports this module: a data class takes ten times as long
-to make as a named tuple.
+docs/reference/settings.md describes them. Standard library only, and no data classes, since every scan imports this
+module: a data class takes ten times as long to make as a named tuple.
 """
 
 import os
@@ -40,9 +40,10 @@ class FeedUpdateSettings(NamedTuple):
 
 
 class OidcSettings(NamedTuple):
-    """Sign-in by OpenID Connect. `roles` are pairs of a group of the provider and the role that its members have.
+    """Sign-in by OpenID Connect.
 
-    The client's secret is in a file or in the environment; a public client has none.
+    `roles` are pairs of a group of the provider and the role that its members have. The client's secret is in a file or
+    in the environment; a public client has none.
     """
 
     issuer: str
@@ -113,7 +114,10 @@ class Settings(NamedTuple):
 
     @property
     def shared_data(self) -> Path:
-        """The folder that all servers and workers of one database see: the data folder where there is one server."""
+        """The folder that all servers and workers of one database see.
+
+        It is the data folder where there is one server.
+        """
         return self.shared_folder or self.data
 
     @property

@@ -1,6 +1,7 @@
-"""DSSE envelopes: signed bytes with a type (secure-systems-lab/dsse, protocol.md and envelope.md, version 1.0).
+"""DSSE envelopes: signed bytes with a type.
 
-A key is known by the digest of its public half: "sha256:…" of the DER SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+Source: secure-systems-lab/dsse, protocol.md and envelope.md, version 1.0. A key is known by the digest of its public
+half: "sha256:…" of the DER SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
 """
 
 import base64
@@ -47,7 +48,10 @@ class SignedStatement:
 
 
 class PublicKey:
-    """ECDSA on P-256, Ed25519, or RSA (PKCS #1 v1.5), the latter and ECDSA with SHA-256: what cosign signs with."""
+    """A public key: ECDSA on P-256, Ed25519, or RSA (PKCS #1 v1.5), which cosign signs with.
+
+    ECDSA and RSA are with SHA-256.
+    """
 
     def __init__(self, pem: bytes) -> None:
         """`pem` is a SubjectPublicKeyInfo. Raises UsageError if it is not a public key of these kinds."""

@@ -1,4 +1,7 @@
-"""The server's signing key: one file in a folder of its own, and the public halves of all that there ever were."""
+"""The server's signing key, and the public halves of all earlier ones.
+
+The key is one file in a folder of its own.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -46,7 +46,10 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A public key, in PEM. `id` is the digest of its DER form; `current`: new attestations are signed with it."""
+    """A public key, in PEM.
+
+    `id` is the digest of its DER form; `current`: new attestations are signed with it.
+    """
 
     id: str
     pem: str
@@ -91,10 +94,11 @@ def covered_digests(verdict: Verdict) -> tuple[str, ...]:
 def statement(
     verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float, renewed_at: str | None = None
 ) -> bytes:
-    """The statement that `digest`, called `name`, was approved: the image of the verdict, or a child of its index.
+    """Write the statement that an image was approved.
 
-    It is good for `days` from when it was judged, or from `renewed_at`, when it was judged again with the same result.
-    ValueError for a verdict that approves nothing, and for a digest that it does not speak for.
+    `digest`, called `name`, is the image of the verdict, or a child of its index. It is good for `days` from when it
+    was judged, or from `renewed_at`, when it was judged again with the same result. ValueError for a verdict that
+    approves nothing, and for a digest that it does not speak for.
     """
     if digest not in covered_digests(verdict):
         raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")

@@ -55,7 +55,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CustomData:
-    """The known entries of an approval action's comment; a missing digest is "", another missing entry None."""
+    """The known entries of an approval action's comment.
+
+    A missing digest is "", another missing entry None.
+    """
 
     digest: str
     repository: str | None
@@ -78,9 +81,9 @@ class Scan:
 
 
 def records(event: Any) -> Iterator[Record]:
-    """The messages of an SNS or SQS event, or of a list from EventBridge Pipes; any other event is one message.
+    """The messages of an SNS or SQS event, or of a list from EventBridge Pipes.
 
-    They are not parsed, so that an invalid one does not block the others.
+    Any other event is one message. They are not parsed, so that an invalid one does not block the others.
     """
     listed = event.get("Records") if isinstance(event, dict) else event
     if not isinstance(listed, list):
@@ -210,7 +213,10 @@ def images(event: Mapping[str, Any]) -> set[str]:
 
 
 def moment(value: Any) -> str | None:
-    """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; None if it is invalid."""
+    """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC.
+
+    None if it is invalid.
+    """
     if isinstance(value, datetime):
         return format_time(value)
     time = parse_time(str(value))

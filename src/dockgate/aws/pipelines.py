@@ -1,7 +1,8 @@
-"""Approvals that wait in CodePipeline, read from its API (GetPipeline, GetPipelineState, ListActionExecutions).
+"""Approvals that wait in CodePipeline, read from its API.
 
-A message on the approval topic is only a hint that something waits. The token, the image and the deadline come from the
-action execution itself: its resolved configuration cannot be changed by publishing to the topic.
+The calls are GetPipeline, GetPipelineState and ListActionExecutions. A message on the approval topic is only a hint
+that something waits. The token, the image and the deadline come from the action execution itself: its resolved
+configuration cannot be changed by publishing to the topic.
 """
 
 import hmac
@@ -94,9 +95,10 @@ class Pipelines:
     def list_pending(
         self, pipeline: str, execution: str | None = None, pages: int = _PAGES
     ) -> Iterator[PendingApproval]:
-        """All waiting approvals of the pipeline, or of one of its executions; none if the pipeline does not exist.
+        """All waiting approvals of the pipeline, or of one of its executions.
 
-        In PARALLEL mode `pages` limits how far back is read. Raises the client's errors.
+        There are none if the pipeline does not exist. In PARALLEL mode `pages` limits how far back is read. Raises the
+        client's errors.
         """
         try:
             declared = self._codepipeline.get_pipeline(name=pipeline)["pipeline"]

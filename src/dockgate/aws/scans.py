@@ -67,9 +67,9 @@ class SeenLists(Protocol):
     """Stores the last list of findings of each image."""
 
     def since(self, digest: str, repository: str, findings: str) -> int:
-        """Record this list, by a hash of it, and return since when (epoch seconds) it has been seen without a change.
+        """Record this list, and return since when (epoch seconds) it has been seen without a change.
 
-        May be called twice with the same list, and by several callers at once.
+        It is recorded by a hash of it. May be called twice with the same list, and by several callers at once.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The composition root: the only place that makes adapters and use cases, and hands them to each other.
+"""The composition root: the only place that makes adapters and use cases and hands them on.
 
 It holds no rules and no use cases. It is a folder because its 1,500 lines are read for different questions:
 `serve.py` the order in which a process starts, `adapters.py` (with `deploy_targets.py` and `event_targets.py`) which

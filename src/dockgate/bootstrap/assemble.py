@@ -1,4 +1,4 @@
-"""Makes a server from its use cases: the workflows that run them, the tasks that are repeated, and the outbox."""
+"""Makes a server from its use cases: workflows, repeated tasks and the outbox."""
 
 import socket
 from collections.abc import Callable, Sequence

@@ -21,9 +21,10 @@ from dockgate.shared.references import ImageReference
 
 
 class DeployTargets(Mapping[str, Target]):
-    """`local_targets`, and one for each "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first read.
+    """The targets of deploys: `local_targets`, and one for each ECS service that is named.
 
-    KeyError for other names, UsageError for ECS without boto3.
+    Its name is "ecs:<region>/<cluster>/<registry>/<repository>"; it is made when it is first read. KeyError for other
+    names, UsageError for ECS without boto3.
     """
 
     def __init__(

@@ -65,9 +65,9 @@ _NO_HOOKS = ProcessHooks()
 
 
 def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end.
+    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT.
 
-    `on_ready` is called as soon as it listens.
+    However it ends, the programs that it started end. `on_ready` is called as soon as it listens.
     """
     with _prepare_process(settings) as (stack, run_folder):
         listen_address = read_listen_address(settings)
@@ -80,10 +80,10 @@ def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[
 
 
 def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, hooks: ProcessHooks = _NO_HOOKS) -> None:
-    """Take work from these queues until SIGTERM, or until the worker is drained; KeyboardInterrupt on SIGINT.
+    """Take work from these queues until SIGTERM, or until the worker is drained.
 
-    It has a registry and podman of its own, and the database and the shared folder of its servers. UsageError without
-    Postgres, UnavailableError where the shared folder is not that of the database.
+    KeyboardInterrupt on SIGINT. It has a registry and podman of its own, and the database and the shared folder of its
+    servers. UsageError without Postgres, UnavailableError where the shared folder is not that of the database.
     """
     if not (settings.database_url or "").startswith("postgresql"):
         raise UsageError(

@@ -66,7 +66,7 @@ from dockgate.store.signals import Topic
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """The use cases that the server's workflows and repeated tasks need beside those of its web application."""
+    """The use cases that workflows and repeated tasks need, beside those of the web application."""
 
     server: WebServices
     approved_images: ApprovedImages

@@ -46,7 +46,10 @@ def test(context: click.Context, pattern: str, event: str) -> None:
 
 
 def read_pattern(value: str) -> "Pattern":
-    """Compile a pattern that is given as JSON, or as the name of its file. DefinitionError if it is invalid."""
+    """Compile a pattern that is given as JSON, or as the name of its file.
+
+    DefinitionError if it is invalid.
+    """
     from dockgate.events.pattern import parse_pattern
 
     return parse_pattern(value if value.lstrip().startswith("{") else read_text(value))

@@ -107,7 +107,10 @@ class LocalHttp(HttpCalls):
 
 
 class RemoteHttp(HttpCalls):
-    """Calls `server` by httpx. `verify` is what httpx takes, `has_proxies` whether those of the environment count."""
+    """Calls `server` by httpx.
+
+    `verify` is what httpx takes, `has_proxies` whether those of the environment count.
+    """
 
     def __init__(self, server: str, headers: Mapping[str, str], verify: Any, *, has_proxies: bool) -> None:
         self._options: dict[str, Any] = {

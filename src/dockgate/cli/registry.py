@@ -1,4 +1,4 @@
-"""`dockgate registry`: logins and pull policies of the server's registry, and webhooks of other registries."""
+"""`dockgate registry`: logins, pull policies, and webhooks of other registries."""
 
 from pathlib import Path
 from typing import Any

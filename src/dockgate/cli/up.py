@@ -55,7 +55,10 @@ def _start_in_background(settings: Settings) -> None:
 
 
 def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
-    """The lines that follow the start of a server at `url`: what needs attention, then the commands to go on with."""
+    """The lines that follow the start of a server at `url`.
+
+    They say what needs attention, then with which commands to go on.
+    """
     if url != settings.server:
         yield f"To call this server: export DOCKGATE_SERVER={url}"
     if not is_root and not settings.unsafe_builds:

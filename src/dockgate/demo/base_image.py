@@ -34,7 +34,10 @@ def sources() -> list[str]:
 
 
 def lines(targets: str, here: str) -> Iterator[str]:
-    """One-line apt sources (sources.list(5)) for SUITE, from this machine's targets for its release `here`."""
+    """One-line apt sources (sources.list(5)) for SUITE.
+
+    They are made from this machine's targets for its release `here`.
+    """
     suites = {f"{name}{part}": f"{SUITE}{part}" for name in (here, "stable") for part in ("", "-updates", "-security")}
     for target in targets.splitlines():
         uri, suite, component, key = target.split("|")

@@ -1,4 +1,7 @@
-"""Events as CloudEvents 1.0 over HTTP ("HTTP Protocol Binding for CloudEvents", 3.1 binary, 3.2 structured)."""
+"""Events as CloudEvents 1.0 over HTTP.
+
+Source: "HTTP Protocol Binding for CloudEvents", 3.1 binary, 3.2 structured.
+"""
 
 import json
 from enum import StrEnum

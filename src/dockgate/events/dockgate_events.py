@@ -57,10 +57,11 @@ def service_risk_changed(
     summary: str,
     time: str,
 ) -> NewEvent:
-    """A change of a time at risk: `service.at_risk`, `.deadline_near`, `.deadline_passed` or `service.recovered`.
+    """The event of a change of a time at risk.
 
-    The time at risk began `since`. `deadline` is when the policy wants the image replaced, `owners` are those of the
-    image's repository. `time` identifies the change: a deadline that a clock announced which was ahead passes again.
+    It is `service.at_risk`, `.deadline_near`, `.deadline_passed` or `service.recovered`. The time at risk began
+    `since`. `deadline` is when the policy wants the image replaced, `owners` are those of the image's repository.
+    `time` identifies the change: a deadline that a clock announced which was ahead passes again.
     """
     detail = {
         "service": service,
@@ -98,7 +99,10 @@ def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEve
 
 
 def feed_suspect(feed: str, part: str, newest: str, since: str, time: str) -> NewEvent:
-    """A part of a feed brings nothing: its newest record, of the day `newest`, is unusually old for it `since` then."""
+    """The event that a part of a feed has brought nothing for an unusually long time.
+
+    Its newest record is of the day `newest`, and `since` then that is unusual for it.
+    """
     detail = {"feed": feed, "part": part, "newest": newest, "since": since}
     return _event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
 
@@ -245,7 +249,10 @@ def approval_needed(
     approvers: Mapping[str, object],
     time: str,
 ) -> NewEvent:
-    """The policy approves an image, and people have to approve it as well: `approvers` says who, and how many."""
+    """The event that people have to approve an image, which the policy approves.
+
+    `approvers` says who, and how many.
+    """
     detail = {
         "approval": approval,
         "repository": repository,

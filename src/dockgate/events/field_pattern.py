@@ -27,9 +27,10 @@ _LONGEST_CASE = 3
 
 @dataclass(frozen=True, slots=True)
 class FieldPattern:
-    """What is required of a field: that `accepts` is true of one of its values, or that it is absent, if it may be.
+    """What a pattern requires of a field.
 
-    `texts` are the only values that it accepts, None if there are others.
+    `accepts` is true of one of its values, or it is absent, if it may be. `texts` are the only values that it accepts,
+    None if there are others.
     """
 
     accepts: Test

@@ -14,7 +14,10 @@ MAX_TAGS = 50
 
 @dataclass(frozen=True, slots=True)
 class NewVerdict:
-    """A verdict with its `digest` and its `cause`, on an image that was pushed to a repository under these tags."""
+    """A verdict on an image that was pushed to a repository under these tags.
+
+    `digest` and `cause` are the verdict's.
+    """
 
     verdict: Verdict
     digest: str

@@ -133,7 +133,10 @@ def load_inventory_format(name: str) -> InventoryFormat:
 
 
 def write(report: ScanReport | GateReport | InventoryReport, form: str, out: TextIO) -> None:
-    """Write a report; one without a time gets the present time. Raises UsageError for an unsuitable format."""
+    """Write a report; one without a time gets the present time.
+
+    Raises UsageError for an unsuitable format.
+    """
     now = format_seconds(datetime.now(UTC))
     if isinstance(report, GateReport):
         load(form).gate(report, out)

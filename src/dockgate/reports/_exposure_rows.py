@@ -1,4 +1,7 @@
-"""The rows of a report on exposure: one for each image, place and package, then those that are unknown."""
+"""The rows of a report on exposure: one for each image, place and package.
+
+Those that are unknown follow.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -92,7 +92,10 @@ class PlatformPart:
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """An image with its platforms. `created_at` is when the report was made (RFC 3339), `verdict` None for scans."""
+    """An image with its platforms.
+
+    `created_at` is when the report was made (RFC 3339), `verdict` None for scans.
+    """
 
     reference: str
     digest: str

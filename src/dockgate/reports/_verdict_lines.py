@@ -34,9 +34,10 @@ def show_reasons(
     *,
     has_findings: bool = True,
 ) -> None:
-    """Print violations, undetermined entries with next steps, remediation and blocking findings, by platform.
+    """Print why a verdict is what it is, by platform.
 
-    Reasons in `listed_violations` are only counted: the caller prints them; and the findings, without `has_findings`.
+    These are violations, undetermined entries with next steps, remediation and blocking findings. Reasons in
+    `listed_violations` are only counted: the caller prints them; and the findings, without `has_findings`.
     """
     for platform_verdict in verdict.platform_verdicts:
         inner = indent

@@ -37,7 +37,10 @@ def urgency(finding: Finding) -> list[str]:
 
 
 def other_notes(finding: Finding) -> list[str]:
-    """Notes that do not add urgency: EPSS (the probability of exploitation within 30 days), disputed, not reachable."""
+    """Notes on a finding that do not add urgency: EPSS, disputed, not reachable.
+
+    EPSS is the probability of exploitation within 30 days.
+    """
     percent = finding.epss * 100
     epss = f"EPSS {percent:.0f}%" if percent >= 1 else "EPSS <1%"
     notes = ((finding.epss >= 0, epss), (finding.disputed, "disputed"), (finding.reachable == "no", "reachable: no"))

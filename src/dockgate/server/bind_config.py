@@ -122,7 +122,10 @@ def find_registry_name(settings: Settings) -> str | None:
 
 
 def require_principals(place: ListenAddress, settings: Settings) -> None:
-    """Raise ConflictError if others can reach a server without principals, where every caller may do everything."""
+    """Raise ConflictError if others can reach a server without principals.
+
+    There every caller may do everything.
+    """
     if not place.is_public:
         return
     with closing(open_store(settings.shared_data, settings.database_url)) as store:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing."""
+    """The result of one check of the host.
+
+    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing.
+    """
 
     name: str
     is_ok: bool

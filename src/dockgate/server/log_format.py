@@ -1,4 +1,7 @@
-"""The format of the server's log: text from images, feeds and callers cannot control a terminal that shows it."""
+"""The format of the server's log, with control characters escaped.
+
+Text from images, feeds and callers cannot control a terminal that shows it.
+"""
 
 import logging
 

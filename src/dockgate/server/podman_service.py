@@ -1,4 +1,7 @@
-"""podman with storage and configuration of its own: what builder and target get, and the service that they use."""
+"""podman with storage and configuration of its own, and its service.
+
+Builder and target use them.
+"""
 
 import hashlib
 import json

@@ -21,10 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 def restrict(data: Path) -> None:
-    """Create the data folder if it is missing, and remove other users' permissions on it and on our files in it.
+    """Create the data folder if it is missing, and remove other users' permissions.
 
-    From now on this process creates files for its user alone. A folder with files of other users keeps its mode.
-    Raises UsageError if the folder is writable by all, or owned by another user.
+    They are removed from it and from our files in it. From now on this process creates files for its user alone. A
+    folder with files of other users keeps its mode. Raises UsageError if the folder is writable by all, or owned by
+    another user.
     """
     os.umask(0o077)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)

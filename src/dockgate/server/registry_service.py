@@ -36,7 +36,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class S3Storage:
-    """Blobs in S3: the parameters of the registry's driver, and the variables that it gets its credentials from."""
+    """Blobs in S3: what the registry's driver needs.
+
+    These are its parameters, and the variables that it gets its credentials from.
+    """
 
     parameters: Mapping[str, str]
     environment: Mapping[str, str]

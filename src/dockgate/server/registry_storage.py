@@ -1,4 +1,7 @@
-"""The storage of the local registry: blobs that no manifest names are deleted by the registry's own program."""
+"""The storage of the local registry, and the deletion of blobs that no manifest names.
+
+The registry's own program deletes them.
+"""
 
 import os
 import re

@@ -27,9 +27,10 @@ def client_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def plain_http_context() -> ssl.SSLContext:
-    """A context for clients that use plain HTTP alone: made in no time, and without authorities it accepts no server.
+    """A context for clients that use plain HTTP alone.
 
-    A client of httpx that is given none loads the system's authorities, 10 ms of processor time each time.
+    It is made in no time, and without authorities it accepts no server. A client of httpx that is given none loads the
+    system's authorities, 10 ms of processor time each time.
     """
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

@@ -16,7 +16,10 @@ def begin_call(describe: Callable[[str], None] | None) -> None:
 
 
 def note_change(detail: str) -> None:
-    """Add to the audit entry of this call what it changed. Never pass a secret. Does nothing without an entry."""
+    """Add to the audit entry of this call what it changed.
+
+    Never pass a secret. Does nothing without an entry.
+    """
     describe = _describe.get()
     if describe is not None and detail:
         describe(detail if len(detail) <= MAX_DETAIL else f"{detail[: MAX_DETAIL - 1]}…")

@@ -106,7 +106,10 @@ class FailedAuthentications:
 
 
 def authenticated_caller(request: Request) -> Caller:
-    """Authenticate the caller by a bearer token, the password of git (RFC 6750, RFC 7617) or a browser's session."""
+    """Authenticate the caller by a bearer token, the password of git or a browser's session.
+
+    Source: RFC 6750, RFC 7617.
+    """
     server: WebServices = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
@@ -297,10 +300,10 @@ def authorized_caller(request: Request) -> Caller | None:
 
 
 def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = None) -> None:
-    """Begin the audit entry of a sign-in, which no permission check begins. `caller` is None for a refused one.
+    """Begin the audit entry of a sign-in, which no permission check begins.
 
-    Refused ones count as failed authentications: raises BusyError when there are too many. Of those of all addresses,
-    the first MAX_REFUSALS in a minute have entries.
+    `caller` is None for a refused one. Refused ones count as failed authentications: raises BusyError when there are
+    too many. Of those of all addresses, the first MAX_REFUSALS in a minute have entries.
     """
     if caller is None:
         failed: FailedAuthentications = request.app.state.failed_authentications

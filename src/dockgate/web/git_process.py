@@ -80,7 +80,10 @@ class GitProcesses:
 
     @asynccontextmanager
     async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
-        """Take the only slot to push to a repository: the updates of each push must be known. Raises BusyError."""
+        """Take the only slot to push to a repository: the updates of each push must be known.
+
+        Raises BusyError.
+        """
         lock = self._repositories.setdefault(repository, asyncio.Lock())
         busy = f"Another push to {repository} is in progress."
         async with self._pushes.of(principal), turn(lock, self._wait_seconds, busy):

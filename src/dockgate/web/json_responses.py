@@ -1,6 +1,7 @@
-"""JSON for texts that are not Unicode: paths in images whose bytes are not UTF-8, and what JSON of others has escaped.
+"""JSON for texts that are not Unicode.
 
-Pydantic and Starlette write UTF-8, and fail on lone surrogates. JSON in ASCII has them as escapes.
+These are paths in images whose bytes are not UTF-8, and what JSON of others has escaped. Pydantic and Starlette write
+UTF-8, and fail on lone surrogates. JSON in ASCII has them as escapes.
 """
 
 import json
@@ -22,7 +23,10 @@ class AsciiResponse(JSONResponse):
 
 
 def accept_any_text(route: APIRoute) -> None:
-    """Have the route answer with any text. Others are written as before: in ASCII it takes ten times as long."""
+    """Have the route answer with any text.
+
+    Others are written as before: in ASCII it takes ten times as long.
+    """
     field = route.response_field
     if field is None:
         return

@@ -11,7 +11,10 @@ _UNQUOTED = "/:@!$&'()*+,;=~"
 
 
 def request_path(request: Request) -> str:
-    """The path of a request as a link needs it: a name in it may have characters that mean something in an address."""
+    """The path of a request as a link needs it.
+
+    A name in it may have characters that mean something in an address.
+    """
     return quote(request.scope["path"], safe=_UNQUOTED)
 
 

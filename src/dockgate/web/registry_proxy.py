@@ -1,8 +1,9 @@
-"""The registry that other machines reach: a proxy before the server's own registry, which applies the pull policy.
+"""The registry that other machines reach: a proxy that applies the pull policy.
 
-The registry checks every token, as without the proxy. A request is not passed on as it came: the proxy reads which
-call of the distribution API it is, and makes a new request for exactly that, with few of its headers. So what is
-judged is what is fetched, and a path that the registry would read in another way reaches nothing.
+It lies before the server's own registry. The registry checks every token, as without the proxy. A request is not passed
+on as it came: the proxy reads which call of the distribution API it is, and makes a new request for exactly that, with
+few of its headers. So what is judged is what is fetched, and a path that the registry would read in another way reaches
+nothing.
 
 Bodies are streamed. Only a manifest of a repository with a pull policy is read first: its digest is computed, judged,
 and exactly these bytes are sent.
@@ -75,9 +76,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RegistryNames:
-    """The address of the server's own registry and the URL of its tokens, as it names them and as others reach them.
+    """The registry's address and the URL of its tokens, as it names them and as others reach them.
 
-    `server` is the public URL of the server, for advice.
+    The registry is the server's own. `server` is the public URL of the server, for advice.
     """
 
     address: str

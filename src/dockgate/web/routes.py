@@ -32,7 +32,10 @@ from dockgate.web.console.site import console_routers
 
 
 def public_routes() -> Sequence[BaseRoute]:
-    """All routes. Paths are matched in this order: an approval's id may contain slashes, so longer paths come first."""
+    """All routes, in the order in which paths are matched.
+
+    An approval's id may contain slashes, so longer paths come first.
+    """
     first = (health, openapi, pipelines, executions, approval_requests, approvals)
     others = (
         exposure,

@@ -191,12 +191,18 @@ class Threads:
 
     @asynccontextmanager
     async def receiving_open_form(self, address: str) -> AsyncIterator[None]:
-        """Take a slot for a form that needs no session, by the client's address. Raises BusyError, SlowBodyError."""
+        """Take a slot for a form that needs no session, by the client's address.
+
+        Raises BusyError, SlowBodyError.
+        """
         async with self._open_forms.of(address), receiving_within(min(self._body_seconds, OPEN_FORM_SECONDS)):
             yield
 
     async def begin(self, request: Request, principal: str) -> None:
-        """Count a request of this principal until its response is complete. Raises BusyError if there are too many."""
+        """Count a request of this principal until its response is complete.
+
+        Raises BusyError if there are too many.
+        """
         taken: AsyncExitStack = request.scope[_TAKEN]
         await taken.enter_async_context(self._requests.of(principal))
 

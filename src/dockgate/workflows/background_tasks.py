@@ -21,7 +21,10 @@ WORKFLOW_DAYS = 1
 
 
 class BackgroundTasks:
-    """Starts, drains and stops the background work of a process: workflows, reconciler, outbox, signals, scans."""
+    """Starts, drains and stops the background work of a process.
+
+    It consists of workflows, reconciler, outbox, signals and scans.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""dbos: its configuration, the steps of workflows, and starting, queueing and recovering workflows by key."""
+"""dbos: its configuration, the steps of workflows, and their start and recovery by key."""
 
 import logging
 import threading
@@ -170,11 +170,11 @@ class Engine:
             raise StoreError("the tables of workflows do not answer", "Check the database; then retry.") from None
 
     def run_step(self, name: str, effect: Callable[[], R]) -> R:
-        """Run the effect as a step of the running workflow, or at once outside of one (`services.effects.RunStep`).
+        """Run the effect as a step of the running workflow, or at once outside of one.
 
-        After UnavailableError it is tried up to five times within 15 seconds: a registry that has crashed is back by
-        then. While other servers may share the database, a workflow waits longer for that, and without a fresh lease;
-        anything else gets UnavailableError.
+        It is a `services.effects.RunStep`. After UnavailableError it is tried up to five times within 15 seconds: a
+        registry that has crashed is back by then. While other servers may share the database, a workflow waits longer
+        for that, and without a fresh lease; anything else gets UnavailableError.
         """
         if DBOS.workflow_id is None:
             if self._lease is not None:
@@ -231,7 +231,7 @@ class Engine:
                 self._requeue(status)
 
     def adopt(self, live_versions: Collection[str]) -> None:
-        """Send the unfinished workflows of versions that no worker has to the queues, for workers of this version.
+        """Queue the unfinished workflows of versions that no worker has for workers of this version.
 
         dbos leaves a workflow to workers of its own version, for ever.
         """

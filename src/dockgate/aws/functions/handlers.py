@@ -1,6 +1,7 @@
-"""Entry points: `record` for approval requests, `judge` for scans, `sweep` for the schedule and new findings.
+"""Entry points of the functions: `record`, `judge` and `sweep`.
 
-The functions are built at the first event; an AWS client is made at its first use.
+`record` is for approval requests, `judge` for scans, `sweep` for the schedule and new findings. The functions are built
+at the first event; an AWS client is made at its first use.
 """
 
 import os

@@ -39,10 +39,11 @@ class RiskMonitor:
     clock: Callable[[], float] = time.time
 
     def renew(self, only: Collection[str] = ()) -> None:
-        """Re-evaluate what the services run; with `only`, just these digests and the indexes that contain them.
+        """Re-evaluate what the services run.
 
-        Then ECS is queried only about services that ran one of them at the last sweep. A failing service or image does
-        not block the others: the first fault is raised at the end.
+        With `only`, just these digests and the indexes that contain them. Then ECS is queried only about services that
+        ran one of them at the last sweep. A failing service or image does not block the others: the first fault is
+        raised at the end.
         """
         faults: list[Exception] = []
         for service in self.services:

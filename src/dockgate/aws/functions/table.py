@@ -1,4 +1,7 @@
-"""A DynamoDB table through the client, which is thread-safe and faster to create than boto3's resource."""
+"""A DynamoDB table through the client.
+
+The client is thread-safe, and faster to create than boto3's resource.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -82,9 +82,9 @@ class WaitTable:
         return self._table.put(item, "attribute_not_exists(digest)")
 
     def verify(self, wait: Wait, request: Request, waiting_since: int) -> bool:
-        """Replace a message's data of the approval with CodePipeline's; returns False if it was answered meanwhile.
+        """Replace a message's data of the approval with CodePipeline's.
 
-        Digest and token must be the same.
+        Returns False if it was answered meanwhile. Digest and token must be the same.
         """
         values = {":request": _request(request), ":waiting_since": waiting_since, ":verified": 1, ":answered": ANSWERED}
         change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"

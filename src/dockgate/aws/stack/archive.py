@@ -1,6 +1,7 @@
-"""The archives that a deployment uploads: the functions' sources, and the first commit of the source repository.
+"""The archives that a deployment uploads.
 
-They have the same bytes on every machine and Python version.
+They are the functions' sources, and the first commit of the source repository. They have the same bytes on every
+machine and Python version.
 """
 
 import ast
@@ -107,7 +108,10 @@ def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
 
 
 def first_commit(application: Traversable) -> bytes:
-    """The demo application, which the gate rejects, with a Dockerfile on a base image that CodeBuild can pull."""
+    """The demo application, which the gate rejects, on a base image that CodeBuild can pull.
+
+    A Dockerfile is in it.
+    """
     dockerfile = resources.files("dockgate.aws.stack").joinpath("application", "Dockerfile").read_bytes()
     return pack({**dict(_application_files(application)), "Dockerfile": dockerfile})
 

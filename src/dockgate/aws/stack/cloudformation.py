@@ -47,9 +47,9 @@ def parameters(stack: Mapping[str, Any]) -> dict[str, str]:
 
 
 def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
-    """Wait until no change is in progress, also one that others started; returns the stack, None if it does not exist.
+    """Wait until no change is in progress, also one that others started.
 
-    Raises DeployError if that takes too long.
+    Returns the stack, None if it does not exist. Raises DeployError if that takes too long.
     """
     for turn in range(patience.times):
         description = describe(account, stack)
@@ -63,9 +63,10 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """The names of the stack's resources of this type ("AWS::S3::Bucket"), also of one that failed half way.
+    """The names of the stack's resources of this type ("AWS::S3::Bucket").
 
-    Resources that could not be created are omitted: the name can be that of a foreign resource.
+    The stack may have failed half way. Resources that could not be created are omitted: the name can be that of a
+    foreign resource.
     """
     with explain_errors(f"looking at what the stack {stack} holds"):
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)

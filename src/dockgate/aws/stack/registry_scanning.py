@@ -12,9 +12,9 @@ _CONTINUAL = "CONTINUOUS_SCAN"
 
 
 def enhance(account: Account, documents: StackBucket, repository: str) -> str:
-    """Turn on Inspector's continuous scanning for this repository, in addition to existing rules; returns a message.
+    """Turn on Inspector's continuous scanning for this repository, in addition to existing rules.
 
-    The earlier configuration is stored in `documents` before the change.
+    Returns a message. The earlier configuration is stored in `documents` before the change.
     """
     message = f"Inspector scans {repository}"
     before = _current_configuration(account)

@@ -1,4 +1,7 @@
-"""The bucket of a stack, outside of it: the functions' archive, policy, waivers, earlier registry settings."""
+"""The bucket of a stack, outside of it.
+
+It has the functions' archive, policy, waivers and earlier registry settings.
+"""
 
 import hashlib
 import json
@@ -76,7 +79,10 @@ class StackBucket:
         return self._put(f"sources/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_template(self, template: bytes) -> str:
-        """Upload the template; returns its URL for CloudFormation, with the bucket in the path as in AWS's CLI."""
+        """Upload the template.
+
+        Returns its URL for CloudFormation, with the bucket in the path as in AWS's CLI.
+        """
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 

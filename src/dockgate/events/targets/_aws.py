@@ -45,9 +45,9 @@ def short_detail(message: Message) -> dict[str, Any]:
 
 
 def fifo_ids(message: Message) -> tuple[str, str]:
-    """The group and the deduplication id of a message in a FIFO topic or queue: messages of a subject keep their order.
+    """The group and the deduplication id of a message in a FIFO topic or queue.
 
-    Both have at most 128 characters (SNS and SQS).
+    Messages of a subject keep their order. Both have at most 128 characters (SNS and SQS).
     """
     group = hashlib.sha256((message.subject or "dockgate").encode("utf-8", "backslashreplace")).hexdigest()
     return group, message.id

@@ -1,7 +1,7 @@
-"""What counts in a component under a policy: the numbers whose sums decide the status of an image. Pure.
+"""What counts in a component under a policy: numbers whose sums decide the status of an image.
 
-The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate. All numbers of
-a component are packed into one integer, so that those of an image are one sum of integers.
+Pure. The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate. All
+numbers of a component are packed into one integer, so that those of an image are one sum of integers.
 """
 
 import sys

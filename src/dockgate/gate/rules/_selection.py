@@ -127,7 +127,10 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
 
 
 def status_in_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status with `SelectedFindings.violation` in mind: what the scope leaves in doubt is not a violation."""
+    """The status, with what the scope leaves in doubt as no violation.
+
+    It is what `SelectedFindings.violation` leads to.
+    """
     has_doubt = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
 

@@ -41,7 +41,7 @@ class AcceptanceRecords:
 
 
 class RememberedAcceptances:
-    """The records of a revision (`IndexState.acceptances`), which are the same for all answers until the next one."""
+    """The records of a revision (`IndexState.acceptances`), the same for all answers until the next."""
 
     def __init__(self, store: Store, lookup: PolicyLookup) -> None:
         self._store = store

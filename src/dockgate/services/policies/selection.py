@@ -109,7 +109,10 @@ class PolicySelection:
         return clear
 
     def pull_policy(self, repository: str) -> PullPolicy:
-        """Return which of the repository's images other machines may pull. ConflictError as `choose_assignment`."""
+        """Return which of the repository's images other machines may pull.
+
+        ConflictError as `choose_assignment`.
+        """
         assignment = self.assignment_of(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 

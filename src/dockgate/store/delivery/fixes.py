@@ -20,7 +20,10 @@ _OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
 
 
 class Fixes:
-    """Fixes. A row is written before anything is done, so that a fix is made once, whatever is interrupted."""
+    """Fixes of rejected images.
+
+    A row is written before anything is done, so that a fix is made once, whatever is interrupted.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -60,9 +60,10 @@ class FollowedImages:
         return self._change(followed_image, status, verdict, summary, now, None)
 
     def end_watch(self, followed_image: FollowedImage, summary: str, now: str) -> bool:
-        """Record that the image is not watched any more, and tell the callbacks that it is Undetermined from now on.
+        """Record that the image is not watched any more, and notify its callbacks.
 
-        It may be watched again: see `change`. Returns False if it was recorded before.
+        To them it is Undetermined from now on. It may be watched again: see `change`. Returns False if it was recorded
+        before.
         """
         return self._change(followed_image, Status.UNDETERMINED, None, summary, now, now)
 

@@ -68,9 +68,10 @@ class Exposures:
     def images(
         self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
     ) -> dict[int, HoldingImage]:
-        """The images that hold one of these components, the newest first, by id, with the pipelines that had asked.
+        """The images that hold one of these components, the newest first.
 
-        They have current verdicts if wanted. `owned`: components that a distribution's package owns count, too.
+        They come by id, with the pipelines that had asked. They have current verdicts if wanted. `owned`: components
+        that a distribution's package owns count, too.
         """
         if not components:
             return {}

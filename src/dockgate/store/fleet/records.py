@@ -84,7 +84,10 @@ class Component(NamedTuple):
 
 
 class Vulnerability(NamedTuple):
-    """A vulnerability as findings name it, and what KEV and EPSS say (see `vulnerabilities.model.Finding`)."""
+    """A vulnerability as findings name it, and what KEV and EPSS say.
+
+    See `vulnerabilities.model.Finding`.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -116,7 +119,10 @@ class ComponentFinding(NamedTuple):
     opened: str
 
     def finding(self, package: Package, vulnerability: Vulnerability) -> Finding:
-        """The finding that matching made, without its summary, and without what only an image tells (`reachable`)."""
+        """The finding that matching made, without its summary.
+
+        What only an image says (`reachable`) is left out, too.
+        """
         rating = Rating(self.source, self.severity, self.score, self.vector)
         return Finding(
             id=vulnerability.name,

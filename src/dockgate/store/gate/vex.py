@@ -85,7 +85,10 @@ class Vex:
         return self._with_statements(rows)
 
     def history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """The documents attached to these images, "" for those that were uploaded, with removed ones, oldest first."""
+        """The documents attached to these images, with removed ones, oldest first.
+
+        The image is "" for those that were uploaded.
+        """
         with self._database.read() as connection:
             rows = connection.execute(_EVER, {"images": text_list(images)}).mappings().all()
         return self._with_statements(rows)

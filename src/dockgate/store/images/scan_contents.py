@@ -55,7 +55,10 @@ def read_inventories(connection: Connection, image: str) -> list[Inventory]:
 
 
 def read_scan(connection: Connection, image: str) -> tuple[Scan | None, list[ScannedPlatform]]:
-    """The newest scan of an image, and the inventories of a scan with the origins of their layers, in its order."""
+    """The newest scan of an image, and what it has read.
+
+    These are the inventories of a scan with the origins of their layers, in its order.
+    """
     scan, platforms = None, []
     for row in connection.execute(_SCAN, {"image": image}):
         *columns, body, layers = row

@@ -11,7 +11,10 @@ MARGIN = 2
 
 
 def line_plot(values: Sequence[int | None], highest: int, label: str) -> Markup:
-    """A line over equal steps of time, filled below; gaps where a value is unknown. `label` says it in words."""
+    """A line over equal steps of time, filled below; gaps where a value is unknown.
+
+    `label` says it in words.
+    """
     pieces: list[list[str]] = [[]]
     for number, value in enumerate(values):
         if value is None:

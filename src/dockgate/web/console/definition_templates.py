@@ -80,7 +80,10 @@ KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))
 
 
 def fill(template: Template, name: str, repository: str, service: str) -> str:
-    """The template's text with these names; those that are missing stay as they are, and the check says so."""
+    """The template's text with these names.
+
+    Those that are missing stay as they are, and the check says so.
+    """
     lines = (
         line.replace("NAME", name or "NAME", 1) if line == "name: NAME" else line for line in template.text.split("\n")
     )

@@ -130,9 +130,9 @@ def foreign(text: str | None) -> Markup:
 
 
 def breakable(text: str | None) -> Markup:
-    """Foreign text whose long names may break after a slash and between CamelCase words, instead of anywhere.
+    """Foreign text whose long names may break after a slash and between CamelCase words.
 
-    Nothing for None.
+    They break nowhere else. Nothing for None.
     """
     if text is None:
         return Markup()
@@ -207,7 +207,10 @@ def check_words(check: HealthCheck) -> str:
 
 
 def named_field(message: object, fields: Sequence[str]) -> str:
-    """The id of the field of a form that an error is about: the first whose name is in its message, or the first."""
+    """The id of the field of a form that an error is about.
+
+    It is the first whose name is in its message, or the first.
+    """
     words = str(message).lower()
     return "field-" + next((name for name in fields if name.replace("_", " ").replace("-", " ") in words), fields[0])
 

@@ -1,8 +1,8 @@
-"""Live pages: a stream for each open page says when something that it shows has changed. The page then asks again.
+"""Live pages: a stream for each open page says when something that it shows has changed.
 
-A stream carries no content, so that one reader of the event log serves everybody. It costs nothing while nothing
-happens. Callers who are limited to some repositories hear of events on these only. Streams end after a while, and
-browsers connect again: permissions are checked then.
+The page then asks again. A stream carries no content, so that one reader of the event log serves everybody. It costs
+nothing while nothing happens. Callers who are limited to some repositories hear of events on these only. Streams end
+after a while, and browsers connect again: permissions are checked then.
 """
 
 import asyncio
@@ -68,11 +68,11 @@ class LiveChanges:
     def stream(
         self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
     ) -> AsyncGenerator[bytes]:
-        """A server-sent event named "refresh" for each change of these subjects that `caller` may see, for a while.
+        """A server-sent event named "refresh" for each change of these subjects, for a while.
 
-        Changes within the pause after one are followed by one more.
-        `since` is the time of the page: what happened between that and its stream refreshes it at once. BusyError when
-        too many pages are open: at once, before an answer has begun.
+        Only changes that `caller` may see count. Changes within the pause after one are followed by one more. `since`
+        is the time of the page: what happened between that and its stream refreshes it at once. BusyError when too many
+        pages are open: at once, before an answer has begun.
         """
         own = sum(stream.caller.name == caller.name for stream in self._streams)
         if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:

@@ -1,4 +1,7 @@
-"""Policies to begin with: complete rules that the page of a policy and the templates of new ones offer. Pure."""
+"""Policies to begin with: complete rules.
+
+The page of a policy and the templates of new ones offer them. Pure.
+"""
 
 from dataclasses import dataclass
 

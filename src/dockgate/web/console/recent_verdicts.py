@@ -40,7 +40,10 @@ class Recent(Generic[T]):
 
 
 class RecentVerdicts:
-    """A few whole verdicts, as one with 5,000 findings takes a second to read, and the results of many replays."""
+    """A few whole verdicts, and the results of many replays.
+
+    A verdict with 5,000 findings takes a second to read.
+    """
 
     def __init__(self) -> None:
         self.verdicts = Recent[Verdict](8)

@@ -32,9 +32,10 @@ KEYS_OFF = "off"
 
 @dataclass(frozen=True, slots=True)
 class NavigationItem:
-    """A page of the navigation. `below` are the beginnings of paths, such as "executions", of pages that belong to it.
+    """A page of the navigation.
 
-    `is_filtered`: callers who are limited to some repositories see their part of it; other pages are closed to them.
+    `below` are the beginnings of paths, such as "executions", of pages that belong to it. `is_filtered`: callers who
+    are limited to some repositories see their part of it; other pages are closed to them.
     """
 
     title: str
@@ -79,9 +80,10 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
 def render(
     request: Request, caller: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
 ) -> HTMLResponse:
-    """Fill a template. `caller` is None for pages that ask who calls. `context` has what the template names.
+    """Fill a template.
 
-    `live` makes the page live: the beginnings of the subjects of events that it shows, separated by commas, "" for all.
+    `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
+    the beginnings of the subjects of events that it shows, separated by commas, "" for all.
     """
     server: WebServices = request.app.state.server
     nonce = secrets.token_urlsafe(16)

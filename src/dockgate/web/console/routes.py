@@ -52,9 +52,10 @@ async def body_of(request: Request) -> bytes:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, with lines that end by newlines, and without surrounding blanks except for texts.
+    """The fields of a form, with lines that end by newlines.
 
-    Raises UsageError for a malformed body, BusyError while too many others are received.
+    Surrounding blanks are removed except from texts. Raises UsageError for a malformed body, BusyError while too many
+    others are received.
     """
     body = await body_of(request)
     try:

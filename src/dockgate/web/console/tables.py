@@ -1,4 +1,7 @@
-"""Tables among others on a page: each is sorted and paged by links of its own, which keep what the others show."""
+"""Tables among others on a page, each sorted and paged by links of its own.
+
+The links keep what the others show.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,10 @@ MAX_KEY = 200
 
 @dataclass(frozen=True, slots=True)
 class PageTable(Generic[T]):
-    """The rows that a page shows of a table, the links of its heads and pages, and how many rows it has in all."""
+    """The rows that a page shows of a table, and the links of its heads and pages.
+
+    It also says how many rows there are in all.
+    """
 
     rows: Sequence[T]
     links: ListLinks

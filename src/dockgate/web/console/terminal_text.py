@@ -1,4 +1,7 @@
-"""Text of terminals: colours and weights (ECMA-48, 8.3.117: SGR) become classes, all else is escaped. Pure."""
+"""Text of terminals: colours and weights (ECMA-48, 8.3.117: SGR) become classes, all else is escaped.
+
+It is pure.
+"""
 
 import re
 from collections.abc import Iterable
@@ -33,7 +36,10 @@ def plain_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with unprintable characters (controls, direction overrides) as "\\u{…}"; line breaks and tabs stay."""
+    """The text with unprintable characters (controls, direction overrides) as "\\u{…}".
+
+    Line breaks and tabs stay.
+    """
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)

@@ -15,7 +15,10 @@ _SEPARATOR = "~"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`since` is the end of the visit before this one, or some time ago if `is_first`. `cookie` is the new cookie."""
+    """A visit of the console.
+
+    `since` is the end of the visit before this one, or some time ago if `is_first`. `cookie` is the new cookie.
+    """
 
     since: datetime
     is_first: bool
@@ -23,7 +26,10 @@ class Visit:
 
 
 def visit_at(now: datetime, cookie: str) -> Visit:
-    """The visit that takes place now, in a browser with this cookie ("" for none). What it cannot mean is ignored."""
+    """The visit that takes place now, in a browser with this cookie ("" for none).
+
+    What it cannot mean is ignored.
+    """
     before, latest = (_past(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
     if latest is not None and now - latest >= PAUSE:
         before = latest

@@ -1,4 +1,7 @@
-"""What changed since a time, in words: deploys, failures, verdicts, risks and feeds, from the event log."""
+"""What changed since a time, in words, from the event log.
+
+These are deploys, failures, verdicts, risks and feeds.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,9 +55,10 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
 
 
 def change_of(event: StoredEvent) -> Change | None:
-    """An event in words; None for one that another event says, too, and for one that lacks what the words need.
+    """An event in words.
 
-    An event may be of another version of the server, and one of them must not keep a page from opening.
+    None for one that another event says, too, and for one that lacks what the words need. An event may be of another
+    version of the server, and one of them must not keep a page from opening.
     """
     try:
         return _in_words(event, event.body["detail"])

@@ -34,7 +34,10 @@ class Candidate:
 def candidates(
     stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], caller: Caller, server: WebServices
 ) -> Sequence[Candidate]:
-    """What runs of the same image repository, then the other verdicts on the image. `records` are all of these."""
+    """What runs of the same image repository, then the other verdicts on the image.
+
+    `records` are all of these.
+    """
     running: dict[str, list[str]] = {}
     for entry in server.store.services.running_images():
         name = entry.reference.repository_in(server.registry)
@@ -53,10 +56,11 @@ def candidates(
 
 
 def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) -> str:
-    """The digest of the verdict that `text` names: its digest, that of its image, or the first digits of either.
+    """The digest of the verdict that `text` names.
 
-    Of an image it is the newest verdict by `policy`, or else the newest. Raises UsageError for another text and for
-    digits that several have, NotFoundError where the caller sees none.
+    It names it by its digest, that of its image, or the first digits of either. Of an image it is the newest verdict by
+    `policy`, or else the newest. Raises UsageError for another text and for digits that several have, NotFoundError
+    where the caller sees none.
     """
     start = _DIGEST_START.fullmatch(text.strip().lower())
     if start is None:

@@ -42,7 +42,10 @@ class CheckResult:
 
 
 def check_text(server: WebServices, text: str, form: str, name: str) -> CheckResult:
-    """Check a text as saving it would, and change nothing. `form` is "policy" for rules, "pipeline", or "document"."""
+    """Check a text as saving it would, and change nothing.
+
+    `form` is "policy" for rules, "pipeline", or "document".
+    """
     try:
         if form == "policy":
             server.policies.parse(text + "\n", name)
@@ -215,7 +218,10 @@ def _definition_page(
 def save_definition(
     name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
 ) -> Response:
-    """Save a new version of a pipeline, unless another person did since the page was opened; or only check it."""
+    """Save a new version of a pipeline, unless another person did since the page was opened.
+
+    With a check alone nothing is saved.
+    """
     if caller.is_limited:  # a pipeline may name any repository and service
         caller.require()
     text, seen = fields.get("text", ""), fields.get("version", "")

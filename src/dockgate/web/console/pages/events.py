@@ -46,7 +46,10 @@ def events(
     after: api.Count | None = None,
     sort: EventSort = "-number",
 ) -> Response:
-    """List the newest events, or those before a number, that match a pattern; or the oldest, or those after one."""
+    """List events that match a pattern.
+
+    These are the newest, or those before a number; or the oldest, or those after one.
+    """
     is_oldest_first = sort == "number"
     shown: Sequence[StoredEvent] = ()
     error, following = None, 0

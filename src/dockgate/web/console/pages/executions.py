@@ -200,7 +200,10 @@ def log(
     before: api.Count = 0,
     wrap: str = "",
 ) -> Response:
-    """Show the last lines of an action's log, those around a `line` or `before` one, or those that contain a text."""
+    """Show the last lines of an action's log, or those that a query asks for.
+
+    These are around a `line` or `before` one, or contain a text.
+    """
     key = ActionKey(execution_id, stage, action, attempt)
     run = server.store.executions.action_run(key)
     lines, is_cut = _lines(server.store.logs, key)

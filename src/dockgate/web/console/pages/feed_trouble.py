@@ -18,7 +18,10 @@ class FeedTrouble:
 
 
 def feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
-    """The worst of what is wrong: stale, failing, suspect; None for a feed that works, or was never fetched."""
+    """The worst of what is wrong: stale, failing, suspect.
+
+    None for a feed that works, or was never fetched.
+    """
     failing = f" It is not fetched: {feed.off}." if feed.off else f" Updates fail: {feed.reason}" if feed.reason else ""
     if feed.checked_at and is_stale(feed.checked_at, now):
         checked = f"Last checked {ago(feed.checked_at, now)}: new verdicts that need it are Undetermined."

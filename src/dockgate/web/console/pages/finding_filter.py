@@ -18,10 +18,10 @@ SORTS = ("reason", "severity", "epss", "package")
 
 @dataclass(frozen=True, slots=True)
 class FindingFilter:
-    """Conditions on a finding; those that are None or "" hold for all. What a query says wrongly is left out.
+    """Conditions on a finding; those that are None or "" hold for all.
 
-    `epss` is the least percentage, `layer` the digest of the layer that has the package, `q` a part of its name or URL
-    or of the vulnerability's names.
+    What a query says wrongly is left out. `epss` is the least percentage, `layer` the digest of the layer that has the
+    package, `q` a part of its name or URL or of the vulnerability's names.
     """
 
     severity: Severity | None = None

@@ -104,9 +104,10 @@ def policy(
     against: api.Count = 0,
     example: str = "",
 ) -> Response:
-    """Show a policy in one version with what it changed; those who may, edit the newest, and try it before.
+    """Show a policy in one version with what it changed.
 
-    With `example` their editor has the rules of that example, not saved.
+    Those who may can edit the newest, and try it before. With `example` their editor has the rules of that example, not
+    saved.
     """
     policy_calls.require_visible(name, caller, server)
     chosen = policy_example(example)
@@ -174,7 +175,10 @@ def _policy_page(
 def save_policy(
     name: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
 ) -> Response:
-    """Save a new version of a policy, unless another person did since the page was opened; or only check or try it."""
+    """Save a new version of a policy, unless another person did since the page was opened.
+
+    A check or a try alone saves nothing.
+    """
     text, comment, seen = (fields.get(field, "") for field in ("text", "comment", "version"))
     action, _, after = fields.get("do", "").partition(" ")
     try:
@@ -303,7 +307,10 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
 def waiver(
     waiver_id: str, request: Request, caller: api.Reader, server: api.ServerDependency, verdict: str = ""
 ) -> Response:
-    """Show a waiver. `verdict` is the digest of the one from which the person at the page has just added it."""
+    """Show a waiver.
+
+    `verdict` is the digest of the one from which the person at the page has just added it.
+    """
     view = calls.waiver(waiver_id, caller, server)
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
     return render(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)

@@ -170,7 +170,10 @@ def image(
 @router.get("/images/{digest}/sbom")
 @api.checks_token_limits
 def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
-    """Download the bill of materials of an image, with what could not be read, as `dockgate sbom -o` writes it."""
+    """Download the bill of materials of an image, with what could not be read.
+
+    It is as `dockgate sbom -o` writes it.
+    """
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
@@ -202,7 +205,10 @@ async def scan(
 @router.get("/search")
 @api.checks_token_limits
 def search(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
-    """Find a vulnerability, package, image, execution, service or another thing: an exact match opens at once."""
+    """Find a vulnerability, package, image, execution, service or another thing.
+
+    An exact match opens at once.
+    """
     words = q.strip()
     matches = search_calls.find_matches(caller, server, words)
     exact = [match.page for match in matches if match.name.lower() == words.lower()]

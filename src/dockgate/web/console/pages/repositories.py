@@ -1,4 +1,7 @@
-"""Git repositories: their files and commits, and a change of one file that starts pipelines as a push does."""
+"""Git repositories: their files and commits, and a change of one file.
+
+The change starts pipelines as a push does.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -82,7 +82,10 @@ async def sign_in(
 async def sign_in_at_provider(
     request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, to: str = "/"
 ) -> Response:
-    """Go to the identity provider. A link, not a form: `form-action` would refuse to be led to another host."""
+    """Go to the identity provider.
+
+    A link, not a form: `form-action` would refuse to be led to another host.
+    """
     url, pending = await threads.run_remote(_SIGN_IN, _provider(server).begin)
     response = see_other(url)
     response.headers["Cache-Control"] = "no-store"

@@ -108,7 +108,10 @@ def verdict(
     against: calls.Text = "",
     replay_now: Annotated[str, Query(alias="replay")] = "",
 ) -> Response:
-    """Show a verdict, or with `against` (a digest of a verdict or an image, or its start) what differs from another."""
+    """Show a verdict, or with `against` what differs from another.
+
+    `against` is the digest of a verdict or an image, or its start.
+    """
     stored, visibility = _read(request, server, digest), ImageVisibility(server.store, caller)
     repository = visibility.repository_of_verdict(stored.image, digest)
     records = visibility.verdicts(stored.image)

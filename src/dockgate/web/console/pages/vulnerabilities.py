@@ -1,4 +1,7 @@
-"""Vulnerabilities and packages: what is known of one, every image and service that it touches, and reports on it."""
+"""Vulnerabilities and packages: what is known of one, and every image and service that it touches.
+
+There are reports on it.
+"""
 
 import dataclasses
 import json
@@ -103,7 +106,10 @@ def vulnerabilities(
     sort: VulnerabilitySort = VulnerabilitySort.URGENCY,
     after: Cursor = None,
 ) -> Response:
-    """List the vulnerabilities of packages in images, the most urgent first; `only` exploited or fixable ones."""
+    """List the vulnerabilities of packages in images, the most urgent first.
+
+    With `only`, only exploited or fixable ones.
+    """
     chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     page = vulnerability_page(server, chosen, after, PAGE_SIZE)
     return render(
