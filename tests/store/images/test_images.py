@@ -346,3 +346,17 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     first = store.verdicts.newest_records("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
     assert causes("default", before=first[-1][0]) == ["2"]
+
+
+def test_the_last_use_stays_unless_a_clock_recorded_it_that_was_ahead(store: Store) -> None:
+    record, recorded = store.image_uses.record_pull, []
+    for now in (NOW, LATER, NOW, LATEST, LATER):
+        record("team/app", IMAGE, now)
+        store.image_uses.record_run("team/app", IMAGE, now)
+        (use,) = store.image_uses.of_image(IMAGE, now)
+        assert use.pulled_at == use.run_at
+        recorded.append(use.pulled_at)
+    assert recorded == [NOW, LATER, NOW, LATEST, LATER]
+    record("team/app", IMAGE, "2026-11-24T10:00:00.000Z")
+    record("team/app", IMAGE, "2026-11-24T09:58:00.000Z")
+    assert store.image_uses.of_image(IMAGE, NOW)[0].pulled_at == "2026-11-24T10:00:00.000Z"

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, text_list
 from dockgate.store.schema.delivery import approvals
@@ -59,11 +60,11 @@ class ImageUses:
         self._database = database
 
     def record_pull(self, repository: str, image: str, now: str) -> None:
-        """Store the time of a pull, unless a later one is stored."""
+        """Store the time of a pull, unless a later one is stored. That of a clock that was ahead is replaced."""
         self._record(repository, image, image_uses.c.pulled_at, now)
 
     def record_run(self, repository: str, image: str, now: str) -> None:
-        """Store that a service runs the image, unless a later time is stored."""
+        """Store that a service runs the image, unless a later time is stored, as `record_pull`."""
         self._record(repository, image, image_uses.c.run_at, now)
 
     def of_image(self, image: str, now: str) -> Sequence[ImageUse]:
@@ -92,7 +93,7 @@ class ImageUses:
     def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
         name = column.key or ""
         key = image_uses.c.image == image, image_uses.c.repository == repository
-        is_older = or_(column.is_(None), column < now)
+        is_other = or_(column.is_(None), column < now, column > latest_possible(now))
         with self._database.write() as connection:
             if not insert_if_new(connection, image_uses, {"image": image, "repository": repository, name: now}):
-                connection.execute(update(image_uses).where(*key, is_older).values({name: now}))
+                connection.execute(update(image_uses).where(*key, is_other).values({name: now}))
