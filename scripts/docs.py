@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,25 +43,38 @@ def settings() -> Iterator[str]:
 
 
 def calls() -> Iterator[str]:
-    """Every call of the REST API."""
-    yield "\n| call | |\n|---|---|\n"
+    """Every call of the REST API, a table for each module."""
     for module in pkgutil.iter_modules(api.__path__):
-        for route in importlib.import_module(f"{api.__name__}.{module.name}").router.routes:
-            if isinstance(route, APIRoute):
-                path = route.path.replace(":path", "")
-                yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_line(route.description)} |\n"
+        routes = importlib.import_module(f"{api.__name__}.{module.name}").router.routes
+        rows = [route for route in routes if isinstance(route, APIRoute)]
+        if rows:
+            yield f"\n### {module.name.replace('_', ' ').capitalize()}\n\n| call | |\n|---|---|\n"
+        for route in rows:
+            path = route.path.replace(":path", "")
+            yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_line(route.description)} |\n"
 
 
 def events() -> Iterator[str]:
-    """Every kind of event, with the fields of its detail."""
-    for name, schema in schemas.load().items():
+    """A list of all kinds of events with links, then every kind with the fields of its detail."""
+    kinds = schemas.load()
+    yield f"\nKinds: {', '.join(f'[{name}](#{anchor(name)})' for name in kinds)}.\n"
+    for name, schema in kinds.items():
         detail = schema["properties"]["detail"]
         source = schema["properties"]["source"]["const"]
         yield f"\n## {name}\n\nSource `{source}`. {schema['description']}\n\n| field of `detail` | |\n|---|---|\n"
+        plain = []
         for field, value in detail["properties"].items():
-            words = [value.get("description", ""), "" if field in detail["required"] else "May be absent."]
-            words.insert(1, f"One of {', '.join(value['enum'])}." if "enum" in value else "")
-            yield f"| `{field}` | {_cell(' '.join(filter(None, words)))} |\n"
+            words = [value.get("description", "")]
+            words += [f"One of {', '.join(value['enum'])}."] if "enum" in value else []
+            is_optional = field not in detail["required"] and not words[0].startswith("Absent ")
+            words += ["May be absent."] if is_optional else []
+            text = _cell(" ".join(filter(None, words)))
+            if text:
+                yield f"| `{field}` | {text} |\n"
+            else:
+                plain.append(f"`{field}`")
+        if plain:
+            yield f"| {', '.join(plain)} | |\n"
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
@@ -117,6 +131,11 @@ def _paragraph(text: str) -> str:
     if not text.startswith("\b"):
         return f"\n{_line(text)}\n"
     return f"\n{textwrap.indent(textwrap.dedent(text.lstrip(chr(8)).strip(chr(10))), '    ')}\n"
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub and GitLab give to a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _line(text: str) -> str:

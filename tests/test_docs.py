@@ -98,9 +98,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def _anchors(text: str) -> set[str]:
-    """The anchors that GitHub and GitLab give to the headings of a page."""
-    headings = re.findall(r"(?m)^#+ (.+)$", text)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {docs.anchor(heading) for heading in re.findall(r"(?m)^#+ (.+)$", text)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,19 +15,19 @@ THRESHOLDS = {
 }
 # What each variable means that the functions read; the stack's template sets them.
 VARIABLES = {
-    "DOCKGATE_TABLE": "The DynamoDB table where approvals and scans meet.",
-    "DOCKGATE_BUCKET": "The S3 bucket that keeps verdicts.",
+    "DOCKGATE_TABLE": "The DynamoDB table of waiting approvals and ended scans.",
+    "DOCKGATE_BUCKET": "The S3 bucket that stores verdicts.",
     "DOCKGATE_ACCOUNT": "The account whose registry has the images.",
-    "DOCKGATE_PARTITION": "AWS's partition, as ARNs have it: aws, aws-cn, aws-us-gov, …",
-    "DOCKGATE_APPROVALS": "The approval actions that are answered, PIPELINE/STAGE/ACTION or ARNs with commas between.",
-    "DOCKGATE_POLICY": "Location of the policy in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
-    "DOCKGATE_WAIVERS": "Location of the waivers in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
-    "DOCKGATE_SERVICES": "The ECS services that are judged again, CLUSTER/SERVICE with commas between.",
-    "DOCKGATE_TOPIC": "The ARN of the SNS topic for notices about running images at risk.",
-    "DOCKGATE_RISK_DAYS": "How many days a running image may stay at risk; 14 unless set.",
-    "DOCKGATE_SCAN_PATIENCE": "Minutes after which approvals that wait for a scan are rejected; 60 unless set.",
+    "DOCKGATE_PARTITION": "AWS's partition in ARNs: aws, aws-cn, aws-us-gov, …",
+    "DOCKGATE_APPROVALS": "The approval actions to answer: PIPELINE/STAGE/ACTION or ARNs, separated by commas.",
+    "DOCKGATE_POLICY": "The policy in canonical form: s3://BUCKET/KEY or ssm:/NAME. Default: the one in the archive.",
+    "DOCKGATE_WAIVERS": "The waivers in canonical form: s3://BUCKET/KEY or ssm:/NAME. Default: none.",
+    "DOCKGATE_SERVICES": "The ECS services to judge again: CLUSTER/SERVICE, separated by commas.",
+    "DOCKGATE_TOPIC": "The ARN of the SNS topic for messages about running images at risk.",
+    "DOCKGATE_RISK_DAYS": "For how many days a running image may stay at risk. Default: 14.",
+    "DOCKGATE_SCAN_PATIENCE": "After how many minutes an approval that waits for a scan is rejected. Default: 60.",
     **{
-        name: f"The reference solution's threshold for {severity}. With any of the four, no policy is judged by."
+        name: f"The reference solution's threshold for {severity}. If one of the four is set, they replace the policy."
         for severity, name in THRESHOLDS.items()
     },
 }
