@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import MetaData, Table, func, insert, select
+from sqlalchemy import MetaData, String, Table, column, func, insert, select, table
 from tests.parts import until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
@@ -24,20 +24,21 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSys
         yield system
 
 
-def table(database: Database, name: str) -> Table:
-    """A table of dbos."""
-    return Table(name, MetaData(), autoload_with=database.engine, schema=None if database.is_sqlite else "dbos")
+def schema(database: Database) -> str | None:
+    """The schema of the tables of dbos."""
+    return None if database.is_sqlite else "dbos"
 
 
 def count(database: Database, name: str = "workflow_status") -> int:
     with database.read() as connection:
-        return connection.scalar(select(func.count()).select_from(table(database, name))) or 0
+        return connection.scalar(select(func.count()).select_from(table(name, schema=schema(database)))) or 0
 
 
 def keys(server: ServerSystem) -> set[str]:
     """The keys of all workflows."""
-    workflows = table(server.store.database, "workflow_status")
-    with server.store.database.read() as connection:
+    database = server.store.database
+    workflows = table("workflow_status", column("workflow_uuid", String), schema=schema(database))
+    with database.read() as connection:
         ids = connection.scalars(select(workflows.c.workflow_uuid)).all()
     return {name.removeprefix(f"{server.store.id}/") for name in ids}
 
@@ -75,7 +76,7 @@ def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> No
     server.deployed(server.image("shop", PlannedFindings()))
     database = server.store.database
     for name in ("workflow_status", "operation_outputs"):
-        copied = table(database, name)
+        copied = Table(name, MetaData(), autoload_with=database.engine, schema=schema(database))
         with database.write() as connection:
             row = connection.execute(select(copied).limit(1)).mappings().one()
             numbers = range(2 * DELETE_BATCH + 1)
