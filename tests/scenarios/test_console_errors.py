@@ -85,6 +85,18 @@ def test_a_possible_contributor_cannot_override(site: Site, admin: Browser) -> N
         assert action in Forms(browser.get(f"/executions/{site.execution}").text).actions
 
 
+def test_a_refused_decision_stays_in_its_form_with_a_link_to_the_field(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        action = f"/approvals/{site.execution}/ContainerVulnerabilityAssessment/Approval/1/override"
+        answer = browser.send_form(action, until="2020-01-01", reason='It is "safe".')
+        assert (answer.status_code, "<title>Error:" in answer.text) == (422, True)
+        assert '<a href="#field-until">' in answer.text
+        assert "2020-01-01 is in the past" in answer.text
+        assert 'id="field-until" value="2020-01-01"' in answer.text
+        assert 'id="field-reason" value="It is &#34;safe&#34;."' in answer.text
+        assert 'href="/approvals/' not in answer.text  # nothing leads to where the form was sent
+
+
 def test_a_stopped_approval_waits_for_no_verdict(site: Site, admin: Browser) -> None:
     assert "is being scanned and judged" in admin.get(f"/executions/{site.waiting}").text
     site.server.post(f"/executions/{site.waiting}/stop", {"reason": "enough"})

@@ -78,7 +78,8 @@ class ApprovalDecisions:
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
 
-        Nothing is recorded where the new verdict would not approve. The old answer stays as it was.
+        Nothing is recorded where the new verdict would not approve. The old answer stays as it was. UsageError for an
+        end in the past, or without a reason.
 
         DeniedError for a principal who contributed to the image, started the execution, asked for the approval, or
         pushed an image from outside: who may not approve may not override.
@@ -93,6 +94,8 @@ class ApprovalDecisions:
             )
         verdict = self.store.verdicts.get(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
+        for waiver in waivers:
+            self.exceptions.check(waiver)
         if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
             raise ConflictError(
                 f"waivers until {until} for everything that was rejected would not be enough: {remaining}",

@@ -90,10 +90,10 @@ class RiskAcceptances:
         waivers.check_waiver(waiver)
         check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
         now = self.clock.now()
-        until = parse_time(waiver.until)
+        end, until = waiver.until, parse_time(waiver.until)
         waiver = replace(waiver, until=format_time(until) if until else None, created_at=now)
         if not waivers.is_active(waiver, now):
-            raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
+            raise UsageError(f"until: {end} is in the past", "Give a date in the future.")
         return waiver
 
     def _add_waiver(self, waiver: Waiver) -> WaiverRecord:

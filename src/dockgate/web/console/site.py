@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from dockgate.web.console.pages import (
+    approvals,
     definitions,
     events,
     executions,
@@ -29,4 +30,4 @@ def console_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories)
     contents = (verdicts, images, tags, vulnerabilities)
-    return [page.router for page in (*work, *contents, events, governance, vex, people, upkeep, executions)]
+    return [page.router for page in (*work, *contents, events, governance, vex, people, upkeep, approvals, executions)]

@@ -9,8 +9,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.approvals import contributor_objection, vote_objection
-from dockgate.delivery.model import ActionKey, ActionType, ApprovalId, ApprovalState, RunState, Vote
+from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
@@ -18,20 +17,17 @@ from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definiti
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
-from dockgate.store.records import VerdictRecord
 from dockgate.web import api
-from dockgate.web.api import approvals as approval_calls
 from dockgate.web.api import executions as calls
-from dockgate.web.api.approvals import ApprovalView
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.api.executions import ActionView, StageView
+from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.console.terminal_text import plain_line
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
-from dockgate.web.page_paths import approval_path
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
@@ -63,26 +59,20 @@ _ARTIFACT_KEYS: dict[str, Callable[[Artifact], str]] = {
 _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """An approval with its votes and its verdict, None before there is one.
-
-    `objection` is why the person at the page may not vote or, once it is rejected, not override it; None if they may.
-    """
-
-    approval: ApprovalView
-    votes: Sequence[Vote]
-    verdict: VerdictRecord | None
-    objection: str | None
-
-
 @router.get("/executions/{execution_id}")
 def execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an execution."""
+    return show_execution(execution_id, request, caller, server)
+
+
+def show_execution(
+    execution_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
+) -> Response:
+    """The page of an execution, with a form that was refused."""
     view = calls.show(execution_id, caller, server)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): _decision(server, action.approval, caller)
+        (stage.name, action.name): decision_of(server, action.approval, caller)
         for stage, action in actions
         if action.approval
     }
@@ -90,8 +80,10 @@ def execution(execution_id: str, request: Request, caller: api.Reader, server: a
         request,
         caller,
         "execution.html",
+        code_of(refusal),
         live="",
-        title=execution_id,
+        title=f"Error: {execution_id}" if refusal else execution_id,
+        refusal=refusal,
         view=view,
         execution=view.execution,
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
@@ -152,24 +144,6 @@ def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) 
         *(("branch", "branch", "BranchName"), ("message", "", "CommitMessage"), ("author", "", "Author")),
     )
     return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
-
-
-def _decision(server: api.ServerDependency, approval: ApprovalView, caller: Caller) -> Decision:
-    votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
-    records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
-    verdict = next((record for record in records if record.digest == approval.verdict), None)
-    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], caller))
-
-
-def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
-    """Why this person may not vote, or not override a rejection. None if they may, as far as it is known here."""
-    approvers = approval.approvers
-    if approvers and approval.state is ApprovalState.WAITING:
-        objection = vote_objection(approvers, caller.principal, approval.committers, approval.repository)
-        return f"{caller.name} has voted" if caller.name in voters else objection
-    if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
-        return None
-    return contributor_objection(caller.principal, approval.committers)
 
 
 @router.post("/executions/{execution_id}/stop")
@@ -304,46 +278,3 @@ def _lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
         parts.append(data)
         offset = following
     return b"".join(parts).decode("utf-8", "replace").splitlines(), offset >= MAX_LOG_BYTES
-
-
-@router.get("/approvals/{approval_id:path}")
-@api.checks_token_limits
-def approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
-    shown = approval_calls.view(approval_calls.show(approval_id, caller, server))
-    if not ApprovalId(approval_id).is_external:
-        return see_other(approval_path(approval_id))
-    decision = _decision(server, shown, caller)
-    return render(
-        request, caller, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}"
-    )
-
-
-@router.post("/approvals/{approval_id:path}/vote")
-@api.checks_token_limits
-def vote(approval_id: str, caller: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
-    """Approve or reject as a person."""
-    is_yes = fields.get("vote") == "yes"
-    approval_calls.vote(approval_id, approval_calls.CastVote(is_yes, fields.get("reason", "")), caller, server)
-    return see_other(approval_path(approval_id))
-
-
-@router.post("/approvals/{approval_id:path}/reject")
-@api.checks_token_limits
-def reject(approval_id: str, caller: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
-    """Reject what waits for a verdict."""
-    waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
-    if waiting.state is not ApprovalState.WAITING:
-        raise NotFoundError("This approval no longer waits.", "Reload the page: it shows the decision.")
-    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
-    approval_calls.reject(approval_id, body, caller, server)
-    return see_other(approval_path(approval_id))
-
-
-@router.post("/approvals/{approval_id:path}/override")
-@api.checks_token_limits
-def override(approval_id: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
-    """Accept the findings of a rejected image until a date, and retry."""
-    body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
-    approval_calls.override(approval_id, body, caller, server)
-    return see_other(approval_path(approval_id))

@@ -1,0 +1,102 @@
+"""The approval of an outside pipeline, and what people decide on any approval."""
+
+from urllib.parse import unquote
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.delivery.model import ApprovalId, ApprovalState
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.web import api
+from dockgate.web.api import approvals as approval_calls
+from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
+from dockgate.web.console.pages.executions import show_execution
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.page_paths import approval_path
+
+router = page_router()
+
+
+@router.get("/approvals/{approval_id:path}")
+@api.checks_token_limits
+def approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+    """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
+    return _approval(approval_id, request, caller, server)
+
+
+def _approval(
+    approval_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
+) -> Response:
+    shown = approval_calls.view(approval_calls.show(approval_id, caller, server))
+    if not ApprovalId(approval_id).is_external:
+        return see_other(approval_path(approval_id))
+    decision = decision_of(server, shown, caller)
+    return render(
+        request,
+        caller,
+        "approval.html",
+        code_of(refusal),
+        title=f"Error: {approval_id}" if refusal else approval_id,
+        decision=decision,
+        refusal=refusal,
+    )
+
+
+@router.post("/approvals/{approval_id:path}/vote")
+@api.checks_token_limits
+def vote(
+    approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
+) -> Response:
+    """Approve or reject as a person."""
+    body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
+    try:
+        approval_calls.vote(approval_id, body, caller, server)
+    except (UsageError, ConflictError) as error:
+        return _refuse(Refusal(approval_id, "vote", fields, error), request, caller, server)
+    return see_other(approval_path(approval_id))
+
+
+@router.post("/approvals/{approval_id:path}/reject")
+@api.checks_token_limits
+def reject(
+    approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
+) -> Response:
+    """Reject what waits for a verdict."""
+    waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
+    if waiting.state is not ApprovalState.WAITING:
+        raise NotFoundError("This approval no longer waits.", "Reload the page: it shows the decision.")
+    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
+    try:
+        approval_calls.reject(approval_id, body, caller, server)
+    except (UsageError, ConflictError) as error:
+        return _refuse(Refusal(approval_id, "reject", fields, error), request, caller, server)
+    return see_other(approval_path(approval_id))
+
+
+@router.post("/approvals/{approval_id:path}/override")
+@api.checks_token_limits
+def override(
+    approval_id: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
+) -> Response:
+    """Accept the findings of a rejected image until a date, and retry."""
+    body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
+    try:
+        approval_calls.override(approval_id, body, caller, server)
+    except (UsageError, ConflictError) as error:
+        return _refuse(Refusal(approval_id, "override", fields, error), request, caller, server)
+    return see_other(approval_path(approval_id))
+
+
+def _refuse(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:
+    """The page of the approval with the form as it was filled in, and why it was refused."""
+    page = approval_path(refusal.approval).partition("#")[0]
+    # Links of the page lead to itself, not to where its form was sent.
+    of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
+    key = ApprovalId(refusal.approval).action
+    if key is None:
+        return _approval(refusal.approval, of_page, caller, server, refusal)
+    return show_execution(key.execution, of_page, caller, server, refusal)

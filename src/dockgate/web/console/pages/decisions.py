@@ -1,0 +1,62 @@
+"""What a page shows of an approval: how it stands, what a person can decide, and why a form of it was refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dockgate.delivery.approvals import contributor_objection, vote_objection
+from dockgate.delivery.model import ApprovalId, ApprovalState, Vote
+from dockgate.identity.model import Caller
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.store.records import VerdictRecord
+from dockgate.web.api.approvals import ApprovalView
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An approval with its votes and its verdict, None before there is one.
+
+    `objection` is why the person at the page may not vote or, once it is rejected, not override it; None if they may.
+    """
+
+    approval: ApprovalView
+    votes: Sequence[Vote]
+    verdict: VerdictRecord | None
+    objection: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A form of an approval that was refused: which one, what was filled in, and why."""
+
+    approval: str
+    form: Literal["vote", "reject", "override"]
+    fields: Mapping[str, str]
+    error: UsageError | ConflictError
+
+
+def decision_of(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
+    """What the page shows of an approval to this caller."""
+    votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
+    records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
+    verdict = next((record for record in records if record.digest == approval.verdict), None)
+    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], caller))
+
+
+def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
+    """Why this person may not vote, or not override a rejection. None if they may, as far as it is known here."""
+    approvers = approval.approvers
+    if approvers and approval.state is ApprovalState.WAITING:
+        objection = vote_objection(approvers, caller.principal, approval.committers, approval.repository)
+        return f"{caller.name} has voted" if caller.name in voters else objection
+    if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
+        return None
+    return contributor_objection(caller.principal, approval.committers)
+
+
+def code_of(refusal: Refusal | None) -> int:
+    """The status of a page that shows a refused form, or that of one without."""
+    if refusal is None:
+        return 200
+    return 409 if isinstance(refusal.error, ConflictError) else 422
