@@ -1,4 +1,4 @@
-"""What a page shows of an approval: how it stands, what a person can decide, and why a form of it was refused."""
+"""What a page shows of an approval, what a person can decide, and why a form of it was refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
