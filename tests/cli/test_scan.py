@@ -215,6 +215,14 @@ class TestAnIndex:
         assert "linux/amd64, linux/arm64" in ran.err
 
 
+def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path) -> None:
+    reference = image(tmp_path / "image", CLEAN)
+    _manifest(tmp_path / "image").write_text("{}")
+    ran = run("scan", reference)
+    assert ran.code == 2
+    assert "build, save or push it again" in ran.err
+
+
 class TestTheCacheOfLayers:
     def test_what_was_read_once_is_not_read_again(self, run: Run, tmp_path: Path) -> None:
         reference = image(tmp_path / "image", CLEAN)

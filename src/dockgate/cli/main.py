@@ -182,7 +182,7 @@ def _run(arguments: list[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except DockgateError as error:
-        _print_error(str(error), error.advice)
+        _print_error(str(error), error.next_step)
         return error.exit_code
     return 0
 

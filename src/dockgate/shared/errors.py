@@ -5,13 +5,22 @@ Only `cli/main.py` and `web/app.py` turn them into text for people.
 
 
 class DockgateError(Exception):
-    """The root: `str(error)` says what happened and where, `advice` what to do next ("" for nothing)."""
+    """The root: `str(error)` says what happened and where, `advice` what to do next ("" for nothing).
+
+    `usual_advice` is the next step after most errors of a class.
+    """
 
     exit_code = 2
+    usual_advice = ""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+
+    @property
+    def next_step(self) -> str:
+        """The advice, or what helps after most errors of the class: for the reader of the error."""
+        return self.advice or self.usual_advice
 
     @property
     def full_message(self) -> str:
@@ -62,6 +71,8 @@ class BusyError(DockgateError):
 class UnavailableError(DockgateError):
     """An external system (registry, feed, engine) failed. Trying again may help."""
 
+    usual_advice = "Try again in a minute. If it fails again, check the program, file or host that the message names."
+
 
 class DownloadError(UnavailableError):
     """A file of a feed could not be downloaded from `url`, which has no password.
@@ -101,6 +112,8 @@ class StoreError(UnavailableError):
 
 class ImageError(DockgateError):
     """An image, or its transport, is broken: a missing blob, a digest that does not match, a bad manifest."""
+
+    usual_advice = "The image is damaged or of an unknown form: build, save or push it again."
 
 
 class NotAnImageError(ImageError):

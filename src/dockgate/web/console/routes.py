@@ -112,7 +112,7 @@ def error_of(request: Request, error: DockgateError, status: int, caller: Caller
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
         return _sign_in(request)
-    return error_page(request, status, str(error), error.advice, caller)
+    return error_page(request, status, str(error), error.next_step, caller)
 
 
 def _sign_in(request: Request) -> Response:
