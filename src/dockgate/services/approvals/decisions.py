@@ -98,7 +98,7 @@ class ApprovalDecisions:
             self.exceptions.check(waiver)
         if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
             raise ConflictError(
-                f"waivers until {until} for everything that was rejected would not be enough: {remaining}",
+                f"the waivers until {until} for everything that was rejected would not be enough: {remaining}",
                 "Request a new approval first: the advisories have changed since, or the date has passed. If an "
                 "expression rejects findings without naming them, waive these findings.",
             )
