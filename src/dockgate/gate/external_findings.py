@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from dockgate.gate.model import ExternalReport
 from dockgate.gate.rule import PackageMatcher
@@ -9,7 +10,7 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Matches
+from dockgate.vulnerabilities.model import Finding, Matches
 from dockgate.vulnerabilities.versions import Orders
 
 
@@ -22,17 +23,24 @@ class ExternalReportMatcher(PackageMatcher):
     def __init__(self, reported: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches
         self._orders = Orders(ecosystems)
+        # By package, each finding with its place among all.
+        self._findings: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
+        for number, finding in enumerate(reported.matches.findings):
+            package = finding.package
+            self._findings.setdefault((package.purl, package.path), []).append((number, finding))
 
     @override
     def match(self, packages: Sequence[Package]) -> Matches:
         """The report's findings of these packages, without those that an upgrade fixed."""
         present = {(package.purl, package.path): package for package in packages}
-        findings = []
-        for finding in self._matches.findings:
-            package = present.get((finding.package.purl, finding.package.path))
-            if package is not None and not self._is_fixed(package, finding.package, finding.fixed):
-                findings.append(replace(finding, package=package))
-        return Matches(tuple(findings), self._matches.undetermined)
+        findings = [
+            (number, replace(finding, package=package))
+            for key, package in present.items()
+            for number, finding in self._findings.get(key, ())
+            if not self._is_fixed(package, finding.package, finding.fixed)
+        ]
+        findings.sort(key=itemgetter(0))
+        return Matches(tuple(finding for _, finding in findings), self._matches.undetermined)
 
     @override
     def compare(self, ecosystem: str, first: str, second: str) -> int:
