@@ -26,7 +26,7 @@ from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.matching import match, with_versions
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, match, with_versions
 from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
@@ -270,6 +270,18 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
     ]
     lapsed = evaluate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
     assert lapsed.status is Status.REJECTED
+
+
+def test_an_image_with_too_many_findings_is_undetermined_whatever_is_waived() -> None:
+    """A layer of a few kilobytes, with copies of a package that has many advisories, would take all memory."""
+    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(1_001)]
+    advisories = tuple(advisory(f"CVE-2026-{number}", "a") for number in range(100))
+    waived = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", (inventory(*copies),), AdvisorySnapshot(advisories, COVERED))
+    verdict = evaluate.judge(replace(case, waivers=waived), ECOSYSTEMS, RULES)
+    (platform,) = verdict.platform_verdicts
+    assert (verdict.status, len(platform.findings)) == (Status.UNDETERMINED, FINDINGS_LIMIT)
+    assert [obstacle.reason for obstacle in platform.remediation.obstacles] == [TOO_MANY_FINDINGS.reason]
 
 
 def test_external_findings_are_judged_by_the_same_rules() -> None:

@@ -33,6 +33,14 @@ _UNTRIAGED_RATING = Rating("", Severity.UNTRIAGED)
 _NO_CVE = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5
+# Findings of one package list; the images with the most have some ten thousand. Without a limit, a layer of a few
+# kilobytes, with thousands of copies of a package that has hundreds of advisories, takes gigabytes of memory.
+FINDINGS_LIMIT = 100_000
+TOO_MANY_FINDINGS = Undetermined(
+    "/",
+    f"It has more than {FINDINGS_LIMIT:,} findings: not all are listed.",
+    advice="Remove packages with many vulnerabilities, or copies of them, from the image.",
+)
 
 
 def match(
@@ -77,13 +85,17 @@ class Matcher:
     def match(self, packages: Sequence[Package]) -> Matches:
         """Match packages with the advisories.
 
-        Those that a distribution's package owns are left to its advisories.
+        Those that a distribution's package owns are left to its advisories. Above FINDINGS_LIMIT the list is
+        incomplete, and undetermined.
         """
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined = set(self._uncovered_packages(ours))
         for package in ours:
             package_findings, doubts = self._judge(package)
+            if len(findings) + len(package_findings) > FINDINGS_LIMIT:
+                undetermined.add(TOO_MANY_FINDINGS)
+                break
             for finding in package_findings:
                 own = finding if finding.package is package else finding.of(package)
                 findings[package.purl, package.path, finding.id] = own

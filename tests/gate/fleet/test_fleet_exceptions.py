@@ -37,6 +37,15 @@ def test_without_exceptions_both_images_are_rejected() -> None:
     assert judge(FleetExceptions()) == [Status.REJECTED, Status.REJECTED]
 
 
+def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> None:
+    """It is undetermined, whatever is waived."""
+    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(1_001)]
+    snapshot = AdvisorySnapshot(tuple(advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
+    few, many = inventory(*copies[1:]), inventory(*copies)
+    items = [FleetItem(IMAGE, (few,)), FleetItem(SECOND, (replace(many, image=SECOND),))]
+    assert judge(FleetExceptions(), items, snapshot) == [Status.REJECTED, None]
+
+
 def test_a_statement_about_a_package_counts_for_every_image() -> None:
     assert judge(FleetExceptions((), (STATEMENT,))) == [Status.APPROVED, Status.APPROVED]
 

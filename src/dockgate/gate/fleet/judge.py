@@ -34,6 +34,7 @@ from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undetermined
 from dockgate.vulnerabilities.versions import Orders
 
@@ -86,6 +87,7 @@ class FleetJudge:
             self._contexts.conditional,
         )
         self._counts: dict[tuple[Context, int], ComponentCounts] = {}
+        self._finding_counts: dict[int, int] = {}
         # By context, then by bundle and place.
         self._totals: dict[Context, dict[tuple[int, Place], tuple[int, float]]] = {}
         self._evidence: dict[tuple[object, ...], Answers] = {}
@@ -149,6 +151,8 @@ class FleetJudge:
         return results
 
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
+        if sum(self._count_findings(bundle) for bundle, _ in platform.bundles) > FINDINGS_LIMIT:
+            return None  # the gate does not list them all
         context = self._contexts.of(image, platform)
         total, changes_at = self._total(context, platform)
         sums = self._counter.sums(total, has_known_base=platform.has_known_base)
@@ -195,6 +199,16 @@ class FleetJudge:
             total += holding.paths * (counts.owned_numbers if holding.is_owned else counts.places[place])
             changes_at = min(changes_at, inf if holding.is_owned else counts.changes_at)
         return total, changes_at
+
+    def _count_findings(self, bundle: int) -> int:
+        """How many findings a bundle has, in whatever context."""
+        if bundle not in self._finding_counts:
+            self._finding_counts[bundle] = sum(
+                holding.paths * len(self._components[holding.component].findings)
+                for holding in self._bundles.get(bundle, ())
+                if not holding.is_owned
+            )
+        return self._finding_counts[bundle]
 
     def _count(self, context: Context, number: int) -> ComponentCounts:
         component = self._components[number]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from dockgate.gate.model import Remediation, Status, Violation
+from dockgate.gate.model import Obstacle, Remediation, Status, Violation
 from dockgate.gate.remediation.result import Versions, commands, describe_obstacles, describe_upgrades
 from dockgate.gate.remediation.set_cover import LimitedTrials, Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import Evaluation, PackageMatcher
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
-from dockgate.vulnerabilities.matching import with_versions
+from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS, with_versions
 from dockgate.vulnerabilities.model import Finding
 
 # Combinations of versions of packages without a best version that are tried.
@@ -40,6 +40,8 @@ def find_remediation(
     """
     if before.status is Status.APPROVED:
         return Remediation()
+    if TOO_MANY_FINDINGS in before.undetermined:
+        return Remediation(obstacles=(Obstacle(TOO_MANY_FINDINGS.reason),))  # nothing can be proven
     trials = _Trials(inventory, evaluate, before)
     search = _search(trials, before.violations, matcher)
     wider = None

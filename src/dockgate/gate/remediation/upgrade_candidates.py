@@ -128,15 +128,14 @@ def _findings_at(
     places: Sequence[Package], version: str | None, matcher: PackageMatcher
 ) -> tuple[FindingsByPath, frozenset[Undetermined]]:
     """Findings and undetermined entries of the package at a version, None for the installed one."""
-    findings: dict[tuple[str, str], Finding] = {}
-    undetermined: set[Undetermined] = set()
-    for place in places:
-        upgraded = place if version is None else replace(place, version=version, source_version=version)
-        matches = matcher.match((upgraded,))
-        undetermined.update(matches.undetermined)
-        for finding in matches.findings:
-            findings[place.path, finding.id] = finding.of(place)
-    return findings, frozenset(undetermined)
+    by_path = {place.path: place for place in places}
+    if version is not None:
+        places = [replace(place, version=version, source_version=version) for place in places]
+    matches = matcher.match(places)  # of all at once: that is limited
+    findings = {
+        (finding.package.path, finding.id): finding.of(by_path[finding.package.path]) for finding in matches.findings
+    }
+    return findings, frozenset(matches.undetermined)
 
 
 def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
