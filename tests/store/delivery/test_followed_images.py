@@ -103,6 +103,18 @@ def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(stor
     assert (second.payload["before"], second.payload["status"]) == ("Undetermined", "Approved")
 
 
+def test_an_image_that_was_not_watched_any_more_is_followed_again_after_another_approval(store: Store) -> None:
+    settle(store, "one")
+    store.followed_images.end_watch(only(store), "not watched", LATER)
+    settle(store, "two", Callback("https://second.example/hook", "whsec_y"))
+    assert (only(store).status, only(store).unwatched_at, only(store).changes) == (Status.APPROVED, None, 2)
+    entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    assert [(entry.receiver, entry.payload["status"]) for entry in entries] == [
+        ("ci.example", "Undetermined"),
+        ("ci.example", "Approved"),
+    ]
+
+
 def test_only_an_image_that_is_not_watched_is_forgotten(store: Store) -> None:
     settle(store, "one")
     store.followed_images.forget(only(store))

@@ -80,12 +80,7 @@ class FollowedImages:
             present = _lock(connection, followed_image)
             if present is None or (present.status, present.unwatched_at) == (status, unwatched_at):
                 return False
-            values: dict[str, Any] = {"unwatched_at": unwatched_at}
-            if present.status != status:
-                values |= {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
-                values["changes"] = present.changes + 1
-                _tell(connection, present, status, verdict, summary, now)
-            connection.execute(update(followed_images).where(_is(followed_image)).values(**values))
+            _record(connection, present, status, verdict, summary, now, unwatched_at)
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
         return True
 
@@ -143,13 +138,20 @@ def follow_images(
     """Follow what was approved by a verdict: each approval's id, image, repository and policy.
 
     Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
-    judged again.
+    judged again. One that was not watched any more is approved again: the callbacks that heard of the end hear of it.
     """
-    rows = [
-        asdict(FollowedImage(image, repository, policy, Status.APPROVED, verdict, now))
+    followed = [
+        FollowedImage(image, repository, policy, Status.APPROVED, verdict, now)
         for image, repository, policy in sorted({approval[1:] for approval in approvals})
     ]
-    insert_all_new(connection, followed_images, rows)
+    insert_all_new(connection, followed_images, [asdict(each) for each in followed])
+    columns = followed_images.c
+    ended = _FOLLOWED.where(columns.image.in_({each.image for each in followed}), columns.unwatched_at.is_not(None))
+    approved_keys = {approval[1:] for approval in approvals}
+    for row in connection.execute(lock_rows(ended)).mappings().all():
+        present = FollowedImage(**row)
+        if (present.image, present.repository, present.policy) in approved_keys:
+            _record(connection, present, Status.APPROVED, verdict, "The image is approved again.", now, None)
     approved = {approval[0]: approval for approval in approvals}
     callbacks = [
         {
@@ -164,6 +166,24 @@ def follow_images(
         if urlsplit(payload["url"]).scheme in _SCHEMES
     ]
     insert_all_new(connection, followed_callbacks, callbacks)
+
+
+def _record(
+    connection: Connection,
+    present: FollowedImage,
+    status: Status,
+    verdict: str | None,
+    summary: str,
+    now: str,
+    unwatched_at: str | None,
+) -> None:
+    """Store the status and the end of the watch; the callbacks hear of another status."""
+    values: dict[str, Any] = {"unwatched_at": unwatched_at}
+    if present.status != status:
+        values |= {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
+        values["changes"] = present.changes + 1
+        _tell(connection, present, status, verdict, summary, now)
+    connection.execute(update(followed_images).where(_is(present)).values(**values))
 
 
 def _tell(
