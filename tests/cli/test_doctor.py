@@ -31,7 +31,7 @@ def test_a_complete_host_passes_and_its_sandbox_is_tried(tmp_path: Path) -> None
     code, text = doctor(tmp_path / "data", "-o", "json")
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert code == 0, text
-    assert checks["box for builds"]["detail"] == "a command ran in one"
+    assert checks["build sandbox"]["detail"] == "works"
     assert all(check["is_ok"] for check in checks.values())
     assert not (tmp_path / "data").exists()
 
@@ -43,7 +43,7 @@ def test_missing_requirements_are_listed_with_the_command_that_installs_them(tmp
         port = str(taken.getsockname()[1])
         code, text = doctor(data, DOCKGATE_PORT=port, DOCKGATE_UNSAFE_BUILDS="1")
     assert code == 2
-    missing = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("MISSING")]
+    missing = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("FAILED")]
     assert [line.split("  ")[0] for line in missing] == ["builds", "data folder", "port of the server"]
     assert f"chmod 700 {data}" in text
     assert "set DOCKGATE_PORT" in text

@@ -15,10 +15,10 @@ _INCOMPLETE = 2
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
 @click.pass_context
 def command(context: click.Context, output: str) -> None:
-    """Check the host for missing requirements.
+    """Check the requirements of this host.
 
-    Prints one line per check, with the command that installs what is missing. Exits 0 when nothing is missing, 2
-    otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.
+    Prints one line per check, with the next step if it fails. Exits 0 when all checks pass, 2 otherwise. With -o json
+    each line is an object: name, is_ok, detail, needed_for, advice.
     """
     from dockgate.server.doctor import examine
 
@@ -28,8 +28,8 @@ def command(context: click.Context, output: str) -> None:
         if output == "json":
             echo(json.dumps(asdict(check)))
             continue
-        echo(f"{'ok' if check.is_ok else 'MISSING':8} {check.name:22} {check.detail}")
+        echo(f"{'ok' if check.is_ok else 'FAILED':8} {check.name:22} {check.detail}")
         if not check.is_ok:
-            echo(f"{'':8} {'':22} needed for {check.needed_for}. {check.advice}")
+            echo(f"{'':8} {'':22} Needed for {check.needed_for}. {check.advice}")
     if not is_complete:
         context.exit(_INCOMPLETE)

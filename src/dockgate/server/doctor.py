@@ -107,17 +107,17 @@ def _network_helper() -> Check:
 def _builds(settings: Settings) -> Iterator[Check]:
     if settings.unsafe_builds:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
-        yield Check("builds", False, "run as root on this host, without a box", "builds", advice)
+        yield Check("builds", False, "run as root on this host, without a sandbox", "builds", advice)
     lacks = build_host.find_missing()
     named = {lack.name for lack in lacks}
     programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
     for lack in lacks:
         if lack.name not in programs:  # those have a line of their own
-            yield Check("box for builds", False, lack.name, "builds", lack.advice)
+            yield Check("build sandbox", False, lack.name, "builds", lack.advice)
     if not named:
         kind = "version 2" if cgroups.is_unified() else "version 1"
         ids = build_host.ids()
-        yield Check("user of builds", True, f"{build_host.USER}, user id {ids.user}", "builds")
+        yield Check("build user", True, f"{build_host.USER}, user id {ids.user}", "builds")
         first, last = ids.subordinate_users, ids.subordinate_users + ids.count - 1
         yield Check("subordinate ids", True, f"{first}-{last}", "builds")
         yield Check("control groups", True, f"{kind}, memory and pids", "builds")
@@ -134,10 +134,10 @@ def _trial() -> Check:
             sandbox.make_disk(place)
             outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
         except DockgateError as error:
-            return Check("box for builds", False, str(error), "builds", error.advice)
-    detail = "a command ran in one" if outcome.failed_command is None else outcome.last_lines
-    advice = "" if outcome.failed_command is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a box."
-    return Check("box for builds", outcome.failed_command is None, detail, "builds", advice)
+            return Check("build sandbox", False, str(error), "builds", error.advice)
+    detail = "works" if outcome.failed_command is None else outcome.last_lines
+    advice = "" if outcome.failed_command is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a sandbox."
+    return Check("build sandbox", outcome.failed_command is None, detail, "builds", advice)
 
 
 def _data(settings: Settings) -> Check:
