@@ -135,9 +135,10 @@ def _trial() -> Check:
             outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
         except DockgateError as error:
             return Check("build sandbox", False, str(error), "builds", error.advice)
-    detail = "works" if outcome.failed_command is None else outcome.last_lines
-    advice = "" if outcome.failed_command is None else "See the error; DOCKGATE_UNSAFE_BUILDS=1 builds without a sandbox."
-    return Check("build sandbox", outcome.failed_command is None, detail, "builds", advice)
+    if outcome.failed_command is None:
+        return Check("build sandbox", True, "works", "builds")
+    advice = "See the error. DOCKGATE_UNSAFE_BUILDS=1 builds without a sandbox."
+    return Check("build sandbox", False, outcome.last_lines, "builds", advice)
 
 
 def _data(settings: Settings) -> Check:
