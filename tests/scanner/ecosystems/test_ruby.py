@@ -128,6 +128,9 @@ def test_only_the_second_line_is_a_stub() -> None:
         ("", "it has no name"),
         ('s.name = "a"\ns.version = A::VERSION', "it has no version"),
         ('s.version = "1"', "it has no name"),
+        ('s.name = "ra" + "ck"\ns.version = "1"', "it has no name"),
+        ('s.name = "rack"\ns.version = "1.0.0".succ', "it has no version"),
+        ('s.name = "safe"\ns.version = "1"\ns.name = "rack"', "it assigns two values to name"),
         (b'# x\n# stub: a 1.0 ruby lib\ns.name = "b"', "its stub says a 1.0 ruby, its specification b"),
         (
             b'# x\n# stub: a 1.0 ruby lib\ns.name = "a"\ns.version = "2"',

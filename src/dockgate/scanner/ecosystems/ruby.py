@@ -38,7 +38,7 @@ class Ruby(StandaloneEcosystem):
     """Ruby gems, ecosystem RubyGems."""
 
     name = "ruby"
-    version = 2
+    version = 3
     osv_names: tuple[str, ...] = ("RubyGems",)
     purl_types: tuple[str, ...] = ("gem",)
     triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
@@ -123,18 +123,25 @@ def _package(name: str, version: str, platform: str, path: str) -> Package:
     return build_package("RubyGems", name, version, purl, path)
 
 
+# What may follow a literal that is the whole value.
+_LITERAL_END = r"(?:\.freeze)?\)?(?:\.freeze)?[ \t]*(?:[;#].*|(?:if|unless)[ \t].*)?\r?$"
+
+
 def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     """Return the gem and the name of its folder.
 
     RubyGems lists gems by the stub line (rubygems/stub_specification.rb) and loads them by the assignments below it,
-    which it writes as literals (rubygems/specification.rb, `to_ruby`). The two must agree.
+    which it writes as literals (rubygems/specification.rb, `to_ruby`). The two must agree. Of a longer expression, such
+    as a sum, a literal is only a part; and of several assignments Ruby takes the last.
     """
     header = decode(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
     assigned: dict[str, str] = {}
-    assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}"
+    assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}{_LITERAL_END}"
     for match in re.finditer(assignment, header, re.MULTILINE):
-        assigned.setdefault(match[1], match[2] or match[3] or match[4] or "")
+        value = match[2] or match[3] or match[4] or ""
+        if assigned.setdefault(match[1], value) != value:
+            raise UnreadableError(f"it assigns two values to {match[1]}")
     declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY_PLATFORM)]
     second = header.split("\n", 2)[1:2]
     stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared
