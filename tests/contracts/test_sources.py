@@ -88,10 +88,19 @@ def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
     pushes.push({"a": "2"}, "Another")
     for revision in (first, "main"):
         commit = pushes.host.commit("web", revision)
-        assert (commit.branch, commit.author, commit.time) == ("main", "Ada <ada@example.org>", TIME)
+        assert (commit.author, commit.time) == ("Ada <ada@example.org>", TIME)
     commit = pushes.host.commit("web", first)
     assert (commit.id, commit.message) == (first, message)
     assert pushes.host.commit("web", "main").message == "Another"
+
+
+def test_the_branch_of_a_commit_is_the_first_by_name_that_contains_it(pushes: Pushes) -> None:
+    first = pushes.push({"a": "1"})
+    later = pushes.push({"a": "2"}, branch="later")
+    assert pushes.host.branch_of("web", later) == "later"
+    assert pushes.host.branch_of("web", first) in ("later", "main")
+    with pytest.raises(NotFoundError):
+        pushes.host.branch_of("web", "0" * 40)
 
 
 def test_an_archive_is_the_tree_and_the_same_bytes_each_time(pushes: Pushes, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class MemoryHost:
         identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
         self._parents[repository, identity] = tuple(filter(None, (branches.get(branch, ""), *merges)))
         self._committers[repository, identity] = committer or author
-        self._commits[repository, identity] = Commit(identity, branch, author, message, time), dict(files)
+        self._commits[repository, identity] = Commit(identity, author, message, time), dict(files)
         branches[branch] = identity
         return identity
 
@@ -61,6 +61,11 @@ class MemoryHost:
     def commit(self, repository: str, revision: str) -> Commit:
         self._fault("before commit")
         return self._find(repository, revision)[0]
+
+    def branch_of(self, repository: str, commit: str) -> str | None:
+        self._find(repository, commit)
+        branches = sorted(self._repository(repository).items())
+        return next((name for name, head in branches if commit in self._reachable(repository, head)), None)
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         self._fault("before commits")

@@ -11,10 +11,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit: `id` 40 hex digits, `branch` without refs/heads/, `message` whole, `time` RFC 3339."""
+    """A commit: `id` 40 hex digits, `message` whole, `time` RFC 3339."""
 
     id: str
-    branch: str
     author: str
     message: str
     time: str
@@ -63,6 +62,13 @@ class Source(Protocol):
         """Return the commit that `revision`, a commit id or a branch name, stands for.
 
         Raises NotFoundError for an unknown repository or revision.
+        """
+        ...
+
+    def branch_of(self, repository: str, commit: str) -> str | None:
+        """Return the first branch by name that contains the commit; None if no branch does.
+
+        Raises NotFoundError for an unknown repository or commit.
         """
         ...
 

@@ -89,7 +89,6 @@ class GitHost(RepositoryHost):
 
     @override
     def commit(self, repository: str, revision: str) -> Commit:
-        """For a commit id, `branch` is the first branch by name that contains the commit, "" if none does."""
         place = place_of(self._folder, repository)
         name = _id_of(place, repository, revision)
         form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"
@@ -98,20 +97,26 @@ class GitHost(RepositoryHost):
         with _refusing_unknown(place, repository, name):
             text = run("-C", str(place), "log", *options, f"{name}^{{commit}}", "--")
         commit, author, time, message = text.split("\0", 3)
-        branch = revision
-        if _COMMIT.fullmatch(revision):
-            holders = run("-C", str(place), "for-each-ref", "--contains", commit, "--format=%(refname:lstrip=2)")
-            branch = next(iter(holders.splitlines()), "")
-        return Commit(commit, branch, author, message.rstrip("\n"), time)
+        return Commit(commit, author, message.rstrip("\n"), time)
+
+    @override
+    def branch_of(self, repository: str, commit: str) -> str | None:
+        place = place_of(self._folder, repository)
+        commit = _id_of(place, repository, commit)
+        holding = ("for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads")
+        with _refusing_unknown(place, repository, commit):
+            return run("-C", str(place), *holding).strip() or None
 
     @override
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         place = place_of(self._folder, repository)
-        ends = [resolve(place, repository, head), *([f"^{resolve(place, repository, base)}"] if base else [])]
+        ids = [_id_of(place, repository, revision) for revision in (head, base) if revision]
+        ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
         form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
-        text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
+        with _refusing_unknown(place, repository, *ids):
+            text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
         return [_people(record) for record in text.split("\0") if record]
 
     @override
@@ -281,10 +286,14 @@ def _id_of(place: Path, repository: str, revision: str) -> str:
 
 
 @contextmanager
-def _refusing_unknown(place: Path, repository: str, commit: str) -> Iterator[None]:
-    """Raise NotFoundError if git fails because there is no such commit. To ask before takes a process each time."""
+def _refusing_unknown(place: Path, repository: str, *commits: str) -> Iterator[None]:
+    """Raise NotFoundError if git fails because one of these commits does not exist.
+
+    To ask before would take a process each time.
+    """
     try:
         yield
     except UnavailableError:
-        resolve(place, repository, commit)
+        for commit in commits:
+            resolve(place, repository, commit)
         raise

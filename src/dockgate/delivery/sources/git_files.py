@@ -67,7 +67,7 @@ class GitFiles(RepositoryFiles):
         text = run("-C", str(place), "log", *options, "--end-of-options", commit, "--")
         fields = iter(text.split("\0")[:-1])
         return [
-            Commit(identity, "", author, message.rstrip("\n"), time)
+            Commit(identity, author, message.rstrip("\n"), time)
             for identity, author, time, message in zip(fields, fields, fields, fields, strict=True)
         ]
 

@@ -17,9 +17,13 @@ router = api_router()
 
 @dataclass(frozen=True, slots=True)
 class CommitView:
-    """A commit with what it changes, or what differs from `against`, as a unified difference."""
+    """A commit with what it changes, or what differs from `against`, as a unified difference.
+
+    `branch` is the first branch by name that contains it.
+    """
 
     commit: Commit
+    branch: str | None
     against: str | None
     difference: str
 
@@ -52,4 +56,5 @@ def commits(
 def commit(name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
     """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
     shown = server.source.commit(name, commit)
-    return CommitView(shown, against, server.files.difference(name, against or None, commit))
+    branch = server.source.branch_of(name, shown.id)
+    return CommitView(shown, branch, against, server.files.difference(name, against or None, commit))

@@ -144,6 +144,7 @@ def commit(
     """
     lines: list[str] = []
     reason = ""
+    shown = server.source.commit(name, commit)
     try:
         lines = server.files.difference(name, against or None, commit).splitlines()
     except TooLargeError as error:
@@ -154,7 +155,8 @@ def commit(
         "commit.html",
         title=f"{commit[:12]} in {name}",
         name=name,
-        commit=server.source.commit(name, commit),
+        commit=shown,
+        branch=server.source.branch_of(name, shown.id),
         against=against,
         committed=committed,
         starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.reaches(pipeline=pipeline)]
