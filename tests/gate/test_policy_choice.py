@@ -15,10 +15,10 @@ from dockgate.gate.policy import VEX_RULE, combine_policies, make_policy
 from dockgate.gate.policy_choice import (
     AllowedPolicies,
     PolicyAssignment,
+    can_judge,
     choose_assignment,
     choose_policy,
     is_stricter,
-    may_judge,
 )
 from dockgate.identity.model import Principal, Role
 from dockgate.scanner.model import Inventory
@@ -106,11 +106,11 @@ def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
     strict = (assigned("strict", "team/*", allowed=(AllowedPolicies(("weak",), principals=("ci",)),)),)
     digest = "sha256:" + "1" * 64
     for name, counts in {"strict": True, f"strict+{digest}": True, "weak": True, "other": False}.items():
-        assert may_judge(strict, "team/app", name, ["other"], read, is_chosen=True) is counts, name
+        assert can_judge(strict, "team/app", name, ["other"], read, is_chosen=True) is counts, name
     for name, counts in {"strict": True, "weak": False}.items():  # "weak" was requested for another repository
-        assert may_judge(strict, "team/app", name, [], read, is_chosen=False) is counts, name
+        assert can_judge(strict, "team/app", name, [], read, is_chosen=False) is counts, name
     for name, counts in {"default": True, "strict": False, "weak": False, "other": True}.items():
-        assert may_judge((), "team/app", name, ["other"], read, is_chosen=True) is counts, name
+        assert can_judge((), "team/app", name, ["other"], read, is_chosen=True) is counts, name
 
 
 def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:

@@ -46,7 +46,7 @@ def test_every_role_may_look_and_only_an_admin_may_all() -> None:
 
 def test_a_disabled_principal_has_no_permissions() -> None:
     gone = Principal("ann", (Role.ADMIN,), disabled_at="2026-11-24T10:00:00.000Z")
-    assert not any(gone.may(permission) for permission in Permission)
+    assert not any(gone.can(permission) for permission in Permission)
 
 
 def test_a_token_stands_until_it_expires_or_is_revoked() -> None:
@@ -56,9 +56,9 @@ def test_a_token_stands_until_it_expires_or_is_revoked() -> None:
 
 
 def test_a_token_lends_its_scopes_and_no_more_than_its_principal_has() -> None:
-    assert Caller(ANN, token()).may(Permission.RUN)
-    assert not Caller(ANN, token(scopes=(Permission.READ,))).may(Permission.RUN)
-    assert not Caller(ANN, token(scopes=(Permission.DECIDE,))).may(Permission.DECIDE)
+    assert Caller(ANN, token()).can(Permission.RUN)
+    assert not Caller(ANN, token(scopes=(Permission.READ,))).can(Permission.RUN)
+    assert not Caller(ANN, token(scopes=(Permission.DECIDE,))).can(Permission.DECIDE)
 
 
 def test_a_token_for_some_pipelines_reaches_nothing_else() -> None:
@@ -110,25 +110,25 @@ def test_a_role_for_some_repositories_counts_there(
     permission: Permission, repository: str, pipeline: str, expected: bool
 ) -> None:
     caller = Caller(READER, None, projects=PROJECTS)
-    assert caller.may(permission, repository=repository, pipeline=pipeline) == expected
+    assert caller.can(permission, repository=repository, pipeline=pipeline) == expected
     acting = replace(caller, permission=permission)
     assert acting.is_limited == (permission is not Permission.READ)
     if repository or pipeline:
-        assert acting.reaches(repository=repository, pipeline=pipeline) == expected
+        assert acting.can_reach(repository=repository, pipeline=pipeline) == expected
 
 
 def test_a_role_for_some_repositories_never_administers() -> None:
     assert READER.patterns(Permission.RUN) == ("team-a/*", "lab")
     assert READER.patterns(Permission.ACCEPT) == ("lab",)
-    assert not READER.may_somewhere(Permission.ADMINISTER)
+    assert not READER.can_somewhere(Permission.ADMINISTER)
 
 
 def test_a_token_limits_a_role_for_some_repositories_further() -> None:
     token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
     caller = Caller(READER, token, Permission.RUN, PROJECTS)
-    assert caller.reaches(repository="team-a/app")
-    assert not caller.reaches(repository="team-a/other")
-    assert not caller.reaches(repository="team-b/app")
+    assert caller.can_reach(repository="team-a/app")
+    assert not caller.can_reach(repository="team-a/other")
+    assert not caller.can_reach(repository="team-b/app")
 
 
 def test_stored_limits_reach_what_the_caller_reaches() -> None:
@@ -139,14 +139,14 @@ def test_stored_limits_reach_what_the_caller_reaches() -> None:
         caller = Caller(READER, token, projects=PROJECTS)
         for permission in (Permission.READ, Permission.RUN):
             for name in ("team-a/app", "team-a", "team-b/app", "lab"):
-                reached = caller.may(permission, repository=name)
+                reached = caller.can(permission, repository=name)
                 assert caller.limits(permission).has(name) == reached, (token, permission, name)
     assert Caller(READER).limits(Permission.READ) == UNLIMITED
     assert Caller(replace(READER, disabled_at="now")).limits(Permission.READ) == RepositoryLimits(())
 
 
 def test_a_disabled_principal_has_no_role_for_a_repository() -> None:
-    assert not replace(READER, disabled_at="2026-01-01").may_somewhere(Permission.RUN)
+    assert not replace(READER, disabled_at="2026-01-01").can_somewhere(Permission.RUN)
 
 
 @pytest.mark.parametrize("text", ["", "root", "developer:", "developer:Team", "developer:a b", "developer:../x", ":x"])

@@ -168,7 +168,7 @@ def test_an_inventory_says_where_its_image_comes_from() -> None:
         metadata=ImageMetadata(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
     )
     assert (result.base, result.created, result.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
-    assert [result.in_base(package) for package in result.packages] == [True, False]
+    assert [result.is_in_base(package) for package in result.packages] == [True, False]
     assert read([file("a.pkg", "a 1")], metadata=ImageMetadata(7)).base_layers == 1
 
 

@@ -215,7 +215,7 @@ class FindingsSource(Protocol):
     # The product name, for reports.
     title: str
 
-    def knows(self, repository: str) -> bool:
+    def has_repository(self, repository: str) -> bool:
         """Whether this scanner covers the repository, which is named as for `ImageReader`."""
         ...
 

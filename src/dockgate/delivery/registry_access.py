@@ -47,7 +47,7 @@ class Login:
     repository: str
     actions: tuple[str, ...]
 
-    def may(self, repository: str, action: str) -> bool:
+    def can(self, repository: str, action: str) -> bool:
         """Whether it has the right `action` ("pull", "push") on the repository."""
         return action in self.actions and self.repository in ("", repository)
 
@@ -111,9 +111,9 @@ def grant(caller: Caller | Login, requested: Iterable[Access], rules: PushRules)
 
 def _may(caller: Caller | Login, repository: str, action: str, rules: PushRules) -> bool:
     if isinstance(caller, Login):
-        return caller.may(repository, action)
+        return caller.can(repository, action)
     if action == PULL:
-        return caller.may(Permission.READ, repository=repository)
+        return caller.can(Permission.READ, repository=repository)
     # Without a token the caller is any process of this machine, a build step among them.
     named = caller.token is not None
-    return action == PUSH and named and caller.may(Permission.RUN, repository=repository) and rules.is_open(repository)
+    return action == PUSH and named and caller.can(Permission.RUN, repository=repository) and rules.is_open(repository)

@@ -159,7 +159,7 @@ def choose_policy(
     )
 
 
-def may_judge(
+def can_judge(
     assignments: Sequence[PolicyAssignment],
     repository: str,
     name: str,

@@ -119,7 +119,7 @@ class Principal:
     disabled_at: str | None = None
     project_roles: tuple[ProjectRole, ...] = ()
 
-    def may(self, permission: Permission) -> bool:
+    def can(self, permission: Permission) -> bool:
         """Whether it has the permission everywhere."""
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
 
@@ -131,9 +131,9 @@ class Principal:
         active = () if self.disabled_at or permission is Permission.ADMINISTER else self.project_roles
         return tuple(each.repositories for each in active if permission in PERMISSIONS[each.role])
 
-    def may_somewhere(self, permission: Permission) -> bool:
+    def can_somewhere(self, permission: Permission) -> bool:
         """Whether it has the permission everywhere, or for some repositories."""
-        return self.may(permission) or bool(self.patterns(permission))
+        return self.can(permission) or bool(self.patterns(permission))
 
     def roles_for(self, repository: str) -> tuple[Role, ...]:
         """The roles that it has for a repository."""
@@ -193,8 +193,8 @@ class Session:
 class Caller:
     """The caller of a request: a principal, and its token (None on loopback while no principals exist).
 
-    `permission` is the one that the request needs: `is_limited`, `reaches` and `require` are about it. `projects` says
-    where the principal has permissions that its roles do not give everywhere.
+    `permission` is the one that the request needs: `is_limited`, `can_reach` and `require` are about it. `projects`
+    says where the principal has permissions that its roles do not give everywhere.
     """
 
     principal: Principal
@@ -210,39 +210,39 @@ class Caller:
     @property
     def is_limited(self) -> bool:
         """Whether the token or the roles are for some repositories and pipelines only."""
-        return self._has_limited_token or not self.principal.may(self.permission)
+        return self._has_limited_token or not self.principal.can(self.permission)
 
     @property
     def _has_limited_token(self) -> bool:
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
-    def may(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
+    def can(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Whether the caller has the permission for this repository or pipeline; without any, everywhere."""
         if not self._lends(permission):
             return False
         if not repository and not pipeline:
-            return self.principal.may(permission)
-        return replace(self, permission=permission).reaches(repository=repository, pipeline=pipeline)
+            return self.principal.can(permission)
+        return replace(self, permission=permission).can_reach(repository=repository, pipeline=pipeline)
 
-    def may_somewhere(self, permission: Permission) -> bool:
+    def can_somewhere(self, permission: Permission) -> bool:
         """Whether the caller has the permission everywhere, or for some repositories."""
-        return self._lends(permission) and self.principal.may_somewhere(permission)
+        return self._lends(permission) and self.principal.can_somewhere(permission)
 
     def limits(self, permission: Permission) -> RepositoryLimits:
         """The repositories for which the caller has the permission, to be stored with what it does."""
         if not self._lends(permission):
             return RepositoryLimits(())
-        roles = ("*",) if self.principal.may(permission) else self.principal.patterns(permission)
+        roles = ("*",) if self.principal.can(permission) else self.principal.patterns(permission)
         token = self.token.repositories if self.token is not None and self._has_limited_token else ("*",)
         return RepositoryLimits(roles, token)
 
     def _lends(self, permission: Permission) -> bool:
         return self.token is None or not self.token.scopes or permission in self.token.scopes
 
-    def reaches(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
+    def can_reach(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Whether token and roles are for one of these."""
         project = self.projects.get(self.permission, Project())
-        is_granted = self.principal.may(self.permission) or project.has(repository=repository, pipeline=pipeline)
+        is_granted = self.principal.can(self.permission) or project.has(repository=repository, pipeline=pipeline)
         return is_granted and self._token_reaches(repository, pipeline)
 
     def _token_reaches(self, repository: str | None, pipeline: str | None) -> bool:
@@ -254,7 +254,7 @@ class Caller:
 
     def require(self, *, repository: str | None = None, pipeline: str | None = None) -> None:
         """Raise DeniedError unless token and roles are for one of these."""
-        if self.reaches(repository=repository, pipeline=pipeline):
+        if self.can_reach(repository=repository, pipeline=pipeline):
             return
         what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
         if not self._token_reaches(repository, pipeline):
@@ -289,7 +289,7 @@ class AuditEntry:
 
 def require(caller: Caller, permission: Permission) -> None:
     """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
-    if not caller.may(permission):
+    if not caller.can(permission):
         roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
         raise DeniedError(
             f"Permission denied: {caller.name} needs the permission {permission} (role {roles}).",

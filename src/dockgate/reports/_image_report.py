@@ -83,11 +83,11 @@ class PlatformPart:
         by = self.waived_findings.get(finding)
         return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
 
-    def in_base(self, package: Package) -> bool | None:
+    def is_in_base(self, package: Package) -> bool | None:
         """Whether the package is in a layer of the base image; None where the base layers are not known."""
         if self.inventory is None or not self.inventory.base_layers:
             return None
-        return self.inventory.in_base(package)
+        return self.inventory.is_in_base(package)
 
 
 @dataclass(frozen=True, slots=True)

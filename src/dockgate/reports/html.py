@@ -185,7 +185,7 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
 
 
 def _where(package: Package, part: PlatformPart) -> str:
-    base = part.in_base(package)
+    base = part.is_in_base(package)
     whose = "" if base is None else "base image" if base else "own layers"
     return "<br>".join(filter(None, (_name(package.path), whose)))
 

@@ -96,7 +96,7 @@ def _package(package: Package, inventory: Inventory) -> Document:
     return {
         **select_fields(package, "name", "version", "purl", "ecosystem", "path", "layer"),
         "source": {"name": package.source_name, "version": package.source_version},
-        "in_base": inventory.in_base(package) if inventory.base_layers else None,
+        "in_base": inventory.is_in_base(package) if inventory.base_layers else None,
         **nullable_fields(package, "arch", "module", "vendor", "owner"),
     }
 
@@ -148,7 +148,7 @@ def _finding(finding: Finding, part: PlatformPart) -> Document:
         "rated_by": rating.source or None,
         "package": {
             **select_fields(package, "name", "version", "purl", "path", "layer"),
-            "in_base": part.in_base(package),
+            "in_base": part.is_in_base(package),
         },
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,

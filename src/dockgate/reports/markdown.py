@@ -168,7 +168,7 @@ def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
     package = finding.package
     url = wording.advisory_url(finding.id)
     marks = [f"**{word}**" for word in map(_escape, wording.urgency(finding))] + wording.other_notes(finding)
-    if part.in_base(package):
+    if part.is_in_base(package):
         marks.append("base image")
     return (
         finding.severity.value,

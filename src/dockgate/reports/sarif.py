@@ -162,7 +162,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
             epss=finding.epss if finding.epss >= 0 else None,
             epssPercentile=finding.percentile if finding.percentile >= 0 else None,
             layer=package.layer,
-            inBase=part.in_base(package),
+            inBase=part.is_in_base(package),
             breaks=list(rules),
         ),
     }

@@ -153,7 +153,7 @@ def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: 
     ecosystem, name, version = key
     packages = [finding.package for finding in findings]
     names = list(dict.fromkeys(package.name for package in packages))
-    in_base = {part.in_base(package) for package in packages}
+    in_base = {part.is_in_base(package) for package in packages}
     where = [label for value, label in ((True, "base image"), (False, "own layers")) if value in in_base]
     where.append(ecosystem)
     if any(package.source_version != package.version for package in packages) or names != [name]:

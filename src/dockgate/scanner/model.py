@@ -95,7 +95,7 @@ class Inventory:
     user: str = ""
     diff_ids: tuple[str, ...] = ()
 
-    def in_base(self, package: Package) -> bool:
+    def is_in_base(self, package: Package) -> bool:
         """Whether the package is in a layer of the base image."""
         return package.layer in self.layers[: self.base_layers]
 

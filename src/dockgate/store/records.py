@@ -118,12 +118,12 @@ class VerdictRecord:
     repository: str = ""
 
     @property
-    def decides(self) -> bool:
+    def is_requested(self) -> bool:
         """Whether it was requested. A verdict on a push informs: it approves no deploy, and is not a baseline."""
         return not self.cause.startswith(PUSH_CAUSE)
 
     @property
-    def chooses(self) -> bool:
+    def has_chosen_policy(self) -> bool:
         """Whether its policy was chosen for the repository, as an approval's is.
 
         A push, a deploy or a pull does not choose one.

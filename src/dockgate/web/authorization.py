@@ -180,9 +180,9 @@ class RequirePermission:
     def _permit(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
         server: WebServices = request.app.state.server
-        if self.alternative and not caller.may(permission) and caller.may(self.alternative):
+        if self.alternative and not caller.can(permission) and caller.can(self.alternative):
             permission = self.alternative
-        if not caller.may_somewhere(permission):
+        if not caller.can_somewhere(permission):
             require(caller, permission)
         caller = replace(server.people.add_project_pipelines(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:

@@ -118,7 +118,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
         newer,
         layers=(below, newer.layers[1]),
         packages=tuple(
-            replace(package, layer=below) if newer.in_base(package) else package for package in newer.packages
+            replace(package, layer=below) if newer.is_in_base(package) else package for package in newer.packages
         ),
         base="debian:13",
     )

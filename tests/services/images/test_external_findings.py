@@ -32,8 +32,11 @@ def doubts(reported: ExternalReport) -> list[str]:
 
 def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
     every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
-    assert [every.knows(item) for item in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [True, *[False] * 4]
-    assert [some.knows(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
+    assert [every.has_repository(item) for item in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [
+        True,
+        *[False] * 4,
+    ]
+    assert [some.has_repository(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
 
 
 def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:

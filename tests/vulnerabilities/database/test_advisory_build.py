@@ -242,7 +242,7 @@ def test_a_journal_of_an_interrupted_build_is_not_applied_to_the_next(path: Path
     path.with_name(f"{path.name}.new-journal").write_bytes((tmp_path / "half-journal").read_bytes())
     half.close()
     with Writer(path, keeps_content=True) as writer:
-        assert writer.covers
+        assert writer.has_coverage
 
 
 def test_an_open_reader_keeps_its_content_while_the_file_is_replaced(path: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_every_page_belongs_to_one_entry() -> None:
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     }
-    entries = {path: [item.title for group in NAVIGATION for item in group if item.holds(path)] for path in paths}
+    entries = {path: [item.title for group in NAVIGATION for item in group if item.has_page(path)] for path in paths}
     assert {path for path, titles in entries.items() if len(titles) != 1 and path.split("/")[1] not in BESIDE} == set()
     assert entries["/executions/{execution_id}"] == ["Pipelines"]
     assert entries["/"] == ["Overview"]

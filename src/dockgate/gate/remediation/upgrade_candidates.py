@@ -83,7 +83,7 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     for purl, findings in violating.items():
         targets = _targets(places[purl], {finding.fixed for finding in findings}, matcher)
         if targets:
-            base = all(inventory.in_base(package) for package in places[purl])
+            base = all(inventory.is_in_base(package) for package in places[purl])
             candidates.append(Candidate(purl, tuple(places[purl]), base, targets, _choices(targets)))
     clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
     return sorted(

@@ -28,9 +28,11 @@ def _rebase(base: Inventory | None, own: Inventory) -> Inventory:
         return own
     if base.layers[: base.base_layers] == own.layers[: own.base_layers]:
         return own
-    added = [package for package in own.packages if not own.in_base(package)]
+    added = [package for package in own.packages if not own.is_in_base(package)]
     replaced = {_place(package) for package in added}
-    base_packages = [package for package in base.packages if base.in_base(package) and _place(package) not in replaced]
+    base_packages = [
+        package for package in base.packages if base.is_in_base(package) and _place(package) not in replaced
+    ]
     below = base.layers[: base.base_layers]
     replaced_layers = own.layers[: own.base_layers]
     return replace(

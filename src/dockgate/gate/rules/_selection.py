@@ -186,7 +186,7 @@ def _counting_findings(
         if (
             scope != "image"
             and finding.package.layer
-            and rule_input.inventory.in_base(finding.package) != (scope == "base")
+            and rule_input.inventory.is_in_base(finding.package) != (scope == "base")
         ):
             continue
         if not (has_grace and _is_in_grace(finding, severity, settings, now)):

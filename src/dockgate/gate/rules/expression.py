@@ -204,7 +204,7 @@ def _package(package: Package, rule_input: RuleInput) -> Any:
             "source": package.source_name,
             "path": package.path,
             "owner": package.owner,
-            "in_base": rule_input.inventory.in_base(package) if has_known_base else None,
+            "in_base": rule_input.inventory.is_in_base(package) if has_known_base else None,
         },
     )
 

@@ -155,7 +155,7 @@ class ApprovalRequests:
         """
         scan = self.store.images.scan(digest)
         is_known = scan is not None or self.store.images.pushed_images(digest=digest, limit=1)
-        if not is_known and self.findings is not None and self.findings.knows(repository):
+        if not is_known and self.findings is not None and self.findings.has_repository(repository):
             return
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.pushers(repository, digest):

@@ -170,7 +170,7 @@ class AcceptanceFinder:
             for record in self._records
             for waiver in (record.waiver,)
             if waiver.vulnerability
-            and (caller is None or not caller.is_limited or caller.reaches(repository=waiver.repository))
+            and (caller is None or not caller.is_limited or caller.can_reach(repository=waiver.repository))
         ]
 
     def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:

@@ -108,7 +108,7 @@ class RunningService:
     def shown_to(cls, caller: Caller | None, entry: RunningImage) -> "RunningService":
         """The service that runs an image, as the caller may see it."""
         pipeline = ExecutionId(entry.execution).pipeline or None
-        if pipeline and caller is not None and not caller.reaches(pipeline=pipeline):
+        if pipeline and caller is not None and not caller.can_reach(pipeline=pipeline):
             pipeline = None
         return cls(
             service=entry.service,

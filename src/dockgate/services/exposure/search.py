@@ -247,10 +247,10 @@ class ExposureSearch:
     def _repositories(self, caller: Caller | None) -> Collection[str] | None:
         if caller is None or not caller.is_limited:
             return None
-        return [name for name in self.store.exposures.repositories() if caller.reaches(repository=name)]
+        return [name for name in self.store.exposures.repositories() if caller.can_reach(repository=name)]
 
     def _may_see(self, entry: RunningImage, caller: Caller | None) -> bool:
-        return caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
+        return caller is None or caller.can_reach(repository=entry.reference.repository_in(self.registry))
 
 
 class _Holders:
@@ -330,7 +330,7 @@ def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[st
 def _visible_pipelines(images: Mapping[int, HoldingImage], caller: Caller | None) -> dict[int, list[str]]:
     """The pipelines that asked for a verdict on each image, of those that the caller may see."""
     return {
-        number: sorted(name for name in image.pipelines if caller is None or caller.reaches(pipeline=name))
+        number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))
         for number, image in images.items()
     }
 

@@ -204,7 +204,7 @@ def split_inventory(inventory: Inventory) -> NewPlatform:
     bundles = tuple(
         NewBundle(
             layer,
-            inventory.in_base(in_base[layer]),
+            inventory.is_in_base(in_base[layer]),
             {component: len(paths) for component, paths in counted.items()},
             {component: len(paths) for component, paths in owned.items()},
         )

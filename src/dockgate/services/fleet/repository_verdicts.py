@@ -97,7 +97,7 @@ class RepositoryVerdicts:
         if previous.status != Status.UNDETERMINED:
             return previous
         records = self.store.verdicts.of_image(image)
-        earlier = [record for record in records if record.repository == repository and not record.decides]
+        earlier = [record for record in records if record.repository == repository and not record.is_requested]
         seen = (record for record in earlier if not has_only_stale_advisories(self.store.verdicts.get(record.digest)))
         return next(seen, previous)
 

@@ -76,7 +76,7 @@ class InspectorFindings(FindingsSource):
         self._lists = MemoryLists(clock)
 
     @override
-    def knows(self, repository: str) -> bool:
+    def has_repository(self, repository: str) -> bool:
         place = RepositoryReference.parse(repository)
         is_covered = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
         return is_covered and bool(place.name) and EcrRegistry.parse(place.registry or "") is not None
@@ -160,7 +160,7 @@ def ask_inspector(
     """
     source = source or InspectorFindings()
     named = parse(reference)
-    if not isinstance(named, RegistryReference) or not source.knows(f"{named.registry}/{named.repository}"):
+    if not isinstance(named, RegistryReference) or not source.has_repository(f"{named.registry}/{named.repository}"):
         raise UsageError(
             f"{reference} is not an image in Amazon ECR, which Inspector scans.",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",

@@ -128,7 +128,7 @@ class ScanRunner:
         PendingError while the other scanner has not finished.
         """
         source = self.findings
-        if source is not None and source.knows(scan.repository):
+        if source is not None and source.has_repository(scan.repository):
             answer = source.ask(scan.repository, scan.image)
             if answer.pending_reason and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
                 raise PendingError(answer.pending_reason)
@@ -143,7 +143,7 @@ class ScanRunner:
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""
         source = self.findings
-        if source is not None and source.knows(scan.repository):
+        if source is not None and source.has_repository(scan.repository):
             self._finish(scan, source, [source.report_unknown(scan.image, reason)], reason)
         else:
             now = self.clock.now()

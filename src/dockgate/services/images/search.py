@@ -192,7 +192,7 @@ class ImageSearch:
         return [
             entry
             for entry in running
-            if caller is None or caller.reaches(repository=entry.reference.repository_in(self.registry))
+            if caller is None or caller.can_reach(repository=entry.reference.repository_in(self.registry))
         ]
 
     def list_repositories(self, caller: Caller | None = None) -> Sequence[str]:
@@ -201,7 +201,7 @@ class ImageSearch:
         return (
             names
             if caller is None or not caller.is_limited
-            else [name for name in names if caller.reaches(repository=name)]
+            else [name for name in names if caller.can_reach(repository=name)]
         )
 
     def _repositories(self, pattern: str | None, caller: Caller | None) -> Collection[str] | None:

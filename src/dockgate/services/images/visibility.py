@@ -36,13 +36,13 @@ class ImageVisibility:
         """Every repository of an image and the visible ones, which are read once."""
         if image not in self._repositories:
             scan, approvals = self.store.images.scan(image), self.store.approvals.for_image(image)
-            approved = {approval.repository for approval in approvals if self.caller.reaches(**scope_of(approval))}
+            approved = {approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))}
             every = {
                 *(pushed.repository for pushed in self.store.images.pushed_images(digest=image)),
                 *(approval.repository for approval in approvals),
                 *((scan.repository,) if scan else ()),
             }
-            reached = {name for name in every if self.caller.reaches(repository=name)}
+            reached = {name for name in every if self.caller.can_reach(repository=name)}
             self._repositories[image] = every, sorted(reached | approved)
         return self._repositories[image]
 
@@ -91,7 +91,7 @@ class ImageVisibility:
         """
         if self.caller.is_limited:
             names = self.all_repositories(image)
-            if not names or not all(self.caller.reaches(repository=name) for name in names):
+            if not names or not all(self.caller.can_reach(repository=name) for name in names):
                 raise self._refusal()
 
     def _refusal(self) -> DeniedError:

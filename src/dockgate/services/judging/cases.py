@@ -99,7 +99,7 @@ class Baselines:
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
         records = self.store.verdicts.of_image(image)
-        approving = (record for record in records if record.decides and record.status == Status.APPROVED)
+        approving = (record for record in records if record.is_requested and record.status == Status.APPROVED)
         record = find_approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
@@ -134,7 +134,7 @@ def find_running_image(store: Store, service: Service, registry: str) -> tuple[s
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
-    own = (record for record in records if record.decides and PolicyReference.parse(record.policy).name == policy)
+    own = (record for record in records if record.is_requested and PolicyReference.parse(record.policy).name == policy)
     return next((record for record in own if record.status == Status.APPROVED), None)
 
 
@@ -208,7 +208,8 @@ class Cases:
         if self.store.pipelines.is_built(repository):
             return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.pushers(repository, image))
         if scan is not None and (
-            scan.state is ScanState.DONE or (self.findings is not None and self.findings.knows(scan.repository))
+            scan.state is ScanState.DONE
+            or (self.findings is not None and self.findings.has_repository(scan.repository))
         ):
             return True
         return bool(self.store.images.pushers(repository, image))

@@ -73,7 +73,7 @@ class Verdicts:
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
         """
-        if not any(record.decides for record in self.store.verdicts.of_image(image)):
+        if not any(record.is_requested for record in self.store.verdicts.of_image(image)):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
@@ -165,7 +165,7 @@ class Verdicts:
         usable = self.selection.read(self.selection.policy_of(repository))
         here = [record for record in self.store.verdicts.of_image(image) if record.repository == repository]
         own = [record for record in here if record.policy == usable.policy.name]
-        if not here or (here[0] in own and any(record.decides for record in own)):
+        if not here or (here[0] in own and any(record.is_requested for record in own)):
             return None
         self.provenance.fetch_once(repository, image, usable.policy.name)
         case = self._case(image, usable, DeploymentContext(repository))
@@ -175,7 +175,7 @@ class Verdicts:
         if _decision(self.store.verdicts.get(here[0].digest)) == _decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
-        return Renewal(verdict, case, repository, next((record for record in here if not record.decides), here[0]))
+        return Renewal(verdict, case, repository, next((record for record in here if not record.is_requested), here[0]))
 
     def store_renewal(self, renewal: Renewal) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""

@@ -105,7 +105,7 @@ class WaiverPreviews:
             names = [
                 name
                 for name in sorted(repositories.get(number, ()))
-                if caller.reaches(repository=name)
+                if caller.can_reach(repository=name)
                 and (not waiver.repository or patterns.matches(name, waiver.repository))
                 and (not waiver.image or waiver.image == image.digest)
             ]

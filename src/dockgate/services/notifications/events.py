@@ -48,7 +48,7 @@ class EventReader:
                 break
             for event in events:
                 position = event.seq
-                is_visible = caller.reaches(repository=event.repository, pipeline=event.pipeline)
+                is_visible = caller.can_reach(repository=event.repository, pipeline=event.pipeline)
                 if is_visible and (pattern is None or pattern.matches(event.body)):
                     matching.append({"seq": event.seq, **event.body})
                     if after is not None and len(matching) == limit:

@@ -103,7 +103,7 @@ class People:
         if self.store.principals.has_any():
             self.store.principals.add(principal)
             return principal, ""
-        if not principal.may(Permission.ADMINISTER):
+        if not principal.can(Permission.ADMINISTER):
             raise UsageError(
                 "the first principal must be an admin: from then on every call needs a token",
                 f"dockgate principal add {name} --role admin",
@@ -156,7 +156,7 @@ class People:
             raise UsageError(
                 f"{days:g} days is no lifetime of a token", f"Use more than 0 and at most {MOST_TOKEN_DAYS} days."
             )
-        beyond = [scope for scope in scopes if not owner.may_somewhere(scope)]
+        beyond = [scope for scope in scopes if not owner.can_somewhere(scope)]
         if beyond:
             raise UsageError(
                 f"{principal} does not have the permission {beyond[0]}, so a token cannot have it",
@@ -237,7 +237,7 @@ def issue_local_token(
             admins = (
                 name
                 for name, existing in everybody.items()
-                if existing.may(Permission.ADMINISTER) and not existing.disabled_at
+                if existing.can(Permission.ADMINISTER) and not existing.disabled_at
             )
             names = ", ".join(admins)
             advice = f"Who may administer: {names}." if names else "dockgate principal add NAME --role admin"

@@ -145,7 +145,7 @@ class FixSearch:
         """Return whether the newest verdict on the image by any of its policies rejects it."""
         newest: dict[str, str] = {}
         for record in self.store.verdicts.of_image(image):
-            if record.decides:
+            if record.is_requested:
                 newest.setdefault(record.policy, record.status)
         return Status.REJECTED in newest.values()
 

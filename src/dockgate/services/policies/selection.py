@@ -15,9 +15,9 @@ from dockgate.gate.policy_choice import (
     PolicyAssignment,
     PullPolicy,
     Watch,
+    can_judge,
     choose_assignment,
     choose_policy,
-    may_judge,
 )
 from dockgate.identity.model import Principal
 from dockgate.services.policies.timeline import PolicyTimeline, ReadVersions
@@ -179,11 +179,11 @@ class PolicySelection:
         An added policy is the first, so that it is on record before the others are. Each policy is read once: one that
         is removed meanwhile is used for the last time.
         """
-        records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.decides]
+        records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.is_requested]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         approved = {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
         names |= approved
-        here = [record.policy for record in records if record.chooses and record.repository == repository]
+        here = [record.policy for record in records if record.has_chosen_policy and record.repository == repository]
         chosen = {*approved, *(PolicyReference.parse(policy).name for policy in here)}
         of_pipeline, own = self._named_by_pipeline(execution), ""
         if (
@@ -225,7 +225,7 @@ class PolicySelection:
     def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str], chosen: Collection[str]) -> bool:
         is_chosen = PolicyReference.parse(name).name in chosen
         try:
-            return may_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
+            return can_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
         except (NotFoundError, DefinitionError):
             return False
 

@@ -64,7 +64,7 @@ class Principals:
             if name is not None:
                 names = ("roles", "project_roles", "email")
                 return _update(connection, name, {column: getattr(described, column) for column in names})
-            if not _exist(connection) and not described.may(Permission.ADMINISTER):
+            if not _exist(connection) and not described.can(Permission.ADMINISTER):
                 raise ConflictError(
                     "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
                 )
@@ -168,7 +168,7 @@ def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Pri
     if values.get("disabled_at") and before.disabled_at:
         return before
     connection.execute(update(principals).where(principals.c.name == name).values(**values))
-    if before.may(Permission.ADMINISTER) and not _has_administrator(connection):
+    if before.can(Permission.ADMINISTER) and not _has_administrator(connection):
         raise ConflictError(
             f"{name} is the last administrator of this server", "Make another principal an admin first."
         )
@@ -196,4 +196,4 @@ def require_principal(connection: Connection, name: str) -> Principal:
 
 def _has_administrator(connection: Connection) -> bool:
     everyone = (Principal(**row) for row in connection.execute(PRINCIPAL).mappings())
-    return any(principal.may(Permission.ADMINISTER) for principal in everyone)
+    return any(principal.can(Permission.ADMINISTER) for principal in everyone)

@@ -157,7 +157,7 @@ class Writer:
         self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", checked)
 
     @property
-    def covers(self) -> bool:
+    def has_coverage(self) -> bool:
         """Whether it covers any ecosystem; without one it is useless."""
         return self._sql.execute("SELECT 1 FROM coverage").fetchone() is not None
 

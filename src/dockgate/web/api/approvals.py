@@ -93,7 +93,7 @@ def approvals(
     return [
         view(approval)
         for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
-        if caller.reaches(**scope_of(approval))
+        if caller.can_reach(**scope_of(approval))
     ]
 
 
@@ -120,7 +120,7 @@ def votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vo
 def show(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(caller, approval_id, server)
-    may_decide = caller.may(Permission.DECIDE, **scope_of(approval))
+    may_decide = caller.can(Permission.DECIDE, **scope_of(approval))
     return approval if may_decide else replace(approval, token="")
 
 
@@ -162,7 +162,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     Raises NotFoundError, as for an unknown one, unless the caller may see it: then DeniedError.
     """
     scope = scope_of(approval)
-    if not caller.reaches(**scope) and not caller.may(Permission.READ, **scope):
+    if not caller.can_reach(**scope) and not caller.can(Permission.READ, **scope):
         raise unknown_approval(approval.id)
     caller.require(**scope)
 

@@ -104,7 +104,9 @@ def visible_services(caller: Caller, server: WebServices) -> list[Service]:
     if not caller.is_limited:
         return list(services)
     running = server.store.services.running_images()
-    reached = (entry for entry in running if caller.reaches(repository=entry.reference.repository_in(server.registry)))
+    reached = (
+        entry for entry in running if caller.can_reach(repository=entry.reference.repository_in(server.registry))
+    )
     names = {entry.service for entry in reached}
     return [service for service in services if service.name in names]
 
@@ -115,7 +117,7 @@ def failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeplo
     for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
-        if name in last or not caller.reaches(repository=event.repository, pipeline=event.pipeline):
+        if name in last or not caller.can_reach(repository=event.repository, pipeline=event.pipeline):
             continue
         has_failed = event.detail_type == "deploy.failed"
         reason, execution = str(detail.get("reason", "")), detail.get("execution")
@@ -131,7 +133,7 @@ def _may_see(caller: Caller, service: Service, server: WebServices) -> bool:
 
 def _reaches_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
     image = definition.image
-    return image is not None and caller.reaches(repository=image.repository_in(server.registry))
+    return image is not None and caller.can_reach(repository=image.repository_in(server.registry))
 
 
 def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:

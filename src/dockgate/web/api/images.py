@@ -145,7 +145,7 @@ def images(
 
 def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
     """Status, summary and waived of the newest verdict that was requested, or else of the newest on a push."""
-    newest = next((record for record in verdicts if record.decides), verdicts[0] if verdicts else None)
+    newest = next((record for record in verdicts if record.is_requested), verdicts[0] if verdicts else None)
     return {name: getattr(newest, name) if newest else "" for name in ("status", "summary", "waived")}
 
 
@@ -309,7 +309,7 @@ def _report(
     """
     reported = reading.read(body, name[:200], digest, found_at)
     names = ImageVisibility(server.store, caller).all_repositories(digest) or {""}
-    may_accept = all(caller.may(Permission.ACCEPT, repository=repository) for repository in names)
+    may_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
     scope = ReportScope(caller.limits(Permission.RUN), caller.limits(Permission.ACCEPT) if may_accept else None)
     return list(server.finding_reports.add(reported, caller.name, scope))
 

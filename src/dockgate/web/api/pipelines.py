@@ -97,7 +97,7 @@ def repositories(
 
 def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
-    visible = (name for name in server.store.repositories.names() if caller.reaches(repository=name))
+    visible = (name for name in server.store.repositories.names() if caller.can_reach(repository=name))
     page = page_of(visible, {"name": lambda name: (name,)}, query)
     views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
     return Page(views, page.next)
@@ -121,7 +121,7 @@ def pipeline_page(caller: Caller, server: WebServices, query: PageQuery) -> Page
     summaries = (
         PipelineSummary(name, version, newest.get(name))
         for name, version in server.store.pipelines.newest_versions().items()
-        if caller.reaches(pipeline=name)
+        if caller.can_reach(pipeline=name)
     )
     return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _began}, query)
 
@@ -132,7 +132,7 @@ def _began(entry: PipelineSummary) -> tuple[str, str]:
 
 def visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
     """The names of the pipelines that the caller may see, sorted."""
-    return [name for name in server.store.pipelines.names() if caller.reaches(pipeline=name)]
+    return [name for name in server.store.pipelines.names() if caller.can_reach(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")

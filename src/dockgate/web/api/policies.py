@@ -236,7 +236,7 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     records = list(server.store.policy_assignments.list())
     if not caller.is_limited:
         return records
-    repositories = [name for name in server.store.exposures.repositories() if caller.reaches(repository=name)]
+    repositories = [name for name in server.store.exposures.repositories() if caller.can_reach(repository=name)]
     applied = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
@@ -247,12 +247,12 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
         names = tuple(
             pattern
             for pattern in record.assignment.repositories
-            if caller.reaches(repository=pattern)
+            if caller.can_reach(repository=pattern)
             or (record.assignment.name in applied and any(matches(name, pattern) for name in repositories))
         )
         if names:
             assignment = replace(record.assignment, repositories=names)
-            if not all(caller.reaches(repository=pattern) for pattern in record.assignment.repositories):
+            if not all(caller.can_reach(repository=pattern) for pattern in record.assignment.repositories):
                 assignment = replace(assignment, owners=(), allowed=_allowed_to(caller, assignment.allowed))
             visible.append(replace(record, assignment=assignment))
     return visible

@@ -112,7 +112,7 @@ def caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
         caller.name,
         caller.principal.roles,
         caller.principal.project_roles,
-        [permission for permission in Permission if caller.may_somewhere(permission)],
+        [permission for permission in Permission if caller.can_somewhere(permission)],
         _token_view(caller.token) if caller.token else None,
     )
 

@@ -47,7 +47,7 @@ def rotate(server: ServerDependency, caller: Administrator) -> None:
 def repositories(server: ServerDependency, caller: Reader) -> list[RepositoryPulls]:
     """List the repositories of the server's registry that have images, each with its pull policy."""
     names = server.store.images.pushed_repositories()
-    return [server.registry_pulls.policies_of(name) for name in names if caller.reaches(repository=name)]
+    return [server.registry_pulls.policies_of(name) for name in names if caller.can_reach(repository=name)]
 
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")

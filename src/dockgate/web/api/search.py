@@ -66,7 +66,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     matches += [(name, "package", package_path("", name)) for name in packages]
     with suppress(NotFoundError):
         execution = store.executions.get(words)
-        if caller.reaches(pipeline=execution.pipeline):
+        if caller.can_reach(pipeline=execution.pipeline):
             matches.append((execution.id, "execution", f"/executions/{words}"))
     named = (
         ("pipeline", visible_pipelines(caller, server), "/pipelines/"),
@@ -76,7 +76,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     )
     for kind, names, prefix in named:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    pushed = (name for name in store.images.pushed_repositories() if caller.reaches(repository=name))
+    pushed = (name for name in store.images.pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed if lower in name.lower())
     matches += [(name, "image repository", repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]

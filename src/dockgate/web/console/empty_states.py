@@ -23,7 +23,7 @@ class EmptyState:
 
     def is_open_to(self, caller: Caller) -> bool:
         """Whether the caller may take the next step."""
-        return self.permission is Permission.READ or (caller.may(self.permission) and not caller.is_limited)
+        return self.permission is Permission.READ or (caller.can(self.permission) and not caller.is_limited)
 
 
 # By the name that templates use.

@@ -44,7 +44,7 @@ class _Stream:
 
     def shows(self, event: StoredEvent) -> bool:
         is_subject = not self.subjects or event.subject.startswith(self.subjects)
-        return is_subject and self.caller.reaches(repository=event.repository, pipeline=event.pipeline)
+        return is_subject and self.caller.can_reach(repository=event.repository, pipeline=event.pipeline)
 
 
 class LiveChanges:

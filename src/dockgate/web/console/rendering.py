@@ -45,7 +45,7 @@ class NavigationItem:
     is_filtered: bool = False
     below: tuple[str, ...] = ()
 
-    def holds(self, path: str) -> bool:
+    def has_page(self, path: str) -> bool:
         """Whether the page at this path belongs to it."""
         first = path.split("/")[1]
         return first in (self.path.split("/")[1], *self.below)
@@ -161,8 +161,8 @@ def _is_open(caller: Caller, path: str) -> bool:
 
 
 def _may_open(caller: Caller, item: NavigationItem) -> bool:
-    is_open = caller.may(item.permission) and not replace(caller, permission=item.permission).is_limited
-    return is_open or (item.is_filtered and caller.may_somewhere(item.permission))
+    is_open = caller.can(item.permission) and not replace(caller, permission=item.permission).is_limited
+    return is_open or (item.is_filtered and caller.can_somewhere(item.permission))
 
 
 class StaticFile(NamedTuple):

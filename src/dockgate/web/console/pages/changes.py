@@ -41,7 +41,7 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
     events = [
         event
         for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)
-        if caller.reaches(repository=event.repository, pipeline=event.pipeline)
+        if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
     ]
     changes: dict[tuple[str, ...], Change] = {}
     for event in events:

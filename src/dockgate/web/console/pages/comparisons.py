@@ -45,7 +45,7 @@ def candidates(
             repository
             and name == repository
             and entry.reference.digest != stored.image
-            and caller.reaches(repository=name)
+            and caller.can_reach(repository=name)
         ):
             running.setdefault(entry.reference.digest, []).append(entry.service)
     on_image = (record for record in records if record.digest != digest)

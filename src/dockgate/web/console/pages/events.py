@@ -135,7 +135,7 @@ def _visible(events: Iterable[StoredEvent], caller: Caller, compiled: Pattern | 
     return [
         event
         for event in events
-        if caller.reaches(repository=event.repository, pipeline=event.pipeline)
+        if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
         and (compiled is None or compiled.matches(event.body))
     ]
 

@@ -115,7 +115,7 @@ def policy(
         raise NotFoundError(
             f"There is no example {example[:40]!r}.", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
-    if chosen is None or version or caller.is_limited or not caller.may(Permission.ACCEPT):
+    if chosen is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
         return _policy_page(request, caller, server, name, version=version, against=against)
     result = check_text(server, chosen.text, "policy", name)
     return _policy_page(

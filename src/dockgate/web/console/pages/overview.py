@@ -59,7 +59,7 @@ class QueueItem:
 @api.checks_token_limits
 def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
-    newest = [each for each in server.store.executions.newest_executions() if caller.reaches(pipeline=each.pipeline)]
+    newest = [each for each in server.store.executions.newest_executions() if caller.can_reach(pipeline=each.pipeline)]
     services = visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
     queue = [
@@ -75,7 +75,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
     changes, has_more = find_changes(server, caller, format_time(visit.since))
     under_way = [
-        each for each in server.store.executions.unfinished_executions() if caller.reaches(pipeline=each.pipeline)
+        each for each in server.store.executions.unfinished_executions() if caller.can_reach(pipeline=each.pipeline)
     ]
     page = render(
         request,
@@ -134,10 +134,10 @@ def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
 def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
     waiting = (
-        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.may_somewhere(Permission.DECIDE) else ()
+        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
     )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        may_decide = caller.may(Permission.DECIDE, **scope_of(approval))
+        may_decide = caller.can(Permission.DECIDE, **scope_of(approval))
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
@@ -174,7 +174,7 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
 def _undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
-    may_see = caller.may(Permission.ACCEPT) and not caller.is_limited
+    may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     for entry in server.store.outbox.failing_entries(MAX_ROWS) if may_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
@@ -185,7 +185,7 @@ def _undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
 
 def _feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
-    may_see = caller.may(Permission.ACCEPT) and not caller.is_limited
+    may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     for feed in read_advisory_feeds(server) if may_see else ():
         if trouble := feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")

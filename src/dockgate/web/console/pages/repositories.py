@@ -159,7 +159,7 @@ def commit(
         branch=server.source.branch_of(name, shown.id),
         against=against,
         committed=committed,
-        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.reaches(pipeline=pipeline)]
+        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.can_reach(pipeline=pipeline)]
         if committed
         else (),
         branches=sorted(server.source.heads(name)),
