@@ -151,7 +151,10 @@ def all_events() -> list[NewEvent]:
 def test_every_event_has_the_shape_that_its_schema_says(event: NewEvent) -> None:
     from jsonschema import Draft202012Validator  # takes a second
 
-    Draft202012Validator(schemas.load()[event.detail_type]).validate(event.envelope())
+    validator = Draft202012Validator(schemas.load()[event.detail_type])
+    validator.validate(event.envelope())
+    validator.validate({"seq": 1, **event.envelope()})
+    assert not validator.is_valid({"more": 1, **event.envelope()})
 
 
 def test_every_schema_is_valid_and_has_an_event() -> None:
