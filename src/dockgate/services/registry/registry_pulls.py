@@ -33,11 +33,13 @@ from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.refused_pulls import RefusedPull, RefusedPulls
 from dockgate.shared.digest import from_hex, is_digest
-from dockgate.shared.errors import ConflictError, DeployError, ImageError
+from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
 from dockgate.shared.references import own_repository
 
 # How long an answer may be repeated, in seconds.
 CACHE_SECONDS = 5.0
+# Seconds after which a pull has no further image judged: a manifest can name many, in documents and by indexes.
+JUDGING_SECONDS = 30.0
 # How many answers are remembered.
 _CACHE_SIZE = 1024
 # Bytes of one attached document, and of all documents of one manifest.
@@ -178,7 +180,7 @@ class RegistryPulls:
         pull = self._selection.pull_policy(repository)
         if pull is not PullPolicy.APPROVED:
             return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
-        reason = self._objection_to_image(repository, digest)
+        reason = self._objection_to_image(repository, digest, self._monotonic() + JUDGING_SECONDS)
         image = f"{self._registry.address}/{repository}@{digest}"
         advice = f"Request an approval: `dockgate gate --wait {image}`."
         return PullAnswer(repository, digest, pull, reason is None, reason, advice if reason else None)
@@ -186,13 +188,15 @@ class RegistryPulls:
     def find_objection(self, manifest: PulledManifest) -> str | None:
         """Return why the manifest may not be pulled as of now, None if it may.
 
-        Raises what judging raises, StoreError and UnavailableError among it: then it may not be pulled.
+        Raises what judging raises, StoreError and UnavailableError among it, and BusyError when no further image is
+        judged after JUDGING_SECONDS: then it may not be pulled.
         """
-        reason = self._objection_to_image(manifest.repository, manifest.digest)
+        end = self._monotonic() + JUDGING_SECONDS
+        reason = self._objection_to_image(manifest.repository, manifest.digest, end)
         if reason is None:
             return None
         for subject in self._subjects(manifest):
-            if self._objection_to_image(manifest.repository, subject) is None:
+            if self._objection_to_image(manifest.repository, subject, end) is None:
                 return None
         return reason
 
@@ -209,7 +213,7 @@ class RegistryPulls:
         tag = None if ":" in manifest.reference else manifest.reference
         self._refused.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
 
-    def _objection_to_image(self, repository: str, digest: str) -> str | None:
+    def _objection_to_image(self, repository: str, digest: str, judging_end: float) -> str | None:
         """Why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""
         key = repository, digest
         with self._turns[hash(key) % len(self._turns)]:
@@ -218,7 +222,7 @@ class RegistryPulls:
             start = self._monotonic()
             if end > start:
                 return answer
-            answer = self._judge(repository, digest)
+            answer = self._judge(repository, digest, judging_end)
             with self._lock:
                 self._answers[key] = start + CACHE_SECONDS, answer
                 self._answers.move_to_end(key)
@@ -226,10 +230,12 @@ class RegistryPulls:
                     self._answers.popitem(last=False)
             return answer
 
-    def _judge(self, repository: str, digest: str) -> str | None:
+    def _judge(self, repository: str, digest: str, end: float) -> str | None:
         name = self._name(repository)
         reason = None
         for image in (digest, *self._approved_indexes(digest)[:_INDEXES]):
+            if self._monotonic() >= end:
+                raise BusyError(f"the images that {name}@{digest} may belong to take too long to judge", "Pull again.")
             try:
                 self._verdicts.require_approval(image, f"pull/{name}@{image}", DeploymentContext(name))
                 return None
