@@ -77,62 +77,81 @@ __all__ = ["Store", "migrate", "open_store"]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """All tables and folders of a server. `id` was made with the tables: no other store has it.
+    """All tables and folders of a server, by the folders of this package that have their queries.
 
-    Call `close` when done; other threads must have ended their calls.
+    `id` was made with the tables: no other store has it. Call `close` when done; other threads must have ended their
+    calls.
     """
 
     id: str
-    events: Events
-    event_log: EventLog
+
+    # delivery/
     repositories: Repositories
     pushes: Pushes
     pipelines: Pipelines
     executions: Executions
-    images: Images
-    image_listing: ImageListing
-    image_removals: ImageRemovals
-    image_uses: ImageUses
-    image_retention: ImageRetention
-    row_retention: RowRetention
-    collections: Collections
-    push_gate: PushGate
     followed_images: FollowedImages
-    verdicts: Verdicts
-    fleet: Fleet
-    fleet_findings: FleetFindings
-    fleet_judging: FleetJudgingState
-    fleet_verdicts: FleetVerdicts
-    fleet_retention: FleetRetention
-    tag_history: TagHistory
-    component_search: ComponentSearch
-    exposures: Exposures
-    trends: Trends
-    vulnerability_lists: VulnerabilityLists
     approvals: Approvals
-    outbox: Outbox
-    event_rules: EventRules
-    event_targets: EventTargets
-    event_cursor: EventCursor
-    fleet_changes: FleetChanges
-    event_receivers: OutboxReceivers
-    pipeline_starts: PipelineStarts
     fixes: Fixes
+    services: Services
+    rollouts: Rollouts
+
+    # gate/
+    verdicts: Verdicts
     provenance: ProvenanceStatements
     reports: Reports
-    rescans: Rescans
-    services: Services
     service_risks: ServiceRisks
-    rollouts: Rollouts
     waivers: Waivers
     vex: Vex
     policies: Policies
     policy_assignments: PolicyAssignments
+
+    # identity/
     principals: Principals
     tokens: Tokens
     first_admin_links: FirstAdminLinks
     sessions: Sessions
     audit: Audit
+
+    # events/
+    events: Events
+    event_log: EventLog
+    outbox: Outbox
+    event_rules: EventRules
+    event_targets: EventTargets
+    event_cursor: EventCursor
+    event_receivers: OutboxReceivers
+    pipeline_starts: PipelineStarts
+
+    # images/
+    images: Images
+    image_listing: ImageListing
+    image_removals: ImageRemovals
+    image_uses: ImageUses
+    tag_history: TagHistory
+    rescans: Rescans
+
+    # fleet/
+    fleet: Fleet
+    fleet_findings: FleetFindings
+    fleet_judging: FleetJudgingState
+    fleet_verdicts: FleetVerdicts
+    trends: Trends
+    fleet_changes: FleetChanges
+
+    # exposure/
+    component_search: ComponentSearch
+    exposures: Exposures
+    vulnerability_lists: VulnerabilityLists
+
+    # retention/
+    image_retention: ImageRetention
+    row_retention: RowRetention
+    collections: Collections
+    push_gate: PushGate
+    fleet_retention: FleetRetention
+
+    # directly in this folder
     workers: Workers
     engine_tables: EngineTables
     locks: Locks
@@ -176,47 +195,19 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
     outbox = Outbox(database)
     return Store(
         id=_identity(database),
-        events=Events(database),
-        event_log=EventLog(database),
         repositories=Repositories(database),
         pushes=Pushes(database),
         pipelines=Pipelines(database),
         executions=Executions(database),
-        images=Images(database),
-        image_listing=ImageListing(database),
-        image_removals=ImageRemovals(database),
-        image_uses=ImageUses(database),
-        image_retention=ImageRetention(database),
-        row_retention=RowRetention(database),
-        collections=Collections(database),
-        push_gate=PushGate(database),
         followed_images=FollowedImages(database, outbox),
-        verdicts=Verdicts(database),
-        fleet=Fleet(database),
-        fleet_findings=FleetFindings(database),
-        fleet_judging=FleetJudgingState(database),
-        fleet_verdicts=FleetVerdicts(database),
-        fleet_retention=FleetRetention(database),
-        tag_history=TagHistory(database),
-        component_search=ComponentSearch(database),
-        exposures=Exposures(database),
-        trends=Trends(database),
-        vulnerability_lists=VulnerabilityLists(database),
         approvals=Approvals(database, outbox),
-        outbox=outbox,
-        event_rules=EventRules(database),
-        event_targets=EventTargets(database, SecretBox(folder)),
-        event_cursor=EventCursor(database),
-        fleet_changes=FleetChanges(database),
-        event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
-        pipeline_starts=PipelineStarts(database),
         fixes=Fixes(database),
+        services=Services(database, outbox),
+        rollouts=Rollouts(database),
+        verdicts=Verdicts(database),
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
-        rescans=Rescans(database),
-        services=Services(database, outbox),
         service_risks=ServiceRisks(database, outbox),
-        rollouts=Rollouts(database),
         waivers=Waivers(database),
         vex=Vex(database),
         policies=Policies(database),
@@ -226,6 +217,34 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         first_admin_links=FirstAdminLinks(database),
         sessions=Sessions(database),
         audit=Audit(database),
+        events=Events(database),
+        event_log=EventLog(database),
+        outbox=outbox,
+        event_rules=EventRules(database),
+        event_targets=EventTargets(database, SecretBox(folder)),
+        event_cursor=EventCursor(database),
+        event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
+        pipeline_starts=PipelineStarts(database),
+        images=Images(database),
+        image_listing=ImageListing(database),
+        image_removals=ImageRemovals(database),
+        image_uses=ImageUses(database),
+        tag_history=TagHistory(database),
+        rescans=Rescans(database),
+        fleet=Fleet(database),
+        fleet_findings=FleetFindings(database),
+        fleet_judging=FleetJudgingState(database),
+        fleet_verdicts=FleetVerdicts(database),
+        trends=Trends(database),
+        fleet_changes=FleetChanges(database),
+        component_search=ComponentSearch(database),
+        exposures=Exposures(database),
+        vulnerability_lists=VulnerabilityLists(database),
+        image_retention=ImageRetention(database),
+        row_retention=RowRetention(database),
+        collections=Collections(database),
+        push_gate=PushGate(database),
+        fleet_retention=FleetRetention(database),
         workers=Workers(database),
         engine_tables=EngineTables(database),
         locks=Locks(database),
