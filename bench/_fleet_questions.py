@@ -16,7 +16,7 @@ from dockgate.services.exposure.answer import ExposureRequest
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
 from dockgate.store import Store

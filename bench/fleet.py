@@ -43,7 +43,7 @@ from dockgate.services.feeds.advisories import CurrentDatabase, compare
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.judging import FleetJudging
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection

@@ -26,7 +26,7 @@ from dockgate.services.exposure.answer import (
     ExposureRequest,
 )
 from dockgate.services.exposure.search import ExposureSearch
-from dockgate.services.exposure.waived import UNGROUPED_LIMIT
+from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances

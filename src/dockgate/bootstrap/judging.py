@@ -24,9 +24,9 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.scans import ScanRunner, ScanScheduler
 from dockgate.services.images.search import ImageSearch
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.cases import Baselines, Cases
-from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.judging.judging_inputs import JudgingInputs
 from dockgate.services.judging.provenance import Provenance
 from dockgate.services.judging.push_verdicts import PushVerdicts
 from dockgate.services.judging.risk_acceptances import RiskAcceptances

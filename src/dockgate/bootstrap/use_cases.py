@@ -26,11 +26,11 @@ from dockgate.services.fleet.finding_trends import TrendReader
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.repository_verdicts import RepositoryVerdicts
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
-from dockgate.services.images.facts import ImageFacts
-from dockgate.services.images.presence import ImagePresence
+from dockgate.services.images.image_facts import ImageFacts
+from dockgate.services.images.image_presence import ImagePresence
 from dockgate.services.images.rescans import ImageRescans
 from dockgate.services.images.scans import FindingReports, ScanRunner
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.push_verdicts import PushVerdicts
 from dockgate.services.judging.service_risk import ServiceRisk
 from dockgate.services.judging.verdict_links import VerdictLinks

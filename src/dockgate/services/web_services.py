@@ -20,7 +20,7 @@ from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
 from dockgate.services.fleet.finding_trends import TrendReader
 from dockgate.services.images.scans import FindingReports, ScanScheduler
 from dockgate.services.images.search import ImageSearch
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdict_links import VerdictLinks
 from dockgate.services.judging.waiver_preview import WaiverPreviews

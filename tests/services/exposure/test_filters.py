@@ -25,8 +25,8 @@ from dockgate.services.exposure.answer import (
     Exposure,
     ExposureFilter,
 )
-from dockgate.services.exposure.blocked import BlockingVerdicts
-from dockgate.services.exposure.waived import UNGROUPED_LIMIT
+from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
+from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet.records import FleetVerdict
 from dockgate.store.records import PushedImage, RecordedViolations, VexRecord

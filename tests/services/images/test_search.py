@@ -21,7 +21,7 @@ from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch, ImageSummary
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import UsageError

@@ -10,8 +10,8 @@ from dockgate.gate.model import Status
 from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.images.watched import WatchedImages
-from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.judging.judging_inputs import JudgingInputs
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.stale_advisories import has_only_stale_advisories
 from dockgate.services.judging.verdicts import Verdicts

@@ -17,7 +17,7 @@ from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.provenance import Provenance
 from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.policies.selection import PolicySelection

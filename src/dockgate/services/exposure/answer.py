@@ -8,7 +8,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.acceptances import Acceptance, NamingWaiver
 from dockgate.services.exposure.finding_life import LifeStep
-from dockgate.services.exposure.unknown import UnknownPage
+from dockgate.services.exposure.unknown_images import UnknownPage
 from dockgate.store.exposure.records import RunningImage
 
 # Images of a page.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dockgate.gate.model import Status
 from dockgate.services.exposure.acceptances import Acceptance, AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
-from dockgate.services.exposure.blocked import BlockingVerdicts
+from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor

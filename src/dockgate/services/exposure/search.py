@@ -25,15 +25,15 @@ from dockgate.services.exposure.answer import (
     RunningService,
     UnaffectedImages,
 )
-from dockgate.services.exposure.blocked import BlockingVerdicts, find_blocking_verdicts
+from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
-from dockgate.services.exposure.unknown import (
+from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
     UnknownImages,
     ask_advisories,
     explain_missing_history,
 )
-from dockgate.services.exposure.waived import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
+from dockgate.services.exposure.waived_findings import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import UsageError

@@ -14,8 +14,8 @@ from dockgate.gate.model import PlatformVerdict, Status
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.images.unused import find_unused_images
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.unused_images import find_unused_images
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.stale_advisories import has_only_stale_advisories
 from dockgate.services.judging.verdicts import Verdicts

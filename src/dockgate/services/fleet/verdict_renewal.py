@@ -23,8 +23,8 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.index import EVERY, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
-from dockgate.services.images.unused import find_unused_images
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.unused_images import find_unused_images
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of

@@ -8,7 +8,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
-from dockgate.services.images.watched import WatchedImages, WatchedRepository
+from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import DockgateError

@@ -16,7 +16,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.judging.cases import DeploymentContext, find_running_image
-from dockgate.services.judging.inputs import JudgingInputs
+from dockgate.services.judging.judging_inputs import JudgingInputs
 from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection

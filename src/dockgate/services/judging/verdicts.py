@@ -12,7 +12,7 @@ from dockgate.gate.policy import PolicyReference
 from dockgate.gate.risk_deadline import risk_deadline
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.cases import Cases, DeploymentContext
 from dockgate.services.judging.provenance import Provenance
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy

@@ -13,7 +13,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.waivers import select_expiring_waivers
 from dockgate.services.images.search import JUDGING_MINUTES
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time

@@ -27,7 +27,7 @@ from dockgate.attestations.statements import attached_to
 from dockgate.delivery.ports import Registry
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
-from dockgate.services.images.watched import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.judging.cases import DeploymentContext
 from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection

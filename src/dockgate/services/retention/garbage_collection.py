@@ -17,7 +17,7 @@ from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredMani
 from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.images.facts import Facts, ImageFacts
+from dockgate.services.images.image_facts import Facts, ImageFacts
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

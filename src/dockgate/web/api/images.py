@@ -18,7 +18,7 @@ from dockgate.services.images.findings import ImageLayer, find_by_layer, list_la
 from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.images.watched import WatchedRepository, is_watched_in
+from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.judging.verdict_links import DEFAULT_DAYS
 from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.services.web_services import WebServices

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, NOW, opened
 
-from dockgate.services.images.presence import ImagePresence
+from dockgate.services.images.image_presence import ImagePresence
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
