@@ -82,11 +82,17 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _value(value: object) -> str:
-    """A field's value: lists and numbers by name as people write them ("1 CRITICAL, 2 HIGH"), others as JSON."""
+    """A field's value: lists and numbers by name as people write them ("1 CRITICAL, 2 HIGH"), others as JSON.
+
+    Of vulnerabilities the name and severity.
+    """
     if isinstance(value, str | int | float):
         return str(value)
     if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
         return ", ".join(map(str, value))
+    vulnerability = {"id", "severity"}
+    if isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() == vulnerability for each in value):
+        return ", ".join(f"{each['id']} ({each['severity']})" for each in value)
     if isinstance(value, Mapping) and value and all(type(each) is int for each in value.values()):
         return ", ".join(f"{count:,} {name}" for name, count in value.items() if count) or "0"
     return json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import reopened_topics, topic_of
+from dockgate.events.notification_texts import describe, reopened_topics, topic_of
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -89,8 +89,7 @@ class EventDispatcher:
         if not events:
             return False
         compiled = {rule.rule.name: rule for rule in self._rules.list_enabled_rules()}
-        groups = any(each.target.group_seconds is not None for rule in compiled.values() for each in rule.targets)
-        batch = _Batch(self._clock(), self._recent(events) if groups else {})
+        batch = _Batch(self._clock(), self._recent(events))
         patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
         targets = {record.target.name: record.target for record in self._targets.list_records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
@@ -132,7 +131,7 @@ class EventDispatcher:
                     )
                 )
             elif target.enabled:
-                batch.entries.append(_entry(rule.rule.name, compiled, target, event, batch.now))
+                batch.entries.append(_entry(rule.rule.name, compiled, target, event, batch))
 
     def _warn(self, target: str, rule: str) -> None:
         """Log once that a rule names a target which does not exist."""
@@ -257,8 +256,9 @@ def _is_complete(waiting: Group, now: datetime) -> bool:
     return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
 
 
-def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, now: datetime) -> OutboxEntry:
-    """What one target gets of an event, at once or after its quiet hours."""
+def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch) -> OutboxEntry:
+    """What one target gets of an event, at once or after its quiet hours. Its text names new vulnerabilities."""
+    now = batch.now
     quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
     due: str | None = format_time(quiet_end or now)
     payload: dict[str, Any] = {"rule": rule, "event": event.id}
@@ -266,6 +266,8 @@ def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEve
     try:
         if compiled.render is not None:
             payload["data"] = compiled.render(event.body, rule)
+        elif (body := _with_recent(event, batch.recent)) is not event.body:
+            payload["text"] = describe(body)[1]
     except OutputTooLargeError as problem:
         error, due = problem.full_message, None
     return OutboxEntry(
