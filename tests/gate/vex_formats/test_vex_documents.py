@@ -175,6 +175,33 @@ def test_a_document_with_too_many_names_is_refused() -> None:
         vex_formats.read(changed(many), "x")
 
 
+def test_thousands_of_vulnerabilities_may_name_a_group_of_thousands() -> None:
+    """Its members are not written out for each. The first entry for a product counts, by group or by itself."""
+    (document,) = (entry for name, entry in documents() if name == "csaf-flags-threats-and-relationships")
+
+    def enlarge(copy: dict[str, Any]) -> None:
+        tree = copy["product_tree"]
+        tree["product_groups"].append({"group_id": "MANY", "product_ids": ["B", *map(str, range(20_000))]})
+        copy["vulnerabilities"] = [
+            {
+                "cve": f"CVE-2024-{number}",
+                "product_status": {"known_not_affected": ["A", "B"]},
+                "threats": [
+                    {"category": "impact", "details": "Of the group.", "group_ids": ["MANY", "MANY"]},
+                    {"category": "impact", "details": "Of both.", "product_ids": ["A", "B"]},
+                ],
+            }
+            for number in range(10_000)
+        ]
+
+    statements = vex_formats.read(changed(enlarge, document), "large.json")
+    assert len(statements) == 20_000
+    assert {(statement.products, statement.impact) for statement in statements} == {
+        (("pkg:npm/a@1.0.0",), "Of both."),
+        (("pkg:npm/b@1.0.0",), "Of the group."),
+    }
+
+
 def test_contradictions_in_a_csaf_document_are_refused() -> None:
     (document,) = (entry for name, entry in documents() if name == "csaf-flags-threats-and-relationships")
 

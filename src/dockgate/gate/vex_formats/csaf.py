@@ -83,8 +83,8 @@ def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[
         for product_id in node.get("product_status").get(key).items():
             if statuses.setdefault(product_id.required_name(), status) is not status:
                 raise product_id.error(f"{product_id.required_name()} has two contradicting statuses")
-    flags = _by_product(node.get("flags"), "label", tree)
-    threats = _by_product(node.get("threats"), "details", tree, category="impact")
+    flags = _by_product(node.get("flags"), "label", statuses, tree)
+    threats = _by_product(node.get("threats"), "details", statuses, tree, category="impact")
     groups: dict[tuple[VexStatus, str, str], list[str]] = {}
     for product, status in statuses.items():
         label, impact = flags.get(product, ""), threats.get(product, "")
@@ -101,19 +101,29 @@ def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[
             yield status, subjects, packages, label or None, impact or None
 
 
-def _by_product(node: Node, key: str, tree: "_Tree", category: str | None = None) -> dict[str, str]:
-    """Product id -> the text under `key` of the first entry for it, or for a group that has it."""
+def _by_product(
+    node: Node, key: str, products: Iterable[str], tree: "_Tree", category: str | None = None
+) -> dict[str, str]:
+    """Product id -> the text under `key` of the first entry for it, or for a group that has it.
+
+    Each group is looked at once, and only for these products: thousands of vulnerabilities can name a group of
+    thousands.
+    """
     texts: dict[str, str] = {}
+    remaining, seen_groups = set(products), set[str]()
     for entry in node.items():
         if category and entry.get("category").name() != category:
             continue
-        products = [product.required_name() for product in entry.get("product_ids").items()]
+        named = remaining.intersection([product.required_name() for product in entry.get("product_ids").items()])
         for group in entry.get("group_ids").items():
-            if group.required_name() not in tree.groups:
-                raise group.error(f"there is no product group {group.required_name()!r}")
-            products += tree.groups[group.required_name()]
-        for product in products:
-            texts.setdefault(product, entry.get(key).prose())
+            name = group.required_name()
+            if name not in tree.groups:
+                raise group.error(f"there is no product group {name!r}")
+            if name not in seen_groups:
+                seen_groups.add(name)
+                named |= remaining & tree.groups[name]
+        texts |= dict.fromkeys(named, entry.get(key).prose())
+        remaining -= named
     return texts
 
 
@@ -134,7 +144,7 @@ class _Product:
 @dataclass(slots=True)
 class _Tree:
     node: Node
-    groups: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
     _products: dict[str, _Product] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -145,7 +155,7 @@ class _Tree:
             inner.component = relationship.get("product_reference").required_name()
             inner.container = relationship.get("relates_to_product_reference").required_name()
         for group in self.node.get("product_groups").items():
-            products = [product.required_name() for product in group.get("product_ids").items()]
+            products = frozenset(product.required_name() for product in group.get("product_ids").items())
             self.groups[group.get("group_id").required_name()] = products
 
     def _add(self, node: Node) -> _Product:
