@@ -20,8 +20,10 @@ from dockgate.web.console.terminal_text import visible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
-# A moment, or a digest or commit, of which people see the first digits.
-_LONG = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
+# A moment, a vulnerability, or a digest or commit, of which people see the first digits.
+_LONG = re.compile(
+    r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\bCVE-\d{4}-\d{4,}\b|\b(?:sha256:)?[0-9a-f]{40,64}\b)"
+)
 # A command or name in a sentence.
 _CODE = re.compile(r"`([^`]+)`")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
@@ -165,7 +167,7 @@ def when(text: str | None) -> Markup:
     moment = parse_time(text) if text else None
     if moment is None:
         return Markup('<span class="muted">–</span>')
-    utc = f"{moment:%Y-%m-%d %H:%M} UTC"
+    utc = f"{moment:%Y-%m-%d %H:%M}\N{NO-BREAK SPACE}UTC"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", utc)
 
 
@@ -229,7 +231,7 @@ def _shown(part: str) -> Markup:
     if parse_time(part):
         return when(part)
     algorithm, colon, digits = part.rpartition(":")
-    shown = f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
+    shown = part if part.startswith("CVE-") else f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
     return Markup('<span class="nowrap" title="{}">{}</span>').format(part, shown)
 
 

@@ -9,7 +9,7 @@ function localTimes(root) {
     if (isNaN(at)) continue;
     time.dataset.local = "";
     const zone = at.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
-    time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())} ${zone}`;
+    time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())}\u00a0${zone}`;
   }
 }
 
