@@ -74,7 +74,7 @@ def test_a_policy_is_removed_once_no_assignment_names_it(site: Site, admin: Brow
     assert "first" in admin.get("/policies/brief").text
     in_use = admin.send_form(remove, version="1")
     assert in_use.status_code == 409
-    assert "Give these another policy first" in in_use.text
+    assert "Assign these another policy first" in in_use.text
     assert unassign not in Forms(viewer.get("/policies").text).actions
     assert unassign not in _press(admin, "/policies", unassign)
     assert admin.send_form(remove, version="7").status_code == 412
