@@ -101,6 +101,9 @@ def test_a_failed_feed_is_reported_as_failed_only(
     outputs = [line for line in dockgate("db", "update").out.splitlines() if "osv PyPI" in line]
     assert len(outputs) == 1
     assert outputs[0].startswith("osv PyPI: failed, using the cached copy")
+    server.answers[export] = b"rubbish"
+    advice = " ".join(dockgate("db", "update").err.split())
+    assert "Check the network and DOCKGATE_FEED_AMAZON DOCKGATE_FEED_EPSS DOCKGATE_FEED_KEV" in advice
 
 
 def test_a_network_error_is_reported_once(

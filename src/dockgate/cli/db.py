@@ -82,10 +82,11 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         first, *others = result.failures
         if not others:
             raise UnavailableError(first.reason, first.advice)
-        advice = first.advice
-        if all(failure.cause for failure in result.failures):
-            variables = " ".join(dict.fromkeys(f"DOCKGATE_FEED_{failure.feed.upper()}" for failure in result.failures))
-            advice = f"Check the network and {variables}, then run `dockgate db update` again."
+        advices = list(dict.fromkeys(failure.advice for failure in result.failures if not failure.cause))
+        if unreached := dict.fromkeys(failure.feed.upper() for failure in result.failures if failure.cause):
+            variables = " ".join(f"DOCKGATE_FEED_{feed}" for feed in unreached)
+            advices.insert(0, f"Check the network and {variables}, then run `dockgate db update` again.")
+        advice = " ".join(advices)
         raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
     if not result.digest:
         raise DatabaseError("No database was built: no feed covers an ecosystem.", "Set DOCKGATE_FEED_OSV.")
