@@ -24,8 +24,23 @@ from dockgate.vulnerabilities.model import (
     Severity,
 )
 
+DOCUMENT = "sha256:" + "d" * 64
 FINE = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01")
 RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="2026-12-01")
+
+
+def test_notes_on_statements_that_are_not_trusted_are_limited() -> None:
+    """Everybody who may push can attach some, and each is about every finding."""
+    content = inventory(*(package("a", path=f"{number}/node_modules/a/package.json") for number in range(30)))
+    statements = tuple(
+        VexStatement(DOCUMENT, "openvex", f"Author {number}", "", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, (IMAGE,))
+        for number in range(40)
+    )
+    snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", (content,), snapshot, Waivers((), statements))
+    (platform,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
+    assert len(platform.notes) == waivers.NOTES_LIMIT + 1
+    assert platform.notes[-1].message == "More statements are not trusted; they are not listed."
 
 
 @pytest.mark.parametrize(

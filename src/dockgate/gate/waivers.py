@@ -15,6 +15,8 @@ from dockgate.vulnerabilities.model import Finding, Matches
 _TEXT_LIMIT = 2000
 _LIMITS = {"reason": _TEXT_LIMIT, "violation": 10 * _TEXT_LIMIT, "unread": 4096}
 _NAMES = ("id", "owner", "vulnerability", "package", "repository", "image", "rule", "until")
+# Notes on VEX statements that were not trusted. Everybody who may push can attach documents of any authors.
+NOTES_LIMIT = 1_000
 # No waiver accepts a malicious package.
 UNWAIVABLE_RULE = "malicious"
 # This rule cannot be waived as a whole: waivers accept unread content by path or package.
@@ -167,10 +169,11 @@ def apply_to_findings(
         if finding.is_malicious:
             counting.append(finding)
             continue
-        notes += (
-            _distrust_note(statement, finding, vex.distrust_reason(statement))
-            for statement in vex.untrusted_statements(finding)
-        )
+        if len(notes) <= NOTES_LIMIT:
+            notes += (
+                _distrust_note(statement, finding, vex.distrust_reason(statement))
+                for statement in vex.untrusted_statements(finding)
+            )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
             waived.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
@@ -178,6 +181,8 @@ def apply_to_findings(
             waived.append(applied_waiver(waiver, finding=finding))
         else:
             counting.append(finding)
+    if len(notes) > NOTES_LIMIT:
+        notes[NOTES_LIMIT:] = [Violation("vex", "More statements are not trusted; they are not listed.")]
     return FindingWaivers(Matches(tuple(counting), matches.undetermined), tuple(waived), tuple(notes))
 
 
