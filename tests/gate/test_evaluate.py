@@ -284,6 +284,14 @@ def test_an_image_with_too_many_findings_is_undetermined_whatever_is_waived() ->
     assert [obstacle.reason for obstacle in platform.remediation.obstacles] == [TOO_MANY_FINDINGS.reason]
 
 
+def test_an_image_with_too_many_versions_that_cannot_be_compared_is_undetermined_in_any_policy() -> None:
+    packages = [package("a", f"x{number}") for number in range(1_001)]
+    advisories = [advisory(f"CVE-2026-{number}", "a") for number in range(100)]
+    verdict = judge(inventory(*packages), advisories, policy(evidence={"uncomparable": "allow"}))
+    assert verdict.status is Status.UNDETERMINED
+    assert verdict.platform_verdicts[0].undetermined == (TOO_MANY_FINDINGS,)
+
+
 def test_external_findings_are_judged_by_the_same_rules() -> None:
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     matches = match(inventory(package("a")), existing, ECOSYSTEMS)

@@ -85,21 +85,24 @@ class Matcher:
     def match(self, packages: Sequence[Package]) -> Matches:
         """Match packages with the advisories.
 
-        Those that a distribution's package owns are left to its advisories. Above FINDINGS_LIMIT the list is
-        incomplete, and undetermined.
+        Those that a distribution's package owns are left to its advisories. Above FINDINGS_LIMIT, of findings or of
+        vulnerabilities in doubt, the list is incomplete, and undetermined.
         """
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined = set(self._uncovered_packages(ours))
+        possible = 0
         for package in ours:
-            package_findings, doubts = self._judge(package)
-            if len(findings) + len(package_findings) > FINDINGS_LIMIT:
+            package_findings, judged = self._judge(package)
+            doubts = {replace(doubt, subject=package.purl) for doubt in judged} - undetermined
+            possible += sum(len(doubt.ids) for doubt in doubts)
+            if max(len(findings) + len(package_findings), possible) > FINDINGS_LIMIT:
                 undetermined.add(TOO_MANY_FINDINGS)
                 break
             for finding in package_findings:
                 own = finding if finding.package is package else finding.of(package)
                 findings[package.purl, package.path, finding.id] = own
-            undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
+            undetermined |= doubts
         return Matches(
             tuple(sorted(findings.values(), key=worst_first)),
             tuple(sorted(undetermined, key=attrgetter("kind", "subject", "reason"))),

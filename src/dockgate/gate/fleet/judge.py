@@ -201,12 +201,13 @@ class FleetJudge:
         return total, changes_at
 
     def _count_findings(self, bundle: int) -> int:
-        """How many findings a bundle has, in whatever context."""
+        """How many findings and vulnerabilities in doubt a bundle has, in whatever context."""
         if bundle not in self._finding_counts:
             self._finding_counts[bundle] = sum(
-                holding.paths * len(self._components[holding.component].findings)
+                holding.paths * len(component.findings) + sum(len(doubt.ids) for doubt in component.doubts)
                 for holding in self._bundles.get(bundle, ())
                 if not holding.is_owned
+                for component in [self._components[holding.component]]
             )
         return self._finding_counts[bundle]
 
