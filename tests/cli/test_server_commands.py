@@ -97,7 +97,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "Undetermined: not watched any more",
         ", 3 waived, by policy strict since",
         "The newest recorded verdict (Rejected) differs.",
-        "cannot be judged since",
+        "cannot be judged for",
         "shop",
         "ada",
         "components:1",
@@ -122,7 +122,7 @@ def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_pres
     image |= {"gone_at": None, "counts": None, "cannot_judge_since": answers.ago(3)}
     server.answers["GET /images"] = {"images": [image], "next": None}
     row = dockgate("image", "list").out.splitlines()[1]
-    assert row.startswith("Approved, cannot be judged since ")
+    assert row.startswith("Approved, cannot be judged for ")
 
 
 def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: FakeServer) -> None:

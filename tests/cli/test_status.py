@@ -40,7 +40,7 @@ def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeS
         NAME,
         "Failed",
         "0 of 1",
-        f"{NAME}-1/Assess/Gate/1 waiting since 2 min",
+        f"{NAME}-1/Assess/Gate/1 waiting for 2 min",
     ):
         assert text in ran.out
 
@@ -109,12 +109,12 @@ def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate
     out = dockgate("status").out
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("cvss", off="not set")]
     assert "not set" not in dockgate("status").out, "a feed that is not set explains no failure"
-    assert "kev since 2 h ago, next in 4" in out
+    assert "kev for 2 h, next in 4" in out
     assert "it answered 500" in out
     assert "\x1b[31m" not in out
     assert "osv in 4" in out
     server.answers["GET /status"]["feeds"] = [feed("kev", **{**failing, "next_at": None, "off": "it is turned off"})]
-    assert "kev since 2 h ago, not fetched by the server: it answered 500" in " ".join(dockgate("status").out.split())
+    assert "kev for 2 h, not fetched by the server: it answered 500" in " ".join(dockgate("status").out.split())
 
 
 def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server: FakeServer) -> None:

@@ -119,7 +119,7 @@ def list_images(
 def _listed_verdict(image: Mapping[str, Any]) -> Cell:
     """An image's verdict. The last one before advisories became stale must not look like a present one."""
     if image.get("cannot_judge_since"):
-        return f"{image['status']}, cannot be judged since {times.format_age(image['cannot_judge_since'])}", "yellow"
+        return f"{image['status']}, cannot be judged for {times.format_elapsed(image['cannot_judge_since'])}", "yellow"
     return styled_verdict(image["status"], image.get("waived", ""))
 
 
@@ -270,9 +270,9 @@ def _current(place: Mapping[str, Any]) -> str:
     if place["policy"] is None:
         return ""
     text = f", {place['waived']}" if place["waived"] else ""
-    text += f", by policy {short_reference(place['policy'])} since {times.format_age(place['since'])}"
+    text += f", by policy {short_reference(place['policy'])} since {times.format_time(place['since'])}"
     if place["cannot_judge_since"]:
-        text += f"; cannot be judged since {times.format_age(place['cannot_judge_since'])}"
+        text += f"; cannot be judged for {times.format_elapsed(place['cannot_judge_since'])}"
     return text
 
 

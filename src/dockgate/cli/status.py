@@ -61,7 +61,7 @@ def command(output_format: str) -> None:
     print_table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
     echo()
     for approval in waiting[:MAX_WAITING]:
-        echo(f"{approval['id']} waiting since {times.format_age(approval['created_at'])}")
+        echo(f"{approval['id']} waiting for {times.format_elapsed(approval['created_at'])}")
     if waiting:
         echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
@@ -80,11 +80,13 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     lines: list[tuple[str, Cell]] = []
     for feed in status["feeds"]:
         if feed["failures"]:
-            since = times.format_age(feed["failing_since"])
+            failing_for = times.format_elapsed(feed["failing_since"])
             following = f"next {times.format_time(feed['next_at']) if feed['next_at'] else 'now'}"
             if feed["off"]:
                 following = "not fetched by the server"
-            lines.append(("feed fails", (f"{feed['feed']} since {since}, {following}: {clean(feed['reason'])}", "red")))
+            lines.append(
+                ("feed fails", (f"{feed['feed']} for {failing_for}, {following}: {clean(feed['reason'])}", "red"))
+            )
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:
         newest = min(works, key=lambda feed: feed["next_at"])

@@ -17,6 +17,12 @@ def format_age(text: str | None, now: datetime | None = None) -> str:
     return format_relative(moment, now) if moment else "-"
 
 
+def format_elapsed(text: str, now: datetime | None = None) -> str:
+    """How long ago that is: "3 min", for a sentence like "waiting for 3 min"."""
+    moment = parse_time(text)
+    return _rounded_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
+
+
 def format_relative(moment: datetime, now: datetime | None = None) -> str:
     """The difference to `now`: "3 min ago", "in 2 h", "just now"."""
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()

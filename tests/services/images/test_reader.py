@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from tests.registryd import registry
-from tests.scanner.images.make import Layer, image
+from tests.scanner.images.make import Layer, image, layout
 
 from dockgate.attestations.keys import Keys
 from dockgate.services.images.reader import ImageAccess
 from dockgate.services.judging.attestations import RegistryAttestor
-from dockgate.shared.errors import DeniedError, NotFoundError
+from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
 
 DIGEST = "sha256:" + "a" * 64
 OWN = "127.0.0.1:7421"
@@ -66,6 +66,16 @@ def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
     assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ("docker.io/library/debian", DIGEST)
     with pytest.raises(DeniedError, match="no images in docker"):
         reach(tmp_path, "quay.io").resolve("debian")
+
+
+@pytest.mark.parametrize("scheme", ["oci", "dir"])
+def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    digest = layout(tmp_path / "80" / "app", [{"etc/os-release": b"ID=debian\n"}])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnavailableError):
+        reach(tmp_path).read(f"{scheme}:80/app", digest)
 
 
 @pytest.mark.real

@@ -40,7 +40,7 @@ class OpenedImages(NamedTuple):
 
 
 def open_images(
-    reference: str,
+    reference: "str | RegistryReference",
     platforms: Sequence[str] | None = None,
     *,
     ca_bundle: Path | None = None,
@@ -51,7 +51,7 @@ def open_images(
 ) -> OpenedImages:
     """Open the images that `reference` names.
 
-    It is one of:
+    Text is one of:
 
     - a name in a registry,
     - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,
@@ -73,7 +73,7 @@ def open_images(
     """
     from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse
 
-    named = parse(reference)
+    named = parse(reference) if isinstance(reference, str) else reference
     if isinstance(named, FolderReference):
         from dockgate.scanner.images.folder import folder_image
 

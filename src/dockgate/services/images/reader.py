@@ -71,15 +71,18 @@ class ImageAccess:
     def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`services.judging.attached_statements.Fetch`)."""
         named = self._name_image(repository, digest)
-        return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
+        return attached_documents.read(
+            str(named), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
+        )
 
     def _origin(self, reference: RegistryReference) -> RegistrySource:
         return registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
-    def _name_image(self, repository: str, digest: str) -> str:
+    def _name_image(self, repository: str, digest: str) -> RegistryReference:
+        """As a reference: a text that names the registry `oci:80` would also name a folder."""
         place = RepositoryReference.parse(repository)
         self.require(place.registry or self.own_registry)
-        return f"{place.with_registry(self.own_registry)}@{digest}"
+        return parse_remote(f"{place.with_registry(self.own_registry)}@{digest}")
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
