@@ -93,6 +93,8 @@ def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: Serv
     token = server.get(f"/approvals/{approval}")["token"]
     body = {"reason": "not on a Friday", "who": "Ada"}
     assert slow_http.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
+    for reason in ("", " \n"):
+        assert slow_http.post(f"{url}/reject", json={**body, "token": token, "reason": reason}).status_code == 400
     assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
     assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
     assert slow_http.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)

@@ -39,7 +39,8 @@ class ApprovalDecisions:
     effects: Effects
 
     def reject(self, approval_id: str, token: str, reason: str, by: str) -> Approval:
-        """Reject an approval. People cannot approve in place of a verdict."""
+        """Reject an approval. People cannot approve in place of a verdict. UsageError without a reason."""
+        _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
@@ -53,8 +54,10 @@ class ApprovalDecisions:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
-        a principal whose vote does not count.
+        a principal whose vote does not count, UsageError for a no without a reason.
         """
+        if not yes:
+            _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if approval.approvers is None:
             raise UsageError(
@@ -130,3 +133,8 @@ class ApprovalDecisions:
 def _is_same_token(token: str, sent: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(token.encode(errors="replace"), sent.encode(errors="replace"))
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")

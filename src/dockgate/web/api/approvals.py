@@ -7,7 +7,7 @@ from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.errors import DeniedError
 from dockgate.store.delivery.approvals import unknown_approval
 from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_maker
 from dockgate.web.audit_details import note_change
@@ -132,8 +132,6 @@ def vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDepend
         raise DeniedError(
             "Manual approval needs named users; none exist yet.", "Run `dockgate principal add NAME --role admin`."
         )
-    if not body.yes and not body.reason.strip():
-        raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
     _require_approval(caller, approval_id, server)
     approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
