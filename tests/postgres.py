@@ -131,6 +131,8 @@ class Databases:
         self._names: dict[Path, str] = {}
         self._unused: list[str] = []
         self._made = itertools.count()
+        with cluster.connect(TEMPLATE) as connection:
+            self._revisions = connection.execute(_REVISIONS).fetchall()
 
     def name(self, folder: Path) -> str:
         """Return the database of this folder. It is made, with all tables, when it is first asked for."""
@@ -150,11 +152,20 @@ class Databases:
             connection.execute(_END_CONNECTIONS, [name])
         self._cluster.execute("ALTER DATABASE {} RENAME TO {}", name, fresh)
         self._cluster.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", fresh)
-        with self._cluster.connect(fresh) as connection:
-            tables = [SQL("{}.{}").format(*map(Identifier, row)) for row in connection.execute(_TABLES_WITH_ROWS)]
-            if tables:
-                connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(SQL(", ").join(tables)))
-        self._unused.append(fresh)
+        if self._empty(fresh):
+            self._unused.append(fresh)
+        else:
+            self._cluster.execute("DROP DATABASE {} WITH (FORCE)", fresh)
+
+    def _empty(self, name: str) -> bool:
+        """Delete all rows. False if a test has changed which migrations have run, or dropped tables."""
+        with self._cluster.connect(name) as connection, suppress(psycopg.errors.UndefinedTable):
+            if connection.execute(_REVISIONS).fetchall() == self._revisions:
+                tables = [SQL("{}.{}").format(*map(Identifier, row)) for row in connection.execute(_TABLES_WITH_ROWS)]
+                if tables:
+                    connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(SQL(", ").join(tables)))
+                return True
+        return False
 
     def _make(self) -> str:
         name = f"store_{next(self._made)}"
@@ -164,6 +175,7 @@ class Databases:
 
 _END_CONNECTIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 # The template has rows in two tables: which migrations have run.
+_REVISIONS = "SELECT version_num FROM alembic_version UNION ALL SELECT version::text FROM dbos.dbos_migrations"
 _TABLES_WITH_ROWS = """
     SELECT schemaname, relname FROM pg_stat_user_tables
     WHERE pg_relation_size(relid) > 0 AND relname NOT IN ('alembic_version', 'dbos_migrations')
