@@ -1,4 +1,4 @@
-"""Answers by callback: what is sent, how it is signed, and when it is tried again.
+"""Answers by callback: what is sent, and how it is signed.
 
 The body is a CloudEvent (CloudEvents 1.0, "HTTP Protocol Binding", structured mode), signed as Standard Webhooks 1.0
 says ("Webhook headers", "Signature scheme": symmetric). Delivery is at least once; the id tells a repeated one.

@@ -16,9 +16,8 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
 from dockgate.services.images.rescans import (
     BURST,
-    FIRST_PAUSE,
     IDLE_SECONDS,
-    LONGEST_PAUSE,
+    REGISTRY_RETRIES,
     RETRY_SECONDS,
     ImageRescans,
 )
@@ -208,11 +207,11 @@ def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store
     assert server.run() == ["down.example/a"]
     assert server.run(after=1) == ["web"]
     assert version_of(store, image) == OLD
-    assert server.run(after=FIRST_PAUSE - 2) == []
+    assert server.run(after=REGISTRY_RETRIES.first_pause - 2) == []
     assert server.run(after=1) == ["down.example/a"]
-    assert server.run(after=FIRST_PAUSE) == []  # the second pause is longer
+    assert server.run(after=REGISTRY_RETRIES.first_pause) == []  # the second pause is longer
     registry.errors.clear()
-    assert server.run(after=FIRST_PAUSE) == ["down.example/a", "down.example/b"]
+    assert server.run(after=REGISTRY_RETRIES.first_pause) == ["down.example/a", "down.example/b"]
 
 
 def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images(store: Store) -> None:
@@ -224,9 +223,9 @@ def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images
     server = Server(store, Registry(errors=dict(slow)))
     assert server.run() == ["slow.example/0"]
     assert server.run(after=1) == ["web"]
-    assert server.run(after=LONGEST_PAUSE - 2) == []
+    assert server.run(after=REGISTRY_RETRIES.longest_pause - 2) == []
     assert server.run(after=1) == ["slow.example/1"]
-    assert server.run(after=LONGEST_PAUSE - 1) == []
+    assert server.run(after=REGISTRY_RETRIES.longest_pause - 1) == []
     assert server.run(after=1) == ["slow.example/2"]
 
 

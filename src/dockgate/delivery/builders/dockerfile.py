@@ -10,21 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dockgate.delivery.builders.dockerfile_instructions import BLANKS, read_instructions, split_words
 from dockgate.shared.errors import BuildError
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^{}]*))?\})")
-# A word that begins a here-document, as podman's parser has it.
-_HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]*)")
-_HEREDOC_NAME = re.compile(r"([\"']?)([A-Za-z0-9_.]+)\1")
-# What may begin a here-document, and a variable that parsers may replace before they look for one.
-_MAYBE_HEREDOC = re.compile(r"(?:^|\s)\d*<<")
-_ODD_VARIABLE = re.compile(r"\$\{(?!\w+\})")
 _OPTION = re.compile(r"--[a-z-]*")
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BLANKS = " \t"
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
-_DIRECTIVE = re.compile(r"#[ \t]*escape[ \t]*=(.*)", re.IGNORECASE)
 _SCHEMES = re.compile(
     r"(containers-storage|dir|docker|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|https?):"
 )
@@ -60,7 +52,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     too many.
     """
     reading = _Reading(arguments)
-    for name, rest in _instructions(text):
+    for name, rest in read_instructions(text):
         if name == "ARG":
             reading.add_arguments(rest)
         elif name == "FROM":
@@ -92,7 +84,7 @@ class _Reading:
         if self._stage_count:
             return
         _require_ascii("ARG", rest)
-        for word in _words(rest):
+        for word in split_words(rest):
             key, has_default, default = word.partition("=")
             _require_plain_argument(key, default)
             if key in self._arguments:
@@ -111,7 +103,7 @@ class _Reading:
         if self._stage:
             self._stages[self._stage.lower()] = (self._stage, self.base)
         self._stage_count += 1
-        words = _words(_flags(rest)[1])
+        words = split_words(_flags(rest)[1])
         reference = _fill_variables(words[0].strip("\"'"), self._values) if words else ""
         if _is_stage(reference, self._stages):
             self.base = self._stages[reference.lower()][1]
@@ -141,139 +133,6 @@ def _platform() -> dict[str, str]:
     return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    """Each instruction's name in upper case, and the rest of it.
-
-    Continued lines are joined, here-documents left out.
-    """
-    text = text.removeprefix("\ufeff")
-    if control := _CONTROL.search(text):
-        number = text.count("\n", 0, control.start()) + 1
-        raise BuildError(
-            f"line {number} of the Dockerfile has the control character U+{ord(control[0]):04X}", "Remove it."
-        )
-    every_line = text.replace("\r\n", "\n").split("\n")
-    escape = _escape(every_line)
-    lines = iter(every_line)
-    for line in lines:
-        parts = [_trim_line(line, escape)]
-        if not parts[0] or parts[0].startswith("#"):
-            continue
-        while parts[-1].endswith(escape):
-            parts[-1] = parts[-1][:-1]
-            for following in lines:
-                part = _trim_line(following, escape)
-                if part and not part.startswith("#"):
-                    # As podman joins them: `FR\` and `OM a` are `FROM a`.
-                    indent = following[: len(following) - len(following.lstrip(_BLANKS))]
-                    parts.append(indent + part)
-                    break
-            else:
-                break
-        name, _, rest = "".join(parts).strip(_BLANKS).replace("\t", " ").partition(" ")
-        name = name.upper()
-        if name == "ONBUILD":
-            if "<<" in rest:
-                raise BuildError(
-                    "an ONBUILD instruction of the Dockerfile has a here-document", "Write it on one line."
-                )
-            continue
-        if name in ("RUN", "COPY", "ADD"):
-            for is_indented, word in _heredocs(rest, escape):
-                for inner in lines:
-                    if (inner.lstrip("\t") if is_indented else inner) == word:
-                        break
-        yield name, rest.strip(_BLANKS)
-
-
-def _trim_line(line: str, escape: str) -> str:
-    """A line without the blanks around it.
-
-    Raises BuildError where parsers differ in what a blank is, or whether the line is continued.
-    """
-    trimmed = line.strip(_BLANKS)
-    if trimmed[:1].isspace():
-        raise BuildError(
-            f"a line of the Dockerfile begins with the blank U+{ord(trimmed[0]):04X}: {trimmed[1:80]!r}",
-            "Begin it with spaces or tabs.",
-        )
-    if trimmed.endswith(escape * 2) and not trimmed.startswith("#"):
-        raise BuildError(
-            f"a line of the Dockerfile ends with {escape * 2}, which may be read in two ways: {trimmed[-80:]!r}",
-            "End it with one, or with another character.",
-        )
-    return trimmed
-
-
-def _escape(lines: Sequence[str]) -> str:
-    """The escape character.
-
-    Parsers differ in which comments may stand before the directive, and what behind it.
-    """
-    escape = "\\"
-    for number, line in enumerate(lines, 1):
-        comment = line.strip()
-        if comment and not comment.startswith("#"):
-            break
-        if directive := _DIRECTIVE.fullmatch(comment):
-            character = directive[1].strip()
-            if number > 1 or not line.startswith("#") or character not in ("\\", "`"):
-                raise BuildError(
-                    f"line {number} of the Dockerfile, {line[:80]!r}, may be read in two ways",
-                    "Write `# escape=` and a backtick or a backslash in the first line.",
-                )
-            escape = character
-    return escape
-
-
-def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
-    """The here-documents that an instruction begins.
-
-    Each is whether its lines may be indented, and the line that ends it.
-    """
-    if not _MAYBE_HEREDOC.search(rest):
-        return
-    is_odd = _ODD_VARIABLE.search(rest) or any(letter.isspace() and letter not in _BLANKS for letter in rest)
-    if is_odd or (escape == "`" and ("`" in rest or "\\" in rest)):
-        raise BuildError(
-            f"the Dockerfile has a here-document that may be read in two ways: {rest[:80]!r}",
-            "Write variables on that line as $NAME or ${NAME}, blanks as spaces, and no escapes.",
-        )
-    for word in _words(rest, escape):
-        if (heredoc := _HEREDOC.fullmatch(word)) and heredoc[2]:
-            name = _HEREDOC_NAME.fullmatch(heredoc[2])
-            if name is None:
-                raise BuildError(
-                    f"the here-document {word} of the Dockerfile has no plain name", "Call it by letters, as in <<EOF."
-                )
-            yield bool(heredoc[1]), name[2]
-
-
-def _words(rest: str, escape: str = "\\") -> list[str]:
-    """Words with their quotes. Blanks in quotes and behind an escape character belong to a word.
-
-    Raises BuildError where quotes are not closed, for then it is unclear where a word ends.
-    """
-    words: list[str] = []
-    word, quote = "", ""
-    letters = iter(rest)
-    for letter in letters:
-        if letter == escape and quote != "'":
-            word += letter + next(letters, "")
-        elif quote:
-            word += letter
-            quote = "" if letter == quote else quote
-        elif letter in _BLANKS:
-            words += [word] if word else []
-            word = ""
-        else:
-            word += letter
-            quote = letter if letter in "\"'" else ""
-    if quote:
-        raise BuildError(f"a quote {quote} of the Dockerfile is not closed: {rest[:80]}", "Close it on its line.")
-    return [*words, word] if word else words
-
-
 def _sources(rest: str) -> Iterator[str]:
     """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
     for flag in _flags(rest)[0]:
@@ -299,11 +158,11 @@ def _flags(rest: str) -> tuple[list[str], str]:
     """
     flags: list[str] = []
     flag, quote = "", ""
-    start = position = len(rest) - len(rest.lstrip(_BLANKS))
+    start = position = len(rest) - len(rest.lstrip(BLANKS))
     while rest.startswith("--", start):
         for position in range(start, len(rest) + 1):
             letter = rest[position : position + 1]
-            if not quote and (not letter or letter in _BLANKS):
+            if not quote and (not letter or letter in BLANKS):
                 break
             if not " " <= letter <= "~" or letter == "\\" or (letter in "\"'" and quote not in ("", letter)):
                 raise _flag_error(rest)
@@ -311,7 +170,7 @@ def _flags(rest: str) -> tuple[list[str], str]:
                 quote = "" if quote else letter
             else:
                 flag += letter
-        while rest[position : position + 1] in _BLANKS and position < len(rest):
+        while rest[position : position + 1] in BLANKS and position < len(rest):
             position += 1
         start = position
         if flag == "--":

@@ -45,7 +45,7 @@ class ReadContext:
     """What a reader knows besides the document.
 
     `image` is the expected digest, None to take it from the document. `at` is the time of a document that has none (RFC
-    3339). `package` makes packages, `compare` orders versions (`Matching.compare`).
+    3339). `package` makes packages, `compare` orders versions (`Matcher.compare`).
     """
 
     image: str | None = None

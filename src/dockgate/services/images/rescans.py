@@ -18,6 +18,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, TooSlowError, UnavailableError
 from dockgate.shared.references import RepositoryReference
+from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
 from dockgate.store.records import Scan, WorkerState
 
@@ -25,9 +26,10 @@ from dockgate.store.records import Scan, WorkerState
 BURST = 5
 # Seconds until the versions are looked up again, where every image was read by this one or a newer one.
 IDLE_SECONDS = 60.0
-# Seconds until a registry that does not answer is asked again, at first and at most; and until an image is tried again
-# that could not be read.
-FIRST_PAUSE, LONGEST_PAUSE, RETRY_SECONDS = 60.0, 3600.0, 86_400.0
+# When a registry that does not answer is asked again.
+REGISTRY_RETRIES = RetrySchedule(first_pause=60, longest_pause=3600)
+# Seconds until an image is tried again that could not be read.
+RETRY_SECONDS = 86_400.0
 # Images that could not be read, and that this process remembers.
 MEMORY = 10_000
 # Images that are looked at beyond those that are due: of registries that do not answer.
@@ -58,9 +60,9 @@ class ImageRescans:
     _credit: float = field(default=1.0, init=False)
     _counted_at: float | None = field(default=None, init=False)
     _idle_until: float = field(default=0.0, init=False)
-    # By image: when it is tried again. By registry: when it is asked again, and how long the next pause is.
+    # By image: when it is tried again. By registry: when it is asked again, and how often it has failed.
     _retry_at: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False)
-    _pauses: dict[str | None, tuple[float, float]] = field(default_factory=dict, init=False)
+    _pauses: dict[str | None, tuple[float, int]] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Read the next images, as many as are due since the last call."""
@@ -100,10 +102,11 @@ class ImageRescans:
             self._pauses.pop(registry, None)
         except (UnavailableError, TooSlowError) as error:
             is_slow = isinstance(error, TooSlowError)  # it took its whole time, in which nothing else was read
-            _, pause = self._pauses.get(registry, (0.0, LONGEST_PAUSE if is_slow else FIRST_PAUSE))
+            failures = self._pauses.get(registry, (0.0, 0))[1] + 1
+            pause = REGISTRY_RETRIES.longest_pause if is_slow else REGISTRY_RETRIES.pause(failures)
             if is_slow:
                 self._put_off(scan)
-            self._pauses[registry] = self.monotonic() + pause, min(2 * pause, LONGEST_PAUSE)
+            self._pauses[registry] = self.monotonic() + pause, failures
             _log.warning("images of %s are read again later: %s", registry or "our registry", error.full_message)
         except DockgateError as error:
             self._put_off(scan)

@@ -156,10 +156,10 @@ class Verdicts:
             self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
 
     def renew_push(self, image: str, repository: str) -> Renewal | None:
-        """Judge a pushed image again as of now, as `for_push` does. `store_renewal` stores the verdict.
+        """Judge a pushed image again as of now, as `judge_push` does. `store_renewal` stores the verdict.
 
         None if it decides the same as the newest one in this repository, while the image is being scanned, before
-        `for_push`, and if the policy's verdict here was requested: then `for_approved` judges it again. Where
+        `judge_push`, and if the policy's verdict here was requested: then `judge_followed` judges it again. Where
         the newest one is by another policy than the repository's, it is stored after that in any case.
         """
         usable = self.selection.read(self.selection.policy_of(repository))

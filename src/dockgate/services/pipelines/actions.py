@@ -1,6 +1,6 @@
 """The actions source and build.
 
-Each method is one effect: keyed, so that a repetition ends in the same state. `approval_requests.py` has the approval
+Each method is one effect: keyed, so that a repetition ends in the same state. `approvals/requests.py` has the approval
 action, `deployments.py` the deploy action.
 """
 

@@ -40,7 +40,7 @@ class Policies:
         return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
 
     def versions(self, name: str) -> list[tuple[str, Policy]]:
-        """Return every version as `policy_timeline.ReadVersions`. A built-in policy was always there."""
+        """Return every version as `timeline.ReadVersions`. A built-in policy was always there."""
         if name in definitions.BUILTIN:
             return [("", self._builtin(name))]
         versions = []

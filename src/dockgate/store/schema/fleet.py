@@ -101,7 +101,7 @@ fleet_findings = Table(
 )
 Index(None, fleet_findings.c.vulnerability)
 
-# Findings that have ended, for questions about the past. `why` is a word of `fleet_records.ClosingReason`.
+# Findings that have ended, for questions about the past. `why` is a word of `fleet.records.ClosingReason`.
 fleet_past_findings = Table(
     "fleet_past_findings",
     metadata,
