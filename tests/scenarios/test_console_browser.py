@@ -197,6 +197,17 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, si
     expect(reason).to_have_value("half a sentence")
 
 
+def test_what_a_person_opened_stays_open_while_the_page_follows_what_happens(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/events")
+    newest = page.locator("#list tr[id]").first
+    opened = page.locator(f"#{newest.get_attribute('id')} details")
+    opened.locator("summary").click()
+    expect(opened).to_have_attribute("open", "")
+    site.server.post("/pipelines/api/executions", {})
+    expect(newest.locator("details")).not_to_have_attribute("open", "", timeout=15_000)  # it is another one now
+    expect(opened).to_have_attribute("open", "")
+
+
 @pytest.mark.parametrize("script", ["hx-csp", "hx-sse"])
 def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: str) -> None:
     """htmx begins when the page is complete, not before its extensions are there."""
