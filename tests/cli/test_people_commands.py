@@ -24,7 +24,7 @@ def test_the_first_principals_token_is_printed_once_and_alone(dockgate: Dockgate
     assert (ran.code, ran.out.splitlines()[-1]) == (0, TOKEN)
     assert "DOCKGATE_TOKEN" in ran.err
     assert server.requests[0].json() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
-    server.answers["POST /principals"] = {"principal": {}, "token": ""}
+    server.answers["POST /principals"] = {"principal": {}, "token": None}
     assert "dockgate token create ben" in dockgate("principal", "add", "ben", "--role", "viewer").out
 
 

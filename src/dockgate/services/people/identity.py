@@ -86,10 +86,10 @@ class People:
 
     def add(
         self, name: str, roles: Sequence[Role], email: str | None, project_roles: Sequence[ProjectRole] = ()
-    ) -> tuple[Principal, str]:
+    ) -> tuple[Principal, str | None]:
         """Add a principal.
 
-        Return it and, for the first one, which must be an admin, a token's text ("" otherwise).
+        Return it and, for the first one, which must be an admin, a token's text (None otherwise).
         """
         _require_description(name, email)
         _require_roles(name, roles, project_roles)
@@ -102,7 +102,7 @@ class People:
         )
         if self.store.principals.has_any():
             self.store.principals.add(principal)
-            return principal, ""
+            return principal, None
         if not principal.can(Permission.ADMINISTER):
             raise UsageError(
                 "the first principal must be an admin: from then on every call needs a token",

@@ -59,11 +59,11 @@ class ApprovalRequestBody:
 
 @dataclass(frozen=True, slots=True)
 class CreatedApproval:
-    """An approval. `token` lets a person reject it, `callback_secret` ("" without one) signs the webhook."""
+    """An approval. `token` lets a person reject it, `callback_secret` signs the webhook, if there is one."""
 
     approval: ApprovalView
     token: str
-    callback_secret: str
+    callback_secret: str | None
 
 
 @router.post("/approvals", status_code=201)
@@ -110,7 +110,7 @@ def _request_approval(
     )
     approval = server.approval_requests.request_external(approval_request, caller.principal)
     callback_record = server.store.approvals.callback(approval.id)
-    return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else "")
+    return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else None)
 
 
 @router.get("/approvals/{approval_id:path}/answer")

@@ -66,11 +66,11 @@ class OverrideRequest:
 
 @dataclass(frozen=True, slots=True)
 class OverrideResult:
-    """The unchanged approval, the new waivers, and the retried execution ("" for an external pipeline)."""
+    """The unchanged approval, the new waivers, and the retried execution (null for an external pipeline)."""
 
     approval: ApprovalView
     waivers: list[Waiver]
-    retried_execution: str
+    retried_execution: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def override(approval_id: str, body: OverrideRequest, caller: Accepter, server: 
         caller.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, caller.principal, body.reason, body.until)
     note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
-    retried = approval.action.execution if approval.action else ""
+    retried = approval.action.execution if approval.action else None
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 
 

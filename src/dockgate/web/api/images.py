@@ -49,15 +49,15 @@ class ImageView:
 
     `places` are where it is and was, each with its current verdict, as lists of images show them. `status` and
     `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
-    its push; "" where there is none. An image that is not watched any more is Undetermined.
+    its push; null where there is none. An image that is not watched any more is Undetermined.
     `services` run it. `watches` says for each repository of the image whether it is watched there, and who owns it.
     `is_watched`: in any of them. `scanner` is the version of the server's scanner; `scan` has the one that read the
     image. `lag` says why the first of `verdicts` differs from the current verdict, null if it does not.
     """
 
     digest: str
-    status: str
-    summary: str
+    status: str | None
+    summary: str | None
     scan: Scan | None
     places: list[ImageSummary]
     pushes: list[PushedImage]
@@ -143,10 +143,10 @@ def images(
     )
 
 
-def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
-    """Status, summary and waived of the newest verdict that was requested, or else of the newest on a push."""
+def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:
+    """Status and summary of the newest verdict that was requested, or else of the newest on a push."""
     newest = next((record for record in verdicts if record.is_requested), verdicts[0] if verdicts else None)
-    return {name: getattr(newest, name) if newest else "" for name in ("status", "summary", "waived")}
+    return {name: getattr(newest, name) if newest else None for name in ("status", "summary")}
 
 
 @router.get("/digests/{kind}/{start}")

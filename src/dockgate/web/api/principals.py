@@ -32,10 +32,10 @@ class NewPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class AddedPrincipal:
-    """`token` is the token of the first principal, shown once; "" for others."""
+    """`token` is the token of the first principal, shown once; null for others."""
 
     principal: Principal
-    token: str
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True)
