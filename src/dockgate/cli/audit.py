@@ -18,7 +18,7 @@ MAX_CHANGES = 5
 @sort_option("-at", "at")
 @format_option
 def command(by: str, limit: int, sort: str, output_format: str) -> None:
-    """List every changing call, refused ones too."""
+    """List every changing call, including refused ones."""
     answer = Client().get_all("audit", maximum=limit, sort=sort, **({"by": by} if by else {}))
     rows: list[tuple[Cell, ...]] = []
     for entry in answer:

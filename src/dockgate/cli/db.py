@@ -71,8 +71,8 @@ def build(folder: Path, database: Path | None, output_format: str) -> None:
 def update(database: Path | None, output_format: str, *, allow_smaller: bool) -> None:
     """Download the changes of each feed.
 
-    When a feed fails, its present data is kept, and the command exits with 2. So it is when a fifth or more of its
-    records are gone and, until the present data is a day old, when it has new records that cannot be read.
+    When a feed fails, its present data is kept, and the command exits with 2. The same applies if at least a fifth of
+    its records are gone, or if new records cannot be read while the present data is less than a day old.
     """
     path = database_path(database)
     with show_progress() as report:

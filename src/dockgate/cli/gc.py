@@ -18,15 +18,15 @@ _PAUSE_SECONDS = 1.0
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Remove what the command shows without this option.")
+@click.option("--yes", is_flag=True, help="Remove them; without --yes, only show them.")
 @click.option("--kept", "show_kept", is_flag=True, help="List the images that are kept, each with its first reason.")
-@click.option("--list", "list_runs", is_flag=True, help="List the last collections.")
+@click.option("--list", "list_runs", is_flag=True, help="List the recent garbage collections.")
 @format_option
 def command(yes: bool, show_kept: bool, list_runs: bool, output_format: str) -> None:
     """Remove images and data that nothing needs.
 
-    Without --yes the command only shows what would be removed, with sizes. What runs, waits, is watched, or may be
-    rolled back to is never removed. While images are removed the registry takes no pushes. Needs the permission
+    Without --yes the command only shows what would be removed, with sizes. Images that run, wait, are watched, or may
+    be rolled back to are never removed. While images are removed the registry takes no pushes. Needs the permission
     administer.
 
     \b

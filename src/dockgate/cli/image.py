@@ -38,23 +38,33 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("repository", required=False)
-@click.option("--severity", metavar="CRITICAL,HIGH,...", help="With a finding of one of these severities.")
-@click.option("--fixable", is_flag=True, help="With a finding for which a fix exists.")
-@click.option("--exploited", is_flag=True, help="With a finding that is known to be exploited (KEV).")
+@click.option("--severity", metavar="CRITICAL,HIGH,...", help="Only images with a finding of one of these severities.")
+@click.option("--fixable", is_flag=True, help="Only images with a finding for which a fix exists.")
+@click.option("--exploited", is_flag=True, help="Only images with a finding that is known to be exploited (KEV).")
 @click.option(
-    "--epss", type=click.FloatRange(0, 1), help="With a finding of at least this probability of exploitation (EPSS)."
+    "--epss",
+    type=click.FloatRange(0, 1),
+    help="Only images with a finding of at least this probability of exploitation (EPSS).",
 )
-@click.option("--package", metavar="PURL|NAME[@VERSION]", help="With this package, or with a finding of it.")
-@click.option("--origin", type=click.Choice(["base", "own"]), help="In the base image, or in the image's own layers.")
-@click.option("--layer", metavar="DIGEST", help="In this layer, as `dockgate image show` lists them.")
+@click.option(
+    "--package", metavar="PURL|NAME[@VERSION]", help="Only images with this package, or with a finding of it."
+)
+@click.option(
+    "--origin",
+    type=click.Choice(["base", "own"]),
+    help="Only findings and packages in the base image, or in the image's own layers.",
+)
+@click.option(
+    "--layer", metavar="DIGEST", help="Only findings and packages in this layer, as `dockgate image show` lists them."
+)
 @click.option(
     "--status",
     type=click.Choice(["approved", "rejected", "undetermined", "not-judged"], case_sensitive=False),
     multiple=True,
-    help="With this verdict. May be given more than once.",
+    help="Only images with this verdict. May be given more than once.",
 )
-@click.option("--running", is_flag=True, help="That a service runs.")
-@click.option("--all-tags", is_flag=True, help="Tags that have moved on, and images that are gone, too.")
+@click.option("--running", is_flag=True, help="Only images that a service runs.")
+@click.option("--all-tags", is_flag=True, help="Include tags that have moved on, and images that are gone.")
 @click.option(
     "--sort",
     type=click.Choice(["pushed", "severity", "name"]),
@@ -63,7 +73,7 @@ def command() -> None:
     help="Newest push first, worst findings first, or by name.",
 )
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images to list.")
-@click.option("--after", metavar="CURSOR", help="List the images after this cursor, which the page before ended with.")
+@click.option("--after", metavar="CURSOR", help="Continue after this cursor, printed at the end of the previous page.")
 @click.option("--all", "all_images", is_flag=True, help="List all images.")
 @format_option
 def list_images(

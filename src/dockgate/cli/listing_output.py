@@ -38,7 +38,7 @@ def sort_option(*names: str) -> Callable[[F], F]:
         type=click.Choice(names),
         default=names[0],
         show_default=True,
-        help="The order of the list; with '-' the other way round.",
+        help="The order of the list; prefix '-' for descending.",
     )
 
 

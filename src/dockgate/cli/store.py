@@ -24,7 +24,7 @@ def copy(url: str, output_format: str) -> None:
     if DOCKGATE_DATABASE_URL is set, otherwise from the SQLite file in DOCKGATE_DATA, which stays as it is. A row that
     differs undoes the copy. Work that was interrupted continues when a server starts on the new database.
 
-    Keep a password out of the URL: use PGPASSWORD or ~/.pgpass. The way back is sqlite:////PATH/dockgate.db.
+    Keep a password out of the URL: use PGPASSWORD or ~/.pgpass. To go back, use --to sqlite:////PATH/dockgate.db.
     """
     from dockgate.server.daemon import lock_folder
     from dockgate.store.copy import copy_store, open_source, open_target

@@ -22,11 +22,11 @@ SHOWN_NAMES = 10
 @click.command()
 @click.argument("question", metavar="CVE|GHSA|PURL|PACKAGE[@VERSION]")
 @click.option("--as-of", metavar="DATE", help="Answer as of this date, or time in RFC 3339.")
-@click.option("--all-tags", is_flag=True, help="Show images whose tags have all moved on, too.")
+@click.option("--all-tags", is_flag=True, help="Include images whose tags have all moved on.")
 @click.option(
     "--only",
     type=click.Choice(["running", "blocked", "rejected", "waived"]),
-    help="List the images that run, that it blocks, whose current verdict is Rejected, or in which it is waived.",
+    help="List only images that are running, rejected, blocked by it, or in which it is waived.",
 )
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="Images in the table.")
 @click.option("--all", "all_images", is_flag=True, help="Show all images in the table.")
@@ -61,7 +61,7 @@ def command(
 
     Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
 
-    Exits 0 when the answer is complete, 3 when of some images it is unknown, or when the name is not known.
+    Exits 0 when the answer is complete, 3 when it is unknown for some images or the name is not known.
     """
     query: dict[str, str | int] = {"q": question}
     if as_of:

@@ -64,7 +64,7 @@ def list_workers(output_format: str) -> None:
 @command.command()
 @click.argument("worker")
 def drain(worker: str) -> None:
-    """Have a worker finish its work, take no more, and end."""
+    """Let a worker finish its work, then stop it."""
     Client().post("workers", worker, "drain")
     echo(f"{worker}: draining")
 
@@ -72,7 +72,7 @@ def drain(worker: str) -> None:
 @command.command()
 @click.argument("worker")
 def remove(worker: str) -> None:
-    """End a worker in the middle of its work, which goes on at others."""
+    """Stop a worker at once; other workers take over its work."""
     Client().post("workers", worker, "remove")
     echo(f"{worker}: removed")
 

@@ -31,14 +31,14 @@ class Workers:
         return WorkersStatus(workers, self.starter.unserved_queues(workers))
 
     def drain(self, worker_id: str) -> None:
-        """Have a worker end once its present work has ended. NotFoundError if it does not exist."""
+        """Let a worker finish its work, then stop it. NotFoundError if it does not exist."""
         self.table.drain(worker_id)
 
     def remove(self, worker_id: str) -> None:
-        """Have a worker end in the middle of its work.
+        """Stop a worker at once.
 
-        The work goes on at others once it has ended or sends no heartbeat. NotFoundError if it does not exist,
-        ConflictError where there can be no others.
+        Other workers take over its work once it has stopped or sends no heartbeat. NotFoundError if it does not
+        exist, ConflictError where there can be no others.
         """
         if not self.is_shared:
             raise ConflictError("no other worker can take its work", "`dockgate down` stops this server.")

@@ -40,7 +40,7 @@ def collect(server: ServerDependency, caller: Administrator) -> CollectionView:
 
 @router.get("/gc/runs")
 def collections(server: ServerDependency, caller: Administrator) -> list[CollectionView]:
-    """List the last collections, newest first."""
+    """List the recent garbage collections, newest first."""
     return [_view(collection) for collection in server.store.collections.list()]
 
 

@@ -14,11 +14,11 @@ def workers(server: ServerDependency, caller: Reader) -> WorkersStatus:
 
 @router.post("/workers/{worker}/drain", status_code=204)
 def drain(worker: str, server: ServerDependency, caller: Administrator) -> None:
-    """Have a worker take no more work, and end once its present work has ended."""
+    """Let a worker finish its work, then stop it."""
     server.workers.drain(worker)
 
 
 @router.post("/workers/{worker}/remove", status_code=204)
 def remove(worker: str, server: ServerDependency, caller: Administrator) -> None:
-    """End a worker in the middle of its work, which goes on at others."""
+    """Stop a worker at once; other workers take over its work."""
     server.workers.remove(worker)
