@@ -78,7 +78,7 @@ def test_only_digests_that_the_verdict_judged_are_attested() -> None:
     assert covered_digests(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
     assert covered_digests(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
     for verdict, digest in ((index, UNRELATED), (VERDICT, CHILD)):
-        with pytest.raises(ValueError, match="does not speak for"):
+        with pytest.raises(ValueError, match="does not cover"):
             statement(verdict, DIGEST, "app", digest, 30)
 
 

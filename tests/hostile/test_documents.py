@@ -85,7 +85,7 @@ def test_an_index_that_lies_is_refused(check: Check) -> None:
         ).encode()
         deep = make.Image(make.sha256(data), "", "", [], [], {**deep.blobs, make.sha256(data): data})
     make.write_layout(check.folder, {"latest": deep})
-    check.refused(f"oci:{check.folder}", "too deep in other indexes")
+    check.refused(f"oci:{check.folder}", "is nested too deeply")
     make.write_layout(check.folder, {"latest": make.index([honest] * 300)})
     check.refused(f"oci:{check.folder}", "more than 256 manifests")
     make.write_layout(check.folder, {"latest": make.index([])})

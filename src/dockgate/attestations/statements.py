@@ -98,10 +98,10 @@ def statement(
 
     `digest`, called `name`, is the image of the verdict, or a child of its index. It is good for `days` from when it
     was judged, or from `renewed_at`, when it was judged again with the same result. ValueError for a verdict that
-    approves nothing, and for a digest that it does not speak for.
+    approves nothing, and for a digest that it does not cover.
     """
     if digest not in covered_digests(verdict):
-        raise ValueError(f"the verdict {verdict_digest} does not speak for {digest}")
+        raise ValueError(f"the verdict {verdict_digest} does not cover {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
     confirmed = to_datetime(renewed_at or verdict.inputs.now)

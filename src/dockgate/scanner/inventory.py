@@ -82,7 +82,9 @@ def _compare(
         if not owner:  # the distribution's advisories cover files that its packages own
             unread.update(_unread_entries(file, facts[at].layer))
             if folders.without_list(file):
-                reason = f"{file.path} has no RECORD beside it, so nothing tells which files are the package's."
+                reason = (
+                    f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
+                )
                 unread.add(Unread(file.path, reason, facts[at].layer))
     for at, release in stack.releases.values():
         if release.unread_reason:

@@ -126,7 +126,9 @@ class Lease:
             self._workers.give_up(self.worker.id)
             state = WorkerState.LOST
         if state is WorkerState.LOST:
-            _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
+            _log.error(
+                "the worker %s was removed or sent no heartbeats, and stops; others take over its work", self.worker.id
+            )
             self._on_lost()
             return
         self._beaten_at = before

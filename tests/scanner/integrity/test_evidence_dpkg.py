@@ -114,14 +114,14 @@ def test_a_version_changed_while_a_few_files_are_written_anew_is_noticed(touched
 
 def test_a_version_changed_of_a_package_that_no_list_tells_of_is_noticed() -> None:
     lower = [*base(stanza("curl", "7.1")), file(CURL)]
-    assert "no list tells whether its files changed" in reasons(
+    assert "no file list shows whether its files changed" in reasons(
         inventory(lower, [status(*BASH, stanza("curl", "8.0")), file(CURL)])
     )
 
 
 def test_an_entry_removed_of_a_package_that_no_list_tells_of_is_noticed() -> None:
     lower = [*base(stanza("curl", "7.1")), file(CURL)]
-    assert "no list tells whether its files are there" in reasons(inventory(lower, [status(*BASH)]))
+    assert "no file list shows whether its files are there" in reasons(inventory(lower, [status(*BASH)]))
 
 
 @pytest.mark.parametrize("between", [[], [[file(CURL)]]], ids=["with it", "before it"])
@@ -282,7 +282,7 @@ def test_a_distroless_entry_removed_while_its_files_stay_is_noticed() -> None:
 
 def test_a_distroless_entry_removed_of_whose_files_nothing_is_known_is_noticed() -> None:
     image = [*RELEASE, *distroless("openssl")[:1], *distroless("tzdata", "usr/share/zoneinfo/UTC")]
-    assert "no list tells" in reasons(inventory(image, whiteout("var/lib/dpkg/status.d/openssl")))
+    assert "no file list shows" in reasons(inventory(image, whiteout("var/lib/dpkg/status.d/openssl")))
 
 
 def test_a_distroless_package_removed_with_its_files_is_believed() -> None:

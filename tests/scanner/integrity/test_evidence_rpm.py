@@ -206,7 +206,9 @@ def test_one_of_several_versions_dropped_while_its_files_stay_is_noticed() -> No
     remaining = "kernel-devel 1-1 is no longer in the package database, yet its file usr/src/1 is there"
     assert remaining in reasons(inventory(lower, [database(RELEASE, BASH, new)]))
     claimed = package("kernel-devel", "2", "usr/src/1", "usr/src/2")
-    assert "no list tells whether its files are there" in reasons(inventory(lower, [database(RELEASE, BASH, claimed)]))
+    assert "no file list shows whether its files are there" in reasons(
+        inventory(lower, [database(RELEASE, BASH, claimed)])
+    )
     assert remaining in reasons(inventory(lower, [database(RELEASE, BASH)]))
     replaced = package("kernel-devel", "3", "usr/src/3")
     assert remaining in reasons(inventory(lower, [file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))

@@ -95,7 +95,7 @@ def test_a_package_without_a_list_of_files_is_unread() -> None:
     image = inventory([METADATA, WHEEL, *CODE])
     assert [package.purl for package in image.packages] == ["pkg:pypi/flask@1.0"]
     assert reasons(image) == (
-        f"{FLASK}/METADATA has no RECORD beside it, so nothing tells which files are the package's."
+        f"{FLASK}/METADATA has no RECORD beside it, so no file list shows which files belong to the package."
     )
 
 

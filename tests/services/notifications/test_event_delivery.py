@@ -56,15 +56,15 @@ def hook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hook]:
 
 
 def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) -> None:
-    hook.error = DeniedError("hook.example wants no more messages (410)", "Give another URL.")
+    hook.error = DeniedError("hook.example refused further messages (410)", "Give another URL.")
     with pytest.raises(UndeliverableError, match="410"):
         hook.send("1")
     assert (hook.status.gone_at, hook.status.last_error) == (
         AT,
-        "hook.example wants no more messages (410). Give another URL.",
+        "hook.example refused further messages (410). Give another URL.",
     )
     hook.error = None
-    with pytest.raises(UndeliverableError, match=f"the target hook wants no more messages since {AT}"):
+    with pytest.raises(UndeliverableError, match=rf"the target hook refused further messages \(410\) at {AT}"):
         hook.send("2")
     assert hook.adapter.sent == []
     hook.targets.test("hook", "ann")
@@ -74,7 +74,7 @@ def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) 
 
 
 def test_dead_letters_of_a_target_that_was_gone_are_sent_again(hook: Hook) -> None:
-    hook.error = DeniedError("hook.example wants no more messages (410)", "")
+    hook.error = DeniedError("hook.example refused further messages (410)", "")
     with pytest.raises(UndeliverableError):
         hook.send("1")
     hook.error = None

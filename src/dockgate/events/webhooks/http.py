@@ -99,7 +99,7 @@ class HttpWebhooks(Webhooks):
             raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
         if status == GONE:
             raise DeniedError(
-                f"{urlsplit(url).netloc} wants no more messages (410)",
+                f"{urlsplit(url).netloc} refused further messages (410)",
                 "Give another URL, or test it once it accepts messages again.",
             )
         if not 200 <= status < 300:

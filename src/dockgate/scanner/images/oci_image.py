@@ -112,7 +112,7 @@ def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> 
             continue
         inner = parse(image_source.manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING_LIMIT or not isinstance(inner, Index):
-            raise ImageError(f"Index {descriptor.digest} lies too deep in other indexes, or is none.")
+            raise ImageError(f"Index {descriptor.digest} is nested too deeply, or is not an index.")
         descriptors += child_manifests(image_source, inner, depth + 1)
     if len(descriptors) > _CHILDREN:
         raise ImageError(f"{image_source.name} has more than {_CHILDREN} manifests.")

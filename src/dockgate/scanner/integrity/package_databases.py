@@ -166,7 +166,7 @@ class Database:
                     yield self._as_unread(at, database, "was removed by a layer above the one that wrote it")
             elif not any(self._owned_paths(package) for package in database.packages):
                 yield self._as_unread(
-                    at, database, "was removed, and no list tells whether the files of its package were, too"
+                    at, database, "was removed, and no file list shows whether the files of its package were, too"
                 )
 
     def _contradictions(self) -> Iterator[Unread]:
@@ -203,7 +203,7 @@ class Database:
                         package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[last].layer
                     )
                 elif package.path in self.kind.database_paths and not self._is_listed(package):
-                    reason = f"{what}, and no list tells whether its files are there."
+                    reason = f"{what}, and no file list shows whether its files are there."
                     yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
             now = installed[-1]
@@ -213,7 +213,7 @@ class Database:
                 continue
             what = f"{name} became {_difference(now, before[1])} in the package database"
             if not self._is_listed(now):
-                reason = f"{what}, and no list tells whether its files changed with it."
+                reason = f"{what}, and no file list shows whether its files changed with it."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
             elif self._has_old_files(now, before[0]):
                 reason = f"{what}, yet its files are those of {_difference(before[1], now)}."
@@ -237,7 +237,7 @@ class Database:
             if remaining:
                 yield Unread(package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[at].layer)
             elif not own:
-                reason = f"{what}, and no list tells whether its files are there."
+                reason = f"{what}, and no file list shows whether its files are there."
                 yield Unread(package.path, reason, self.stack.facts[at].layer)
 
     def _unlisted_packages(self) -> Iterator[Unread]:

@@ -108,5 +108,5 @@ def object_list(value: Any, description: str) -> list[dict[str, Any]]:
     """
     result = objects(value)
     if value is not None and (not isinstance(value, list) or len(result) < len(value)):
-        raise UsageError(f"has {description} that are none.")
+        raise UsageError(f"has {description} that are not a list of objects.")
     return result

@@ -74,7 +74,7 @@ class CodePipelineRequests:
         if not _REGION.fullmatch(region):
             raise UsageError(f"The message of {where} names no region.", "It is not a message of CodePipeline.")
         if self._timeout(action) <= 0:
-            _log.info("%s asked for an approval, and its time is over", where)
+            _log.info("%s asked for an approval that has expired", where)
             return
         comment = str(message["approval"].get("customData"))
         approval_request = self._approval_request(action, comment, region)

@@ -43,7 +43,7 @@ class EventDeliveryHandler(OutboxHandler):
         receivers: OutboxReceivers = self._store.event_receivers
         before = receivers.state(entry.receiver)
         if before is not None and before.gone_at is not None:
-            raise UndeliverableError(f"the target {entry.receiver} wants no more messages since {before.gone_at}")
+            raise UndeliverableError(f"the target {entry.receiver} refused further messages (410) at {before.gone_at}")
         message = self._message(entry)
         try:
             self._targets.send(message, target)

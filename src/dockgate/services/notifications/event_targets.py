@@ -37,7 +37,7 @@ class TargetStatus:
 
     `waiting` and `dead` are numbers of messages, `given_up` and `deleted` those that the limits have cost so far.
     `failures` are those in a row: from the fifth on, the target gets one message at a time, not before `paused_until`.
-    It wants no more messages since `gone_at`. `last_error` is why the last message was not accepted.
+    It refused further messages at `gone_at`. `last_error` is why the last message was not accepted.
     """
 
     target: Target

@@ -279,7 +279,9 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
         )
         if cves.setdefault(finding.id, cve) != cve:
             raise written.error(
-                ("findings", index), f"{finding.id} stands here with other facts than before", "Say the same of both."
+                ("findings", index),
+                f"{finding.id} has conflicting data in two findings",
+                "Use the same values in both.",
             )
     yield from cves.values()
 
