@@ -166,6 +166,13 @@ def test_an_edit_of_a_branch_that_has_moved_changes_nothing(repository: Reposito
     assert repository.head() == second
 
 
+def test_an_edit_that_changes_nothing_is_refused(repository: Repository) -> None:
+    first = repository.push({"Dockerfile": "FROM b\n"})
+    with pytest.raises(ConflictError, match="nothing to commit"):
+        repository.files.prepare("web", change(first), AT)
+    assert repository.head() == first
+
+
 def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_same_commit(
     repository: Repository,
 ) -> None:

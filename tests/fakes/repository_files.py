@@ -8,7 +8,7 @@ from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path
+from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path, same_error
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 
 # A branch that exists only while a commit is made.
@@ -64,6 +64,8 @@ class MemoryFiles:
         files = dict(self._host.files(repository, edit.parent)) if edit.parent else {}
         if any(name.startswith(f"{path}/") for name in files):
             raise ConflictError(f"{path} is not a file", "Choose another path.")
+        if files.get(path) == edit.content:
+            raise same_error(path)
         files[path] = edit.content
         self._host.push(
             repository,

@@ -280,9 +280,23 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
 def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
         answer = _edit(browser, head="0" * 40, content="typed text")
+        assert answer.status_code == 409
+        assert "typed text" in answer.text
+        assert "has moved" in answer.text
+        assert "<ins>+typed text</ins>" in answer.text
+        assert "<del>-FROM debian:13</del>" in answer.text
+        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
+        assert f'name="head" value="{head}"' in answer.text
+        assert _edit(browser, head=head, content="typed text").status_code == 303
+
+
+def test_an_edit_without_a_change_starts_nothing(site: Site) -> None:
+    before = site.server.get("/repositories/web/commits?at=main")
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        answer = _edit(browser, content=browser.get("/repositories/web/raw/Dockerfile?at=main").text)
     assert answer.status_code == 409
-    assert "typed text" in answer.text
-    assert "has moved" in answer.text
+    assert "nothing to commit" in answer.text
+    assert site.server.get("/repositories/web/commits?at=main") == before
 
 
 def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
@@ -295,7 +309,7 @@ def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
 @pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])
 def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, content="x")
+        answer = _edit(browser, content=f"x of {path}")
         assert answer.status_code == 303
         form = browser.get("/repositories/web/edit/Dockerfile?at=main").text
         head = re.search(r'name="head" value="(\w+)"', form)

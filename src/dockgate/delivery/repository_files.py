@@ -88,7 +88,7 @@ class RepositoryFiles(Protocol):
         """Make a commit that changes one file, on no branch yet. Return its id.
 
         Raises ChangedError if the branch has another head by now, UsageError for a path, branch, author or message that
-        cannot be committed, ConflictError if the path is not a file.
+        cannot be committed, ConflictError if the path is not a file or has this content already.
         """
         ...
 

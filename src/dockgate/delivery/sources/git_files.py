@@ -88,6 +88,9 @@ class GitFiles(RepositoryFiles):
         self._check_branch(place, edit.branch)
         if _head(place, edit.branch) != edit.parent:
             raise _changed_error(edit.branch)
+        blob = run("-C", str(place), "hash-object", "--stdin", input_text=edit.content).strip()
+        if edit.parent and _entry(place, edit.parent, path, "objectname") == blob:
+            raise same_error(path)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
     @override
@@ -186,7 +189,12 @@ def check_path(path: str) -> str:
 
 def _mode(place: Path, commit: str, path: str) -> str | None:
     """The mode of a path in a commit, None if there is no such path."""
-    arguments = ("ls-tree", "-z", "--full-tree", "--format=%(objectmode)", "--end-of-options", commit, "--", path)
+    return _entry(place, commit, path, "objectmode")
+
+
+def _entry(place: Path, commit: str, path: str, field: str) -> str | None:
+    """A field of a path in a commit (git-ls-tree(1)), None if there is no such path."""
+    arguments = ("ls-tree", "-z", "--full-tree", f"--format=%({field})", "--end-of-options", commit, "--", path)
     line = run("-C", str(place), "--literal-pathspecs", *arguments)
     return line.split("\0")[0] or None
 
@@ -204,4 +212,10 @@ def _head(place: Path, branch: str) -> str | None:
 
 
 def _changed_error(branch: str) -> ChangedError:
-    return ChangedError(f"the branch {branch} has moved since the file was opened", "Open it again: your text is kept.")
+    message = f"the branch {branch} has moved since the file was opened"
+    return ChangedError(message, "Compare what it has now with your text, and commit again.")
+
+
+def same_error(path: str) -> ConflictError:
+    """The error of an edit that changes nothing."""
+    return ConflictError(f"{path} has this content already: there is nothing to commit", "Change the content first.")

@@ -14,12 +14,13 @@ from dockgate.delivery.pipeline import source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.git_pushes import find_email
-from dockgate.shared.errors import ConflictError, NotFoundError, TooLargeError, UsageError
+from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.pages.definitions import difference
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -196,7 +197,12 @@ def _edit_form(
     path: str,
     values: dict[str, str],
     error: Exception | None = None,
+    lines: Sequence[str] | None = None,
 ) -> Response:
+    """The form to change a file, with what was wrong.
+
+    `lines` are what the text changes in the file of a branch that has moved.
+    """
     defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) else 422 if error else 200
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
@@ -210,6 +216,7 @@ def _edit_form(
         values={**defaults, **values},
         starts=_pipelines_of(server, name, values["at"]),
         error=error,
+        lines=lines,
     )
 
 
@@ -237,10 +244,22 @@ def save(name: str, request: Request, caller: api.Runner, server: api.ServerDepe
     by, token = (caller.name, caller.token.id) if caller.token else (None, None)
     try:
         commit = server.git_pushes.commit(server.files, name, change, by, token)
+    except ChangedError as error:
+        head = server.source.heads(name).get(change.branch)
+        lines = difference(_text_at(server, name, head, change.path), change.content)
+        return _edit_form(request, caller, server, name, change.path, {**values, "head": head or ""}, error, lines)
     except (UsageError, ConflictError) as error:
         return _edit_form(request, caller, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
     return see_other(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
+
+
+def _text_at(server: api.ServerDependency, name: str, head: str | None, path: str) -> str:
+    """The text of a file in a commit; that of a file that does not exist is empty."""
+    try:
+        return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""
+    except NotFoundError:
+        return ""
 
 
 def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
