@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dockgate.shared.addresses import LOOPBACK_NAMES
+from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import UnavailableError
 
 CONNECT_SECONDS = 5.0
@@ -89,7 +89,7 @@ def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    is_plain = may_be_plain and parts.scheme == "http" and (host in LOOPBACK_NAMES or host == "::1")
+    is_plain = may_be_plain and parts.scheme == "http" and is_loopback(host or "")
     return bool(host) and parts.username is None and not parts.fragment and (parts.scheme == "https" or is_plain)
 
 
