@@ -4,7 +4,8 @@
 
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_). Bare participles and pronouns say
 nothing of what they hold. Text for people uses the words of the field; docs/reference/glossary.md has the few that are
-ours. The first line of a public docstring says in FIRST_LINE characters what the reader gets.
+ours. The first line of a public docstring says in FIRST_LINE characters what the reader gets. Modules and functions of
+the product are short enough to be read at once.
 """
 
 import ast
@@ -45,6 +46,8 @@ DATA = ("data", "cases")
 PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held)\b", re.IGNORECASE)
 # The longest first line of the docstring of a module, or of a public class or function.
 FIRST_LINE = 100
+# The most lines of a module and of a function in src.
+MODULE_LINES, FUNCTION_LINES = 400, 70
 # By file: what it may say all the same.
 ALLOWED: dict[str, frozenset[str]] = {
     "src/dockgate/delivery/builders/sandbox/sandbox.py": frozenset({"nobody"}),  # a user of passwd(5)
@@ -64,9 +67,11 @@ def problems(path: Path) -> Iterator[str]:
                 yield f"{place}:{number}: the name {name!r} does not say what it holds"
         if path.stem.strip("_") in NAMES:
             yield f"{place}: the file name does not say what it holds"
-        for number, first in _summaries(tree) if place.startswith("src") else ():
-            if len(first) > FIRST_LINE:
-                yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
+        if place.startswith("src"):
+            for number, first in _summaries(tree):
+                if len(first) > FIRST_LINE:
+                    yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
+            yield from _long_parts(place, tree, text.count("\n"))
     for number, line in enumerate(text.splitlines(), 1):
         phrases = PHRASES.findall(line) + (PRODUCT_PHRASES.findall(line) if place.startswith(PRODUCT) else [])
         for phrase in phrases:
@@ -83,6 +88,16 @@ def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
             name = "" if isinstance(each, ast.Module) else each.name
             if (text := ast.get_docstring(each)) and not name.startswith("_"):
                 yield each.body[0].lineno, text.partition("\n")[0]
+
+
+def _long_parts(place: str, tree: ast.Module, lines: int) -> Iterator[str]:
+    if lines > MODULE_LINES:
+        yield f"{place}: the module has {lines} lines, more than {MODULE_LINES}: split it"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES:
+                yield f"{place}:{node.lineno}: {node.name} has {length} lines, more than {FUNCTION_LINES}: split it"
 
 
 def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -7,15 +7,13 @@ of the environment is not used, for it would look names up itself.
 import fnmatch
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import dockgate
 from dockgate.events.ports import Webhooks
-from dockgate.shared.addresses import refusal
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 
@@ -55,6 +53,8 @@ class HttpWebhooks(Webhooks):
     ) -> None:
         import httpcore
 
+        from dockgate.events.webhooks.guarded_network import GuardedBackend
+
         self._hosts = tuple(host.lower() for host in hosts)
         trust = ssl.create_default_context()
         if ca_bundle is not None:
@@ -64,7 +64,7 @@ class HttpWebhooks(Webhooks):
             ssl_context=trust,
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=_guarded_backend(resolve, loopback, whole_seconds),
+            network_backend=GuardedBackend(resolve, loopback, whole_seconds),
         )
 
     @override
@@ -128,77 +128,3 @@ def _read(answer: "httpcore.Response") -> None:
         size += len(piece)
         if size > MOST:
             return
-
-
-def _guarded_backend(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
-    """A network backend that connects only to addresses that may be called.
-
-    It tries each for a short time.
-    """
-    import httpcore
-
-    class BoundedStream(httpcore.NetworkStream):
-        def __init__(self, inner: httpcore.NetworkStream, end: float) -> None:
-            self._inner, self._end = inner, end
-
-        def _remaining_seconds(self) -> float:
-            seconds = self._end - time.monotonic()
-            if seconds <= 0:
-                raise httpcore.ReadTimeout(f"no whole answer within {whole_seconds:.0f} s")
-            return seconds
-
-        @override
-        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-            return self._inner.read(max_bytes, self._remaining_seconds())
-
-        @override
-        def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._inner.write(buffer, self._remaining_seconds())
-
-        @override
-        def close(self) -> None:
-            self._inner.close()
-
-        @override
-        def start_tls(
-            self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-        ) -> httpcore.NetworkStream:
-            return BoundedStream(
-                self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds()), self._end
-            )
-
-        @override
-        def get_extra_info(self, info: str) -> Any:
-            return self._inner.get_extra_info(info)
-
-    class GuardedBackend(httpcore.NetworkBackend):
-        def __init__(self) -> None:
-            self._inner = httpcore.SyncBackend()
-
-        @override
-        def connect_tcp(
-            self,
-            host: str,
-            port: int,
-            timeout: float | None = None,
-            local_address: str | None = None,
-            socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-        ) -> httpcore.NetworkStream:
-            try:
-                addresses = resolve(host.strip("[]"), port)
-            except (OSError, UnicodeError) as error:
-                raise httpcore.ConnectError(f"{host} is not found: {error}") from error
-            failed: Exception = httpcore.ConnectError(f"{host} has no address")
-            for address in addresses:
-                if why := refusal(address, loopback):
-                    failed = httpcore.ConnectError(f"{address}, the address of {host}, {why}: it is not called")
-                    continue
-                try:
-                    stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-                except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                    failed = error
-                else:
-                    return BoundedStream(stream, time.monotonic() + whole_seconds)
-            raise failed
-
-    return GuardedBackend()
