@@ -54,6 +54,7 @@ def test_the_first_template_of_every_kind_says_what_is_missing(browser: Browser)
         assert browser.get(f"/new/{kind}").status_code == 200
     answer = browser.send_form("/new/pipeline", text=_text(browser.get("/new/pipeline").text))
     assert answer.status_code == 422
+    assert re.search(r'<div class="errors" role="alert" tabindex="-1" autofocus>.*href="#text"', answer.text)
     assert "REPOSITORY" in re.sub(r"(?s)<textarea.*?</textarea>", "", answer.text)
     assert browser.get("/new/anything").status_code == 404
 

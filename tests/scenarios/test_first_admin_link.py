@@ -42,6 +42,7 @@ def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: Serve
         assert form.status_code == 200
         assert secret not in form.text
         wrong = browser.send_form(LINK_PATH, name="a b", email="")
+        assert ".</bdi></a> " in wrong.text
         assert wrong.status_code == 422
         assert 'value="a b"' in wrong.text
         done = browser.send_form(LINK_PATH, name="ada", email="ada@example.org")

@@ -21,6 +21,14 @@ from dockgate.web.threads import threads_of
 MAX_FIELDS = 100
 # Fields whose blanks mean something: the content of a file.
 TEXT_FIELDS = frozenset({"content"})
+# Lists by the first part of the paths of what they lead to.
+_LISTS = {
+    **{name: name for name in ("pipelines", "images", "vulnerabilities", "running", "repositories", "policies")},
+    **{name: name for name in ("waivers", "advisories", "events", "people")},
+    "executions": "pipelines",
+    "verdicts": "images",
+    "packages": "vulnerabilities",
+}
 
 
 class PageRoute(GuardedRoute):
@@ -88,7 +96,6 @@ def wants_page(request: Request) -> bool:
 
 def error_page(request: Request, status: int, message: str, advice: str, caller: Caller | None = None) -> Response:
     """An error as a page: what happened, and the next step."""
-    is_form = request.method not in SAFE_METHODS
     return render(
         request,
         caller,
@@ -97,9 +104,25 @@ def error_page(request: Request, status: int, message: str, advice: str, caller:
         title=sentence(message),
         message=message,
         advice=advice,
-        is_form=is_form,
-        back=_page_in(request, "Referer") if is_form else None,
+        next=_next_page(request, status),
     )
+
+
+def _next_page(request: Request, status: int) -> tuple[str, str] | None:
+    """The title and the path of the page that may help after an error; None where only the overview does.
+
+    The same page again helps only where the server may answer in another way.
+    """
+    if request.method not in SAFE_METHODS:
+        back = _page_in(request, "Referer")
+        return ("Back", back) if back else None
+    if status not in (403, 404, 422):
+        return "Try again", request_address(request)
+    name = _LISTS.get(request.url.path.split("/")[1])
+    is_wrong_query = status == 422 and request.url.query
+    if name is None or status == 403 or (request.url.path == f"/{name}" and not is_wrong_query):
+        return None
+    return name.capitalize(), f"/{name}"
 
 
 def _page_in(request: Request, header: str) -> str | None:
