@@ -87,6 +87,16 @@ def test_a_day_has_a_limit(store: Store) -> None:
     assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1, ())
 
 
+def test_a_fix_by_hand_keeps_back_no_other_fix_of_the_day(store: Store) -> None:
+    by_hand = replace(fix("1"), kind=FixKind.BY_HAND)
+    assert store.fixes.plan(by_hand, DAY_1, 1, ())
+    store.fixes.end(ended(by_hand))
+    assert not store.fixes.plan(replace(fix("2"), kind=FixKind.BY_HAND), DAY_1, 1, ())
+    assert store.fixes.plan(fix("3"), DAY_1, 1, ())
+    store.fixes.end(ended(fix("3")))
+    assert not store.fixes.plan(fix("4"), DAY_1, 1, ())
+
+
 def test_of_two_servers_one_plans(store: Store) -> None:
     answers: list[bool] = []
     barrier = Barrier(4)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
 
-from dockgate.delivery.fixes import Fix, FixState
+from dockgate.delivery.fixes import Fix, FixKind, FixState
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.timestamps import latest_possible
 from dockgate.store.engine import Database
@@ -32,9 +32,11 @@ class Fixes:
         """Store a fix before it is made, and return it if it is to be made.
 
         None if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
-        is known. One that was superseded is not lost: it is open again with the branch on which it was offered, and
-        planned anew without one, or if that is not among the `branches` of its repository. It counts for the limit of
-        the day when it was planned first.
+        is known. Fixes by hand are counted apart: that a person has to act keeps back no fix that comes later.
+
+        One that was superseded is not lost: it is open again with the branch on which it was offered, and planned anew
+        without one, or if that is not among the `branches` of its repository. It counts for the limit of the day when
+        it was planned first.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
@@ -51,7 +53,9 @@ class Fixes:
                 connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
                 return planned if planned.state is FixState.PLANNED else None
             recent = fixes.c.created_at > since, fixes.c.created_at <= latest_possible(fix.created_at)
-            if len(connection.scalars(select(fixes.c.id).where(of_pipeline, *recent)).all()) >= limit:
+            is_by_hand = fixes.c.kind == FixKind.BY_HAND
+            alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
+            if len(connection.scalars(select(fixes.c.id).where(of_pipeline, alike, *recent)).all()) >= limit:
                 return None
             connection.execute(insert(fixes).values(**row_of(fix)))
             return fix
