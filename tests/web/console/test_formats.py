@@ -75,9 +75,9 @@ def test_distances_in_time_have_one_unit(then: str | None, distance: str) -> Non
 
 def test_a_time_has_its_zone_and_its_exact_value() -> None:
     html = formats.when("2026-11-27T14:02:05.000Z")
-    assert (
-        html
-        == '<time datetime="2026-11-27T14:02:05.000Z" title="2026-11-27 14:02:05 UTC">2026-11-27 14:02\u00a0UTC</time>'
+    assert html == (
+        '<time datetime="2026-11-27T14:02:05.000Z" title="2026-11-27 14:02:05 UTC">'
+        '<span class="nowrap">2026-11-27</span> 14:02\u00a0UTC</time>'
     )
     assert "–" in formats.when("")
 
@@ -101,7 +101,7 @@ def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> N
     html = str(formats.recorded(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
     assert f'title="{commit}">4e1c4e1c4e1c…</span> on main<br>' in html
     assert f'title="{digest}">sha256:9f9f9f9f9f9f…</span> &lt;b&gt; until <time' in html
-    assert ">2999-01-01 00:00\u00a0UTC</time>" in html
+    assert ">2999-01-01</span> 00:00\u00a0UTC</time>" in html
 
 
 @pytest.mark.parametrize(

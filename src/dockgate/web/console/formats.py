@@ -167,8 +167,9 @@ def when(text: str | None) -> Markup:
     moment = parse_time(text) if text else None
     if moment is None:
         return Markup('<span class="muted">–</span>')
-    utc = f"{moment:%Y-%m-%d %H:%M}\N{NO-BREAK SPACE}UTC"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", utc)
+    exact, hour = f"{moment:%Y-%m-%d %H:%M:%S} UTC", f"{moment:%H:%M}\N{NO-BREAK SPACE}UTC"
+    shown = Markup('<span class="nowrap">{}</span> {}').format(f"{moment:%Y-%m-%d}", hour)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, exact, shown)
 
 
 def ago(text: str | None, now: datetime) -> str:

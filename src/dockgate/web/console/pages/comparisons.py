@@ -48,10 +48,16 @@ def candidates(
             and caller.can_reach(repository=name)
         ):
             running.setdefault(entry.reference.digest, []).append(entry.service)
-    on_image = (record for record in records if record.digest != digest)
+    on_image = [
+        Candidate(
+            entry.digest, f"{entry.status} by {entry.policy}, {entry.judged_at[:10]} {entry.judged_at[11:16]} UTC"
+        )
+        for entry in records
+        if entry.digest != digest
+    ]
     return [
         *(Candidate(image, f"What {', '.join(names)} runs") for image, names in running.items()),
-        *(Candidate(entry.digest, f"{entry.status} by {entry.policy}, {entry.judged_at[:16]}Z") for entry in on_image),
+        *on_image,
     ]
 
 

@@ -9,7 +9,10 @@ function localTimes(root) {
     if (isNaN(at)) continue;
     time.dataset.local = "";
     const zone = at.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
-    time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())}\u00a0${zone}`;
+    const date = document.createElement("span");
+    date.className = "nowrap";
+    date.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+    time.replaceChildren(date, ` ${pad(at.getHours())}:${pad(at.getMinutes())}\u00a0${zone}`);
   }
 }
 
