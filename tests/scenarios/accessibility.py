@@ -20,7 +20,7 @@ LOOKS: tuple[Look, ...] = (WIDE, ("dark", 1440, {"runOnly": ["color-contrast"]})
 ROWS = 8
 KEEP_ROWS = """count => document.querySelectorAll("tbody").forEach(
     body => [...body.rows].slice(count).forEach(row => row.remove()))"""
-WIDTHS = (1440, 768, 360)
+WIDTHS = (1440, 1100, 768, 360)
 # Widths at which the text is made twice as large: nothing may leave its box then, or make the page scroll sideways.
 ENLARGED_WIDTHS = (1440, 360)
 SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer, .panel, .chip, .severity, .top")]

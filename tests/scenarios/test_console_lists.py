@@ -164,7 +164,7 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
 def test_packages_of_an_image_are_sorted_and_found(site: Site, browser: Browser) -> None:
     def names(query: str) -> list[str]:
         html = browser.get(f"/images/{site.rejected}?{query}").text
-        return re.findall(r'<a href="/packages/[^"]+"><bdi class="foreign">([^<]+)', html)
+        return re.findall(r'<a href="/packages/[^>]+><bdi class="foreign">([^<]+)', html)
 
     ascending = names("packages-sort=name")
     assert ascending == sorted(ascending)
