@@ -46,6 +46,14 @@ def package_path(purl: str, name: str | None = None) -> str:
     return f"/packages/{quote((start if at_sign else text) or name or '', safe='/:')}"
 
 
+def subject_path(subject: str) -> str | None:
+    """The page of what an event is about; None for what has none."""
+    kind, _, name = subject.partition(" ")
+    folders = {"execution": "executions", "service": "running", "pipeline": "pipelines", "waiver": "waivers"}
+    folder = folders.get(kind)
+    return f"/{folder}/{quote(name, safe='')}" if folder and name else None
+
+
 def approval_path(approval_id: str) -> str:
     """The page where people decide on an approval: its execution, or its own for a pipeline elsewhere."""
     action = ApprovalId(approval_id).action

@@ -13,6 +13,7 @@ from dockgate.store.records import VerdictRecord
 RECORDED = samples.verdict()
 COUNTS = RECORDED.platform_verdicts[0].counts
 RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", None, "team/app")
+CRITICAL = COUNTS.get("CRITICAL", 0)
 CURRENT = ImageSummary(
     repository="team/app",
     tag="1",
@@ -42,8 +43,9 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
         ({"status": ""}, {}, None),
         ({"status": "Approved", "cannot_judge_since": "2026-11-01T00:00:00.000Z"}, {}, None),
         ({"status": "Approved"}, {}, LATER),
-        ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, LATER),
-        ({"waived": "3 waived"}, {}, LATER),
+        ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, f"have other findings ({CRITICAL} CRITICAL, now 9): {LATER}"),
+        ({"waived": "3 waived"}, {}, f"the current one has 3 waived: {LATER}"),
+        ({}, {"waived": "3 waived"}, f"only the recorded one has waived findings: {LATER}"),
         ({"waived": "3 waived"}, {"waived": "2 waived findings"}, None),
         ({"status": "Approved"}, {"policy": "lax+sha256:1"}, "it is by the policy lax+repository, the current one by"),
         ({"status": "Approved", "policy": None}, {"repository": "b/app"}, "it is of the repository b/app."),
@@ -57,4 +59,6 @@ def test_a_recorded_verdict_that_differs_says_why(
         assert sentence is None
     else:
         assert sentence is not None
-        assert f"(Rejected) differs from the current one ({current.get('status', 'Rejected')}): {why}" in sentence
+        status = current.get("status", "Rejected")
+        differs = f"(Rejected) differs from the current one ({status}): {why}"
+        assert (differs if status != "Rejected" else f"are both Rejected, but {why}") in sentence

@@ -213,6 +213,7 @@ _FUNCTIONS = (
     terminal_text.render_line,
     terminal_text.visible,
     page_paths.vulnerability_path,
+    page_paths.subject_path,
     formats.when,
 )
 
