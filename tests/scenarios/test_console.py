@@ -220,6 +220,13 @@ def test_a_rejected_execution_says_why_and_the_verdict_says_what_to_do(site: Sit
 def test_undetermined_is_never_shown_as_approved(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         html = browser.get(f"/executions/{site.undetermined}").text
+        assert "> Failed" not in html.partition("<main")[2]
+        assert '<span class="tone">Undetermined</span></h1>' in html
+        pages = [browser.get(path).text for path in ("/pipelines", "/pipelines/jobs")]
+        assert all("Undetermined: </span>" in text for text in pages)
+        changes = browser.get("/").text.partition("What changed")[2].partition("</section>")[0]
+        change = changes.partition(f"/executions/{site.undetermined}")[0].rpartition("<li>")[2]
+        assert "Undetermined" in change
         verdict = re.search(r"/verdicts/sha256:[0-9a-f]{64}", html)
         assert verdict
         page = browser.get(verdict[0]).text

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
+from dockgate.delivery.model import ActionKey, RunState
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import digest_inputs
 from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
@@ -256,14 +257,14 @@ class Verdicts:
             digest: str | None = connection.scalar(query)
         return digest
 
-    def undetermined_executions(self, executions: Collection[str]) -> set[str]:
-        """Those of the executions with an approval whose verdict is Undetermined."""
+    def undetermined_approvals(self, executions: Collection[str]) -> set[ActionKey]:
+        """The approvals of the executions that failed with an Undetermined verdict."""
         query = (
-            select(action_runs.c.execution)
-            .distinct()
+            select(action_runs.c.key)
             .join(approvals, approvals.c.id == action_runs.c.key)
             .join(verdicts, (verdicts.c.image == approvals.c.image) & (verdicts.c.digest == approvals.c.verdict))
             .where(one_of(action_runs.c.execution, "executions"), verdicts.c.status == Status.UNDETERMINED)
+            .where(action_runs.c.state == RunState.FAILED)
         )
         with self._database.read() as connection:
             return set(connection.scalars(query, {"executions": text_list(sorted(executions))}))

@@ -10,6 +10,7 @@ from typing import Any
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import TaskState
 from dockgate.events.envelope import StoredEvent
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.wording import plural
@@ -51,7 +52,18 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
         present = changes.get(key := _group(event, change))
         changes[key] = replace(present, more=present.more + 1) if present else change
     shown = [_counted(change) if key[0] == "verdict.changed" else change for key, change in changes.items()]
-    return shown[:MAX_CHANGES], len(shown) > MAX_CHANGES
+    return _with_undetermined(server, shown[:MAX_CHANGES]), len(shown) > MAX_CHANGES
+
+
+def _with_undetermined(server: WebServices, changes: Sequence[Change]) -> Sequence[Change]:
+    """The changes; executions that failed for an Undetermined verdict have that state."""
+    failed = {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
+    approvals = server.store.verdicts.undetermined_approvals(failed) if failed else set()
+    undetermined = {key.execution for key in approvals}
+    return [
+        replace(change, state=Status.UNDETERMINED) if change.subject in failed & undetermined else change
+        for change in changes
+    ]
 
 
 def change_of(event: StoredEvent) -> Change | None:

@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
@@ -23,6 +24,7 @@ from dockgate.web.api.deploys import visible_services
 from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
 from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.pages.stages import shown_states
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
@@ -76,6 +78,11 @@ def show_execution(
         for stage, action in actions
         if action.approval
     }
+    undetermined = {
+        ActionKey.parse(decision.approval.id)
+        for decision in decisions.values()
+        if decision.verdict and decision.verdict.status == Status.UNDETERMINED
+    }
     return render(
         request,
         caller,
@@ -85,6 +92,7 @@ def show_execution(
         title=f"Error: {execution_id}" if refusal else execution_id,
         refusal=refusal,
         view=view,
+        states=shown_states(view, undetermined),
         execution=view.execution,
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),

@@ -21,7 +21,7 @@ from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import find_changes
 from dockgate.web.console.pages.feed_trouble import feed_trouble
-from dockgate.web.console.pages.stages import strips
+from dockgate.web.console.pages.stages import find_undetermined, strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 from dockgate.web.console.visits import LONGEST, VISIT_COOKIE, visit_at
@@ -148,7 +148,7 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
 def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueItem]:
     """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
     failed = [execution for execution in newest if execution.state is RunState.FAILED]
-    undetermined = server.store.verdicts.undetermined_executions([execution.id for execution in failed])
+    undetermined = {key.execution for key in find_undetermined(server, failed)}
     for execution in sorted(failed, key=lambda execution: execution.id not in undetermined):
         reason = execution.reason or "It failed."
         state = Status.UNDETERMINED if execution.id in undetermined else RunState.FAILED
