@@ -61,6 +61,8 @@ def main_story(server: Mortal) -> None:
     server.insist(lambda: _removed(server, "strict"))
     server.insist(lambda: server.post("/services/web/scale", {"desired_count": 1}))
     server.insist(lambda: [t["state"] for t in server.get("/services/web")["tasks"]] == ["RUNNING"])
+    # Its task runs before the rollout ends: a server that was killed between the two goes on with it.
+    server.insist(lambda: server.get("/services/web")["service"]["desired_count"] == 1)
     advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
     server.dockgate("db", "build", "--from", str(feed))
     server.insist(lambda: server.get("/services/web")["service"]["at_risk"])
