@@ -1,6 +1,7 @@
 """Systems that targets of events send to: an HTTP server, a mail server, and AWS as moto plays it."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
+import pytest
 from aiosmtpd.controller import Controller
+from tests.fakes.event_target import MemoryEventTarget
 from tests.parts import free_port
 
 from dockgate.events.message import Message
@@ -17,6 +20,8 @@ from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
+from dockgate.events.targets.log import LogAdapter
+from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.events.targets.sns import SnsAdapter
 from dockgate.events.targets.sqs import SqsAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
@@ -117,6 +122,22 @@ class Mailbox:
 
     def close(self) -> None:
         self._controller.stop()
+
+
+def memory() -> Place:
+    target = MemoryEventTarget(TargetType.LOG)
+    return Place(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent)
+
+
+def log(caplog: pytest.LogCaptureFixture) -> Place:
+    caplog.set_level(logging.INFO, logger="dockgate.events")
+    return Place(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
+
+
+def pipeline() -> Place:
+    started: list[Any] = []
+    target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
+    return Place(PipelineAdapter(lambda *arguments: started.append(arguments)), target, {}, lambda: started)
 
 
 def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> Place:

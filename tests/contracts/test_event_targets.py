@@ -1,9 +1,8 @@
 """What every target of events promises. A message may be sent twice, no error has a secret, and time is bounded."""
 
 import json
-import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -24,20 +23,20 @@ from tests.contracts.event_target_systems import (
     Place,
     Receiver,
     in_aws,
+    log,
     mail,
+    memory,
+    pipeline,
     webhook,
 )
-from tests.fakes.event_target import MemoryEventTarget
 
 from dockgate.events.message import Message
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets.apprise import AppriseAdapter, require_scheme
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
-from dockgate.events.targets.log import LogAdapter
-from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
-from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
 
 @pytest.fixture
@@ -64,16 +63,11 @@ def aws() -> Iterator[Aws]:
 def place(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Place:
     name = request.param
     if name == "memory":
-        memory = MemoryEventTarget(TargetType.LOG)
-        return Place(memory, Target("memory", TargetType.LOG, ""), {}, lambda: memory.sent)
+        return memory()
     if name == "log":
-        caplog.set_level(logging.INFO, logger="dockgate.events")
-        return Place(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
+        return log(caplog)
     if name == "pipeline":
-        started: list[Any] = []
-        adapter = PipelineAdapter(lambda *arguments: started.append(arguments))
-        target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
-        return Place(adapter, target, {}, lambda: started)
+        return pipeline()
     if name == "webhook":
         return webhook(request.getfixturevalue("receiver"))
     if name == "mail":
@@ -379,34 +373,3 @@ def test_what_aws_does_not_take_is_tried_again_later(aws: Aws) -> None:
         assert caught.value.advice
     with pytest.raises(UsageError):
         failing.adapter.check(replace(failing.target, settings={"arn": aws.topic}), {})
-
-
-# --- pipelines and the log -------------------------------------------------------------------------------------------
-
-
-def test_a_pipeline_gets_the_input_as_its_variables() -> None:
-    started: list[Any] = []
-    adapter = PipelineAdapter(lambda *arguments: started.append(arguments))
-    target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
-    adapter.send(target, {}, replace(MESSAGE, data='{"digest": "sha256:1", "n": 2}', is_custom=True))
-    ((pipeline, _, variables, limit),) = started
-    assert (pipeline, variables, limit) == ("build", {"digest": "sha256:1", "n": "2"}, 3)
-    for data in ("[]", "text", '{"a": "' + "x" * 1001 + '"}', json.dumps({str(n): "" for n in range(51)})):
-        with pytest.raises(UsageError):
-            adapter.send(target, {}, replace(MESSAGE, data=data, is_custom=True))
-
-
-def test_a_pipeline_that_does_not_exist_is_a_final_error() -> None:
-    def start(pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
-        raise NotFoundError("there is no pipeline 'build'", "`dockgate pipeline list` lists them all.")
-
-    target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
-    with pytest.raises(UsageError, match="no pipeline"):
-        PipelineAdapter(start).send(target, {}, MESSAGE)
-
-
-def test_the_log_has_one_line_for_a_message(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="dockgate.events"):
-        hostile = replace(MESSAGE, title="web\n2026 ERROR forged", text="\x1b[31mred")
-        LogAdapter().send(Target("log", TargetType.LOG, ""), {}, hostile)
-    assert caplog.messages == ["service.at_risk: web 2026 ERROR forged: [31mred (tell/service.at_risk/web/1)"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tests.contracts.test_sources import Git, Memory
+from tests.contracts.source_systems import Git, Memory
 from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import git

@@ -5,53 +5,18 @@ import gc
 import os
 import tarfile
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import pytest
+from tests.contracts.source_systems import TIME, Git, Memory, Pushes
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import Faults, git, serving, write
 
-from dockgate.delivery.source_ports import CommitPeople, RepositoryHost
+from dockgate.delivery.source_ports import CommitPeople
 from dockgate.delivery.sources.git import GitHost, http_backend
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
-
-TIME = "2026-11-24T10:00:00Z"
-
-
-class Pushes(Protocol):
-    """A host that a test can push to; `push` returns the commit's id."""
-
-    host: RepositoryHost
-
-    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str: ...
-
-
-class Memory:
-    def __init__(self, folder: Path) -> None:
-        self.host = MemoryHost()
-
-    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str:
-        return self.host.push("web", files, message, branch, time=TIME)
-
-
-class Git:
-    def __init__(self, folder: Path) -> None:
-        self.host = GitHost(folder / "git")
-        self._folder = folder
-
-    def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str:
-        clone = self._folder / "clone"
-        bare = self._folder / "git" / "web.git"
-        if not clone.exists():
-            git(self._folder, "clone", "--quiet", str(bare), str(clone))
-        write(clone, files)
-        git(clone, "add", "--all")
-        dates: dict[str, Any] = {"GIT_AUTHOR_DATE": TIME, "GIT_COMMITTER_DATE": TIME}
-        git(clone, "commit", "--quiet", "--allow-empty", "--message", message, **dates)
-        git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
-        return git(clone, "rev-parse", "HEAD").strip()
 
 
 @pytest.fixture(params=[Memory, pytest.param(Git, marks=pytest.mark.real)])

@@ -19,7 +19,7 @@ _PUBLIC = ".pub"
 class Keys:
     """The keys in a folder, made when first asked for (folder 0700, files 0600).
 
-    Raises UnavailableError when the folder cannot be used, UsageError when the private key is none.
+    Raises UnavailableError when the folder cannot be used, UsageError when the file of the private key holds no key.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -112,7 +112,7 @@ def body(record: Record) -> dict[str, Any]:
 
 
 def request(body: Mapping[str, Any]) -> Request:
-    """The approval request of a message. Raises UsageError if it is none."""
+    """The approval request of a message. Raises UsageError for any other message."""
     approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(

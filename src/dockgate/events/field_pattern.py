@@ -89,7 +89,7 @@ def invalid(place: str, reason: str, advice: str = "") -> NoReturn:
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that the text is, None if it is none.
+    """The IP address that the text is, None for other text.
 
     One that maps IPv4 into IPv6 is the IPv4 address.
     """

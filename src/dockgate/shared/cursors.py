@@ -24,7 +24,7 @@ def write_cursor(sort: str, position: Sequence[str | int]) -> str:
 def read_cursor(text: str, sort: str, types: Sequence[type], largest: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
     """The position of a cursor.
 
-    UsageError for a text that is none, one of another order, or with a larger number.
+    UsageError for a text that is not a cursor, one of another order, or with a larger number.
     """
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
