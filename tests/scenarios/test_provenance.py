@@ -189,7 +189,7 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
     [
         ("sources", {"sources": ["git+https://git.example/**"]}, "is not allowed"),
         ("bases", {"bases": ["sha256:" + "e" * 64]}, "images that are not allowed"),
-        ("age", {"max_age_days": 0.000001}, "more than 1e-06 days ago"),
+        ("age", {"max_age_days": 1e-9}, "more than 1e-09 days ago"),
     ],
 )
 def test_further_provenance_requirements_are_checked(
